@@ -1,0 +1,49 @@
+"""Batch-norm folding: the graph that is deployed has a bias where the trained one has a batch norm."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from .graph import CONVOLUTIONS, Graph, Op, verify, weight_shapes
+
+__all__ = ["fold_batch_norm", "without_batch_norm"]
+
+Arrays = dict[str, np.ndarray[Any, np.dtype[np.float32]]]
+
+
+def without_batch_norm(graph: Graph) -> Graph:
+    """The same graph with every batch norm gone and a bias in the convolution before it."""
+    ops: list[Op] = []
+    position: dict[int, int] = {}  # of an op: before -> after
+    for i, op in enumerate(graph.ops):
+        if op.kind == "batch_norm":
+            position[i] = position[op.inputs[0]]
+            continue
+        bias = op.bias or op.kind in CONVOLUTIONS
+        position[i] = len(ops)
+        ops.append(replace(op, inputs=tuple(position[j] for j in op.inputs), bias=bias))
+    return verify(Graph(graph.network, tuple(ops)))
+
+
+def fold_batch_norm(graph: Graph, weights: Mapping[str, np.ndarray]) -> tuple[Graph, Arrays]:
+    """The folded graph and its weights (float32, computed in float64).
+
+    For each output channel: w' = w * gamma / sqrt(var + epsilon), b' = beta - mean * gamma / sqrt(var + epsilon).
+    """
+    plain = without_batch_norm(graph)
+    folded = {name: np.asarray(weights[name], np.float32) for name in weight_shapes(plain) if name in weights}
+    for op in graph.ops:
+        if op.kind != "batch_norm":
+            continue
+        conv = graph.ops[op.inputs[0]]
+        gamma, beta, mean, var = (
+            weights[f"{op.name}.{array}"].astype(np.float64)
+            for array in ("weight", "bias", "running_mean", "running_var")
+        )
+        scale = gamma / np.sqrt(var + graph.network.epsilon)
+        kernel = weights[f"{conv.name}.weight"].astype(np.float64)
+        folded[f"{conv.name}.weight"] = (kernel * scale[:, None, None, None]).astype(np.float32)
+        folded[f"{conv.name}.bias"] = (beta - mean * scale).astype(np.float32)
+    return plain, folded

@@ -1,0 +1,162 @@
+"""`expand(Network) -> Graph`: every shape worked out once; everything after is a reading of the same graph.
+
+Shape letters: H, W, C. Ops stand in execution order; `inputs` are positions of earlier ops.
+Where a new kind of op goes: OP_KINDS and `weight_shapes` here, COUNT in cost/count.py, MODULES in
+train/module.py, NODES in export/onnx.py; tests/test_architecture.py asserts that the keys agree.
+"""
+
+from dataclasses import dataclass
+
+from ..errors import NetworkError
+from .network import Network
+
+__all__ = ["ACTIVATIONS", "CONVOLUTIONS", "OP_KINDS", "Graph", "Op", "expand", "verify", "weight_shapes"]
+
+Shape = tuple[int, int, int]  # (H, W, C) of one image
+
+CONVOLUTIONS = ("conv", "depthwise", "pointwise")
+ACTIVATIONS = ("relu", "relu6")
+OP_KINDS = ("input", *CONVOLUTIONS, "batch_norm", *ACTIVATIONS, "global_average_pool", "fully_connected", "softmax")
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """One operation with its shapes. `padding` is (top, left, bottom, right) in pixels."""
+
+    kind: str
+    name: str
+    inputs: tuple[int, ...]
+    shape_in: Shape
+    shape_out: Shape
+    kernel: int = 1
+    stride: int = 1
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    bias: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """The ops of a network, in execution order."""
+
+    network: Network
+    ops: tuple[Op, ...]
+
+    def op(self, name: str) -> Op:
+        return next(op for op in self.ops if op.name == name)
+
+
+def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """TensorFlow's SAME: (before, after), the odd pixel after."""
+    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+    return total // 2, total - total // 2
+
+
+class _Builder:
+    """Appends ops, each fed by the one before."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        shape = (network.height, network.width, network.channels)
+        self.ops = [Op("input", "image", (), shape, shape)]
+
+    def add(self, kind: str, name: str, shape: Shape, **attributes: object) -> None:
+        self.ops.append(
+            Op(kind, name, (len(self.ops) - 1,), self.ops[-1].shape_out, shape, **attributes)  # type: ignore[arg-type]
+        )
+
+    def convolve(self, kind: str, name: str, channels: int, kernel: int, stride: int) -> None:
+        """A convolution, its batch norm and its activation."""
+        h, w, _ = self.ops[-1].shape_out
+        if self.network.padding == "symmetric":
+            top = bottom = left = right = kernel // 2
+        else:
+            top, bottom = same_padding(h, kernel, stride)
+            left, right = same_padding(w, kernel, stride)
+        shape = (
+            (h + top + bottom - kernel) // stride + 1,
+            (w + left + right - kernel) // stride + 1,
+            channels,
+        )
+        self.add(kind, name, shape, kernel=kernel, stride=stride, padding=(top, left, bottom, right))
+        self.add("batch_norm", f"{name}_bn", shape)
+        self.add(self.network.activation, f"{name}_act", shape)
+
+
+def expand(network: Network) -> Graph:
+    """The graph of `network`, verified. The stem is `conv0`; block i is `dw{i}` and `pw{i}`, or `conv{i}`."""
+    build = _Builder(network)
+    build.convolve("conv", "conv0", network.scaled(network.stem), 3, 2)
+    for i, block in enumerate(network.blocks, 1):
+        channels = network.scaled(block.channels)
+        if network.convolution == "full":
+            build.convolve("conv", f"conv{i}", channels, 3, block.stride)
+        else:
+            build.convolve("depthwise", f"dw{i}", build.ops[-1].shape_out[2], 3, block.stride)
+            build.convolve("pointwise", f"pw{i}", channels, 1, 1)
+    build.add("global_average_pool", "pool", (1, 1, build.ops[-1].shape_out[2]))
+    build.add("fully_connected", "fc", (1, 1, network.classes), bias=True)
+    build.add("softmax", "softmax", (1, 1, network.classes))
+    return verify(Graph(network, tuple(build.ops)))
+
+
+def verify(graph: Graph) -> Graph:
+    """`graph` itself, or `NetworkError` naming the first op that breaks a rule."""
+    names: set[str] = set()
+    for position, op in enumerate(graph.ops):
+        problem = _problem(graph.ops, position, op)
+        if op.name in names:
+            problem = "its name stands twice"
+        if problem:
+            raise NetworkError(f"op {position} ({op.kind} {op.name}): {problem}")
+        names.add(op.name)
+    return graph
+
+
+def _problem(ops: tuple[Op, ...], position: int, op: Op) -> str | None:
+    if op.kind not in OP_KINDS:
+        return f"unknown kind, must be one of {', '.join(OP_KINDS)}"
+    if min(op.shape_out) < 1:
+        return f"empty output shape {op.shape_out}"
+    for i in op.inputs:
+        if not 0 <= i < position:
+            return f"input {i} does not stand before it"
+        if ops[i].shape_out != op.shape_in:
+            return f"takes {op.shape_in} but {ops[i].name} gives {ops[i].shape_out}"
+    if op.shape_out != _output_shape(op):
+        return f"shape {op.shape_out} does not follow from {op.shape_in}: expected {_output_shape(op)}"
+    return None
+
+
+def _output_shape(op: Op) -> Shape:
+    """What the op must give, from its input shape and attributes."""
+    h, w, c = op.shape_in
+    if op.kind in CONVOLUTIONS:
+        top, left, bottom, right = op.padding
+        out = c if op.kind == "depthwise" else op.shape_out[2]
+        return (
+            (h + top + bottom - op.kernel) // op.stride + 1,
+            (w + left + right - op.kernel) // op.stride + 1,
+            out,
+        )
+    if op.kind == "global_average_pool":
+        return 1, 1, c
+    if op.kind == "fully_connected":
+        return h, w, op.shape_out[2]
+    return op.shape_in
+
+
+def weight_shapes(graph: Graph) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of every stored array, in PyTorch's layouts: (out, in / groups, kernel, kernel), (out, in)."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for op in graph.ops:
+        c, n, k = op.shape_in[2], op.shape_out[2], op.kernel
+        if op.kind in CONVOLUTIONS:
+            shapes[f"{op.name}.weight"] = (n, 1 if op.kind == "depthwise" else c, k, k)
+        elif op.kind == "fully_connected":
+            shapes[f"{op.name}.weight"] = (n, c)
+        elif op.kind == "batch_norm":
+            for array in ("weight", "bias", "running_mean", "running_var"):
+                shapes[f"{op.name}.{array}"] = (c,)
+        if op.bias:
+            shapes[f"{op.name}.bias"] = (n,)
+    return shapes

@@ -1,0 +1,147 @@
+"""Architecture as data: a frozen `Network`, its checks and its JSON."""
+
+import json
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal, get_args
+
+from ..errors import NetworkError
+
+__all__ = ["BODY", "SHALLOW_BODY", "Activation", "Block", "Convolution", "Network", "Padding", "Rounding"]
+
+Convolution = Literal["separable", "full"]
+Activation = Literal["relu", "relu6"]
+Padding = Literal["symmetric", "same"]
+Rounding = Literal["floor", "multiple_of_8"]
+
+FORMAT_VERSION = 1
+MIN_SIDE = 32  # the body halves the resolution five times
+MAX_SIDE = 8192
+MAX_CHANNELS = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One block of the body: its stride, and its output channels at alpha = 1."""
+
+    stride: int
+    channels: int
+
+
+def _body(repeats: int) -> tuple[Block, ...]:
+    rows = [(1, 64), (2, 128), (1, 128), (2, 256), (1, 256), (2, 512)]
+    rows += [(1, 512)] * repeats + [(2, 1024), (1, 1024)]
+    return tuple(Block(stride, channels) for stride, channels in rows)
+
+
+BODY = _body(5)  # Table 1; its last stride is printed as 2 and must be 1 (7x7 in, 7x7 out)
+SHALLOW_BODY = _body(0)  # Table 5: without the five 14x14x512 blocks
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A MobileNet before any shape is worked out (Howard et al. 2017, Table 1).
+
+    Raises `NetworkError` on a value that no network can have.
+    """
+
+    alpha: float = 1.0  # width multiplier, any > 0
+    height: int = 224  # input pixels, any >= 32; rho is height / 224
+    width: int = 224
+    channels: int = 3  # input channels: 3 (RGB) or 1 (grey)
+    classes: int = 1000
+    stem: int = 32  # output channels of the first convolution at alpha = 1
+    blocks: tuple[Block, ...] = BODY
+    convolution: Convolution = "separable"  # "full": the paper's Conv MobileNet (Table 4)
+    activation: Activation = "relu"  # ReLU, not ReLU6: equalisation before int8 needs it
+    padding: Padding = "symmetric"  # PyTorch's; "same" is TensorFlow's (asymmetric at stride 2)
+    epsilon: float = 1e-5  # batch norm: PyTorch's; TensorFlow and Keras use 1e-3
+    rounding: Rounding = "floor"  # of alpha x channels: the paper's; "multiple_of_8" is TF-slim's
+
+    def __post_init__(self) -> None:
+        _check_numbers(self)
+        _check_choices(self)
+        _check_blocks(self.blocks)
+
+    @property
+    def name(self) -> str:
+        """The paper's way to write it: `0.5-160`, or `0.5-160x128` (height x width) where it is not square."""
+        side = f"{self.height}" if self.height == self.width else f"{self.height}x{self.width}"
+        prefix = "conv-" if self.convolution == "full" else ""
+        prefix += "shallow-" if self.blocks == SHALLOW_BODY else ""
+        return f"{prefix}{self.alpha:g}-{side}"
+
+    def scaled(self, channels: int) -> int:
+        """`channels` of the alpha = 1 network under this network's alpha and rounding; at least 1."""
+        exact = self.alpha * channels
+        if self.rounding == "floor":
+            return max(1, int(exact + 1e-6))  # 1e-6: 0.29 * 100 must give 29
+        rounded = max(8, int(exact + 4) // 8 * 8)
+        return rounded + 8 if rounded < 0.9 * exact else rounded
+
+    def replace(self, **changes: Any) -> "Network":
+        return replace(self, **changes)
+
+    def to_json(self) -> str:
+        return json.dumps({"format": "mobilenets.network", "version": FORMAT_VERSION, **asdict(self)})
+
+    @classmethod
+    def from_json(cls, text: str) -> "Network":
+        """The network that `to_json` wrote; `NetworkError` where the text is something else."""
+        try:
+            values = json.loads(text)
+        except ValueError as exc:
+            raise NetworkError(f"the network is not JSON: {exc}") from exc
+        if not isinstance(values, dict) or values.pop("format", None) != "mobilenets.network":
+            raise NetworkError("the JSON holds no network: its 'format' must be 'mobilenets.network'")
+        version = values.pop("version", None)
+        if version != FORMAT_VERSION:
+            raise NetworkError(f"network version {version!r}: this release reads version {FORMAT_VERSION}")
+        unknown = set(values) - {field.name for field in fields(cls)}
+        if unknown:
+            raise NetworkError(f"network has unknown fields: {', '.join(sorted(unknown))}")
+        try:
+            if "blocks" in values:
+                values["blocks"] = tuple(Block(**block) for block in values["blocks"])
+            return cls(**values)
+        except TypeError as exc:
+            raise NetworkError(f"network field of the wrong type: {exc}") from exc
+
+
+def _check_int(name: str, value: object, low: int, high: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise NetworkError(f"{name} (={value!r}) must be a whole number from {low} to {high}")
+
+
+def _check_numbers(network: Network) -> None:
+    for name, low, high in (("alpha", 0.0, 16.0), ("epsilon", 0.0, 1.0)):
+        value = getattr(network, name)
+        if not isinstance(value, int | float) or isinstance(value, bool) or not low < value <= high:
+            raise NetworkError(f"{name} (={value!r}) must be above {low:g} and at most {high:g}")
+    _check_int("height", network.height, MIN_SIDE, MAX_SIDE)
+    _check_int("width", network.width, MIN_SIDE, MAX_SIDE)
+    _check_int("classes", network.classes, 1, 1 << 24)
+    _check_int("stem", network.stem, 1, MAX_CHANNELS)
+    if network.channels not in (1, 3):
+        raise NetworkError(f"channels (={network.channels!r}) must be 1 (grey) or 3 (RGB)")
+
+
+def _check_choices(network: Network) -> None:
+    for name, choices in (
+        ("convolution", Convolution),
+        ("activation", Activation),
+        ("padding", Padding),
+        ("rounding", Rounding),
+    ):
+        value = getattr(network, name)
+        if value not in get_args(choices):
+            raise NetworkError(f"{name} (={value!r}) must be one of {', '.join(get_args(choices))}")
+
+
+def _check_blocks(blocks: tuple[Block, ...]) -> None:
+    if not isinstance(blocks, tuple) or not 1 <= len(blocks) <= 256:
+        raise NetworkError("blocks must be a tuple of 1 to 256 Block(stride, channels)")
+    if blocks is BODY or blocks is SHALLOW_BODY:
+        return
+    for index, block in enumerate(blocks, 1):
+        _check_int(f"block {index}: stride", block.stride, 1, 2)
+        _check_int(f"block {index}: channels", block.channels, 1, MAX_CHANNELS)

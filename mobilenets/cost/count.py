@@ -1,0 +1,142 @@
+"""What a graph costs: mult-adds, parameters, bytes, memory; per layer, per layer type and whole.
+
+One fused multiply-add is one mult-add. Batch norm, activations and pooling are not counted as mult-adds, as in
+the paper. Parameters are weights, two per batch-norm channel (scale and shift) and the classifier's bias.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..arch.graph import ACTIVATIONS, Graph, Op, expand
+from ..arch.network import Network
+from .memory import peak_elements
+
+__all__ = ["COUNT", "PRECISIONS", "Cost", "LayerCost", "Share", "cost", "cost_of_graph"]
+
+PRECISIONS = {"fp32": 4, "fp16": 2, "int8": 1}  # bytes an element
+
+
+def _filters(op: Op) -> int:
+    return op.kernel * op.kernel * op.shape_in[2] * op.shape_out[2]
+
+
+def _area(op: Op) -> int:
+    return op.shape_out[0] * op.shape_out[1]
+
+
+# kind -> (mult-adds, weights, other parameters)
+COUNT: dict[str, Callable[[Op], tuple[int, int, int]]] = {
+    "input": lambda op: (0, 0, 0),
+    "conv": lambda op: (_filters(op) * _area(op), _filters(op), 0),
+    "depthwise": lambda op: (
+        op.kernel * op.kernel * op.shape_in[2] * _area(op),
+        op.kernel * op.kernel * op.shape_in[2],
+        0,
+    ),
+    "pointwise": lambda op: (_filters(op) * _area(op), _filters(op), 0),
+    "batch_norm": lambda op: (0, 0, 2 * op.shape_out[2]),
+    "relu": lambda op: (0, 0, 0),
+    "relu6": lambda op: (0, 0, 0),
+    "global_average_pool": lambda op: (0, 0, 0),
+    "fully_connected": lambda op: (_filters(op), _filters(op), op.shape_out[2]),
+    "softmax": lambda op: (0, 0, 0),
+}
+_JOINS_LAYER_BEFORE = ("batch_norm", *ACTIVATIONS)
+_LAYER_TYPE = {"conv": "conv 3x3", "depthwise": "depthwise 3x3", "pointwise": "pointwise 1x1"}
+
+
+@dataclass(slots=True)
+class LayerCost:
+    """One layer: an op with the batch norm and activation that follow it. Shapes are (H, W, C)."""
+
+    name: str
+    kind: str
+    stride: int
+    shape_in: tuple[int, int, int]
+    shape_out: tuple[int, int, int]
+    mult_adds: int
+    weights: int
+    params: int  # weights, batch norm's scale and shift, bias
+
+    def intensity(self, precision: str = "fp32") -> float:
+        """Mult-adds per byte read or written: input, output and weights, each once."""
+        h, w, c = self.shape_in
+        y, x, n = self.shape_out
+        return self.mult_adds / ((h * w * c + y * x * n + self.weights) * PRECISIONS[precision])
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one type of layer takes of the whole (Table 2); fractions. Those of parameters are over weights only."""
+
+    kind: str
+    mult_adds: float
+    weights: float
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Exact costs of one image through one network."""
+
+    network: Network
+    mult_adds: int
+    params: int
+    weights: int
+    output_channels: int  # of all layers with weights: one folded bias each
+    peak_elements: int  # activations alive at once, in elements
+    layers: tuple[LayerCost, ...]
+
+    def bytes(self, precision: str = "fp32") -> int:
+        """Stored size when deployed, batch norm folded: weights at `precision`, one 4-byte bias per output channel,
+        and for int8 one 4-byte scale per output channel. File headers come on top (some 10 KB in ONNX)."""
+        per_channel = 8 if precision == "int8" else 4
+        return self.weights * PRECISIONS[precision] + self.output_channels * per_channel
+
+    def peak_ram(self, precision: str = "fp32") -> int:
+        """Bytes of activations alive at once, layer by layer, in place where an op allows it; weights not included."""
+        return self.peak_elements * PRECISIONS[precision]
+
+    def intensity(self, precision: str = "fp32") -> float:
+        """Mult-adds per byte moved, over all layers."""
+        moved = sum(layer.mult_adds / layer.intensity(precision) for layer in self.layers if layer.mult_adds)
+        return self.mult_adds / moved
+
+    def by_type(self) -> tuple[Share, ...]:
+        """Table 2: the share of each type of layer in mult-adds and weights, largest first."""
+        totals: dict[str, list[int]] = {}
+        for layer in self.layers:
+            if layer.mult_adds:
+                total = totals.setdefault(_LAYER_TYPE.get(layer.kind, layer.kind.replace("_", " ")), [0, 0])
+                total[0] += layer.mult_adds
+                total[1] += layer.weights
+        shares = [Share(kind, m / self.mult_adds, w / self.weights) for kind, (m, w) in totals.items()]
+        return tuple(sorted(shares, key=lambda share: -share.mult_adds))
+
+
+def cost(network: Network) -> Cost:
+    """`cost_of_graph(expand(network))`."""
+    return cost_of_graph(expand(network))
+
+
+def cost_of_graph(graph: Graph) -> Cost:
+    """Counts every op of `graph` once."""
+    layers: list[LayerCost] = []
+    channels = 0
+    for op in graph.ops:
+        mult_adds, weights, other = COUNT[op.kind](op)
+        if op.kind in _JOINS_LAYER_BEFORE:
+            layers[-1].params += other
+            continue
+        if weights:
+            channels += op.shape_out[2]
+        params = weights + other
+        layers.append(LayerCost(op.name, op.kind, op.stride, op.shape_in, op.shape_out, mult_adds, weights, params))
+    return Cost(
+        network=graph.network,
+        mult_adds=sum(layer.mult_adds for layer in layers),
+        params=sum(layer.params for layer in layers),
+        weights=sum(layer.weights for layer in layers),
+        output_channels=channels,
+        peak_elements=peak_elements(graph),
+        layers=tuple(layers[1:]),
+    )

@@ -1,0 +1,178 @@
+"""Pixels: the only decoder, resize and normalisation, used by train, evaluate, calibrate, predict and serve.
+
+What becomes of an image that is not plain RGB (docs/images.md says it for users):
+EXIF orientation is applied; grey is repeated three times; CMYK, YCbCr and LAB are converted; a palette is looked up;
+transparency is laid over white; of 16 bits the upper 8 are kept; of an animation the first frame is taken;
+floating-point pixels are refused, because nothing states their range.
+"""
+
+import io
+import math
+import warnings
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from PIL import Image, ImageCms, ImageOps
+
+from .errors import ImageError, NetworkError
+
+__all__ = ["EXTENSIONS", "Preprocess", "Resize", "crop_resize", "decode", "normalise", "read", "shrink_short_side"]
+
+# corrupt EXIF and the like: what matters of it becomes an ImageError, the rest is noise on a user's terminal
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+Resize = Literal["bilinear", "bicubic", "lanczos", "box"]
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+
+EXTENSIONS = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .tif .tiff .ppm .pgm .pbm .pnm .jp2 .avif .mpo .ico".split()
+)
+_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF", "ICO")  # none runs code
+_MAX_PIXELS = 178_956_970  # Pillow's own bound for a decompression bomb
+_MAX_FILE = 1 << 30
+_KERNELS = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+    "box": Image.Resampling.BOX,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocess:
+    """From any image to the network's input; stored in every model file and exported graph.
+
+    The centred box of the network's aspect ratio that covers `crop` of the image is resized to height x width
+    by Pillow's `resize` kernel (with antialiasing); then (pixel - mean) / std.
+    """
+
+    height: int
+    width: int
+    channels: int = 3
+    crop: float = 0.875  # what ImageNet networks are measured with; trained-on borders carry less
+    resize: Resize = "bilinear"
+    mean: float = 127.5  # Keras, TF-slim and timm give MobileNet v1 the range [-1, 1]
+    std: float = 127.5
+
+    def __post_init__(self) -> None:
+        if self.resize not in get_args(Resize):
+            raise NetworkError(f"resize (={self.resize!r}) must be one of {', '.join(get_args(Resize))}")
+        if not (isinstance(self.crop, int | float) and 0 < self.crop <= 1):
+            raise NetworkError(f"crop (={self.crop!r}) must be above 0 and at most 1")
+        if not (isinstance(self.std, int | float) and self.std > 0):
+            raise NetworkError(f"std (={self.std!r}) must be above 0")
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def decode(source: bytes | Path, channels: int = 3, at_least: tuple[int, int] | None = None) -> Image.Image:
+    """The image in mode RGB (`channels` 3) or L (1), upright; `ImageError` with a one-line reason if that cannot be.
+
+    `at_least` (height, width): a JPEG may be decoded at 1/2, 1/4 or 1/8 as long as both sides stay at or above twice
+    this size, which is several times faster and leaves the resize to a small target its antialiasing.
+    """
+    try:
+        data = source if isinstance(source, bytes) else read(source)
+        if not data:
+            raise ImageError("the file is empty")
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            if image.width * image.height > _MAX_PIXELS:
+                raise ImageError(f"{image.width}x{image.height} pixels: more than {_MAX_PIXELS} are refused")
+            if at_least is not None:
+                _draft(image, at_least)
+            image.load()
+            return _plain(_upright(image), channels)
+    except ImageError:
+        raise
+    except Image.UnidentifiedImageError as exc:
+        raise ImageError("not an image of a known format") from exc
+    except Image.DecompressionBombError as exc:
+        raise ImageError(f"more than {_MAX_PIXELS} pixels are refused") from exc
+    except MemoryError as exc:
+        raise ImageError("too large for this machine's memory") from exc
+    except Exception as exc:  # Pillow's plugins raise nearly anything on damaged input
+        reason = " ".join(str(exc).split()) or type(exc).__name__
+        raise ImageError(f"cannot be decoded: {reason[:200]}") from exc
+
+
+def read(path: Path) -> bytes:
+    """The bytes of a regular file; `ImageError` for anything else (a pipe would block, a device never ends)."""
+    try:
+        if not path.is_file():
+            reason = "is a directory" if path.is_dir() else "no such file" if not path.exists() else "not a file"
+            raise ImageError(reason)
+        if path.stat().st_size > _MAX_FILE:
+            raise ImageError(f"larger than {_MAX_FILE} bytes")
+        return path.read_bytes()
+    except (OSError, ValueError) as exc:
+        raise ImageError(f"cannot be read: {getattr(exc, 'strerror', None) or exc}") from exc
+
+
+def _draft(image: Image.Image, at_least: tuple[int, int]) -> None:
+    side = 2 * max(at_least)  # both ways round: EXIF may turn the image yet
+    if image.format == "JPEG" and image.mode in ("RGB", "L"):
+        image.draft(image.mode, (side, side))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # an unreadable EXIF block says nothing about orientation
+        return image
+
+
+def _plain(image: Image.Image, channels: int) -> Image.Image:
+    """To RGB or L by the rules at the top of this file."""
+    mode = "L" if channels == 1 else "RGB"
+    if image.mode == "F":
+        raise ImageError("floating-point pixels have no stated range")
+    if image.mode.startswith("I"):
+        image = Image.fromarray((np.clip(np.asarray(image).astype(np.int64), 0, 65535) >> 8).astype(np.uint8))
+    if image.mode == "LAB":
+        lab, rgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        image = ImageCms.profileToProfile(image, lab, rgb, outputMode="RGB") or image
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image if image.mode == mode else image.convert(mode)
+
+
+def centre_box(width: int, height: int, preprocess: Preprocess) -> tuple[float, float, float, float]:
+    """(left, top, right, bottom): the largest centred box of the network's aspect ratio, times `crop`."""
+    scale = min(width / preprocess.width, height / preprocess.height) * preprocess.crop
+    w, h = preprocess.width * scale, preprocess.height * scale
+    left, top = (width - w) / 2, (height - h) / 2
+    return left, top, left + w, top + h
+
+
+def crop_resize(
+    image: Image.Image, preprocess: Preprocess, box: tuple[float, float, float, float] | None = None
+) -> Pixels:
+    """`box` (default: the centred one) of `image`, resized to (height, width, channels) uint8."""
+    box = box or centre_box(image.width, image.height, preprocess)
+    size = (preprocess.width, preprocess.height)
+    pixels = np.asarray(image.resize(size, _KERNELS[preprocess.resize], box=box))
+    return pixels if pixels.ndim == 3 else pixels[:, :, None]
+
+
+def shrink_short_side(image: Image.Image, side: int, kernel: Resize) -> Image.Image:
+    """The whole image, its short side brought down to `side`; unchanged where it is no longer than that."""
+    scale = side / min(image.size)
+    if scale >= 1:
+        return image
+    size = tuple(max(1, math.ceil(length * scale)) for length in image.size)
+    return image.resize((size[0], size[1]), _KERNELS[kernel])
+
+
+def prepare(source: bytes | Path, preprocess: Preprocess) -> Pixels:
+    """Decode, crop and resize: (height, width, channels) uint8, what every exported network takes."""
+    image = decode(source, preprocess.channels, (preprocess.height, preprocess.width))
+    return crop_resize(image, preprocess)
+
+
+def normalise(pixels: Pixels, preprocess: Preprocess) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """(..., H, W, C) uint8 -> float32 of the same shape."""
+    return (pixels.astype(np.float32) - np.float32(preprocess.mean)) / np.float32(preprocess.std)

@@ -1,0 +1,136 @@
+"""`Model`: everything that a trained network is, in one `.safetensors` file. No pickle.
+
+The arrays are named as `arch.graph.weight_shapes` names them. The metadata holds, as JSON under one key each:
+network, preprocess, labels, task, metrics, data, version.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from .arch.graph import Graph, expand, weight_shapes
+from .arch.network import Network
+from .errors import MobilenetsError, ModelFileError
+from .files import write_atomic
+from .image import Preprocess
+
+__all__ = ["FORMAT_VERSION", "Model", "load"]
+
+FORMAT_VERSION = 1
+Arrays = Mapping[str, np.ndarray[Any, np.dtype[Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A network with its weights (float32) and all that is needed to use and to judge it."""
+
+    network: Network
+    weights: Arrays
+    preprocess: Preprocess
+    labels: tuple[str, ...]
+    task: str = "classify"
+    metrics: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)  # fingerprint and sizes of the data it was trained on
+
+    def __post_init__(self) -> None:
+        _check_labels(self)
+        _check_weights(self.weights, weight_shapes(self.graph))
+
+    @property
+    def graph(self) -> Graph:
+        return expand(self.network)
+
+    @property
+    def name(self) -> str:
+        return self.network.name
+
+    def digest(self) -> str:
+        """SHA-256 over the names and bytes of all weights: equal digests are equal networks, bit for bit."""
+        digest = hashlib.sha256()
+        for name in sorted(self.weights):
+            digest.update(name.encode())
+            digest.update(np.ascontiguousarray(self.weights[name], "<f4").tobytes())
+        return digest.hexdigest()
+
+    def save(self, path: str | Path) -> Path:
+        """Write one `.safetensors`, atomically."""
+        metadata = {
+            "format": "mobilenets.model",
+            "version": str(FORMAT_VERSION),
+            "network": self.network.to_json(),
+            "preprocess": json.dumps(self.preprocess.to_dict()),
+            "labels": json.dumps(list(self.labels)),
+            "task": self.task,
+            "metrics": json.dumps(self.metrics),
+            "data": json.dumps(self.data),
+        }
+        arrays = {name: np.ascontiguousarray(array, np.float32) for name, array in self.weights.items()}
+        return write_atomic(Path(path), save(arrays, metadata))
+
+
+def load(path: str | Path) -> Model:
+    """The model in `path`; `ModelFileError` names what is missing or of another shape."""
+    path = Path(path)
+    if not path.is_file():
+        raise ModelFileError(f"{path}: no such model file")
+    try:
+        with safe_open(path, "numpy") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != "mobilenets.model":
+                raise ModelFileError("its metadata says nothing of a mobilenets model")
+            if metadata.get("version") != str(FORMAT_VERSION):
+                raise ModelFileError(f"version {metadata.get('version')!r}: this release reads {FORMAT_VERSION}")
+            network = Network.from_json(metadata["network"])
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            _check_shapes(shapes, weight_shapes(expand(network)))
+            return Model(
+                network=network,
+                weights={name: file.get_tensor(name) for name in shapes},
+                preprocess=Preprocess(**json.loads(metadata["preprocess"])),
+                labels=tuple(json.loads(metadata["labels"])),
+                task=metadata["task"],
+                metrics=json.loads(metadata["metrics"]),
+                data=json.loads(metadata["data"]),
+            )
+    except KeyError as exc:
+        raise ModelFileError(f"{path}: its metadata lacks {exc}") from exc
+    except (MobilenetsError, SafetensorError, OSError, ValueError, TypeError) as exc:
+        raise ModelFileError(f"{path}: {exc}") from exc
+
+
+def _check_labels(model: Model) -> None:
+    if len(model.labels) != model.network.classes:
+        raise ModelFileError(f"{len(model.labels)} labels for a network of {model.network.classes} classes")
+    taken = (model.preprocess.height, model.preprocess.width, model.preprocess.channels)
+    wanted = (model.network.height, model.network.width, model.network.channels)
+    if taken != wanted:
+        raise ModelFileError(f"the preprocessing gives {taken} but the network takes {wanted} (height, width, channels)")
+
+
+def _check_shapes(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> None:
+    problems = [f"lacks {name} {shape}" for name, shape in expected.items() if name not in found]
+    problems += [f"has {name}, which the network does not" for name in found if name not in expected]
+    problems += [
+        f"{name} is {found[name]}, the network needs {shape}"
+        for name, shape in expected.items()
+        if name in found and found[name] != shape
+    ]
+    if problems:
+        more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
+        raise ModelFileError("weights do not fit the network: " + "; ".join(problems[:3]) + more)
+
+
+def _check_weights(weights: Arrays, expected: Mapping[str, tuple[int, ...]]) -> None:
+    _check_shapes({name: array.shape for name, array in weights.items()}, expected)
+    for name, array in weights.items():
+        if array.dtype != np.float32:
+            raise ModelFileError(f"{name} is {array.dtype}, must be float32")
+        if not np.isfinite(array).all():
+            raise ModelFileError(f"{name} holds values that are not finite")
