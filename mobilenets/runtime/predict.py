@@ -1,0 +1,119 @@
+"""Predict many images: decoded on all cores ahead of the network, answered in order, in bounded memory. No torch."""
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import ImageError, UsageError
+from ..image import EXTENSIONS, Pixels, Preprocess, prepare
+from .session import Session
+
+__all__ = ["Prediction", "find_images", "predict"]
+
+Decoded = Pixels | ImageError
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What one image shows: labels with their probabilities, best first; or one line of `error` and no labels."""
+
+    name: str
+    top: tuple[tuple[str, float], ...]
+    error: str | None = None
+
+
+def find_images(paths: Sequence[Path]) -> Iterator[Path]:
+    """Files as they are given; of folders, at any depth, what has an image's extension and is not hidden, sorted.
+
+    `UsageError` at once for a path that does not exist, later for a folder that cannot be listed.
+    """
+    for path in paths:
+        if not path.exists():
+            raise UsageError(f"{path}: no such file or folder")
+    return (found for path in paths for found in (_walk(path) if path.is_dir() else (path,)))
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    try:
+        with os.scandir(folder) as entries:
+            visible = sorted(
+                (entry for entry in entries if entry.name[0] != "."), key=lambda entry: entry.name
+            )
+    except OSError as exc:
+        raise UsageError(f"{folder}: cannot be listed: {exc.strerror}") from exc
+    for entry in visible:
+        if entry.is_dir(follow_symlinks=False):  # a link to a folder above would never end
+            yield from _walk(Path(entry))
+        elif Path(entry).suffix.lower() in EXTENSIONS and not entry.is_dir():
+            yield Path(entry)
+
+
+def predict(
+    session: Session,
+    images: Iterable[tuple[str, Path | bytes]],
+    top: int = 5,
+    batch_size: int = 32,
+    workers: int = 0,
+) -> Iterator[Prediction]:
+    """One `Prediction` for each (name, file or its content), in the order of `images`, which is read as it is needed.
+
+    `top` labels each (fewer where the network has fewer classes). `workers` threads decode, 0: one per core.
+    An image that cannot be decoded gives a `Prediction` with `error` in its place.
+    """
+    for name, value, least in (("top", top, 1), ("batch_size", batch_size, 1), ("workers", workers, 0)):
+        if value < least:
+            raise UsageError(f"{name} (={value}) must be at least {least}")
+    return _stream(session, images, top, batch_size, workers or os.cpu_count() or 1)
+
+
+def _stream(
+    session: Session, images: Iterable[tuple[str, Path | bytes]], top: int, batch_size: int, workers: int
+) -> Iterator[Prediction]:
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
+    try:
+        # one batch being collected, one decoded while the network runs on it
+        decoded = _decode_ahead(pool, images, session.preprocess, ahead=2 * batch_size + workers)
+        while batch := list(islice(decoded, batch_size)):
+            yield from _classify(session, batch, top)
+    finally:  # Ctrl-C, or a caller who stops early: only the images being decoded at this instant are waited for
+        pool.shutdown(cancel_futures=True)
+
+
+def _decode_ahead(
+    pool: ThreadPoolExecutor, images: Iterable[tuple[str, Path | bytes]], preprocess: Preprocess, ahead: int
+) -> Iterator[tuple[str, Decoded]]:
+    """Each name with its pixels or its error, in order, with at most `ahead` + 1 images in memory."""
+    window: deque[tuple[str, Future[Decoded]]] = deque()
+    for name, source in images:
+        window.append((name, pool.submit(_decode, source, preprocess)))
+        if len(window) > ahead:
+            name, future = window.popleft()
+            yield name, future.result()
+    while window:
+        name, future = window.popleft()
+        yield name, future.result()
+
+
+def _decode(source: Path | bytes, preprocess: Preprocess) -> Decoded:
+    try:
+        return prepare(source, preprocess)
+    except ImageError as exc:
+        return exc
+
+
+def _classify(session: Session, batch: list[tuple[str, Decoded]], top: int) -> Iterator[Prediction]:
+    pixels = [decoded for _, decoded in batch if not isinstance(decoded, ImageError)]
+    rows = iter(session.run(np.stack(pixels)) if pixels else ())
+    for name, decoded in batch:
+        if isinstance(decoded, ImageError):
+            yield Prediction(name, (), str(decoded))
+        else:
+            row = next(rows)
+            best = np.argsort(-row, kind="stable")[:top]
+            yield Prediction(name, tuple((session.labels[i], float(row[i])) for i in best))
