@@ -1,0 +1,204 @@
+"""How good a classifier is: probabilities and truth in, every figure of the report out. No torch.
+
+The prediction is the class of the highest probability; of equal ones, the one with the lower index.
+"""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError, MissingExtraError, WorkError
+
+__all__ = ["CalibrationBin", "ClassScore", "Evaluation", "Mistake", "evaluate_probabilities"]
+
+BINS = 15  # of the calibration error: what Guo et al. 2017 and most who report it use
+MOST_MISTAKES = 24
+
+Floats = np.ndarray[Any, np.dtype[np.floating[Any]]]
+Ints = np.ndarray[Any, np.dtype[np.integer[Any]]]
+Bools = np.ndarray[Any, np.dtype[np.bool_]]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassScore:
+    """One class; fractions.
+
+    None where nothing can be said: `recall` of a class without an image in the split, `precision` of one that was
+    never predicted, `f1` where both hold.
+    """
+
+    label: str
+    images: int
+    precision: float | None
+    recall: float | None
+    f1: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One wrong prediction: the image's name and position in the split, the probability of `predicted`."""
+
+    name: str
+    index: int
+    truth: str
+    predicted: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationBin:
+    """The images whose highest probability lies in (low, high]: its mean, and the share predicted right.
+
+    Both are 0 where `images` is 0.
+    """
+
+    low: float
+    high: float
+    images: int
+    confidence: float
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A classifier on one split; all rates are fractions.
+
+    `top5` with fewer than 5 classes is top-k over all of them, so it is 1. `ece` is the expected calibration
+    error: |confidence - accuracy| over the bins of `calibration`, weighted by images.
+    """
+
+    images: int
+    top1: float
+    top1_interval: tuple[float, float]  # 95 %, Wilson
+    top5: float
+    ece: float
+    per_class: tuple[ClassScore, ...]
+    confusion: tuple[tuple[int, ...], ...]  # rows: truth; columns: prediction
+    calibration: tuple[CalibrationBin, ...]
+    mistakes: tuple[Mistake, ...]  # the most confident first, at most 24
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it, as JSON takes it."""
+        return asdict(self)
+
+
+def evaluate_probabilities(
+    probabilities: Floats, truth: Ints, labels: Sequence[str], names: Sequence[str]
+) -> Evaluation:
+    """Score `probabilities` (N, classes) against `truth` (N,), class indices; `names` (N) name the images.
+
+    `DataError` where the sizes disagree or N is 0, `WorkError` naming the first image whose values are no
+    probabilities (NaN, logits), `MissingExtraError` without scikit-learn.
+    """
+    _check_sizes(probabilities, truth, labels, names)
+    _check_values(probabilities, truth, names)
+    predicted = probabilities.argmax(axis=1)
+    confidence = probabilities[np.arange(len(truth)), predicted]
+    right = predicted == truth
+    confusion, per_class = _per_class(truth, predicted, labels)
+    bins = _calibration(confidence, right)
+    return Evaluation(
+        images=len(truth),
+        top1=float(right.mean()),
+        top1_interval=wilson(int(right.sum()), len(truth)),
+        top5=float((_rank_of_truth(probabilities, truth) < 5).mean()),
+        ece=sum(b.images * abs(b.confidence - b.accuracy) for b in bins) / len(truth),
+        per_class=per_class,
+        confusion=confusion,
+        calibration=bins,
+        mistakes=_mistakes(predicted, truth, confidence, labels, names),
+    )
+
+
+def wilson(right: int, images: int) -> tuple[float, float]:
+    """95 % interval of the rate `right` / `images` by Wilson (1927), sound near 0 and 1 and for few images."""
+    z = 1.959964
+    rate, share = right / images, z * z / images
+    middle = (rate + share / 2) / (1 + share)
+    half = z * (rate * (1 - rate) / images + share / (4 * images)) ** 0.5 / (1 + share)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def _check_sizes(probabilities: Floats, truth: Ints, labels: Sequence[str], names: Sequence[str]) -> None:
+    if len(truth) == 0:
+        raise DataError("no images to evaluate")
+    expected = (len(truth), len(labels))
+    if probabilities.shape != expected or truth.ndim != 1:
+        raise DataError(f"probabilities are {probabilities.shape}, must be {expected}: (images, classes)")
+    if len(names) != len(truth):
+        raise DataError(f"{len(names)} names for {len(truth)} images")
+
+
+def _check_values(probabilities: Floats, truth: Ints, names: Sequence[str]) -> None:
+    high, low = probabilities.max(axis=1), probabilities.min(axis=1)  # NaN goes through both
+    bad = np.flatnonzero(~((low >= 0) & (high <= 1 + 1e-3)))
+    if len(bad):
+        row = probabilities[bad[0]]
+        value = row[~((row >= 0) & (row <= 1 + 1e-3))][0]
+        raise WorkError(
+            f"{names[bad[0]]}: probability {value:g} must be from 0 to 1 ({len(bad)} of {len(truth)} images)"
+        )
+    classes = probabilities.shape[1]
+    outside = np.flatnonzero((truth < 0) | (truth >= classes))
+    if len(outside):
+        raise DataError(f"{names[outside[0]]}: class {truth[outside[0]]} must be from 0 to {classes - 1}")
+
+
+def _rank_of_truth(probabilities: Floats, truth: Ints) -> Ints:
+    """(N,): how many classes come before the true one.
+
+    Not scikit-learn's top-k: there the higher index wins a tie, so that its top-1 is not always the accuracy.
+    """
+    own = probabilities[np.arange(len(truth)), truth][:, None]
+    before = np.arange(probabilities.shape[1]) < truth[:, None]
+    ranks: Ints = np.count_nonzero((probabilities > own) | ((probabilities == own) & before), axis=1)
+    return ranks
+
+
+def _per_class(
+    truth: Ints, predicted: Ints, labels: Sequence[str]
+) -> tuple[tuple[tuple[int, ...], ...], tuple[ClassScore, ...]]:
+    try:
+        from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+    except ImportError as exc:
+        raise MissingExtraError("evaluation needs scikit-learn: pip install 'mobilenets[train]'") from exc
+    indices = np.arange(len(labels))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of the shape, where the split holds one class only
+        confusion = confusion_matrix(truth, predicted, labels=indices)
+    scores = precision_recall_fscore_support(truth, predicted, labels=indices, zero_division=np.nan)
+    rows = zip(labels, *scores, strict=True)
+    return tuple(tuple(row) for row in confusion.tolist()), tuple(
+        ClassScore(label, int(images), _known(precision), _known(recall), _known(f1))
+        for label, precision, recall, f1, images in rows
+    )
+
+
+def _known(rate: float) -> float | None:
+    return None if np.isnan(rate) else float(rate)
+
+
+def _calibration(confidence: Floats, right: Bools) -> tuple[CalibrationBin, ...]:
+    """`BINS` bins of equal width, (low, high] as in Guo et al. 2017 (On Calibration of Modern Neural Networks)."""
+    edges = np.linspace(0, 1, BINS + 1)
+    bins = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, BINS - 1)
+    images = np.bincount(bins, minlength=BINS)
+    safe = np.maximum(images, 1)
+    means = np.bincount(bins, confidence.astype(np.float64), BINS) / safe
+    rates = np.bincount(bins, right, BINS) / safe
+    columns = (edges[:-1], edges[1:], images, means, rates)
+    return tuple(CalibrationBin(*row) for row in zip(*(column.tolist() for column in columns), strict=True))
+
+
+def _mistakes(
+    predicted: Ints, truth: Ints, confidence: Floats, labels: Sequence[str], names: Sequence[str]
+) -> tuple[Mistake, ...]:
+    wrong = np.flatnonzero(predicted != truth)
+    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:MOST_MISTAKES]
+    return tuple(
+        Mistake(names[i], i, labels[truth[i]], labels[predicted[i]], float(confidence[i]))
+        for i in worst.tolist()
+    )

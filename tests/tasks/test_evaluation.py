@@ -1,0 +1,149 @@
+"""Scores against scikit-learn, SciPy and torchmetrics, and by hand where a case is small."""
+
+import json
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mobilenets.errors import DataError, WorkError
+from mobilenets.tasks.evaluation import Evaluation, evaluate_probabilities, wilson
+
+Array = np.ndarray[Any, Any]
+
+
+def sample(images: int, classes: int, seed: int = 0, skill: float = 2.0) -> tuple[Array, Array]:
+    """(N, classes) float32 probabilities that favour the truth, and the truth."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, classes, images)
+    logits = rng.normal(size=(images, classes)).astype(np.float32)
+    logits[np.arange(images), truth] += skill
+    powers = np.exp(logits)
+    return powers / powers.sum(axis=1, keepdims=True), truth
+
+
+def score(probabilities: Any, truth: Any, labels: tuple[str, ...] = ()) -> Evaluation:
+    probabilities = np.asarray(probabilities, np.float32)
+    truth = np.asarray(truth, np.int64)
+    labels = labels or tuple(f"c{i}" for i in range(probabilities.shape[1]))
+    return evaluate_probabilities(probabilities, truth, labels, [f"{i}.jpg" for i in range(len(truth))])
+
+
+def test_small_case_by_hand() -> None:
+    found = score([[0.9, 0.1, 0.0], [0.2, 0.7, 0.1], [0.6, 0.3, 0.1], [0.1, 0.8, 0.1]], [0, 1, 1, 0])
+    assert (found.images, found.top1, found.top5) == (4, 0.5, 1.0)
+    assert found.confusion == ((1, 1, 0), (1, 1, 0), (0, 0, 0))
+    assert [(m.name, m.truth, m.predicted) for m in found.mistakes] == [
+        ("3.jpg", "c0", "c1"),
+        ("2.jpg", "c1", "c0"),
+    ]
+    assert found.mistakes[0].probability == pytest.approx(0.8)
+    assert found.ece == pytest.approx((0.1 + 0.3 + 0.6 + 0.8) / 4)
+    absent = found.per_class[2]
+    assert (absent.images, absent.precision, absent.recall, absent.f1) == (0, None, None, None)
+
+
+def test_absent_but_predicted_class_has_precision_and_no_recall() -> None:
+    found = score([[0.1, 0.9], [0.8, 0.2]], [0, 0])
+    assert (found.per_class[1].precision, found.per_class[1].recall) == (0.0, None)
+    assert (found.per_class[0].precision, found.per_class[0].recall) == (1.0, 0.5)
+
+
+def test_agrees_with_scikit_learn_and_scipy() -> None:
+    from scipy.stats import binomtest  # type: ignore[import-untyped]
+    from sklearn.metrics import accuracy_score, f1_score, top_k_accuracy_score
+
+    probabilities, truth = sample(500, 12)
+    found = score(probabilities, truth)
+    predicted = probabilities.argmax(axis=1)
+    assert found.top1 == accuracy_score(truth, predicted)
+    assert found.top5 == top_k_accuracy_score(truth, probabilities, k=5, labels=np.arange(12))
+    known = [c.f1 for c in found.per_class if c.f1 is not None]
+    assert np.mean(known) == pytest.approx(f1_score(truth, predicted, average="macro"))
+    assert np.sum(found.confusion) == 500 and np.trace(np.array(found.confusion)) == found.top1 * 500
+    for right, images in ((0, 3), (3, 3), (417, 500), (1, 1000)):
+        interval = binomtest(right, images).proportion_ci(method="wilson")
+        assert wilson(right, images) == pytest.approx((interval.low, interval.high), abs=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("skill", [0.0, 2.0, 8.0])
+def test_ece_agrees_with_torchmetrics(skill: float) -> None:
+    import torch
+    from torchmetrics.functional.classification import multiclass_calibration_error
+
+    probabilities, truth = sample(2000, 7, skill=skill)
+    expected = multiclass_calibration_error(
+        torch.from_numpy(probabilities), torch.from_numpy(truth), num_classes=7, n_bins=15
+    )
+    assert score(probabilities, truth).ece == pytest.approx(float(expected), abs=1e-6)
+
+
+def test_certain_and_right_is_calibrated() -> None:
+    found = score([[1.0, 0.0], [0.0, 1.0]], [0, 1])
+    assert found.ece == 0 and found.mistakes == () and found.calibration[-1].images == 2
+
+
+def test_ties_go_to_the_lower_index_everywhere() -> None:
+    uniform = np.full((6, 6), 1 / 6)
+    found = score(uniform, range(6))
+    assert found.top1 == pytest.approx(1 / 6) and found.top5 == pytest.approx(5 / 6)
+    assert [row[0] for row in found.confusion] == [1] * 6
+    assert [mistake.index for mistake in found.mistakes] == [1, 2, 3, 4, 5]
+
+
+def test_one_class_and_one_image() -> None:
+    found = score([[1.0]], [0])
+    assert (found.top1, found.top5, found.confusion) == (1.0, 1.0, ((1,),))
+
+
+def test_at_most_24_mistakes_the_most_confident_first() -> None:
+    probabilities, truth = sample(400, 5, skill=0.0)
+    found = score(probabilities, truth).mistakes
+    assert len(found) == 24
+    assert [m.probability for m in found] == sorted((m.probability for m in found), reverse=True)
+    assert found[0].probability == probabilities.max(axis=1)[probabilities.argmax(axis=1) != truth].max()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -0.5, 7.0])
+def test_what_is_no_probability_is_named(value: float) -> None:
+    with pytest.raises(
+        WorkError, match=rf"1\.jpg: probability {value:g} must be from 0 to 1 \(1 of 2 images\)"
+    ):
+        score([[0.5, 0.5], [value, 0.5]], [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "truth", "message"),
+    [
+        (np.zeros((0, 3)), [], "no images to evaluate"),
+        (np.zeros((2, 3)), [0, 3], r"1\.jpg: class 3 must be from 0 to 2"),
+        (np.zeros((2, 3)), [-1, 0], r"0\.jpg: class -1 must be from 0 to 2"),
+        (np.zeros((2, 3)), [0], r"probabilities are \(2, 3\), must be \(1, 3\)"),
+    ],
+)
+def test_inputs_that_disagree(probabilities: Array, truth: list[int], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        score(probabilities, truth)
+
+
+def test_names_must_be_as_many_as_images() -> None:
+    with pytest.raises(DataError, match="1 names for 2 images"):
+        evaluate_probabilities(np.full((2, 2), 0.5), np.array([0, 1]), ("a", "b"), ["x"])
+
+
+def test_dict_is_json() -> None:
+    probabilities, truth = sample(50, 4)
+    found = json.loads(json.dumps(score(probabilities, truth).to_dict()))
+    assert found["images"] == 50 and {"top1", "top5", "ece", "confusion", "per_class"} <= set(found)
+
+
+def test_imagenet_size_takes_seconds() -> None:
+    rng = np.random.default_rng(0)
+    probabilities = rng.random((50_000, 1000), np.float32)
+    truth = rng.integers(0, 1000, 50_000)
+    score(probabilities[:10], truth[:10])  # scikit-learn's import is not what is timed
+    start = time.perf_counter()
+    score(probabilities, truth)
+    assert time.perf_counter() - start < 10
