@@ -26,8 +26,8 @@ Bools = np.ndarray[Any, np.dtype[np.bool_]]
 class ClassScore:
     """One class; fractions.
 
-    None where nothing can be said: `recall` of a class without an image in the split, `precision` of one that was
-    never predicted, `f1` where both hold.
+    None where nothing can be said: `recall` of a class without an image in the split, `precision` of one that
+    was never predicted, `f1` where both hold.
     """
 
     label: str
@@ -114,7 +114,7 @@ def evaluate_probabilities(
 
 
 def wilson(right: int, images: int) -> tuple[float, float]:
-    """95 % interval of the rate `right` / `images` by Wilson (1927), sound near 0 and 1 and for few images."""
+    """95 % interval of the rate right / images by Wilson (1927), sound near 0 and 1 and for few images."""
     z = 1.959964
     rate, share = right / images, z * z / images
     middle = (rate + share / 2) / (1 + share)
@@ -182,7 +182,7 @@ def _known(rate: float) -> float | None:
 
 
 def _calibration(confidence: Floats, right: Bools) -> tuple[CalibrationBin, ...]:
-    """`BINS` bins of equal width, (low, high] as in Guo et al. 2017 (On Calibration of Modern Neural Networks)."""
+    """`BINS` bins of equal width, (low, high] as in Guo et al. 2017 (On Calibration of Modern Networks)."""
     edges = np.linspace(0, 1, BINS + 1)
     bins = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, BINS - 1)
     images = np.bincount(bins, minlength=BINS)
