@@ -4,14 +4,15 @@
     ├── UsageError             the request cannot be meant: wrong value, wrong flag            exit 2
     │   ├── NetworkError       a network that cannot exist (alpha <= 0, height < 32, ...)
     │   └── BudgetError        a budget that cannot be read, or that no network fits
-    └── WorkError              the request is sound, the work failed                            exit 1
-        ├── DataError          a data set that is missing, contradictory or mostly unreadable
-        │   └── ImageError     one image that cannot be decoded
-        ├── ModelFileError     a model file that is not what it says
-        ├── ParityError        an exported network that disagrees with the trained one
-        ├── LatencyError       timings too noisy to tell two networks apart
-        ├── TrainingError      a run that cannot start, go on or be resumed
-        └── MissingExtraError  a package that an optional part needs is not installed
+    ├── WorkError              the request is sound, the work failed                            exit 1
+    │   ├── DataError          a data set that is missing, contradictory or mostly unreadable
+    │   │   └── ImageError     one image that cannot be decoded
+    │   ├── ModelFileError     a model file that is not what it says
+    │   ├── ParityError        an exported network that disagrees with the trained one
+    │   ├── LatencyError       timings too noisy to tell two networks apart
+    │   ├── TrainingError      a run that cannot start, go on or be resumed
+    │   └── MissingExtraError  a package that an optional part needs is not installed
+    └── Interrupted            a signal ended the work, its state is saved                      exit 130, 143
 
 Messages are one line: the value, then the rule it breaks.
 """
@@ -20,6 +21,7 @@ __all__ = [
     "BudgetError",
     "DataError",
     "ImageError",
+    "Interrupted",
     "LatencyError",
     "MissingExtraError",
     "MobilenetsError",
@@ -80,3 +82,11 @@ class TrainingError(WorkError):
 
 class MissingExtraError(WorkError):
     pass
+
+
+class Interrupted(MobilenetsError):  # noqa: N818 - nothing went wrong
+    """`number` is the signal's; the exit code is 128 more, as shells have it."""
+
+    def __init__(self, number: int, message: str) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + number

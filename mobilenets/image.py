@@ -18,7 +18,7 @@ from PIL import Image, ImageCms, ImageOps
 
 from .errors import ImageError, NetworkError
 
-__all__ = ["EXTENSIONS", "Preprocess", "Resize", "crop_resize", "decode", "normalise", "read", "shrink_short_side"]
+__all__ = ["EXTENSIONS", "Pixels", "Preprocess", "Resize", "as_image", "crop_resize", "decode", "normalise", "prepare", "read", "shrink_short_side"]
 
 # corrupt EXIF and the like: what matters of it becomes an ImageError, the rest is noise on a user's terminal
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -171,6 +171,11 @@ def prepare(source: bytes | Path, preprocess: Preprocess) -> Pixels:
     """Decode, crop and resize: (height, width, channels) uint8, what every exported network takes."""
     image = decode(source, preprocess.channels, (preprocess.height, preprocess.width))
     return crop_resize(image, preprocess)
+
+
+def as_image(pixels: Pixels) -> Image.Image:
+    """(H, W, 3) or (H, W, 1) uint8 as an image of mode RGB or L."""
+    return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
 
 
 def normalise(pixels: Pixels, preprocess: Preprocess) -> np.ndarray[Any, np.dtype[np.float32]]:

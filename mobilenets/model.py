@@ -21,7 +21,7 @@ from .errors import MobilenetsError, ModelFileError
 from .files import write_atomic
 from .image import Preprocess
 
-__all__ = ["FORMAT_VERSION", "Model", "load"]
+__all__ = ["FORMAT_VERSION", "Model", "load", "model_file"]
 
 FORMAT_VERSION = 1
 Arrays = Mapping[str, np.ndarray[Any, np.dtype[Any]]]
@@ -72,7 +72,28 @@ class Model:
             "data": json.dumps(self.data),
         }
         arrays = {name: np.ascontiguousarray(array, np.float32) for name, array in self.weights.items()}
-        return write_atomic(Path(path), save(arrays, metadata))
+        return write_atomic(Path(path), _in_order(save(arrays, metadata)))
+
+
+def model_file(path: Path) -> Path:
+    """`path` itself, or the best model of the run folder that it is; `ModelFileError` where it is neither."""
+    if path.is_dir():
+        path = path / "best.safetensors"
+    if not path.is_file():
+        raise ModelFileError(f"{path}: no such model file")
+    if path.suffix not in (".safetensors", ".onnx"):
+        raise ModelFileError(f"{path}: a model is a .safetensors or .onnx file, or a run folder")
+    return path
+
+
+def _in_order(file: bytes) -> bytes:
+    """`file` with its metadata sorted: safetensors writes it in random order, and equal models are equal files."""
+    end = 8 + int.from_bytes(file[:8], "little")
+    header = json.loads(file[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the arrays stay aligned
+    return len(text).to_bytes(8, "little") + text + file[end:]
 
 
 def load(path: str | Path) -> Model:
@@ -86,32 +107,44 @@ def load(path: str | Path) -> Model:
             if metadata.get("format") != "mobilenets.model":
                 raise ModelFileError("its metadata says nothing of a mobilenets model")
             if metadata.get("version") != str(FORMAT_VERSION):
-                raise ModelFileError(f"version {metadata.get('version')!r}: this release reads {FORMAT_VERSION}")
+                raise ModelFileError(
+                    f"version {metadata.get('version')!r}: this release reads {FORMAT_VERSION}"
+                )
             network = Network.from_json(metadata["network"])
-            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
             _check_shapes(shapes, weight_shapes(expand(network)))
             return Model(
                 network=network,
                 weights={name: file.get_tensor(name) for name in shapes},
-                preprocess=Preprocess(**json.loads(metadata["preprocess"])),
-                labels=tuple(json.loads(metadata["labels"])),
+                preprocess=Preprocess(**_json(metadata, "preprocess", dict)),
+                labels=tuple(_json(metadata, "labels", list)),
                 task=metadata["task"],
-                metrics=json.loads(metadata["metrics"]),
-                data=json.loads(metadata["data"]),
+                metrics=_json(metadata, "metrics", dict),
+                data=_json(metadata, "data", dict),
             )
     except KeyError as exc:
         raise ModelFileError(f"{path}: its metadata lacks {exc}") from exc
-    except (MobilenetsError, SafetensorError, OSError, ValueError, TypeError) as exc:
+    except (MobilenetsError, SafetensorError, OSError, ValueError, TypeError, RecursionError) as exc:
         raise ModelFileError(f"{path}: {exc}") from exc
+
+
+def _json(metadata: Mapping[str, str], key: str, kind: type) -> Any:
+    value = json.loads(metadata[key])
+    if not isinstance(value, kind):
+        raise ModelFileError(f"its {key} must be a JSON {'array' if kind is list else 'object'}")
+    return value
 
 
 def _check_labels(model: Model) -> None:
     if len(model.labels) != model.network.classes:
         raise ModelFileError(f"{len(model.labels)} labels for a network of {model.network.classes} classes")
+    for label in model.labels:
+        if not isinstance(label, str):
+            raise ModelFileError(f"label {label!r} must be text")
     taken = (model.preprocess.height, model.preprocess.width, model.preprocess.channels)
     wanted = (model.network.height, model.network.width, model.network.channels)
     if taken != wanted:
-        raise ModelFileError(f"the preprocessing gives {taken} but the network takes {wanted} (height, width, channels)")
+        raise ModelFileError(f"the preprocessing gives {taken} but the network takes {wanted} (H, W, C)")
 
 
 def _check_shapes(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> None:

@@ -1,0 +1,70 @@
+"""mobilenets: labelled images and a budget in; the small network that fits out, trained, measured and exported.
+
+The names below are loaded when they are first used: `import mobilenets` alone imports nothing heavy.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .api import design, evaluate, export, predict, resume, train
+    from .arch import PAPER, Block, Graph, Network, expand, named
+    from .cost import Cost, Latency, cost
+    from .design import Budget
+    from .errors import MobilenetsError
+    from .image import Preprocess
+    from .model import Model, load
+    from .runtime import Prediction, Session, open_session
+    from .train.recipe import Recipe
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "api": ("design", "evaluate", "export", "predict", "resume", "train"),
+    "arch": ("PAPER", "Block", "Graph", "Network", "expand", "named"),
+    "cost": ("Cost", "Latency", "cost"),
+    "design": ("Budget",),
+    "errors": ("MobilenetsError",),
+    "image": ("Preprocess",),
+    "model": ("Model", "load"),
+    "runtime": ("Prediction", "Session", "open_session"),
+    "train.recipe": ("Recipe",),
+}
+_MODULE = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = [
+    "PAPER",
+    "Block",
+    "Budget",
+    "Cost",
+    "Graph",
+    "Latency",
+    "MobilenetsError",
+    "Model",
+    "Network",
+    "Prediction",
+    "Preprocess",
+    "Recipe",
+    "Session",
+    "cost",
+    "design",
+    "evaluate",
+    "expand",
+    "export",
+    "load",
+    "named",
+    "open_session",
+    "predict",
+    "resume",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE:
+        raise AttributeError(f"module 'mobilenets' has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULE[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

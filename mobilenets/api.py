@@ -1,0 +1,211 @@
+"""The verbs as functions: what the command line does, from Python. Each returns one value that can print itself.
+
+Heavy parts are imported by the verb that needs them; torch only by training and by export's parity check.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .arch.network import Network
+from .assess import Evaluated, default_split, judge, report
+from .cost import Latency
+from .design import Budget, Design, Prior, Space, search
+from .errors import MissingExtraError, UsageError
+from .image import Preprocess
+from .model import Model, load, model_file
+from .train.recipe import Recipe
+
+if TYPE_CHECKING:
+    from .data.sources import Dataset
+    from .runtime import Prediction
+    from .train.fit import Watch
+    from .train.run import Run
+
+__all__ = [
+    "Evaluated",
+    "Exported",
+    "Trained",
+    "design_network",
+    "evaluate_model",
+    "export_model",
+    "predict_images",
+    "resume_run",
+    "train_network",
+]
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A finished run."""
+
+    run: Path
+    model: Model
+    evaluated: Evaluated
+    report: Path
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "run": str(self.run),
+            "model": str(self.run / "best.safetensors"),
+            "report": str(self.report),
+            "network": self.model.name,
+            "weights_sha256": self.model.digest(),
+            "split": self.evaluated.split,
+            "top1": self.evaluated.evaluation.top1,
+            "top5": self.evaluated.evaluation.top5,
+            "images": self.evaluated.evaluation.images,
+            "latency_ms": asdict(self.evaluated.latency),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A written file and how far its logits are from torch's, relative to the largest."""
+
+    path: Path
+    format: str
+    bytes: int
+    difference: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"path": str(self.path), "format": self.format, "bytes": self.bytes, "difference": self.difference}
+
+
+def design_network(
+    budget: Budget,
+    space: Space | None = None,
+    *,
+    calibrate: Sequence[str | Path] = (),
+    threads: int = 1,
+    seconds: float = 1.5,
+) -> Design:
+    """The Pareto front and one choice for `budget`; latency is measured here, in ONNX Runtime, on `threads` threads.
+
+    `calibrate`: run folders or models of the user's whose validation top-1 moves the accuracy prior.
+    Raises `BudgetError`, `LatencyError`.
+    """
+    from .runtime.measure import measure_networks, read_runs
+
+    prior = Prior.of_the_paper()
+    if calibrate:
+        prior = prior.calibrated(read_runs([Path(path) for path in calibrate]))
+
+    def measure(networks: Sequence[Network]) -> list[Latency]:
+        return measure_networks(networks, threads=threads, seconds=seconds)
+
+    return search(budget, space or Space(), prior, measure if budget.max_latency is not None else None)
+
+
+def train_network(
+    data: "str | Path | Dataset",
+    network: Network,
+    recipe: Recipe | None = None,
+    *,
+    preprocess: Preprocess | None = None,
+    runs: str | Path = "runs",
+    name: str | None = None,
+    command: str = "",
+    watch: "Watch | None" = None,
+) -> Trained:
+    """Train `network` (its classes are those of the data) and evaluate, measure and report the best model.
+
+    Makes a new folder under `runs`: `name`, or data and network with a number where that exists.
+    """
+    _need_torch()
+    from .data.sources import Dataset, open_dataset
+    from .train.device import resolve
+    from .train.run import Run, Settings
+
+    dataset = data if isinstance(data, Dataset) else open_dataset(data)
+    network = network.replace(classes=len(dataset.labels))
+    preprocess = preprocess or Preprocess(network.height, network.width, network.channels)
+    settings = Settings(str(dataset.root), network, preprocess, resolve(recipe or Recipe()), command)
+    folder = Path(runs) / (name or f"{dataset.root.stem}-{network.name}")
+    run = Run.create(folder, settings, dataset.labels, unique=name is None)
+    return _run(dataset, run, watch)
+
+
+def resume_run(path: str | Path, watch: "Watch | None" = None) -> Trained:
+    """Go on with a run that was stopped or killed, to the weights it would have reached."""
+    _need_torch()
+    from .data.sources import open_dataset
+    from .train.run import Run
+
+    run = Run.open(Path(path))
+    return _run(open_dataset(run.settings.data), run, watch)
+
+
+def _run(dataset: "Dataset", run: "Run", watch: "Watch | None") -> Trained:
+    """Train to the end, then judge the best model in the runtime that will serve it."""
+    from .train.fit import Watch, fit
+
+    watch = watch or Watch()
+    for note in dataset.notes:
+        watch.note(note)
+    model = fit(dataset, run, watch)
+    judged = judge(run.best, dataset, default_split(dataset), run.settings.recipe.max_bad, 1, watch.decoded)
+    model = replace(model, metrics={**judged.evaluated.metrics(), "val_top1": model.metrics["val_top1"]})
+    model.save(run.best)
+    report(run.report, model, judged, run)
+    return Trained(run.path, model, judged.evaluated, run.report)
+
+
+def evaluate_model(
+    model: str | Path,
+    data: "str | Path | Dataset",
+    split: str | None = None,
+    *,
+    max_bad: float = 0.01,
+    threads: int = 1,
+    report_to: str | Path | None = None,
+    watch: "Watch | None" = None,
+) -> Evaluated:
+    """Judge a `.safetensors`, `.onnx` or run folder on `split` (default: test where there is one, else val).
+
+    Latency is for one image on `threads` threads. `report_to` writes the HTML report, for a `.safetensors` or a run.
+    Raises `DataError` where the data's labels are not the model's.
+    """
+    from .data.sources import Dataset, open_dataset
+
+    path = model_file(Path(model))
+    if report_to is not None and path.suffix == ".onnx":
+        raise UsageError("a report needs the .safetensors model: an ONNX file does not say how it was trained")
+    dataset = data if isinstance(data, Dataset) else open_dataset(data)
+    progress = watch.decoded if watch else None
+    judged = judge(path, dataset, split or default_split(dataset), max_bad, threads, progress)
+    if report_to is not None:
+        report(Path(report_to), load(path), judged)
+    return judged.evaluated
+
+
+def predict_images(
+    model: str | Path, images: Sequence[str | Path], top: int = 5, batch_size: int = 32
+) -> "Iterator[Prediction]":
+    """Predictions for files and folders, in order and in bounded memory; no torch."""
+    from .runtime import find_images, open_session, predict
+
+    paths = find_images([Path(image) for image in images])
+    return predict(open_session(Path(model)), ((str(path), path) for path in paths), top, batch_size)
+
+
+def export_model(model: str | Path, output: str | Path | None = None) -> Exported:
+    """Write ONNX beside the model, or to `output`, after its logits were compared with torch's (`ParityError`)."""
+    _need_torch()
+    from .export.onnx import to_onnx
+    from .files import write_atomic
+    from .runtime import Session
+    from .train.parity import check_parity
+
+    source = model_file(Path(model))
+    trained = load(source)
+    content = to_onnx(trained)
+    difference = check_parity(trained, Session.from_onnx(content).logits)
+    path = write_atomic(Path(output) if output else source.with_suffix(".onnx"), content)
+    return Exported(path, "onnx", len(content), difference)
+
+
+def _need_torch() -> None:
+    if find_spec("torch") is None:
+        raise MissingExtraError("torch is not installed, and training and export need it: pip install 'mobilenets[train]'")

@@ -1,0 +1,145 @@
+"""A model judged on images, in the runtime that will serve it: the same figures for train, evaluate and demo."""
+
+import csv
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .cost import Latency, cost
+from .data.cache import BadImage, Images, decode_split
+from .data.sources import Dataset, Sample
+from .design import POINTS
+from .errors import DataError, UsageError
+from .model import Model
+from .runtime import Session, measure_sessions, open_session
+from .tasks.evaluation import Evaluation, evaluate_probabilities
+
+if TYPE_CHECKING:
+    from .train.run import Run
+
+__all__ = ["Evaluated", "Judged", "default_split", "judge", "report"]
+
+BATCH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """A model measured on one split of a data set, in the runtime that serves it."""
+
+    model: str
+    network: str
+    split: str
+    evaluation: "Evaluation"
+    latency: Latency
+    images_per_second: float  # decoding included, all cores
+    bad: "tuple[BadImage, ...]"
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON's view; keys as docs/json.md lists them."""
+        values = {"model": self.model, "network": self.network, "split": self.split, **self.evaluation.to_dict()}
+        values["images_per_second"] = self.images_per_second
+        values["latency_ms"] = asdict(self.latency)
+        values["bad_images"] = [{"name": bad.name, "reason": bad.reason} for bad in self.bad]
+        return values
+
+
+    def metrics(self) -> dict[str, Any]:
+        """What of it goes into the model file: nothing that a second run would measure otherwise."""
+        e = self.evaluation
+        return {"split": self.split, "images": e.images, "top1": e.top1, "top5": e.top5, "ece": e.ece}
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The figures, and the images they come from (for the report's pictures)."""
+
+    evaluated: Evaluated
+    images: Images
+
+
+def default_split(dataset: Dataset) -> str:
+    """test where there is one, else val."""
+    return "test" if dataset.splits.get("test") else "val"
+
+
+def judge(
+    path: Path,
+    dataset: Dataset,
+    split: str,
+    max_bad: float,
+    threads: int,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Judged:
+    """Run the model file `path` on `split`: figures over all cores, latency for one image on `threads` threads.
+
+    `UsageError` for a split that the data does not have, `DataError` where its labels are not the model's.
+    """
+    if not dataset.splits.get(split):
+        raise UsageError(f"{dataset.root} has no split {split!r}, it has {', '.join(dataset.splits)}")
+    session = open_session(path)
+    start = time.perf_counter()
+    images = decode_split(
+        _relabelled(dataset, split, session.labels),
+        session.preprocess,
+        short_side=None,
+        max_bad=max_bad,
+        progress=progress and (lambda done, total: progress(split, done, total)),
+    )
+    probabilities = _run(session, images)
+    seconds = time.perf_counter() - start
+    evaluated = Evaluated(
+        model=str(path),
+        network=session.name,
+        split=split,
+        evaluation=evaluate_probabilities(probabilities, images.labels, session.labels, images.names),
+        latency=measure_sessions([open_session(path, threads)])[0],
+        images_per_second=len(images) / seconds,
+        bad=images.bad,
+    )
+    return Judged(evaluated, images)
+
+
+def _relabelled(dataset: Dataset, split: str, labels: tuple[str, ...]) -> tuple[Sample, ...]:
+    """The split's samples with the model's numbers for their labels, which may stand in another order there."""
+    unknown = [label for label in dataset.labels if label not in labels]
+    if unknown:
+        raise DataError(f"{dataset.root} has labels that the model does not know: {', '.join(unknown[:5])}")
+    number = [labels.index(label) for label in dataset.labels]
+    return tuple(replace(sample, label=number[sample.label]) for sample in dataset.splits[split])
+
+
+def _run(session: Session, images: Images) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """(N, classes) probabilities."""
+    parts = [
+        session.run(np.stack([images.pixels(i) for i in range(start, min(start + BATCH, len(images)))]))
+        for start in range(0, len(images), BATCH)
+    ]
+    return np.concatenate(parts) if parts else np.zeros((0, len(session.labels)), np.float32)
+
+
+def report(path: Path, model: Model, judged: Judged, run: "Run | None" = None) -> Path:
+    """Write the HTML report; with the curves and settings of `run` where the model comes from one."""
+    from .report import Report, write_report
+
+    evaluated = judged.evaluated
+    history: list[dict[str, float]] = []
+    if run is not None:
+        with (run.path / "results.csv").open(newline="") as file:
+            history = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    content = Report(
+        title=f"{model.name} on {evaluated.split}",
+        model=model,
+        cost=cost(model.network),
+        evaluation=evaluated.evaluation,
+        history=history,
+        settings=run.settings.recipe.to_dict() if run else {},
+        latency=evaluated.latency,
+        mistakes_pictures=[(m, judged.images.pixels(m.index)) for m in evaluated.evaluation.mistakes],
+        prior_points=[(p.name, p.mult_adds, p.top1, p.source) for p in POINTS],
+        notes=[f"skipped {bad.name}: {bad.reason}" for bad in evaluated.bad],
+    )
+    return write_report(path, content)

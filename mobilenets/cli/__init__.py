@@ -1,0 +1,51 @@
+"""The command line: `main`, and one short function a verb in `verbs.py`."""
+
+import os
+import sys
+
+from ..errors import MobilenetsError
+
+__all__ = ["main"]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0, 1 for failed work, 2 for wrong use, 130 and 143 for signals.
+
+    Every error of this package is one line on standard error; `--debug` shows where it was raised.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in arguments
+    if debug:
+        arguments.remove("--debug")
+    try:
+        return _run(arguments)
+    except MobilenetsError as exc:
+        if debug:
+            raise
+        print(f"mobilenets: {exc}", file=sys.stderr)
+        return exc.exit_code
+    except KeyboardInterrupt:
+        print("mobilenets: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `mobilenets ... | head`: the reader has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as exc:
+        if debug:
+            raise
+        print(f"mobilenets: unexpected {type(exc).__name__}: {exc} (--debug shows where)", file=sys.stderr)
+        return 1
+
+
+def _run(arguments: list[str]) -> int:
+    from cyclopts import CycloptsError
+
+    from .app import app
+
+    try:
+        code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as exc:
+        print(f"mobilenets: {' '.join(str(exc).split())} (see mobilenets --help)", file=sys.stderr)
+        return 2
+    sys.stdout.flush()
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,103 @@
+"""Flags that several verbs share, as dataclasses; what they mean is worked out here."""
+
+import re
+from dataclasses import dataclass
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from ..arch import Network, named
+from ..arch.network import SHALLOW_BODY, Activation, Convolution, Padding, Rounding
+from ..design.budget import Budget, parse_count, parse_size, parse_time
+from ..errors import NetworkError
+
+__all__ = ["BudgetFlags", "NetworkFlags", "image_size"]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class NetworkFlags:
+    """The network, given outright."""
+
+    model: str | None = None
+    """Its name, such as 0.25-96: alpha and image size in one."""
+    alpha: Annotated[float, Parameter(name=("--alpha", "--width"))] = 0.5
+    """Width multiplier. 0.5 is the middle of the paper's four."""
+    img_size: str = "128"
+    """Input pixels, 128 or HEIGHTxWIDTH, each at least 32. 128 trains in minutes on two cores."""
+    grey: bool = False
+    """One input channel instead of three."""
+    conv: Convolution = "separable"
+    """full: every block a full 3x3 convolution (the paper's Conv MobileNet)."""
+    shallow: bool = False
+    """Without the five 14x14x512 blocks (Table 5)."""
+    activation: Activation = "relu"
+    """relu6 is for networks that must match TensorFlow's."""
+    padding: Padding = "symmetric"
+    """symmetric is PyTorch's; same is TensorFlow's."""
+    rounding: Rounding = "floor"
+    """Of channels under alpha: floor as in the paper, or multiple_of_8 as TF-slim."""
+
+    def network(self, classes: int = 1000) -> Network:
+        height, width = image_size(self.img_size)
+        alpha = self.alpha
+        if self.model is not None:
+            base = named(self.model)
+            height, width, alpha = base.height, base.width, base.alpha
+        return self.base(classes).replace(alpha=alpha, height=height, width=width)
+
+    def base(self, classes: int = 1000) -> Network:
+        """All but alpha and size, which a search chooses."""
+        network = named(self.model) if self.model is not None else Network()
+        changes = {
+            "channels": 1 if self.grey else 3,
+            "classes": classes,
+            "activation": self.activation,
+            "padding": self.padding,
+            "rounding": self.rounding,
+        }
+        if self.conv == "full":
+            changes["convolution"] = "full"
+        return network.replace(**changes, **({"blocks": SHALLOW_BODY} if self.shallow else {}))
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class BudgetFlags:
+    """What the network may cost: any of these."""
+
+    max_mult_adds: str | None = None
+    """Mult-adds of one image, such as 10M."""
+    max_params: str | None = None
+    """Parameters, such as 500k."""
+    max_size: str | None = None
+    """Weights in the file at --budget-precision, such as 500KB."""
+    max_ram: str | None = None
+    """Peak activation memory at --budget-precision, such as 256KB."""
+    max_latency: str | None = None
+    """One image on this machine, such as 2ms; measured, not guessed."""
+    budget_precision: str = "fp32"
+    """fp32, fp16 or int8: of --max-size and --max-ram."""
+
+    @property
+    def given(self) -> bool:
+        bounds = (self.max_mult_adds, self.max_params, self.max_size, self.max_ram, self.max_latency)
+        return any(bound is not None for bound in bounds)
+
+    def budget(self) -> Budget:
+        return Budget(
+            max_mult_adds=parse_count(self.max_mult_adds) if self.max_mult_adds else None,
+            max_params=parse_count(self.max_params) if self.max_params else None,
+            max_size=parse_size(self.max_size) if self.max_size else None,
+            max_ram=parse_size(self.max_ram) if self.max_ram else None,
+            max_latency=parse_time(self.max_latency) if self.max_latency else None,
+            precision=self.budget_precision,
+        )
+
+
+def image_size(text: str) -> tuple[int, int]:
+    """`128` or `96x128` -> (height, width)."""
+    match = re.fullmatch(r"(\d{1,5})(?:x(\d{1,5}))?", text.strip())
+    if match is None:
+        raise NetworkError(f"--img-size {text!r} must be PIXELS or HEIGHTxWIDTH, such as 128 or 96x128")
+    return int(match[1]), int(match[2] or match[1])

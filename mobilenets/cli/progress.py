@@ -1,0 +1,57 @@
+"""What a user sees while a verb works: bars on a terminal, plain lines elsewhere; all of it on standard error."""
+
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+__all__ = ["Bars"]
+
+
+class Bars:
+    """Watches training and evaluation (`train.fit.Watch`)."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True, highlight=False)
+        self._progress = Progress(
+            TextColumn("{task.description:<9}"),
+            BarColumn(40),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[speed]}"),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            console=self.console,
+            transient=True,
+            disable=not self.console.is_terminal,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._started = time.monotonic()
+
+    def __enter__(self) -> "Bars":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def note(self, text: str) -> None:
+        self.console.print(text, markup=False, soft_wrap=True)
+
+    def decoded(self, split: str, done: int, total: int) -> None:
+        self._advance(f"decode {split}", done, total, "")
+
+    def step(self, epoch: int, epochs: int, batch: int, batches: int, images_per_second: float) -> None:
+        self._advance("train", epoch * batches + batch, epochs * batches, f"{images_per_second:,.0f} images/s")
+
+    def epoch(self, row: dict[str, Any]) -> None:
+        if row["epoch"] == 1:
+            self.note("epoch  train loss  train top-1  val loss  val top-1  images/s  seconds")
+        self.note(
+            f"{row['epoch']:5.0f}  {row['train_loss']:10.4f}  {row['train_top1']:10.1%}  {row['val_loss']:8.4f}"
+            f"  {row['val_top1']:8.1%}  {row['images_per_second']:8,.0f}  {time.monotonic() - self._started:7.1f}"
+        )
+
+    def _advance(self, name: str, done: int, total: int, speed: str) -> None:
+        if name not in self._tasks:
+            self._tasks[name] = self._progress.add_task(name, total=total, speed=speed)
+        self._progress.update(self._tasks[name], completed=done, total=total, speed=speed, visible=done < total)

@@ -1,0 +1,340 @@
+"""One short function a verb: flags in, `api` called, the answer shown. Imports stand inside."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from ..errors import UsageError
+from ..train.recipe import Recipe
+from .options import BudgetFlags, NetworkFlags
+
+if TYPE_CHECKING:
+    from ..data.sources import Dataset
+
+__all__ = ["demo", "describe", "design", "evaluate", "export", "predict", "train"]
+
+Json = Annotated[bool, Parameter(negative=())]
+RecipeFlags = Annotated[Recipe, Parameter(name="*")]
+_NETWORK, _BUDGET, _RECIPE = NetworkFlags(), BudgetFlags(), Recipe()
+
+
+def describe(
+    what: str = "",
+    *,
+    network: NetworkFlags = _NETWORK,
+    classes: int = 1000,
+    json: Json = False,
+) -> None:
+    """What a network costs: mult-adds, parameters, bytes, memory; layer by layer.
+
+    Examples:
+      mobilenets describe 0.5-160
+      mobilenets describe runs/photos-0.25-96
+      mobilenets describe --alpha 0.35 --img-size 96x128 --classes 10 --json
+      mobilenets describe paper
+
+    Parameters
+    ----------
+    what
+        A name such as 0.5-160, a model file, a run folder, or `paper` for Tables 4 to 9. Without it, the flags.
+    classes
+        Outputs of a network that is given by name or flags.
+    json
+        Print one JSON object and nothing else.
+    """
+    from . import show
+
+    if what == "paper":
+        show.paper(json)
+    else:
+        show.described(*_described(what, network, classes), json)
+
+
+def _described(what: str, flags: NetworkFlags, classes: int):  # type: ignore[no-untyped-def]
+    """(Network, what its model file says of it or None)."""
+    from ..arch import named
+    from ..model import load, model_file
+
+    if what and (Path(what).exists() or what.endswith((".safetensors", ".onnx"))):
+        path = model_file(Path(what))
+        if path.suffix == ".onnx":
+            raise UsageError(f"{what}: describe reads .safetensors models, not ONNX")
+        model = load(path)
+        return model.network, model
+    if what:
+        return named(what).replace(classes=classes, channels=1 if flags.grey else 3), None
+    return flags.network(classes), None
+
+
+def design(
+    *,
+    budget: BudgetFlags = _BUDGET,
+    network: NetworkFlags = _NETWORK,
+    data: Path | None = None,
+    classes: int = 1000,
+    calibrate: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative=())] = (),
+    threads: int = 1,
+    json: Json = False,
+) -> None:
+    """Find the network for a budget: the Pareto front over alpha x resolution x depth, and one choice with its reason.
+
+    Examples:
+      mobilenets design --max-mult-adds 10M --max-size 500KB --classes 5
+      mobilenets design --max-latency 2ms --threads 1
+      mobilenets design --max-ram 100KB --budget-precision int8 --calibrate runs/a runs/b
+
+    Parameters
+    ----------
+    data
+        Images whose number of classes and size to design for.
+    classes
+        Outputs, where no data are given.
+    calibrate
+        Run folders or models of yours: their top-1 moves the accuracy prior.
+    threads
+        Of the latency measurement.
+    json
+        Print one JSON object and nothing else.
+    """
+    from ..api import design_network
+    from . import show
+
+    if data is not None:
+        from ..data.sources import open_dataset
+
+        space = _space(network, open_dataset(data))
+    else:
+        from ..design import Space
+
+        space = Space(base=network.base(classes))
+    show.designed(design_network(budget.budget(), space, calibrate=calibrate, threads=threads), json)
+
+
+def _space(flags: NetworkFlags, dataset: "Dataset"):  # type: ignore[no-untyped-def]
+    """Where a search for these data may look: inputs up to twice the photos' size, since more adds nothing."""
+    from ..data.sources import typical_short_side
+    from ..design import Space
+
+    side = typical_short_side(dataset)
+    return Space(base=flags.base(len(dataset.labels)), max_resolution=max(64, 2 * side))
+
+
+def train(
+    data: Path | None = None,
+    *,
+    network: NetworkFlags = _NETWORK,
+    budget: BudgetFlags = _BUDGET,
+    recipe: RecipeFlags = _RECIPE,
+    resume: Path | None = None,
+    calibrate: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative=())] = (),
+    name: str | None = None,
+    project: Path = Path("runs"),
+    json: Json = False,
+) -> None:
+    """Train a network on labelled images, given outright (--alpha, --img-size) or by a budget (--max-...).
+
+    Examples:
+      mobilenets train photos --alpha 0.25 --img-size 96
+      mobilenets train photos --max-mult-adds 10M --epochs 50
+      mobilenets train --resume runs/photos-0.25-96
+
+    Parameters
+    ----------
+    data
+        A folder per class (with or without train/ val/ test/), a CSV (path,label), Parquet, or .tar shards.
+    resume
+        A run folder to go on with; it remembers its data and settings.
+    calibrate
+        With a budget: run folders of yours that move the accuracy prior.
+    name
+        Of the run folder; by default data and network, with a number where that exists.
+    project
+        Where run folders are made.
+    json
+        Print one JSON object and nothing else.
+    """
+    from ..api import resume_run, train_network
+    from . import show
+    from .progress import Bars
+
+    if (data is None) == (resume is None):
+        raise UsageError("train takes either DATA or --resume RUN")
+    with Bars() as bars:
+        if data is None:
+            assert resume is not None
+            trained = resume_run(resume, bars)
+        else:
+            from ..data.sources import open_dataset
+
+            bars.note(f"reading {data}")
+            dataset = open_dataset(data)
+            chosen = network.network(len(dataset.labels))
+            if budget.given:
+                chosen = _designed(network, budget, dataset, calibrate, bars)
+            trained = train_network(
+                dataset, chosen, recipe, runs=project, name=name, command=_command(), watch=bars
+            )
+    show.trained(trained, json)
+
+
+def _designed(flags: NetworkFlags, budget: BudgetFlags, dataset: "Dataset", calibrate: tuple[Path, ...], bars):  # type: ignore[no-untyped-def]
+    from ..api import design_network
+
+    design = design_network(budget.budget(), _space(flags, dataset), calibrate=calibrate)
+    bars.note(f"designed {design.choice.network.name}: {design.reason}")
+    return design.choice.network
+
+
+def _command() -> str:
+    return shlex.join(["mobilenets", *sys.argv[1:]])
+
+
+def evaluate(
+    model: Path,
+    data: Path,
+    *,
+    split: Literal["train", "val", "test"] | None = None,
+    report: Path | None = None,
+    max_bad: float = 0.01,
+    threads: int = 1,
+    json: Json = False,
+) -> None:
+    """Measure a trained model on labelled images: top-1, top-5, each class, calibration, latency.
+
+    Examples:
+      mobilenets evaluate runs/photos-0.25-96 photos
+      mobilenets evaluate model.onnx photos --split val --json
+
+    Parameters
+    ----------
+    model
+        A .safetensors or .onnx file, or a run folder.
+    data
+        Images with the model's labels, in any layout that train reads.
+    split
+        By default test where there is one, else val.
+    report
+        Write an HTML report there too.
+    max_bad
+        Share of images that may be undecodable before it is an error.
+    threads
+        Of the latency measurement.
+    json
+        Print one JSON object and nothing else.
+    """
+    from ..api import evaluate_model
+    from . import show
+    from .progress import Bars
+
+    with Bars() as bars:
+        result = evaluate_model(model, data, split, max_bad=max_bad, threads=threads, report_to=report, watch=bars)
+    show.evaluated(result, report, json)
+
+
+def predict(
+    model: Path,
+    images: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())],
+    *,
+    top: int = 5,
+    batch_size: int = 32,
+    max_bad: float = 0.01,
+    json: Json = False,
+    csv: Json = False,
+) -> int:
+    """Name what images show. Runs in ONNX Runtime, without torch; any number of images in little memory.
+
+    Examples:
+      mobilenets predict runs/photos-0.25-96 holiday.jpg
+      mobilenets predict model.onnx folder/ --csv > answers.csv
+      cat photo.jpg | mobilenets predict model.onnx - --json
+
+    Parameters
+    ----------
+    model
+        A .safetensors or .onnx file, or a run folder.
+    images
+        Files, folders (searched to any depth), or - for one image from standard input.
+    top
+        Labels for each image.
+    batch_size
+        Images the network takes at once.
+    max_bad
+        Share of images that may be undecodable before the command fails (they are named either way).
+    json
+        Print one JSON object and nothing else.
+    csv
+        Print one line an image and label: image,rank,label,probability,error.
+    """
+    from ..runtime import open_session
+    from ..runtime import predict as run
+    from . import show
+
+    if json and csv:
+        raise UsageError("--json and --csv: choose one")
+    if not images:
+        raise UsageError("predict needs an image, a folder, or - for standard input")
+    sources = _sources(images)
+    predictions = run(open_session(model), sources, top, batch_size)
+    return show.predicted(predictions, "json" if json else "csv" if csv else "table", max_bad)
+
+
+def _sources(images: tuple[str, ...]):  # type: ignore[no-untyped-def]
+    """(name, path or content) for every image."""
+    from itertools import chain
+
+    from ..runtime import find_images
+
+    paths = find_images([Path(image) for image in images if image != "-"])
+    piped = [("-", sys.stdin.buffer.read())] if "-" in images else []
+    return chain(piped, ((str(path), path) for path in paths))
+
+
+def export(
+    model: Path,
+    *,
+    format: Literal["onnx"] = "onnx",
+    output: Path | None = None,
+    json: Json = False,
+) -> None:
+    """Write a trained model as ONNX: batch norm folded, normalisation and labels inside, logits compared with torch's.
+
+    Examples:
+      mobilenets export runs/photos-0.25-96
+      mobilenets export runs/photos-0.25-96 --output photos.onnx
+
+    Parameters
+    ----------
+    model
+        A .safetensors file or a run folder.
+    format
+        onnx.
+    output
+        By default beside the model.
+    json
+        Print one JSON object and nothing else.
+    """
+    from ..api import export_model
+    from . import show
+
+    show.exported(export_model(model, output), json)
+
+
+def demo(*, project: Path = Path("runs"), json: Json = False) -> None:
+    """Design, train, evaluate and predict on 8,000 small pictures of clothes that come with the package.
+
+    Example:
+      mobilenets demo
+
+    Parameters
+    ----------
+    project
+        Where the run folder is made.
+    json
+        Print one JSON object and nothing else.
+    """
+    from .demo import run
+
+    run(project, json)

@@ -1,0 +1,44 @@
+"""What this machine answers where the recipe says auto."""
+
+import os
+from dataclasses import replace
+
+import torch
+
+from ..errors import UsageError
+from .recipe import Recipe
+from .replicas import replica_count
+
+__all__ = ["resolve"]
+
+
+def resolve(recipe: Recipe) -> Recipe:
+    """The recipe with this machine's answer for everything that was left to it: what a resumed run must keep."""
+    device = _device(recipe.device)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    replicas = recipe.replicas or (replica_count(cores, recipe.batch_size) if device.type == "cpu" else 1)
+    if replicas * 2 > recipe.batch_size:
+        raise UsageError(f"replicas (={replicas}) need two images each, batch_size is {recipe.batch_size}")
+    precision = recipe.precision
+    if precision == "auto":
+        precision = "bf16" if _has_bf16(device) else "fp32"
+    return replace(
+        recipe, device=str(device), replicas=replicas, workers=recipe.workers or cores, precision=precision
+    )
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as exc:
+        raise UsageError(f"device {name!r} is not there: {str(exc).splitlines()[0]}") from exc
+    return device
+
+
+def _has_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -1,0 +1,266 @@
+"""The training loop: images and a recipe in, the best model out; resumable to the same weights, bit for bit."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn.functional import cross_entropy
+
+from ..arch.graph import expand
+from ..data.augment import Augmentation
+from ..data.cache import Images, decode_split
+from ..data.loader import TrainingBatches, central_batches, plain_batches
+from ..data.sources import Dataset
+from ..errors import Interrupted, TrainingError
+from ..model import Model, load
+from ..tasks import classify
+from .interrupt import Interrupts
+from .module import MobileNet, initialise, load_weights, weights_of
+from .optimiser import build_optimiser, learning_rate
+from .recipe import Recipe
+from .replicas import Loss, Replicas
+from .run import Run, Settings
+from .state import State
+
+__all__ = ["Watch", "fit"]
+
+TRAIN_MARGIN = 1.5  # short side of a training image in memory, over the network's larger side: room to crop
+EVAL_BATCH = 128
+STATISTICS_IMAGES = 4096  # for batch norm's final statistics
+CHECKPOINT_SECONDS = 15.0
+
+
+class Watch:
+    """Told what goes on; the command line draws bars from it. Every method may be left as it is."""
+
+    def decoded(self, split: str, done: int, total: int) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+    def step(self, epoch: int, epochs: int, batch: int, batches: int, images_per_second: float) -> None: ...
+
+    def epoch(self, row: dict[str, float]) -> None: ...
+
+
+@dataclass(slots=True)
+class _Loop:
+    """What the loop works on, once it is made."""
+
+    run: Run
+    labels: tuple[str, ...]
+    fingerprint: dict[str, object]
+    train: TrainingBatches
+    val: Images
+    state: State
+    replicas: Replicas
+    loss: Loss
+    watch: Watch
+    interrupts: Interrupts
+    saved: float  # time of the last checkpoint
+    speed: float = 0.0  # images a second, this epoch
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.run.settings.recipe
+
+
+def fit(dataset: Dataset, run: Run, watch: Watch | None = None) -> Model:
+    """Train as `run.settings` says, from the run's checkpoint where it has one; returns the best model.
+
+    The recipe must be resolved. Raises `Interrupted` after a signal, with the state saved, and `DataError` or
+    `TrainingError`.
+    """
+    settings, watch = run.settings, watch or Watch()
+    torch.set_num_threads(1)  # the replicas are the parallelism
+    with Interrupts() as interrupts:
+        loop = _prepare(dataset, run, watch, interrupts)
+        try:
+            for epoch in range(loop.state.progress.epoch, settings.recipe.epochs):
+                _train_epoch(loop, epoch)
+                _finish_epoch(loop, epoch)
+                if _out_of_patience(loop):
+                    break
+            return _finalise(loop)
+        finally:
+            loop.replicas.close()
+
+
+def _prepare(dataset: Dataset, run: Run, watch: Watch, interrupts: Interrupts) -> _Loop:
+    settings = run.settings
+    recipe, network, preprocess = settings.recipe, settings.network, settings.preprocess
+    side = int(np.ceil(TRAIN_MARGIN * max(network.height, network.width)))
+    train = _decode(dataset, "train", settings, watch, interrupts, side)
+    val = _decode(dataset, "val", settings, watch, interrupts, None)
+    if len(train) < 2 or len(val) < 1:
+        raise TrainingError(f"{len(train)} training and {len(val)} validation images: at least 2 and 1 are needed")
+    device = torch.device(recipe.device)
+    module = MobileNet(expand(network))
+    initialise(module, recipe.seed)
+    module = module.to(device, memory_format=torch.channels_last)
+    state = State(module, build_optimiser(module, recipe), recipe.ema)
+    if run.checkpoint.is_file():
+        state.load(run.checkpoint)
+    batch_size = min(recipe.batch_size, len(train))
+    count = min(recipe.replicas, batch_size // 2)
+    return _Loop(
+        run=run,
+        labels=dataset.labels,
+        fingerprint={"fingerprint": dataset.fingerprint, "train": len(train), "val": len(val)},
+        train=TrainingBatches(
+            train,
+            preprocess,
+            Augmentation(recipe.strength(network.alpha), recipe.flip),
+            batch_size,
+            recipe.seed,
+            recipe.workers,
+            recipe.balance == "sample",
+        ),
+        val=val,
+        state=state,
+        replicas=Replicas(module, count, preprocess, device, recipe.precision == "bf16"),
+        loss=classify.cross_entropy(
+            train.labels, network.classes, recipe.smoothing, recipe.balance == "loss", device
+        ),
+        watch=watch,
+        interrupts=interrupts,
+        saved=time.monotonic(),
+    )
+
+
+def _decode(
+    dataset: Dataset, split: str, settings: Settings, watch: Watch, interrupts: Interrupts, side: int | None
+) -> Images:
+    def progress(done: int, total: int) -> None:
+        watch.decoded(split, done, total)
+        if interrupts.number is not None:
+            raise Interrupted(interrupts.number, "stopped while decoding: nothing was trained yet")
+
+    images = decode_split(
+        dataset.splits[split],
+        settings.preprocess,
+        short_side=side,
+        workers=settings.recipe.workers,
+        max_bad=settings.recipe.max_bad,
+        progress=progress,
+    )
+    for bad in images.bad:
+        watch.note(f"skipped {bad.name}: {bad.reason}")
+    return images
+
+
+def _train_epoch(loop: _Loop, epoch: int) -> None:
+    recipe, state, progress = loop.recipe, loop.state, loop.state.progress
+    batches = len(loop.train)
+    steps, warmup = recipe.epochs * batches, int(min(recipe.warmup_epochs, recipe.epochs / 2) * batches)
+    started, seen_before = time.monotonic(), progress.seen
+    for number, batch in enumerate(loop.train.epoch(epoch, progress.batch), progress.batch):
+        step = epoch * batches + number
+        for group in state.optimiser.param_groups:
+            group["lr"] = learning_rate(step, steps, warmup, recipe.learning_rate)
+        loss, correct = loop.replicas.gradients(batch, loop.loss)
+        if not np.isfinite(loss):
+            raise TrainingError(f"the loss is {loss} in epoch {epoch + 1}: lower --lr (now {recipe.learning_rate:g})")
+        state.optimiser.step()
+        state.average(step)
+        progress.batch = number + 1
+        progress.loss += loss * len(batch.labels)
+        progress.correct += correct
+        progress.seen += len(batch.labels)
+        loop.speed = (progress.seen - seen_before) / (time.monotonic() - started)
+        loop.watch.step(epoch, recipe.epochs, number + 1, batches, loop.speed)
+        _checkpoint(loop)
+
+
+def _checkpoint(loop: _Loop) -> None:
+    """Save now and then; save and stop when a signal came."""
+    stop = loop.interrupts.number
+    if stop is not None or time.monotonic() - loop.saved > CHECKPOINT_SECONDS:
+        loop.state.save(loop.run.checkpoint)
+        loop.saved = time.monotonic()
+    if stop is not None:
+        where = f"epoch {loop.state.progress.epoch + 1}"
+        raise Interrupted(stop, f"stopped in {where} and saved; go on with: mobilenets train --resume {loop.run.path}")
+
+
+def _finish_epoch(loop: _Loop, epoch: int) -> None:
+    """Validate the averaged weights, keep them where they are the best yet, note the row, save."""
+    progress = loop.state.progress
+    top1, loss = _validate(loop, loop.state.averaged)
+    row = {
+        "epoch": epoch + 1,
+        "lr": loop.state.optimiser.param_groups[0]["lr"],
+        "train_loss": progress.loss / progress.seen,
+        "train_top1": progress.correct / progress.seen,
+        "val_loss": loss,
+        "val_top1": top1,
+        "images_per_second": loop.speed,
+    }
+    progress.history.append(row)
+    model = _model(loop, loop.state.averaged, top1)
+    model.save(loop.run.last)
+    if (top1, -loss) > progress.best:
+        progress.best, progress.best_epoch = (top1, -loss), epoch
+        model.save(loop.run.best)
+    progress.epoch, progress.batch = epoch + 1, 0
+    progress.loss, progress.correct, progress.seen = 0.0, 0, 0
+    loop.run.write_results(progress.history)
+    loop.watch.epoch(row)
+    _checkpoint(loop)
+
+
+def _out_of_patience(loop: _Loop) -> bool:
+    progress, patience = loop.state.progress, loop.recipe.patience
+    if patience is None or progress.epoch - 1 - progress.best_epoch < patience:
+        return False
+    loop.watch.note(f"no better validation top-1 for {patience} epochs: stopped after epoch {progress.epoch}")
+    return True
+
+
+def _validate(loop: _Loop, module: MobileNet) -> tuple[float, float]:
+    """(top-1, mean cross-entropy) on the validation images, in fp32."""
+    batches = plain_batches(loop.val, EVAL_BATCH)
+    logits = torch.cat([loop.replicas.logits(module, batch.pixels) for batch in batches])
+    labels = torch.from_numpy(loop.val.labels)
+    return float((logits.argmax(1) == labels).float().mean()), float(cross_entropy(logits, labels))
+
+
+def _model(loop: _Loop, module: MobileNet, top1: float) -> Model:
+    settings = loop.run.settings
+    return Model(
+        network=settings.network,
+        weights=weights_of(module.state_dict()),
+        preprocess=settings.preprocess,
+        labels=loop.labels,
+        metrics={"split": "val", "images": len(loop.val), "top1": top1, "val_top1": top1},
+        data=loop.fingerprint,
+    )
+
+
+def _finalise(loop: _Loop) -> Model:
+    """The best model, its batch-norm statistics measured anew where that does no harm."""
+    loop.state.save(loop.run.checkpoint)
+    best = load(loop.run.best)
+    module = MobileNet(best.graph).to(loop.replicas.device, memory_format=torch.channels_last)
+    load_weights(module, best.weights)
+    _measure_statistics(loop, module)
+    top1, loss = _validate(loop, module)
+    if (top1, -loss) > loop.state.progress.best:
+        best = _model(loop, module, top1)
+        best.save(loop.run.best)
+    return best
+
+
+@torch.no_grad()
+def _measure_statistics(loop: _Loop, module: MobileNet) -> None:
+    """Batch norm's mean and variance, averaged evenly over training images seen as evaluation sees them."""
+    norms = [layer for layer in module.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # PyTorch's way to say: the plain average of all batches
+    module.train()
+    images = loop.train.images
+    for pixels in central_batches(images, loop.train.preprocess, EVAL_BATCH, STATISTICS_IMAGES):
+        if len(pixels) > 1:
+            module(loop.replicas.to_input(pixels))
+    module.eval()

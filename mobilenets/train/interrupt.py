@@ -1,0 +1,34 @@
+"""SIGINT and SIGTERM while training: the step is finished, the state saved, then the run ends."""
+
+import signal
+import threading
+from types import FrameType
+
+from ..errors import Interrupted
+
+__all__ = ["Interrupts"]
+
+
+class Interrupts:
+    """A context in which the two signals are noted in `number` instead of obeyed; a second one is obeyed at once.
+
+    Outside the main thread Python allows no handlers: then nothing changes.
+    """
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+
+    def __enter__(self) -> "Interrupts":
+        self._old = {}
+        if threading.current_thread() is threading.main_thread():
+            self._old = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        if self.number is not None:
+            raise Interrupted(number, "stopped at once, on the second signal: the last checkpoint stands")
+        self.number = number

@@ -1,0 +1,112 @@
+"""`Graph` -> `torch.nn.Module`. Parameters are named as `arch.graph.weight_shapes` names them."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..arch.graph import Graph, Op
+from ..arch.network import Network
+
+__all__ = ["MODULES", "MobileNet", "initialise", "load_weights", "weights_of"]
+
+
+class Convolution(nn.Conv2d):
+    """A convolution whose padding is (top, left, bottom, right)."""
+
+    def __init__(self, op: Op, network: Network) -> None:
+        top, left, bottom, right = op.padding
+        symmetric = top == bottom and left == right
+        super().__init__(
+            op.shape_in[2],
+            op.shape_out[2],
+            op.kernel,
+            op.stride,
+            (top, left) if symmetric else 0,
+            groups=op.shape_in[2] if op.kind == "depthwise" else 1,
+            bias=op.bias,
+        )
+        self.uneven = None if symmetric else (left, right, top, bottom)
+        # PyTorch's bf16 backward of a strided depthwise convolution is many times slower than its fp32 one
+        self.keep_fp32 = op.kind == "depthwise" and op.stride > 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.uneven is not None:
+            x = nn.functional.pad(x, self.uneven)
+        if self.keep_fp32 and x.device.type == "cpu" and x.dtype != torch.float32:
+            with torch.autocast("cpu", enabled=False):
+                return super().forward(x.float())
+        return super().forward(x)
+
+
+class Linear(nn.Linear):
+    """The classifier, on (N, C, 1, 1)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.flatten(1))
+
+
+# kind -> module; softmax is left to the loss
+MODULES: dict[str, Callable[[Op, Network], nn.Module]] = {
+    "conv": Convolution,
+    "depthwise": Convolution,
+    "pointwise": Convolution,
+    "batch_norm": lambda op, network: nn.BatchNorm2d(op.shape_out[2], network.epsilon),
+    "relu": lambda op, network: nn.ReLU(inplace=True),
+    "relu6": lambda op, network: nn.ReLU6(inplace=True),
+    "global_average_pool": lambda op, network: nn.AdaptiveAvgPool2d(1),
+    "fully_connected": lambda op, network: Linear(op.shape_in[2], op.shape_out[2]),
+    "softmax": lambda op, network: nn.Identity(),
+}
+
+
+class MobileNet(nn.Module):
+    """The network as torch runs it: normalised (N, C, H, W) float -> logits (N, classes)."""
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__()
+        self.graph = graph
+        for op in graph.ops[1:]:
+            self.add_module(op.name, MODULES[op.kind](op, graph.network))
+        self._last_read = [max((j for j, op in enumerate(graph.ops) if i in op.inputs), default=-1)
+                           for i in range(len(graph.ops))]
+
+    def forward(self, x: Tensor) -> Tensor:
+        values: dict[int, Tensor] = {0: x}
+        for position, op in enumerate(self.graph.ops[1:], 1):
+            x = self.get_submodule(op.name)(*(values[i] for i in op.inputs))
+            for i in op.inputs:
+                if self._last_read[i] == position:
+                    del values[i]
+            values[position] = x
+        return x
+
+
+def initialise(module: MobileNet, seed: int) -> None:
+    """He's normal initialisation by fan-in (batch norm follows every convolution); small classifier, zero biases."""
+    generator = torch.Generator().manual_seed(seed)
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_in", nonlinearity="relu", generator=generator)
+        elif isinstance(layer, nn.Linear):
+            nn.init.normal_(layer.weight, std=0.01, generator=generator)
+            nn.init.zeros_(layer.bias)
+
+
+def weights_of(state: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+    """The arrays of a model file from a `state_dict`: float32, contiguous, without torch's batch counters."""
+    return {
+        name: np.array(tensor.detach().to("cpu", torch.float32).contiguous().numpy(), order="C")
+        for name, tensor in state.items()
+        if not name.endswith("num_batches_tracked")
+    }
+
+
+def load_weights(module: MobileNet, weights: Mapping[str, np.ndarray]) -> None:
+    """Copy the arrays of a model file into `module`."""
+    state = {name: torch.from_numpy(np.array(array)) for name, array in weights.items()}
+    counters = {name for name in module.state_dict() if name.endswith("num_batches_tracked")}
+    missing, unexpected = module.load_state_dict(state, strict=False)
+    if set(missing) - counters or unexpected:
+        raise ValueError(f"weights do not fit: missing {missing}, unexpected {unexpected}")

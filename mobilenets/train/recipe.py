@@ -1,0 +1,105 @@
+"""`Recipe`: every default of training, each with its reason. Flags, saved settings and docs are made from it."""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_args
+
+from ..errors import UsageError
+
+__all__ = ["LEARNING_RATE", "Balance", "Optimizer", "Precision", "Recipe"]
+
+Optimizer = Literal["adamw", "sgd", "rmsprop"]
+Balance = Literal["none", "sample", "loss"]
+Precision = Literal["auto", "fp32", "bf16"]
+
+# peak rates at batch size 64; they grow with the square root of the batch (Adam, RMSprop) or with the batch (SGD)
+LEARNING_RATE: dict[str, float] = {"adamw": 3e-3, "sgd": 0.1, "rmsprop": 2e-3}
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a network is trained. Raises `UsageError` on a value that no run can have."""
+
+    epochs: int = 100
+    """Passes over the training images. Small data sets need many; 100 is where flowers stops gaining much."""
+    batch_size: int = 64
+    """Images a step. Two cores take 32 each, enough for batch norm's statistics."""
+    opt: Optimizer = "adamw"
+    """Optimiser: adamw (measured best from scratch), sgd (momentum 0.9), rmsprop (the paper's)."""
+    lr: float | None = None
+    """Peak learning rate; by default what suits the optimiser and the batch size."""
+    weight_decay: float = 0.05
+    """Weight decay, never on depthwise filters, batch norm and bias: nine weights a filter overfit little (paper, 3.2)."""
+    warmup_epochs: float = 3.0
+    """Epochs of linear warm-up before the cosine: batch norm's first statistics are poor."""
+    smoothing: float = 0.0
+    """Label smoothing: off, as in the paper; small networks underfit."""
+    augment: float | None = None
+    """Strength of crops and colour changes, 0 to 1; by default it grows with alpha, for it hurts the smallest networks."""
+    flip: bool = True
+    """Mirror half of the images left to right; switch it off where left and right mean something (text, signs)."""
+    ema: float = 0.998
+    """Decay a step of the averaged weights that are evaluated and saved; 0 switches it off."""
+    balance: Balance = "none"
+    """Unequal classes: sample (draw rare classes more often) or loss (weigh them more)."""
+    patience: int | None = None
+    """Stop after so many epochs without a better validation top-1."""
+    max_bad: float = 0.01
+    """Share of images that may be undecodable before it is an error; they are named and skipped."""
+    precision: Precision = "auto"
+    """bf16 autocast where the processor or GPU has it, else fp32. Weights are always fp32."""
+    device: str = "auto"
+    """auto (a GPU where there is one), cpu, cuda, cuda:1, mps."""
+    replicas: int = 0
+    """Threads that each take a share of every batch (CPU); 0: one a core, at least 32 images each."""
+    workers: int = 0
+    """Threads that decode and augment; 0: one a core."""
+    seed: int = 0
+    """Initial weights, order and augmentation follow from it: the same seed gives the same run on one machine."""
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("epochs", 1, 100_000),
+            ("batch_size", 2, 65_536),
+            ("weight_decay", 0, 10),
+            ("warmup_epochs", 0, 100_000),
+            ("smoothing", 0, 0.9),
+            ("ema", 0, 0.999999),
+            ("max_bad", 0, 1),
+            ("replicas", 0, 1024),
+            ("workers", 0, 1024),
+            ("seed", 0, 2**32 - 1),
+        ):
+            _check_range(name, getattr(self, name), low, high)
+        for name, low, high in (("lr", 1e-9, 100), ("augment", 0, 1), ("patience", 1, 100_000)):
+            if getattr(self, name) is not None:
+                _check_range(name, getattr(self, name), low, high)
+        for name, choices in (("opt", Optimizer), ("balance", Balance), ("precision", Precision)):
+            if getattr(self, name) not in get_args(choices):
+                raise UsageError(f"{name} (={getattr(self, name)!r}) must be one of {', '.join(get_args(choices))}")
+
+    @property
+    def learning_rate(self) -> float:
+        """The peak learning rate in force."""
+        if self.lr is not None:
+            return self.lr
+        ratio = self.batch_size / 64
+        return float(LEARNING_RATE[self.opt] * (ratio if self.opt == "sgd" else ratio**0.5))
+
+    def strength(self, alpha: float) -> float:
+        """Augmentation strength for a network of this width, 0 to 1."""
+        return self.augment if self.augment is not None else min(1.0, 0.4 + 0.6 * alpha)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Recipe":
+        unknown = set(values) - {field.name for field in fields(cls)}
+        if unknown:
+            raise UsageError(f"the recipe has unknown settings: {', '.join(sorted(unknown))}")
+        return cls(**values)
+
+
+def _check_range(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise UsageError(f"{name} (={value!r}) must be from {low:g} to {high:g}")

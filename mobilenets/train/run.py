@@ -1,0 +1,119 @@
+"""The run folder: settings, results.csv, the last and the best model, the checkpoint, the report."""
+
+import csv
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..arch.network import Network
+from ..errors import TrainingError, UsageError
+from ..files import write_atomic
+from ..image import Preprocess
+from .recipe import Recipe
+
+__all__ = ["Run", "Settings"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a run was started with; enough to start it again."""
+
+    data: str
+    network: Network
+    preprocess: Preprocess
+    recipe: Recipe
+    command: str = ""
+
+    def to_json(self) -> str:
+        values = {
+            "format": "mobilenets.run",
+            "version": 1,
+            "command": self.command,
+            "data": self.data,
+            "network": json.loads(self.network.to_json()),
+            "preprocess": self.preprocess.to_dict(),
+            "recipe": self.recipe.to_dict(),
+        }
+        return json.dumps(values, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Settings":
+        values = json.loads(text)
+        return cls(
+            data=values["data"],
+            network=Network.from_json(json.dumps(values["network"])),
+            preprocess=Preprocess(**values["preprocess"]),
+            recipe=Recipe.from_dict(values["recipe"]),
+            command=values["command"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One folder under `runs/`; nothing in it is overwritten by another run."""
+
+    path: Path
+    settings: Settings
+
+    @classmethod
+    def create(cls, path: Path, settings: Settings, labels: tuple[str, ...], unique: bool) -> "Run":
+        """A new folder at `path`; `unique` appends -2, -3, ... where it exists, else that is a `UsageError`."""
+        number = 1
+        while True:
+            chosen = path if number == 1 else path.with_name(f"{path.name}-{number}")
+            try:
+                chosen.mkdir(parents=True)
+                break
+            except FileExistsError as exc:
+                if not unique:
+                    raise UsageError(f"run folder {path} exists: choose another --name, or --resume it") from exc
+                number += 1
+            except OSError as exc:
+                raise UsageError(f"run folder {path} cannot be made: {exc.strerror}") from exc
+        run = cls(chosen, settings)
+        write_atomic(chosen / "labels.txt", "".join(f"{label}\n" for label in labels))
+        write_atomic(chosen / "settings.json", settings.to_json())
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> "Run":
+        """The run in `path`; `TrainingError` where there is none."""
+        try:
+            return cls(path, Settings.from_json((path / "settings.json").read_text()))
+        except FileNotFoundError as exc:
+            raise TrainingError(f"{path}: no run to resume there (it has no settings.json)") from exc
+        except (ValueError, KeyError, TypeError, OSError) as exc:
+            raise TrainingError(f"{path / 'settings.json'}: cannot be read: {exc}") from exc
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.path / "checkpoint.safetensors"
+
+    @property
+    def best(self) -> Path:
+        return self.path / "best.safetensors"
+
+    @property
+    def last(self) -> Path:
+        return self.path / "last.safetensors"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    def write_results(self, history: list[dict[str, float]]) -> None:
+        """`results.csv`, whole: one row an epoch."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(history[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in history)
+        write_atomic(self.path / "results.csv", text.getvalue())
+
+    def save_settings(self, settings: Settings) -> "Run":
+        write_atomic(self.path / "settings.json", settings.to_json())
+        return Run(self.path, settings)
+
+    def describe(self) -> dict[str, Any]:
+        return {"run": str(self.path), "best": str(self.best), "report": str(self.report)}

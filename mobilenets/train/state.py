@@ -1,0 +1,91 @@
+"""All that a run must remember to go on to the same weights, and its checkpoint file."""
+
+import copy
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from ..errors import TrainingError
+from ..files import write_atomic
+from .module import MobileNet
+
+__all__ = ["Progress", "State"]
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where a run stands; JSON in the checkpoint."""
+
+    epoch: int = 0  # the one under way, from 0
+    batch: int = 0  # batches of it that are done
+    loss: float = 0.0  # summed over them
+    correct: int = 0
+    seen: int = 0
+    best: tuple[float, float] = (-1.0, 0.0)  # (validation top-1, -loss) of the best epoch
+    best_epoch: int = -1
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+class State:
+    """Module, averaged weights, optimiser, progress."""
+
+    def __init__(self, module: MobileNet, optimiser: torch.optim.Optimizer, ema: float) -> None:
+        self.module = module
+        self.optimiser = optimiser
+        self.ema_decay = ema
+        self.averaged = copy.deepcopy(module).eval().requires_grad_(False)
+        self.progress = Progress()
+
+    @torch.no_grad()
+    def average(self, step: int) -> None:
+        """Move the averaged weights towards the module's; slower as the run grows, up to the recipe's decay."""
+        decay = min(self.ema_decay, (1 + step) / (10 + step)) if self.ema_decay else 0.0
+        torch._foreach_lerp_(_floats(self.averaged), _floats(self.module), 1 - decay)
+
+    def save(self, path: Path) -> None:
+        tensors = {f"module.{name}": tensor for name, tensor in self.module.state_dict().items()}
+        tensors |= {f"averaged.{name}": tensor for name, tensor in self.averaged.state_dict().items()}
+        for i, slot in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{i}.{name}": tensor for name, tensor in slot.items() if tensor is not None}
+        metadata = {"format": "mobilenets.checkpoint", "version": "1", "progress": json.dumps(asdict(self.progress))}
+        content = save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata)
+        write_atomic(path, content)
+
+    def load(self, path: Path) -> None:
+        """`TrainingError` where `path` is no checkpoint of this run."""
+        try:
+            with safe_open(path, "pt") as file:
+                if (file.metadata() or {}).get("format") != "mobilenets.checkpoint":
+                    raise TrainingError(f"{path}: not a checkpoint")
+                progress: dict[str, Any] = json.loads(file.metadata()["progress"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            self.module.load_state_dict(_under("module.", tensors))
+            self.averaged.load_state_dict(_under("averaged.", tensors))
+            self._load_optimiser(_under("optimiser.", tensors))
+            self.progress = Progress(**progress)
+            self.progress.best = (progress["best"][0], progress["best"][1])
+        except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as exc:
+            raise TrainingError(f"{path}: cannot be resumed: {exc}") from exc
+
+    def _load_optimiser(self, tensors: dict[str, Tensor]) -> None:
+        saved = self.optimiser.state_dict()
+        slots: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            number, key = name.split(".", 1)
+            slots.setdefault(int(number), {})[key] = tensor
+        self.optimiser.load_state_dict({"state": slots, "param_groups": saved["param_groups"]})
+
+
+def _floats(module: MobileNet) -> list[Tensor]:
+    """Weights and running statistics: all but batch norm's counters of batches."""
+    return [tensor for tensor in module.state_dict().values() if tensor.is_floating_point()]
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
