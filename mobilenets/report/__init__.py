@@ -1,0 +1,5 @@
+"""What a trained network is worth, as one self-contained HTML file."""
+
+from .page import PriorPoint, Report, write_report
+
+__all__ = ["PriorPoint", "Report", "write_report"]

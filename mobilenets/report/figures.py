@@ -1,0 +1,161 @@
+"""The figures of the page as inline SVG, by matplotlib's object API (no pyplot: no global state, no window).
+
+Colours are the page's own CSS variables, so that a figure follows light, dark and print. No string of a user is
+drawn: names stand in the HTML, where every script has its glyphs and everything is escaped.
+"""
+
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..tasks.evaluation import CalibrationBin
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["RESOLUTIONS", "curves", "plane", "reliability"]
+
+# matplotlib wants a colour; each stands for the CSS variable that replaces it in the SVG
+_INK, _SOFT, _LINE, _MAIN, _OTHER, _BAD = "#010101", "#010102", "#010103", "#010104", "#010105", "#010106"
+RESOLUTIONS = {128: "#010201", 160: "#010202", 192: "#010203", 224: "#010204"}
+_VARIABLES = {
+    _INK: "--ink",
+    _SOFT: "--soft",
+    _LINE: "--line",
+    _MAIN: "--main",
+    _OTHER: "--other",
+    _BAD: "--bad",
+    **{colour: f"--px{side}" for side, colour in RESOLUTIONS.items()},
+}
+_STYLE = {
+    "svg.fonttype": "none",  # text stays text: selectable, and in the page's font
+    "svg.hashsalt": "mobilenets",  # the same figure gives the same bytes
+    "font.family": "DejaVu Sans",  # matplotlib's own, only to measure with
+    "font.size": 10,
+    "text.color": _INK,
+    "axes.edgecolor": _LINE,
+    "axes.labelcolor": _SOFT,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": _LINE,
+    "grid.linewidth": 0.6,
+    "xtick.color": _SOFT,
+    "ytick.color": _SOFT,
+    "xtick.major.size": 0,
+    "xtick.minor.size": 0,
+    "ytick.major.size": 0,
+    "legend.frameon": False,
+    "legend.handlelength": 1.4,
+    "lines.linewidth": 1.7,
+}
+Row = Mapping[str, float | None]
+
+
+def _svg(width: float, height: float, draw: Callable[["Figure"], None]) -> str:
+    """`width` x `height` inches of what `draw` puts on the figure, as an `<svg>` that fills its container."""
+    from matplotlib import style
+    from matplotlib.figure import Figure
+
+    with style.context(["default", _STYLE]):  # "default": whatever the user's matplotlibrc says
+        figure = Figure(figsize=(width, height), layout="constrained")
+        draw(figure)
+        file = io.StringIO()
+        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+    text = file.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'<g id="[^"]*"', "<g", text)  # the same ids in every figure; markers and clips keep theirs
+    text = re.sub(r'(<svg[^>]*?) width="[^"]*"| height="[\d.]+pt"', r"\1", text, count=2)
+    text = re.sub(r"'DejaVu Sans'[^;\"]*", "var(--sans)", text)
+    return re.sub("|".join(_VARIABLES), lambda match: f"var({_VARIABLES[match[0]]})", text)
+
+
+def curves(
+    history: Sequence[Row], train: str, val: str, label: str, scale: float = 1.0, best: int | None = None
+) -> str:
+    """Columns `train` and `val` of `history` times `scale` over the epochs; row `best` is marked on the latter."""
+
+    def draw(figure: "Figure") -> None:
+        axes = figure.subplots()
+        for column, name, colour in ((train, "training", _OTHER), (val, "validation", _MAIN)):
+            points = [(row["epoch"], row.get(column)) for row in history]
+            known = [(x, y * scale) for x, y in points if x is not None and y is not None]
+            if known:
+                marker = "o" if len(known) < 15 else ""
+                axes.plot(*zip(*known, strict=True), color=colour, label=name, marker=marker, markersize=3)
+        mark = history[best] if best is not None else {}
+        x, y = mark.get("epoch"), mark.get(val)
+        if x is not None and y is not None:
+            axes.plot([x], [y * scale], "o", color=_MAIN, markersize=6.5, markerfacecolor="none")
+        axes.set(xlabel="epoch", ylabel=label)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.legend(loc="best")
+
+    return _svg(5.0, 3.1, draw)
+
+
+def reliability(bins: Sequence[CalibrationBin]) -> str:
+    """Share predicted right against stated probability, bin by bin, over the share of images in each bin."""
+
+    def draw(figure: "Figure") -> None:
+        upper, lower = figure.subplots(2, sharex=True, height_ratios=(4, 1))
+        total = sum(b.images for b in bins) or 1
+        for b in bins:
+            if b.images:
+                middle, width = (b.low + b.high) / 2, (b.high - b.low) * 0.92
+                upper.bar(middle, b.accuracy, width, color=_MAIN, alpha=0.7)
+                upper.hlines(b.confidence, middle - width / 2, middle + width / 2, color=_BAD, linewidth=2)
+                lower.bar(middle, b.images / total, width, color=_SOFT, alpha=0.6)
+        upper.plot([0, 1], [0, 1], color=_SOFT, linewidth=1, linestyle=(0, (4, 3)))
+        upper.set(ylabel="predicted right", xlim=(0, 1), ylim=(0, 1))
+        lower.set(xlabel="stated probability", ylabel="images")
+        for axes in (upper, lower):
+            axes.yaxis.set_major_formatter(_percent)
+        lower.xaxis.set_major_formatter(_percent)
+        lower.set_yticks([max(b.images for b in bins) / total])
+        upper.set_yticks([0.2, 0.4, 0.6, 0.8, 1.0])
+
+    return _svg(4.6, 4.4, draw)
+
+
+def _percent(value: float, _: int) -> str:
+    return f"{100 * value:.3g} %"
+
+
+def plane(paper: Sequence[tuple[float, int, float, float]], own: tuple[float, float]) -> str:
+    """Top-1 (%) over mult-adds on a log axis. `paper`: (alpha, resolution, mult-adds, top-1) each, coloured by
+    resolution and joined by alpha; `own`: (mult-adds, top-1), a diamond."""
+
+    def draw(figure: "Figure") -> None:
+        axes = figure.subplots()
+        for alpha in sorted({point[0] for point in paper}):
+            line = sorted((x, y) for a, _, x, y in paper if a == alpha)
+            axes.plot(*zip(*line, strict=True), color=_LINE, linewidth=1.2, zorder=1)
+            axes.annotate(
+                f"α {alpha:g}", line[-1], (5, 5), textcoords="offset points", color=_SOFT, fontsize=9
+            )
+        for side in sorted({point[1] for point in paper}, reverse=True):
+            points = [(x, y) for _, r, x, y in paper if r == side]
+            colour = RESOLUTIONS.get(side, _SOFT)
+            axes.plot(*zip(*points, strict=True), "o", color=colour, markersize=6, label=f"{side} px")
+        axes.axvline(own[0], color=_BAD, linewidth=0.8, linestyle=(0, (4, 3)))
+        axes.plot(*own, "D", color=_BAD, markersize=8, label="this network, your data", zorder=3)
+        axes.set(xscale="log", xlabel="mult-adds, millions", ylabel="top-1, %")
+        _log_ticks(axes, [point[2] for point in paper] + [own[0]])
+        axes.margins(y=0.08)
+        axes.legend(loc="best", fontsize=9)
+
+    return _svg(6.2, 4.0, draw)
+
+
+def _log_ticks(axes: "Axes", values: Sequence[float]) -> None:
+    low, high = min(values) * 0.75, max(values) * 1.45
+    ticks: list[Any] = [digit * 10**power for power in range(4, 12) for digit in (1, 2, 5)]
+    ticks = [tick for tick in ticks if low <= tick <= high]
+    axes.set_xlim(low, high)
+    axes.set_xticks(ticks, [f"{tick / 1e6:g}" for tick in ticks])
+    axes.set_xticks([], minor=True)

@@ -1,0 +1,199 @@
+"""`write_report`: everything that is known of a trained network, as one HTML file without anything outside it."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..arch.zoo import named
+from ..cost import Cost, Latency
+from ..errors import MissingExtraError
+from ..files import write_atomic
+from ..image import Pixels
+from ..model import Model
+from ..tasks.evaluation import ClassScore, Evaluation, Mistake
+from . import text
+from .pictures import heat_map, picture
+
+__all__ = ["PriorPoint", "Report", "write_report"]
+
+MATRIX_CLASSES = 30  # up to here the confusion matrix is legible as numbers
+MOST_PAIRS = 12
+MOST_NOTES = 12
+
+PriorPoint = tuple[str, int, float, str]  # name as `Network.name`, mult-adds, ImageNet top-1 (%), source
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What the page is made of. Sections whose data is missing are left out."""
+
+    title: str
+    model: Model
+    cost: Cost
+    evaluation: Evaluation
+    history: Sequence[
+        Mapping[str, Any]
+    ] = ()  # rows of results.csv, numbers or their text; top-1 as fractions
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    latency: Latency | None = None
+    images_per_second: float | None = None  # of the evaluation, decoding included
+    mistakes_pictures: Sequence[tuple[Mistake, Pixels]] = ()  # pixels (H, W, C) uint8, C 1 or 3
+    prior_points: Sequence[PriorPoint] = ()
+    notes: Sequence[str] = ()  # what a reader must know of the data: images skipped, classes without one
+    command: str = ""  # makes the same network again
+
+
+def write_report(path: Path, report: Report) -> Path:
+    """Write the page to `path`, atomically, and return it. `MissingExtraError` without jinja2 or matplotlib."""
+    try:
+        import jinja2
+        import matplotlib  # noqa: F401
+    except ImportError as exc:
+        raise MissingExtraError(f"a report needs {exc.name}: pip install 'mobilenets[train]'") from exc
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(text.FILTERS)
+    page = environment.get_template("report.html.j2").render(_context(report))
+    return write_atomic(path, page)
+
+
+def _context(report: Report) -> dict[str, Any]:
+    """The template's variables; every figure and sum is worked out here."""
+    score = report.evaluation
+    return {
+        "report": report,
+        "model": report.model,
+        "network": report.model.network,
+        "cost": report.cost,
+        "score": score,
+        "latency": report.latency,
+        "notes": report.notes[:MOST_NOTES],
+        "more_notes": report.notes[MOST_NOTES:],
+        "training": _training(report.history),
+        "matrix": _matrix(score) if len(score.per_class) <= MATRIX_CLASSES else None,
+        "heat_map": heat_map(score.confusion) if len(score.per_class) > MATRIX_CLASSES else None,
+        "pairs": _confused_pairs(score),
+        "worst_classes": _worst(score.per_class) if len(score.per_class) > MATRIX_CLASSES else (),
+        "macro": _macro(score.per_class),
+        "calibration": _calibration(score),
+        "mistakes": [(mistake, picture(pixels)) for mistake, pixels in report.mistakes_pictures],
+        "largest_layer": max(layer.mult_adds for layer in report.cost.layers),
+        "plane": _plane(report),
+        "settings": _flat(report.settings),
+        "data": _flat(report.model.data),
+        "preprocess": _flat(asdict(report.model.preprocess)),
+    }
+
+
+def _training(history: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    from .figures import curves
+
+    rows = [{name: _number(value) for name, value in row.items()} for row in history]
+    rows = [row for row in rows if row.get("epoch") is not None]
+    if not rows:
+        return None
+    scored = [(row.get("val_top1") or -1.0, -(row.get("val_loss") or 0.0), -i) for i, row in enumerate(rows)]
+    best = -max(scored)[2]
+    return {
+        "epochs": len(rows),
+        "best": rows[best],
+        "loss": curves(rows, "train_loss", "val_loss", "loss", best=best),
+        "top1": curves(rows, "train_top1", "val_top1", "top-1, %", 100, best),
+        "seconds": sum(row.get("seconds") or 0.0 for row in rows),
+        "images_per_second": _median([row.get("images_per_second") for row in rows]),
+    }
+
+
+def _number(value: Any) -> float | None:
+    """A finite number or its text; None for what a CSV leaves empty."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    known = sorted(value for value in values if value is not None)
+    return known[len(known) // 2] if known else None
+
+
+def _matrix(score: Evaluation) -> list[tuple[str, list[tuple[int, float]], int]]:
+    """One row a true class: label, (images, share of the row) per prediction, images."""
+    rows = []
+    for one, counts in zip(score.per_class, score.confusion, strict=True):
+        rows.append((one.label, [(count, count / max(one.images, 1)) for count in counts], one.images))
+    return rows
+
+
+def _confused_pairs(score: Evaluation) -> list[tuple[str, str, int, float]]:
+    """(truth, prediction, images, share of the truth's images), the most frequent first."""
+    pairs = [
+        (count, count / score.per_class[i].images, i, j)
+        for i, row in enumerate(score.confusion)
+        for j, count in enumerate(row)
+        if count and i != j
+    ]
+    pairs.sort(key=lambda pair: (-pair[0], -pair[1], pair[2], pair[3]))
+    labels = [one.label for one in score.per_class]
+    return [(labels[i], labels[j], count, share) for count, share, i, j in pairs[:MOST_PAIRS]]
+
+
+def _worst(per_class: Sequence[ClassScore]) -> list[ClassScore]:
+    known = [one for one in per_class if one.f1 is not None]
+    return sorted(known, key=lambda one: one.f1 or 0.0)[:MOST_PAIRS]
+
+
+def _macro(per_class: Sequence[ClassScore]) -> dict[str, float | None]:
+    """Unweighted means over the classes for which the figure is known."""
+    means: dict[str, float | None] = {}
+    for name in ("precision", "recall", "f1"):
+        known = [value for one in per_class if (value := getattr(one, name)) is not None]
+        means[name] = sum(known) / len(known) if known else None
+    return means
+
+
+def _calibration(score: Evaluation) -> dict[str, Any]:
+    from .figures import reliability
+
+    confidence = sum(b.images * b.confidence for b in score.calibration) / score.images
+    return {
+        "figure": reliability(score.calibration),
+        "confidence": confidence,
+        "bins": len(score.calibration),
+    }
+
+
+def _plane(report: Report) -> dict[str, Any] | None:
+    if not report.prior_points:
+        return None
+    from .figures import plane
+
+    networks = [(named(name), mult_adds, top1) for name, mult_adds, top1, _ in report.prior_points]
+    paper = [(network.alpha, network.height, float(x), float(y)) for network, x, y in networks]
+    own = (float(report.cost.mult_adds), 100 * report.evaluation.top1)
+    return {
+        "figure": plane(paper, own),
+        "sources": list(dict.fromkeys(point[3] for point in report.prior_points)),
+    }
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """(dotted name, value as text) of a nested mapping."""
+    rows = []
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            rows += _flat(value, f"{prefix}{name}.")
+        elif value is None or isinstance(value, str):
+            rows.append((f"{prefix}{name}", value or "–"))
+        else:
+            rows.append((f"{prefix}{name}", json.dumps(value, ensure_ascii=False, default=str)))
+    return rows

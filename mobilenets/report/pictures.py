@@ -1,0 +1,61 @@
+"""Pictures inside the page, as data URIs."""
+
+import base64
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ..image import Pixels
+
+__all__ = ["heat_map", "picture"]
+
+_SIDE = 256  # a picture of a mistake is shown at half of this; the rest is for dense screens
+_CELLS = 500  # a heat map's side: more classes share a cell
+_RIGHT, _WRONG = (37, 99, 168), (200, 62, 44)  # the page's --main and --bad, in between light and dark
+
+
+def _uri(image: Image.Image, kind: str, **options: Any) -> str:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def picture(pixels: Pixels) -> str:
+    """(H, W, C) uint8, C 1 or 3, with its longer side brought down to 256. Small ones stay exact (PNG)."""
+    image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    if max(image.size) <= 64:
+        return _uri(image, "png", optimize=True)
+    image.thumbnail((_SIDE, _SIDE))
+    return _uri(image, "jpeg", quality=85)
+
+
+def heat_map(confusion: Sequence[Sequence[int]]) -> str:
+    """A confusion matrix as a PNG: opacity is the root of the share of the row, so that rare mistakes show too.
+
+    Blue on the diagonal, red beside it, transparent where nothing is. Beyond 500 classes neighbours share a cell, which
+    shows the strongest of them.
+    """
+    counts = np.asarray(confusion, np.float32)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    right = _pooled(np.diag(np.diag(shares)))
+    wrong = _pooled(shares - np.diag(np.diag(shares)))
+    pixels = np.zeros((*wrong.shape, 4), np.uint8)
+    for values, colour in ((right, _RIGHT), (wrong, _WRONG)):
+        here = values > 0
+        pixels[here, :3] = colour
+        pixels[here, 3] = np.ceil(255 * np.sqrt(values[here]))
+    return _uri(Image.fromarray(pixels), "png", optimize=True)
+
+
+def _pooled(shares: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, np.dtype[np.float32]]:
+    side = -(-len(shares) // _CELLS)
+    if side == 1:
+        return shares
+    rest = -len(shares) % side
+    padded = np.pad(shares, (0, rest))
+    cells = len(padded) // side
+    pooled: np.ndarray[Any, np.dtype[np.float32]] = padded.reshape(cells, side, cells, side).max(axis=(1, 3))
+    return pooled
