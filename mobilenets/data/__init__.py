@@ -1,0 +1,6 @@
+"""Labelled images, from the user's files to arrays of uint8."""
+
+from .cache import BadImage, Images, decode_split
+from .sources import Dataset, Sample, open_dataset
+
+__all__ = ["BadImage", "Dataset", "Images", "Sample", "decode_split", "open_dataset"]

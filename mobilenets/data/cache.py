@@ -1,0 +1,176 @@
+"""One split, decoded: every image once, on all cores, kept as uint8 where memory allows."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError, ImageError, UsageError
+from ..image import Pixels, Preprocess, decode, prepare, shrink_short_side
+from .parallel import ordered
+from .rows import listed
+from .sources import Sample
+
+__all__ = ["BadImage", "Images", "decode_split"]
+
+_BLOCK = 64 << 20  # bytes of pixels held in one array
+
+
+@dataclass(frozen=True, slots=True)
+class BadImage:
+    """An image that cannot be decoded."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """The images of one split that can be decoded, in the order of its samples. Safe from several threads."""
+
+    labels: np.ndarray[Any, np.dtype[np.int64]]  # (N,)
+    names: tuple[str, ...]
+    bad: tuple[BadImage, ...]  # what was left out
+    in_memory: bool  # False: `pixels` decodes anew at every call
+    _pixels: Callable[[int], Pixels]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def pixels(self, i: int) -> Pixels:
+        """Image i: (h, w, C) uint8, read-only. `ImageError` where a file has changed since the first pass."""
+        return self._pixels(i)
+
+
+class _Store:
+    """Images of any size, one behind the other in blocks: no copying as it grows, no array an image."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.held = limit, 0
+        self._blocks: list[Pixels] = []
+        self._room = 0
+        self._views: list[tuple[int, int, tuple[int, ...]]] = []  # block, start, shape
+
+    def add(self, pixels: Pixels) -> None:
+        if pixels.size > self._room:
+            self._room = max(_BLOCK, pixels.size)
+            self._blocks.append(
+                np.empty(self._room, np.uint8)
+            )  # its pages cost nothing until they are written
+        block = self._blocks[-1]
+        start = block.size - self._room
+        block[start : start + pixels.size] = pixels.reshape(-1)
+        self._views.append((len(self._blocks) - 1, start, pixels.shape))
+        self._room -= pixels.size
+        self.held += pixels.size
+
+    def pixels(self, i: int) -> Pixels:
+        block, start, shape = self._views[i]
+        view = self._blocks[block][start : start + shape[0] * shape[1] * shape[2]].reshape(shape)
+        view.flags.writeable = False
+        return view
+
+
+def decode_split(
+    samples: Sequence[Sample],
+    preprocess: Preprocess,
+    *,
+    short_side: int | None,
+    workers: int = 0,
+    memory: int | None = None,
+    max_bad: float = 0.01,
+    progress: Callable[[int, int], None] | None = None,
+) -> Images:
+    """Decode all `samples` once. `short_side` None: what evaluation sees, (H, W, C) of `preprocess`;
+    else what training crops from: whole images of any aspect, their short side shrunk to `short_side` pixels.
+
+    Pixels are kept while they fit in `memory` bytes (default: a quarter of what the machine has free); when
+    they no longer do they are dropped, and this pass has only found the images that cannot be decoded. Those
+    are left out; `DataError` names them where they are more than `max_bad` of all. `progress` gets
+    (images done, images in all).
+    """
+    if not 0 <= max_bad <= 1:
+        raise UsageError(f"max_bad (={max_bad!r}) must be a fraction from 0 to 1")
+    view = _View(preprocess, short_side)
+    store: _Store | None = _Store(free_memory() // 4 if memory is None else memory)
+    good: list[Sample] = []
+    bad: list[BadImage] = []
+    for done, (sample, found) in enumerate(
+        zip(samples, ordered(view.attempt, samples, workers), strict=True), 1
+    ):
+        if isinstance(found, BadImage):
+            bad.append(found)
+        else:
+            good.append(sample)
+            if store and store.held + found.size <= store.limit:
+                store.add(found)
+            else:
+                store = None
+        if progress:
+            progress(done, len(samples))
+    _check_bad(bad, len(samples), max_bad)
+    return Images(
+        labels=np.array([sample.label for sample in good], np.int64),
+        names=tuple(sample.name for sample in good),
+        bad=tuple(bad),
+        in_memory=store is not None,
+        _pixels=store.pixels if store else lambda i: view.pixels(good[i]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """How a sample becomes pixels."""
+
+    preprocess: Preprocess
+    short_side: int | None
+
+    def pixels(self, sample: Sample) -> Pixels:
+        """(h, w, C) uint8, read-only; `ImageError`."""
+        data = sample.read()
+        if self.short_side is None:
+            pixels = prepare(data, self.preprocess)
+        else:
+            half = -(-self.short_side // 2)
+            image = decode(data, self.preprocess.channels, at_least=(half, half))
+            pixels = np.asarray(shrink_short_side(image, self.short_side, self.preprocess.resize))
+            pixels = pixels if pixels.ndim == 3 else pixels[:, :, None]
+        pixels.flags.writeable = False
+        return pixels
+
+    def attempt(self, sample: Sample) -> Pixels | BadImage:
+        try:
+            return self.pixels(sample)
+        except ImageError as exc:
+            return BadImage(sample.name, str(exc))
+
+
+def _check_bad(bad: Sequence[BadImage], count: int, most: float) -> None:
+    if not count:
+        raise DataError("the split holds no image")
+    if len(bad) <= most * count and len(bad) < count:
+        return
+    named = listed([f"{image.name} ({image.reason})" for image in bad], 5)
+    share = f"{len(bad)} of {count} images ({len(bad) / count * 100:.2g} %) cannot be decoded"
+    if len(bad) == count:
+        raise DataError(f"{share}: {named}")
+    allow = f"repair or remove them, or allow them with --max-bad {np.ceil(len(bad) / count * 1000) / 1000:g}"
+    raise DataError(f"{share}, more than --max-bad {most * 100:g} %: {named}; {allow}")
+
+
+def free_memory() -> int:
+    """Bytes that this process may still use: of the machine, or of its control group where that is less."""
+    free = (
+        os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2 if hasattr(os, "sysconf") else 4 << 30
+    )
+    try:
+        fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+        free = int(fields["MemAvailable"].split()[0]) * 1024
+        group = Path("/sys/fs/cgroup")
+        limit, used = ((group / name).read_text() for name in ("memory.max", "memory.current"))
+        return min(free, max(0, int(limit) - int(used)))
+    except (OSError, KeyError, ValueError):  # no Linux, or no limit ("max")
+        return free

@@ -1,0 +1,123 @@
+"""What in a data set would make its score a lie: one image under two labels, or on both sides of a split."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import DataError, ImageError
+from ..image import decode
+from .contents import Digest
+from .rows import Row, listed
+
+__all__ = ["check_classes", "check_labels", "check_overlap", "same_content"]
+
+Groups = list[list[int]]
+_MOST_TWICE = 0.01  # published sets have a few (flower_photos has 1 in 3,670), which move no score
+
+
+def same_content(contents: Sequence[Digest | None]) -> Groups:
+    """The positions that share their content, two or more a group."""
+    groups: dict[Digest, list[int]] = {}
+    for at, content in enumerate(contents):
+        if content is not None:
+            groups.setdefault(content, []).append(at)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def check_labels(
+    root: Path, rows: Sequence[Row], labels: Sequence[str], splits: Sequence[str], groups: Groups
+) -> list[str]:
+    """A note on images with two labels; `DataError` where they are more than `_MOST_TWICE` of a split."""
+    pairs = [(group[0], at) for group in groups if (at := _other(group, labels)) is not None]
+    pairs = _images_only(rows, pairs)
+    if not pairs:
+        return []
+    named = listed([f"{rows[a].name} ({labels[a]}) = {rows[b].name} ({labels[b]})" for a, b in pairs])
+    text = f"{_images(len(pairs))} there with two labels: {named}"
+    of_split, twice = Counter(splits), Counter(splits[at] for pair in pairs for at in pair)
+    if any(count > _MOST_TWICE * of_split[split] for split, count in twice.items()):
+        raise DataError(f"{root}: {text}; no network can be right about both, correct or remove one")
+    return [text]
+
+
+def check_overlap(
+    root: Path, rows: Sequence[Row], labels: Sequence[str], splits: Sequence[str], groups: Groups
+) -> list[str]:
+    """Notes on copies; `DataError` where val or test holds an image of train: its score would be a lie."""
+    for held in ("val", "test"):
+        pairs = _images_only(rows, _across(groups, splits, "train", held))
+        if pairs:
+            raise DataError(
+                f"{root}: {_images(len(pairs))} in both train and {held}, whose score would then be a lie: "
+                + listed([f"{rows[a].name} = {rows[b].name}" for a, b in pairs])
+            )
+    notes = []
+    both = _across(groups, splits, "val", "test")
+    if both:
+        a, b = both[0]
+        notes.append(f"{_images(len(both))} in both val and test (first: {rows[a].name} = {rows[b].name})")
+    copies = [pair for group in groups for pair in _copies(group, labels, splits)]
+    if copies:
+        a, b = copies[0]
+        notes.append(f"{_images(len(copies))} there more than once (first: {rows[a].name} = {rows[b].name})")
+    return notes
+
+
+def check_classes(
+    root: Path, labels: Sequence[int], splits: Sequence[str], names: Sequence[str]
+) -> list[str]:
+    """Notes on classes absent from val or test; `DataError` for a single class or one absent from train."""
+    if len(names) < 2:
+        raise DataError(f"{root}: {names[0]!r} is the only class: there is nothing to tell apart")
+    present = Counter(zip(splits, labels, strict=True))
+    lacking = [name for index, name in enumerate(names) if not present["train", index]]
+    if lacking:
+        raise DataError(f"{root}: {_classes(len(lacking))} no image in train: {listed(lacking)}")
+    notes = []
+    for split in sorted(set(splits) - {"train"}):
+        lacking = [name for index, name in enumerate(names) if not present[split, index]]
+        if lacking:
+            notes.append(f"{_classes(len(lacking))} no image in {split}: {listed(lacking)}")
+    return notes
+
+
+def _other(group: list[int], labels: Sequence[str]) -> int | None:
+    return next((at for at in group if labels[at] != labels[group[0]]), None)
+
+
+def _across(groups: Groups, splits: Sequence[str], one: str, other: str) -> list[tuple[int, int]]:
+    """Of each group with images in both splits, the first of each."""
+    found = []
+    for group in groups:
+        a = next((at for at in group if splits[at] == one), None)
+        b = next((at for at in group if splits[at] == other), None)
+        if a is not None and b is not None:
+            found.append((a, b))
+    return found
+
+
+def _copies(group: list[int], labels: Sequence[str], splits: Sequence[str]) -> list[tuple[int, int]]:
+    """Each further image of a group with the first of its class and split."""
+    first: dict[tuple[str, str], int] = {}
+    return [(kept, at) for at in group if (kept := first.setdefault((splits[at], labels[at]), at)) != at]
+
+
+def _images_only(rows: Sequence[Row], pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Without equal files that are no images, such as one HTML page saved as many .jpg: decoding tells."""
+    return [pair for pair in pairs if _decodes(rows[pair[0]])]
+
+
+def _decodes(row: Row) -> bool:
+    try:
+        decode(row.read(), at_least=(8, 8))
+    except ImageError:
+        return False
+    return True
+
+
+def _images(count: int) -> str:
+    return "1 image is" if count == 1 else f"{count} images are"
+
+
+def _classes(count: int) -> str:
+    return "1 class has" if count == 1 else f"{count} classes have"

@@ -1,0 +1,146 @@
+"""A folder per class, with or without train/ val/ test/ above."""
+
+import os
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from ..errors import DataError
+from ..image import EXTENSIONS, read
+from .labels import ordered_names
+from .rows import Listing, Row, listed, shown, split_name
+
+__all__ = ["holds_images", "list_folder", "visible"]
+
+
+def list_folder(root: Path) -> Listing:
+    """Rows of `root/[split/]class/.../image`; `DataError` where the folders say nothing of classes."""
+    entries = visible(root)
+    if not entries:
+        raise DataError(f"{root}: the folder is empty")
+    splits = _splits(root)
+    if not splits:
+        return _classes(root, {None: root})
+    listing = _classes(root, splits)
+    beside = [shown(entry.name) for entry in entries if _is_folder(entry) and split_name(entry.name) is None]
+    if beside:
+        listing.notes.append(f"ignored beside the splits: {listed([name + '/' for name in beside])}")
+    return listing
+
+
+def visible(folder: str | Path) -> list[os.DirEntry[str]]:
+    """What lies in `folder`, by name, without hidden files and macOS's litter."""
+    try:
+        with os.scandir(folder) as entries:
+            kept = [entry for entry in entries if not entry.name.startswith((".", "__MACOSX"))]
+    except OSError as exc:
+        raise DataError(f"{shown(str(folder))}: cannot be listed: {exc.strerror}") from exc
+    return sorted(kept, key=lambda entry: entry.name)
+
+
+def holds_images(folder: str | Path, depth: int) -> bool:
+    """Whether an image lies in a folder below `folder`, down to `depth` levels."""
+    folders = [entry.path for entry in visible(folder) if _is_folder(entry)]
+    if any(_is_image(entry.name) for path in folders for entry in visible(path)):
+        return True
+    return depth > 1 and any(holds_images(path, depth - 1) for path in folders)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a symlink that leads to itself
+        return False
+
+
+def _is_image(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in EXTENSIONS
+
+
+def _splits(root: Path) -> dict[str | None, Path]:
+    """The folder of each split; empty where `root` has class folders ('train' may be one: bus, train)."""
+    found: dict[str | None, Path] = {}
+    for entry in visible(root):
+        split = split_name(entry.name) if _is_folder(entry) else None
+        if split in found and split:
+            raise DataError(f"{root}: {found[split].name}/ and {entry.name}/ are both {split}: keep one")
+        if split:
+            found[split] = root / entry.name
+    if "train" in found and not _has_folders(found["train"]) and len(found) < _count_folders(root):
+        return {}
+    if found and "train" not in found and len(found) == _count_folders(root):
+        raise DataError(
+            f"{root}: there is no train/ beside {listed([f'{path.name}/' for path in found.values()])}"
+        )
+    return found if "train" in found else {}
+
+
+def _has_folders(folder: Path) -> bool:
+    return _count_folders(folder) > 0
+
+
+def _count_folders(folder: Path) -> int:
+    return sum(_is_folder(entry) for entry in visible(folder))
+
+
+def _classes(root: Path, splits: dict[str | None, Path]) -> Listing:
+    """Rows of every class folder below each split's folder, names relative to `root`."""
+    rows: list[Row] = []
+    names: set[str] = set()
+    notes: list[str] = []
+    others = loose = 0
+    for split, base in splits.items():
+        before = len(rows)
+        folders = [entry for entry in visible(base) if _is_folder(entry)]
+        outside = sum(_is_image(entry.name) for entry in visible(base) if not _is_folder(entry))
+        if outside and not folders and split == "test":
+            notes.append(f"ignored {base.name}/: its {outside} images lie in no class folder")
+            continue
+        if outside and not folders:
+            raise DataError(_no_class_folders(base, outside))
+        loose += outside
+        for folder in folders:
+            label = shown(folder.name)
+            names.add(label)
+            for path in _walk(folder.path):
+                if _is_image(path):
+                    name = shown(os.path.relpath(path, root).replace(os.sep, "/"))
+                    rows.append(Row(name, split, label, partial(read, Path(path))))
+                else:
+                    others += 1
+        if len(rows) == before and split in (None, "train"):
+            raise DataError(f"{base}: holds no image file ({listed(sorted(EXTENSIONS), 6)})")
+    if others:
+        notes.append(f"ignored {others} files that are no images by their names")
+    if loose:
+        notes.append(f"ignored {loose} images that lie in no class folder")
+    return Listing(rows, ordered_names(names), notes=notes)
+
+
+def _no_class_folders(base: Path, count: int) -> str:
+    return (
+        f"{base}: its {count} images lie in no class folder; expected CLASS/image.jpg, "
+        f"or train/CLASS/image.jpg and val/CLASS/image.jpg, or a .csv file with the columns path,label"
+    )
+
+
+def _walk(top: str) -> Iterator[str]:
+    """Every visible file below `top`, links followed, each folder once (a link may lead back up).
+
+    What is named like an image counts as a file: a folder x.jpg is reported as a bad image, not entered.
+    """
+    seen: set[tuple[int, int]] = set()
+    stack = [top]
+    while stack:
+        folder = stack.pop()
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in seen:
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        below = []
+        for entry in visible(folder):
+            if _is_folder(entry) and not _is_image(entry.name):
+                below.append(entry.path)
+            else:
+                yield entry.path
+        stack.extend(reversed(below))

@@ -1,0 +1,84 @@
+"""From labels as the user wrote them to class indices."""
+
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..errors import DataError
+from .rows import Listing, listed, shown
+
+__all__ = ["class_names", "indices", "read_names"]
+
+
+def read_names(folder: Path) -> tuple[str, ...] | None:
+    """The lines of `folder/labels.txt`, None without one; `DataError` for an empty or a repeated line."""
+    path = folder / "labels.txt"
+    if not path.is_file():
+        return None
+    try:
+        lines = path.read_text("utf-8-sig").rstrip().splitlines()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise DataError(f"{path}: cannot be read as UTF-8 text: {exc}") from exc
+    names = tuple(_clean(line) for line in lines)
+    for number, name in enumerate(names, 1):
+        if not name:
+            raise DataError(f"{path}: line {number} is empty")
+        if name in names[: number - 1]:
+            raise DataError(f"{path}: line {number} repeats {name!r}")
+    return names
+
+
+def class_names(listing: Listing, declared: tuple[str, ...] | None) -> tuple[str, ...]:
+    """All classes in order: as labels.txt (`declared`) has them, else as the source does, else sorted.
+
+    Names that are all numbers are sorted by value, so that class '10' follows '9'.
+    """
+    if declared is not None:
+        return declared
+    if listing.names is not None:
+        names = [_clean(name) for name in listing.names]
+        if len(set(names)) < len(names):
+            raise DataError(f"class names must differ: {listed(names, 8)}")
+        return tuple(names)
+    return ordered_names(_clean(str(row.label)) for row in listing.rows)
+
+
+def ordered_names(names: Iterable[str]) -> tuple[str, ...]:
+    """Sorted; by value where all are whole numbers."""
+    names = set(names)
+    return tuple(
+        sorted(names, key=lambda name: (int(name), name)) if all(map(_is_index, names)) else sorted(names)
+    )
+
+
+def indices(listing: Listing, names: tuple[str, ...], declared: bool) -> list[int]:
+    """The class index of every row; `DataError` names the first row whose label is no class.
+
+    Where the names are `declared` (by labels.txt or the source), a whole number that is no name is an index.
+    """
+    by_name = {name: index for index, name in enumerate(names)}
+    found = []
+    for row in listing.rows:
+        text = _clean(str(row.label))
+        index = None if declared and isinstance(row.label, int) else by_name.get(text)
+        if index is None and declared and _is_index(text) and int(text) < len(names):
+            index = int(text)
+        if index is None:
+            raise DataError(_no_class(row.name, text, names))
+        found.append(index)
+    return found
+
+
+def _no_class(row: str, label: str, names: tuple[str, ...]) -> str:
+    if _is_index(label.removeprefix("-")):
+        return f"{row}: label {label} is out of range: there are {len(names)} classes, 0 to {len(names) - 1}"
+    return f"{row}: label {label!r} is none of the {len(names)} classes: {listed(names)}"
+
+
+def _clean(name: str) -> str:
+    """Without outer blanks, and composed: macOS hands out 'e' + accent where others have one letter."""
+    return unicodedata.normalize("NFC", shown(name.strip()))
+
+
+def _is_index(name: str) -> bool:
+    return name.isascii() and name.isdigit()

@@ -1,0 +1,145 @@
+"""Parquet in the Hugging Face image layout: `image: struct{bytes, path}` and `label`."""
+
+import json
+import shutil
+import tempfile
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ..errors import DataError, ImageError, MissingExtraError
+from ..image import read
+from .rows import Listing, Row, listed, split_of
+
+__all__ = ["list_parquet"]
+
+_IMAGE = ("image", "img")
+_LABEL = ("label", "labels")
+
+
+class _Spool:
+    """The bytes of many images in one anonymous temporary file, which is gone with this object.
+
+    Parquet can only be read a row group at a time: drawing one random image from it would unpack a thousand.
+    """
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile()
+        self._lock = threading.Lock()
+        self._end = 0
+        weakref.finalize(self, self._file.close)
+
+    def add(self, data: bytes) -> Callable[[], bytes]:
+        """Keep `data`; the function returned reads it back, from any thread."""
+        start, self._end = self._end, self._end + len(data)
+        self._file.write(data)
+        return partial(self._read, start, len(data))
+
+    def _read(self, start: int, size: int) -> bytes:
+        with self._lock:
+            self._file.seek(start)
+            return self._file.read(size)
+
+
+def list_parquet(root: Path, files: Sequence[Path]) -> Listing:
+    """Rows of all `files`, their splits told by their names; needs pyarrow (`MissingExtraError`)."""
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as exc:
+        raise MissingExtraError("reading Parquet needs pyarrow: pip install 'mobilenets[train]'") from exc
+    listing = Listing([])
+    spool = _Spool()
+    unlabelled = 0
+    for path in files:
+        try:
+            with pq.ParquetFile(path) as file:
+                names = _names(path, file.schema_arrow)
+                if names and listing.names and names != listing.names:
+                    raise DataError(f"{path}: its class names are not those of {files[0].name}")
+                listing.names = names or listing.names
+                listing.ordered = listing.names is not None
+                _check_space(path, file.metadata)
+                for row in _rows(root, path, file, spool):
+                    if row.label == -1 and row.split == "test":  # Hugging Face's mark of a hidden answer
+                        unlabelled += 1
+                    else:
+                        listing.rows.append(row)
+        except (pa.ArrowException, OSError) as exc:
+            raise DataError(f"{path}: cannot be read as Parquet: {' '.join(str(exc).split())[:200]}") from exc
+    if unlabelled:
+        listing.notes.append(f"ignored {unlabelled} rows of test without a label (-1)")
+    return listing
+
+
+def _check_space(path: Path, metadata: Any) -> None:
+    needed = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
+    free = shutil.disk_usage(tempfile.gettempdir()).free
+    if needed > free:
+        raise DataError(
+            f"{path}: unpacks to {needed} bytes, the temporary folder has {free} free: set TMPDIR"
+        )
+
+
+def _rows(root: Path, path: Path, file: Any, spool: _Spool) -> Iterator[Row]:
+    image, label = _columns(path, file.schema_arrow)
+    name = path.name if path == root else path.relative_to(root).as_posix()
+    split = None if path == root else split_of(path.relative_to(root))
+    at = 0
+    for batch in file.iter_batches(batch_size=256, columns=[image, label]):
+        labels = batch.column(label).to_pylist()
+        for cell, value in zip(batch.column(image).to_pylist(), labels, strict=True):
+            if value is None:
+                raise DataError(f"{name}[{at}]: the label is null")
+            yield Row(f"{name}[{at}]", split, value, _reader(path, cell, spool))
+            at += 1
+
+
+def _reader(path: Path, cell: Any, spool: _Spool) -> Callable[[], bytes]:
+    """How to read one cell: bytes, or {bytes, path} of which either may be null."""
+    data = cell.get("bytes") if isinstance(cell, dict) else cell
+    if data is not None:
+        return spool.add(data)
+    where = cell.get("path") if isinstance(cell, dict) else None
+    return partial(read, path.parent / where) if where else _nothing
+
+
+def _nothing() -> bytes:
+    raise ImageError("the row holds neither bytes nor a path")
+
+
+def _columns(path: Path, schema: Any) -> tuple[str, str]:
+    """The names of the image and the label column, their types checked."""
+    import pyarrow as pa
+
+    image = next((name for name in _IMAGE if name in schema.names), None)
+    label = next((name for name in _LABEL if name in schema.names), None)
+    if image is None or label is None:
+        lacking = "label" if image else "image"
+        raise DataError(
+            f"{path}: needs the columns image and label; lacks {lacking}, has: {listed(schema.names, 8)}"
+        )
+    kind = schema.field(image).type
+    fields = {field.name for field in kind} if pa.types.is_struct(kind) else set()
+    if "bytes" not in fields and not pa.types.is_binary(kind) and not pa.types.is_large_binary(kind):
+        raise DataError(f"{path}: column {image} is {kind}, must be struct<bytes: binary, path: string>")
+    kind = schema.field(label).type
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if not (pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        raise DataError(f"{path}: column {label} is {kind}, must be integers or strings")
+    return image, label
+
+
+def _names(path: Path, schema: Any) -> tuple[str, ...] | None:
+    """The class names that Hugging Face's `datasets` writes into the schema; None where it did not."""
+    try:
+        features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
+        names = next(features[name]["names"] for name in _LABEL if name in features)
+    except (TypeError, KeyError, ValueError, StopIteration):
+        return None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise DataError(f"{path}: the class names in its schema are no list of strings")
+    return tuple(names)

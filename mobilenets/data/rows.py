@@ -1,0 +1,70 @@
+"""What every reader of a layout hands on: rows whose label and split are still as the user wrote them."""
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePath
+
+__all__ = ["Listing", "Row", "listed", "shown", "split_name", "split_of"]
+
+_SPLITS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One image. `label` is a name, or an index into the names that the source declares."""
+
+    name: str
+    split: str | None  # "train", "val", "test"; None where the source has no splits
+    label: str | int
+    read: Callable[[], bytes]  # raises ImageError
+
+
+@dataclass(slots=True)
+class Listing:
+    """All rows of a source, in a fixed order."""
+
+    rows: list[Row]
+    names: tuple[str, ...] | None = None  # the classes, where the source declares them
+    ordered: bool = (
+        False  # True where a label may be an index into `names`, so that their order has a meaning
+    )
+    notes: list[str] = field(default_factory=list)
+
+
+def split_name(word: str) -> str | None:
+    """'validation' -> 'val'; None for a word that names no split."""
+    return _SPLITS.get(word.lower())
+
+
+def split_of(path: PurePath) -> str | None:
+    """The split that a file's name or folder tells: train-00000-of-00002.parquet, test/0000.tar."""
+    for part in (path.name, *reversed(path.parent.parts)):
+        for word in re.split(r"[^A-Za-z]+", part):
+            split = split_name(word)
+            if split:
+                return split
+    return None
+
+
+def shown(name: str) -> str:
+    """`name` fit for a terminal and for JSON: what is no printable text is replaced by a mark."""
+    if name.isprintable():
+        return name
+    text = os.fsencode(name).decode("utf-8", "replace")
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def listed(items: Sequence[str], most: int = 3) -> str:
+    """'a, b, c and 4 more'."""
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return ", ".join(items[:most]) + more

@@ -1,0 +1,91 @@
+"""`.tar` shards in the WebDataset layout: key.jpg beside key.cls, key.json or key.txt."""
+
+import json
+import tarfile
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from ..errors import DataError, ImageError
+from ..image import EXTENSIONS
+from .rows import Listing, Row, shown, split_of
+
+__all__ = ["list_shards"]
+
+_LABELS = ("cls", "json", "txt")  # in this order: where there is a class, the text is a caption
+_MAX_LABEL = 1 << 20
+
+
+def list_shards(root: Path, files: Sequence[Path]) -> Listing:
+    """Rows of all `files`, their splits told by their names. Images are read by offset, never unpacked."""
+    listing = Listing([])
+    alone: list[str] = []
+    for path in files:
+        name = path.name if path == root else path.relative_to(root).as_posix()
+        split = None if path == root else split_of(path.relative_to(root))
+        for member, label in _index(path):
+            where = shown(f"{name}:{member.name}")
+            if label is None:
+                alone.append(where)
+            else:
+                reader = partial(_read_at, path, member.offset_data, member.size)
+                listing.rows.append(Row(where, split, label, reader))
+    if alone:
+        lacks = "no .cls, .txt or .json with a label"
+        if not listing.rows:
+            raise DataError(f"{alone[0]}: {lacks} beside it, nor beside any other image")
+        listing.notes.append(f"ignored {len(alone)} images with {lacks} beside them (first: {alone[0]})")
+    return listing
+
+
+def _index(path: Path) -> Iterator[tuple[tarfile.TarInfo, str | int | None]]:
+    """Each image of one shard with its label, in the shard's order."""
+    images: dict[str, tarfile.TarInfo] = {}
+    labels: dict[str, dict[str, str | int]] = {}
+    try:
+        with tarfile.open(path, "r:") as tar:
+            for member in tar:
+                folder, _, file = member.name.rpartition("/")
+                key, _, extension = file.partition(".")
+                if not member.isfile() or member.issparse() or not key:
+                    continue
+                key, extension = f"{folder}/{key}", extension.lower()
+                if f".{extension}" in EXTENSIONS:
+                    images.setdefault(key, member)
+                elif extension in _LABELS and member.size <= _MAX_LABEL:
+                    content = tar.extractfile(member)
+                    label = _label(f"{path}:{member.name}", extension, content.read() if content else b"")
+                    if label is not None:
+                        labels.setdefault(key, {})[extension] = label
+    except (tarfile.TarError, OSError, EOFError) as exc:
+        raise DataError(f"{path}: cannot be read as an uncompressed .tar: {exc}") from exc
+    for key, member in images.items():
+        found = labels.get(key, {})
+        yield member, next((found[extension] for extension in _LABELS if extension in found), None)
+
+
+def _label(where: str, extension: str, content: bytes) -> str | int | None:
+    """The label in a .cls, .txt or .json file; None for JSON that has none."""
+    try:
+        text = content.decode("utf-8-sig").strip()
+        if extension != "json":
+            return text
+        record = json.loads(text)
+    except ValueError as exc:
+        raise DataError(f"{shown(where)}: is not {'JSON' if extension == 'json' else 'UTF-8 text'}") from exc
+    label = record.get("label") if isinstance(record, dict) else None
+    if label is not None and (not isinstance(label, str | int) or isinstance(label, bool)):
+        raise DataError(f"{shown(where)}: label (={label!r}) must be a string or an integer")
+    return label
+
+
+def _read_at(path: Path, offset: int, size: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            data = file.read(size)
+    except OSError as exc:
+        raise ImageError(f"{path.name} cannot be read: {exc.strerror}") from exc
+    if len(data) < size:
+        raise ImageError(f"{path.name} is cut off")
+    return data

@@ -1,0 +1,174 @@
+"""`open_dataset`: labelled images in any of the usual layouts -> one `Dataset`. Files are only read.
+
+A folder per class, with or without train/ val/ test/ (folder.py); a CSV file (table.py); Parquet in the
+Hugging Face image layout (parquet.py); .tar shards (shards.py). A reader lists rows; here they get their
+class index (labels.py), their content hash (contents.py) and their split (split.py), and what would make a
+score a lie is refused (checks.py).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import DataError, ImageError, UsageError
+from ..image import decode
+from .checks import check_classes, check_labels, check_overlap, same_content
+from .contents import Digest, fingerprint, hash_all
+from .folder import holds_images, list_folder, visible
+from .labels import class_names, indices, read_names
+from .parallel import ordered
+from .parquet import list_parquet
+from .rows import Listing, Row, listed
+from .shards import list_shards
+from .split import split_by_content
+from .table import list_csv
+
+__all__ = ["Dataset", "Sample", "open_dataset", "typical_short_side"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One labelled image, not yet read."""
+
+    name: str  # as the user would call it: a path below the root, 'train.parquet[12]', 'shard-0.tar:key.jpg'
+    label: int  # index into Dataset.labels
+    read: Callable[[], bytes]  # raises ImageError
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Labelled images in "train" and "val", perhaps "test"."""
+
+    root: Path
+    labels: tuple[str, ...]
+    splits: dict[str, tuple[Sample, ...]]
+    fingerprint: (
+        str  # SHA-256 over split, label and content of all images: independent of order, names and place
+    )
+    notes: tuple[str, ...]  # what the user should know, a line each
+
+
+def open_dataset(path: str | Path, val_fraction: float = 0.1, workers: int = 0) -> Dataset:
+    """The data set at `path`; `DataError` names what is missing or contradictory.
+
+    Where there is no val, about `val_fraction` of train becomes val, told by content hash. A `labels.txt`
+    beside the data, one a line, fixes the names and order of the classes; else the source does, else they are
+    sorted. All files are read once, by `workers` threads (0: one a core); what cannot be read stays a sample.
+    """
+    if not 0 < val_fraction < 1:
+        raise UsageError(f"val_fraction (={val_fraction!r}) must be above 0 and below 1")
+    root = Path(path)
+    listing = _list(root)
+    declared = read_names(root if root.is_dir() else root.parent)
+    if declared and listing.names and listing.ordered and listing.names != declared:
+        raise DataError(
+            f"{root}: labels.txt has other names or another order than the data: {listed(listing.names, 8)}"
+        )
+    names = class_names(listing, declared)
+    labels = indices(listing, names, declared is not None or listing.names is not None)
+    contents = hash_all([row.read for row in listing.rows], workers)
+    groups = same_content(contents)
+    splits, notes = _splits(root, listing.rows, labels, contents, val_fraction)
+    notes += check_classes(root, labels, splits, names)
+    named = [names[label] for label in labels]
+    notes += check_labels(root, listing.rows, named, splits, groups)
+    notes += check_overlap(root, listing.rows, named, splits, groups)
+    return Dataset(
+        root=root,
+        labels=names,
+        splits=_samples(listing.rows, labels, splits),
+        fingerprint=fingerprint(zip(splits, named, contents, strict=True)),
+        notes=(*listing.notes, *notes),
+    )
+
+
+def typical_short_side(dataset: Dataset) -> int:
+    """The median short side, in pixels, of about 50 images of train; `DataError` where none can be decoded."""
+    train = dataset.splits["train"]
+    sides = sorted(side for side in ordered(_short_side, train[:: -(-len(train) // 50)]) if side)
+    if not sides:
+        raise DataError(f"{dataset.root}: none of the images tried can be decoded, such as {train[0].name}")
+    return sides[len(sides) // 2]
+
+
+def _short_side(sample: Sample) -> int:
+    try:
+        return min(decode(sample.read()).size)
+    except ImageError:
+        return 0
+
+
+def _list(path: Path) -> Listing:
+    """The rows at `path`, whatever its layout."""
+    if path.is_dir():
+        tables, shards = _packed(path)
+        if tables:
+            return _checked(path, list_parquet(path, tables))
+        return _checked(path, list_shards(path, shards) if shards else list_folder(path))
+    if not path.is_file():
+        raise DataError(
+            f"{path}: {'is neither a file nor a folder' if path.exists() else 'no such file or folder'}"
+        )
+    if path.suffix.lower() == ".csv":
+        return _checked(path, list_csv(path))
+    if path.suffix.lower() == ".parquet":
+        return _checked(path, list_parquet(path, [path]))
+    if path.suffix.lower() == ".tar":
+        return _checked(path, list_shards(path, [path]))
+    raise DataError(f"{path}: a data set is a folder, or a .csv, .parquet or .tar file")
+
+
+def _packed(root: Path) -> tuple[list[Path], list[Path]]:
+    """The .parquet and the .tar files in `root` or right below it (as data/); none beside class folders."""
+    here = [Path(entry) for entry in visible(root)]
+    files = here + [Path(entry) for folder in here if folder.is_dir() for entry in visible(folder)]
+    tables, shards = (
+        sorted(file for file in files if file.suffix.lower() == kind) for kind in (".parquet", ".tar")
+    )
+    if (tables or shards) and holds_images(root, depth=2):
+        return [], []
+    return tables, shards
+
+
+def _checked(path: Path, listing: Listing) -> Listing:
+    """Either every row has a split or none has."""
+    if not listing.rows:
+        raise DataError(f"{path}: holds no labelled image")
+    without = next((row for row in listing.rows if row.split is None), None)
+    within = next((row for row in listing.rows if row.split is not None), None)
+    if without and within:
+        raise DataError(
+            f"{path}: {within.name} is in {within.split}, but nothing tells the split of {without.name}"
+        )
+    return listing
+
+
+def _splits(
+    root: Path, rows: Sequence[Row], labels: Sequence[int], contents: Sequence[Digest | None], fraction: float
+) -> tuple[list[str], list[str]]:
+    """The split of every row, and a note where val had to be held out."""
+    splits = [row.split or "train" for row in rows]
+    if "val" in splits:
+        return splits, []
+    train = [at for at, split in enumerate(splits) if split == "train"]
+    if not train:
+        raise DataError(f"{root}: holds no train split, only {listed(sorted(set(splits)))}")
+    parts = split_by_content([labels[at] for at in train], [contents[at] for at in train], fraction)
+    held = parts.count("val")
+    if not held:
+        raise DataError(f"{root}: no class has two different images: nothing can be held out to validate on")
+    for at, part in zip(train, parts, strict=True):
+        splits[at] = part
+    whole = "train" if rows[0].split else "the images"
+    return splits, [
+        f"no val split: {held} of {len(train)} of {whole} ({fraction * 100:g} %) held out by content hash"
+    ]
+
+
+def _samples(
+    rows: Sequence[Row], labels: Sequence[int], splits: Sequence[str]
+) -> dict[str, tuple[Sample, ...]]:
+    parts: dict[str, list[Sample]] = {"train": [], "val": [], "test": []}
+    for row, label, split in zip(rows, labels, splits, strict=True):
+        parts[split].append(Sample(row.name, label, row.read))
+    return {split: tuple(samples) for split, samples in parts.items() if samples}
