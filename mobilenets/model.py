@@ -87,7 +87,7 @@ def model_file(path: Path) -> Path:
 
 
 def _in_order(file: bytes) -> bytes:
-    """`file` with its metadata sorted: safetensors writes it in random order, and equal models are equal files."""
+    """`file` with its metadata sorted, which safetensors orders at random: equal models are equal files."""
     end = 8 + int.from_bytes(file[:8], "little")
     header = json.loads(file[8:end])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))

@@ -1,10 +1,11 @@
-"""Make mobilenets/demo/fashion_mnist.parquet, the data set of `mobilenets demo`, from Debian's Fashion-MNIST (MIT).
+"""Make mobilenets/demo/fashion_mnist.parquet from Debian's copy of Fashion-MNIST (MIT licence).
 
     sudo apt-get install dataset-fashion-mnist
     python scripts/make_demo_data.py
 
-The first 600 train and 200 test images of each class, in their original order, as the smallest PNG that Pillow
-writes, in the Hugging Face image layout with a `split` column. The same Pillow and pyarrow give the same bytes again.
+The first 600 train and 200 test images of each class, in their original order, as the smallest PNG that
+Pillow writes, in the Hugging Face image layout with a `split` column. The same Pillow, zlib and pyarrow give
+the same bytes again.
 """
 
 import gzip
@@ -39,7 +40,7 @@ SCHEMA = pa.schema(
 
 
 def read_idx(name: str) -> np.ndarray:
-    """The uint8 array of an IDX file: two zero bytes, type, number of dimensions, big-endian sizes, values."""
+    """The uint8 array of an IDX file: 0, 0, type, number of dimensions, big-endian sizes, values."""
     content = gzip.decompress((SOURCE / name).read_bytes())
     dimensions = content[3]
     sizes = np.frombuffer(content, ">u4", dimensions, 4)

@@ -30,7 +30,7 @@ def without_batch_norm(graph: Graph) -> Graph:
 def fold_batch_norm(graph: Graph, weights: Mapping[str, np.ndarray]) -> tuple[Graph, Arrays]:
     """The folded graph and its weights (float32, computed in float64).
 
-    For each output channel: w' = w * gamma / sqrt(var + epsilon), b' = beta - mean * gamma / sqrt(var + epsilon).
+    For each output channel: s = gamma / sqrt(var + epsilon), w' = w * s, b' = beta + (b - mean) * s.
     """
     plain = without_batch_norm(graph)
     folded = {name: np.asarray(weights[name], np.float32) for name in weight_shapes(plain) if name in weights}
@@ -45,5 +45,6 @@ def fold_batch_norm(graph: Graph, weights: Mapping[str, np.ndarray]) -> tuple[Gr
         scale = gamma / np.sqrt(var + graph.network.epsilon)
         kernel = weights[f"{conv.name}.weight"].astype(np.float64)
         folded[f"{conv.name}.weight"] = (kernel * scale[:, None, None, None]).astype(np.float32)
-        folded[f"{conv.name}.bias"] = (beta - mean * scale).astype(np.float32)
+        bias = weights[f"{conv.name}.bias"].astype(np.float64) if conv.bias else 0.0
+        folded[f"{conv.name}.bias"] = (beta + (bias - mean) * scale).astype(np.float32)
     return plain, folded

@@ -16,7 +16,15 @@ Shape = tuple[int, int, int]  # (H, W, C) of one image
 
 CONVOLUTIONS = ("conv", "depthwise", "pointwise")
 ACTIVATIONS = ("relu", "relu6")
-OP_KINDS = ("input", *CONVOLUTIONS, "batch_norm", *ACTIVATIONS, "global_average_pool", "fully_connected", "softmax")
+OP_KINDS = (
+    "input",
+    *CONVOLUTIONS,
+    "batch_norm",
+    *ACTIVATIONS,
+    "global_average_pool",
+    "fully_connected",
+    "softmax",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +109,9 @@ def expand(network: Network) -> Graph:
 
 def verify(graph: Graph) -> Graph:
     """`graph` itself, or `NetworkError` naming the first op that breaks a rule."""
+    image = (graph.network.height, graph.network.width, graph.network.channels)
+    if not graph.ops or graph.ops[0].kind != "input" or graph.ops[0].shape_out != image:
+        raise NetworkError(f"a graph must begin with the image of its network, {image}")
     names: set[str] = set()
     for position, op in enumerate(graph.ops):
         problem = _problem(graph.ops, position, op)
@@ -117,6 +128,10 @@ def _problem(ops: tuple[Op, ...], position: int, op: Op) -> str | None:
         return f"unknown kind, must be one of {', '.join(OP_KINDS)}"
     if min(op.shape_out) < 1:
         return f"empty output shape {op.shape_out}"
+    if (op.kind == "input") != (position == 0) or len(op.inputs) != min(position, 1):
+        return f"{len(op.inputs)} inputs: the first op has none, every other one"
+    if problem := _attribute_problem(op):
+        return problem
     for i in op.inputs:
         if not 0 <= i < position:
             return f"input {i} does not stand before it"
@@ -124,6 +139,18 @@ def _problem(ops: tuple[Op, ...], position: int, op: Op) -> str | None:
             return f"takes {op.shape_in} but {ops[i].name} gives {ops[i].shape_out}"
     if op.shape_out != _output_shape(op):
         return f"shape {op.shape_out} does not follow from {op.shape_in}: expected {_output_shape(op)}"
+    return None
+
+
+def _attribute_problem(op: Op) -> str | None:
+    if op.kernel < 1 or op.stride < 1 or min(op.padding) < 0:
+        return "kernel and stride must be at least 1, padding at least 0"
+    if op.kind not in CONVOLUTIONS and (op.kernel, op.stride, max(op.padding)) != (1, 1, 0):
+        return "only convolutions have a kernel, a stride or padding"
+    if op.kind == "pointwise" and op.kernel != 1:
+        return f"the kernel (={op.kernel}) of a pointwise convolution must be 1"
+    if op.bias and op.kind not in (*CONVOLUTIONS, "fully_connected"):
+        return "only convolutions and fully connected layers have a bias"
     return None
 
 
@@ -146,7 +173,7 @@ def _output_shape(op: Op) -> Shape:
 
 
 def weight_shapes(graph: Graph) -> dict[str, tuple[int, ...]]:
-    """Name -> shape of every stored array, in PyTorch's layouts: (out, in / groups, kernel, kernel), (out, in)."""
+    """Name -> shape of every stored array, as PyTorch lays it out: (out, in / groups, k, k), (out, in)."""
     shapes: dict[str, tuple[int, ...]] = {}
     for op in graph.ops:
         c, n, k = op.shape_in[2], op.shape_out[2], op.kernel

@@ -64,7 +64,7 @@ class Network:
 
     @property
     def name(self) -> str:
-        """The paper's way to write it: `0.5-160`, or `0.5-160x128` (height x width) where it is not square."""
+        """As the paper writes it: `0.5-160`, or `0.5-160x128` (height x width) where it is not square."""
         side = f"{self.height}" if self.height == self.width else f"{self.height}x{self.width}"
         prefix = "conv-" if self.convolution == "full" else ""
         prefix += "shallow-" if self.blocks == SHALLOW_BODY else ""
@@ -89,7 +89,7 @@ class Network:
         """The network that `to_json` wrote; `NetworkError` where the text is something else."""
         try:
             values = json.loads(text)
-        except ValueError as exc:
+        except (ValueError, RecursionError) as exc:
             raise NetworkError(f"the network is not JSON: {exc}") from exc
         if not isinstance(values, dict) or values.pop("format", None) != "mobilenets.network":
             raise NetworkError("the JSON holds no network: its 'format' must be 'mobilenets.network'")
@@ -98,7 +98,7 @@ class Network:
             raise NetworkError(f"network version {version!r}: this release reads version {FORMAT_VERSION}")
         unknown = set(values) - {field.name for field in fields(cls)}
         if unknown:
-            raise NetworkError(f"network has unknown fields: {', '.join(sorted(unknown))}")
+            raise NetworkError(f"network has unknown fields: {', '.join(map(repr, sorted(unknown)))}")
         try:
             if "blocks" in values:
                 values["blocks"] = tuple(Block(**block) for block in values["blocks"])
@@ -121,7 +121,7 @@ def _check_numbers(network: Network) -> None:
     _check_int("width", network.width, MIN_SIDE, MAX_SIDE)
     _check_int("classes", network.classes, 1, 1 << 24)
     _check_int("stem", network.stem, 1, MAX_CHANNELS)
-    if network.channels not in (1, 3):
+    if type(network.channels) is not int or network.channels not in (1, 3):
         raise NetworkError(f"channels (={network.channels!r}) must be 1 (grey) or 3 (RGB)")
 
 
@@ -138,10 +138,12 @@ def _check_choices(network: Network) -> None:
 
 
 def _check_blocks(blocks: tuple[Block, ...]) -> None:
-    if not isinstance(blocks, tuple) or not 1 <= len(blocks) <= 256:
-        raise NetworkError("blocks must be a tuple of 1 to 256 Block(stride, channels)")
     if blocks is BODY or blocks is SHALLOW_BODY:
         return
+    if not isinstance(blocks, tuple) or not 1 <= len(blocks) <= 256:
+        raise NetworkError("blocks must be a tuple of 1 to 256 Block(stride, channels)")
     for index, block in enumerate(blocks, 1):
+        if not isinstance(block, Block):
+            raise NetworkError(f"block {index} (={block!r}) must be a Block(stride, channels)")
         _check_int(f"block {index}: stride", block.stride, 1, 2)
         _check_int(f"block {index}: channels", block.channels, 1, MAX_CHANNELS)

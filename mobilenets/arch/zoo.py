@@ -11,7 +11,7 @@ __all__ = ["PAPER", "Row", "named"]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One printed row: the network, its table, ImageNet top-1 (%), millions of mult-adds and of parameters."""
+    """One printed row: network, table, ImageNet top-1 (%), millions of mult-adds and of parameters."""
 
     network: Network
     table: str
@@ -34,15 +34,17 @@ PAPER = (
 )
 
 _NAME = re.compile(
-    r"(?P<full>conv-)?(?P<shallow>shallow-)?(?P<alpha>\d*\.?\d+)-(?P<height>\d+)(x(?P<width>\d+))?$"
+    r"(?P<full>conv-)?(?P<shallow>shallow-)?(?P<alpha>\d*\.?\d+)-(?P<height>\d{1,9})(x(?P<width>\d{1,9}))?"
 )
 
 
 def named(name: str) -> Network:
     """The network that `Network.name` writes: `0.5-160`, `0.25-96x128`, `conv-1-224`, `shallow-1-224`."""
-    match = _NAME.match(name)
+    match = _NAME.fullmatch(name)
     if match is None:
-        raise NetworkError(f"network {name!r} must be ALPHA-SIZE or ALPHA-HEIGHTxWIDTH, such as 0.5-160 or 0.25-96x128")
+        raise NetworkError(
+            f"network {name!r} must be ALPHA-SIZE or ALPHA-HEIGHTxWIDTH, such as 0.5-160 or 0.25-96x128"
+        )
     height = int(match["height"])
     network = Network(alpha=float(match["alpha"]), height=height, width=int(match["width"] or height))
     if match["full"]:

@@ -1,7 +1,7 @@
 """What a graph costs: mult-adds, parameters, bytes, memory; per layer, per layer type and whole.
 
-One fused multiply-add is one mult-add. Batch norm, activations and pooling are not counted as mult-adds, as in
-the paper. Parameters are weights, two per batch-norm channel (scale and shift) and the classifier's bias.
+One fused multiply-add is one mult-add. Batch norm, activations and pooling are not counted as mult-adds, as
+in the paper. Parameters are weights, two per batch-norm channel (scale, shift) and the classifier's bias.
 """
 
 from collections.abc import Callable
@@ -67,7 +67,7 @@ class LayerCost:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one type of layer takes of the whole (Table 2); fractions. Those of parameters are over weights only."""
+    """What one type of layer takes of the whole (Table 2), as fractions; parameters are weights only."""
 
     kind: str
     mult_adds: float
@@ -87,13 +87,13 @@ class Cost:
     layers: tuple[LayerCost, ...]
 
     def bytes(self, precision: str = "fp32") -> int:
-        """Stored size when deployed, batch norm folded: weights at `precision`, one 4-byte bias per output channel,
-        and for int8 one 4-byte scale per output channel. File headers come on top (some 10 KB in ONNX)."""
+        """Stored size when deployed, batch norm folded: weights at `precision`, one 4-byte bias per output
+        channel, and for int8 one 4-byte scale too. File headers come on top (some 10 KB in ONNX)."""
         per_channel = 8 if precision == "int8" else 4
         return self.weights * PRECISIONS[precision] + self.output_channels * per_channel
 
     def peak_ram(self, precision: str = "fp32") -> int:
-        """Bytes of activations alive at once, layer by layer, in place where an op allows it; weights not included."""
+        """Bytes of activations alive at once, in place where an op allows it; weights not included."""
         return self.peak_elements * PRECISIONS[precision]
 
     def intensity(self, precision: str = "fp32") -> float:
@@ -130,7 +130,9 @@ def cost_of_graph(graph: Graph) -> Cost:
         if weights:
             channels += op.shape_out[2]
         params = weights + other
-        layers.append(LayerCost(op.name, op.kind, op.stride, op.shape_in, op.shape_out, mult_adds, weights, params))
+        layers.append(
+            LayerCost(op.name, op.kind, op.stride, op.shape_in, op.shape_out, mult_adds, weights, params)
+        )
     return Cost(
         network=graph.network,
         mult_adds=sum(layer.mult_adds for layer in layers),

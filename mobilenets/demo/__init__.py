@@ -1,7 +1,7 @@
-"""The embedded data set of `mobilenets demo`: a sample of Fashion-MNIST, 600 train and 200 test images a class.
+"""The data set of `mobilenets demo`: a sample of Fashion-MNIST, 600 train and 200 test images a class.
 
-Fashion-MNIST (Xiao, Rasul, Vollgraf 2017, https://github.com/zalandoresearch/fashion-mnist) is copyright of Zalando SE
-and under the MIT licence, which stands in LICENSE.fashion-mnist. scripts/make_demo_data.py makes the file.
+Fashion-MNIST (Xiao, Rasul, Vollgraf 2017, https://github.com/zalandoresearch/fashion-mnist) is copyright of
+Zalando SE and under the MIT licence, see LICENSE.fashion-mnist. scripts/make_demo_data.py makes the file.
 """
 
 from pathlib import Path

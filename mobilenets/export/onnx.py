@@ -1,12 +1,13 @@
-"""ONNX, written from the graph: batch norm folded, normalisation inside, everything a user needs in the metadata.
+"""ONNX, written from the graph: batch norm folded, normalisation inside, labels and the rest in the metadata.
 
-Input `image`: uint8 (N, H, W, C), RGB, as `image.prepare` makes it. Outputs: `logits` and `probabilities`, float32
-(N, classes). N is dynamic. Metadata: labels, preprocess, network, task (JSON), version.
+Input `image`: uint8 (N, H, W, C), RGB or grey, as `image.prepare` makes it. Outputs: `logits` and
+`probabilities`, float32 (N, classes). N is dynamic. Metadata: network, preprocess, labels, task, version.
 """
 
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import onnx
@@ -33,15 +34,18 @@ class _Writer:
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
 
-    def node(self, kind: str, inputs: list[str], output: str, **attributes: object) -> str:
+    def node(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
         self.nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
         return output
 
 
 def _input(write: _Writer, op: Op, x: str, preprocess: Preprocess) -> str:
     x = write.node("Cast", [x], "image_float", to=TensorProto.FLOAT)
-    x = write.node("Sub", [x, write.constant("mean", np.float32(preprocess.mean).reshape(1))], "image_centred")
-    x = write.node("Div", [x, write.constant("std", np.float32(preprocess.std).reshape(1))], "image_normalised")
+    mean, std = (
+        write.constant(name, np.array([getattr(preprocess, name)], np.float32)) for name in ("mean", "std")
+    )
+    x = write.node("Sub", [x, mean], "image_centred")
+    x = write.node("Div", [x, std], "image_normalised")
     return write.node("Transpose", [x], "image_nchw", perm=[0, 3, 1, 2])
 
 
@@ -59,7 +63,7 @@ def _convolution(write: _Writer, op: Op, x: str) -> str:
 
 
 def _relu6(write: _Writer, op: Op, x: str) -> str:
-    low, high = (write.constant(f"{op.name}_{v}", np.float32(v)) for v in (0, 6))
+    low, high = (write.constant(f"{op.name}_{v}", np.array(v, np.float32)) for v in (0, 6))
     return write.node("Clip", [x, low, high], op.name)
 
 
@@ -92,7 +96,7 @@ def to_onnx(model: Model) -> bytes:
         else:
             outputs.append(NODES[op.kind](write, op, outputs[op.inputs[0]]))
     network = model.network
-    image = [ "N", network.height, network.width, network.channels]
+    image: list[str | int] = ["N", network.height, network.width, network.channels]
     proto = helper.make_model(
         helper.make_graph(
             write.nodes,

@@ -1,4 +1,4 @@
-"""Predict many images: decoded on all cores ahead of the network, answered in order, in bounded memory. No torch."""
+"""Predict many images: decoded on all cores ahead of the network, in order, in bounded memory. No torch."""
 
 import os
 from collections import deque
@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import ImageError, UsageError
 from ..image import EXTENSIONS, Pixels, Preprocess, prepare
-from .session import Session
+from .session import Floats, Session
 
 __all__ = ["Prediction", "find_images", "predict"]
 
@@ -21,7 +21,7 @@ Decoded = Pixels | ImageError
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What one image shows: labels with their probabilities, best first; or one line of `error` and no labels."""
+    """What one image shows: labels with probabilities, best first; or one line of `error` and no labels."""
 
     name: str
     top: tuple[tuple[str, float], ...]
@@ -29,7 +29,7 @@ class Prediction:
 
 
 def find_images(paths: Sequence[Path]) -> Iterator[Path]:
-    """Files as they are given; of folders, at any depth, what has an image's extension and is not hidden, sorted.
+    """Files as given; of folders, at any depth, what has an image's extension and is not hidden, sorted.
 
     `UsageError` at once for a path that does not exist, later for a folder that cannot be listed.
     """
@@ -61,7 +61,7 @@ def predict(
     batch_size: int = 32,
     workers: int = 0,
 ) -> Iterator[Prediction]:
-    """One `Prediction` for each (name, file or its content), in the order of `images`, which is read as it is needed.
+    """One `Prediction` for each (name, file or its content), in the order of `images`, read as it is needed.
 
     `top` labels each (fewer where the network has fewer classes). `workers` threads decode, 0: one per core.
     An image that cannot be decoded gives a `Prediction` with `error` in its place.
@@ -81,7 +81,7 @@ def _stream(
         decoded = _decode_ahead(pool, images, session.preprocess, ahead=2 * batch_size + workers)
         while batch := list(islice(decoded, batch_size)):
             yield from _classify(session, batch, top)
-    finally:  # Ctrl-C, or a caller who stops early: only the images being decoded at this instant are waited for
+    finally:  # after Ctrl-C or an early stop, only the images being decoded at this instant are waited for
         pool.shutdown(cancel_futures=True)
 
 
@@ -109,7 +109,7 @@ def _decode(source: Path | bytes, preprocess: Preprocess) -> Decoded:
 
 def _classify(session: Session, batch: list[tuple[str, Decoded]], top: int) -> Iterator[Prediction]:
     pixels = [decoded for _, decoded in batch if not isinstance(decoded, ImageError)]
-    rows = iter(session.run(np.stack(pixels)) if pixels else ())
+    rows: Iterator[Floats] = iter(session.run(np.stack(pixels)) if pixels else ())
     for name, decoded in batch:
         if isinstance(decoded, ImageError):
             yield Prediction(name, (), str(decoded))

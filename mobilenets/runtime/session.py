@@ -10,9 +10,11 @@ import onnxruntime as ort
 
 from ..errors import MobilenetsError, ModelFileError
 from ..image import Pixels, Preprocess
-from ..model import load
+from ..model import load, model_file
 
 __all__ = ["Session", "open_session"]
+
+Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 RUNTIME = f"ONNX Runtime {ort.__version__}"
 
@@ -37,7 +39,9 @@ class Session:
             session = ort.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
             metadata = session.get_modelmeta().custom_metadata_map
             if metadata.get("format") != "mobilenets.onnx":
-                raise ModelFileError("an ONNX file without this package's metadata: labels and preprocessing unknown")
+                raise ModelFileError(
+                    "without this package's metadata its labels and preprocessing are unknown"
+                )
             return cls(
                 name=session.get_modelmeta().graph_name,
                 labels=tuple(json.loads(metadata["labels"])),
@@ -50,31 +54,27 @@ class Session:
         except Exception as exc:  # ONNX Runtime has no error tree of its own
             raise ModelFileError(f"ONNX Runtime cannot load it: {str(exc).splitlines()[0]}") from exc
 
-    def run(self, images: Pixels) -> np.ndarray[Any, np.dtype[np.float32]]:
+    def run(self, images: Pixels) -> Floats:
         """(N, H, W, C) uint8 -> probabilities (N, classes) float32. Safe from several threads."""
-        result: np.ndarray[Any, np.dtype[np.float32]] = self.session.run(["probabilities"], {"image": images})[0]
-        return result
+        return self._output("probabilities", images)
 
-    def logits(self, images: Pixels) -> np.ndarray[Any, np.dtype[np.float32]]:
+    def logits(self, images: Pixels) -> Floats:
         """(N, H, W, C) uint8 -> logits (N, classes) float32."""
-        result: np.ndarray[Any, np.dtype[np.float32]] = self.session.run(["logits"], {"image": images})[0]
-        return result
+        return self._output("logits", images)
+
+    def _output(self, name: str, images: Pixels) -> Floats:
+        output: Floats = self.session.run([name], {"image": images})[0]
+        return output
 
 
 def open_session(path: str | Path, threads: int = 0) -> Session:
-    """Open a trained `.safetensors` or an exported `.onnx`; `ModelFileError` otherwise."""
-    path = Path(path)
-    if path.is_dir() and (path / "best.safetensors").is_file():
-        path = path / "best.safetensors"
-    if not path.is_file():
-        raise ModelFileError(f"{path}: no such model file")
+    """Open a trained `.safetensors`, an exported `.onnx` or a run folder; `ModelFileError` otherwise."""
+    path = model_file(Path(path))
     if path.suffix == ".onnx":
         try:
             return Session.from_onnx(str(path), threads)
         except ModelFileError as exc:
             raise ModelFileError(f"{path}: {exc}") from exc
-    if path.suffix != ".safetensors":
-        raise ModelFileError(f"{path}: a model is a .safetensors or .onnx file, or a run folder")
     from ..export.onnx import to_onnx  # the ONNX library is needed for this path only
 
     return Session.from_onnx(to_onnx(load(path)), threads)

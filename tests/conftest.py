@@ -1,0 +1,51 @@
+"""What several tests share."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mobilenets.arch.graph import expand, weight_shapes
+from mobilenets.arch.network import Network
+from mobilenets.image import Preprocess
+from mobilenets.model import Model
+
+MakeModel = Callable[..., Model]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data that lies beside the checkout, see its README.md."""
+    folder = Path(__file__).parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("shared/data does not lie beside this checkout")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def random_model() -> MakeModel:
+    return make_random_model
+
+
+def make_random_model(network: Network, seed: int = 0) -> Model:
+    """Seeded weights: activations neither die nor explode, batch norms are far from the identity."""
+    rng = np.random.default_rng(seed)
+    weights = {name: _draw(rng, name, shape) for name, shape in weight_shapes(expand(network)).items()}
+    return Model(
+        network=network,
+        weights={name: array.astype(np.float32) for name, array in weights.items()},
+        preprocess=Preprocess(network.height, network.width, network.channels),
+        labels=tuple(f"class {i}" for i in range(network.classes)),
+    )
+
+
+def _draw(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    array = name.rpartition(".")[2]
+    if array in ("running_mean", "bias"):
+        return rng.normal(0, 0.2, shape)
+    if array == "running_var":
+        return rng.uniform(0.5, 1.5, shape)
+    if len(shape) == 1:  # batch norm's scale; some negative, as training makes them
+        return rng.uniform(0.5, 1.5, shape) * rng.choice([1, 1, 1, -1], shape)
+    return rng.normal(0, (2 / np.prod(shape[1:])) ** 0.5, shape)  # He: keeps the variance through ReLU
