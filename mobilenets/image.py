@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from .errors import ImageError, NetworkError
 
@@ -29,7 +29,8 @@ Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 EXTENSIONS = frozenset(
     ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .tif .tiff .ppm .pgm .pbm .pnm .jp2 .avif .mpo .ico".split()
 )
-_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF", "ICO")  # none runs code
+# none runs code; those that Pillow loads at once stand first; MPO is opened as JPEG and has no entry of its own
+_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "WEBP", "TIFF", "JPEG2000", "ICO", "AVIF")
 _MAX_PIXELS = 178_956_970  # Pillow's own bound for a decompression bomb
 _MAX_FILE = 1 << 30
 _KERNELS = {
@@ -87,7 +88,7 @@ def decode(source: bytes | Path, channels: int = 3, at_least: tuple[int, int] | 
             return _plain(_upright(image), channels)
     except ImageError:
         raise
-    except Image.UnidentifiedImageError as exc:
+    except UnidentifiedImageError as exc:
         raise ImageError("not an image of a known format") from exc
     except Image.DecompressionBombError as exc:
         raise ImageError(f"more than {_MAX_PIXELS} pixels are refused") from exc
@@ -144,8 +145,8 @@ def centre_box(width: int, height: int, preprocess: Preprocess) -> tuple[float, 
     """(left, top, right, bottom): the largest centred box of the network's aspect ratio, times `crop`."""
     scale = min(width / preprocess.width, height / preprocess.height) * preprocess.crop
     w, h = preprocess.width * scale, preprocess.height * scale
-    left, top = (width - w) / 2, (height - h) / 2
-    return left, top, left + w, top + h
+    left, top = max(0.0, (width - w) / 2), max(0.0, (height - h) / 2)
+    return left, top, min(width, left + w), min(height, top + h)  # rounding must not lead outside the image
 
 
 def crop_resize(

@@ -83,7 +83,7 @@ def open_dataset(path: str | Path, val_fraction: float = 0.1, workers: int = 0) 
 
 
 def typical_short_side(dataset: Dataset) -> int:
-    """The median short side, in pixels, of about 50 images of train; `DataError` where none can be decoded."""
+    """The median short side, in pixels, of about 50 images of train; `DataError` where none decodes."""
     train = dataset.splits["train"]
     sides = sorted(side for side in ordered(_short_side, train[:: -(-len(train) // 50)]) if side)
     if not sides:
