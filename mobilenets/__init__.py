@@ -7,9 +7,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import design, evaluate, export, predict, resume, train
+    from .api import (
+        design_network,
+        evaluate_model,
+        export_model,
+        predict_images,
+        resume_run,
+        train_network,
+    )
     from .arch import PAPER, Block, Graph, Network, expand, named
-    from .cost import Cost, Latency, cost
+    from .cost import Cost, Latency
     from .design import Budget
     from .errors import MobilenetsError
     from .image import Preprocess
@@ -20,9 +27,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
-    "api": ("design", "evaluate", "export", "predict", "resume", "train"),
+    "api": ("design_network", "evaluate_model", "export_model", "predict_images", "resume_run", "train_network"),
     "arch": ("PAPER", "Block", "Graph", "Network", "expand", "named"),
-    "cost": ("Cost", "Latency", "cost"),
+    "cost": ("Cost", "Latency"),
     "design": ("Budget",),
     "errors": ("MobilenetsError",),
     "image": ("Preprocess",),
@@ -46,17 +53,16 @@ __all__ = [
     "Preprocess",
     "Recipe",
     "Session",
-    "cost",
-    "design",
-    "evaluate",
+    "design_network",
+    "evaluate_model",
     "expand",
-    "export",
+    "export_model",
     "load",
     "named",
     "open_session",
-    "predict",
-    "resume",
-    "train",
+    "predict_images",
+    "resume_run",
+    "train_network",
 ]
 
 

@@ -5,23 +5,23 @@ Heavy parts are imported by the verb that needs them; torch only by training and
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .arch.network import Network
 from .assess import Evaluated, default_split, judge, report
-from .cost import Latency
-from .design import Budget, Design, Prior, Space, search
+from .design import Budget, Design, Prior, Space, read_runs, search
 from .errors import MissingExtraError, UsageError
 from .image import Preprocess
 from .model import Model, load, model_file
 from .train.recipe import Recipe
+from .train.watch import Watch
 
 if TYPE_CHECKING:
     from .data.sources import Dataset
     from .runtime import Prediction
-    from .train.fit import Watch
     from .train.run import Run
 
 __all__ = [
@@ -79,23 +79,20 @@ def design_network(
     *,
     calibrate: Sequence[str | Path] = (),
     threads: int = 1,
-    seconds: float = 1.5,
 ) -> Design:
     """The Pareto front and one choice for `budget`; latency is measured here, in ONNX Runtime, on `threads` threads.
 
     `calibrate`: run folders or models of the user's whose validation top-1 moves the accuracy prior.
     Raises `BudgetError`, `LatencyError`.
     """
-    from .runtime.measure import measure_networks, read_runs
-
     prior = Prior.of_the_paper()
     if calibrate:
-        prior = prior.calibrated(read_runs([Path(path) for path in calibrate]))
+        prior = prior.calibrated(read_runs(calibrate))
+    if budget.max_latency is None:
+        return search(budget, space or Space(), prior)
+    from .runtime import measure_networks
 
-    def measure(networks: Sequence[Network]) -> list[Latency]:
-        return measure_networks(networks, threads=threads, seconds=seconds)
-
-    return search(budget, space or Space(), prior, measure if budget.max_latency is not None else None)
+    return search(budget, space or Space(), prior, partial(measure_networks, threads=threads))
 
 
 def train_network(
@@ -107,7 +104,7 @@ def train_network(
     runs: str | Path = "runs",
     name: str | None = None,
     command: str = "",
-    watch: "Watch | None" = None,
+    watch: Watch | None = None,
 ) -> Trained:
     """Train `network` (its classes are those of the data) and evaluate, measure and report the best model.
 
@@ -127,7 +124,7 @@ def train_network(
     return _run(dataset, run, watch)
 
 
-def resume_run(path: str | Path, watch: "Watch | None" = None) -> Trained:
+def resume_run(path: str | Path, watch: Watch | None = None) -> Trained:
     """Go on with a run that was stopped or killed, to the weights it would have reached."""
     _need_torch()
     from .data.sources import open_dataset
@@ -137,9 +134,9 @@ def resume_run(path: str | Path, watch: "Watch | None" = None) -> Trained:
     return _run(open_dataset(run.settings.data), run, watch)
 
 
-def _run(dataset: "Dataset", run: "Run", watch: "Watch | None") -> Trained:
+def _run(dataset: "Dataset", run: "Run", watch: Watch | None) -> Trained:
     """Train to the end, then judge the best model in the runtime that will serve it."""
-    from .train.fit import Watch, fit
+    from .train.fit import fit
 
     watch = watch or Watch()
     for note in dataset.notes:
@@ -160,7 +157,7 @@ def evaluate_model(
     max_bad: float = 0.01,
     threads: int = 1,
     report_to: str | Path | None = None,
-    watch: "Watch | None" = None,
+    watch: Watch | None = None,
 ) -> Evaluated:
     """Judge a `.safetensors`, `.onnx` or run folder on `split` (default: test where there is one, else val).
 

@@ -12,7 +12,7 @@ import numpy as np
 from .cost import Latency, cost
 from .data.cache import BadImage, Images, decode_split
 from .data.sources import Dataset, Sample
-from .design import POINTS
+from .design.prior import POINTS
 from .errors import DataError, UsageError
 from .model import Model
 from .runtime import Session, measure_sessions, open_session
@@ -138,8 +138,10 @@ def report(path: Path, model: Model, judged: Judged, run: "Run | None" = None) -
         history=history,
         settings=run.settings.recipe.to_dict() if run else {},
         latency=evaluated.latency,
+        images_per_second=evaluated.images_per_second,
+        command=run.settings.command if run else "",
         mistakes_pictures=[(m, judged.images.pixels(m.index)) for m in evaluated.evaluation.mistakes],
-        prior_points=[(p.name, p.mult_adds, p.top1, p.source) for p in POINTS],
+        prior_points=[(p.network.name, cost(p.network).mult_adds, p.top1, p.source) for p in POINTS],
         notes=[f"skipped {bad.name}: {bad.reason}" for bad in evaluated.bad],
     )
     return write_report(path, content)

@@ -84,7 +84,7 @@ class MissingExtraError(WorkError):
     pass
 
 
-class Interrupted(MobilenetsError):  # noqa: N818 - nothing went wrong
+class Interrupted(MobilenetsError):
     """`number` is the signal's; the exit code is 128 more, as shells have it."""
 
     def __init__(self, number: int, message: str) -> None:

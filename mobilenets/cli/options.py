@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -49,7 +49,7 @@ class NetworkFlags:
     def base(self, classes: int = 1000) -> Network:
         """All but alpha and size, which a search chooses."""
         network = named(self.model) if self.model is not None else Network()
-        changes = {
+        changes: dict[str, Any] = {
             "channels": 1 if self.grey else 3,
             "classes": classes,
             "activation": self.activation,
@@ -58,7 +58,9 @@ class NetworkFlags:
         }
         if self.conv == "full":
             changes["convolution"] = "full"
-        return network.replace(**changes, **({"blocks": SHALLOW_BODY} if self.shallow else {}))
+        if self.shallow:
+            changes["blocks"] = SHALLOW_BODY
+        return network.replace(**changes)
 
 
 @Parameter(name="*")

@@ -1,16 +1,17 @@
 """What a user sees while a verb works: bars on a terminal, plain lines elsewhere; all of it on standard error."""
 
 import time
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from ..train.watch import Watch
+
 __all__ = ["Bars"]
 
 
-class Bars:
-    """Watches training and evaluation (`train.fit.Watch`)."""
+class Bars(Watch):
+    """Watches training and evaluation."""
 
     def __init__(self) -> None:
         self.console = Console(stderr=True, highlight=False)
@@ -43,7 +44,7 @@ class Bars:
     def step(self, epoch: int, epochs: int, batch: int, batches: int, images_per_second: float) -> None:
         self._advance("train", epoch * batches + batch, epochs * batches, f"{images_per_second:,.0f} images/s")
 
-    def epoch(self, row: dict[str, Any]) -> None:
+    def epoch(self, row: dict[str, float]) -> None:
         if row["epoch"] == 1:
             self.note("epoch  train loss  train top-1  val loss  val top-1  images/s  seconds")
         self.note(

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -9,10 +10,14 @@ from cyclopts import Parameter
 
 from ..errors import UsageError
 from ..train.recipe import Recipe
+from ..train.watch import Watch
 from .options import BudgetFlags, NetworkFlags
 
 if TYPE_CHECKING:
+    from ..arch import Network
     from ..data.sources import Dataset
+    from ..design import Space
+    from ..model import Model
 
 __all__ = ["demo", "describe", "design", "evaluate", "export", "predict", "train"]
 
@@ -30,12 +35,6 @@ def describe(
 ) -> None:
     """What a network costs: mult-adds, parameters, bytes, memory; layer by layer.
 
-    Examples:
-      mobilenets describe 0.5-160
-      mobilenets describe runs/photos-0.25-96
-      mobilenets describe --alpha 0.35 --img-size 96x128 --classes 10 --json
-      mobilenets describe paper
-
     Parameters
     ----------
     what
@@ -50,11 +49,11 @@ def describe(
     if what == "paper":
         show.paper(json)
     else:
-        show.described(*_described(what, network, classes), json)
+        show.described(*_network(what, network, classes), json)
 
 
-def _described(what: str, flags: NetworkFlags, classes: int):  # type: ignore[no-untyped-def]
-    """(Network, what its model file says of it or None)."""
+def _network(what: str, flags: NetworkFlags, classes: int) -> "tuple[Network, Model | None]":
+    """The network, and the trained model where `what` is one."""
     from ..arch import named
     from ..model import load, model_file
 
@@ -80,11 +79,6 @@ def design(
     json: Json = False,
 ) -> None:
     """Find the network for a budget: the Pareto front over alpha x resolution x depth, and one choice with its reason.
-
-    Examples:
-      mobilenets design --max-mult-adds 10M --max-size 500KB --classes 5
-      mobilenets design --max-latency 2ms --threads 1
-      mobilenets design --max-ram 100KB --budget-precision int8 --calibrate runs/a runs/b
 
     Parameters
     ----------
@@ -113,7 +107,7 @@ def design(
     show.designed(design_network(budget.budget(), space, calibrate=calibrate, threads=threads), json)
 
 
-def _space(flags: NetworkFlags, dataset: "Dataset"):  # type: ignore[no-untyped-def]
+def _space(flags: NetworkFlags, dataset: "Dataset") -> "Space":
     """Where a search for these data may look: inputs up to twice the photos' size, since more adds nothing."""
     from ..data.sources import typical_short_side
     from ..design import Space
@@ -135,11 +129,6 @@ def train(
     json: Json = False,
 ) -> None:
     """Train a network on labelled images, given outright (--alpha, --img-size) or by a budget (--max-...).
-
-    Examples:
-      mobilenets train photos --alpha 0.25 --img-size 96
-      mobilenets train photos --max-mult-adds 10M --epochs 50
-      mobilenets train --resume runs/photos-0.25-96
 
     Parameters
     ----------
@@ -180,11 +169,13 @@ def train(
     show.trained(trained, json)
 
 
-def _designed(flags: NetworkFlags, budget: BudgetFlags, dataset: "Dataset", calibrate: tuple[Path, ...], bars):  # type: ignore[no-untyped-def]
+def _designed(
+    flags: NetworkFlags, budget: BudgetFlags, dataset: "Dataset", calibrate: tuple[Path, ...], watch: Watch
+) -> "Network":
     from ..api import design_network
 
     design = design_network(budget.budget(), _space(flags, dataset), calibrate=calibrate)
-    bars.note(f"designed {design.choice.network.name}: {design.reason}")
+    watch.note(f"designed {design.choice.network.name}: {design.reason}")
     return design.choice.network
 
 
@@ -203,10 +194,6 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Measure a trained model on labelled images: top-1, top-5, each class, calibration, latency.
-
-    Examples:
-      mobilenets evaluate runs/photos-0.25-96 photos
-      mobilenets evaluate model.onnx photos --split val --json
 
     Parameters
     ----------
@@ -246,11 +233,6 @@ def predict(
 ) -> int:
     """Name what images show. Runs in ONNX Runtime, without torch; any number of images in little memory.
 
-    Examples:
-      mobilenets predict runs/photos-0.25-96 holiday.jpg
-      mobilenets predict model.onnx folder/ --csv > answers.csv
-      cat photo.jpg | mobilenets predict model.onnx - --json
-
     Parameters
     ----------
     model
@@ -281,7 +263,7 @@ def predict(
     return show.predicted(predictions, "json" if json else "csv" if csv else "table", max_bad)
 
 
-def _sources(images: tuple[str, ...]):  # type: ignore[no-untyped-def]
+def _sources(images: tuple[str, ...]) -> Iterator[tuple[str, Path | bytes]]:
     """(name, path or content) for every image."""
     from itertools import chain
 
@@ -300,10 +282,6 @@ def export(
     json: Json = False,
 ) -> None:
     """Write a trained model as ONNX: batch norm folded, normalisation and labels inside, logits compared with torch's.
-
-    Examples:
-      mobilenets export runs/photos-0.25-96
-      mobilenets export runs/photos-0.25-96 --output photos.onnx
 
     Parameters
     ----------
@@ -324,9 +302,6 @@ def export(
 
 def demo(*, project: Path = Path("runs"), json: Json = False) -> None:
     """Design, train, evaluate and predict on 8,000 small pictures of clothes that come with the package.
-
-    Example:
-      mobilenets demo
 
     Parameters
     ----------

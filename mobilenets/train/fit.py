@@ -22,25 +22,14 @@ from .recipe import Recipe
 from .replicas import Loss, Replicas
 from .run import Run, Settings
 from .state import State
+from .watch import Watch
 
-__all__ = ["Watch", "fit"]
+__all__ = ["fit"]
 
 TRAIN_MARGIN = 1.5  # short side of a training image in memory, over the network's larger side: room to crop
 EVAL_BATCH = 128
 STATISTICS_IMAGES = 4096  # for batch norm's final statistics
 CHECKPOINT_SECONDS = 15.0
-
-
-class Watch:
-    """Told what goes on; the command line draws bars from it. Every method may be left as it is."""
-
-    def decoded(self, split: str, done: int, total: int) -> None: ...
-
-    def note(self, text: str) -> None: ...
-
-    def step(self, epoch: int, epochs: int, batch: int, batches: int, images_per_second: float) -> None: ...
-
-    def epoch(self, row: dict[str, float]) -> None: ...
 
 
 @dataclass(slots=True)
@@ -97,7 +86,7 @@ def _prepare(dataset: Dataset, run: Run, watch: Watch, interrupts: Interrupts) -
     device = torch.device(recipe.device)
     module = MobileNet(expand(network))
     initialise(module, recipe.seed)
-    module = module.to(device, memory_format=torch.channels_last)
+    module = module.to(device).to(memory_format=torch.channels_last)
     state = State(module, build_optimiser(module, recipe), recipe.ema)
     if run.checkpoint.is_file():
         state.load(run.checkpoint)
@@ -241,7 +230,7 @@ def _finalise(loop: _Loop) -> Model:
     """The best model, its batch-norm statistics measured anew where that does no harm."""
     loop.state.save(loop.run.checkpoint)
     best = load(loop.run.best)
-    module = MobileNet(best.graph).to(loop.replicas.device, memory_format=torch.channels_last)
+    module = MobileNet(best.graph).to(loop.replicas.device).to(memory_format=torch.channels_last)
     load_weights(module, best.weights)
     _measure_statistics(loop, module)
     top1, loss = _validate(loop, module)

@@ -57,7 +57,7 @@ class Recipe:
     """Initial weights, order and augmentation follow from it: the same seed gives the same run on one machine."""
 
     def __post_init__(self) -> None:
-        for name, low, high in (
+        ranges: tuple[tuple[str, float, float], ...] = (
             ("epochs", 1, 100_000),
             ("batch_size", 2, 65_536),
             ("weight_decay", 0, 10),
@@ -68,9 +68,11 @@ class Recipe:
             ("replicas", 0, 1024),
             ("workers", 0, 1024),
             ("seed", 0, 2**32 - 1),
-        ):
-            _check_range(name, getattr(self, name), low, high)
-        for name, low, high in (("lr", 1e-9, 100), ("augment", 0, 1), ("patience", 1, 100_000)):
+            ("lr", 1e-9, 100),
+            ("augment", 0, 1),
+            ("patience", 1, 100_000),
+        )
+        for name, low, high in ranges:
             if getattr(self, name) is not None:
                 _check_range(name, getattr(self, name), low, high)
         for name, choices in (("opt", Optimizer), ("balance", Balance), ("precision", Precision)):

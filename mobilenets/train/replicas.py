@@ -48,7 +48,7 @@ class Replicas:
         """Leaves the batch's mean gradient in the module; returns (mean loss, number of correct answers)."""
         shares = np.array_split(np.arange(len(batch.labels)), len(self._modules))
         jobs = [(m, _share(batch, rows), len(rows) / len(batch.labels)) for m, rows in zip(self._modules, shares, strict=True)]
-        results = list(self._pool.map(lambda job: self._backward(*job, loss), jobs))
+        results = list(self._pool.map(lambda job: self._backward(job[0], job[1], job[2], loss), jobs))
         self._add_up()
         return sum(r[0] for r in results), sum(r[1] for r in results)
 
@@ -90,10 +90,10 @@ class Replicas:
         """Gradients summed into the module's; running statistics averaged, and given to all."""
         if len(self._modules) == 1:
             return
-        total = [parameter.grad for parameter in self.module.parameters()]
+        total = _gradients(self.module)
         statistics = [_statistics(module) for module in self._modules]
         for module, buffers in zip(self._modules[1:], statistics[1:], strict=True):
-            torch._foreach_add_(total, [parameter.grad for parameter in module.parameters()])
+            torch._foreach_add_(total, _gradients(module))
             torch._foreach_add_(statistics[0], buffers)
         torch._foreach_div_(statistics[0], len(self._modules))
         for buffers in statistics[1:]:
@@ -111,6 +111,10 @@ def _sharing_copy(module: MobileNet) -> MobileNet:
     for ours, theirs in zip(twin.parameters(), module.parameters(), strict=True):
         ours.data = theirs.data
     return twin
+
+
+def _gradients(module: MobileNet) -> list[Tensor]:
+    return [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
 
 
 def _statistics(module: MobileNet) -> list[Tensor]:

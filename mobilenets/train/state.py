@@ -64,7 +64,7 @@ class State:
                 if (file.metadata() or {}).get("format") != "mobilenets.checkpoint":
                     raise TrainingError(f"{path}: not a checkpoint")
                 progress: dict[str, Any] = json.loads(file.metadata()["progress"])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                tensors = {name: file.get_tensor(name) for name in file.keys()}
             self.module.load_state_dict(_under("module.", tensors))
             self.averaged.load_state_dict(_under("averaged.", tensors))
             self._load_optimiser(_under("optimiser.", tensors))

@@ -1,0 +1,269 @@
+"""Answers as text: tables for people, one JSON object for machines (docs/json.md lists the keys), CSV for predictions."""
+
+import csv
+import json as jsonlib
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.table import Table
+
+from ..api import Exported, Trained
+from ..arch import Network
+from ..assess import Evaluated
+from ..cost import PRECISIONS, Cost, cost
+from ..design import Candidate, Design
+from ..model import Model
+from ..runtime import Prediction
+
+__all__ = ["described", "designed", "evaluated", "exported", "paper", "predicted", "trained"]
+
+
+def _print(*parts: Any) -> None:
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 120  # a pipe has no width: rather long lines than cut ones
+    for part in parts:
+        console.print(part, markup=False, soft_wrap=isinstance(part, str))
+
+
+def _json(values: dict[str, Any]) -> None:
+    print(jsonlib.dumps(values, indent=2, ensure_ascii=False))
+
+
+def _table(title: str, *columns: str) -> Table:
+    """The first column is text, the rest numbers."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="right" if i else "left", no_wrap=True)
+    return table
+
+
+def _shape(shape: tuple[int, int, int]) -> str:
+    return "x".join(map(str, shape))
+
+
+def _bytes(value: float) -> str:
+    return f"{value / 1e6:.2f} MB" if value >= 1e6 else f"{value / 1e3:.1f} KB"
+
+
+def described(network: Network, model: Model | None, json: bool) -> None:
+    costs = cost(network)
+    if json:
+        _json(_cost_json(costs, model))
+        return
+    layers = _table(f"{network.name}: layers", "layer", "type", "stride", "in", "out", "mult-adds", "params", "mult-adds/byte")
+    for layer in costs.layers:
+        layers.add_row(
+            layer.name,
+            layer.kind.replace("_", " "),
+            str(layer.stride),
+            _shape(layer.shape_in),
+            _shape(layer.shape_out),
+            f"{layer.mult_adds:,}",
+            f"{layer.params:,}",
+            f"{layer.intensity():.2f}",
+        )
+    shares = _table("by type (Table 2)", "type", "mult-adds", "weights")
+    for share in costs.by_type():
+        shares.add_row(share.kind, f"{share.mult_adds:.2%}", f"{share.weights:.2%}")
+    sizes = _table("by precision", "precision", "weights in a file", "peak activations")
+    for precision in PRECISIONS:
+        sizes.add_row(precision, _bytes(costs.bytes(precision)), _bytes(costs.peak_ram(precision)))
+    total = f"{network.name}: {costs.mult_adds / 1e6:,.3f} M mult-adds, {costs.params:,} parameters, {network.classes} classes"
+    _print(layers, "", shares, "", sizes, "", total)
+    if model is not None:
+        _print(f"trained: {jsonlib.dumps(model.metrics)}", f"labels: {', '.join(model.labels[:20])}")
+
+
+def _cost_json(costs: Cost, model: Model | None) -> dict[str, Any]:
+    layers = [{**asdict(layer), "intensity": layer.intensity()} for layer in costs.layers]
+    values = {
+        "name": costs.network.name,
+        "network": jsonlib.loads(costs.network.to_json()),
+        "mult_adds": costs.mult_adds,
+        "params": costs.params,
+        "bytes": {precision: costs.bytes(precision) for precision in PRECISIONS},
+        "peak_ram": {precision: costs.peak_ram(precision) for precision in PRECISIONS},
+        "intensity": costs.intensity(),
+        "shares": [asdict(share) for share in costs.by_type()],
+        "layers": layers,
+    }
+    if model is not None:
+        values |= {"labels": list(model.labels), "metrics": model.metrics, "preprocess": model.preprocess.to_dict()}
+    return values
+
+
+def designed(design: Design, json: bool) -> None:
+    if json:
+        _json(_design_json(design))
+        return
+    table = _table("on the Pareto front", "network", "mult-adds", "params", "fp32", "int8", "peak RAM fp32", "top-1 (prior)", "latency")
+    for candidate in design.front:
+        costs, latency = candidate.cost, candidate.latency
+        table.add_row(
+            ("> " if candidate == design.choice else "  ") + candidate.network.name,
+            f"{costs.mult_adds / 1e6:,.2f} M",
+            f"{costs.params:,}",
+            _bytes(costs.bytes()),
+            _bytes(costs.bytes("int8")),
+            _bytes(costs.peak_ram()),
+            f"{candidate.top1:.1f} %",
+            f"{latency.median:.3f} ms" if latency else "",
+        )
+    _print(table, "", f"choice: {design.choice.network.name}", design.reason)
+
+
+def _design_json(design: Design) -> dict[str, Any]:
+    def values(candidate: Candidate) -> dict[str, Any]:
+        costs = _cost_json(candidate.cost, None)
+        del costs["layers"], costs["shares"]
+        return {**costs, "top1": candidate.top1, "latency_ms": candidate.latency and asdict(candidate.latency)}
+
+    return {
+        "choice": values(design.choice),
+        "reason": design.reason,
+        "front": [values(candidate) for candidate in design.front],
+        "considered": design.considered,
+        "feasible": design.feasible,
+    }
+
+
+def paper(json: bool) -> None:
+    """Tables 4 to 9: the printed figures beside ours, and the other networks counted from torchvision's definitions."""
+    from ..arch import PAPER
+    from ..cost.peers import count_peers
+
+    rows = []
+    for row in PAPER:
+        costs = cost(row.network)
+        mult_adds = costs.mult_adds - (costs.layers[-1].mult_adds if row.network.convolution == "full" else 0)
+        note = "mult-adds without the classifier, as printed" if row.network.convolution == "full" else ""
+        rows.append((row.network.name, row.table, row.top1, row.mult_adds_m, mult_adds, row.params_m, costs.params, note))
+    for peer in count_peers():
+        rows.append((peer.name, peer.table, peer.top1, peer.printed_mult_adds_m, peer.mult_adds, peer.printed_params_m, peer.params, peer.note))
+    names = ("network", "table", "top1_printed", "mult_adds_m_printed", "mult_adds", "params_m_printed", "params", "note")
+    if json:
+        _json({"rows": [dict(zip(names, row, strict=True)) for row in rows]})
+        return
+    table = _table("the paper's networks", "network", "ImageNet top-1", "M mult-adds, printed", "counted", "M params, printed", "counted")
+    for name, _, top1, printed, mult_adds, printed_params, params, _ in rows:
+        table.add_row(name, f"{top1:.1f} %", f"{printed:,g}", f"{mult_adds / 1e6:,.3f}", f"{printed_params:g}", f"{params / 1e6:.3f}")
+    _print(table, *(f"{row[0]}: {row[-1]}" for row in rows if row[-1]))
+
+
+def trained(result: Trained, json: bool) -> None:
+    if json:
+        _json(result.to_dict())
+        return
+    e = result.evaluated
+    _print(
+        f"{result.model.name}: {_score(e)}; {_speed(e)}",
+        f"model   {result.run / 'best.safetensors'}",
+        f"report  {result.report}",
+    )
+
+
+def _score(e: Evaluated) -> str:
+    low, high = e.evaluation.top1_interval
+    top5 = f", top-5 {e.evaluation.top5:.1%}" if len(e.evaluation.per_class) > 5 else ""
+    return f"{e.split} top-1 {e.evaluation.top1:.2%} (95 %: {low:.1%} to {high:.1%}){top5}, {e.evaluation.images:,} images"
+
+
+def _speed(e: Evaluated) -> str:
+    t = e.latency
+    threads = f"{t.threads} thread{'s' if t.threads != 1 else ''}"
+    return f"{t.median:.2f} ms an image (p10 {t.p10:.2f}, p90 {t.p90:.2f}; {t.runtime}, {threads})"
+
+
+def evaluated(result: Evaluated, report: Path | None, json: bool) -> None:
+    if json:
+        _json(result.to_dict())
+        return
+    e = result.evaluation
+    table = _table("by class", "class", "images", "precision", "recall", "F1")
+    for score in e.per_class:
+        rates = ("" if rate is None else f"{rate:.1%}" for rate in (score.precision, score.recall, score.f1))
+        table.add_row(score.label, f"{score.images:,}", *rates)
+    lines = [table, "", f"{result.network}: {_score(result)}"]
+    lines.append(f"expected calibration error {e.ece:.3f}; {result.images_per_second:,.0f} images/s with decoding; {_speed(result)}")
+    lines += [f"skipped {bad.name}: {bad.reason}" for bad in result.bad]
+    _print(*lines, *([f"report  {report}"] if report else []))
+
+
+def predicted(predictions: Iterable[Prediction], form: str, max_bad: float) -> int:
+    """Prints predictions as they come; returns 1 where more than `max_bad` of the images could not be decoded."""
+    writers: dict[str, type[_Writer]] = {"table": _Lines, "csv": _Csv, "json": _Object}
+    writer = writers[form]()
+    count = bad = 0
+    for prediction in predictions:
+        count += 1
+        if prediction.error is not None:
+            bad += 1
+            print(f"mobilenets: {prediction.name}: {prediction.error}", file=sys.stderr)
+        writer.write(prediction)
+    writer.close()
+    if count == 0:
+        print("mobilenets: no images found", file=sys.stderr)
+        return 1
+    if bad:
+        print(f"mobilenets: {bad} of {count} images could not be decoded", file=sys.stderr)
+    return int(bad > max_bad * count)
+
+
+class _Writer(Protocol):
+    def write(self, prediction: Prediction) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class _Lines:
+    """`photo.jpg  daisy 93.1 %  tulips 4.2 %`."""
+
+    def write(self, prediction: Prediction) -> None:
+        if prediction.error is None:
+            print(prediction.name, *(f"{label} {p:.1%}" for label, p in prediction.top), sep="  ")
+
+    def close(self) -> None: ...
+
+
+class _Csv:
+    def __init__(self) -> None:
+        self.writer = csv.writer(sys.stdout, lineterminator="\n")
+        self.writer.writerow(["image", "rank", "label", "probability", "error"])
+
+    def write(self, prediction: Prediction) -> None:
+        if prediction.error is not None:
+            self.writer.writerow([prediction.name, "", "", "", prediction.error])
+        for rank, (label, p) in enumerate(prediction.top, 1):
+            self.writer.writerow([prediction.name, rank, label, f"{p:.6f}", ""])
+
+    def close(self) -> None: ...
+
+
+class _Object:
+    """One object, written as it grows: {"predictions": [...]}."""
+
+    def __init__(self) -> None:
+        self.between = '{"predictions": ['
+
+    def write(self, prediction: Prediction) -> None:
+        top = [{"label": label, "probability": p} for label, p in prediction.top]
+        print(self.between, jsonlib.dumps({"image": prediction.name, "top": top, "error": prediction.error}), sep="\n")
+        self.between = ","
+
+    def close(self) -> None:
+        print(f"{self.between}]}}" if self.between != "," else "]}")
+
+
+def exported(result: Exported, json: bool) -> None:
+    if json:
+        _json(result.to_dict())
+        return
+    _print(
+        f"{result.path}  {_bytes(result.bytes)}  {result.format}",
+        f"logits agree with torch's within {result.difference:.1e} of the largest",
+    )
