@@ -42,9 +42,7 @@ def find_images(paths: Sequence[Path]) -> Iterator[Path]:
 def _walk(folder: Path) -> Iterator[Path]:
     try:
         with os.scandir(folder) as entries:
-            visible = sorted(
-                (entry for entry in entries if entry.name[0] != "."), key=lambda entry: entry.name
-            )
+            visible = sorted((entry for entry in entries if entry.name[0] != "."), key=lambda entry: entry.name)
     except OSError as exc:
         raise UsageError(f"{folder}: cannot be listed: {exc.strerror}") from exc
     for entry in visible:

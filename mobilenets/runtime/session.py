@@ -39,20 +39,22 @@ class Session:
             session = ort.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
             metadata = session.get_modelmeta().custom_metadata_map
             if metadata.get("format") != "mobilenets.onnx":
-                raise ModelFileError(
-                    "without this package's metadata its labels and preprocessing are unknown"
-                )
-            return cls(
+                raise ModelFileError("without this package's metadata its labels and preprocessing are unknown")
+            opened = cls(
                 name=session.get_modelmeta().graph_name,
                 labels=tuple(json.loads(metadata["labels"])),
                 preprocess=Preprocess(**json.loads(metadata["preprocess"])),
                 threads=threads,
                 session=session,
             )
+            _check(opened)
+            return opened
         except MobilenetsError:
             raise
         except Exception as exc:  # ONNX Runtime has no error tree of its own
-            raise ModelFileError(f"ONNX Runtime cannot load it: {str(exc).splitlines()[0]}") from exc
+            raise ModelFileError(
+                f"ONNX Runtime cannot load it: {next(iter(str(exc).splitlines()), repr(exc))}"
+            ) from exc
 
     def run(self, images: Pixels) -> Floats:
         """(N, H, W, C) uint8 -> probabilities (N, classes) float32. Safe from several threads."""
@@ -65,6 +67,16 @@ class Session:
     def _output(self, name: str, images: Pixels) -> Floats:
         output: Floats = self.session.run([name], {"image": images})[0]
         return output
+
+
+def _check(opened: Session) -> None:
+    """What another tool made of the graph or its metadata must still fit together."""
+    taken, classes = tuple(opened.session.get_inputs()[0].shape[1:]), opened.session.get_outputs()[0].shape[-1]
+    given = (opened.preprocess.height, opened.preprocess.width, opened.preprocess.channels)
+    if given != taken:
+        raise ModelFileError(f"its preprocessing gives {given} but its graph takes {taken} (H, W, C)")
+    if len(opened.labels) != classes:
+        raise ModelFileError(f"{len(opened.labels)} labels for a graph of {classes} classes")
 
 
 def open_session(path: str | Path, threads: int = 0) -> Session:
