@@ -1,10 +1,13 @@
 """Latency as it is measured: medians with their uncertainty, never mult-adds in disguise."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Latency", "time_interleaved"]
+__all__ = ["Latency", "summarise", "time_interleaved"]
+
+MIN_RUNS = 15  # the fewest whose 95 % interval of the median leaves out three outliers on each side
+BURST_MS = 10.0  # long beside what refills a cache, short beside what changes a processor's clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +40,33 @@ def summarise(milliseconds: list[float], threads: int, runtime: str) -> Latency:
 
 
 def time_interleaved(
-    calls: list[Callable[[], object]], seconds: float, threads: int, runtime: str, warmup: int = 5
+    calls: Sequence[Callable[[], object]], seconds: float, threads: int, runtime: str, warmup: int = 5
 ) -> list[Latency]:
-    """Time each call in turn, A B C A B C ..., for `seconds` in all (at least 15 runs each) after `warmup` runs."""
+    """Time the calls in turn, AAA BBB CCC AAA ..., for `seconds` in all and at least `MIN_RUNS` each.
+
+    In turn, so that a machine that slows down slows all of them. In bursts of `BURST_MS`, whose first run is
+    not counted: run by run the calls push each other out of the cache and all take up to twice their time.
+    Each call first runs `warmup` times.
+    """
     for call in calls:
         for _ in range(warmup):
             call()
     times: list[list[float]] = [[] for _ in calls]
     end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(times[0]) < 15:
+    while calls and (time.perf_counter() < end or len(times[0]) < MIN_RUNS):
         for call, record in zip(calls, times, strict=True):
-            start = time.perf_counter()
             call()
-            record.append((time.perf_counter() - start) * 1e3)
+            record += _burst(call)
     return [summarise(record, threads, runtime) for record in times]
+
+
+def _burst(call: Callable[[], object]) -> list[float]:
+    """Milliseconds of each run, for `BURST_MS` and at least 3 runs."""
+    record: list[float] = []
+    start = last = time.perf_counter()
+    while len(record) < 3 or last - start < BURST_MS / 1e3:
+        call()
+        now = time.perf_counter()
+        record.append((now - last) * 1e3)
+        last = now
+    return record

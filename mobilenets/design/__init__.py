@@ -1,0 +1,21 @@
+"""From a budget to a network: exact costs, a prior for accuracy, measured latency."""
+
+from .budget import Budget, parse_count, parse_size, parse_time
+from .candidate import Candidate
+from .prior import MeasuredPoint, Prior
+from .runs import read_runs
+from .search import Design, Space, search
+
+__all__ = [
+    "Budget",
+    "Candidate",
+    "Design",
+    "MeasuredPoint",
+    "Prior",
+    "Space",
+    "parse_count",
+    "parse_size",
+    "parse_time",
+    "read_runs",
+    "search",
+]

@@ -1,0 +1,129 @@
+"""What a network may cost, and how people write it: `10M`, `500KB`, `15ms`."""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from fractions import Fraction
+
+from ..cost import PRECISIONS, Cost
+from ..errors import BudgetError
+
+__all__ = ["Bound", "Budget", "parse_count", "parse_size", "parse_time"]
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """One bound that a cost can be held against before anything runs."""
+
+    name: str  # the field of `Budget`
+    limit: int
+    cost: Callable[[Cost], int]
+    show: Callable[[float], str]  # a value with its unit
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.show(self.limit)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Upper bounds, each inclusive; None bounds nothing, since only the user knows the device.
+
+    Raises `BudgetError` on a bound that is not a positive number.
+    """
+
+    max_mult_adds: int | None = None  # of one image
+    max_params: int | None = None
+    max_size: int | None = None  # bytes of the deployed weights at `precision` (`Cost.bytes`)
+    max_ram: int | None = None  # bytes of activations alive at once at `precision` (`Cost.peak_ram`)
+    max_latency: float | None = None  # ms for one image, measured on this machine
+    precision: str = "fp32"  # of max_size and max_ram: what an exported network is, unless quantised
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise BudgetError(f"precision (={self.precision!r}) must be one of {', '.join(PRECISIONS)}")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is None or field.name == "precision":
+                continue
+            whole = field.name != "max_latency"
+            if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+                raise BudgetError(f"{field.name} (={value!r}) must be a {'whole ' if whole else ''}number")
+            if not 0 < value < math.inf:
+                raise BudgetError(f"{field.name} (={value!r}) must be above 0 and finite")
+
+    def bounds(self) -> tuple[Bound, ...]:
+        """The bounds that were given and need no measurement: all but max_latency."""
+        precision = self.precision
+        known = (
+            ("max_mult_adds", self.max_mult_adds, lambda cost: cost.mult_adds, show_count),
+            ("max_params", self.max_params, lambda cost: cost.params, show_count),
+            ("max_size", self.max_size, lambda cost: cost.bytes(precision), show_bytes),
+            ("max_ram", self.max_ram, lambda cost: cost.peak_ram(precision), show_bytes),
+        )
+        return tuple(Bound(name, limit, cost, show) for name, limit, cost, show in known if limit is not None)
+
+
+def show_count(value: float) -> str:
+    """`9.87 M`: three or four digits and a unit of thousands."""
+    return _show(value, ("", "k", "M", "G"))
+
+
+def show_bytes(value: float) -> str:
+    return _show(value, ("bytes", "KB", "MB", "GB"))
+
+
+def _show(value: float, units: tuple[str, ...]) -> str:
+    for unit in units[:-1]:
+        if value < 1000:
+            return f"{value:.4g} {unit}".rstrip()
+        value /= 1000
+    return f"{value:.4g} {units[-1]}"
+
+
+_COUNTS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9}
+# K, M and G alone are thousands here as for counts: of the two readings the one that makes the smaller file
+_SIZES = {"": 1, "b": 1, "k": 10**3, "m": 10**6, "g": 10**9}
+_SIZES |= {"kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+_TIMES = {
+    "": Fraction(1),
+    "ms": Fraction(1),
+    "s": Fraction(1000),
+    "us": Fraction(1, 1000),
+    "µs": Fraction(1, 1000),
+}
+_NUMBER = re.compile(r"(?P<number>[0-9]{1,30}(\.[0-9]{0,30})?|\.[0-9]{1,30}) ?(?P<unit>[^\W\d_]*)")
+
+
+def parse_count(text: str) -> int:
+    """`10M` -> 10,000,000; also k, G, B (both 1e9) in either case, decimals and plain numbers."""
+    return _whole(text, _parse(text, _COUNTS, "a count such as 10M, 1.5G, 300k or 250000"))
+
+
+def parse_size(text: str) -> int:
+    """`500KB`, `2MB` (powers of 1000), `1MiB` (powers of 1024), `300000` -> bytes. `500K` is 500KB."""
+    return _whole(text, _parse(text, _SIZES, "a size such as 500KB, 2MB, 1MiB or 300000 (bytes)"))
+
+
+def parse_time(text: str) -> float:
+    """`15ms`, `0.5s`, `800us`, `15` -> milliseconds."""
+    return float(_parse(text, _TIMES, "a time such as 15ms, 0.5s or 15 (milliseconds)"))
+
+
+def _parse(text: str, units: Mapping[str, int | Fraction], rule: str) -> Fraction:
+    """The value in `text`, exactly: 1.1M must give 1,100,000."""
+    match = _NUMBER.fullmatch(text.strip())
+    factor = units.get(match["unit"].lower()) if match else None
+    if match is None or factor is None:
+        raise BudgetError(f"{text!r} is not {rule}")
+    value = Fraction(match["number"]) * factor
+    if value <= 0:
+        raise BudgetError(f"{text!r} must be above 0")
+    return value
+
+
+def _whole(text: str, value: Fraction) -> int:
+    """Rounded down, since it bounds from above."""
+    if value < 1:
+        raise BudgetError(f"{text!r} must be at least 1")
+    return int(value)

@@ -1,0 +1,42 @@
+"""A network with what it costs and how accurate it should be, and the Pareto front of several."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..arch.network import Network
+from ..cost import Cost, Latency
+
+__all__ = ["Candidate", "pareto", "rank"]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """`top1` is predicted (or the user's own measurement), in %; `latency` stands where it was measured."""
+
+    network: Network
+    cost: Cost
+    top1: float
+    score: float  # what to rank by: `Prior.score`
+    latency: Latency | None = None
+
+
+def rank(candidate: Candidate) -> tuple[float, int, int, str]:
+    """Sort key, best first: more accurate, then cheaper; the name last, so that the order is always one."""
+    return -candidate.score, candidate.cost.mult_adds, candidate.cost.params, candidate.network.name
+
+
+def pareto(candidates: Sequence[Candidate], costs: Sequence[Callable[[Candidate], float]]) -> tuple[Candidate, ...]:
+    """Those that no other equals or betters in accuracy and in every one of `costs`, least accurate first.
+
+    Of several that are equal in all of these, the one that `rank` puts first.
+    """
+    front: list[Candidate] = []
+    kept = np.empty((len(candidates), len(costs)))
+    for candidate in sorted(candidates, key=rank):
+        values = [cost(candidate) for cost in costs]
+        if not (kept[: len(front)] <= values).all(axis=1).any():
+            kept[len(front)] = values
+            front.append(candidate)
+    return tuple(reversed(front))

@@ -1,0 +1,39 @@
+"""The user's own results, from the model files that training wrote: their metadata alone, no weights."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from ..arch.network import Network
+from ..errors import MobilenetsError, ModelFileError
+from .prior import MeasuredPoint
+
+__all__ = ["read_runs"]
+
+
+def read_runs(paths: Iterable[str | Path]) -> list[MeasuredPoint]:
+    """One point per run folder (its `best.safetensors`) or model file, top-1 in %.
+
+    Raises `ModelFileError` naming the first path that holds no measured model.
+    """
+    return [_read_run(Path(path)) for path in paths]
+
+
+def _read_run(path: Path) -> MeasuredPoint:
+    file = path / "best.safetensors" if path.is_dir() else path
+    if not file.is_file():
+        raise ModelFileError(f"{file}: no such model file; a run folder holds best.safetensors")
+    try:
+        with safe_open(file, "numpy") as opened:
+            metadata = opened.metadata() or {}
+        network = Network.from_json(metadata["network"])
+        top1 = json.loads(metadata["metrics"])["top1"]
+    except KeyError as exc:
+        raise ModelFileError(f"{file}: its metadata lacks {exc}, which calibration needs") from exc
+    except (MobilenetsError, SafetensorError, OSError, ValueError, TypeError) as exc:
+        raise ModelFileError(f"{file}: {exc}") from exc
+    if not isinstance(top1, int | float) or not 0 <= top1 <= 1:
+        raise ModelFileError(f"{file}: metric top1 (={top1!r}) must be a fraction from 0 to 1")
+    return MeasuredPoint(network, 100 * top1, str(path))

@@ -1,0 +1,143 @@
+"""`search(Budget) -> Design`: the most accurate network that fits, the front it lies on, and why."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from ..arch.network import BODY, SHALLOW_BODY, Block, Network
+from ..cost import cost
+from ..errors import BudgetError
+from .budget import Bound, Budget
+from .candidate import Candidate, pareto, rank
+from .latency import Measure, fastest_enough, median, show_latency
+from .prior import Prior
+
+__all__ = ["Design", "Space", "search"]
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """The networks to choose from: every alpha with every resolution and depth. Square images."""
+
+    # gives all that is not below: classes, input channels, padding, rounding, ...
+    base: Network = field(default_factory=Network)
+    # 0.1 costs a fifth of the paper's smallest; 1.25 is the widest plain body that anyone published (timm)
+    alphas: tuple[float, ...] = tuple(round(0.05 * step, 2) for step in range(2, 26))
+    # 32 is the smallest input, 256 what timm evaluates its 224 px networks at; a step of 16 at 224 costs 15 %
+    resolutions: tuple[int, ...] = tuple(range(32, 257, 16))
+    depths: tuple[tuple[Block, ...], ...] = (BODY, SHALLOW_BODY)  # what the accuracy prior knows
+    max_resolution: int | None = None  # the short side of the user's photos: larger inputs show nothing more
+
+    def networks(self) -> list[Network]:
+        """Resolutions go up to the first that covers `max_resolution`. Raises `NetworkError` as `Network` does."""
+        resolutions = sorted(self.resolutions)
+        if self.max_resolution is not None:
+            covered = [resolution for resolution in resolutions if resolution < self.max_resolution]
+            resolutions = resolutions[: len(covered) + 1]
+        return [
+            self.base.replace(alpha=alpha, height=side, width=side, blocks=blocks)
+            for blocks in self.depths
+            for alpha in self.alphas
+            for side in resolutions
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """What a search found. `front` holds `choice`, its most accurate, last."""
+
+    choice: Candidate
+    front: tuple[
+        Candidate, ...
+    ]  # accuracy against the bounded costs; with max_latency, of the networks measured to fit
+    considered: int  # networks in the space
+    feasible: int  # of these, within every bound that needs no measurement
+    reason: str  # which bounds bind, what the next better network costs, where the accuracies come from
+
+
+def search(budget: Budget, space: Space, prior: Prior, measure: Measure | None = None) -> Design:
+    """The network of `space` that `prior` ranks best within `budget`.
+
+    `measure` is needed for max_latency only: `runtime.measure.measure_networks`.
+    Raises `BudgetError` where there is no bound or no network fits, `LatencyError` where timings cannot decide.
+    """
+    bounds = budget.bounds()
+    _check(budget, bounds, space, prior, measure)
+    candidates = sorted((Candidate(n, cost(n), prior.predict(n), prior.score(n)) for n in space.networks()), key=rank)
+    within = [c for c in candidates if _fits(c, bounds)]
+    if not within:
+        raise BudgetError(_impossible(bounds, candidates))
+    costs: list[Callable[[Candidate], float]] = [_cost_of(bound) for bound in bounds]
+    if budget.max_latency is None or measure is None:
+        choice, front = within[0], pareto(within, costs)
+        next_better = _next_better(choice, candidates, bounds)
+    else:
+        limit = budget.max_latency
+        choice, measured = fastest_enough(within, limit, measure)
+        fast = [c for c in measured if median(c) <= limit and rank(c) >= rank(choice)]
+        front = pareto(fast, [*costs, median])
+        slow = [c for c in measured if rank(c) < rank(choice)]
+        next_better = _next_better(choice, candidates, bounds)
+        if slow:
+            rival = min(slow, key=median)
+            next_better = f"max_latency {limit:.4g} ms binds: {rival.network.name} takes {show_latency(rival)}"
+    reason = f"{_summary(choice, bounds)}; {next_better}. Accuracy is {prior.label}."
+    return Design(choice, front, len(candidates), len(within), reason)
+
+
+def _check(budget: Budget, bounds: Sequence[Bound], space: Space, prior: Prior, measure: Measure | None) -> None:
+    if not bounds and budget.max_latency is None:
+        raise BudgetError("give at least one bound: max_mult_adds, max_params, max_size, max_ram or max_latency")
+    if budget.max_latency is not None and measure is None:
+        raise BudgetError("max_latency needs a `measure`: latency is never guessed from mult-adds")
+    classes = {point.network.classes for point in prior.measured} - {space.base.classes}
+    if classes:
+        raise BudgetError(
+            f"the calibration runs have {min(classes)} classes, the network asked for {space.base.classes}"
+        )
+    if not (space.alphas and space.resolutions and space.depths):
+        raise BudgetError("the space is empty: it needs at least one alpha, one resolution and one depth")
+
+
+def _cost_of(bound: Bound) -> Callable[[Candidate], int]:
+    return lambda candidate: bound.cost(candidate.cost)
+
+
+def _fits(candidate: Candidate, bounds: Sequence[Bound]) -> bool:
+    return all(bound.cost(candidate.cost) <= bound.limit for bound in bounds)
+
+
+def _impossible(bounds: Sequence[Bound], candidates: Sequence[Candidate]) -> str:
+    """Names the bounds that nothing meets (all, where each can be met alone) and what the smallest needs."""
+    smallest = {bound.name: min(candidates, key=_cost_of(bound)) for bound in bounds}
+    failing = [bound for bound in bounds if not _fits(smallest[bound.name], [bound])]
+    needs = [
+        f"{smallest[bound.name].network.name}, needs {bound.show(bound.cost(smallest[bound.name].cost))}"
+        for bound in failing or bounds
+    ]
+    asked = " and ".join(str(bound) for bound in failing or bounds)
+    together = "" if failing else " together"
+    return f"no network fits {asked}{together}: the smallest, {'; the smallest, '.join(needs)}"
+
+
+def _summary(choice: Candidate, bounds: Sequence[Bound]) -> str:
+    spent = [f"{bound.show(bound.cost(choice.cost))} of {bound}" for bound in bounds]
+    spent += [show_latency(choice)] if choice.latency else []
+    return f"{choice.network.name} is the best that fits, {choice.top1:.1f} % predicted, with {', '.join(spent)}"
+
+
+def _next_better(choice: Candidate, candidates: Sequence[Candidate], bounds: Sequence[Bound]) -> str:
+    """Of the more accurate networks the one that is least above the budget, and the bounds that it breaks."""
+
+    def excess(candidate: Candidate) -> float:
+        return max(bound.cost(candidate.cost) / bound.limit for bound in bounds)
+
+    better = [c for c in candidates if c.score > choice.score and not _fits(c, bounds)]
+    if not better or not bounds:
+        return "nothing in the space is more accurate, so no bound binds"
+    candidate = min(better, key=excess)
+    broken = [
+        f"{bound} binds: {candidate.network.name} needs {bound.show(bound.cost(candidate.cost))}"
+        for bound in bounds
+        if not _fits(candidate, [bound])
+    ]
+    return ", ".join(broken)
