@@ -1,0 +1,193 @@
+"""The walls of the house: who imports whom, what starting Python loads, tables whose keys must agree."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import mobilenets
+from mobilenets.arch.graph import OP_KINDS
+from mobilenets.cost.count import COUNT
+from mobilenets.export.onnx import NODES
+
+PACKAGE = Path(mobilenets.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+MAX_LINES = 350
+
+# part -> the parts it may import; a part not named here may be imported by nobody and imports nothing
+MAY_IMPORT = {
+    "errors": "",
+    "demo": "",
+    "files": "errors",
+    "image": "errors",
+    "arch": "errors",
+    "cost": "errors arch",
+    "design": "errors arch cost",
+    "model": "errors files image arch",
+    "data": "errors files image",
+    "export": "errors files image arch model",
+    "runtime": "errors files image arch cost model export",
+    "tasks": "errors image arch model data",
+    "train": "errors files image arch cost model data tasks",
+    "report": "errors files image arch cost model tasks design",
+    "assess": "errors files image arch cost model tasks design data runtime report train",
+    "api": "errors files image arch cost model tasks design data runtime report train export assess",
+}
+SEES_ALL = ("", "cli", "__main__")  # the package itself (lazily, see below) and the command line
+MAY_IMPORT_TORCH = ("train/", "data/loader.py", "tasks/classify.py")
+IMPORT_TORCH_IN_A_FUNCTION = ("cost/peers.py",)
+
+
+def relative(file: Path) -> str:
+    return file.relative_to(PACKAGE).as_posix()
+
+
+def part_of(file: Path) -> str:
+    name = relative(file).removesuffix("__init__.py").removesuffix(".py")
+    return name.split("/")[0]
+
+
+def imported(file: Path) -> Iterator[tuple[str, ast.AST]]:
+    """Every absolute dotted name that `file` imports, at any depth, with its statement."""
+    package = ("mobilenets", *file.relative_to(PACKAGE).parent.parts)
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, node
+        elif isinstance(node, ast.ImportFrom):
+            base = (
+                ".".join((*package[: len(package) - node.level + 1], node.module or "")) if node.level else node.module
+            )
+            for alias in node.names:
+                yield f"{(base or '').rstrip('.')}.{alias.name}", node
+
+
+def imported_parts(file: Path) -> set[str]:
+    names = [name.split(".") for name, _ in imported(file)]
+    ours = [name[1] for name in names if name[0] == "mobilenets" and len(name) > 1]
+    return {part if (PACKAGE / part).is_dir() or (PACKAGE / f"{part}.py").is_file() else "" for part in ours}
+
+
+@pytest.mark.parametrize("file", FILES, ids=relative)
+def test_imports_run_one_way(file: Path) -> None:
+    part = part_of(file)
+    if part not in SEES_ALL:
+        assert part in MAY_IMPORT, f"say above what {part} may import"
+        assert imported_parts(file) <= {part, *MAY_IMPORT[part].split()}
+
+
+def test_the_walls_stand_one_behind_the_other() -> None:
+    """No two parts may import each other, however far round."""
+    seen: set[str] = set()
+    left = dict(MAY_IMPORT)
+    while left:
+        free = [part for part, allowed in left.items() if set(allowed.split()) <= seen]
+        assert free, f"a ring among {sorted(left)}"
+        seen.update(free)
+        left = {part: allowed for part, allowed in left.items() if part not in free}
+
+
+def test_every_part_is_named() -> None:
+    assert {part_of(file) for file in FILES} <= {*MAY_IMPORT, *SEES_ALL}
+
+
+@pytest.mark.parametrize("file", FILES, ids=relative)
+def test_torch_stays_in_its_rooms(file: Path) -> None:
+    if relative(file).startswith(MAY_IMPORT_TORCH):
+        return
+    body = ast.parse(file.read_text("utf-8")).body
+    for name, node in imported(file):
+        if name.split(".")[0] in ("torch", "torchvision"):
+            assert relative(file) in IMPORT_TORCH_IN_A_FUNCTION and node not in body, f"imports {name}"
+
+
+@pytest.mark.parametrize("file", FILES, ids=relative)
+def test_nothing_is_pickled(file: Path) -> None:
+    for name, _ in imported(file):
+        assert name.split(".")[0] not in ("pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal")
+
+
+@pytest.mark.parametrize("file", FILES, ids=relative)
+def test_files_are_short(file: Path) -> None:
+    assert len(file.read_text("utf-8").splitlines()) <= MAX_LINES
+
+
+def loaded_by(statement: str) -> set[str]:
+    """The modules in memory after a fresh Python ran `statement`."""
+    code = f"{statement}\nimport sys\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("statement", "absent"),
+    [
+        ("import mobilenets", "torch torchvision onnxruntime onnx PIL numpy sklearn rich cyclopts pyarrow"),
+        ("import mobilenets.errors", "torch onnxruntime onnx PIL numpy"),
+        ("import mobilenets.arch", "torch onnxruntime onnx PIL"),
+        ("import mobilenets.cost", "torch torchvision onnxruntime onnx PIL"),
+        ("import mobilenets.design", "torch torchvision"),
+        ("import mobilenets.model", "torch onnxruntime onnx"),
+        ("import mobilenets.export.onnx", "torch onnxruntime"),
+        ("import mobilenets.runtime.session", "torch sklearn matplotlib pyarrow"),
+        ("import mobilenets.runtime.predict", "torch sklearn matplotlib pyarrow"),
+        ("import mobilenets.data", "torch"),
+        ("import mobilenets.train.recipe", "torch"),
+    ],
+)
+def test_what_starting_python_loads(statement: str, absent: str) -> None:
+    assert not loaded_by(statement) & set(absent.split())
+
+
+def test_predicting_loads_no_torch(tmp_path: Path, random_model) -> None:
+    """Neither does opening a trained model, which is exported on the way."""
+    path = random_model(mobilenets.Network(0.25, 32, 32, classes=2)).save(tmp_path / "m.safetensors")
+    statement = f"""
+from mobilenets.runtime import open_session, predict
+print(list(predict(open_session({str(path)!r}), [("a", b"")])))"""
+    assert not loaded_by(statement) & {"torch", "torchvision", "sklearn", "pyarrow"}
+
+
+def test_importing_the_package_takes_under_50_ms() -> None:
+    code = "import time; start = time.perf_counter(); import mobilenets; print(time.perf_counter() - start)"
+    runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, check=True) for _ in range(5)]
+    assert min(float(done.stdout) for done in runs) < 0.05
+
+
+def test_the_op_tables_agree() -> None:
+    from mobilenets.train.module import MODULES
+
+    assert len(set(OP_KINDS)) == len(OP_KINDS)
+    assert set(COUNT) == set(OP_KINDS)
+    assert set(NODES) == set(OP_KINDS) - {"input", "batch_norm"}
+    assert set(MODULES) == set(OP_KINDS) - {"input"}
+
+
+def modules() -> list[str]:
+    names = [relative(file).removesuffix(".py").removesuffix("__init__").strip("/") for file in FILES]
+    return [".".join(["mobilenets", *name.split("/")]).rstrip(".") for name in names if name != "__main__"]
+
+
+def sort_key(name: str) -> tuple[int, str]:
+    """CONSTANTS, Classes, functions: as ruff sorts (RUF022)."""
+    return (0 if name.isupper() else 1 if name[0].isupper() else 2), name
+
+
+@pytest.mark.parametrize("name", modules())
+def test_all_is_sorted_and_true(name: str) -> None:
+    module = import_module(name)
+    names = getattr(module, "__all__", [])
+    assert list(names) == sorted(names, key=sort_key)
+    assert [missing for missing in names if not hasattr(module, missing)] == []
+
+
+def test_a_public_name_is_the_same_whatever_was_imported_before() -> None:
+    """A folder of the same name would take its place once it is imported."""
+    for module in modules():
+        import_module(module)
+    folders = {path.stem for path in PACKAGE.iterdir()}
+    assert sorted(set(mobilenets.__all__) & folders) == []
