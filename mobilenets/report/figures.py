@@ -1,7 +1,7 @@
 """The figures of the page as inline SVG, by matplotlib's object API (no pyplot: no global state, no window).
 
-Colours are the page's own CSS variables, so that a figure follows light, dark and print. No string of a user is
-drawn: names stand in the HTML, where every script has its glyphs and everything is escaped.
+Colours are the page's own CSS variables, so that a figure follows light, dark and print. No string of a user
+is drawn: names stand in the HTML, where every script has its glyphs and everything is escaped.
 """
 
 import io
@@ -31,7 +31,6 @@ _VARIABLES = {
 }
 _STYLE = {
     "svg.fonttype": "none",  # text stays text: selectable, and in the page's font
-    "svg.hashsalt": "mobilenets",  # the same figure gives the same bytes
     "font.family": "DejaVu Sans",  # matplotlib's own, only to measure with
     "font.size": 10,
     "text.color": _INK,
@@ -55,12 +54,17 @@ _STYLE = {
 Row = Mapping[str, float | None]
 
 
-def _svg(width: float, height: float, draw: Callable[["Figure"], None]) -> str:
-    """`width` x `height` inches of what `draw` puts on the figure, as an `<svg>` that fills its container."""
+def _svg(name: str, width: float, height: float, draw: Callable[["Figure"], None]) -> str:
+    """`width` x `height` inches of what `draw` puts on the figure, as an `<svg>` that fills its container.
+
+    `name` keeps the ids of one figure apart from those of another, and the same from run to run.
+    """
     from matplotlib import style
     from matplotlib.figure import Figure
 
-    with style.context(["default", _STYLE]):  # "default": whatever the user's matplotlibrc says
+    with style.context(
+        ["default", {**_STYLE, "svg.hashsalt": name}]
+    ):  # "default": whatever the user's matplotlibrc says
         figure = Figure(figsize=(width, height), layout="constrained")
         draw(figure)
         file = io.StringIO()
@@ -77,7 +81,9 @@ def _svg(width: float, height: float, draw: Callable[["Figure"], None]) -> str:
 def curves(
     history: Sequence[Row], train: str, val: str, label: str, scale: float = 1.0, best: int | None = None
 ) -> str:
-    """Columns `train` and `val` of `history` times `scale` over the epochs; row `best` is marked on the latter."""
+    """Columns `train` and `val` of `history`, times `scale`, by epoch; row `best` of `val` is circled."""
+
+    from matplotlib.ticker import MaxNLocator
 
     def draw(figure: "Figure") -> None:
         axes = figure.subplots()
@@ -92,10 +98,10 @@ def curves(
         if x is not None and y is not None:
             axes.plot([x], [y * scale], "o", color=_MAIN, markersize=6.5, markerfacecolor="none")
         axes.set(xlabel="epoch", ylabel=label)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend(loc="best")
 
-    return _svg(5.0, 3.1, draw)
+    return _svg(label, 5.0, 3.1, draw)
 
 
 def reliability(bins: Sequence[CalibrationBin]) -> str:
@@ -119,7 +125,7 @@ def reliability(bins: Sequence[CalibrationBin]) -> str:
         lower.set_yticks([max(b.images for b in bins) / total])
         upper.set_yticks([0.2, 0.4, 0.6, 0.8, 1.0])
 
-    return _svg(4.6, 4.4, draw)
+    return _svg("reliability", 4.6, 4.4, draw)
 
 
 def _percent(value: float, _: int) -> str:
@@ -127,17 +133,19 @@ def _percent(value: float, _: int) -> str:
 
 
 def plane(paper: Sequence[tuple[float, int, float, float]], own: tuple[float, float]) -> str:
-    """Top-1 (%) over mult-adds on a log axis. `paper`: (alpha, resolution, mult-adds, top-1) each, coloured by
-    resolution and joined by alpha; `own`: (mult-adds, top-1), a diamond."""
+    """Top-1 (%) over mult-adds on a log axis.
+
+    `paper`: (alpha, resolution, mult-adds, top-1) each; coloured by resolution as in Figure 4, joined by alpha.
+    `own`: (mult-adds, top-1), a diamond.
+    """
 
     def draw(figure: "Figure") -> None:
         axes = figure.subplots()
         for alpha in sorted({point[0] for point in paper}):
             line = sorted((x, y) for a, _, x, y in paper if a == alpha)
-            axes.plot(*zip(*line, strict=True), color=_LINE, linewidth=1.2, zorder=1)
-            axes.annotate(
-                f"α {alpha:g}", line[-1], (5, 5), textcoords="offset points", color=_SOFT, fontsize=9
-            )
+            axes.plot(*zip(*line, strict=True), color=_SOFT, alpha=0.35, linewidth=1.2, zorder=1)
+            name = f"α {alpha:g}"
+            axes.annotate(name, line[0], (3, -13), textcoords="offset points", color=_SOFT, fontsize=9)
         for side in sorted({point[1] for point in paper}, reverse=True):
             points = [(x, y) for _, r, x, y in paper if r == side]
             colour = RESOLUTIONS.get(side, _SOFT)
@@ -149,7 +157,7 @@ def plane(paper: Sequence[tuple[float, int, float, float]], own: tuple[float, fl
         axes.margins(y=0.08)
         axes.legend(loc="best", fontsize=9)
 
-    return _svg(6.2, 4.0, draw)
+    return _svg("plane", 5.4, 3.7, draw)
 
 
 def _log_ticks(axes: "Axes", values: Sequence[float]) -> None:

@@ -1,4 +1,4 @@
-"""`write_report`: everything that is known of a trained network, as one HTML file without anything outside it."""
+"""`write_report`: everything that is known of a trained network, as one HTML file that loads nothing."""
 
 import json
 import math
@@ -34,9 +34,7 @@ class Report:
     model: Model
     cost: Cost
     evaluation: Evaluation
-    history: Sequence[
-        Mapping[str, Any]
-    ] = ()  # rows of results.csv, numbers or their text; top-1 as fractions
+    history: Sequence[Mapping[str, Any]] = ()  # rows of results.csv, also as text; top-1 as fractions
     settings: Mapping[str, Any] = field(default_factory=dict)
     latency: Latency | None = None
     images_per_second: float | None = None  # of the evaluation, decoding included
@@ -47,7 +45,7 @@ class Report:
 
 
 def write_report(path: Path, report: Report) -> Path:
-    """Write the page to `path`, atomically, and return it. `MissingExtraError` without jinja2 or matplotlib."""
+    """Write the page to `path`, atomically; returns it. `MissingExtraError` without jinja2 or matplotlib."""
     try:
         import jinja2
         import matplotlib  # noqa: F401
@@ -94,8 +92,6 @@ def _context(report: Report) -> dict[str, Any]:
 
 
 def _training(history: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    from .figures import curves
-
     rows = [{name: _number(value) for name, value in row.items()} for row in history]
     rows = [row for row in rows if row.get("epoch") is not None]
     if not rows:
@@ -105,11 +101,18 @@ def _training(history: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     return {
         "epochs": len(rows),
         "best": rows[best],
-        "loss": curves(rows, "train_loss", "val_loss", "loss", best=best),
-        "top1": curves(rows, "train_top1", "val_top1", "top-1, %", 100, best),
+        "figures": _curves(rows, best) if len(rows) > 1 else (),
         "seconds": sum(row.get("seconds") or 0.0 for row in rows),
         "images_per_second": _median([row.get("images_per_second") for row in rows]),
     }
+
+
+def _curves(rows: Sequence[Mapping[str, float | None]], best: int) -> tuple[tuple[str, str], ...]:
+    """(what it shows, SVG) each."""
+    from .figures import curves
+
+    loss = curves(rows, "train_loss", "val_loss", "loss", best=best)
+    return ("Loss", loss), ("Top-1", curves(rows, "train_top1", "val_top1", "top-1, %", 100, best))
 
 
 def _number(value: Any) -> float | None:
@@ -172,7 +175,7 @@ def _calibration(score: Evaluation) -> dict[str, Any]:
     }
 
 
-def _plane(report: Report) -> dict[str, Any] | None:
+def _plane(report: Report) -> str | None:
     if not report.prior_points:
         return None
     from .figures import plane
@@ -180,10 +183,7 @@ def _plane(report: Report) -> dict[str, Any] | None:
     networks = [(named(name), mult_adds, top1) for name, mult_adds, top1, _ in report.prior_points]
     paper = [(network.alpha, network.height, float(x), float(y)) for network, x, y in networks]
     own = (float(report.cost.mult_adds), 100 * report.evaluation.top1)
-    return {
-        "figure": plane(paper, own),
-        "sources": list(dict.fromkeys(point[3] for point in report.prior_points)),
-    }
+    return plane(paper, own)
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

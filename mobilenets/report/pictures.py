@@ -13,7 +13,7 @@ from ..image import Pixels
 __all__ = ["heat_map", "picture"]
 
 _SIDE = 256  # a picture of a mistake is shown at half of this; the rest is for dense screens
-_CELLS = 500  # a heat map's side: more classes share a cell
+_CELLS = 250  # a heat map's side: more classes share a cell
 _RIGHT, _WRONG = (37, 99, 168), (200, 62, 44)  # the page's --main and --bad, in between light and dark
 
 
@@ -33,10 +33,10 @@ def picture(pixels: Pixels) -> str:
 
 
 def heat_map(confusion: Sequence[Sequence[int]]) -> str:
-    """A confusion matrix as a PNG: opacity is the root of the share of the row, so that rare mistakes show too.
+    """A confusion matrix as a PNG: opacity is the root of the share of the row, so that rare mistakes show.
 
-    Blue on the diagonal, red beside it, transparent where nothing is. Beyond 500 classes neighbours share a cell, which
-    shows the strongest of them.
+    Blue on the diagonal, red beside it, transparent where nothing is. Beyond 250 classes neighbours share a
+    cell, which shows the strongest of them.
     """
     counts = np.asarray(confusion, np.float32)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)

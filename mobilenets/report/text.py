@@ -54,6 +54,5 @@ def kind(name: str) -> str:
 
 
 FILTERS: dict[str, Callable[..., Any]] = {
-    function.__name__: function
-    for function in (percent, whole, millions, size, milliseconds, duration, shape, kind)
+    function.__name__: function for function in (percent, whole, millions, size, milliseconds, duration, shape, kind)
 }

@@ -199,6 +199,5 @@ def _mistakes(
     wrong = np.flatnonzero(predicted != truth)
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:MOST_MISTAKES]
     return tuple(
-        Mistake(names[i], i, labels[truth[i]], labels[predicted[i]], float(confidence[i]))
-        for i in worst.tolist()
+        Mistake(names[i], i, labels[truth[i]], labels[predicted[i]], float(confidence[i])) for i in worst.tolist()
     )

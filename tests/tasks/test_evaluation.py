@@ -108,9 +108,7 @@ def test_at_most_24_mistakes_the_most_confident_first() -> None:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -0.5, 7.0])
 def test_what_is_no_probability_is_named(value: float) -> None:
-    with pytest.raises(
-        WorkError, match=rf"1\.jpg: probability {value:g} must be from 0 to 1 \(1 of 2 images\)"
-    ):
+    with pytest.raises(WorkError, match=rf"1\.jpg: probability {value:g} must be from 0 to 1 \(1 of 2 images\)"):
         score([[0.5, 0.5], [value, 0.5]], [0, 1])
 
 

@@ -1,0 +1,199 @@
+"""The page is well-formed, stands alone, escapes what users write, and stays small for a thousand classes."""
+
+import re
+from collections.abc import Sequence
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mobilenets.arch.graph import expand, weight_shapes
+from mobilenets.arch.network import Network
+from mobilenets.cost import Latency, cost
+from mobilenets.image import Preprocess
+from mobilenets.model import Model
+from mobilenets.report import PriorPoint, Report, write_report
+from mobilenets.tasks.evaluation import evaluate_probabilities
+
+VOID = {"meta", "img", "br", "link", "input", "hr"}
+EVIL = '<script>alert("1")</script>'
+PAPER: tuple[PriorPoint, ...] = (
+    ("1-224", 568_740_352, 70.6, "the paper, Table 6"),
+    ("0.5-160", 76_524_544, 60.2, "the paper, Table 9"),
+    ("0.25-128", 13_569_792, 41.3, "TF-slim"),
+)
+LATENCY = Latency(1.83, 1.81, 1.86, 1.79, 2.12, 212, 2, "ONNX Runtime 1.0")
+
+
+class Page(HTMLParser):
+    """Checks that tags nest, and keeps tags, text and every reference."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.references: list[str] = []
+        self.text = ""
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: Sequence[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+        self._keep(attrs)
+
+    def handle_startendtag(self, tag: str, attrs: Sequence[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self._keep(attrs)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open and self.open.pop() == tag, f"</{tag}> closes nothing"
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] != "style":
+            self.text += data
+
+    def _keep(self, attrs: Sequence[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name in ("src", "href", "xlink:href", "srcset", "data", "poster"):
+                self.references.append(value or "")
+            if name == "id":
+                self.ids.append(value or "")
+
+
+def report(labels: Sequence[str], images: int = 60, **changes: Any) -> Report:
+    classes = len(labels)
+    network = Network(alpha=0.25, height=64, width=96, classes=classes)
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, classes, images)
+    powers = np.exp(rng.normal(size=(images, classes)).astype(np.float32))
+    powers[np.arange(images), truth] *= 4
+    names = [f"{labels[t]}/{i}.jpg" for i, t in enumerate(truth)]
+    score = evaluate_probabilities(powers / powers.sum(axis=1, keepdims=True), truth, labels, names)
+    pixels = rng.integers(0, 256, (96, 96, 3), np.uint8)
+    weights = {name: np.zeros(shape, np.float32) for name, shape in weight_shapes(expand(network)).items()}
+    model = Model(network, weights, Preprocess(64, 96), tuple(labels), data={"sha256": "ab" * 32, "sizes": {"val": 5}})
+    content: dict[str, Any] = {
+        "title": "flowers",
+        "model": model,
+        "cost": cost(network),
+        "evaluation": score,
+        "history": history(3),
+        "settings": {"epochs": 3, "lr": None, "opt": "adamw"},
+        "latency": LATENCY,
+        "images_per_second": 1843.2,
+        "mistakes_pictures": [(mistake, pixels) for mistake in score.mistakes],
+        "prior_points": PAPER,
+        "notes": ["1 image was skipped"],
+        "command": "mobilenets train flowers",
+    }
+    return Report(**(content | changes))
+
+
+def history(epochs: int) -> list[dict[str, float]]:
+    columns = ("train_loss", "train_top1", "val_loss", "val_top1", "lr", "images_per_second", "seconds")
+    return [{"epoch": i + 1, **{name: 0.1 * i + 0.1 for name in columns}} for i in range(epochs)]
+
+
+def written(tmp_path: Path, content: Report) -> str:
+    path = tmp_path / "report.html"
+    assert write_report(path, content) == path
+    return path.read_text(encoding="utf-8")
+
+
+def test_page_holds_every_section_and_nothing_from_outside(tmp_path: Path) -> None:
+    html = written(tmp_path, report(("daisy", "roses", "tulips")))
+    page = Page(html)
+    sections = ("training", "confusion", "classes", "calibration", "mistakes", "cost", "plane", "settings")
+    assert set(sections) <= set(page.ids)
+    assert len(page.ids) == len(set(page.ids))
+    assert all(reference.startswith(("#", "data:image/")) for reference in page.references)
+    assert {reference[1:] for reference in page.references if reference[0] == "#"} <= set(page.ids)
+    assert "script" not in page.tags and "link" not in page.tags
+    assert not re.search(r"url\((?!#)|@import", html)
+    assert page.tags.count("svg") == 4
+    for text in (
+        "95 % interval",
+        "1.83\u202fms",
+        "1843",
+        "mobilenets train flowers",
+        "sizes.val",
+        "1 image was skipped",
+    ):
+        assert text in page.text
+
+
+def test_colours_of_figures_are_variables_that_the_style_defines(tmp_path: Path) -> None:
+    html = written(tmp_path, report(("a", "b")))
+    assert not re.findall(r"#0101\w\w|#0102\w\w", html)
+    used = set(re.findall(r"var\((--[\w]+)\)", html))
+    defined = set(re.findall(r"(--[\w-]+):", html))
+    assert {"--main", "--bad", "--px224"} <= used <= defined
+
+
+def test_same_report_gives_same_bytes(tmp_path: Path) -> None:
+    assert written(tmp_path, report(("a", "b"))) == written(tmp_path, report(("a", "b")))
+
+
+@pytest.mark.parametrize("label", [EVIL, '" onerror="x', "狗", "🐘 $x^2$", "a\nb", "ع" * 300, "&amp;", "{{ 7 * 7 }}"])
+def test_user_strings_are_shown_as_they_are(tmp_path: Path, label: str) -> None:
+    content = report(
+        (label, "b"), title=label, notes=[label], settings={label: label}, command=label, latency=None, history=()
+    )
+    page = Page(written(tmp_path, content))
+    assert "script" not in page.tags
+    assert page.text.count(label) >= 6
+
+
+def test_only_an_evaluation(tmp_path: Path) -> None:
+    bare = {"history": (), "settings": {}, "latency": None, "images_per_second": None, "mistakes_pictures": ()}
+    content = report(("a", "b"), **bare, prior_points=(), notes=(), command="")
+    page = Page(written(tmp_path, content))
+    assert not {"training", "mistakes", "plane", "again"} & set(page.ids)
+    assert "latency" not in page.text and "Recipe" not in page.text
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 40])
+def test_short_and_long_histories(tmp_path: Path, epochs: int) -> None:
+    html = written(tmp_path, report(("a", "b"), history=history(epochs)))
+    assert ("over epochs" in html) == (epochs > 1)
+    assert f"{epochs} epoch" in html
+
+
+def test_history_as_a_csv_reader_gives_it(tmp_path: Path) -> None:
+    rows = [{"epoch": "1", "val_loss": "1.5", "val_top1": "0.25"}, {"epoch": "2", "val_loss": "nan", "val_top1": ""}]
+    assert "epoch 1, top-1 25.0\u202f%" in Page(written(tmp_path, report(("a", "b"), history=rows))).text
+
+
+def test_matrix_of_numbers_up_to_30_classes_then_a_heat_map(tmp_path: Path) -> None:
+    numbers = written(tmp_path, report([f"c{i}" for i in range(30)]))
+    picture = written(tmp_path, report([f"c{i}" for i in range(31)]))
+    assert 'class="matrix' in numbers and 'class="heat"' not in numbers
+    assert 'class="matrix' not in picture and 'class="heat"' in picture
+    assert "Most confused pairs" in numbers and "Most confused pairs" in picture
+
+
+def test_all_right(tmp_path: Path) -> None:
+    right = evaluate_probabilities(np.eye(2, dtype=np.float32), np.arange(2), ("a", "b"), ["1", "2"])
+    page = Page(written(tmp_path, report(("a", "b"), evaluation=right, mistakes_pictures=())))
+    assert "Not one image was taken for another class" in page.text
+
+
+def test_a_thousand_classes_stay_small(tmp_path: Path) -> None:
+    html = written(tmp_path, report([f"class {i}" for i in range(1000)], images=5000))
+    Page(html)
+    assert len(html) < 3_000_000
+
+
+def test_grey_and_large_pictures(tmp_path: Path) -> None:
+    content = report(("a", "b"))
+    mistake = content.evaluation.mistakes[0]
+    grey, large = np.zeros((28, 28, 1), np.uint8), np.zeros((2000, 1000, 3), np.uint8)
+    html = written(tmp_path, report(("a", "b"), mistakes_pictures=[(mistake, grey), (mistake, large)]))
+    assert html.count("data:image/png") == 1 and html.count("data:image/jpeg") == 1
+    assert len(html) < 300_000
