@@ -62,9 +62,8 @@ def _svg(name: str, width: float, height: float, draw: Callable[["Figure"], None
     from matplotlib import style
     from matplotlib.figure import Figure
 
-    with style.context(
-        ["default", {**_STYLE, "svg.hashsalt": name}]
-    ):  # "default": whatever the user's matplotlibrc says
+    settings = {**_STYLE, "svg.hashsalt": name}
+    with style.context(["default", settings]):  # "default": whatever the user's matplotlibrc says
         figure = Figure(figsize=(width, height), layout="constrained")
         draw(figure)
         file = io.StringIO()
@@ -82,7 +81,6 @@ def curves(
     history: Sequence[Row], train: str, val: str, label: str, scale: float = 1.0, best: int | None = None
 ) -> str:
     """Columns `train` and `val` of `history`, times `scale`, by epoch; row `best` of `val` is circled."""
-
     from matplotlib.ticker import MaxNLocator
 
     def draw(figure: "Figure") -> None:

@@ -108,11 +108,15 @@ def _training(history: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
 
 
 def _curves(rows: Sequence[Mapping[str, float | None]], best: int) -> tuple[tuple[str, str], ...]:
-    """(what it shows, SVG) each."""
+    """(what it shows, SVG) each, of what the history holds."""
     from .figures import curves
 
-    loss = curves(rows, "train_loss", "val_loss", "loss", best=best)
-    return ("Loss", loss), ("Top-1", curves(rows, "train_top1", "val_top1", "top-1, %", 100, best))
+    figures = []
+    for name, column, label, scale in (("Loss", "loss", "loss", 1), ("Top-1", "top1", "top-1, %", 100)):
+        train, val = f"train_{column}", f"val_{column}"
+        if any(row.get(train) is not None or row.get(val) is not None for row in rows):
+            figures.append((name, curves(rows, train, val, label, scale, best)))
+    return tuple(figures)
 
 
 def _number(value: Any) -> float | None:

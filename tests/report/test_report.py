@@ -151,8 +151,17 @@ def test_user_strings_are_shown_as_they_are(tmp_path: Path, label: str) -> None:
 
 
 def test_only_an_evaluation(tmp_path: Path) -> None:
-    bare = {"history": (), "settings": {}, "latency": None, "images_per_second": None, "mistakes_pictures": ()}
-    content = report(("a", "b"), **bare, prior_points=(), notes=(), command="")
+    bare: dict[str, Any] = {
+        "history": (),
+        "settings": {},
+        "latency": None,
+        "images_per_second": None,
+        "mistakes_pictures": (),
+        "prior_points": (),
+        "notes": (),
+        "command": "",
+    }
+    content = report(("a", "b"), **bare)
     page = Page(written(tmp_path, content))
     assert not {"training", "mistakes", "plane", "again"} & set(page.ids)
     assert "latency" not in page.text and "Recipe" not in page.text
@@ -168,6 +177,12 @@ def test_short_and_long_histories(tmp_path: Path, epochs: int) -> None:
 def test_history_as_a_csv_reader_gives_it(tmp_path: Path) -> None:
     rows = [{"epoch": "1", "val_loss": "1.5", "val_top1": "0.25"}, {"epoch": "2", "val_loss": "nan", "val_top1": ""}]
     assert "epoch 1, top-1 25.0\u202f%" in Page(written(tmp_path, report(("a", "b"), history=rows))).text
+
+
+def test_history_of_losses_alone(tmp_path: Path) -> None:
+    rows = [{"epoch": 1, "train_loss": 1.5}, {"epoch": 2, "train_loss": 1.25}]
+    html = written(tmp_path, report(("a", "b"), history=rows))
+    assert "Loss over epochs" in html and "Top-1 over epochs" not in html
 
 
 def test_matrix_of_numbers_up_to_30_classes_then_a_heat_map(tmp_path: Path) -> None:
