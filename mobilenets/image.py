@@ -18,7 +18,19 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from .errors import ImageError, NetworkError
 
-__all__ = ["EXTENSIONS", "Pixels", "Preprocess", "Resize", "as_image", "crop_resize", "decode", "normalise", "prepare", "read", "shrink_short_side"]
+__all__ = [
+    "EXTENSIONS",
+    "Pixels",
+    "Preprocess",
+    "Resize",
+    "as_image",
+    "crop_resize",
+    "decode",
+    "normalise",
+    "prepare",
+    "read",
+    "shrink_short_side",
+]
 
 # corrupt EXIF and the like: what matters of it becomes an ImageError, the rest is noise on a user's terminal
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -131,7 +143,7 @@ def _plain(image: Image.Image, channels: int) -> Image.Image:
     if image.mode == "F":
         raise ImageError("floating-point pixels have no stated range")
     if image.mode.startswith("I"):
-        image = Image.fromarray((np.clip(np.asarray(image).astype(np.int64), 0, 65535) >> 8).astype(np.uint8))
+        image = _upper_eight_bits(image)
     if image.mode == "LAB":
         lab, rgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
         image = ImageCms.profileToProfile(image, lab, rgb, outputMode="RGB") or image
@@ -139,6 +151,15 @@ def _plain(image: Image.Image, channels: int) -> Image.Image:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image if image.mode == mode else image.convert(mode)
+
+
+def _upper_eight_bits(image: Image.Image) -> Image.Image:
+    """Mode I or I;16 to L, or to LA where one value is declared transparent."""
+    values = np.asarray(image).astype(np.int64)
+    grey = Image.fromarray((np.clip(values, 0, 65535) >> 8).astype(np.uint8))
+    if isinstance(key := image.info.get("transparency"), int):
+        grey.putalpha(Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8)))
+    return grey
 
 
 def centre_box(width: int, height: int, preprocess: Preprocess) -> tuple[float, float, float, float]:

@@ -57,9 +57,7 @@ class _Store:
     def add(self, pixels: Pixels) -> None:
         if pixels.size > self._room:
             self._room = max(_BLOCK, pixels.size)
-            self._blocks.append(
-                np.empty(self._room, np.uint8)
-            )  # its pages cost nothing until they are written
+            self._blocks.append(np.empty(self._room, np.uint8))  # its pages cost nothing until they are written
         block = self._blocks[-1]
         start = block.size - self._room
         block[start : start + pixels.size] = pixels.reshape(-1)
@@ -98,9 +96,7 @@ def decode_split(
     store: _Store | None = _Store(free_memory() // 4 if memory is None else memory)
     good: list[Sample] = []
     bad: list[BadImage] = []
-    for done, (sample, found) in enumerate(
-        zip(samples, ordered(view.attempt, samples, workers), strict=True), 1
-    ):
+    for done, (sample, found) in enumerate(zip(samples, ordered(view.attempt, samples, workers), strict=True), 1):
         if isinstance(found, BadImage):
             bad.append(found)
         else:
@@ -163,9 +159,7 @@ def _check_bad(bad: Sequence[BadImage], count: int, most: float) -> None:
 
 def free_memory() -> int:
     """Bytes that this process may still use: of the machine, or of its control group where that is less."""
-    free = (
-        os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2 if hasattr(os, "sysconf") else 4 << 30
-    )
+    free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2 if hasattr(os, "sysconf") else 4 << 30
     try:
         fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
         free = int(fields["MemAvailable"].split()[0]) * 1024

@@ -63,12 +63,8 @@ def check_overlap(
     return notes
 
 
-def check_classes(
-    root: Path, labels: Sequence[int], splits: Sequence[str], names: Sequence[str]
-) -> list[str]:
-    """Notes on classes absent from val or test; `DataError` for a single class or one absent from train."""
-    if len(names) < 2:
-        raise DataError(f"{root}: {names[0]!r} is the only class: there is nothing to tell apart")
+def check_classes(root: Path, labels: Sequence[int], splits: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Notes on classes absent from val or test; `DataError` for one absent from train."""
     present = Counter(zip(splits, labels, strict=True))
     lacking = [name for index, name in enumerate(names) if not present["train", index]]
     if lacking:

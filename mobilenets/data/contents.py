@@ -33,7 +33,6 @@ def _hash(read: Callable[[], bytes]) -> Digest | None:
 def fingerprint(images: Iterable[tuple[str, str, Digest | None]]) -> str:
     """SHA-256 (hex) over (split, label, content) of all images, whatever their order, names and place."""
     lines = sorted(
-        f"{split}\t{label}\t{content.hex() if content else 'unreadable'}\n"
-        for split, label, content in images
+        f"{split}\t{label}\t{content.hex() if content else 'unreadable'}\n" for split, label, content in images
     )
     return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -20,6 +20,11 @@ def list_folder(root: Path) -> Listing:
         raise DataError(f"{root}: the folder is empty")
     splits = _splits(root)
     if not splits:
+        folders = [entry.path for entry in entries if _is_folder(entry)]
+        if len(folders) == 1 and _count_folders(folders[0]) > 1:
+            raise DataError(
+                f"{root}: {os.path.basename(folders[0])!r} would be the only class; did you mean {folders[0]}?"
+            )
         return _classes(root, {None: root})
     listing = _classes(root, splits)
     beside = [shown(entry.name) for entry in entries if _is_folder(entry) and split_name(entry.name) is None]
@@ -66,20 +71,14 @@ def _splits(root: Path) -> dict[str | None, Path]:
             raise DataError(f"{root}: {found[split].name}/ and {entry.name}/ are both {split}: keep one")
         if split:
             found[split] = root / entry.name
-    if "train" in found and not _has_folders(found["train"]) and len(found) < _count_folders(root):
+    if "train" in found and not _count_folders(found["train"]) and len(found) < _count_folders(root):
         return {}
     if found and "train" not in found and len(found) == _count_folders(root):
-        raise DataError(
-            f"{root}: there is no train/ beside {listed([f'{path.name}/' for path in found.values()])}"
-        )
+        raise DataError(f"{root}: there is no train/ beside {listed([f'{path.name}/' for path in found.values()])}")
     return found if "train" in found else {}
 
 
-def _has_folders(folder: Path) -> bool:
-    return _count_folders(folder) > 0
-
-
-def _count_folders(folder: Path) -> int:
+def _count_folders(folder: str | Path) -> int:
     return sum(_is_folder(entry) for entry in visible(folder))
 
 

@@ -46,9 +46,7 @@ def class_names(listing: Listing, declared: tuple[str, ...] | None) -> tuple[str
 def ordered_names(names: Iterable[str]) -> tuple[str, ...]:
     """Sorted; by value where all are whole numbers."""
     names = set(names)
-    return tuple(
-        sorted(names, key=lambda name: (int(name), name)) if all(map(_is_index, names)) else sorted(names)
-    )
+    return tuple(sorted(names, key=lambda name: (int(name), name)) if all(map(_is_index, names)) else sorted(names))
 
 
 def indices(listing: Listing, names: tuple[str, ...], declared: bool) -> list[int]:
@@ -60,6 +58,8 @@ def indices(listing: Listing, names: tuple[str, ...], declared: bool) -> list[in
     found = []
     for row in listing.rows:
         text = _clean(str(row.label))
+        if not text:
+            raise DataError(f"{row.name}: the label is empty")
         index = None if declared and isinstance(row.label, int) else by_name.get(text)
         if index is None and declared and _is_index(text) and int(text) < len(names):
             index = int(text)

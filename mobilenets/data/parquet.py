@@ -79,9 +79,7 @@ def _check_space(path: Path, metadata: Any) -> None:
     needed = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
     free = shutil.disk_usage(tempfile.gettempdir()).free
     if needed > free:
-        raise DataError(
-            f"{path}: unpacks to {needed} bytes, the temporary folder has {free} free: set TMPDIR"
-        )
+        raise DataError(f"{path}: unpacks to {needed} bytes, the temporary folder has {free} free: set TMPDIR")
 
 
 def _rows(root: Path, path: Path, file: Any, spool: _Spool) -> Iterator[Row]:
@@ -119,9 +117,7 @@ def _columns(path: Path, schema: Any) -> tuple[str, str]:
     label = next((name for name in _LABEL if name in schema.names), None)
     if image is None or label is None:
         lacking = "label" if image else "image"
-        raise DataError(
-            f"{path}: needs the columns image and label; lacks {lacking}, has: {listed(schema.names, 8)}"
-        )
+        raise DataError(f"{path}: needs the columns image and label; lacks {lacking}, has: {listed(schema.names, 8)}")
     kind = schema.field(image).type
     fields = {field.name for field in kind} if pa.types.is_struct(kind) else set()
     if "bytes" not in fields and not pa.types.is_binary(kind) and not pa.types.is_large_binary(kind):

@@ -35,9 +35,7 @@ class Listing:
 
     rows: list[Row]
     names: tuple[str, ...] | None = None  # the classes, where the source declares them
-    ordered: bool = (
-        False  # True where a label may be an index into `names`, so that their order has a meaning
-    )
+    ordered: bool = False  # True where a label may be an index into `names`, so that their order has a meaning
     notes: list[str] = field(default_factory=list)
 
 

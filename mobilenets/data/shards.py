@@ -43,25 +43,33 @@ def _index(path: Path) -> Iterator[tuple[tarfile.TarInfo, str | int | None]]:
     images: dict[str, tarfile.TarInfo] = {}
     labels: dict[str, dict[str, str | int]] = {}
     try:
-        with tarfile.open(path, "r:") as tar:
-            for member in tar:
-                folder, _, file = member.name.rpartition("/")
-                key, _, extension = file.partition(".")
-                if not member.isfile() or member.issparse() or not key:
-                    continue
-                key, extension = f"{folder}/{key}", extension.lower()
-                if f".{extension}" in EXTENSIONS:
-                    images.setdefault(key, member)
-                elif extension in _LABELS and member.size <= _MAX_LABEL:
-                    content = tar.extractfile(member)
-                    label = _label(f"{path}:{member.name}", extension, content.read() if content else b"")
-                    if label is not None:
-                        labels.setdefault(key, {})[extension] = label
+        for key, extension, member, text in _members(path):
+            if f".{extension}" in EXTENSIONS:
+                images.setdefault(key, member)
+            elif text is not None:
+                label = _label(f"{path}:{member.name}", extension, text)
+                if label is not None:
+                    labels.setdefault(key, {})[extension] = label
     except (tarfile.TarError, OSError, EOFError) as exc:
         raise DataError(f"{path}: cannot be read as an uncompressed .tar: {exc}") from exc
     for key, member in images.items():
         found = labels.get(key, {})
         yield member, next((found[extension] for extension in _LABELS if extension in found), None)
+
+
+def _members(path: Path) -> Iterator[tuple[str, str, tarfile.TarInfo, bytes | None]]:
+    """(key, extension, member, content if it is a label) of each plain file; the key ends at the first dot."""
+    with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as archive:
+        for member in archive:
+            folder, _, name = member.name.rpartition("/")
+            key, _, extension = name.partition(".")
+            if key and member.isfile() and not member.issparse():
+                extension = extension.lower()
+                label = archive.extractfile(member) if extension in _LABELS and member.size <= _MAX_LABEL else None
+                yield f"{folder}/{key}", extension, member, label.read() if label else None
+        file.seek(archive.offset)
+        if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):  # tarfile takes this for a regular end
+            raise DataError(f"{path}: has no end-of-archive mark, so it was cut off or damaged")
 
 
 def _label(where: str, extension: str, content: bytes) -> str | int | None:

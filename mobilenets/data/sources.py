@@ -42,9 +42,7 @@ class Dataset:
     root: Path
     labels: tuple[str, ...]
     splits: dict[str, tuple[Sample, ...]]
-    fingerprint: (
-        str  # SHA-256 over split, label and content of all images: independent of order, names and place
-    )
+    fingerprint: str  # SHA-256 over split, label and content of all images: independent of order, names and place
     notes: tuple[str, ...]  # what the user should know, a line each
 
 
@@ -66,6 +64,8 @@ def open_dataset(path: str | Path, val_fraction: float = 0.1, workers: int = 0) 
         )
     names = class_names(listing, declared)
     labels = indices(listing, names, declared is not None or listing.names is not None)
+    if len(names) < 2:
+        raise DataError(f"{root}: {names[0]!r} is the only class: there is nothing to tell apart")
     contents = hash_all([row.read for row in listing.rows], workers)
     groups = same_content(contents)
     splits, notes = _splits(root, listing.rows, labels, contents, val_fraction)
@@ -106,9 +106,7 @@ def _list(path: Path) -> Listing:
             return _checked(path, list_parquet(path, tables))
         return _checked(path, list_shards(path, shards) if shards else list_folder(path))
     if not path.is_file():
-        raise DataError(
-            f"{path}: {'is neither a file nor a folder' if path.exists() else 'no such file or folder'}"
-        )
+        raise DataError(f"{path}: {'is neither a file nor a folder' if path.exists() else 'no such file or folder'}")
     if path.suffix.lower() == ".csv":
         return _checked(path, list_csv(path))
     if path.suffix.lower() == ".parquet":
@@ -122,9 +120,7 @@ def _packed(root: Path) -> tuple[list[Path], list[Path]]:
     """The .parquet and the .tar files in `root` or right below it (as data/); none beside class folders."""
     here = [Path(entry) for entry in visible(root)]
     files = here + [Path(entry) for folder in here if folder.is_dir() for entry in visible(folder)]
-    tables, shards = (
-        sorted(file for file in files if file.suffix.lower() == kind) for kind in (".parquet", ".tar")
-    )
+    tables, shards = (sorted(file for file in files if file.suffix.lower() == kind) for kind in (".parquet", ".tar"))
     if (tables or shards) and holds_images(root, depth=2):
         return [], []
     return tables, shards
@@ -137,9 +133,7 @@ def _checked(path: Path, listing: Listing) -> Listing:
     without = next((row for row in listing.rows if row.split is None), None)
     within = next((row for row in listing.rows if row.split is not None), None)
     if without and within:
-        raise DataError(
-            f"{path}: {within.name} is in {within.split}, but nothing tells the split of {without.name}"
-        )
+        raise DataError(f"{path}: {within.name} is in {within.split}, but nothing tells the split of {without.name}")
     return listing
 
 
@@ -148,11 +142,11 @@ def _splits(
 ) -> tuple[list[str], list[str]]:
     """The split of every row, and a note where val had to be held out."""
     splits = [row.split or "train" for row in rows]
-    if "val" in splits:
-        return splits, []
     train = [at for at, split in enumerate(splits) if split == "train"]
     if not train:
         raise DataError(f"{root}: holds no train split, only {listed(sorted(set(splits)))}")
+    if "val" in splits:
+        return splits, []
     parts = split_by_content([labels[at] for at in train], [contents[at] for at in train], fraction)
     held = parts.count("val")
     if not held:
@@ -160,14 +154,10 @@ def _splits(
     for at, part in zip(train, parts, strict=True):
         splits[at] = part
     whole = "train" if rows[0].split else "the images"
-    return splits, [
-        f"no val split: {held} of {len(train)} of {whole} ({fraction * 100:g} %) held out by content hash"
-    ]
+    return splits, [f"no val split: {held} of {len(train)} of {whole} ({fraction * 100:g} %) held out by content hash"]
 
 
-def _samples(
-    rows: Sequence[Row], labels: Sequence[int], splits: Sequence[str]
-) -> dict[str, tuple[Sample, ...]]:
+def _samples(rows: Sequence[Row], labels: Sequence[int], splits: Sequence[str]) -> dict[str, tuple[Sample, ...]]:
     parts: dict[str, list[Sample]] = {"train": [], "val": [], "test": []}
     for row, label, split in zip(rows, labels, splits, strict=True):
         parts[split].append(Sample(row.name, label, row.read))

@@ -35,9 +35,7 @@ def _columns(path: Path, header: list[str]) -> dict[str, int]:
     lacking = [name for name in ("path", "label") if name not in columns]
     if lacking:
         has = shown(", ".join(header)) or "nothing"
-        raise DataError(
-            f"{path}: its first line must name the columns path,label; lacks {listed(lacking)}, has: {has}"
-        )
+        raise DataError(f"{path}: its first line must name the columns path,label; lacks {listed(lacking)}, has: {has}")
     return columns
 
 

@@ -1,0 +1,70 @@
+"""The split by content hash, class names and order: properties."""
+
+import hashlib
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mobilenets.data.contents import fingerprint
+from mobilenets.data.labels import ordered_names
+from mobilenets.data.split import held_out, split_by_content
+
+hashes = st.binary(max_size=8).map(lambda data: hashlib.sha256(data).digest())
+fractions = st.floats(0.01, 0.99)
+
+
+@given(st.lists(hashes), fractions)
+def test_both_sides_hold_something(contents: list[bytes], fraction: float) -> None:
+    val = held_out(contents, fraction)
+    assert val <= set(contents)
+    if len(set(contents)) >= 2:
+        assert 0 < len(val) < len(set(contents))
+    else:
+        assert not val
+
+
+@given(st.lists(hashes, min_size=2), fractions, st.randoms())
+def test_only_content_matters(contents: list[bytes], fraction: float, random) -> None:  # type: ignore[no-untyped-def]
+    shuffled = random.sample(contents * 2, 2 * len(contents))
+    assert held_out(shuffled, fraction) == held_out(contents, fraction)
+
+
+@given(st.sets(hashes, min_size=200, max_size=400), st.sets(hashes, max_size=50))
+def test_more_images_move_none(contents: set[bytes], more: set[bytes]) -> None:
+    before, after = held_out([*contents], 0.3), held_out([*contents | more], 0.3)
+    assert after & contents == before
+
+
+def test_about_the_fraction() -> None:
+    contents = [hashlib.sha256(bytes([i % 256, i // 256])).digest() for i in range(10_000)]
+    assert abs(len(held_out(contents, 0.1)) - 1_000) < 150
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.one_of(st.none(), hashes))), fractions)
+def test_split_of_rows(rows: list[tuple[int, bytes | None]], fraction: float) -> None:
+    parts = split_by_content([label for label, _ in rows], [content for _, content in rows], fraction)
+    assert len(parts) == len(rows)
+    side: dict[tuple[int, bytes], str] = {}
+    for (label, content), part in zip(rows, parts, strict=True):
+        if content is None:
+            assert part == "train"
+        else:
+            assert side.setdefault((label, content), part) == part
+
+
+@given(st.lists(st.tuples(st.sampled_from(["train", "val"]), st.text(), st.one_of(st.none(), hashes))), st.randoms())
+def test_fingerprint_knows_no_order(images: list[tuple[str, str, bytes | None]], random) -> None:  # type: ignore[no-untyped-def]
+    assert fingerprint(images) == fingerprint(random.sample(images, len(images)))
+    if images:
+        assert fingerprint(images) != fingerprint(images[1:])
+
+
+@given(st.sets(st.integers(0, 5000)))
+def test_numbers_are_sorted_by_value(numbers: set[int]) -> None:
+    assert [int(name) for name in ordered_names(map(str, numbers))] == sorted(numbers)
+
+
+@given(st.sets(st.text()))
+def test_other_names_are_sorted_as_text(names: set[str]) -> None:
+    found = ordered_names([*names, "a"])
+    assert list(found) == sorted({*names, "a"})
