@@ -7,7 +7,6 @@ floating-point pixels are refused, because nothing states their range.
 """
 
 import io
-import math
 import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -126,7 +125,7 @@ def read(path: Path) -> bytes:
 
 def _draft(image: Image.Image, at_least: tuple[int, int]) -> None:
     side = 2 * max(at_least)  # both ways round: EXIF may turn the image yet
-    if image.format == "JPEG" and image.mode in ("RGB", "L"):
+    if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
         image.draft(image.mode, (side, side))
 
 
@@ -182,11 +181,11 @@ def crop_resize(
 
 def shrink_short_side(image: Image.Image, side: int, kernel: Resize) -> Image.Image:
     """The whole image, its short side brought down to `side`; unchanged where it is no longer than that."""
-    scale = side / min(image.size)
-    if scale >= 1:
+    short = min(image.size)
+    if short <= side:
         return image
-    size = tuple(max(1, math.ceil(length * scale)) for length in image.size)
-    return image.resize((size[0], size[1]), _KERNELS[kernel])
+    width, height = (-(-length * side // short) for length in image.size)  # upwards, in whole numbers
+    return image.resize((width, height), _KERNELS[kernel])
 
 
 def prepare(source: bytes | Path, preprocess: Preprocess) -> Pixels:

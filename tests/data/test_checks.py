@@ -1,0 +1,76 @@
+"""What makes a score a lie is refused, what does not is said."""
+
+import io
+from pathlib import Path
+
+import pytest
+from layouts import jpeg, write
+from PIL import Image
+
+from mobilenets.data.sources import open_dataset
+from mobilenets.errors import DataError
+
+SPLIT = {
+    f"{split}/{name}/{i}.jpg": 1000 * a + 100 * b + i
+    for a, split in enumerate(("train", "val"))
+    for b, name in enumerate(("cat", "dog"))
+    for i in range(3)
+}
+
+
+def test_two_labels(tmp_path: Path) -> None:
+    more = {f"train/dog/x{i}.jpg": i % 3 for i in range(2)} | {"val/cat/y.jpg": 1100, "train/cat/z.jpg": 102}
+    with pytest.raises(DataError) as caught:
+        open_dataset(write(tmp_path, {**SPLIT, **more}))
+    assert str(caught.value) == (
+        f"{tmp_path}: 4 images are there with two labels: "
+        "train/cat/0.jpg (cat) = train/dog/x0.jpg (dog), train/cat/1.jpg (cat) = train/dog/x1.jpg (dog), "
+        "train/cat/z.jpg (cat) = train/dog/2.jpg (dog) and 1 more; no network can be right about both, correct or "
+        "remove one"
+    )
+
+
+def test_a_few_two_labels_among_many_are_a_note(tmp_path: Path) -> None:
+    files = {f"train/{'cat' if i % 2 else 'dog'}/{i}.jpg": i for i in range(300)}
+    dataset = open_dataset(
+        write(tmp_path, {**files, **{n: c for n, c in SPLIT.items() if "val" in n}, "train/cat/x.jpg": 0})
+    )
+    assert dataset.notes == ("1 image is there with two labels: train/cat/x.jpg (cat) = train/dog/0.jpg (dog)",)
+    write(tmp_path, {"val/dog/x.jpg": 1000})  # 1 of 7 in val: its score is off by that
+    with pytest.raises(DataError, match=r"val/cat/0.jpg \(cat\) = val/dog/x.jpg \(dog\)"):
+        open_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("held", ["val", "test"])
+def test_overlap(tmp_path: Path, held: str) -> None:
+    files = {**SPLIT, "test/cat/t.jpg": 5000, f"{held}/cat/copy.jpg": 1, "train/cat/copy.jpg": 1}
+    with pytest.raises(DataError) as caught:
+        open_dataset(write(tmp_path, files))
+    assert str(caught.value) == (
+        f"{tmp_path}: 1 image is in both train and {held}, whose score would then be a lie: "
+        f"train/cat/1.jpg = {held}/cat/copy.jpg"
+    )
+
+
+def test_overlap_of_val_and_test_and_copies_are_notes(tmp_path: Path) -> None:
+    more = {"test/cat/a.jpg": 1001, "train/cat/b.jpg": 1, "train/cat/c.jpg": 1, "val/dog/d.jpg": 1102}
+    assert open_dataset(write(tmp_path, {**SPLIT, **more})).notes == (
+        "1 class has no image in test: dog",
+        "1 image is in both val and test (first: val/cat/1.jpg = test/cat/a.jpg)",
+        "3 images are there more than once (first: train/cat/1.jpg = train/cat/b.jpg)",
+    )
+
+
+def test_equal_files_that_are_no_images_are_not_the_matter(tmp_path: Path) -> None:
+    """One error page saved under many names is a damaged file, not a contradiction; so are empty files."""
+    page = "<html>429 too many requests</html>"
+    names = ("train/cat/p.jpg", "train/dog/p.jpg", "val/cat/p.jpg")
+    empty = {name.replace("/p", "/e"): "" for name in names}
+    dataset = open_dataset(write(tmp_path, {**SPLIT, **dict.fromkeys(names, page), **empty}))
+    assert dataset.notes == ()
+
+
+def test_equal_pixels_in_other_bytes_are_other_images(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    Image.open(io.BytesIO(jpeg(0))).save(buffer, "PNG")
+    assert open_dataset(write(tmp_path, {**SPLIT, "val/cat/p.png": buffer.getvalue()})).notes == ()
