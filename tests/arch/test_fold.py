@@ -52,8 +52,6 @@ def test_the_folded_weights_are_those_of_the_folded_graph() -> None:
 def test_a_bias_before_the_batch_norm_is_scaled_too() -> None:
     biased = Graph(GRAPH.network, tuple(replace(op, bias=op.bias or op.name == "conv0") for op in GRAPH.ops))
     weights = draw(biased)
-    shift = (
-        fold_batch_norm(biased, weights)[1]["conv0.bias"] - fold_batch_norm(GRAPH, weights)[1]["conv0.bias"]
-    )
+    shift = fold_batch_norm(biased, weights)[1]["conv0.bias"] - fold_batch_norm(GRAPH, weights)[1]["conv0.bias"]
     scale = weights["conv0_bn.weight"] / np.sqrt(weights["conv0_bn.running_var"] + 0.01)
     np.testing.assert_allclose(shift, weights["conv0.bias"] * scale, rtol=1e-4)

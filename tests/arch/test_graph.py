@@ -51,9 +51,7 @@ def as_in_table_1(op: Op) -> tuple[str, object, tuple[int, int, int]]:
 
 
 def test_table_1_row_by_row() -> None:
-    rows = [
-        as_in_table_1(op) for op in expand(Network()).ops if op.kind not in ("input", "batch_norm", "relu")
-    ]
+    rows = [as_in_table_1(op) for op in expand(Network()).ops if op.kind not in ("input", "batch_norm", "relu")]
     assert rows == TABLE_1
     assert sum(kind.startswith(("conv", "fc")) for kind, _, _ in rows) == 28
 
@@ -88,9 +86,7 @@ def tensorflow_pads(size: int, kernel: int, stride: int) -> tuple[int, int]:
     return along // 2, along - along // 2
 
 
-def torch_convolve(
-    x: torch.Tensor, network: Network, out: int, kernel: int, stride: int, groups: int
-) -> torch.Tensor:
+def torch_convolve(x: torch.Tensor, network: Network, out: int, kernel: int, stride: int, groups: int) -> torch.Tensor:
     """One real torch convolution, on the meta device: shapes without the work."""
     if network.padding == "same":
         top, bottom = tensorflow_pads(x.shape[2], kernel, stride)

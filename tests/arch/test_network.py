@@ -9,9 +9,7 @@ from hypothesis import strategies as st
 from mobilenets.arch.network import BODY, SHALLOW_BODY, Block, Network
 from mobilenets.errors import NetworkError
 
-blocks = st.lists(st.builds(Block, st.integers(1, 2), st.integers(1, 2048)), min_size=1, max_size=20).map(
-    tuple
-)
+blocks = st.lists(st.builds(Block, st.integers(1, 2), st.integers(1, 2048)), min_size=1, max_size=20).map(tuple)
 networks = st.builds(
     Network,
     alpha=st.floats(0.001, 16, exclude_min=True) | st.integers(1, 16),
@@ -76,9 +74,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("field", "value"), [(field, value) for field, values in REFUSED for value in values]
-)
+@pytest.mark.parametrize(("field", "value"), [(field, value) for field, values in REFUSED for value in values])
 def test_from_json_refuses(field: str, value: object) -> None:
     text = json.dumps(json.loads(Network().to_json()) | {field: value})
     with pytest.raises(NetworkError) as caught:
@@ -87,9 +83,7 @@ def test_from_json_refuses(field: str, value: object) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "blocks", [(), [], [Block(1, 64)], ((1, 64),), (Block(1, 64), None), (Block(1, "64"),), None]
-)
+@pytest.mark.parametrize("blocks", [(), [], [Block(1, 64)], ((1, 64),), (Block(1, 64), None), (Block(1, "64"),), None])
 def test_refused_blocks(blocks: object) -> None:
     with pytest.raises(NetworkError, match="block"):
         Network(blocks=blocks)  # type: ignore[arg-type]
@@ -155,6 +149,13 @@ def make_divisible(v: float, divisor: int = 8, min_value: int = 8) -> int:
     if new_v < 0.9 * v:
         new_v += divisor
     return new_v
+
+
+@pytest.mark.parametrize("channels", [8, 32, 64])
+def test_multiples_of_8_never_take_away_more_than_a_tenth(channels: int) -> None:
+    for thousandths in range(1, 4001):
+        network = Network(alpha=thousandths / 1000, rounding="multiple_of_8")
+        assert network.scaled(channels) == make_divisible(thousandths / 1000 * channels), thousandths
 
 
 @given(st.floats(0.001, 4), st.integers(1, 2048))

@@ -44,9 +44,7 @@ def test_table_1_layer_by_layer() -> None:
     assert [(layer.name, layer.mult_adds, layer.weights) for layer in counted.layers] == expected
     assert counted.mult_adds == sum(mult_adds for _, mult_adds, _ in expected) == 568_740_352
     assert counted.weights == sum(weights for _, _, weights in expected) == 4_209_088
-    assert (
-        counted.params - counted.weights == 2 * 10_944 + 1000
-    )  # batch norm's scale and shift, classifier's bias
+    assert counted.params - counted.weights == 2 * 10_944 + 1000  # batch norm's scale and shift, classifier's bias
     assert counted.output_channels == 10_944 + 1000
 
 

@@ -25,9 +25,7 @@ def graphs(draw: st.DrawFn) -> Graph:
 
 def brute_force_peak(graph: Graph) -> int:
     """What is stored at each step of a run; each place is named after the op that first wrote to it."""
-    readers: list[list[int]] = [
-        [p for p, op in enumerate(graph.ops) if i in op.inputs] for i in range(len(graph.ops))
-    ]
+    readers: list[list[int]] = [[p for p, op in enumerate(graph.ops) if i in op.inputs] for i in range(len(graph.ops))]
     place: list[int] = []
     for position, op in enumerate(graph.ops):
         over = op.kind in IN_PLACE and max(readers[op.inputs[0]]) == position

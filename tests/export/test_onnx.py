@@ -40,9 +40,7 @@ def convolve(op: Op, x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     y = np.zeros((len(x), h, w, n))
     for i in range(op.kernel):
         for j in range(op.kernel):
-            seen = x[
-                :, i : i + (h - 1) * op.stride + 1 : op.stride, j : j + (w - 1) * op.stride + 1 : op.stride
-            ]
+            seen = x[:, i : i + (h - 1) * op.stride + 1 : op.stride, j : j + (w - 1) * op.stride + 1 : op.stride]
             if op.kind == "depthwise":
                 y += seen * kernel[:, 0, i, j]
             else:
@@ -50,18 +48,14 @@ def convolve(op: Op, x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     return y
 
 
-def batch_norm(
-    x: np.ndarray, scale: np.ndarray, shift: np.ndarray, mean: np.ndarray, var: np.ndarray
-) -> np.ndarray:
+def batch_norm(x: np.ndarray, scale: np.ndarray, shift: np.ndarray, mean: np.ndarray, var: np.ndarray) -> np.ndarray:
     return (x - mean) / np.sqrt(var) * scale + shift
 
 
 def step(graph: Graph, op: Op, x: np.ndarray, weights: dict[str, np.ndarray]) -> np.ndarray:
     """One op in float64 on (N, H, W, C)."""
     array = {
-        name.rpartition(".")[2]: w.astype(np.float64)
-        for name, w in weights.items()
-        if name.startswith(op.name + ".")
+        name.rpartition(".")[2]: w.astype(np.float64) for name, w in weights.items() if name.startswith(op.name + ".")
     }
     match op.kind:
         case "conv" | "depthwise" | "pointwise":
@@ -191,9 +185,7 @@ def test_the_file_itself(model: Model) -> None:
 def test_metadata_holds_what_a_user_needs(random_model) -> None:
     labels = ("Ελιά", "a, b", 'quote " and \\', "line\nbreak", "")
     network = NETWORKS["not square"]
-    model = replace(
-        random_model(network), labels=labels, preprocess=Preprocess(49, 34, crop=0.9, resize="lanczos")
-    )
+    model = replace(random_model(network), labels=labels, preprocess=Preprocess(49, 34, crop=0.9, resize="lanczos"))
     metadata = {prop.key: prop.value for prop in onnx.load_model_from_string(to_onnx(model)).metadata_props}
     assert sorted(metadata) == ["format", "labels", "network", "preprocess", "task", "version"]
     assert (metadata["format"], metadata["version"], metadata["task"]) == ("mobilenets.onnx", "1", "classify")

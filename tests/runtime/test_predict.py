@@ -8,6 +8,7 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from mobilenets.arch import Network
 from mobilenets.arch.network import Block
 from mobilenets.errors import UsageError
 from mobilenets.export.onnx import to_onnx
-from mobilenets.image import prepare
+from mobilenets.image import Pixels, Preprocess, prepare
 from mobilenets.runtime.predict import Prediction, find_images, predict
 from mobilenets.runtime.session import Session
 
@@ -129,7 +130,7 @@ def test_images_are_read_as_they_are_needed(session: Session) -> None:
 
     def endless() -> Iterator[tuple[str, bytes]]:
         nonlocal taken
-        while True:
+        while taken < 5000:
             taken += 1
             yield str(taken), IMAGES[0]
 
@@ -138,7 +139,30 @@ def test_images_are_read_as_they_are_needed(session: Session) -> None:
     for i in range(100):
         assert next(stream).name == str(i + 1)
     assert taken <= 100 + 4 * 4 + 2
+
+
+def test_stopping_early_decodes_no_more(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded = 0
+
+    def slow(source: bytes, preprocess: Preprocess) -> Pixels:
+        nonlocal decoded
+        time.sleep(0.01)
+        decoded += 1
+        return prepare(source, preprocess)
+
+    monkeypatch.setattr(sys.modules["mobilenets.runtime.predict"], "prepare", slow)
+    stream = predict(session, named(IMAGES), batch_size=10, workers=1)
+    next(stream)
     stream.close()  # type: ignore[attr-defined]
+    assert decoded <= 14  # the batch, and what was under way; the window had 31
+
+
+def test_equal_probabilities_stand_in_the_order_of_the_labels(random_model) -> None:
+    model = random_model(NETWORK.replace(classes=60))
+    flat = {name: array * 0 if name.startswith("fc.") else array for name, array in model.weights.items()}
+    session = Session.from_onnx(to_onnx(replace(model, weights=flat)))
+    (prediction,) = predict(session, [("x", IMAGES[0])], top=5)
+    assert [label for label, _ in prediction.top] == [f"class {i}" for i in range(5)]
 
 
 def test_an_error_of_the_caller_s_iterable_comes_through(session: Session) -> None:
