@@ -17,6 +17,10 @@ from .sources import Sample
 __all__ = ["BadImage", "Images", "decode_split"]
 
 _BLOCK = 64 << 20  # bytes of pixels held in one array
+_CONTROL_GROUPS = (  # versions 2 and 1: where, the limit, the use, what of it is cached files
+    ("sys/fs/cgroup", "memory.max", "memory.current", "file"),
+    ("sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_cache"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +31,7 @@ class BadImage:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Images:
     """The images of one split that can be decoded, in the order of its samples. Safe from several threads."""
 
@@ -157,14 +161,23 @@ def _check_bad(bad: Sequence[BadImage], count: int, most: float) -> None:
     raise DataError(f"{share}, more than --max-bad {most * 100:g} %: {named}; {allow}")
 
 
-def free_memory() -> int:
+def free_memory(root: Path = Path("/")) -> int:
     """Bytes that this process may still use: of the machine, or of its control group where that is less."""
-    free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2 if hasattr(os, "sysconf") else 4 << 30
     try:
-        fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-        free = int(fields["MemAvailable"].split()[0]) * 1024
-        group = Path("/sys/fs/cgroup")
-        limit, used = ((group / name).read_text() for name in ("memory.max", "memory.current"))
-        return min(free, max(0, int(limit) - int(used)))
-    except (OSError, KeyError, ValueError):  # no Linux, or no limit ("max")
-        return free
+        free = _fields(root / "proc/meminfo")["MemAvailable"] * 1024
+    except (OSError, KeyError, ValueError):  # no Linux
+        free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2 if hasattr(os, "sysconf") else 4 << 30
+    for folder, most, now, cache in _CONTROL_GROUPS:
+        group = root / folder
+        try:
+            limit, used = (int((group / name).read_text()) for name in (most, now))
+            cached = _fields(group / "memory.stat")[cache]  # files read lately count as used, but give way
+            free = min(free, max(0, limit - used + cached))
+        except (OSError, KeyError, ValueError):  # not this version, or no limit ("max")
+            continue
+    return free
+
+
+def _fields(path: Path) -> dict[str, int]:
+    """The numbers of a file whose lines are 'name: 12 kB' or 'name 12'."""
+    return {line.split()[0].rstrip(":"): int(line.split()[1]) for line in path.read_text().splitlines()}

@@ -12,6 +12,8 @@ from .rows import Listing, Row, listed, shown, split_name
 
 __all__ = ["holds_images", "list_folder", "visible"]
 
+_LITTER = (".", "__MACOSX", "@eaDir", "lost+found")  # hidden; made by macOS, Synology, ext4
+
 
 def list_folder(root: Path) -> Listing:
     """Rows of `root/[split/]class/.../image`; `DataError` where the folders say nothing of classes."""
@@ -34,10 +36,10 @@ def list_folder(root: Path) -> Listing:
 
 
 def visible(folder: str | Path) -> list[os.DirEntry[str]]:
-    """What lies in `folder`, by name, without hidden files and macOS's litter."""
+    """What lies in `folder`, by name, without hidden files and `_LITTER`."""
     try:
         with os.scandir(folder) as entries:
-            kept = [entry for entry in entries if not entry.name.startswith((".", "__MACOSX"))]
+            kept = [entry for entry in entries if not entry.name.startswith(_LITTER)]
     except OSError as exc:
         raise DataError(f"{shown(str(folder))}: cannot be listed: {exc.strerror}") from exc
     return sorted(kept, key=lambda entry: entry.name)

@@ -20,6 +20,8 @@ def read_names(folder: Path) -> tuple[str, ...] | None:
     except (OSError, UnicodeDecodeError) as exc:
         raise DataError(f"{path}: cannot be read as UTF-8 text: {exc}") from exc
     names = tuple(_clean(line) for line in lines)
+    if not names:
+        raise DataError(f"{path}: holds no name")
     for number, name in enumerate(names, 1):
         if not name:
             raise DataError(f"{path}: line {number} is empty")

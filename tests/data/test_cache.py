@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from layouts import write
 from PIL import Image
 
 from mobilenets.data import cache
@@ -179,8 +180,18 @@ def test_leaving_early_ends_promptly(leave: Callable[[], None] | None) -> None:
     assert threading.active_count() < 20
 
 
-def test_free_memory() -> None:
+def test_free_memory(tmp_path: Path) -> None:
     assert 1 << 20 < free_memory() < 1 << 50
+    write(tmp_path, {"proc/meminfo": "MemTotal:  9000 kB\nMemAvailable:  5000 kB\n"})
+    assert free_memory(tmp_path) == 5000 * 1024
+    group = {"memory.max": "max\n", "memory.current": "900000\n", "memory.stat": "anon 1\nfile 500000\n"}
+    write(tmp_path / "sys/fs/cgroup", group)
+    assert free_memory(tmp_path) == 5000 * 1024
+    write(tmp_path / "sys/fs/cgroup", {"memory.max": "1000000"})
+    assert free_memory(tmp_path) == 600_000
+    old = {"memory.limit_in_bytes": "800000", "memory.usage_in_bytes": "700000", "memory.stat": "total_cache 1000\n"}
+    write(tmp_path / "sys/fs/cgroup/memory", old)
+    assert free_memory(tmp_path) == 101_000
 
 
 def test_flowers(shared_data: Path) -> None:

@@ -112,6 +112,7 @@ def test_litter_is_ignored_and_counted(tmp_path: Path) -> None:
         "train/cat/1.xmp": "x",
         "train/loose.jpg": 51,
         "__MACOSX/cat/1.jpg": "x",
+        "train/cat/@eaDir/1.jpg/thumb.jpg": "x",
         "extra/a.jpg": 52,
         "README.md": "x",
     }
@@ -190,6 +191,7 @@ def test_typical_short_side(tmp_path: Path) -> None:
         ({**SPLIT, "val/cow/5.jpg": 5}, "1 class has no image in train: cow"),
         ({**SPLIT, "train/cow/5.txt": "x"}, "1 class has no image in train: cow"),
         ({**SPLIT, "labels.txt": "cat\ndog\ncow\n"}, "1 class has no image in train: cow"),
+        ({**SPLIT, "labels.txt": "\n"}, "labels.txt: holds no name"),
         ({**SPLIT, "labels.txt": "cat\n\ndog\n"}, r"labels.txt: line 2 is empty"),
         ({**SPLIT, "labels.txt": "cat\ndog\ncat\n"}, "labels.txt: line 3 repeats 'cat'"),
         ({**SPLIT, "labels.txt": b"\xff\xfe"}, "labels.txt: cannot be read as UTF-8 text"),
