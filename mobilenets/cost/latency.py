@@ -29,14 +29,13 @@ class Latency:
 
 
 def summarise(milliseconds: list[float], threads: int, runtime: str) -> Latency:
-    """Order statistics of the runs; the interval's ranks are n/2 -+ 1.96 * sqrt(n) / 2 (binomial)."""
+    """Order statistics of the runs; the interval is between the ranks (n -+ 1.96 * sqrt(n)) / 2 (binomial)."""
     ranked = sorted(milliseconds)
     n = len(ranked)
-    half = 1.96 * n**0.5 / 2
-    low, high = max(0, int(n / 2 - half)), min(n - 1, int(n / 2 + half))
-    return Latency(
-        ranked[n // 2], ranked[low], ranked[high], ranked[n // 10], ranked[(9 * n) // 10], n, threads, runtime
-    )
+    low = max(0, int((n - 1.96 * n**0.5 - 1) / 2))
+    median = (ranked[(n - 1) // 2] + ranked[n // 2]) / 2
+    p10, p90 = ranked[n // 10], ranked[n - 1 - n // 10]
+    return Latency(median, ranked[low], ranked[n - 1 - low], p10, p90, n, threads, runtime)
 
 
 def time_interleaved(

@@ -108,7 +108,8 @@ def _fits(candidate: Candidate, bounds: Sequence[Bound]) -> bool:
 
 def _impossible(bounds: Sequence[Bound], candidates: Sequence[Candidate]) -> str:
     """Names the bounds that nothing meets (all, where each can be met alone) and what the smallest needs."""
-    smallest = {bound.name: min(candidates, key=_cost_of(bound)) for bound in bounds}
+    cheapest_first = sorted(candidates, key=lambda c: c.cost.mult_adds)  # where several tie
+    smallest = {bound.name: min(cheapest_first, key=_cost_of(bound)) for bound in bounds}
     failing = [bound for bound in bounds if not _fits(smallest[bound.name], [bound])]
     needs = [
         f"{smallest[bound.name].network.name}, needs {bound.show(bound.cost(smallest[bound.name].cost))}"

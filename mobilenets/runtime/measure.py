@@ -43,7 +43,7 @@ def _untrained(network: Network) -> Model:
     for name, shape in weight_shapes(expand(network)).items():
         if len(shape) > 1:
             fan_in = int(np.prod(shape[1:]))
-            weights[name] = rng.normal(0.0, (2 / fan_in) ** 0.5, shape).astype(np.float32)
+            weights[name] = rng.standard_normal(shape, np.float32) * np.float32((2 / fan_in) ** 0.5)
         else:
             one = name.endswith(("_bn.weight", "_bn.running_var"))
             weights[name] = np.full(shape, float(one), np.float32)

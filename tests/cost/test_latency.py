@@ -1,0 +1,56 @@
+"""Timings: the interval covers what it says, calls take turns, and what is told apart differs."""
+
+import math
+import random
+
+import pytest
+
+from mobilenets.cost import Latency
+from mobilenets.cost.latency import MIN_RUNS, summarise, time_interleaved
+
+
+@pytest.mark.parametrize("n", [*range(MIN_RUNS, 120), 999, 2000])
+def test_interval_covers_the_median_in_95_percent(n: int) -> None:
+    """Exactly, by the binomial distribution: the k-th of n is below the median with P(B(n, 1/2) >= k)."""
+    latency = summarise([float(i) for i in range(n)], 1, "none")
+    low, high = int(latency.low), int(latency.high)
+    assert latency.median == (n - 1) / 2 == (low + high) / 2
+    coverage = sum(math.comb(n, k) for k in range(low + 1, high + 1)) / 2**n
+    assert 0.95 <= coverage <= 0.99
+
+
+def test_order_statistics() -> None:
+    values = [float(i) for i in range(1, 102)]
+    random.Random(0).shuffle(values)
+    latency = summarise(values, 3, "runtime")
+    assert (latency.median, latency.p10, latency.p90) == (51, 11, 91)
+    assert (latency.low, latency.high) == (41, 61)
+    assert (latency.runs, latency.threads, latency.runtime) == (101, 3, "runtime")
+
+
+def test_calls_take_turns_in_bursts() -> None:
+    order: list[str] = []
+    first, second = time_interleaved([lambda: order.append("a"), lambda: order.append("b")], 0.05, 1, "none")
+    turns = "".join(order).replace("aa", "a").replace("bb", "b")
+    while "aa" in turns or "bb" in turns:
+        turns = turns.replace("aa", "a").replace("bb", "b")
+    assert turns.startswith("abab")
+    assert min(first.runs, second.runs) >= MIN_RUNS
+
+
+def test_slow_calls_still_run_often_enough() -> None:
+    clock = time_interleaved([lambda: math.fsum(range(20_000))] * 2, 0.0, 1, "none")
+    assert all(latency.runs >= MIN_RUNS and latency.low <= latency.median <= latency.high for latency in clock)
+
+
+def test_nothing_to_time() -> None:
+    assert time_interleaved([], 1.0, 1, "none") == []
+
+
+def test_distinct_from() -> None:
+    def latency(low: float, high: float) -> Latency:
+        return Latency((low + high) / 2, low, high, low, high, 15, 1, "none")
+
+    assert latency(1, 2).distinct_from(latency(2.1, 3)) and latency(2.1, 3).distinct_from(latency(1, 2))
+    assert not latency(1, 2).distinct_from(latency(2, 3))
+    assert not latency(1, 4).distinct_from(latency(2, 3))

@@ -1,0 +1,47 @@
+"""Latency in the runtime that serves: what is measured is the network asked for."""
+
+import numpy as np
+import pytest
+
+from mobilenets.arch import Network, named
+from mobilenets.cost.latency import MIN_RUNS
+from mobilenets.design import Budget, Prior, Space, search
+from mobilenets.errors import LatencyError
+from mobilenets.export.onnx import to_onnx
+from mobilenets.runtime.measure import _untrained, measure_networks, measure_sessions
+from mobilenets.runtime.session import RUNTIME, Session
+
+
+def test_networks_far_apart_are_told_apart() -> None:
+    small, large = measure_networks([named("0.25-32"), named("0.5-128")], seconds=0.1)
+    assert small.median < large.median and small.distinct_from(large)
+    assert min(small.runs, large.runs) >= MIN_RUNS
+    assert (small.threads, small.runtime) == (1, RUNTIME)
+
+
+def test_trained_sessions_are_measured_the_same_way() -> None:
+    session = Session.from_onnx(to_onnx(_untrained(named("0.25-32"))), threads=1)
+    (latency,) = measure_sessions([session], seconds=0.01)
+    assert 0 < latency.low <= latency.median <= latency.high
+
+
+@pytest.mark.parametrize("name", ["0.1-32", "1-32", "shallow-0.25-64x32", "conv-0.25-32"])
+def test_untrained_activations_are_ordinary_numbers(name: str) -> None:
+    """Subnormal or infinite activations would change the time: the logits must be of the size that training gives."""
+    network = named(name).replace(classes=10)
+    session = Session.from_onnx(to_onnx(_untrained(network)), threads=1)
+    noise = np.random.default_rng(1).integers(0, 256, (1, network.height, network.width, 3), np.uint8)
+    assert 1e-6 < float(np.abs(session.logits(noise)).max()) < 1e3
+
+
+def test_grey_input() -> None:
+    assert measure_networks([Network(alpha=0.1, height=32, width=32, channels=1)], 0.01)[0].median > 0
+
+
+@pytest.mark.slow
+def test_a_search_by_the_clock() -> None:
+    try:
+        design = search(Budget(max_latency=0.5), Space(), Prior.of_the_paper(), measure_networks)
+    except LatencyError as error:
+        pytest.skip(f"this machine is too busy to tell: {error}")
+    assert design.choice.latency is not None and design.choice.latency.high <= 0.5
