@@ -46,9 +46,8 @@ class Design:
     """What a search found. `front` holds `choice`, its most accurate, last."""
 
     choice: Candidate
-    front: tuple[
-        Candidate, ...
-    ]  # accuracy against the bounded costs; with max_latency, of the networks measured to fit
+    # accuracy against the bounded costs; with max_latency, of the networks that were measured and fit
+    front: tuple[Candidate, ...]
     considered: int  # networks in the space
     feasible: int  # of these, within every bound that needs no measurement
     reason: str  # which bounds bind, what the next better network costs, where the accuracies come from
