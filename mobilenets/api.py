@@ -36,6 +36,7 @@ __all__ = [
     "train_network",
 ]
 
+
 @dataclass(frozen=True, slots=True)
 class Trained:
     """A finished run."""
@@ -181,7 +182,8 @@ def predict_images(
     model: str | Path, images: Sequence[str | Path], top: int = 5, batch_size: int = 32
 ) -> "Iterator[Prediction]":
     """Predictions for files and folders, in order and in bounded memory; no torch."""
-    from .runtime import find_images, open_session, predict
+    from .runtime import open_session
+    from .runtime.predict import find_images, predict
 
     paths = find_images([Path(image) for image in images])
     return predict(open_session(Path(model)), ((str(path), path) for path in paths), top, batch_size)
@@ -205,4 +207,6 @@ def export_model(model: str | Path, output: str | Path | None = None) -> Exporte
 
 def _need_torch() -> None:
     if find_spec("torch") is None:
-        raise MissingExtraError("torch is not installed, and training and export need it: pip install 'mobilenets[train]'")
+        raise MissingExtraError(
+            "torch is not installed, and training and export need it: pip install 'mobilenets[train]'"
+        )

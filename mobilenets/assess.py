@@ -46,7 +46,6 @@ class Evaluated:
         values["bad_images"] = [{"name": bad.name, "reason": bad.reason} for bad in self.bad]
         return values
 
-
     def metrics(self) -> dict[str, Any]:
         """What of it goes into the model file: nothing that a second run would measure otherwise."""
         e = self.evaluation

@@ -107,9 +107,7 @@ def load(path: str | Path) -> Model:
             if metadata.get("format") != "mobilenets.model":
                 raise ModelFileError("its metadata says nothing of a mobilenets model")
             if metadata.get("version") != str(FORMAT_VERSION):
-                raise ModelFileError(
-                    f"version {metadata.get('version')!r}: this release reads {FORMAT_VERSION}"
-                )
+                raise ModelFileError(f"version {metadata.get('version')!r}: this release reads {FORMAT_VERSION}")
             network = Network.from_json(metadata["network"])
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
             _check_shapes(shapes, weight_shapes(expand(network)))

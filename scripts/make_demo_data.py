@@ -60,9 +60,7 @@ def png(pixels: np.ndarray) -> bytes:
 def rows(split: str) -> Iterator[dict[str, object]]:
     prefix, per_class = SPLITS[split]
     images, labels = read_idx(f"{prefix}-images-idx3-ubyte.gz"), read_idx(f"{prefix}-labels-idx1-ubyte.gz")
-    first = np.sort(
-        np.concatenate([np.flatnonzero(labels == label)[:per_class] for label in range(len(LABELS))])
-    )
+    first = np.sort(np.concatenate([np.flatnonzero(labels == label)[:per_class] for label in range(len(LABELS))]))
     for i in first:
         image = {"bytes": png(images[i]), "path": f"{split}/{i:05}.png"}
         yield {"image": image, "label": int(labels[i]), "split": split}

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from photos import make_photos
 
 from mobilenets.arch.graph import expand, weight_shapes
 from mobilenets.arch.network import Network
@@ -49,3 +50,9 @@ def _draw(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> np.nda
     if len(shape) == 1:  # batch norm's scale; some negative, as training makes them
         return rng.uniform(0.5, 1.5, shape) * rng.choice([1, 1, 1, -1], shape)
     return rng.normal(0, (2 / np.prod(shape[1:])) ** 0.5, shape)  # He: keeps the variance through ReLU
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three classes of small photographs, train and val; not to be changed."""
+    return make_photos(tmp_path_factory.mktemp("photos"))

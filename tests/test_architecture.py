@@ -147,7 +147,8 @@ def test_predicting_loads_no_torch(tmp_path: Path, random_model) -> None:
     """Neither does opening a trained model, which is exported on the way."""
     path = random_model(mobilenets.Network(0.25, 32, 32, classes=2)).save(tmp_path / "m.safetensors")
     statement = f"""
-from mobilenets.runtime import open_session, predict
+from mobilenets.runtime import open_session
+from mobilenets.runtime.predict import predict
 print(list(predict(open_session({str(path)!r}), [("a", b"")])))"""
     assert not loaded_by(statement) & {"torch", "torchvision", "sklearn", "pyarrow"}
 

@@ -42,9 +42,7 @@ def named(name: str) -> Network:
     """The network that `Network.name` writes: `0.5-160`, `0.25-96x128`, `conv-1-224`, `shallow-1-224`."""
     match = _NAME.fullmatch(name)
     if match is None:
-        raise NetworkError(
-            f"network {name!r} must be ALPHA-SIZE or ALPHA-HEIGHTxWIDTH, such as 0.5-160 or 0.25-96x128"
-        )
+        raise NetworkError(f"network {name!r} must be ALPHA-SIZE or ALPHA-HEIGHTxWIDTH, such as 0.5-160 or 0.25-96x128")
     height = int(match["height"])
     network = Network(alpha=float(match["alpha"]), height=height, width=int(match["width"] or height))
     if match["full"]:

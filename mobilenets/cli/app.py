@@ -22,7 +22,7 @@ Examples:
   mobilenets describe --alpha 0.35 --img-size 96x128 --classes 10 --json
   mobilenets describe paper
 """,
-    "design": """Find the network for a budget: the Pareto front over alpha x resolution x depth, and one choice with its reason.
+    "design": """Find the network for a budget: the Pareto front over alpha, resolution and depth, and one choice.
 
 Examples:
   mobilenets design --max-mult-adds 10M --max-size 500KB --classes 5
@@ -49,7 +49,7 @@ Examples:
   mobilenets predict model.onnx folder/ --csv > answers.csv
   cat photo.jpg | mobilenets predict model.onnx - --json
 """,
-    "export": """Write a trained model as ONNX: batch norm folded, normalisation and labels inside, logits compared with torch's.
+    "export": """Write a trained model as ONNX, normalisation and labels inside, its logits compared with torch's.
 
 Examples:
   mobilenets export runs/photos-0.25-96

@@ -7,7 +7,8 @@ from ..arch import Network
 from ..data.sources import Dataset, open_dataset
 from ..demo import DATA
 from ..design import Budget, Space
-from ..runtime import open_session, predict
+from ..runtime import open_session
+from ..runtime.predict import predict
 from ..train.recipe import Recipe
 from . import show
 from .progress import Bars
@@ -21,7 +22,9 @@ SHOWN = 6  # test images that are predicted
 
 def run(project: Path, json: bool) -> None:
     with Bars() as bars:
-        bars.note("6,000 pictures of clothes to learn from, 2,000 to be tested on (a sample of Fashion-MNIST, MIT licence)")
+        bars.note(
+            "6,000 pictures of clothes to learn from, 2,000 to be tested on (a sample of Fashion-MNIST, MIT licence)"
+        )
         dataset = open_dataset(DATA)
         space = Space(base=Network(channels=1, classes=len(dataset.labels)), max_resolution=64)
         design = design_network(BUDGET, space)
@@ -41,6 +44,8 @@ def _predict(model: Path, dataset: Dataset) -> None:
     test = dataset.splits["test"]
     chosen = test[:: len(test) // SHOWN][:SHOWN]
     print("\npredicted from the test images:")
-    for sample, answer in zip(chosen, predict(open_session(model), ((s.name, s.read()) for s in chosen), top=2), strict=True):
+    for sample, answer in zip(
+        chosen, predict(open_session(model), ((s.name, s.read()) for s in chosen), top=2), strict=True
+    ):
         print(f"  {dataset.labels[sample.label]:<12}", *(f"{label} {p:.1%}" for label, p in answer.top), sep="  ")
     print()

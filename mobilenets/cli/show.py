@@ -1,4 +1,4 @@
-"""Answers as text: tables for people, one JSON object for machines (docs/json.md lists the keys), CSV for predictions."""
+"""Answers as text: tables for people, one JSON object for machines (docs/json.md lists the keys), CSV."""
 
 import csv
 import json as jsonlib
@@ -13,6 +13,7 @@ from rich.table import Table
 
 from ..api import Exported, Trained
 from ..arch import Network
+from ..arch.zoo import Row
 from ..assess import Evaluated
 from ..cost import PRECISIONS, Cost, cost
 from ..design import Candidate, Design
@@ -20,6 +21,9 @@ from ..model import Model
 from ..runtime import Prediction
 
 __all__ = ["described", "designed", "evaluated", "exported", "paper", "predicted", "trained"]
+
+
+SHOWN = 12  # rows of a Pareto front; --json gives all
 
 
 def _print(*parts: Any) -> None:
@@ -55,7 +59,9 @@ def described(network: Network, model: Model | None, json: bool) -> None:
     if json:
         _json(_cost_json(costs, model))
         return
-    layers = _table(f"{network.name}: layers", "layer", "type", "stride", "in", "out", "mult-adds", "params", "mult-adds/byte")
+    layers = _table(
+        f"{network.name}: layers", "layer", "type", "stride", "in", "out", "mult-adds", "params", "mult-adds/byte"
+    )
     for layer in costs.layers:
         layers.add_row(
             layer.name,
@@ -73,8 +79,8 @@ def described(network: Network, model: Model | None, json: bool) -> None:
     sizes = _table("by precision", "precision", "weights in a file", "peak activations")
     for precision in PRECISIONS:
         sizes.add_row(precision, _bytes(costs.bytes(precision)), _bytes(costs.peak_ram(precision)))
-    total = f"{network.name}: {costs.mult_adds / 1e6:,.3f} M mult-adds, {costs.params:,} parameters, {network.classes} classes"
-    _print(layers, "", shares, "", sizes, "", total)
+    total = f"{costs.mult_adds / 1e6:,.3f} M mult-adds, {costs.params:,} parameters, {network.classes} classes"
+    _print(layers, "", shares, "", sizes, "", f"{network.name}: {total}")
     if model is not None:
         _print(f"trained: {jsonlib.dumps(model.metrics)}", f"labels: {', '.join(model.labels[:20])}")
 
@@ -101,8 +107,9 @@ def designed(design: Design, json: bool) -> None:
     if json:
         _json(_design_json(design))
         return
-    table = _table("on the Pareto front", "network", "mult-adds", "params", "fp32", "int8", "peak RAM fp32", "top-1 (prior)", "latency")
-    for candidate in design.front:
+    title = f"Pareto front: the best {min(SHOWN, len(design.front))} of {len(design.front)}"
+    table = _table(title, "network", "mult-adds", "params", "fp32", "int8", "peak RAM fp32", "top-1 (prior)", "latency")
+    for candidate in design.front[-SHOWN:]:
         costs, latency = candidate.cost, candidate.latency
         table.add_row(
             ("> " if candidate == design.choice else "  ") + candidate.network.name,
@@ -137,22 +144,43 @@ def paper(json: bool) -> None:
     from ..arch import PAPER
     from ..cost.peers import count_peers
 
-    rows = []
-    for row in PAPER:
-        costs = cost(row.network)
-        mult_adds = costs.mult_adds - (costs.layers[-1].mult_adds if row.network.convolution == "full" else 0)
-        note = "mult-adds without the classifier, as printed" if row.network.convolution == "full" else ""
-        rows.append((row.network.name, row.table, row.top1, row.mult_adds_m, mult_adds, row.params_m, costs.params, note))
-    for peer in count_peers():
-        rows.append((peer.name, peer.table, peer.top1, peer.printed_mult_adds_m, peer.mult_adds, peer.printed_params_m, peer.params, peer.note))
-    names = ("network", "table", "top1_printed", "mult_adds_m_printed", "mult_adds", "params_m_printed", "params", "note")
+    rows = [_paper_row(row) for row in PAPER] + [
+        (p.name, p.table, p.top1, p.paper_mult_adds_m, p.mult_adds, p.paper_params_m, p.params, p.note)
+        for p in count_peers()
+    ]
+    names = "network table top1_printed mult_adds_m_printed mult_adds params_m_printed params note".split()
     if json:
         _json({"rows": [dict(zip(names, row, strict=True)) for row in rows]})
         return
-    table = _table("the paper's networks", "network", "ImageNet top-1", "M mult-adds, printed", "counted", "M params, printed", "counted")
+    table = _table(
+        "the paper's networks",
+        "network",
+        "ImageNet top-1",
+        "M mult-adds, printed",
+        "counted",
+        "M params, printed",
+        "counted",
+    )
     for name, _, top1, printed, mult_adds, printed_params, params, _ in rows:
-        table.add_row(name, f"{top1:.1f} %", f"{printed:,g}", f"{mult_adds / 1e6:,.3f}", f"{printed_params:g}", f"{params / 1e6:.3f}")
+        table.add_row(
+            name,
+            f"{top1:.1f} %",
+            f"{printed:,g}",
+            f"{mult_adds / 1e6:,.3f}",
+            f"{printed_params:g}",
+            f"{params / 1e6:.3f}",
+        )
     _print(table, *(f"{row[0]}: {row[-1]}" for row in rows if row[-1]))
+
+
+def _paper_row(row: Row) -> tuple[str, str, float, float, int, float, int, str]:
+    """Our count in the way of the printed one: Table 4 leaves the classifier of Conv MobileNet out."""
+    costs, note = cost(row.network), ""
+    mult_adds = costs.mult_adds
+    if row.network.convolution == "full":
+        mult_adds -= sum(layer.mult_adds for layer in costs.layers if layer.kind == "fully_connected")
+        note = "mult-adds without the classifier, as printed"
+    return row.network.name, row.table, row.top1, row.mult_adds_m, mult_adds, row.params_m, costs.params, note
 
 
 def trained(result: Trained, json: bool) -> None:
@@ -170,7 +198,9 @@ def trained(result: Trained, json: bool) -> None:
 def _score(e: Evaluated) -> str:
     low, high = e.evaluation.top1_interval
     top5 = f", top-5 {e.evaluation.top5:.1%}" if len(e.evaluation.per_class) > 5 else ""
-    return f"{e.split} top-1 {e.evaluation.top1:.2%} (95 %: {low:.1%} to {high:.1%}){top5}, {e.evaluation.images:,} images"
+    return (
+        f"{e.split} top-1 {e.evaluation.top1:.2%} (95 %: {low:.1%} to {high:.1%}){top5}, {e.evaluation.images:,} images"
+    )
 
 
 def _speed(e: Evaluated) -> str:
@@ -189,7 +219,10 @@ def evaluated(result: Evaluated, report: Path | None, json: bool) -> None:
         rates = ("" if rate is None else f"{rate:.1%}" for rate in (score.precision, score.recall, score.f1))
         table.add_row(score.label, f"{score.images:,}", *rates)
     lines = [table, "", f"{result.network}: {_score(result)}"]
-    lines.append(f"expected calibration error {e.ece:.3f}; {result.images_per_second:,.0f} images/s with decoding; {_speed(result)}")
+    lines.append(
+        f"expected calibration error {e.ece:.3f}; {result.images_per_second:,.0f} images/s with decoding; "
+        f"{_speed(result)}"
+    )
     lines += [f"skipped {bad.name}: {bad.reason}" for bad in result.bad]
     _print(*lines, *([f"report  {report}"] if report else []))
 

@@ -158,14 +158,13 @@ def train(
         else:
             from ..data.sources import open_dataset
 
-            bars.note(f"reading {data}")
             dataset = open_dataset(data)
+            sizes = ", ".join(f"{len(samples):,} {split}" for split, samples in dataset.splits.items())
+            bars.note(f"{data}: {len(dataset.labels)} classes, {sizes} images")
             chosen = network.network(len(dataset.labels))
             if budget.given:
                 chosen = _designed(network, budget, dataset, calibrate, bars)
-            trained = train_network(
-                dataset, chosen, recipe, runs=project, name=name, command=_command(), watch=bars
-            )
+            trained = train_network(dataset, chosen, recipe, runs=project, name=name, command=_command(), watch=bars)
     show.trained(trained, json)
 
 
@@ -223,7 +222,7 @@ def evaluate(
 
 def predict(
     model: Path,
-    images: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())],
+    images: Annotated[tuple[str, ...], Parameter(allow_leading_hyphen=True, negative=())],
     *,
     top: int = 5,
     batch_size: int = 32,
@@ -251,15 +250,15 @@ def predict(
         Print one line an image and label: image,rank,label,probability,error.
     """
     from ..runtime import open_session
-    from ..runtime import predict as run
+    from ..runtime.predict import predict as run
     from . import show
 
     if json and csv:
         raise UsageError("--json and --csv: choose one")
     if not images:
         raise UsageError("predict needs an image, a folder, or - for standard input")
-    sources = _sources(images)
-    predictions = run(open_session(model), sources, top, batch_size)
+    session = open_session(model)
+    predictions = run(session, _sources(images), top, batch_size)
     return show.predicted(predictions, "json" if json else "csv" if csv else "table", max_bad)
 
 

@@ -130,9 +130,7 @@ def cost_of_graph(graph: Graph) -> Cost:
         if weights:
             channels += op.shape_out[2]
         params = weights + other
-        layers.append(
-            LayerCost(op.name, op.kind, op.stride, op.shape_in, op.shape_out, mult_adds, weights, params)
-        )
+        layers.append(LayerCost(op.name, op.kind, op.stride, op.shape_in, op.shape_out, mult_adds, weights, params))
     return Cost(
         network=graph.network,
         mult_adds=sum(layer.mult_adds for layer in layers),

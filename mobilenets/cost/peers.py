@@ -11,20 +11,33 @@ from ..errors import MissingExtraError
 
 __all__ = ["Peer", "count_peers"]
 
-_KINDS: tuple[tuple[str, str, dict[str, Any], float, float, str], ...] = (
+_KINDS: tuple[tuple[str, str, dict[str, Any], str, float, float, float, str], ...] = (
     (
         "GoogLeNet",
         "googlenet",
         {"aux_logits": False, "init_weights": False},
+        "Table 8",
+        69.8,
         1550,
         6.8,
         "without side heads; torchvision's has batch norm, and 3x3 where the original has 5x5",
     ),
-    ("VGG16", "vgg16", {}, 15300, 138, "the paper's figure is the convolutions alone: 15347 M, and 124 M are the FC"),
+    (
+        "VGG16",
+        "vgg16",
+        {},
+        "Table 8",
+        71.5,
+        15300,
+        138,
+        "the paper's figure is the convolutions alone: 15347 M, and 124 M are the FC",
+    ),
     (
         "AlexNet",
         "alexnet",
         {},
+        "Table 9",
+        57.2,
         720,
         60,
         "torchvision's is the one-column version of 2014 (arXiv 1404.5997), not the original in two groups",
@@ -33,6 +46,8 @@ _KINDS: tuple[tuple[str, str, dict[str, Any], float, float, str], ...] = (
         "SqueezeNet 1.0",
         "squeezenet1_0",
         {},
+        "Table 9",
+        57.5,
         1700,
         1.25,
         "the paper's 1700 M counts multiplications and additions apart: twice the mult-adds",
@@ -47,6 +62,8 @@ class Peer:
     name: str
     mult_adds: int
     params: int
+    table: str
+    top1: float  # ImageNet, %, as printed
     paper_mult_adds_m: float
     paper_params_m: float
     note: str  # why the two differ
@@ -55,8 +72,8 @@ class Peer:
 def count_peers() -> tuple[Peer, ...]:
     """Takes about a second. Raises `MissingExtraError` where torch or torchvision is not installed."""
     return tuple(
-        Peer(name, *_count(builder, options), mult_adds_m, params_m, note)
-        for name, builder, options, mult_adds_m, params_m, note in _KINDS
+        Peer(name, *_count(builder, options), table, top1, mult_adds_m, params_m, note)
+        for name, builder, options, table, top1, mult_adds_m, params_m, note in _KINDS
     )
 
 

@@ -43,9 +43,7 @@ class Colour:
     shift: np.ndarray[Any, np.dtype[np.float32]]  # (N, 1, C)
 
 
-def random_view(
-    pixels: Pixels, preprocess: Preprocess, how: Augmentation, rng: np.random.Generator
-) -> Pixels:
+def random_view(pixels: Pixels, preprocess: Preprocess, how: Augmentation, rng: np.random.Generator) -> Pixels:
     """A random crop of (h, w, C), resized to (H, W, C), mirrored half of the time."""
     area, stretch, x, y, mirror = rng.random(5)
     box = _random_box(pixels.shape[1], pixels.shape[0], preprocess, how, area, stretch, x, y)
@@ -73,9 +71,7 @@ def _random_box(
 
 def random_colours(count: int, channels: int, how: Augmentation, rng: np.random.Generator) -> Colour:
     """Brightness, contrast (about mid-grey) and saturation of `count` images as one matrix and shift each."""
-    brightness, contrast, saturation = (
-        how.colour * (2 * rng.random((3, count, 1, 1), np.float32) - 1)
-    ).astype("f4")
+    brightness, contrast, saturation = (how.colour * (2 * rng.random((3, count, 1, 1), np.float32) - 1)).astype("f4")
     identity = np.eye(channels, dtype=np.float32)
     if channels == 1:
         return Colour((1 + contrast) * identity, brightness)

@@ -46,10 +46,7 @@ class TrainingBatches:
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of one epoch from number `start` on."""
         order = self._order(epoch)
-        jobs = (
-            (epoch, i, order[i * self.batch_size : (i + 1) * self.batch_size])
-            for i in range(start, len(self))
-        )
+        jobs = ((epoch, i, order[i * self.batch_size : (i + 1) * self.batch_size]) for i in range(start, len(self)))
         with ThreadPoolExecutor(self.workers) as pool:
             pending: deque[Future[Batch]] = deque()
             try:

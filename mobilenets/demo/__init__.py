@@ -8,6 +8,4 @@ from pathlib import Path
 
 __all__ = ["DATA"]
 
-DATA = Path(__file__).with_name(
-    "fashion_mnist.parquet"
-)  # image {bytes, path}, label, split ("train" or "test")
+DATA = Path(__file__).with_name("fashion_mnist.parquet")  # image {bytes, path}, label, split ("train" or "test")

@@ -35,6 +35,7 @@ class Session:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
+        options.add_session_config_entry("session.force_spinning_stop", "1")  # idle threads leave the cores to others
         try:
             session = ort.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
             metadata = session.get_modelmeta().custom_metadata_map

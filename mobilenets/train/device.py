@@ -22,9 +22,7 @@ def resolve(recipe: Recipe) -> Recipe:
     precision = recipe.precision
     if precision == "auto":
         precision = "bf16" if _has_bf16(device) else "fp32"
-    return replace(
-        recipe, device=str(device), replicas=replicas, workers=recipe.workers or cores, precision=precision
-    )
+    return replace(recipe, device=str(device), replicas=replicas, workers=recipe.workers or cores, precision=precision)
 
 
 def _device(name: str) -> torch.device:

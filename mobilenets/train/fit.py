@@ -48,6 +48,7 @@ class _Loop:
     interrupts: Interrupts
     saved: float  # time of the last checkpoint
     speed: float = 0.0  # images a second, this epoch
+    epoch_started: float = 0.0
 
     @property
     def recipe(self) -> Recipe:
@@ -90,6 +91,9 @@ def _prepare(dataset: Dataset, run: Run, watch: Watch, interrupts: Interrupts) -
     state = State(module, build_optimiser(module, recipe), recipe.ema)
     if run.checkpoint.is_file():
         state.load(run.checkpoint)
+        if state.progress.data != dataset.fingerprint:
+            raise TrainingError(f"{run.path} was trained on other data than {dataset.root} holds now: not resumed")
+    state.progress.data = dataset.fingerprint
     batch_size = min(recipe.batch_size, len(train))
     count = min(recipe.replicas, batch_size // 2)
     return _Loop(
@@ -108,9 +112,7 @@ def _prepare(dataset: Dataset, run: Run, watch: Watch, interrupts: Interrupts) -
         val=val,
         state=state,
         replicas=Replicas(module, count, preprocess, device, recipe.precision == "bf16"),
-        loss=classify.cross_entropy(
-            train.labels, network.classes, recipe.smoothing, recipe.balance == "loss", device
-        ),
+        loss=classify.cross_entropy(train.labels, network.classes, recipe.smoothing, recipe.balance == "loss", device),
         watch=watch,
         interrupts=interrupts,
         saved=time.monotonic(),
@@ -143,6 +145,7 @@ def _train_epoch(loop: _Loop, epoch: int) -> None:
     batches = len(loop.train)
     steps, warmup = recipe.epochs * batches, int(min(recipe.warmup_epochs, recipe.epochs / 2) * batches)
     started, seen_before = time.monotonic(), progress.seen
+    loop.epoch_started = started
     for number, batch in enumerate(loop.train.epoch(epoch, progress.batch), progress.batch):
         step = epoch * batches + number
         for group in state.optimiser.param_groups:
@@ -184,6 +187,7 @@ def _finish_epoch(loop: _Loop, epoch: int) -> None:
         "val_loss": loss,
         "val_top1": top1,
         "images_per_second": loop.speed,
+        "seconds": time.monotonic() - loop.epoch_started,
     }
     progress.history.append(row)
     model = _model(loop, loop.state.averaged, top1)

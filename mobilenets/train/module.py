@@ -69,8 +69,9 @@ class MobileNet(nn.Module):
         self.graph = graph
         for op in graph.ops[1:]:
             self.add_module(op.name, MODULES[op.kind](op, graph.network))
-        self._last_read = [max((j for j, op in enumerate(graph.ops) if i in op.inputs), default=-1)
-                           for i in range(len(graph.ops))]
+        self._last_read = [
+            max((j for j, op in enumerate(graph.ops) if i in op.inputs), default=-1) for i in range(len(graph.ops))
+        ]
 
     def forward(self, x: Tensor) -> Tensor:
         values: dict[int, Tensor] = {0: x}

@@ -30,7 +30,9 @@ def check_parity(model: Model, run: Callable[[np.ndarray[Any, np.dtype[np.uint8]
         expected = module(torch.from_numpy(normalise(images, model.preprocess)).permute(0, 3, 1, 2)).numpy()
     difference = float(np.abs(run(images) - expected).max() / max(np.abs(expected).max(), 1e-6))
     if not difference <= BOUND:
-        raise ParityError(f"exported logits differ from torch's by {difference:.1e} of the largest, must be <= {BOUND:g}")
+        raise ParityError(
+            f"exported logits differ from torch's by {difference:.1e} of the largest, must be <= {BOUND:g}"
+        )
     return difference
 
 

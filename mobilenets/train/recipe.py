@@ -12,7 +12,7 @@ Balance = Literal["none", "sample", "loss"]
 Precision = Literal["auto", "fp32", "bf16"]
 
 # peak rates at batch size 64; they grow with the square root of the batch (Adam, RMSprop) or with the batch (SGD)
-LEARNING_RATE: dict[str, float] = {"adamw": 3e-3, "sgd": 0.1, "rmsprop": 2e-3}
+LEARNING_RATE: dict[str, float] = {"adamw": 1e-2, "sgd": 0.1, "rmsprop": 2e-3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +28,13 @@ class Recipe:
     lr: float | None = None
     """Peak learning rate; by default what suits the optimiser and the batch size."""
     weight_decay: float = 0.05
-    """Weight decay, never on depthwise filters, batch norm and bias: nine weights a filter overfit little (paper, 3.2)."""
+    """Weight decay, never on depthwise filters (nine weights overfit little: paper, 3.2), batch norm and bias."""
     warmup_epochs: float = 3.0
     """Epochs of linear warm-up before the cosine: batch norm's first statistics are poor."""
     smoothing: float = 0.0
     """Label smoothing: off, as in the paper; small networks underfit."""
     augment: float | None = None
-    """Strength of crops and colour changes, 0 to 1; by default it grows with alpha, for it hurts the smallest networks."""
+    """Strength of crops and colour changes, 0 to 1; by default it grows with alpha: it hurts the smallest networks."""
     flip: bool = True
     """Mirror half of the images left to right; switch it off where left and right mean something (text, signs)."""
     ema: float = 0.998

@@ -47,7 +47,10 @@ class Replicas:
     def gradients(self, batch: Batch, loss: Loss) -> tuple[float, int]:
         """Leaves the batch's mean gradient in the module; returns (mean loss, number of correct answers)."""
         shares = np.array_split(np.arange(len(batch.labels)), len(self._modules))
-        jobs = [(m, _share(batch, rows), len(rows) / len(batch.labels)) for m, rows in zip(self._modules, shares, strict=True)]
+        jobs = [
+            (m, _share(batch, rows), len(rows) / len(batch.labels))
+            for m, rows in zip(self._modules, shares, strict=True)
+        ]
         results = list(self._pool.map(lambda job: self._backward(job[0], job[1], job[2], loss), jobs))
         self._add_up()
         return sum(r[0] for r in results), sum(r[1] for r in results)

@@ -22,6 +22,7 @@ __all__ = ["Progress", "State"]
 class Progress:
     """Where a run stands; JSON in the checkpoint."""
 
+    data: str = ""  # fingerprint of the data set
     epoch: int = 0  # the one under way, from 0
     batch: int = 0  # batches of it that are done
     loss: float = 0.0  # summed over them
@@ -75,9 +76,13 @@ class State:
 
     def _load_optimiser(self, tensors: dict[str, Tensor]) -> None:
         saved = self.optimiser.state_dict()
+        parameters = [parameter for group in self.optimiser.param_groups for parameter in group["params"]]
         slots: dict[int, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
             number, key = name.split(".", 1)
+            like = parameters[int(number)]
+            if tensor.shape == like.shape:  # in the parameter's own order in memory: fused steps rely on it
+                tensor = torch.empty_like(like).copy_(tensor)
             slots.setdefault(int(number), {})[key] = tensor
         self.optimiser.load_state_dict({"state": slots, "param_groups": saved["param_groups"]})
 

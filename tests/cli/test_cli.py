@@ -1,0 +1,213 @@
+"""The command line as a user meets it: answers, JSON, one-line errors, exit codes."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import MakeModel
+from PIL import Image
+
+from mobilenets.arch import Network
+from mobilenets.cli import main
+
+FLAGS = "--alpha 0.25 --img-size 32 --batch-size 16 --device cpu".split()
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    code = main([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+@pytest.fixture(scope="module")
+def trained(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder made by the command line."""
+    folder = tmp_path_factory.mktemp("runs")
+    assert main(["train", str(photos), *FLAGS, "--epochs", "1", "--project", str(folder), "--name", "run"]) == 0
+    return folder / "run"
+
+
+@pytest.mark.parametrize("verb", ["", "describe", "design", "train", "evaluate", "predict", "export", "demo"])
+def test_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, *([verb] if verb else []), "--help")
+    assert code == 0 and err == "" and "Usage: mobilenets" in out
+    assert not verb or f"mobilenets {verb}" in out.split("Examples:")[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ("describe 0.5", 2, "'0.5' must be ALPHA-SIZE"),
+        ("describe 0-224", 2, "alpha (=0.0) must be above 0"),
+        ("describe 0.5-16", 2, "height (=16) must be a whole number from 32"),
+        ("describe --img-size 10y", 2, "--img-size '10y'"),
+        ("describe --alpha wide", 2, "--alpha"),
+        ("describe nothing.safetensors", 1, "no such model file"),
+        ("paint", 2, "paint"),
+        ("design", 2, "give at least one bound"),
+        ("design --max-mult-adds 10X", 2, "'10X' is not a count"),
+        ("design --max-mult-adds 1", 2, "no network fits max_mult_adds 1: the smallest, shallow-0.1-32"),
+        ("design --max-size 1M --budget-precision int4", 2, "precision (='int4')"),
+        ("train", 2, "either DATA or --resume"),
+        ("train /nowhere", 1, "no such file or folder"),
+        ("train --resume /nowhere", 1, "no run to resume"),
+        ("train photos --epochs 0", 2, "epochs (=0)"),
+        ("train photos --opt magic", 2, "magic"),
+        ("evaluate nothing.onnx photos", 1, "no such model file"),
+        ("predict nothing.onnx a.jpg", 1, "nothing.onnx"),
+        ("predict", 2, "--model requires"),
+        ("export nothing.safetensors", 1, "no such model file"),
+        ("export README.md --format tflite", 2, "tflite"),
+    ],
+)
+def test_errors_are_one_line(arguments: str, code: int, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    got, out, err = run(capsys, *arguments.split())
+    assert (got, out) == (code, "")
+    assert message in err and err.startswith("mobilenets: ") and err.count("\n") == 1
+    assert "Traceback" not in err
+
+
+def test_debug_shows_where(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(Exception, match="alpha"):
+        main(["describe", "0-224", "--debug"])
+
+
+def test_describe(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "describe", "0.5-160")
+    assert code == 0 and "76.525 M mult-adds, 1,331,592 parameters" in out and "pw13" in out
+    code, out, _ = run(capsys, "describe", "0.5-160", "--json")
+    values = json.loads(out)
+    assert {"mult_adds", "params", "bytes", "peak_ram", "layers"} <= set(values)
+    assert (values["mult_adds"], values["params"]) == (76_524_800, 1_331_592)
+    code, out, _ = run(capsys, "describe", "--width", "0.25", "--img-size", "96x64", "--classes", "3", "--json")
+    assert json.loads(out)["name"] == "0.25-96x64"
+
+
+def test_describe_paper(capsys: pytest.CaptureFixture[str]) -> None:
+    """Tables 4 to 9 as printed, but for the networks that torchvision builds otherwise."""
+    code, out, _ = run(capsys, "describe", "paper", "--json")
+    rows = json.loads(out)["rows"]
+    assert code == 0 and len(rows) == 14
+    for row in rows[:10]:
+        assert abs(row["mult_adds"] / 1e6 - row["mult_adds_m_printed"]) < 1
+    assert rows[0]["mult_adds"] == 4_866_269_184
+    code, out, _ = run(capsys, "describe", "paper")
+    assert code == 0 and "VGG16" in out
+
+
+def test_design(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "design", "--max-mult-adds", "10M", "--max-size", "1MB", "--classes", "5", "--json")
+    values = json.loads(out)
+    assert code == 0 and values["choice"]["mult_adds"] <= 10_000_000 and values["choice"]["bytes"]["fp32"] <= 1_000_000
+    assert values["choice"] == values["front"][-1]
+    code, out, _ = run(capsys, "design", "--max-mult-adds", "10M", "--max-size", "1MB", "--classes", "5")
+    assert code == 0 and f"choice: {values['choice']['name']}" in out
+
+
+def test_train_leaves_model_and_report(trained: Path) -> None:
+    names = {path.name for path in trained.iterdir()}
+    assert {
+        "best.safetensors",
+        "last.safetensors",
+        "results.csv",
+        "settings.json",
+        "labels.txt",
+        "report.html",
+    } <= names
+
+
+def test_train_by_budget(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = "--max-mult-adds 1M --epochs 1 --device cpu --json".split()
+    code, out, err = run(capsys, "train", photos, *flags, "--project", tmp_path)
+    values = json.loads(out)
+    assert code == 0 and f"designed {values['network']}" in err
+    code, out, _ = run(capsys, "describe", values["model"], "--json")
+    described = json.loads(out)
+    assert described["mult_adds"] <= 1_000_000 and described["labels"] == ["blue", "green", "red"]
+    code, out, _ = run(capsys, "design", "--max-mult-adds", "2M", "--classes", "3", "--calibrate", values["run"])
+    assert code == 0 and "calibrated" in out
+
+
+def test_a_named_run_is_not_overwritten(trained: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, "train", photos, *FLAGS, "--project", trained.parent, "--name", "run")
+    assert code == 2 and "exists" in err
+
+
+def test_evaluate_says_what_training_said(trained: Path, photos: Path, tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+    code, out, _ = run(capsys, "evaluate", trained, photos, "--json", "--report", tmp_path / "page.html")
+    values = json.loads(out)
+    assert code == 0 and values["split"] == "val" and values["images"] == 24
+    assert {"top1", "top5", "ece", "per_class", "confusion", "latency_ms", "images_per_second"} <= set(values)
+    code, out, _ = run(capsys, "describe", trained, "--json")
+    assert json.loads(out)["metrics"]["top1"] == values["top1"]
+    assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
+    code, out, _ = run(capsys, "evaluate", trained, photos, "--split", "train")
+    assert code == 0 and "train top-1" in out
+    code, _, err = run(capsys, "evaluate", trained, photos, "--split", "test")
+    assert code == 2 and "has no split 'test'" in err
+
+
+def test_evaluate_refuses_other_labels(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for split in ("train", "val"):
+        for i, label in enumerate(("blue", "violet")):
+            (tmp_path / split / label).mkdir(parents=True)
+            Image.new("RGB", (40, 40), (i, 0, len(split))).save(tmp_path / split / label / "0.png")
+    code, _, err = run(capsys, "evaluate", trained, tmp_path)
+    assert code == 1 and "labels that the model does not know: violet" in err
+
+
+def test_export_then_predict(trained: Path, photos: Path, tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+    onnx = tmp_path / "photos.onnx"
+    code, out, _ = run(capsys, "export", trained, "--output", onnx, "--json")
+    assert code == 0 and json.loads(out)["difference"] < 1e-4
+    folder = photos / "val" / "red"
+    answers = []
+    for model in (trained, trained / "best.safetensors", onnx):
+        code, out, _ = run(capsys, "predict", model, folder, "--json", "--top", 2)
+        assert code == 0
+        answers.append(json.loads(out)["predictions"])
+    assert answers[0] == answers[1] == answers[2]
+    assert len(answers[0]) == 8 and len(answers[0][0]["top"]) == 2 and answers[0][0]["error"] is None
+
+
+def test_predict_forms(trained: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image, broken = photos / "val" / "red" / "0.jpg", tmp_path / "broken.jpg"
+    broken.write_bytes(b"not an image")
+    code, out, err = run(capsys, "predict", trained, image, broken, "--csv", "--top", 1)
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert code == 1 and [row["rank"] for row in rows] == ["1", ""] and rows[1]["error"] and "broken.jpg" in err
+    code, out, err = run(capsys, "predict", trained, image, broken, "--max-bad", "0.5")
+    assert code == 0 and "0.jpg" in out and "1 of 2 images could not be decoded" in err
+    code, _, err = run(capsys, "predict", trained, tmp_path / "none")
+    assert code == 2 and "no such file" in err
+    code, _, err = run(capsys, "predict", trained, image, "--json", "--csv")
+    assert code == 2 and "choose one" in err
+    (tmp_path / "empty").mkdir()
+    code, out, err = run(capsys, "predict", trained, tmp_path / "empty", "--json")
+    assert code == 1 and json.loads(out) == {"predictions": []} and "no images" in err
+
+
+def test_predict_reads_standard_input_without_torch(trained: Path, photos: Path) -> None:
+    program = (
+        "import sys; from mobilenets.cli import main; code = main(); assert 'torch' not in sys.modules; sys.exit(code)"
+    )
+    command = [sys.executable, "-c", program, "predict", str(trained), "-", "--json"]
+    image = (photos / "val" / "red" / "0.jpg").read_bytes()
+    done = subprocess.run(command, input=image, capture_output=True, check=True)
+    assert json.loads(done.stdout)["predictions"][0]["image"] == "-"
+
+
+def test_resume_of_a_finished_run_changes_nothing(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (trained / "best.safetensors").read_bytes()
+    code, _, _ = run(capsys, "train", "--resume", trained)
+    assert code == 0 and (trained / "best.safetensors").read_bytes() == before
+
+
+def test_describe_reads_models(random_model: MakeModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = random_model(Network(alpha=0.25, height=64, width=64, classes=3)).save(tmp_path / "model.safetensors")
+    code, out, _ = run(capsys, "describe", path)
+    assert code == 0 and "0.25-64" in out and "labels: class 0, class 1, class 2" in out

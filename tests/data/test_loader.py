@@ -1,0 +1,93 @@
+"""Batches and augmentation: determined by (seed, epoch, batch), balanced where asked, boxes inside the image."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mobilenets.data.augment import Augmentation, _random_box, random_colours, random_view
+from mobilenets.data.cache import Images, decode_split
+from mobilenets.data.loader import TrainingBatches, central_batches, plain_batches
+from mobilenets.data.sources import open_dataset
+from mobilenets.image import Preprocess, as_image, crop_resize
+
+PREPROCESS = Preprocess(32, 48)
+
+
+@pytest.fixture(scope="module")
+def images(photos: Path) -> Images:
+    return decode_split(open_dataset(photos).splits["train"], PREPROCESS, short_side=72)
+
+
+def batches(images: Images, **changes: object) -> TrainingBatches:
+    values = {"batch_size": 10, "seed": 0, "workers": 2, **changes}
+    return TrainingBatches(images, PREPROCESS, Augmentation(0.7, True), **values)  # type: ignore[arg-type]
+
+
+def test_a_batch_follows_from_seed_epoch_and_number(images: Images) -> None:
+    whole = list(batches(images).epoch(3))
+    later = list(batches(images, workers=1).epoch(3, start=4))
+    assert len(whole) == len(images) // 10 == 7 and len(later) == 3
+    for one, other in zip(whole[4:], later, strict=True):
+        assert np.array_equal(one.pixels, other.pixels) and np.array_equal(one.labels, other.labels)
+        assert one.colour and other.colour and np.array_equal(one.colour.matrix, other.colour.matrix)
+    assert whole[0].pixels.shape == (10, 32, 48, 3) and whole[0].pixels.dtype == np.uint8
+    for different in (batches(images).epoch(4), batches(images, seed=1).epoch(3)):
+        assert not np.array_equal(next(different).pixels, whole[0].pixels)
+
+
+def test_an_epoch_shows_no_image_twice(images: Images) -> None:
+    order = batches(images)._order(0)
+    assert sorted(order) == list(range(len(images)))
+
+
+def test_balanced_draws_every_class_equally_often(images: Images) -> None:
+    rare = replace(images, labels=np.array([0] * 66 + [1] * 6))
+    drawn = np.concatenate([rare.labels[batches(rare, balanced=True)._order(epoch)] for epoch in range(20)])
+    assert 0.45 < drawn.mean() < 0.55
+    drawn = np.concatenate([rare.labels[batches(rare)._order(epoch)] for epoch in range(20)])
+    assert drawn.mean() == pytest.approx(6 / 72)
+
+
+@given(
+    st.integers(1, 400),
+    st.integers(1, 400),
+    st.floats(0, 1),
+    st.tuples(*[st.floats(0, 1, exclude_max=True)] * 4),
+)
+def test_boxes_lie_inside_the_image(width: int, height: int, strength: float, draws: tuple[float, ...]) -> None:
+    left, top, right, bottom = _random_box(width, height, PREPROCESS, Augmentation(strength, True), *draws)
+    assert 0 <= left < right <= width and 0 <= top < bottom <= height
+
+
+def test_without_strength_nothing_but_the_crop_s_place_is_random(images: Images) -> None:
+    how = Augmentation(0.0, False)
+    colour = random_colours(4, 3, how, np.random.default_rng(0))
+    assert np.allclose(colour.matrix, np.eye(3)) and np.all(colour.shift == 0)
+    square = np.asarray(as_image(images.pixels(0)).resize((48, 32)))
+    view = random_view(square, PREPROCESS, how, np.random.default_rng(0))
+    assert np.array_equal(view, crop_resize(as_image(square), PREPROCESS, (0, 0, 48, 32)))
+
+
+def test_grey_has_one_channel() -> None:
+    how = Augmentation(1.0, True)
+    view = random_view(np.zeros((40, 40, 1), np.uint8), Preprocess(32, 32, 1), how, np.random.default_rng(0))
+    assert view.shape == (32, 32, 1)
+    assert random_colours(5, 1, how, np.random.default_rng(0)).matrix.shape == (5, 1, 1)
+
+
+def test_evaluation_batches_are_in_order_and_complete(photos: Path) -> None:
+    val = decode_split(open_dataset(photos).splits["val"], PREPROCESS, short_side=None)
+    parts = list(plain_batches(val, 7))
+    assert [len(part.labels) for part in parts] == [7, 7, 7, 3]
+    assert np.array_equal(np.concatenate([part.labels for part in parts]), val.labels)
+    assert all(np.array_equal(parts[1].pixels[i], val.pixels(7 + i)) for i in range(7))
+
+
+def test_central_batches_see_what_evaluation_would(images: Images) -> None:
+    parts = list(central_batches(images, PREPROCESS, 16, 30))
+    assert sum(map(len, parts)) == len(range(0, len(images), len(images) // 30))
+    assert np.array_equal(parts[0][0], crop_resize(as_image(images.pixels(0)), PREPROCESS))

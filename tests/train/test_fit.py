@@ -1,0 +1,210 @@
+"""Whole small runs: they learn, repeat, resume to the same bits, stop on signals, and keep their folder in order."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from photos import make_photos
+
+from mobilenets.arch import Network
+from mobilenets.data.sources import open_dataset
+from mobilenets.errors import DataError, Interrupted, TrainingError, UsageError
+from mobilenets.image import Preprocess
+from mobilenets.model import Model, load
+from mobilenets.train import fit as loop
+from mobilenets.train.device import resolve
+from mobilenets.train.recipe import Recipe
+from mobilenets.train.run import Run, Settings
+from mobilenets.train.watch import Watch
+
+RECIPE = Recipe(epochs=4, batch_size=16, device="cpu", replicas=2, workers=2, warmup_epochs=1, ema=0.9)
+
+
+def start(photos: Path, folder: Path, recipe: Recipe = RECIPE, **network: object) -> Run:
+    dataset = open_dataset(photos)
+    made = Network(alpha=0.25, height=32, width=32, classes=len(dataset.labels)).replace(**network)
+    preprocess = Preprocess(made.height, made.width, made.channels)
+    return Run.create(folder, Settings(str(photos), made, preprocess, resolve(recipe)), dataset.labels, unique=False)
+
+
+def train(photos: Path, folder: Path, recipe: Recipe = RECIPE, watch: Watch | None = None, **network: object) -> Model:
+    return loop.fit(open_dataset(photos), start(photos, folder, recipe, **network), watch)
+
+
+def results(run: Path) -> list[dict[str, str]]:
+    with (run / "results.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_learns_and_leaves_a_run_folder(photos: Path, tmp_path: Path) -> None:
+    model = train(photos, tmp_path / "run", replace(RECIPE, epochs=20))
+    assert model.metrics["val_top1"] > 0.8
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert names == {
+        "best.safetensors",
+        "checkpoint.safetensors",
+        "labels.txt",
+        "last.safetensors",
+        "results.csv",
+        "settings.json",
+    }
+    assert (tmp_path / "run" / "labels.txt").read_text() == "blue\ngreen\nred\n"
+    rows = results(tmp_path / "run")
+    assert [int(row["epoch"]) for row in rows] == list(range(1, 21))
+    assert load(tmp_path / "run" / "best.safetensors").digest() == model.digest()
+
+
+def test_the_same_seed_gives_the_same_weights(photos: Path, tmp_path: Path) -> None:
+    first, second = train(photos, tmp_path / "a"), train(photos, tmp_path / "b")
+    other = train(photos, tmp_path / "c", replace(RECIPE, seed=1))
+    assert first.digest() == second.digest() != other.digest()
+
+
+@pytest.mark.parametrize("opt", ["adamw", "sgd", "rmsprop"])
+def test_resumes_within_an_epoch_to_the_same_weights(opt, photos, tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    recipe = replace(RECIPE, opt=opt)
+    whole = train(photos, tmp_path / "whole", recipe)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+
+    class Kill(Watch):
+        def step(self, epoch: int, epochs: int, batch: int, batches: int, images_per_second: float) -> None:
+            if (epoch, batch) == (2, 3):
+                raise KeyboardInterrupt  # between a step and its checkpoint, as a kill would come
+
+    run = start(photos, tmp_path / "cut", recipe)
+    with pytest.raises(KeyboardInterrupt):
+        loop.fit(open_dataset(photos), run, Kill())
+    resumed = loop.fit(open_dataset(photos), Run.open(run.path))
+    assert resumed.digest() == whole.digest()
+    last = [load(tmp_path / name / "last.safetensors").digest() for name in ("whole", "cut")]
+    assert last[0] == last[1]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_save_and_leave(number, code, photos, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    class Send(Watch):
+        def step(self, epoch: int, epochs: int, batch: int, batches: int, images_per_second: float) -> None:
+            if (epoch, batch) == (1, 2):
+                os.kill(os.getpid(), number)
+
+    run = start(photos, tmp_path / "run")
+    with pytest.raises(Interrupted, match="stopped in epoch 2 and saved") as stopped:
+        loop.fit(open_dataset(photos), run, Send())
+    assert stopped.value.exit_code == code
+    assert run.checkpoint.is_file()
+    assert loop.fit(open_dataset(photos), run).digest() == train(photos, tmp_path / "whole").digest()
+
+
+def killed_runs(photos: Path, tmp_path: Path, kills: int) -> None:
+    """SIGKILL a real process at random instants, resume it each time, compare the weights of the end."""
+    program = (
+        "import sys, mobilenets.train.fit as fit; fit.CHECKPOINT_SECONDS = 0.05; "
+        "from mobilenets.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    flags = "--alpha 0.25 --img-size 32 --epochs 40 --batch-size 32 --device cpu --project".split()
+    command = [sys.executable, "-c", program, "train"]
+    whole = [*command, str(photos), *flags, str(tmp_path), "--name", "whole"]
+    started = time.monotonic()
+    subprocess.run(whole, check=True, capture_output=True)
+    length = time.monotonic() - started
+    rng = np.random.default_rng(0)
+    cut = [*command, str(photos), *flags, str(tmp_path), "--name", "cut"]
+    for _ in range(kills):
+        process = subprocess.Popen(cut, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(float(rng.uniform(0.3, 1.0) * length))
+        process.kill()
+        process.wait()
+        if (tmp_path / "cut" / "settings.json").exists():
+            cut = [*command, "--resume", str(tmp_path / "cut")]
+    subprocess.run(cut, check=True, capture_output=True)
+    for name in ("best", "last"):
+        ends = [load(tmp_path / run / f"{name}.safetensors").digest() for run in ("whole", "cut")]
+        assert ends[0] == ends[1]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_twenty_kills(photos: Path, tmp_path: Path) -> None:
+    killed_runs(photos, tmp_path, 20)
+
+
+def test_two_kills(photos: Path, tmp_path: Path) -> None:
+    killed_runs(photos, tmp_path, 2)
+
+
+def test_early_stopping(photos: Path, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, epochs=50, patience=2, lr=1e-9)
+    train(photos, tmp_path / "run", recipe)
+    rows = results(tmp_path / "run")
+    best = max(range(len(rows)), key=lambda i: (float(rows[i]["val_top1"]), -float(rows[i]["val_loss"])))
+    assert len(rows) == best + 3 < 50
+
+
+@pytest.mark.parametrize("balance", ["sample", "loss"])
+def test_runs_balanced(balance, photos, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    plain = train(photos, tmp_path / "plain", replace(RECIPE, epochs=1))
+    even = train(photos, tmp_path / "even", replace(RECIPE, epochs=1, balance=balance))
+    assert (even.digest() == plain.digest()) == (balance == "loss")  # equal classes: nothing to weigh
+
+
+def test_grey_and_odd_sizes(photos: Path, tmp_path: Path) -> None:
+    model = train(photos, tmp_path / "run", replace(RECIPE, epochs=1), channels=1, height=32, width=45)
+    assert model.weights["conv0.weight"].shape[1] == 1
+
+
+def test_folders_are_never_overwritten(photos: Path, tmp_path: Path) -> None:
+    run = start(photos, tmp_path / "run")
+    with pytest.raises(UsageError, match="exists"):
+        start(photos, tmp_path / "run")
+    second = Run.create(tmp_path / "run", run.settings, ("a",), unique=True)
+    third = Run.create(tmp_path / "run", run.settings, ("a",), unique=True)
+    assert [second.path.name, third.path.name] == ["run-2", "run-3"]
+
+
+def test_what_cannot_be_resumed(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="no run to resume"):
+        Run.open(tmp_path)
+    run = start(photos, tmp_path / "run")
+    run.checkpoint.write_bytes(b"nothing")
+    with pytest.raises(TrainingError, match="cannot be resumed"):
+        loop.fit(open_dataset(photos), run)
+    (run.path / "settings.json").write_text("{}")
+    with pytest.raises(TrainingError, match="cannot be read"):
+        Run.open(run.path)
+
+
+def test_resuming_on_other_data_is_refused(tmp_path: Path) -> None:
+    photos = make_photos(tmp_path / "photos")
+    run = start(photos, tmp_path / "run", replace(RECIPE, epochs=1))
+    loop.fit(open_dataset(photos), run)
+    (photos / "train" / "red" / "0.jpg").unlink()
+    with pytest.raises(TrainingError, match="other data"):
+        loop.fit(open_dataset(photos), run)
+
+
+def test_bad_images_are_named_and_bounded(tmp_path: Path) -> None:
+    photos = make_photos(tmp_path / "photos")
+    (photos / "train" / "red" / "broken.jpg").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"broken\.jpg"):
+        train(photos, tmp_path / "strict", replace(RECIPE, epochs=1))
+
+    lines: list[str] = []
+
+    class Notes(Watch):
+        def note(self, text: str) -> None:
+            lines.append(text)
+
+    train(photos, tmp_path / "lenient", replace(RECIPE, epochs=1, max_bad=0.05), Notes())
+    assert any("broken.jpg" in line for line in lines)
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="lower --lr"):
+        train(photos, tmp_path / "run", replace(RECIPE, opt="sgd", lr=100.0, epochs=20, warmup_epochs=0))

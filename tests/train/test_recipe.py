@@ -1,0 +1,93 @@
+"""Recipe, optimiser groups, learning rate."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mobilenets.arch import Network, expand
+from mobilenets.errors import UsageError
+from mobilenets.train.device import resolve
+from mobilenets.train.module import MobileNet
+from mobilenets.train.optimiser import build_optimiser, learning_rate, parameter_groups
+from mobilenets.train.recipe import Recipe
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"epochs": 0},
+        {"batch_size": 1},
+        {"opt": "adam"},
+        {"lr": -1.0},
+        {"lr": float("nan")},
+        {"smoothing": 1.0},
+        {"augment": 1.5},
+        {"patience": 0},
+        {"balance": "yes"},
+        {"seed": -1},
+        {"max_bad": 2},
+    ],
+)
+def test_values_that_no_run_can_have(bad: dict) -> None:
+    with pytest.raises(UsageError, match=f"{next(iter(bad))} \\(="):
+        Recipe(**bad)
+
+
+def test_round_trip_and_unknown_settings() -> None:
+    recipe = Recipe(epochs=7, lr=0.01)
+    assert Recipe.from_dict(recipe.to_dict()) == recipe
+    with pytest.raises(UsageError, match="mixup"):
+        Recipe.from_dict({"mixup": 1})
+
+
+def test_augmentation_grows_with_alpha() -> None:
+    strengths = [Recipe().strength(alpha) for alpha in (0.1, 0.25, 0.5, 1.0, 2.0)]
+    assert strengths == sorted(strengths) and strengths[0] < strengths[3] == strengths[4] == 1.0
+    assert Recipe(augment=0.3).strength(1.0) == 0.3
+
+
+def test_no_weight_decay_on_depthwise_batch_norm_and_bias() -> None:
+    module = MobileNet(expand(Network(alpha=0.25, height=32, width=32, classes=3)))
+    names = {id(parameter): name for name, parameter in module.named_parameters()}
+    decayed, rest = parameter_groups(module, 0.1)
+    decayed_names = [names[id(parameter)] for parameter in decayed["params"]]  # type: ignore[attr-defined]
+    assert decayed_names == ["conv0.weight", *(f"pw{i}.weight" for i in range(1, 14)), "fc.weight"]
+    assert decayed["weight_decay"] == 0.1 and rest["weight_decay"] == 0.0
+    assert len(decayed["params"]) + len(rest["params"]) == len(names)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("opt", ["adamw", "sgd", "rmsprop"])
+def test_every_optimiser_learns(opt: str) -> None:
+    torch.manual_seed(0)
+    module = MobileNet(expand(Network(alpha=0.25, height=32, width=32, classes=2)))
+    optimiser = build_optimiser(module, Recipe(opt=opt))  # type: ignore[arg-type]
+    x, y = torch.randn(16, 3, 32, 32), torch.arange(16) % 2
+    losses = []
+    for _ in range(12):
+        optimiser.zero_grad()
+        loss = torch.nn.functional.cross_entropy(module(x), y)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.5 * losses[0]
+
+
+@given(st.integers(1, 5000), st.floats(0, 0.5))
+def test_learning_rate_rises_to_its_peak_then_falls_to_zero(steps: int, share: float) -> None:
+    warmup = int(steps * share)
+    rates = [learning_rate(step, steps, warmup, 1.0) for step in range(steps)]
+    assert all(0 < rate <= 1 for rate in rates)
+    assert rates[:warmup] == sorted(rates[:warmup])
+    assert rates[warmup:] == sorted(rates[warmup:], reverse=True)
+    assert max(rates) == 1.0
+
+
+def test_resolve_leaves_nothing_to_the_machine() -> None:
+    recipe = resolve(Recipe(device="cpu"))
+    assert recipe.replicas >= 1 and recipe.workers >= 1 and recipe.precision in ("fp32", "bf16")
+    assert resolve(recipe) == recipe
+    with pytest.raises(UsageError, match="device 'gpu' is not there"):
+        resolve(Recipe(device="gpu"))
+    with pytest.raises(UsageError, match="two images each"):
+        resolve(Recipe(device="cpu", replicas=4, batch_size=6))

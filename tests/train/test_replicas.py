@@ -1,0 +1,106 @@
+"""Replicas against one plain module, and the batches they are fed."""
+
+import copy
+
+import numpy as np
+import torch
+from torch.nn.functional import cross_entropy
+
+from mobilenets.arch import Network, expand
+from mobilenets.data.augment import Augmentation, random_colours
+from mobilenets.data.loader import Batch
+from mobilenets.image import Preprocess
+from mobilenets.train.module import MobileNet, initialise
+from mobilenets.train.replicas import Replicas, replica_count
+
+NETWORK = Network(alpha=0.25, height=32, width=32, classes=4)
+PREPROCESS = Preprocess(32, 32)
+
+
+def module() -> MobileNet:
+    made = MobileNet(expand(NETWORK)).to(memory_format=torch.channels_last)
+    initialise(made, 0)
+    return made
+
+
+def batch(n: int) -> Batch:
+    rng = np.random.default_rng(0)
+    return Batch(rng.integers(0, 256, (n, 32, 32, 3), np.uint8), rng.integers(0, 4, n))
+
+
+def replicas(made: MobileNet, count: int, bf16: bool = False) -> Replicas:
+    return Replicas(made, count, PREPROCESS, torch.device("cpu"), bf16)
+
+
+def test_gradients_are_those_of_the_shares_taken_one_by_one() -> None:
+    whole, plain, data = module(), module(), batch(10)
+    engine = replicas(whole, 3)
+    loss, _ = engine.gradients(data, cross_entropy)
+    expected = 0.0
+    for rows in np.array_split(np.arange(10), 3):
+        x = engine.to_input(data.pixels[rows])
+        part = cross_entropy(plain.train()(x), torch.from_numpy(data.labels[rows])) * len(rows) / 10
+        part.backward()  # type: ignore[no-untyped-call]
+        expected += part.item()
+    assert abs(loss - expected) < 1e-6
+    for ours, theirs in zip(whole.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-4, atol=1e-6)
+    engine.close()
+
+
+def test_running_statistics_are_averaged_and_shared() -> None:
+    made = module()
+    engine = replicas(made, 2)
+    engine.gradients(batch(8), cross_entropy)
+    means = [m.get_submodule("dw3_bn").running_mean for m in engine._modules]
+    assert torch.equal(means[0], means[1]) and means[0].abs().sum() > 0  # type: ignore[arg-type, union-attr, operator]
+    engine.close()
+
+
+def test_replicas_see_each_step_of_the_optimiser() -> None:
+    made = module()
+    engine = replicas(made, 2)
+    with torch.no_grad():
+        made.get_submodule("pw1").weight.add_(1.0)  # type: ignore[union-attr, operator]
+    assert torch.equal(engine._modules[1].get_submodule("pw1").weight, made.get_submodule("pw1").weight)  # type: ignore[arg-type]
+    engine.close()
+
+
+def test_the_same_batch_gives_the_same_bits() -> None:
+    results = []
+    for _ in range(2):
+        made = module()
+        engine = replicas(made, 2, bf16=True)
+        engine.gradients(batch(16), cross_entropy)
+        results.append([parameter.grad.clone() for parameter in made.parameters() if parameter.grad is not None])
+        engine.close()
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+
+
+def test_logits_do_not_depend_on_the_number_of_replicas() -> None:
+    made, pixels = module(), batch(9).pixels
+    answers = []
+    for count in (1, 2, 4):
+        engine = replicas(copy.deepcopy(made), count)
+        answers.append(engine.logits(engine.module, pixels))
+        engine.close()
+    for answer in answers[1:]:
+        torch.testing.assert_close(answer, answers[0], rtol=1e-5, atol=1e-6)
+
+
+def test_colours_are_mixed_as_a_plain_loop_would() -> None:
+    made = module()
+    engine = replicas(made, 1)
+    colour = random_colours(3, 3, Augmentation(1.0, True), np.random.default_rng(1))
+    x = engine.to_input(batch(3).pixels)
+    mixed = engine._recolour(x, colour.matrix, colour.shift)
+    for i in range(3):
+        for y, column in ((0, 0), (5, 17)):
+            pixel = x[i, :, y, column].numpy()
+            expected = np.clip(pixel @ colour.matrix[i] + colour.shift[i, 0], -1, 1)
+            np.testing.assert_allclose(mixed[i, :, y, column].numpy(), expected, rtol=1e-5, atol=1e-5)
+    engine.close()
+
+
+def test_one_replica_a_core_with_enough_images_each() -> None:
+    assert [replica_count(2, 64), replica_count(16, 64), replica_count(4, 16), replica_count(1, 512)] == [2, 2, 1, 1]
