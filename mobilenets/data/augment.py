@@ -1,5 +1,6 @@
 """Random views of an image, one random number generator a batch: the same seed gives the same views."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,8 +9,6 @@ import numpy as np
 from ..image import Pixels, Preprocess, as_image, crop_resize
 
 __all__ = ["Augmentation", "Colour", "random_colours", "random_view"]
-
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601, as Pillow's "L"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +23,10 @@ class Augmentation:
         """The smallest crop, as a share of the image: not too small for small networks (paper, 3.2)."""
         return 1 - 0.75 * self.strength
 
+    def short_side(self, height: int, width: int) -> int:
+        """Of the image that crops are taken from: the smallest crop still has the network's resolution."""
+        return math.ceil(max(height, width) / self.min_area**0.5)
+
     @property
     def max_stretch(self) -> float:
         """The largest change of aspect ratio, either way."""
@@ -31,16 +34,16 @@ class Augmentation:
 
     @property
     def colour(self) -> float:
-        """The largest change of brightness, contrast and saturation."""
+        """The largest change of brightness and contrast; white balance moves half as far."""
         return 0.4 * self.strength
 
 
 @dataclass(frozen=True, slots=True)
 class Colour:
-    """An affine change of colour per image, on pixels in [-1, 1]: x @ matrix + shift."""
+    """A change of colour per image and channel, on pixels in [-1, 1]: x * gain + shift. Both are (N, C)."""
 
-    matrix: np.ndarray[Any, np.dtype[np.float32]]  # (N, C, C)
-    shift: np.ndarray[Any, np.dtype[np.float32]]  # (N, 1, C)
+    gain: np.ndarray[Any, np.dtype[np.float32]]
+    shift: np.ndarray[Any, np.dtype[np.float32]]
 
 
 def random_view(pixels: Pixels, preprocess: Preprocess, how: Augmentation, rng: np.random.Generator) -> Pixels:
@@ -70,11 +73,9 @@ def _random_box(
 
 
 def random_colours(count: int, channels: int, how: Augmentation, rng: np.random.Generator) -> Colour:
-    """Brightness, contrast (about mid-grey) and saturation of `count` images as one matrix and shift each."""
-    brightness, contrast, saturation = (how.colour * (2 * rng.random((3, count, 1, 1), np.float32) - 1)).astype("f4")
-    identity = np.eye(channels, dtype=np.float32)
-    if channels == 1:
-        return Colour((1 + contrast) * identity, brightness)
-    grey = np.repeat(_LUMA[:, None], 3, axis=1)
-    mix = (1 + saturation) * identity - saturation * grey
-    return Colour((1 + contrast) * mix, np.repeat(brightness, 3, axis=2))
+    """Contrast about mid-grey, white balance and brightness: what light and camera change, in two numbers a channel."""
+    contrast, brightness = how.colour * (2 * rng.random((2, count, 1), np.float32) - 1)
+    balance = how.colour / 2 * (2 * rng.random((count, channels), np.float32) - 1)
+    balance -= balance.mean(axis=1, keepdims=True)  # of grey pictures nothing is left of it
+    gain = (1 + contrast) * (1 + balance)
+    return Colour(gain.astype(np.float32), np.broadcast_to(brightness, gain.shape).astype(np.float32))

@@ -12,7 +12,7 @@ from ..data.augment import Augmentation
 from ..data.cache import Images, decode_split
 from ..data.loader import TrainingBatches, central_batches, plain_batches
 from ..data.sources import Dataset
-from ..errors import Interrupted, TrainingError
+from ..errors import Interrupted, ModelFileError, TrainingError
 from ..model import Model, load
 from ..tasks import classify
 from .interrupt import Interrupts
@@ -26,7 +26,6 @@ from .watch import Watch
 
 __all__ = ["fit"]
 
-TRAIN_MARGIN = 1.5  # short side of a training image in memory, over the network's larger side: room to crop
 EVAL_BATCH = 128
 STATISTICS_IMAGES = 4096  # for batch norm's final statistics
 CHECKPOINT_SECONDS = 15.0
@@ -79,7 +78,8 @@ def fit(dataset: Dataset, run: Run, watch: Watch | None = None) -> Model:
 def _prepare(dataset: Dataset, run: Run, watch: Watch, interrupts: Interrupts) -> _Loop:
     settings = run.settings
     recipe, network, preprocess = settings.recipe, settings.network, settings.preprocess
-    side = int(np.ceil(TRAIN_MARGIN * max(network.height, network.width)))
+    augmentation = Augmentation(recipe.strength(network.alpha), recipe.flip)
+    side = augmentation.short_side(network.height, network.width)
     train = _decode(dataset, "train", settings, watch, interrupts, side)
     val = _decode(dataset, "val", settings, watch, interrupts, None)
     if len(train) < 2 or len(val) < 1:
@@ -103,7 +103,7 @@ def _prepare(dataset: Dataset, run: Run, watch: Watch, interrupts: Interrupts) -
         train=TrainingBatches(
             train,
             preprocess,
-            Augmentation(recipe.strength(network.alpha), recipe.flip),
+            augmentation,
             batch_size,
             recipe.seed,
             recipe.workers,
@@ -220,14 +220,17 @@ def _validate(loop: _Loop, module: MobileNet) -> tuple[float, float]:
 
 def _model(loop: _Loop, module: MobileNet, top1: float) -> Model:
     settings = loop.run.settings
-    return Model(
-        network=settings.network,
-        weights=weights_of(module.state_dict()),
-        preprocess=settings.preprocess,
-        labels=loop.labels,
-        metrics={"split": "val", "images": len(loop.val), "top1": top1, "val_top1": top1},
-        data=loop.fingerprint,
-    )
+    try:
+        return Model(
+            network=settings.network,
+            weights=weights_of(module.state_dict()),
+            preprocess=settings.preprocess,
+            labels=loop.labels,
+            metrics={"split": "val", "images": len(loop.val), "top1": top1, "val_top1": top1},
+            data=loop.fingerprint,
+        )
+    except ModelFileError as exc:  # it accepts no weights that are not finite
+        raise TrainingError(f"the run went astray ({exc}): lower --lr (now {loop.recipe.learning_rate:g})") from exc
 
 
 def _finalise(loop: _Loop) -> Model:

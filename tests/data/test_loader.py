@@ -33,7 +33,7 @@ def test_a_batch_follows_from_seed_epoch_and_number(images: Images) -> None:
     assert len(whole) == len(images) // 10 == 7 and len(later) == 3
     for one, other in zip(whole[4:], later, strict=True):
         assert np.array_equal(one.pixels, other.pixels) and np.array_equal(one.labels, other.labels)
-        assert one.colour and other.colour and np.array_equal(one.colour.matrix, other.colour.matrix)
+        assert one.colour and other.colour and np.array_equal(one.colour.gain, other.colour.gain)
     assert whole[0].pixels.shape == (10, 32, 48, 3) and whole[0].pixels.dtype == np.uint8
     for different in (batches(images).epoch(4), batches(images, seed=1).epoch(3)):
         assert not np.array_equal(next(different).pixels, whole[0].pixels)
@@ -66,7 +66,7 @@ def test_boxes_lie_inside_the_image(width: int, height: int, strength: float, dr
 def test_without_strength_nothing_but_the_crop_s_place_is_random(images: Images) -> None:
     how = Augmentation(0.0, False)
     colour = random_colours(4, 3, how, np.random.default_rng(0))
-    assert np.allclose(colour.matrix, np.eye(3)) and np.all(colour.shift == 0)
+    assert np.all(colour.gain == 1) and np.all(colour.shift == 0)
     square = np.asarray(as_image(images.pixels(0)).resize((48, 32)))
     view = random_view(square, PREPROCESS, how, np.random.default_rng(0))
     assert np.array_equal(view, crop_resize(as_image(square), PREPROCESS, (0, 0, 48, 32)))
@@ -76,7 +76,7 @@ def test_grey_has_one_channel() -> None:
     how = Augmentation(1.0, True)
     view = random_view(np.zeros((40, 40, 1), np.uint8), Preprocess(32, 32, 1), how, np.random.default_rng(0))
     assert view.shape == (32, 32, 1)
-    assert random_colours(5, 1, how, np.random.default_rng(0)).matrix.shape == (5, 1, 1)
+    assert random_colours(5, 1, how, np.random.default_rng(0)).gain.shape == (5, 1)
 
 
 def test_evaluation_batches_are_in_order_and_complete(photos: Path) -> None:

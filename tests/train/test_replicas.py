@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 from mobilenets.arch import Network, expand
 from mobilenets.data.augment import Augmentation, random_colours
 from mobilenets.data.loader import Batch
-from mobilenets.image import Preprocess
+from mobilenets.image import Preprocess, normalise
 from mobilenets.train.module import MobileNet, initialise
 from mobilenets.train.replicas import Replicas, replica_count
 
@@ -88,17 +88,15 @@ def test_logits_do_not_depend_on_the_number_of_replicas() -> None:
         torch.testing.assert_close(answer, answers[0], rtol=1e-5, atol=1e-6)
 
 
-def test_colours_are_mixed_as_a_plain_loop_would() -> None:
-    made = module()
-    engine = replicas(made, 1)
+def test_input_is_image_normalise_then_the_change_of_colour() -> None:
+    engine, pixels = replicas(module(), 1), batch(3).pixels
+    plain = normalise(pixels, PREPROCESS)
+    np.testing.assert_allclose(engine.to_input(pixels).permute(0, 2, 3, 1).numpy(), plain, rtol=1e-5, atol=1e-6)
     colour = random_colours(3, 3, Augmentation(1.0, True), np.random.default_rng(1))
-    x = engine.to_input(batch(3).pixels)
-    mixed = engine._recolour(x, colour.matrix, colour.shift)
-    for i in range(3):
-        for y, column in ((0, 0), (5, 17)):
-            pixel = x[i, :, y, column].numpy()
-            expected = np.clip(pixel @ colour.matrix[i] + colour.shift[i, 0], -1, 1)
-            np.testing.assert_allclose(mixed[i, :, y, column].numpy(), expected, rtol=1e-5, atol=1e-5)
+    changed = plain * colour.gain[:, None, None, :] + colour.shift[:, None, None, :]
+    got = engine.to_input(pixels, colour)
+    np.testing.assert_allclose(got.permute(0, 2, 3, 1).numpy(), changed, rtol=1e-5, atol=1e-6)
+    assert got.is_contiguous(memory_format=torch.channels_last)
     engine.close()
 
 
