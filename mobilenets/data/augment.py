@@ -25,7 +25,7 @@ class Augmentation:
 
     def short_side(self, height: int, width: int) -> int:
         """Of the image that crops are taken from: the smallest crop still has the network's resolution."""
-        return math.ceil(max(height, width) / self.min_area**0.5)
+        return math.ceil(max(height, width) / math.sqrt(self.min_area))
 
     @property
     def max_stretch(self) -> float:

@@ -1,4 +1,4 @@
-"""Parquet in the Hugging Face image layout: `image: struct{bytes, path}` and `label`."""
+"""Parquet in the Hugging Face image layout: `image: struct{bytes, path}`, `label`, and perhaps `split`."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import DataError, ImageError, MissingExtraError
 from ..image import read
-from .rows import Listing, Row, listed, split_of
+from .rows import Listing, Row, checked_split, listed, split_of
 
 __all__ = ["list_parquet"]
 
@@ -86,14 +86,14 @@ def _rows(root: Path, path: Path, file: Any, spool: _Spool) -> Iterator[Row]:
     image, label = _columns(path, file.schema_arrow)
     name = path.name if path == root else path.relative_to(root).as_posix()
     split = None if path == root else split_of(path.relative_to(root))
-    at = 0
-    for batch in file.iter_batches(batch_size=256, columns=[image, label]):
-        labels = batch.column(label).to_pylist()
-        for cell, value in zip(batch.column(image).to_pylist(), labels, strict=True):
-            if value is None:
-                raise DataError(f"{name}[{at}]: the label is null")
-            yield Row(f"{name}[{at}]", split, value, _reader(path, cell, spool))
-            at += 1
+    columns = [image, label] + ["split"] * ("split" in file.schema_arrow.names)
+    rows = (row for batch in file.iter_batches(batch_size=256, columns=columns) for row in batch.to_pylist())
+    for at, row in enumerate(rows):
+        where = f"{name}[{at}]"
+        if row[label] is None:
+            raise DataError(f"{where}: the label is null")
+        own = checked_split(row["split"], where) if "split" in row else split
+        yield Row(where, own, row[label], _reader(path, row[image], spool))
 
 
 def _reader(path: Path, cell: Any, spool: _Spool) -> Callable[[], bytes]:

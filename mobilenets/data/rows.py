@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
-__all__ = ["Listing", "Row", "listed", "shown", "split_name", "split_of"]
+from ..errors import DataError
+
+__all__ = ["Listing", "Row", "checked_split", "listed", "shown", "split_name", "split_of"]
 
 _SPLITS = {
     "train": "train",
@@ -42,6 +44,14 @@ class Listing:
 def split_name(word: str) -> str | None:
     """'validation' -> 'val'; None for a word that names no split."""
     return _SPLITS.get(word.lower())
+
+
+def checked_split(word: object, where: str) -> str:
+    """The split that a column's value names; `DataError` says `where` it stands otherwise."""
+    split = split_name(word.strip()) if isinstance(word, str) else None
+    if split is None:
+        raise DataError(f"{where}: split (={word!r}) must be train, val or test")
+    return split
 
 
 def split_of(path: PurePath) -> str | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..errors import DataError
 from ..image import read
-from .rows import Listing, Row, listed, shown, split_name
+from .rows import Listing, Row, checked_split, listed, shown
 
 __all__ = ["list_csv"]
 
@@ -47,8 +47,5 @@ def _row(path: Path, number: int, columns: dict[str, int], line: list[str]) -> R
         raise DataError(f"{path}: line {number} has an empty {'label' if image else 'path'}")
     split = None
     if "split" in columns:
-        word = line[columns["split"]].strip()
-        split = split_name(word)
-        if split is None:
-            raise DataError(f"{path}: line {number}: split (={word!r}) must be train, val or test")
+        split = checked_split(line[columns["split"]], f"{path}: line {number}")
     return Row(shown(image), split, label, partial(read, path.parent / image))

@@ -75,7 +75,7 @@ class Replicas:
         x = torch.addcmul(self._rows(shift - gain * (mean / std), w), x, self._rows(gain / std, w))
         return x.view(n, h, w, c).permute(0, 3, 1, 2)
 
-    def _rows(self, values: np.ndarray[Any, np.dtype[np.float32]], width: int) -> Tensor:
+    def _rows(self, values: np.ndarray[Any, Any], width: int) -> Tensor:
         """(N, C) -> (N, 1, W * C): the same for every pixel of a row."""
         return torch.from_numpy(np.tile(values.astype(np.float32), width)[:, None]).to(self.device)
 

@@ -44,12 +44,14 @@ def tar(path: Path, files: Mapping[str, bytes | str | int]) -> Path:
 
 
 def parquet(path: Path, images: list[object], labels: list[object], names: list[str] | None = None, **columns) -> Path:
-    """A table in the Hugging Face layout; `columns` renames `image` and `label`."""
+    """A table in the Hugging Face layout; `columns` renames `image` and `label`, and may give `split`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     cells = [{"bytes": jpeg(image), "path": None} if isinstance(image, int) else image for image in images]
     table = pa.table({columns.get("image", "image"): cells, columns.get("label", "label"): labels})
+    if "split" in columns:
+        table = table.append_column("split", [columns["split"]])
     if names:
         features = {"image": {"_type": "Image"}, "label": {"names": names, "_type": "ClassLabel"}}
         table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})

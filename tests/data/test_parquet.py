@@ -143,3 +143,16 @@ def test_cifar10(shared_data: Path) -> None:
     assert len(dataset.splits["train"]) + len(dataset.splits["val"]) == 50_000
     assert len(dataset.splits["test"]) == 10_000
     assert 4_500 < len(dataset.splits["val"]) < 5_500
+
+
+def test_a_split_column(tmp_path: Path) -> None:
+    """As the data set of the demo has it; any of the usual words."""
+    path = parquet(tmp_path / "all.parquet", [*range(6)], ["a", "b"] * 3, split=["train"] * 4 + ["test", "validation"])
+    assert {name: len(samples) for name, samples in open_dataset(path).splits.items()} == {
+        "train": 4,
+        "val": 1,
+        "test": 1,
+    }
+    path = parquet(tmp_path / "bad.parquet", [0, 1], ["a", "b"], split=["train", "dev"])
+    with pytest.raises(DataError, match=r"bad\.parquet\[1\]: split \(='dev'\) must be train, val or test"):
+        open_dataset(path)

