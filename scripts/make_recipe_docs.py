@@ -1,11 +1,12 @@
 """Writes docs/recipe.md from `Recipe`: every default with its reason. `make docs` runs it; a test compares.
 
-    python scripts/make_recipe_docs.py
+python scripts/make_recipe_docs.py
 """
 
 import ast
 import inspect
 from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
 
 from mobilenets.train import recipe as source
@@ -13,7 +14,7 @@ from mobilenets.train import recipe as source
 TARGET = Path(__file__).parents[1] / "docs" / "recipe.md"
 HEAD = """# The training recipe
 
-Made from `mobilenets/train/recipe.py` by `make docs`. Each setting is a flag of `mobilenets train` and a field of `Recipe`.
+Made from `mobilenets/train/recipe.py` by `make docs`. Each setting is a flag of `mobilenets train`.
 
 | flag | default | what and why |
 | --- | --- | --- |
@@ -24,7 +25,7 @@ def reasons() -> dict[str, str]:
     """Field -> the docstring under it."""
     body = next(node for node in ast.parse(inspect.getsource(source)).body if isinstance(node, ast.ClassDef)).body
     found: dict[str, str] = {}
-    for field, text in zip(body, body[1:], strict=False):
+    for field, text in pairwise(body):
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, ast.Expr):
             assert isinstance(text.value, ast.Constant)
             found[field.target.id] = str(text.value.value)

@@ -1,12 +1,9 @@
 """Answers as text: tables for people, one JSON object for machines (docs/json.md lists the keys), CSV."""
 
-import csv
 import json as jsonlib
-import sys
-from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -18,9 +15,8 @@ from ..assess import Evaluated
 from ..cost import PRECISIONS, Cost, cost
 from ..design import Candidate, Design
 from ..model import Model
-from ..runtime import Prediction
 
-__all__ = ["described", "designed", "evaluated", "exported", "paper", "predicted", "trained"]
+__all__ = ["described", "designed", "evaluated", "exported", "paper", "trained"]
 
 
 SHOWN = 12  # rows of a Pareto front; --json gives all
@@ -225,71 +221,6 @@ def evaluated(result: Evaluated, report: Path | None, json: bool) -> None:
     )
     lines += [f"skipped {bad.name}: {bad.reason}" for bad in result.bad]
     _print(*lines, *([f"report  {report}"] if report else []))
-
-
-def predicted(predictions: Iterable[Prediction], form: str, max_bad: float) -> int:
-    """Prints predictions as they come; returns 1 where more than `max_bad` of the images could not be decoded."""
-    writers: dict[str, type[_Writer]] = {"table": _Lines, "csv": _Csv, "json": _Object}
-    writer = writers[form]()
-    count = bad = 0
-    for prediction in predictions:
-        count += 1
-        if prediction.error is not None:
-            bad += 1
-            print(f"mobilenets: {prediction.name}: {prediction.error}", file=sys.stderr)
-        writer.write(prediction)
-    writer.close()
-    if count == 0:
-        print("mobilenets: no images found", file=sys.stderr)
-        return 1
-    if bad:
-        print(f"mobilenets: {bad} of {count} images could not be decoded", file=sys.stderr)
-    return int(bad > max_bad * count)
-
-
-class _Writer(Protocol):
-    def write(self, prediction: Prediction) -> None: ...
-
-    def close(self) -> None: ...
-
-
-class _Lines:
-    """`photo.jpg  daisy 93.1 %  tulips 4.2 %`."""
-
-    def write(self, prediction: Prediction) -> None:
-        if prediction.error is None:
-            print(prediction.name, *(f"{label} {p:.1%}" for label, p in prediction.top), sep="  ")
-
-    def close(self) -> None: ...
-
-
-class _Csv:
-    def __init__(self) -> None:
-        self.writer = csv.writer(sys.stdout, lineterminator="\n")
-        self.writer.writerow(["image", "rank", "label", "probability", "error"])
-
-    def write(self, prediction: Prediction) -> None:
-        if prediction.error is not None:
-            self.writer.writerow([prediction.name, "", "", "", prediction.error])
-        for rank, (label, p) in enumerate(prediction.top, 1):
-            self.writer.writerow([prediction.name, rank, label, f"{p:.6f}", ""])
-
-    def close(self) -> None: ...
-
-
-class _Object:
-    """One object, written as it grows: {"predictions": [...]}."""
-
-    def __init__(self) -> None:
-        self.between = '{"predictions": ['
-
-    def write(self, prediction: Prediction) -> None:
-        top = [{"label": label, "probability": p} for label, p in prediction.top]
-        print(self.between, jsonlib.dumps({"image": prediction.name, "top": top, "error": prediction.error}), sep="\n")
-        self.between = ","
-
-    def close(self) -> None:
-        print(f"{self.between}]}}" if self.between != "," else "]}")
 
 
 def exported(result: Exported, json: bool) -> None:

@@ -251,7 +251,7 @@ def predict(
     """
     from ..runtime import open_session
     from ..runtime.predict import predict as run
-    from . import show
+    from .predictions import write
 
     if json and csv:
         raise UsageError("--json and --csv: choose one")
@@ -259,7 +259,7 @@ def predict(
         raise UsageError("predict needs an image, a folder, or - for standard input")
     session = open_session(model)
     predictions = run(session, _sources(images), top, batch_size)
-    return show.predicted(predictions, "json" if json else "csv" if csv else "table", max_bad)
+    return write(predictions, "json" if json else "csv" if csv else "table", max_bad)
 
 
 def _sources(images: tuple[str, ...]) -> Iterator[tuple[str, Path | bytes]]:

@@ -12,7 +12,7 @@ from ..data.augment import Augmentation
 from ..data.cache import Images, decode_split
 from ..data.loader import TrainingBatches, central_batches, plain_batches
 from ..data.sources import Dataset
-from ..errors import Interrupted, ModelFileError, TrainingError
+from ..errors import DataError, Interrupted, ModelFileError, TrainingError
 from ..model import Model, load
 from ..tasks import classify
 from .interrupt import Interrupts
@@ -60,19 +60,18 @@ def fit(dataset: Dataset, run: Run, watch: Watch | None = None) -> Model:
     The recipe must be resolved. Raises `Interrupted` after a signal, with the state saved, and `DataError` or
     `TrainingError`.
     """
-    settings, watch = run.settings, watch or Watch()
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the replicas are the parallelism
-    with Interrupts() as interrupts:
-        loop = _prepare(dataset, run, watch, interrupts)
-        try:
-            for epoch in range(loop.state.progress.epoch, settings.recipe.epochs):
-                _train_epoch(loop, epoch)
-                _finish_epoch(loop, epoch)
-                if _out_of_patience(loop):
-                    break
-            return _finalise(loop)
-        finally:
-            loop.replicas.close()
+    try:
+        with Interrupts() as interrupts:
+            loop = _prepare(dataset, run, watch or Watch(), interrupts)
+            with loop.replicas:
+                while loop.state.progress.epoch < loop.recipe.epochs and not _out_of_patience(loop):
+                    _train_epoch(loop)
+                    _finish_epoch(loop)
+                return _finalise(loop)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _prepare(dataset: Dataset, run: Run, watch: Watch, interrupts: Interrupts) -> _Loop:
@@ -82,8 +81,7 @@ def _prepare(dataset: Dataset, run: Run, watch: Watch, interrupts: Interrupts) -
     side = augmentation.short_side(network.height, network.width)
     train = _decode(dataset, "train", settings, watch, interrupts, side)
     val = _decode(dataset, "val", settings, watch, interrupts, None)
-    if len(train) < 2 or len(val) < 1:
-        raise TrainingError(f"{len(train)} training and {len(val)} validation images: at least 2 and 1 are needed")
+    _check_images(dataset, train, val)
     device = torch.device(recipe.device)
     module = MobileNet(expand(network))
     initialise(module, recipe.seed)
@@ -140,9 +138,18 @@ def _decode(
     return images
 
 
-def _train_epoch(loop: _Loop, epoch: int) -> None:
+def _check_images(dataset: Dataset, train: Images, val: Images) -> None:
+    if len(train) < 2 or len(val) < 1:
+        raise TrainingError(f"{len(train)} training and {len(val)} validation images: at least 2 and 1 are needed")
+    seen = set(train.labels.tolist())
+    lost = [label for i, label in enumerate(dataset.labels) if i not in seen]
+    if lost:
+        raise DataError(f"no image of {', '.join(lost[:5])} could be decoded: nothing to learn it from")
+
+
+def _train_epoch(loop: _Loop) -> None:
     recipe, state, progress = loop.recipe, loop.state, loop.state.progress
-    batches = len(loop.train)
+    epoch, batches = progress.epoch, len(loop.train)
     steps, warmup = recipe.epochs * batches, int(min(recipe.warmup_epochs, recipe.epochs / 2) * batches)
     started, seen_before = time.monotonic(), progress.seen
     loop.epoch_started = started
@@ -171,16 +178,18 @@ def _checkpoint(loop: _Loop) -> None:
         loop.state.save(loop.run.checkpoint)
         loop.saved = time.monotonic()
     if stop is not None:
-        where = f"epoch {loop.state.progress.epoch + 1}"
-        raise Interrupted(stop, f"stopped in {where} and saved; go on with: mobilenets train --resume {loop.run.path}")
+        done = f"{loop.state.progress.epoch} of {loop.recipe.epochs} epochs"
+        raise Interrupted(
+            stop, f"stopped after {done} and saved; go on with: mobilenets train --resume {loop.run.path}"
+        )
 
 
-def _finish_epoch(loop: _Loop, epoch: int) -> None:
+def _finish_epoch(loop: _Loop) -> None:
     """Validate the averaged weights, keep them where they are the best yet, note the row, save."""
     progress = loop.state.progress
     top1, loss = _validate(loop, loop.state.averaged)
     row = {
-        "epoch": epoch + 1,
+        "epoch": progress.epoch + 1,
         "lr": loop.state.optimiser.param_groups[0]["lr"],
         "train_loss": progress.loss / progress.seen,
         "train_top1": progress.correct / progress.seen,
@@ -193,9 +202,9 @@ def _finish_epoch(loop: _Loop, epoch: int) -> None:
     model = _model(loop, loop.state.averaged, top1)
     model.save(loop.run.last)
     if (top1, -loss) > progress.best:
-        progress.best, progress.best_epoch = (top1, -loss), epoch
+        progress.best, progress.best_epoch = (top1, -loss), progress.epoch
         model.save(loop.run.best)
-    progress.epoch, progress.batch = epoch + 1, 0
+    progress.epoch, progress.batch = progress.epoch + 1, 0
     progress.loss, progress.correct, progress.seen = 0.0, 0, 0
     loop.run.write_results(progress.history)
     loop.watch.epoch(row)
@@ -244,6 +253,7 @@ def _finalise(loop: _Loop) -> Model:
     if (top1, -loss) > loop.state.progress.best:
         best = _model(loop, module, top1)
         best.save(loop.run.best)
+    _checkpoint(loop)
     return best
 
 

@@ -42,7 +42,10 @@ class Replicas:
         self._modules = [module] + [_sharing_copy(module) for _ in range(count - 1)]
         self._pool = ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))
 
-    def close(self) -> None:
+    def __enter__(self) -> "Replicas":
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._pool.shutdown()
 
     def gradients(self, batch: Batch, loss: Loss) -> tuple[float, int]:

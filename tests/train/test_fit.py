@@ -95,7 +95,7 @@ def test_signals_save_and_leave(number, code, photos, tmp_path) -> None:  # type
                 os.kill(os.getpid(), number)
 
     run = start(photos, tmp_path / "run")
-    with pytest.raises(Interrupted, match="stopped in epoch 2 and saved") as stopped:
+    with pytest.raises(Interrupted, match="stopped after 1 of 4 epochs and saved") as stopped:
         loop.fit(open_dataset(photos), run, Send())
     assert stopped.value.exit_code == code
     assert run.checkpoint.is_file()
@@ -145,6 +145,9 @@ def test_early_stopping(photos: Path, tmp_path: Path) -> None:
     rows = results(tmp_path / "run")
     best = max(range(len(rows)), key=lambda i: (float(rows[i]["val_top1"]), -float(rows[i]["val_loss"])))
     assert len(rows) == best + 3 < 50
+    run = Run.open(tmp_path / "run")
+    before = load(run.best).digest()
+    assert loop.fit(open_dataset(photos), run).digest() == before and results(run.path) == rows
 
 
 @pytest.mark.parametrize("balance", ["sample", "loss"])
@@ -203,6 +206,14 @@ def test_bad_images_are_named_and_bounded(tmp_path: Path) -> None:
 
     train(photos, tmp_path / "lenient", replace(RECIPE, epochs=1, max_bad=0.05), Notes())
     assert any("broken.jpg" in line for line in lines)
+
+
+def test_a_class_of_which_nothing_decodes_is_named(tmp_path: Path) -> None:
+    photos = make_photos(tmp_path / "photos")
+    for path in sorted((photos / "train" / "red").iterdir()):
+        path.write_bytes(f"broken {path.name}".encode())
+    with pytest.raises(DataError, match="no image of red could be decoded"):
+        train(photos, tmp_path / "run", replace(RECIPE, max_bad=0.5))
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(photos: Path, tmp_path: Path) -> None:

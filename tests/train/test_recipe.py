@@ -61,7 +61,7 @@ def test_no_weight_decay_on_depthwise_batch_norm_and_bias() -> None:
 def test_every_optimiser_learns(opt: str) -> None:
     torch.manual_seed(0)
     module = MobileNet(expand(Network(alpha=0.25, height=32, width=32, classes=2)))
-    optimiser = build_optimiser(module, Recipe(opt=opt))  # type: ignore[arg-type]
+    optimiser = build_optimiser(module, Recipe(opt=opt, batch_size=16))  # type: ignore[arg-type]
     x, y = torch.randn(16, 3, 32, 32), torch.arange(16) % 2
     losses = []
     for _ in range(12):

@@ -1,0 +1,76 @@
+"""Predictions as they come: a line each, CSV, or one JSON object that is never held whole."""
+
+import csv
+import json
+import sys
+from collections.abc import Iterable
+from typing import Protocol
+
+from ..runtime import Prediction
+
+__all__ = ["write"]
+
+
+def write(predictions: Iterable[Prediction], form: str, max_bad: float) -> int:
+    """Prints predictions as they come; returns 1 where more than `max_bad` of the images could not be decoded."""
+    writers: dict[str, type[_Writer]] = {"table": _Lines, "csv": _Csv, "json": _Object}
+    writer = writers[form]()
+    count = bad = 0
+    for prediction in predictions:
+        count += 1
+        if prediction.error is not None:
+            bad += 1
+            print(f"mobilenets: {prediction.name}: {prediction.error}", file=sys.stderr)
+        writer.write(prediction)
+    writer.close()
+    if count == 0:
+        print("mobilenets: no images found", file=sys.stderr)
+        return 1
+    if bad:
+        print(f"mobilenets: {bad} of {count} images could not be decoded", file=sys.stderr)
+    return int(bad > max_bad * count)
+
+
+class _Writer(Protocol):
+    def write(self, prediction: Prediction) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class _Lines:
+    """`photo.jpg  daisy 93.1 %  tulips 4.2 %`."""
+
+    def write(self, prediction: Prediction) -> None:
+        if prediction.error is None:
+            print(prediction.name, *(f"{label} {p:.1%}" for label, p in prediction.top), sep="  ")
+
+    def close(self) -> None: ...
+
+
+class _Csv:
+    def __init__(self) -> None:
+        self.writer = csv.writer(sys.stdout, lineterminator="\n")
+        self.writer.writerow(["image", "rank", "label", "probability", "error"])
+
+    def write(self, prediction: Prediction) -> None:
+        if prediction.error is not None:
+            self.writer.writerow([prediction.name, "", "", "", prediction.error])
+        for rank, (label, p) in enumerate(prediction.top, 1):
+            self.writer.writerow([prediction.name, rank, label, f"{p:.6f}", ""])
+
+    def close(self) -> None: ...
+
+
+class _Object:
+    """One object, written as it grows: {"predictions": [...]}."""
+
+    def __init__(self) -> None:
+        self.between = '{"predictions": ['
+
+    def write(self, prediction: Prediction) -> None:
+        top = [{"label": label, "probability": p} for label, p in prediction.top]
+        print(self.between, json.dumps({"image": prediction.name, "top": top, "error": prediction.error}), sep="\n")
+        self.between = ","
+
+    def close(self) -> None:
+        print(f"{self.between}]}}" if self.between != "," else "]}")
