@@ -119,7 +119,7 @@ def train_network(
     dataset = data if isinstance(data, Dataset) else open_dataset(data)
     network = network.replace(classes=len(dataset.labels))
     preprocess = preprocess or Preprocess(network.height, network.width, network.channels)
-    settings = Settings(str(dataset.root), network, preprocess, resolve(recipe or Recipe()), command)
+    settings = Settings(str(dataset.root), network, preprocess, resolve(recipe or Recipe(), network.alpha), command)
     folder = Path(runs) / (name or f"{dataset.root.stem}-{network.name}")
     run = Run.create(folder, settings, dataset.labels, unique=name is None)
     return _run(dataset, run, watch)

@@ -12,8 +12,8 @@ from .replicas import replica_count
 __all__ = ["resolve"]
 
 
-def resolve(recipe: Recipe) -> Recipe:
-    """The recipe with this machine's answer for everything that was left to it: what a resumed run must keep."""
+def resolve(recipe: Recipe, alpha: float) -> Recipe:
+    """The recipe with every open setting answered, for this machine and this width; a resumed run keeps it."""
     device = _device(recipe.device)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     replicas = recipe.replicas or (replica_count(cores, recipe.batch_size) if device.type == "cpu" else 1)
@@ -22,7 +22,15 @@ def resolve(recipe: Recipe) -> Recipe:
     precision = recipe.precision
     if precision == "auto":
         precision = "bf16" if _has_bf16(device) else "fp32"
-    return replace(recipe, device=str(device), replicas=replicas, workers=recipe.workers or cores, precision=precision)
+    return replace(
+        recipe,
+        lr=recipe.learning_rate,
+        augment=recipe.strength(alpha),
+        device=str(device),
+        replicas=replicas,
+        workers=recipe.workers or cores,
+        precision=precision,
+    )
 
 
 def _device(name: str) -> torch.device:

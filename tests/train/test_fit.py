@@ -31,7 +31,9 @@ def start(photos: Path, folder: Path, recipe: Recipe = RECIPE, **network: object
     dataset = open_dataset(photos)
     made = Network(alpha=0.25, height=32, width=32, classes=len(dataset.labels)).replace(**network)
     preprocess = Preprocess(made.height, made.width, made.channels)
-    return Run.create(folder, Settings(str(photos), made, preprocess, resolve(recipe)), dataset.labels, unique=False)
+    return Run.create(
+        folder, Settings(str(photos), made, preprocess, resolve(recipe, 0.25)), dataset.labels, unique=False
+    )
 
 
 def train(photos: Path, folder: Path, recipe: Recipe = RECIPE, watch: Watch | None = None, **network: object) -> Model:

@@ -84,10 +84,11 @@ def test_learning_rate_rises_to_its_peak_then_falls_to_zero(steps: int, share: f
 
 
 def test_resolve_leaves_nothing_to_the_machine() -> None:
-    recipe = resolve(Recipe(device="cpu"))
+    recipe = resolve(Recipe(device="cpu"), 0.5)
     assert recipe.replicas >= 1 and recipe.workers >= 1 and recipe.precision in ("fp32", "bf16")
-    assert resolve(recipe) == recipe
+    assert (recipe.lr, recipe.augment) == (Recipe().learning_rate, Recipe().strength(0.5))
+    assert resolve(recipe, 0.5) == recipe
     with pytest.raises(UsageError, match="device 'gpu' is not there"):
-        resolve(Recipe(device="gpu"))
+        resolve(Recipe(device="gpu"), 0.5)
     with pytest.raises(UsageError, match="two images each"):
-        resolve(Recipe(device="cpu", replicas=4, batch_size=6))
+        resolve(Recipe(device="cpu", replicas=4, batch_size=6), 0.5)
