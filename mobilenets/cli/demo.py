@@ -28,7 +28,7 @@ def run(project: Path, json: bool) -> None:
         dataset = open_dataset(DATA)
         space = Space(base=Network(channels=1, classes=len(dataset.labels)), max_resolution=64)
         design = design_network(BUDGET, space)
-        bars.note(f"designed {design.choice.network.name}: {design.reason}")
+        bars.note(f"design: {design.reason}")
         result = train_network(dataset, design.choice.network, RECIPE, runs=project, name=None, watch=bars)
         exported = export_model(result.run)
     if json:

@@ -174,7 +174,7 @@ def _designed(
     from ..api import design_network
 
     design = design_network(budget.budget(), _space(flags, dataset), calibrate=calibrate)
-    watch.note(f"designed {design.choice.network.name}: {design.reason}")
+    watch.note(f"design: {design.reason}")
     return design.choice.network
 
 

@@ -25,7 +25,7 @@ def measure_networks(networks: Sequence[Network], seconds: float = 1.0, threads:
     return measure_sessions([Session.from_onnx(to_onnx(_untrained(n)), threads) for n in networks], seconds)
 
 
-def measure_sessions(sessions: Sequence[Session], seconds: float = 1.0) -> list[Latency]:
+def measure_sessions(sessions: Sequence[Session], seconds: float = 0.5) -> list[Latency]:
     """The same for open sessions of one number of threads: one uint8 image in, probabilities out."""
     return time_interleaved([_call(session) for session in sessions], seconds, sessions[0].threads, RUNTIME)
 

@@ -27,7 +27,7 @@ from .watch import Watch
 __all__ = ["fit"]
 
 EVAL_BATCH = 128
-STATISTICS_IMAGES = 4096  # for batch norm's final statistics
+STATISTICS_IMAGES = 1024  # for batch norm's final statistics: thousands of pixels each
 CHECKPOINT_SECONDS = 15.0
 
 

@@ -76,7 +76,7 @@ class MobileNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         values: dict[int, Tensor] = {0: x}
         for position, op in enumerate(self.graph.ops[1:], 1):
-            x = self.get_submodule(op.name)(*(values[i] for i in op.inputs))
+            x = getattr(self, op.name)(*(values[i] for i in op.inputs))
             for i in op.inputs:
                 if self._last_read[i] == position:
                     del values[i]
