@@ -3,6 +3,7 @@
 import shlex
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -54,7 +55,6 @@ def describe(
 
 def _network(what: str, flags: NetworkFlags, classes: int) -> "tuple[Network, Model | None]":
     """The network, and the trained model where `what` is one."""
-    from ..arch import named
     from ..model import load, model_file
 
     if what and (Path(what).exists() or what.endswith((".safetensors", ".onnx"))):
@@ -63,9 +63,7 @@ def _network(what: str, flags: NetworkFlags, classes: int) -> "tuple[Network, Mo
             raise UsageError(f"{what}: describe reads .safetensors models, not ONNX")
         model = load(path)
         return model.network, model
-    if what:
-        return named(what).replace(classes=classes, channels=1 if flags.grey else 3), None
-    return flags.network(classes), None
+    return replace(flags, model=what or flags.model).network(classes), None
 
 
 def design(

@@ -1,5 +1,7 @@
 """Five hundred odd and damaged images: no crash, no hang, each bad one named, each good one decoded."""
 
+import csv
+import io
 from functools import partial
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 from layouts import state, write
 from odd_images import BAD, GOOD, make_odd_images
 
+from mobilenets.cli import main
 from mobilenets.data.cache import decode_split
 from mobilenets.data.sources import Sample, open_dataset
 from mobilenets.errors import ImageError
@@ -80,3 +83,21 @@ def test_as_a_data_set(tmp_path: Path) -> None:
     bad = decode_split(dataset.splits["train"], Preprocess(32, 32), short_side=36, max_bad=0.5).bad
     expected = {f"train/{kind}/{name}" for kind, files in made.items() for name, good in files.items() if not good}
     assert {image.name for image in bad} == expected
+
+
+def test_through_the_command_line(odd: tuple[Path, dict[str, bool]], tmp_path: Path, capsys) -> None:
+    """Train on five hundred odd images, then predict them: every bad one is named by both, nothing else goes wrong."""
+    folder, decodable = odd
+    for number, name in enumerate(sorted(decodable)):
+        place = tmp_path / "photos" / ("train" if number % 5 else "val") / ("odd" if number % 2 else "even")
+        place.mkdir(parents=True, exist_ok=True)
+        (place / name).symlink_to(folder / name)
+    flags = "--alpha 0.25 --img-size 32 --epochs 1 --device cpu --max-bad 0.6 --name run".split()
+    assert main(["train", str(tmp_path / "photos"), *flags, "--project", str(tmp_path)]) == 0
+    said = capsys.readouterr().err
+    assert [name for name, good in decodable.items() if not good and name not in said] == []
+    assert main(["predict", str(tmp_path / "run"), str(folder), "--csv", "--top", "1", "--max-bad", "0.6"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    answers = {Path(row["image"]).name: not row["error"] for row in rows}
+    listed = {name for name, good in decodable.items() if good or (folder / name).is_file()}
+    assert {name for name in listed if answers.get(name) != decodable[name]} == set()
