@@ -5,7 +5,8 @@
 PHOTOS holds train/ and val/ with a folder per class; TIMM_TRAIN_PY is `train.py` of a checkout of
 huggingface/pytorch-image-models, with `timm` installed. Three epochs each of a MobileNet v1 with alpha 0.25 at 96 px; a
 figure is 3 x the number of training images over the seconds of the whole process (start, decoding,
-training, validation, saving). timm names no MobileNet v1 of alpha 0.25: the launcher below registers one with timm's own builder, then runs its
+training, validation, saving). timm names no MobileNet v1 of alpha 0.25:
+the launcher below registers one with timm's own builder, then runs its
 `train.py` as it is.
 Both use all cores and batches of 128, timm's default. timm runs as it comes and with --channels-last, each with two
 loader workers; `--cooldown-epochs 0 --warmup-epochs 0` keep it to three epochs.

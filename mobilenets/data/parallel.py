@@ -1,20 +1,16 @@
 """Many small jobs on all cores, results in order, memory bounded."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-__all__ = ["cores", "ordered"]
+from ..machine import cores
+
+__all__ = ["ordered"]
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def ordered(function: Callable[[T], R], items: Iterable[T], workers: int = 0) -> Iterator[R]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import ImageError, UsageError
 from ..image import EXTENSIONS, Pixels, Preprocess, prepare
+from ..machine import cores
 from .session import Floats, Session
 
 __all__ = ["Prediction", "find_images", "predict"]
@@ -67,7 +68,7 @@ def predict(
     for name, value, least in (("top", top, 1), ("batch_size", batch_size, 1), ("workers", workers, 0)):
         if value < least:
             raise UsageError(f"{name} (={value}) must be at least {least}")
-    return _stream(session, images, top, batch_size, workers or os.cpu_count() or 1)
+    return _stream(session, images, top, batch_size, workers or cores())
 
 
 def _stream(

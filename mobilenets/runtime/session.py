@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from ..errors import MobilenetsError, ModelFileError
+from ..errors import MobilenetsError, ModelFileError, UsageError
 from ..image import Pixels, Preprocess
+from ..machine import cores
 from ..model import load, model_file
 
 __all__ = ["Session", "open_session"]
@@ -32,6 +33,8 @@ class Session:
     @classmethod
     def from_onnx(cls, onnx: bytes | str, threads: int = 0) -> "Session":
         """From a serialised graph or a path. `ModelFileError` where its metadata is not ours."""
+        if not 0 <= threads <= cores():
+            raise UsageError(f"threads (={threads}) must be from 1 to this machine's {cores()} cores, or 0 for all")
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3

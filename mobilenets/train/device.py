@@ -1,11 +1,11 @@
 """What this machine answers where the recipe says auto."""
 
-import os
 from dataclasses import replace
 
 import torch
 
 from ..errors import UsageError
+from ..machine import cores
 from .recipe import Recipe
 from .replicas import replica_count
 
@@ -15,8 +15,7 @@ __all__ = ["resolve"]
 def resolve(recipe: Recipe, alpha: float) -> Recipe:
     """The recipe with every open setting answered, for this machine and this width; a resumed run keeps it."""
     device = _device(recipe.device)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    replicas = recipe.replicas or (replica_count(cores, recipe.batch_size) if device.type == "cpu" else 1)
+    replicas = recipe.replicas or (replica_count(cores(), recipe.batch_size) if device.type == "cpu" else 1)
     if replicas * 2 > recipe.batch_size:
         raise UsageError(f"replicas (={replicas}) need two images each, batch_size is {recipe.batch_size}")
     precision = recipe.precision
@@ -28,7 +27,7 @@ def resolve(recipe: Recipe, alpha: float) -> Recipe:
         augment=recipe.strength(alpha),
         device=str(device),
         replicas=replicas,
-        workers=recipe.workers or cores,
+        workers=recipe.workers or cores(),
         precision=precision,
     )
 
