@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .arch.network import Network
 from .assess import Evaluated, default_split, judge, report
 from .design import Budget, Design, Prior, Space, read_runs, search
-from .errors import MissingExtraError, UsageError
+from .errors import MissingExtraError, UsageError, WorkError
 from .image import Preprocess
 from .model import Model, load, model_file
 from .train.recipe import Recipe
@@ -31,6 +31,7 @@ __all__ = [
     "design_network",
     "evaluate_model",
     "export_model",
+    "need_torch",
     "predict_images",
     "resume_run",
     "train_network",
@@ -111,7 +112,7 @@ def train_network(
 
     Makes a new folder under `runs`: `name`, or data and network with a number where that exists.
     """
-    _need_torch()
+    need_torch()
     from .data.sources import Dataset, open_dataset
     from .train.device import resolve
     from .train.run import Run, Settings
@@ -122,12 +123,16 @@ def train_network(
     settings = Settings(str(dataset.root), network, preprocess, resolve(recipe or Recipe(), network.alpha), command)
     folder = Path(runs) / (name or f"{dataset.root.stem}-{network.name}")
     run = Run.create(folder, settings, dataset.labels, unique=name is None)
-    return _run(dataset, run, watch)
+    try:
+        return _run(dataset, run, watch)
+    except WorkError:
+        run.discard_if_empty()
+        raise
 
 
 def resume_run(path: str | Path, watch: Watch | None = None) -> Trained:
     """Go on with a run that was stopped or killed, to the weights it would have reached."""
-    _need_torch()
+    need_torch()
     from .data.sources import open_dataset
     from .train.run import Run
 
@@ -167,12 +172,16 @@ def evaluate_model(
     """
     from .data.sources import Dataset, open_dataset
 
+    watch = watch or Watch()
     path = model_file(Path(model))
     if report_to is not None and path.suffix == ".onnx":
         raise UsageError("a report needs the .safetensors model: an ONNX file does not say how it was trained")
+    if report_to is not None and not Path(report_to).parent.is_dir():
+        raise UsageError(f"{report_to}: there is no folder {Path(report_to).parent} to write the report to")
     dataset = data if isinstance(data, Dataset) else open_dataset(data)
-    progress = watch.decoded if watch else None
-    judged = judge(path, dataset, split or default_split(dataset), max_bad, threads, progress)
+    for note in dataset.notes:
+        watch.note(note)
+    judged = judge(path, dataset, split or default_split(dataset), max_bad, threads, watch.decoded)
     if report_to is not None:
         report(Path(report_to), load(path), judged)
     return judged.evaluated
@@ -191,7 +200,7 @@ def predict_images(
 
 def export_model(model: str | Path, output: str | Path | None = None) -> Exported:
     """Write ONNX beside the model, or to `output`, after its logits were compared with torch's (`ParityError`)."""
-    _need_torch()
+    need_torch()
     from .export.onnx import to_onnx
     from .files import write_atomic
     from .runtime import Session
@@ -205,7 +214,8 @@ def export_model(model: str | Path, output: str | Path | None = None) -> Exporte
     return Exported(path, "onnx", len(content), difference)
 
 
-def _need_torch() -> None:
+def need_torch() -> None:
+    """`MissingExtraError` at once, before any work is done."""
     if find_spec("torch") is None:
         raise MissingExtraError(
             "torch is not installed, and training and export need it: pip install 'mobilenets[train]'"

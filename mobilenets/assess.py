@@ -32,6 +32,7 @@ class Evaluated:
 
     model: str
     network: str
+    data: str  # name of the data set
     split: str
     evaluation: "Evaluation"
     latency: Latency
@@ -40,7 +41,8 @@ class Evaluated:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON's view; keys as docs/json.md lists them."""
-        values = {"model": self.model, "network": self.network, "split": self.split, **self.evaluation.to_dict()}
+        values: dict[str, Any] = {"model": self.model, "network": self.network, "data": self.data, "split": self.split}
+        values |= self.evaluation.to_dict()
         values["images_per_second"] = self.images_per_second
         values["latency_ms"] = asdict(self.latency)
         values["bad_images"] = [{"name": bad.name, "reason": bad.reason} for bad in self.bad]
@@ -93,6 +95,7 @@ def judge(
     evaluated = Evaluated(
         model=str(path),
         network=session.name,
+        data=dataset.root.resolve().name,
         split=split,
         evaluation=evaluate_probabilities(probabilities, images.labels, session.labels, images.names),
         latency=measure_sessions([open_session(path, threads)])[0],
@@ -130,7 +133,7 @@ def report(path: Path, model: Model, judged: Judged, run: "Run | None" = None) -
         with (run.path / "results.csv").open(newline="") as file:
             history = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
     content = Report(
-        title=f"{model.name} on {evaluated.split}",
+        title=f"{model.name} on {evaluated.data} ({evaluated.split})",
         model=model,
         cost=cost(model.network),
         evaluation=evaluated.evaluation,

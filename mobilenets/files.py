@@ -4,13 +4,24 @@ import os
 import tempfile
 from pathlib import Path
 
+from .errors import WorkError
+
 __all__ = ["write_atomic"]
 
 
 def write_atomic(path: Path, content: bytes | str) -> Path:
-    """Write `content` under a temporary name beside `path`, fsync it, rename it into place; returns `path`."""
+    """Write `content` under a temporary name beside `path`, fsync it, rename it into place; returns `path`.
+
+    `WorkError` where that cannot be done; what stood at `path` before stands there still.
+    """
     data = content.encode() if isinstance(content, str) else content
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        return _write(path, data)
+    except OSError as exc:
+        raise WorkError(f"{path}: cannot be written: {exc.strerror or exc}") from exc
+
+
+def _write(path: Path, data: bytes) -> Path:
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ..api import design_network, export_model, train_network
+from ..api import design_network, export_model, need_torch, train_network
 from ..arch import Network
 from ..data.sources import Dataset, open_dataset
 from ..demo import DATA
@@ -21,6 +21,7 @@ SHOWN = 6  # test images that are predicted
 
 
 def run(project: Path, json: bool) -> None:
+    need_torch()
     with Bars() as bars:
         bars.note(
             "6,000 pictures of clothes to learn from, 2,000 to be tested on (a sample of Fashion-MNIST, MIT licence)"

@@ -1,17 +1,20 @@
 """Flags that several verbs share, as dataclasses; what they mean is worked out here."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from ..arch import Network, named
 from ..arch.network import SHALLOW_BODY, Activation, Convolution, Padding, Rounding
-from ..design.budget import Budget, parse_count, parse_size, parse_time
+from ..design import Budget, Space, parse_count, parse_size, parse_time
 from ..errors import NetworkError
 
 __all__ = ["BudgetFlags", "NetworkFlags", "image_size"]
+
+DEFAULT_ALPHA = 0.5  # the middle of the paper's four
+DEFAULT_SIZE = "128"  # trains in minutes on two cores
 
 
 @Parameter(name="*")
@@ -21,10 +24,10 @@ class NetworkFlags:
 
     model: str | None = None
     """Its name, such as 0.25-96: alpha and image size in one."""
-    alpha: Annotated[float, Parameter(name=("--alpha", "--width"))] = 0.5
-    """Width multiplier. 0.5 is the middle of the paper's four."""
-    img_size: str = "128"
-    """Input pixels, 128 or HEIGHTxWIDTH, each at least 32. 128 trains in minutes on two cores."""
+    alpha: Annotated[float | None, Parameter(name=("--alpha", "--width"))] = None
+    """Width multiplier; 0.5 where nothing chooses it. A budget keeps to it where it is given."""
+    img_size: str | None = None
+    """Input pixels, 128 or HEIGHTxWIDTH, each at least 32; 128 where nothing chooses it. A budget keeps to it."""
     grey: bool = False
     """One input channel instead of three."""
     conv: Convolution = "separable"
@@ -39,15 +42,31 @@ class NetworkFlags:
     """Of channels under alpha: floor as in the paper, or multiple_of_8 as TF-slim."""
 
     def network(self, classes: int = 1000) -> Network:
-        height, width = image_size(self.img_size)
-        alpha = self.alpha
+        """The network that the flags say; `NetworkError` where a name and flags say the same thing twice."""
+        base = self.base(classes)
         if self.model is not None:
-            base = named(self.model)
-            height, width, alpha = base.height, base.width, base.alpha
-        return self.base(classes).replace(alpha=alpha, height=height, width=width)
+            if self.alpha is not None or self.img_size is not None:
+                raise NetworkError(f"{self.model} says alpha and image size: leave out --alpha and --img-size")
+            return base
+        height, width = image_size(self.img_size or DEFAULT_SIZE)
+        return base.replace(alpha=DEFAULT_ALPHA if self.alpha is None else self.alpha, height=height, width=width)
+
+    def space(self, classes: int, max_resolution: int | None = None) -> Space:
+        """Where a search may look: everywhere, but for what the flags fix."""
+        if self.model is not None:
+            raise NetworkError(f"--model {self.model} leaves nothing to design: give a budget or a network, not both")
+        space = Space(base=self.base(classes), max_resolution=max_resolution)
+        if self.alpha is not None:
+            space = replace(space, alphas=(self.alpha,))
+        if self.img_size is not None:
+            height, width = image_size(self.img_size)
+            if height != width:
+                raise NetworkError(f"--img-size {self.img_size}: a search is over square inputs only")
+            space = replace(space, resolutions=(height,), max_resolution=None)
+        return replace(space, depths=(SHALLOW_BODY,)) if self.shallow else space
 
     def base(self, classes: int = 1000) -> Network:
-        """All but alpha and size, which a search chooses."""
+        """Alpha and size as the name says, where there is one; all else by the flags."""
         network = named(self.model) if self.model is not None else Network()
         changes: dict[str, Any] = {
             "channels": 1 if self.grey else 3,

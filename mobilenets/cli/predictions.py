@@ -42,7 +42,8 @@ class _Lines:
 
     def write(self, prediction: Prediction) -> None:
         if prediction.error is None:
-            print(prediction.name, *(f"{label} {p:.1%}" for label, p in prediction.top), sep="  ")
+            name = prediction.name if prediction.name.isprintable() else repr(prediction.name)
+            print(name, *(f"{label} {p:.1%}" for label, p in prediction.top), sep="  ")
 
     def close(self) -> None: ...
 

@@ -1,6 +1,7 @@
 """Answers as text: tables for people, one JSON object for machines (docs/json.md lists the keys), CSV."""
 
 import json as jsonlib
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from ..arch.zoo import Row
 from ..assess import Evaluated
 from ..cost import PRECISIONS, Cost, cost
 from ..design import Candidate, Design
+from ..errors import MissingExtraError
 from ..model import Model
 
 __all__ = ["described", "designed", "evaluated", "exported", "paper", "trained"]
@@ -22,10 +24,15 @@ __all__ = ["described", "designed", "evaluated", "exported", "paper", "trained"]
 SHOWN = 12  # rows of a Pareto front; --json gives all
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """`mobilenets ... | head`: left to `main`."""
+        raise BrokenPipeError
+
+
 def _print(*parts: Any) -> None:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 120  # a pipe has no width: rather long lines than cut ones
+    console = _Console(highlight=False)
+    console.width = max(console.width, 120)  # rather wrapped lines than cut figures
     for part in parts:
         console.print(part, markup=False, soft_wrap=isinstance(part, str))
 
@@ -103,8 +110,9 @@ def designed(design: Design, json: bool) -> None:
     if json:
         _json(_design_json(design))
         return
+    timed = ["latency"] if design.choice.latency else []
     title = f"Pareto front: the best {min(SHOWN, len(design.front))} of {len(design.front)}"
-    table = _table(title, "network", "mult-adds", "params", "fp32", "int8", "peak RAM fp32", "top-1 (prior)", "latency")
+    table = _table(title, "network", "mult-adds", "params", "fp32", "int8", "peak RAM fp32", "top-1 (prior)", *timed)
     for candidate in design.front[-SHOWN:]:
         costs, latency = candidate.cost, candidate.latency
         table.add_row(
@@ -115,7 +123,7 @@ def designed(design: Design, json: bool) -> None:
             _bytes(costs.bytes("int8")),
             _bytes(costs.peak_ram()),
             f"{candidate.top1:.1f} %",
-            f"{latency.median:.3f} ms" if latency else "",
+            *([f"{latency.median:.3f} ms"] if latency else []),
         )
     _print(table, "", f"choice: {design.choice.network.name}", design.reason)
 
@@ -140,9 +148,14 @@ def paper(json: bool) -> None:
     from ..arch import PAPER
     from ..cost.peers import count_peers
 
-    rows = [_paper_row(row) for row in PAPER] + [
-        (p.name, p.table, p.top1, p.paper_mult_adds_m, p.mult_adds, p.paper_params_m, p.params, p.note)
-        for p in count_peers()
+    rows = [_paper_row(row) for row in PAPER]
+    try:
+        peers = count_peers()
+    except MissingExtraError as exc:
+        print(f"without GoogLeNet, VGG16, AlexNet, SqueezeNet: {exc}", file=sys.stderr)
+        peers = ()
+    rows += [
+        (p.name, p.table, p.top1, p.paper_mult_adds_m, p.mult_adds, p.paper_params_m, p.params, p.note) for p in peers
     ]
     names = "network table top1_printed mult_adds_m_printed mult_adds params_m_printed params note".split()
     if json:

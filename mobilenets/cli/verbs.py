@@ -17,7 +17,7 @@ from .options import BudgetFlags, NetworkFlags
 if TYPE_CHECKING:
     from ..arch import Network
     from ..data.sources import Dataset
-    from ..design import Space
+    from ..design import Budget, Space
     from ..model import Model
 
 __all__ = ["demo", "describe", "design", "evaluate", "export", "predict", "train"]
@@ -94,24 +94,21 @@ def design(
     from ..api import design_network
     from . import show
 
+    bounds, space = budget.budget(), network.space(classes)
     if data is not None:
         from ..data.sources import open_dataset
 
         space = _space(network, open_dataset(data))
-    else:
-        from ..design import Space
-
-        space = Space(base=network.base(classes))
-    show.designed(design_network(budget.budget(), space, calibrate=calibrate, threads=threads), json)
+    if bounds.max_latency is not None:
+        print(f"measuring latency on {threads or 'all'} thread(s): up to a minute", file=sys.stderr)
+    show.designed(design_network(bounds, space, calibrate=calibrate, threads=threads), json)
 
 
 def _space(flags: NetworkFlags, dataset: "Dataset") -> "Space":
     """Where a search for these data may look: inputs up to twice the photos' size, since more adds nothing."""
     from ..data.sources import typical_short_side
-    from ..design import Space
 
-    side = typical_short_side(dataset)
-    return Space(base=flags.base(len(dataset.labels)), max_resolution=max(64, 2 * side))
+    return flags.space(len(dataset.labels), max(64, 2 * typical_short_side(dataset)))
 
 
 def train(
@@ -143,12 +140,19 @@ def train(
     json
         Print one JSON object and nothing else.
     """
-    from ..api import resume_run, train_network
+    from ..api import need_torch, resume_run, train_network
     from . import show
     from .progress import Bars
 
     if (data is None) == (resume is None):
         raise UsageError("train takes either DATA or --resume RUN")
+    if resume is not None and (recipe, network, budget) != (_RECIPE, _NETWORK, _BUDGET):
+        raise UsageError("--resume keeps the settings that the run was started with: give no others")
+    if name is not None:
+        _check_name(project, name)
+    bounds = budget.budget() if budget.given else None
+    network.space(2) if bounds else network.network(2)  # what cannot be is said before the data are read
+    need_torch()
     with Bars() as bars:
         if data is None:
             assert resume is not None
@@ -159,21 +163,29 @@ def train(
             dataset = open_dataset(data)
             sizes = ", ".join(f"{len(samples):,} {split}" for split, samples in dataset.splits.items())
             bars.note(f"{data}: {len(dataset.labels)} classes, {sizes} images")
-            chosen = network.network(len(dataset.labels))
-            if budget.given:
-                chosen = _designed(network, budget, dataset, calibrate, bars)
+            if bounds:
+                chosen = _designed(network, bounds, dataset, calibrate, bars)
+            else:
+                chosen = network.network(len(dataset.labels))
             trained = train_network(dataset, chosen, recipe, runs=project, name=name, command=_command(), watch=bars)
     show.trained(trained, json)
 
 
 def _designed(
-    flags: NetworkFlags, budget: BudgetFlags, dataset: "Dataset", calibrate: tuple[Path, ...], watch: Watch
+    flags: NetworkFlags, budget: "Budget", dataset: "Dataset", calibrate: tuple[Path, ...], watch: Watch
 ) -> "Network":
     from ..api import design_network
 
-    design = design_network(budget.budget(), _space(flags, dataset), calibrate=calibrate)
+    design = design_network(budget, _space(flags, dataset), calibrate=calibrate)
     watch.note(f"design: {design.reason}")
     return design.choice.network
+
+
+def _check_name(project: Path, name: str) -> None:
+    if Path(name).name != name:
+        raise UsageError(f"--name {name!r} must be a plain folder name; --project says where it goes")
+    if (project / name).exists():
+        raise UsageError(f"run folder {project / name} exists: choose another --name, or --resume it")
 
 
 def _command() -> str:

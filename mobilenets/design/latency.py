@@ -129,7 +129,7 @@ def _none_fits(contenders: list[Candidate], best: Candidate | None, limit: float
     if best is None:
         return BudgetError(f"no network fits max_latency {limit:.4g} ms: the fastest measured, {found}")
     return LatencyError(
-        f"max_latency {limit:.4g} ms: {found}, and took less a moment ago: close other programs, try again"
+        f"max_latency {limit:.4g} ms: {found}, too unsteady to promise anything: close other programs and try again"
     )
 
 

@@ -122,7 +122,7 @@ def _impossible(bounds: Sequence[Bound], candidates: Sequence[Candidate]) -> str
 def _summary(choice: Candidate, bounds: Sequence[Bound]) -> str:
     spent = [f"{bound.show(bound.cost(choice.cost))} of {bound}" for bound in bounds]
     spent += [show_latency(choice)] if choice.latency else []
-    return f"{choice.network.name} is the best that fits, {choice.top1:.1f} % predicted, with {', '.join(spent)}"
+    return f"{choice.network.name} is the best that fits, with {', '.join(spent)}"
 
 
 def _next_better(choice: Candidate, candidates: Sequence[Candidate], bounds: Sequence[Bound]) -> str:

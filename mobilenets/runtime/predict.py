@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import ImageError, UsageError
+from ..errors import DataError, ImageError, UsageError
 from ..image import EXTENSIONS, Pixels, Preprocess, prepare
 from ..machine import cores
 from .session import Floats, Session
@@ -32,11 +32,11 @@ class Prediction:
 def find_images(paths: Sequence[Path]) -> Iterator[Path]:
     """Files as given; of folders, at any depth, what has an image's extension and is not hidden, sorted.
 
-    `UsageError` at once for a path that does not exist, later for a folder that cannot be listed.
+    `DataError` at once for a path that does not exist, later for a folder that cannot be listed.
     """
     for path in paths:
         if not path.exists():
-            raise UsageError(f"{path}: no such file or folder")
+            raise DataError(f"{path}: no such file or folder")
     return (found for path in paths for found in (_walk(path) if path.is_dir() else (path,)))
 
 

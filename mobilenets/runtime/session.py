@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
+from ..arch.network import Network
 from ..errors import MobilenetsError, ModelFileError, UsageError
 from ..image import Pixels, Preprocess
 from ..machine import cores
@@ -45,7 +46,7 @@ class Session:
             if metadata.get("format") != "mobilenets.onnx":
                 raise ModelFileError("without this package's metadata its labels and preprocessing are unknown")
             opened = cls(
-                name=session.get_modelmeta().graph_name,
+                name=Network.from_json(metadata["network"]).name,
                 labels=tuple(json.loads(metadata["labels"])),
                 preprocess=Preprocess(**json.loads(metadata["preprocess"])),
                 threads=threads,

@@ -77,6 +77,14 @@ class Run:
         write_atomic(chosen / "settings.json", settings.to_json())
         return run
 
+    def discard_if_empty(self) -> None:
+        """Remove the folder of a run that failed before its first epoch, so that its name is free again."""
+        names = {path.name for path in self.path.iterdir()}
+        if names <= {"labels.txt", "settings.json"}:
+            for name in names:
+                (self.path / name).unlink()
+            self.path.rmdir()
+
     @classmethod
     def open(cls, path: Path) -> "Run":
         """The run in `path`; `TrainingError` where there is none."""

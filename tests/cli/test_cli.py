@@ -183,7 +183,7 @@ def test_predict_forms(trained: Path, photos: Path, tmp_path: Path, capsys: pyte
     code, out, err = run(capsys, "predict", trained, image, broken, "--max-bad", "0.5")
     assert code == 0 and "0.jpg" in out and "1 of 2 images could not be decoded" in err
     code, _, err = run(capsys, "predict", trained, tmp_path / "none")
-    assert code == 2 and "no such file" in err
+    assert code == 1 and "no such file" in err
     code, _, err = run(capsys, "predict", trained, image, "--json", "--csv")
     assert code == 2 and "choose one" in err
     (tmp_path / "empty").mkdir()
@@ -199,6 +199,58 @@ def test_predict_reads_standard_input_without_torch(trained: Path, photos: Path)
     image = (photos / "val" / "red" / "0.jpg").read_bytes()
     done = subprocess.run(command, input=image, capture_output=True, check=True)
     assert json.loads(done.stdout)["predictions"][0]["image"] == "-"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("describe 0.25-96 --alpha 0.5", "0.25-96 says alpha and image size"),
+        ("train photos --model 0.25-96 --img-size 64", "0.25-96 says alpha and image size"),
+        ("train photos --model 0.25-96 --max-mult-adds 10M", "leaves nothing to design"),
+        ("design --max-mult-adds 10M --img-size 96x64", "over square inputs only"),
+        ("train --resume run --epochs 50", "--resume keeps the settings"),
+        ("train --resume run --alpha 0.5", "--resume keeps the settings"),
+        ("train photos --name ../run", "plain folder name"),
+        ("train nowhere --img-size 31", "height (=31)"),
+    ],
+)
+def test_flags_that_contradict(arguments: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, *arguments.split())
+    assert (code, out) == (2, "") and message in err and err.count("\n") == 1
+
+
+def test_a_budget_keeps_to_what_flags_fix(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "design", "--max-mult-adds", "20M", "--alpha", "0.25", "--json")
+    assert code == 0 and json.loads(out)["choice"]["network"]["alpha"] == 0.25
+    code, out, _ = run(capsys, "design", "--max-mult-adds", "20M", "--img-size", "128", "--shallow", "--json")
+    choice = json.loads(out)["choice"]
+    assert code == 0 and choice["network"]["height"] == 128 and choice["name"].startswith("shallow-")
+
+
+def test_a_run_that_fails_at_once_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for label in ("a", "b"):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        for i in range(4):
+            (tmp_path / "photos" / label / f"{i}.jpg").write_bytes(f"no image {label} {i}".encode())
+    flags = ["--project", tmp_path / "runs", "--name", "run"]
+    code, _, err = run(capsys, "train", tmp_path / "photos", *FLAGS, "--epochs", 1, *flags)
+    assert code == 1 and "--max-bad" in err and not (tmp_path / "runs" / "run").exists()
+
+
+def test_output_that_cannot_be_written(trained: Path, photos: Path, tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+    code, _, err = run(capsys, "export", trained, "--output", tmp_path)
+    assert code == 1 and "cannot be written" in err
+    code, _, err = run(capsys, "export", trained, "--output", tmp_path / "none" / "x.onnx")
+    assert code == 1 and "cannot be written" in err and not (tmp_path / "none").exists()
+    code, _, err = run(capsys, "evaluate", trained, photos, "--report", tmp_path / "none" / "r.html")
+    assert code == 2 and "no folder" in err
+
+
+def test_a_reader_that_has_enough(capsys: pytest.CaptureFixture[str]) -> None:
+    for verb in ("describe 1-224", "describe 1-224 --json"):
+        line = f"{sys.executable} -m mobilenets {verb} | head -1; echo ${{PIPESTATUS[0]}}"
+        done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
+        assert done.stdout.splitlines()[-1] == "0" and done.stderr == ""
 
 
 def test_resume_of_a_finished_run_changes_nothing(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,7 @@ from PIL import Image
 
 from mobilenets.arch import Network
 from mobilenets.arch.network import Block
-from mobilenets.errors import UsageError
+from mobilenets.errors import DataError, UsageError
 from mobilenets.export.onnx import to_onnx
 from mobilenets.image import Pixels, Preprocess, prepare
 from mobilenets.runtime.predict import Prediction, find_images, predict
@@ -259,7 +259,7 @@ def test_find_images_takes_files_as_they_are_given(tmp_path: Path) -> None:
 
 
 def test_find_images_refuses_a_missing_path_before_any_work(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"none.png: no such file or folder"):
+    with pytest.raises(DataError, match=r"none.png: no such file or folder"):
         find_images([tmp_path, tmp_path / "none.png"])
 
 

@@ -12,8 +12,9 @@ import pytest
 
 from mobilenets.arch import Network
 from mobilenets.arch.network import Block
-from mobilenets.errors import ModelFileError
+from mobilenets.errors import ModelFileError, UsageError
 from mobilenets.export.onnx import to_onnx
+from mobilenets.machine import cores
 from mobilenets.model import Model
 from mobilenets.runtime.session import Session, open_session
 
@@ -51,11 +52,17 @@ def test_an_empty_batch(model: Model) -> None:
     assert Session.from_onnx(to_onnx(model)).run(IMAGES[:0]).shape == (0, 3)
 
 
-@pytest.mark.parametrize("threads", [0, 1, 3])
+@pytest.mark.parametrize("threads", [0, 1, cores()])
 def test_any_number_of_threads(threads: int, model: Model) -> None:
     session = Session.from_onnx(to_onnx(model), threads)
     assert session.threads == threads
     np.testing.assert_allclose(session.run(IMAGES), Session.from_onnx(to_onnx(model), 1).run(IMAGES), rtol=1e-5)
+
+
+@pytest.mark.parametrize("threads", [-1, cores() + 1])
+def test_more_threads_than_cores_are_refused(threads: int, model: Model) -> None:
+    with pytest.raises(UsageError, match=f"threads \\(={threads}\\) must be from 1 to this machine's {cores()} cores"):
+        Session.from_onnx(to_onnx(model), threads)
 
 
 def test_calls_from_several_threads(model: Model) -> None:
