@@ -16,7 +16,7 @@ from safetensors.numpy import save
 
 from mobilenets.arch import Network
 from mobilenets.arch.network import Block
-from mobilenets.errors import ModelFileError
+from mobilenets.errors import ModelFileError, WorkError
 from mobilenets.image import Preprocess
 from mobilenets.model import Model, load
 
@@ -65,8 +65,11 @@ def test_the_digest_tells_weights_apart(model: Model) -> None:
     assert replace(model, labels=("a", "b", "c")).digest() == model.digest()
 
 
-def test_saving_makes_the_folder(model: Model, tmp_path: Path) -> None:
-    assert load(model.save(str(tmp_path / "a" / "b" / "m.safetensors"))).digest() == model.digest()
+def test_saving_makes_no_folder(model: Model, tmp_path: Path) -> None:
+    """A mistyped path is an error, not a new tree of folders."""
+    with pytest.raises(WorkError, match="cannot be written: No such file or directory"):
+        model.save(str(tmp_path / "a" / "b" / "m.safetensors"))
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("function", ["fsync", "replace", "fdopen"])
@@ -79,7 +82,7 @@ def test_a_failing_write_leaves_the_old_file(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, function, fail)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(WorkError, match="cannot be written: No space left"):
         replace(model, task="other").save(path)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]

@@ -141,7 +141,7 @@ def test_a_machine_that_became_busy() -> None:
         busy = 1.0 if seconds == SCREEN_SECONDS else 50.0
         return [exactly(busy * by_mult_adds(n)) for n in networks]
 
-    with pytest.raises(LatencyError, match="took less a moment ago: close other programs, try again"):
+    with pytest.raises(LatencyError, match="too unsteady to promise anything: close other programs and try again"):
         search(Budget(max_latency=0.3), SPACE, PAPER, measure)
 
 
