@@ -1,5 +1,6 @@
 """What several tests share."""
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,10 @@ from mobilenets.image import Preprocess
 from mobilenets.model import Model
 
 MakeModel = Callable[..., Model]
+
+# a job that a shell starts in the background ignores Ctrl-C, and so would the processes that tests start and interrupt
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -252,10 +252,11 @@ def _finalise(loop: _Loop) -> Model:
     top1, loss = _validate(loop, module)
     before = loop.state.progress.best
     if (top1, -loss) > before:
-        loop.watch.note(
-            f"batch-norm statistics of epoch {loop.state.progress.best_epoch + 1}, measured anew on training images: "
-            f"val top-1 {before[0]:.1%} -> {top1:.1%}"
-        )
+        if top1 > before[0]:
+            loop.watch.note(
+                f"batch-norm statistics of epoch {loop.state.progress.best_epoch + 1} measured anew: "
+                f"val top-1 {before[0]:.2%} -> {top1:.2%}"
+            )
         best = _model(loop, module, top1)
         best.save(loop.run.best)
     _checkpoint(loop)

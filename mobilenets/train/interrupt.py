@@ -12,7 +12,8 @@ __all__ = ["Interrupts"]
 class Interrupts:
     """A context in which the two signals are noted in `number` instead of obeyed; a second one is obeyed at once.
 
-    Outside the main thread Python allows no handlers: then nothing changes.
+    Outside the main thread Python allows no handlers: then nothing changes. A signal that is ignored (Ctrl-C, in a
+    job that a shell started in the background) stays ignored.
     """
 
     def __init__(self) -> None:
@@ -21,7 +22,8 @@ class Interrupts:
     def __enter__(self) -> "Interrupts":
         self._old = {}
         if threading.current_thread() is threading.main_thread():
-            self._old = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+            heeded = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]
+            self._old = {number: signal.signal(number, self._note) for number in heeded}
         return self
 
     def __exit__(self, *_: object) -> None:
