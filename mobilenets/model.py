@@ -78,6 +78,8 @@ class Model:
 def model_file(path: Path) -> Path:
     """`path` itself, or the best model of the run folder that it is; `ModelFileError` where it is neither."""
     if path.is_dir():
+        if not (path / "best.safetensors").is_file():
+            raise ModelFileError(f"{path}: not a run folder, it holds no best.safetensors")
         path = path / "best.safetensors"
     if not path.is_file():
         raise ModelFileError(f"{path}: no such model file")

@@ -18,7 +18,7 @@ from mobilenets.arch import Network
 from mobilenets.arch.network import Block
 from mobilenets.errors import ModelFileError, WorkError
 from mobilenets.image import Preprocess
-from mobilenets.model import Model, load
+from mobilenets.model import Model, load, model_file
 
 NETWORK = Network(alpha=0.25, height=40, width=32, classes=3, blocks=(Block(2, 64), Block(1, 96)))
 
@@ -63,6 +63,16 @@ def test_the_digest_tells_weights_apart(model: Model) -> None:
     weights["fc.bias"][0] = np.nextafter(weights["fc.bias"][0], np.float32(9))
     assert replace(model, weights=weights).digest() != model.digest()
     assert replace(model, labels=("a", "b", "c")).digest() == model.digest()
+
+
+def test_what_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match="not a run folder, it holds no best"):
+        model_file(tmp_path)
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(ModelFileError, match=r"notes.txt: a model is a .safetensors or .onnx file, or a run folder"):
+        model_file(tmp_path / "notes.txt")
+    with pytest.raises(ModelFileError, match="no such model file"):
+        model_file(tmp_path / "none.onnx")
 
 
 def test_saving_makes_no_folder(model: Model, tmp_path: Path) -> None:

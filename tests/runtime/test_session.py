@@ -84,7 +84,7 @@ def refusal(path: Path) -> str:
 
 def test_what_is_no_model_is_refused(model: Model, tmp_path: Path) -> None:
     assert "no such model file" in refusal(tmp_path / "none.onnx")
-    assert "no such model file" in refusal(tmp_path)  # a folder without best.safetensors
+    assert "not a run folder" in refusal(tmp_path)
     other = tmp_path / "model.pt"
     other.write_bytes(b"PK")
     assert ".safetensors or .onnx" in refusal(other)
