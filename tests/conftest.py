@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from photos import make_photos
 
 from mobilenets.arch.graph import expand, weight_shapes
@@ -14,6 +15,10 @@ from mobilenets.image import Preprocess
 from mobilenets.model import Model
 
 MakeModel = Callable[..., Model]
+
+# no test is timed: the machines that run these are shared, and the first use of st.text() builds its tables
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 # a job that a shell starts in the background ignores Ctrl-C, and so would the processes that tests start and interrupt
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
