@@ -14,53 +14,59 @@ app = App(
     help_epilogue="Errors are one line; --debug shows where one was raised. --json prints one object and nothing else.",
 )
 _HELP = {
-    "describe": """What a network costs: mult-adds, parameters, bytes, memory; layer by layer.
-
-Examples:
+    "describe": (
+        "What a network costs: mult-adds, parameters, bytes, memory; layer by layer.",
+        """Examples:
   mobilenets describe 0.5-160
   mobilenets describe runs/photos-0.25-96
   mobilenets describe --alpha 0.35 --img-size 96x128 --classes 10 --json
   mobilenets describe paper
 """,
-    "design": """Find the network for a budget: the Pareto front over alpha, resolution and depth, and one choice.
-
-Examples:
+    ),
+    "design": (
+        "Find the network for a budget: the Pareto front over alpha, resolution and depth, and one choice.",
+        """Examples:
   mobilenets design --max-mult-adds 10M --max-size 500KB --classes 5
   mobilenets design --max-latency 2ms --threads 1
   mobilenets design --max-ram 100KB --budget-precision int8 --calibrate runs/a runs/b
 """,
-    "train": """Train a network on labelled images, given outright (--alpha, --img-size) or by a budget (--max-...).
-
-Examples:
+    ),
+    "train": (
+        "Train a network on labelled images, given outright (--alpha, --img-size) or by a budget (--max-...).",
+        """Examples:
   mobilenets train photos --alpha 0.25 --img-size 96
   mobilenets train photos --max-mult-adds 10M --epochs 50
   mobilenets train --resume runs/photos-0.25-96
 """,
-    "evaluate": """Measure a trained model on labelled images: top-1, top-5, each class, calibration, latency.
-
-Examples:
+    ),
+    "evaluate": (
+        "Measure a trained model on labelled images: top-1, top-5, each class, calibration, latency.",
+        """Examples:
   mobilenets evaluate runs/photos-0.25-96 photos
   mobilenets evaluate model.onnx photos --split val --json
 """,
-    "predict": """Name what images show. Runs in ONNX Runtime, without torch; any number of images in little memory.
-
-Examples:
+    ),
+    "predict": (
+        "Name what images show. Runs in ONNX Runtime, without torch; any number of images in little memory.",
+        """Examples:
   mobilenets predict runs/photos-0.25-96 holiday.jpg
   mobilenets predict model.onnx folder/ --csv > answers.csv
   cat photo.jpg | mobilenets predict model.onnx - --json
 """,
-    "export": """Write a trained model as ONNX, normalisation and labels inside, its logits compared with torch's.
-
-Examples:
+    ),
+    "export": (
+        "Write a trained model as ONNX, normalisation and labels inside, its logits compared with torch's.",
+        """Examples:
   mobilenets export runs/photos-0.25-96
   mobilenets export runs/photos-0.25-96 --output photos.onnx
 """,
-    "demo": """Design, train, evaluate and predict on 8,000 small pictures of clothes that come with the package.
-
-Examples:
+    ),
+    "demo": (
+        "Design, train, evaluate and predict on 8,000 small pictures of clothes that come with the package.",
+        """Examples:
   mobilenets demo
 """,
+    ),
 }
-for verb, text in _HELP.items():
-    summary, examples = text.split("\n\n")
+for verb, (summary, examples) in _HELP.items():
     app.command(f"mobilenets.cli.verbs:{verb}", name=verb, help=summary, help_epilogue=examples)

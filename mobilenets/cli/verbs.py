@@ -182,10 +182,13 @@ def _designed(
 
 
 def _check_name(project: Path, name: str) -> None:
+    """Before the data are read; `Run.create` asks again."""
+    from ..train.run import taken
+
     if Path(name).name != name:
         raise UsageError(f"--name {name!r} must be a plain folder name; --project says where it goes")
     if (project / name).exists():
-        raise UsageError(f"run folder {project / name} exists: choose another --name, or --resume it")
+        raise taken(project / name)
 
 
 def _command() -> str:

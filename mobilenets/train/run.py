@@ -5,7 +5,6 @@ import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..arch.network import Network
 from ..errors import TrainingError, UsageError
@@ -13,7 +12,12 @@ from ..files import write_atomic
 from ..image import Preprocess
 from .recipe import Recipe
 
-__all__ = ["Run", "Settings"]
+__all__ = ["Run", "Settings", "taken"]
+
+
+def taken(path: Path) -> UsageError:
+    """What is said of a name that another run has."""
+    return UsageError(f"run folder {path} exists: choose another --name, or --resume it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,7 @@ class Run:
                 break
             except FileExistsError as exc:
                 if not unique:
-                    raise UsageError(f"run folder {path} exists: choose another --name, or --resume it") from exc
+                    raise taken(path) from exc
                 number += 1
             except OSError as exc:
                 raise UsageError(f"run folder {path} cannot be made: {exc.strerror}") from exc
@@ -118,10 +122,3 @@ class Run:
         writer.writeheader()
         writer.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in history)
         write_atomic(self.path / "results.csv", text.getvalue())
-
-    def save_settings(self, settings: Settings) -> "Run":
-        write_atomic(self.path / "settings.json", settings.to_json())
-        return Run(self.path, settings)
-
-    def describe(self) -> dict[str, Any]:
-        return {"run": str(self.path), "best": str(self.best), "report": str(self.report)}
