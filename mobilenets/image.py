@@ -65,19 +65,33 @@ class Preprocess:
     channels: int = 3
     crop: float = 0.875  # what ImageNet networks are measured with; trained-on borders carry less
     resize: Resize = "bilinear"
-    mean: float = 127.5  # Keras, TF-slim and timm give MobileNet v1 the range [-1, 1]
-    std: float = 127.5
+    mean: float | tuple[float, ...] = 127.5  # Keras, TF-slim and timm give MobileNet v1 the range [-1, 1]
+    std: float | tuple[float, ...] = 127.5  # one number, or one a channel
 
     def __post_init__(self) -> None:
         if self.resize not in get_args(Resize):
             raise NetworkError(f"resize (={self.resize!r}) must be one of {', '.join(get_args(Resize))}")
         if not (isinstance(self.crop, int | float) and 0 < self.crop <= 1):
             raise NetworkError(f"crop (={self.crop!r}) must be above 0 and at most 1")
-        if not (isinstance(self.std, int | float) and self.std > 0):
+        for name in ("mean", "std"):
+            object.__setattr__(self, name, _per_channel(name, getattr(self, name), self.channels))
+        if min(np.atleast_1d(self.std)) <= 0:
             raise NetworkError(f"std (={self.std!r}) must be above 0")
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def _per_channel(name: str, value: object, channels: int) -> float | tuple[float, ...]:
+    """One finite number, or one for each of `channels` (JSON has them as a list)."""
+    numbers = value if isinstance(value, list | tuple) else (value,)
+    if not all(isinstance(n, int | float) and not isinstance(n, bool) and np.isfinite(n) for n in numbers):
+        raise NetworkError(f"{name} (={value!r}) must be one number, or one a channel")
+    if not isinstance(value, list | tuple):
+        return float(numbers[0])
+    if len(numbers) != channels:
+        raise NetworkError(f"{name} (={value!r}) must be one number, or one for each of {channels} channels")
+    return tuple(map(float, numbers)) if len(set(numbers)) > 1 else float(numbers[0])
 
 
 def decode(source: bytes | Path, channels: int = 3, at_least: tuple[int, int] | None = None) -> Image.Image:
@@ -201,4 +215,5 @@ def as_image(pixels: Pixels) -> Image.Image:
 
 def normalise(pixels: Pixels, preprocess: Preprocess) -> np.ndarray[Any, np.dtype[np.float32]]:
     """(..., H, W, C) uint8 -> float32 of the same shape."""
-    return (pixels.astype(np.float32) - np.float32(preprocess.mean)) / np.float32(preprocess.std)
+    mean, std = (np.asarray(value, np.float32) for value in (preprocess.mean, preprocess.std))
+    return (pixels.astype(np.float32) - mean) / std

@@ -317,11 +317,21 @@ def test_normalise() -> None:
     assert np.allclose(found, [[[-1, -0.5 / 127.5, 1]]])
 
 
+def test_normalise_by_channel() -> None:
+    preprocess = Preprocess(32, 32, mean=[1, 2, 3], std=(1, 2, 4))
+    assert np.allclose(normalise(np.array([[[2, 4, 7]]], np.uint8), preprocess), [[[1, 1, 1]]])
+    assert Preprocess(**preprocess.to_dict()) == preprocess == Preprocess(32, 32, mean=(1.0, 2.0, 3.0), std=[1, 2, 4])
+    assert Preprocess(32, 32, mean=(5, 5, 5)).mean == 5.0
+
+
 @pytest.mark.parametrize(("change", "rule"), [
+    ({"mean": (1, 2)}, r"mean \(=\(1, 2\)\) must be one number, or one for each of 3 channels"),
+    ({"mean": float("nan")}, r"mean \(=nan\) must be one number"),
+    ({"std": (1, 2, 0)}, r"std \(=\(1.0, 2.0, 0.0\)\) must be above 0"),
     ({"crop": 0}, r"crop \(=0\) must be above 0 and at most 1"),
     ({"crop": 1.1}, "must be above 0 and at most 1"),
     ({"crop": float("nan")}, "must be above 0 and at most 1"),
-    ({"std": 0}, r"std \(=0\) must be above 0"),
+    ({"std": 0}, r"std \(=0.0\) must be above 0"),
     ({"resize": "nearest"}, r"resize \(='nearest'\) must be one of bilinear, bicubic, lanczos, box"),
 ])  # fmt: skip
 def test_preprocess_is_checked(change: dict[str, object], rule: str) -> None:

@@ -10,7 +10,17 @@ from dataclasses import dataclass
 from ..errors import NetworkError
 from .network import Network
 
-__all__ = ["ACTIVATIONS", "CONVOLUTIONS", "OP_KINDS", "Graph", "Op", "expand", "verify", "weight_shapes"]
+__all__ = [
+    "ACTIVATIONS",
+    "CONVOLUTIONS",
+    "OP_KINDS",
+    "Graph",
+    "Op",
+    "expand",
+    "same_padding",
+    "verify",
+    "weight_shapes",
+]
 
 Shape = tuple[int, int, int]  # (H, W, C) of one image
 
@@ -67,6 +77,14 @@ class _Builder:
         shape = (network.height, network.width, network.channels)
         self.ops = [Op("input", "image", (), shape, shape)]
 
+    def pads(self, size: int, kernel: int, stride: int) -> tuple[int, int]:
+        """(before, after) along one axis, by the network's rule."""
+        if self.network.padding == "symmetric":
+            return kernel // 2, kernel // 2
+        if self.network.padding == "keras" and stride == 2:  # keras.applications: whether the size is even or odd
+            return 0, kernel // 2
+        return same_padding(size, kernel, stride)
+
     def add(self, kind: str, name: str, shape: Shape, **attributes: object) -> None:
         self.ops.append(
             Op(kind, name, (len(self.ops) - 1,), self.ops[-1].shape_out, shape, **attributes)  # type: ignore[arg-type]
@@ -75,11 +93,7 @@ class _Builder:
     def convolve(self, kind: str, name: str, channels: int, kernel: int, stride: int) -> None:
         """A convolution, its batch norm and its activation."""
         h, w, _ = self.ops[-1].shape_out
-        if self.network.padding == "symmetric":
-            top = bottom = left = right = kernel // 2
-        else:
-            top, bottom = same_padding(h, kernel, stride)
-            left, right = same_padding(w, kernel, stride)
+        (top, bottom), (left, right) = self.pads(h, kernel, stride), self.pads(w, kernel, stride)
         shape = (
             (h + top + bottom - kernel) // stride + 1,
             (w + left + right - kernel) // stride + 1,
@@ -91,7 +105,7 @@ class _Builder:
 
 
 def expand(network: Network) -> Graph:
-    """The graph of `network`, verified. The stem is `conv0`; block i is `dw{i}` and `pw{i}`, or `conv{i}`."""
+    """The graph of `network`, verified. Stem `conv0`; block i `dw{i}` and `pw{i}`, or `conv{i}`; then `head`, if any."""
     build = _Builder(network)
     build.convolve("conv", "conv0", network.scaled(network.stem), 3, 2)
     for i, block in enumerate(network.blocks, 1):
@@ -101,6 +115,8 @@ def expand(network: Network) -> Graph:
         else:
             build.convolve("depthwise", f"dw{i}", build.ops[-1].shape_out[2], 3, block.stride)
             build.convolve("pointwise", f"pw{i}", channels, 1, 1)
+    if network.head:
+        build.convolve("pointwise", "head", network.scaled(network.head), 1, 1)
     build.add("global_average_pool", "pool", (1, 1, build.ops[-1].shape_out[2]))
     build.add("fully_connected", "fc", (1, 1, network.classes), bias=True)
     build.add("softmax", "softmax", (1, 1, network.classes))

@@ -10,7 +10,7 @@ __all__ = ["BODY", "SHALLOW_BODY", "Activation", "Block", "Convolution", "Networ
 
 Convolution = Literal["separable", "full"]
 Activation = Literal["relu", "relu6"]
-Padding = Literal["symmetric", "same"]
+Padding = Literal["symmetric", "same", "keras"]
 Rounding = Literal["floor", "multiple_of_8"]
 
 FORMAT_VERSION = 1
@@ -51,9 +51,12 @@ class Network:
     classes: int = 1000
     stem: int = 32  # output channels of the first convolution at alpha = 1
     blocks: tuple[Block, ...] = BODY
+    head: int = (
+        0  # output channels at alpha = 1 of a last pointwise convolution before the pool (timm's _100h); 0: none
+    )
     convolution: Convolution = "separable"  # "full": the paper's Conv MobileNet (Table 4)
     activation: Activation = "relu"  # ReLU, not ReLU6: equalisation before int8 needs it
-    padding: Padding = "symmetric"  # PyTorch's; "same" is TensorFlow's (asymmetric at stride 2)
+    padding: Padding = "symmetric"  # PyTorch's; "same": TensorFlow's; "keras": one pixel after at stride 2
     epsilon: float = 1e-5  # batch norm: PyTorch's; TensorFlow and Keras use 1e-3
     rounding: Rounding = "floor"  # of alpha x channels: the paper's; "multiple_of_8" is TF-slim's
 
@@ -68,6 +71,7 @@ class Network:
         side = f"{self.height}" if self.height == self.width else f"{self.height}x{self.width}"
         prefix = "conv-" if self.convolution == "full" else ""
         prefix += "shallow-" if self.blocks == SHALLOW_BODY else ""
+        prefix += "head-" if self.head else ""
         return f"{prefix}{self.alpha:g}-{side}"
 
     def scaled(self, channels: int) -> int:
@@ -121,6 +125,7 @@ def _check_numbers(network: Network) -> None:
     _check_int("width", network.width, MIN_SIDE, MAX_SIDE)
     _check_int("classes", network.classes, 1, 1 << 24)
     _check_int("stem", network.stem, 1, MAX_CHANNELS)
+    _check_int("head", network.head, 0, MAX_CHANNELS)
     if type(network.channels) is not int or network.channels not in (1, 3):
         raise NetworkError(f"channels (={network.channels!r}) must be 1 (grey) or 3 (RGB)")
 

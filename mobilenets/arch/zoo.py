@@ -34,12 +34,12 @@ PAPER = (
 )
 
 _NAME = re.compile(
-    r"(?P<full>conv-)?(?P<shallow>shallow-)?(?P<alpha>\d*\.?\d+)-(?P<height>\d{1,9})(x(?P<width>\d{1,9}))?"
+    r"(?P<full>conv-)?(?P<shallow>shallow-)?(?P<head>head-)?(?P<alpha>\d*\.?\d+)-(?P<height>\d{1,9})(x(?P<width>\d{1,9}))?"
 )
 
 
 def named(name: str) -> Network:
-    """The network that `Network.name` writes: `0.5-160`, `0.25-96x128`, `conv-1-224`, `shallow-1-224`."""
+    """The network that `Network.name` writes: `0.5-160`, `0.25-96x128`, `conv-1-224`, `shallow-1-224`, `head-1-224`."""
     match = _NAME.fullmatch(name)
     if match is None:
         raise NetworkError(f"network {name!r} must be ALPHA-SIZE or ALPHA-HEIGHTxWIDTH, such as 0.5-160 or 0.25-96x128")
@@ -47,4 +47,6 @@ def named(name: str) -> Network:
     network = Network(alpha=float(match["alpha"]), height=height, width=int(match["width"] or height))
     if match["full"]:
         network = network.replace(convolution="full")
+    if match["head"]:
+        network = network.replace(head=1024)
     return network.replace(blocks=SHALLOW_BODY) if match["shallow"] else network

@@ -41,7 +41,7 @@ class _Writer:
 
 def _input(write: _Writer, op: Op, x: str, preprocess: Preprocess) -> str:
     x = write.node("Cast", [x], "image_float", to=TensorProto.FLOAT)
-    mean, std = (write.constant(name, np.array([getattr(preprocess, name)], np.float32)) for name in ("mean", "std"))
+    mean, std = (write.constant(name, np.atleast_1d(np.float32(getattr(preprocess, name)))) for name in ("mean", "std"))
     x = write.node("Sub", [x, mean], "image_centred")
     x = write.node("Div", [x, std], "image_normalised")
     return write.node("Transpose", [x], "image_nchw", perm=[0, 3, 1, 2])

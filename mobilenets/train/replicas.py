@@ -73,9 +73,10 @@ class Replicas:
         n, h, w, c = pixels.shape
         gain = colour.gain if colour else np.ones((n, c), np.float32)
         shift = colour.shift if colour else np.zeros((n, c), np.float32)
-        std, mean = self.preprocess.std, self.preprocess.mean
+        std, mean = (np.asarray(value, np.float32) for value in (self.preprocess.std, self.preprocess.mean))
         x = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device).float().view(n, h, w * c)
-        x = torch.addcmul(self._rows(shift - gain * (mean / std), w), x, self._rows(gain / std, w))
+        shift = (127.5 * (1 - gain + shift) - mean) / std  # colours change about mid-grey, whatever the network takes
+        x = torch.addcmul(self._rows(shift, w), x, self._rows(gain / std, w))
         return x.view(n, h, w, c).permute(0, 3, 1, 2)
 
     def _rows(self, values: np.ndarray[Any, Any], width: int) -> Tensor:

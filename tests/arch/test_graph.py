@@ -74,6 +74,7 @@ networks = st.builds(
     classes=st.integers(1, 1000),
     blocks=st.sampled_from([BODY, SHALLOW_BODY])
     | st.lists(st.builds(Block, st.integers(1, 2), st.integers(1, 64)), min_size=1, max_size=12).map(tuple),
+    head=st.sampled_from([0, 1024]),
     convolution=st.sampled_from(["separable", "full"]),
     padding=st.sampled_from(["symmetric", "same"]),
     rounding=st.sampled_from(["floor", "multiple_of_8"]),
@@ -109,6 +110,8 @@ def torch_shapes(network: Network) -> list[tuple[int, int, int]]:
         else:
             tensors.append(torch_convolve(before, network, before.shape[1], 3, block.stride, before.shape[1]))
             tensors.append(torch_convolve(tensors[-1], network, channels, 1, 1, 1))
+    if network.head:
+        tensors.append(torch_convolve(tensors[-1], network, network.scaled(network.head), 1, 1, 1))
     return [(t.shape[2], t.shape[3], t.shape[1]) for t in tensors]
 
 
@@ -140,6 +143,15 @@ def test_same_is_asymmetric_at_stride_2_on_even_sizes() -> None:
         (0, 0, 1, 1),
         (0,) * 4,
     )
+
+
+def test_keras_pads_one_pixel_after_whether_the_size_is_even_or_odd() -> None:
+    """ZeroPadding2D(((0, 1), (0, 1))) before every convolution of stride 2, as keras.applications has it."""
+    ops = expand(Network(height=100, width=100, padding="keras")).ops
+    strided = [op for op in ops if op.kind in CONVOLUTIONS and op.stride == 2]
+    assert [op.padding for op in strided] == [(0, 0, 1, 1)] * 5
+    assert [op.shape_out[0] for op in strided] == [50, 25, 12, 6, 3]  # "same" would give 13 and 7
+    assert {op.padding for op in ops if op.kind == "depthwise" and op.stride == 1} == {(1, 1, 1, 1)}
 
 
 def test_weight_shapes_are_those_of_torch_modules() -> None:

@@ -20,6 +20,7 @@ ODD = [
     Network(alpha=0.25, height=96, width=96, classes=5),
     Network(alpha=0.13, height=33, width=70, channels=1, classes=3, padding="same", activation="relu6"),
     Network(alpha=0.3, height=64, width=64, classes=7, convolution="full", blocks=SHALLOW_BODY, padding="same"),
+    Network(alpha=0.2, height=100, width=40, classes=3, padding="keras", blocks=SHALLOW_BODY, head=96),
     Network(alpha=0.4, height=45, width=32, classes=2, rounding="multiple_of_8", epsilon=1e-3),
 ]
 

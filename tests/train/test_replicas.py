@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import numpy as np
 import pytest
@@ -98,12 +99,16 @@ def test_logits_do_not_depend_on_the_number_of_replicas(replicas: MakeReplicas) 
         torch.testing.assert_close(answer, answers[0], rtol=1e-5, atol=1e-6)
 
 
-def test_input_is_image_normalise_then_the_change_of_colour(replicas: MakeReplicas) -> None:
-    engine, pixels = replicas(module(), 1), batch(3).pixels
-    plain = normalise(pixels, PREPROCESS)
+@pytest.mark.parametrize("mean, std", [(127.5, 127.5), (0, 255), ((123.7, 116.3, 103.5), (58.4, 57.1, 57.4))])
+def test_input_is_the_change_of_colour_then_image_normalise(mean: Any, std: Any) -> None:
+    preprocess = Preprocess(PREPROCESS.height, PREPROCESS.width, mean=mean, std=std)
+    pixels = batch(3).pixels
+    engine = Replicas(module(), 1, preprocess, torch.device("cpu"), bf16=False)
+    plain = normalise(pixels, preprocess)
     np.testing.assert_allclose(engine.to_input(pixels).permute(0, 2, 3, 1).numpy(), plain, rtol=1e-5, atol=1e-6)
     colour = random_colours(3, 3, Augmentation(1.0, True), np.random.default_rng(1))
-    changed = plain * colour.gain[:, None, None, :] + colour.shift[:, None, None, :]
+    changed = (pixels / 127.5 - 1) * colour.gain[:, None, None, :] + colour.shift[:, None, None, :]  # in [-1, 1]
+    changed = (127.5 * (changed + 1) - np.asarray(mean)) / np.asarray(std)
     got = engine.to_input(pixels, colour)
     np.testing.assert_allclose(got.permute(0, 2, 3, 1).numpy(), changed, rtol=1e-5, atol=1e-6)
     assert got.is_contiguous(memory_format=torch.channels_last)

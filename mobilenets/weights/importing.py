@@ -1,0 +1,77 @@
+"""`import_files`: which reader a file wants, and the size that none may exceed."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+
+from ..errors import MissingExtraError, MobilenetsError, ModelFileError, UsageError
+from .layers import Content, chain
+from .recognise import Given, Imported, recognise
+
+__all__ = ["FORMATS", "import_files", "read_content"]
+
+MAX_BYTES = 1 << 30  # of one file: the largest MobileNet v1 with its optimiser is a tenth of it
+
+# suffix -> (module, function): bytes of the file -> Content
+FORMATS = {
+    ".tflite": ("tflite", "read_tflite"),
+    ".h5": ("keras", "read_h5"),
+    ".hdf5": ("keras", "read_h5"),
+    ".keras": ("keras", "read_keras"),
+    ".safetensors": ("safetensors", "read_safetensors"),
+    ".pt": ("pytorch", "read_pytorch"),
+    ".pth": ("pytorch", "read_pytorch"),
+    ".bin": ("pytorch", "read_pytorch"),
+    ".onnx": ("onnx", "read_onnx"),
+}
+
+
+def import_files(paths: Sequence[Path], given: Given | None = None) -> Imported:
+    """The MobileNet v1 in one file, or in several that run one after the other.
+
+    `ModelFileError` where a file is damaged or no MobileNet v1, `UsageError` for what has to be said with flags.
+    """
+    if not paths:
+        raise UsageError("import needs a file")
+    contents, digest = [], hashlib.sha256()
+    for path in paths:
+        data = _read(path)
+        digest.update(data)
+        contents.append(_within(path, read_content, data, path.suffix.lower()))
+    shown = Path(" + ".join(map(str, paths)))
+    imported: Imported = _within(shown, recognise, chain(contents), given)
+    source = {"file": " + ".join(path.name for path in paths), "sha256": digest.hexdigest()}
+    model = imported.model
+    return replace(imported, model=replace(model, data={"imported": {**source, **model.data["imported"]}}))
+
+
+def read_content(data: bytes, suffix: str) -> Content:
+    """What a file of that suffix says."""
+    module, function = FORMATS[suffix]
+    content: Content = getattr(import_module(f"{__package__}.{module}"), function)(data)
+    return content
+
+
+def _read(path: Path) -> bytes:
+    if path.suffix.lower() not in FORMATS:
+        raise UsageError(f"{path}: trained networks are read from {', '.join(FORMATS)} files")
+    try:
+        if not path.is_file():
+            raise ModelFileError(f"{path}: no such file")
+        if path.stat().st_size > MAX_BYTES:
+            raise ModelFileError(f"{path}: {path.stat().st_size} bytes, more than {MAX_BYTES} are not read")
+        return path.read_bytes()
+    except OSError as exc:
+        raise ModelFileError(f"{path}: cannot be read: {exc.strerror}") from exc
+
+
+def _within(path: Path, function, *arguments):  # type: ignore[no-untyped-def]
+    """The function's value; an error of this package names the file."""
+    try:
+        return function(*arguments)
+    except MissingExtraError:
+        raise
+    except MobilenetsError as exc:
+        raise type(exc)(f"{path}: {exc}") from exc

@@ -1,0 +1,255 @@
+"""Which MobileNet v1 is it? From what a file says to a `Model`, with the origin of every setting."""
+
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+import numpy as np
+
+from ..arch.graph import CONVOLUTIONS, Op, expand, same_padding
+from ..arch.network import BODY, SHALLOW_BODY, Activation, Network, Padding
+from ..data.imagenet import names as imagenet_names
+from ..errors import ModelFileError, NetworkError, UsageError
+from ..image import Preprocess
+from ..model import Model
+from .layers import Array, Content, Layer, Norm, Number
+from .skeleton import Skeleton, assemble, weight
+
+__all__ = ["Fact", "Given", "Imported", "recognise"]
+
+TENSORFLOW_EPSILON = 1e-3  # of networks whose batch norm is folded, where none is left to say it
+_ASK = {
+    "size": "the image size (--img-size)",
+    "pixels": "how pixels become its input (--mean 127.5 --std 127.5 for [-1, 1], --mean 0 --std 255 for [0, 1])",
+    "activation": "the activation (--activation relu or relu6)",
+    "padding": "the padding (--padding symmetric, same or keras)",
+    "epsilon": "batch norm's epsilon (--epsilon)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the user says of a file; it goes before what the file says. None: nothing."""
+
+    size: tuple[int, int] | None = None  # height, width
+    pixels: tuple[Number, Number] | None = None  # mean, std
+    activation: Activation | None = None
+    padding: Padding | None = None
+    epsilon: float | None = None
+    labels: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One setting of an imported network and where it comes from."""
+
+    name: str
+    value: str
+    source: str  # "the file", "the widths", "you", "the convention of timm"
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """A network that was brought in, and what is known of it."""
+
+    model: Model
+    facts: tuple[Fact, ...]
+
+
+@dataclass(slots=True)
+class _Settings:
+    """Asks the user, the file and the conventions in turn; keeps who answered, and what nobody could."""
+
+    content: Content
+    given: Given
+    facts: list[Fact] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+    def settle(self, name: str, found: Any = None) -> Any:
+        implied = self.content.conventions.get(name)
+        by = ((getattr(self.given, name), "you"), (found, "the file"), (implied, f"convention of {self.content.maker}"))
+        for value, source in by:
+            if value is not None:
+                self.note(name, _shown(name, value), source)
+                return value
+        self.missing.append(_ASK[name])
+        return None
+
+    def note(self, name: str, value: str, source: str = "the file") -> None:
+        self.facts.append(Fact(name, value, source))
+
+
+def _shown(name: str, value: Any) -> str:
+    if name == "size":
+        return f"{value[0]}x{value[1]}"
+    return f"(pixel - {value[0]}) / {value[1]}" if name == "pixels" else str(value)
+
+
+def recognise(content: Content, given: Given | None = None) -> Imported:
+    """The model that `content` holds.
+
+    `ModelFileError` names the layer where it stops being a MobileNet v1; `UsageError` lists at once all that neither
+    the file nor `given` says.
+    """
+    skeleton = assemble(content.layers)
+    settings = _Settings(content, given or Given())
+    settings.note("format", content.format)
+    network, preprocess = _network(skeleton, settings)
+    weights = _body(skeleton, network)
+    labels, kept = _labels(settings, len(weight(skeleton.classifier)))
+    network = network.replace(classes=len(labels))
+    weights |= _classifier(skeleton.classifier, kept)
+    folded = all(layer.norm is None for layer in skeleton.body)
+    if folded:
+        settings.note("batch norm", "folded into the convolutions")
+    data = {"imported": {"format": content.format, "folded": folded}}
+    try:
+        return Imported(Model(network, weights, preprocess, labels, data=data), tuple(settings.facts))
+    except NetworkError as exc:
+        raise ModelFileError(str(exc)) from exc
+
+
+def _network(skeleton: Skeleton, settings: _Settings) -> tuple[Network, Preprocess]:
+    """Every setting answered, or one error that lists those that are not."""
+    content = settings.content
+    network = skeleton.network()
+    own = "" if network.blocks in (BODY, SHALLOW_BODY) else ", with widths of its own"
+    settings.note("alpha", f"{network.alpha:g}{own}", "the widths")
+    size = settings.settle("size", content.size)
+    activation = settings.settle("activation", _activation(skeleton.body))
+    epsilon = _epsilon(skeleton.body, settings)
+    mean, std = settings.settle("pixels", content.pixels) or (0.0, 1.0)
+    stated = any(layer.padding is not None for layer in skeleton.body)
+    padding = None if stated and not settings.given.padding else settings.settle("padding")
+    if settings.missing:
+        raise UsageError("the file does not say " + "; nor ".join(settings.missing))
+    height, width = size
+    network = network.replace(height=height, width=width, activation=activation, epsilon=epsilon)
+    if padding is None:
+        padding = _padding(network, skeleton.body)
+        settings.note("padding", padding)
+    return network.replace(padding=padding), Preprocess(height, width, network.channels, mean=mean, std=std)
+
+
+def _activation(body: tuple[Layer, ...]) -> str | None:
+    """The one activation of the whole body; None where the file does not say."""
+    said = {layer.activation for layer in body}
+    if said == {None}:
+        return None
+    for number, layer in enumerate(body, 1):
+        if layer.activation not in get_args(Activation):
+            raise ModelFileError(f"layer {number}, {layer.name}: no ReLU or ReLU6 follows it, as in a MobileNet v1")
+    if len(said) > 1:
+        raise ModelFileError("some layers have ReLU and some ReLU6: MobileNet v1 has one of them throughout")
+    return body[0].activation
+
+
+def _epsilon(body: tuple[Layer, ...], settings: _Settings) -> float:
+    norms = [layer.norm for layer in body if layer.norm is not None]
+    if not norms:
+        return settings.given.epsilon or TENSORFLOW_EPSILON
+    return settings.settle("epsilon", norms[0].epsilon) or TENSORFLOW_EPSILON
+
+
+def _padding(network: Network, body: tuple[Layer, ...]) -> Padding:
+    """The rule that gives what the file says of every layer; `ModelFileError` names the layer where none does."""
+    first: tuple[int, Layer, Op] | None = None
+    rules: tuple[Padding, ...] = get_args(Padding)
+    for rule in sorted(rules, key=("same", "symmetric", "keras").index):
+        wrong = _wrong_pads(network.replace(padding=rule), body)
+        if wrong is None:
+            return rule
+        first = wrong if first is None or wrong[0] > first[0] else first
+    assert first is not None
+    number, layer, op = first
+    raise ModelFileError(
+        f"layer {number}, {layer.name}: padding {layer.padding} (top, left, bottom, right) on {op.shape_in[:2]} "
+        "follows no rule of a MobileNet v1"
+    )
+
+
+def _wrong_pads(network: Network, body: tuple[Layer, ...]) -> tuple[int, Layer, Op] | None:
+    """The first layer whose padding is not the network's: (its number, itself, the network's op)."""
+    ops = [op for op in expand(network).ops if op.kind in CONVOLUTIONS]
+    for number, (layer, op) in enumerate(zip(body, ops, strict=True), 1):
+        if layer.padding is not None and _pads(layer, op) != op.padding:
+            return number, layer, op
+    return None
+
+
+def _pads(layer: Layer, op: Op) -> tuple[int, int, int, int]:
+    """What the file's words mean in pixels."""
+    if layer.padding == "valid":
+        return 0, 0, 0, 0
+    if layer.padding == "same":
+        (top, bottom), (left, right) = (same_padding(size, op.kernel, op.stride) for size in op.shape_in[:2])
+        return top, left, bottom, right
+    assert isinstance(layer.padding, tuple)
+    return layer.padding
+
+
+def _body(skeleton: Skeleton, network: Network) -> dict[str, Array]:
+    """The arrays of every convolution and its batch norm, under this package's names."""
+    ops = [op for op in expand(network).ops if op.kind in CONVOLUTIONS]
+    weights: dict[str, Array] = {}
+    for layer, op in zip(skeleton.body, ops, strict=True):
+        weights[f"{op.name}.weight"] = weight(layer)
+        norm = _norm(layer, network.epsilon)
+        for name, array in zip(("weight", "bias", "running_mean", "running_var"), norm, strict=True):
+            if array.shape != (op.shape_out[2],):
+                raise ModelFileError(f"{layer.name}: {array.shape} values for {op.shape_out[2]} channels")
+            weights[f"{op.name}_bn.{name}"] = np.ascontiguousarray(array, np.float32)
+    return weights
+
+
+def _norm(layer: Layer, epsilon: float) -> tuple[Array, Array, Array, Array]:
+    """(gamma, beta, mean, var) under the network's epsilon; one that changes nothing but adds the bias if it has none."""
+    channels = len(weight(layer))
+    bias = np.zeros(channels, np.float32) if layer.bias is None else layer.bias
+    if layer.norm is None:
+        one, zero = np.ones(channels, np.float32), np.zeros(channels, np.float32)
+        return one, bias, zero, one - np.float32(epsilon)
+    norm: Norm = layer.norm
+    if (norm.var < 0).any():
+        raise ModelFileError(f"{layer.name}: its batch norm has negative variances")
+    gamma = norm.gamma
+    if norm.epsilon is not None and norm.epsilon != epsilon:
+        gamma = gamma * np.sqrt((norm.var.astype(np.float64) + epsilon) / (norm.var + norm.epsilon))
+    return gamma.astype(np.float32), norm.beta, norm.mean - bias, norm.var
+
+
+def _labels(settings: _Settings, outputs: int) -> tuple[tuple[str, ...], slice]:
+    """The labels, and the outputs that they name.
+
+    1001 outputs are ImageNet's classes behind a background class (TF-slim): it is dropped, unless 1001 labels are given
+    whose first is not 'background'. Outputs without any names are called by their numbers.
+    """
+    given = settings.given.labels or settings.content.labels
+    source = "you" if settings.given.labels else "the file"
+    background = outputs == 1001 and (
+        given is None or len(given) == 1000 or given[0].strip().lower() in ("background", "dummy")
+    )
+    kept = slice(1, None) if background else slice(None)
+    if given is not None and background and len(given) == outputs:
+        given = given[1:]
+    if background:
+        settings.note("outputs", "1000: output 0 of 1001, the background, is dropped", "convention of TF-slim")
+    classes = outputs - background
+    if given is None and classes == 1000:
+        given, source = imagenet_names(), "ImageNet's classes in their usual order"
+    if given is None:
+        given, source = tuple(map(str, range(classes))), "none: numbers (--labels FILE names them)"
+    if len(given) != classes:
+        raise UsageError(f"{len(given)} labels for a network of {classes} classes")
+    settings.note("labels", f"{classes}: {', '.join(given[:3])}" + (", ..." if classes > 3 else ""), source)
+    return tuple(given), kept
+
+
+def _classifier(layer: Layer, kept: slice) -> dict[str, Array]:
+    matrix = weight(layer)
+    bias = np.zeros(len(matrix), np.float32) if layer.bias is None else layer.bias
+    if bias.shape != (len(matrix),):
+        raise ModelFileError(f"{layer.name}: a bias of shape {bias.shape} for {len(matrix)} outputs")
+    return {
+        "fc.weight": np.ascontiguousarray(matrix[kept], np.float32),
+        "fc.bias": np.ascontiguousarray(bias[kept], np.float32),
+    }

@@ -1,0 +1,167 @@
+"""From a chain of layers to stem, blocks, head and classifier, and to alpha.
+
+What is no MobileNet v1 is refused at the layer where it stops being one.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..arch.network import BODY, SHALLOW_BODY, Block, Network, Rounding
+from ..errors import ModelFileError
+from .layers import Array, Layer
+
+__all__ = ["Skeleton", "assemble", "widths_of"]
+
+HEAD = 1024  # timm's, at alpha 1
+
+
+@dataclass(frozen=True, slots=True)
+class Skeleton:
+    """A chain that has the order of a MobileNet v1. `body`: stem, depthwise, pointwise, ..., and the head if any."""
+
+    body: tuple[Layer, ...]
+    classifier: Layer
+
+    @property
+    def pairs(self) -> list[tuple[Layer, Layer]]:
+        """(depthwise, pointwise) of each block."""
+        return list(zip(self.body[1::2], self.body[2::2], strict=False))
+
+    @property
+    def has_head(self) -> bool:
+        return len(self.body) % 2 == 0
+
+    def network(self) -> Network:
+        """Alpha, rounding, depth, strides and input channels; all else is still Network's default.
+
+        Strides that the file does not say are the paper's. Widths that follow no alpha are kept as they are, at alpha 1.
+        """
+        body = next((b for b in (BODY, SHALLOW_BODY) if len(b) == len(self.pairs)), None)
+        strides = self._strides(body)
+        base = Network(channels=weight(self.body[0]).shape[1])
+        widths = [width(layer) for layer in self.body[::2]] + [width(self.body[-1])] * self.has_head
+        if body and [block.stride for block in body] == strides:
+            base = base.replace(blocks=body, head=HEAD if self.has_head else 0)
+            for alpha, rounding in _alphas(width(self.pairs[-1][1]) / body[-1].channels):
+                network = base.replace(alpha=alpha, rounding=rounding)
+                if widths_of(network) == widths:
+                    return network
+        blocks = tuple(Block(stride, width(pw)) for stride, (_, pw) in zip(strides, self.pairs, strict=True))
+        return base.replace(stem=widths[0], blocks=blocks, head=widths[-1] if self.has_head else 0)
+
+    def _strides(self, body: tuple[Block, ...] | None) -> list[int]:
+        strides = [dw.stride if dw.stride or not body else body[i].stride for i, (dw, _) in enumerate(self.pairs)]
+        known = [stride for stride in strides if stride]
+        if len(known) < len(strides):
+            raise ModelFileError(
+                f"{len(strides)} blocks of unknown stride: MobileNet v1 has {len(BODY)}, or {len(SHALLOW_BODY)} if shallow"
+            )
+        return known
+
+
+def width(layer: Layer) -> int:
+    """Its output channels."""
+    return int(weight(layer).shape[0])
+
+
+def weight(layer: Layer) -> Array:
+    assert layer.weight is not None, layer.name
+    return layer.weight
+
+
+def widths_of(network: Network) -> list[int]:
+    """Channels after the stem, each block and the head."""
+    channels = [network.stem, *(block.channels for block in network.blocks), *([network.head] if network.head else [])]
+    return [network.scaled(c) for c in channels]
+
+
+def _alphas(about: float) -> Iterator[tuple[float, Rounding]]:
+    """The multipliers that could have given the last width; the rounding of the paper and few digits first."""
+    roundings: tuple[Rounding, ...] = ("floor", "multiple_of_8")
+    for rounding in roundings:
+        for digits in (1, 2, 3, 4):
+            step = 10.0**-digits
+            for k in range(max(1, int((about - 0.01) / step)), int((about + 0.01) / step) + 2):
+                yield round(k * step, digits), rounding
+
+
+def assemble(layers: Sequence[Layer]) -> Skeleton:
+    """The chain, sorted; `ModelFileError` names the first layer that no MobileNet v1 has there."""
+    body: list[Layer] = []
+    classifier: Layer | None = None
+    pooled = False
+    for number, layer in enumerate(layers, 1):
+        problem = _problem(body, layer, pooled, classifier is not None)
+        if problem:
+            raise ModelFileError(f"layer {number}, {layer.name}: {problem}; it is no MobileNet v1 from there on")
+        if layer.kind == "pool":
+            pooled = True
+        elif pooled or layer.kind == "fully_connected":
+            classifier = replace(layer, weight=weight(layer).reshape(weight(layer).shape[:2]))
+        else:
+            body.append(layer)
+    if len(body) < 3:
+        raise ModelFileError(f"only {len(body)} convolutions before the classifier: a MobileNet v1 has at least 3")
+    if classifier is None:
+        raise ModelFileError(
+            f"it ends with {body[-1].name}, before the classifier: give the file that holds that as well"
+        )
+    return Skeleton(tuple(body), classifier)
+
+
+def _problem(body: Sequence[Layer], layer: Layer, pooled: bool, classified: bool) -> str | None:
+    """Why `layer` cannot stand after `body`; None where it can."""
+    if layer.kind == "pool":
+        return "a pool before the first block is complete" if len(body) < 3 else None
+    if classified:
+        return f"{_named(layer)} after the classifier"
+    if body and (problem := _width_problem(body[-1], layer)):
+        return problem
+    if pooled or layer.kind == "fully_connected":
+        return _classifier_problem(body, layer)
+    return _order_problem(body, layer)
+
+
+def _width_problem(before: Layer, layer: Layer) -> str | None:
+    has = width(before)
+    takes = weight(layer).shape[0] if layer.kind == "depthwise" else weight(layer).shape[1]
+    return None if has == takes else f"it takes {takes} channels, but {before.name} gives {has}"
+
+
+def _classifier_problem(body: Sequence[Layer], layer: Layer) -> str | None:
+    if layer.kind not in ("pointwise", "fully_connected") or len(body) < 3:
+        return f"{_named(layer)} where the classifier should be"
+    if layer.norm is not None or layer.activation not in (None, "none"):
+        return "a classifier with a batch norm or an activation"
+    return None
+
+
+def _order_problem(body: Sequence[Layer], layer: Layer) -> str | None:
+    if not body:
+        fits = layer.kind == "conv" and weight(layer).shape[1] in (1, 3) and layer.stride in (None, 2)
+        return None if fits else f"{_named(layer)}: first comes a 3x3 convolution of 1 or 3 channels with stride 2"
+    if len(body) % 2 == 0 and body[-1].kind == "pointwise":
+        return f"{_named(layer)} after the head"
+    if layer.kind == "depthwise" and len(body) % 2 and layer.stride in (None, 1, 2):
+        return None
+    after_depthwise = len(body) % 2 == 0
+    if layer.kind == "pointwise" and layer.stride in (None, 1) and (after_depthwise or len(body) >= 3):
+        return None  # after a pointwise one it is the head
+    return f"{_named(layer)}: depthwise and pointwise convolutions take turns"
+
+
+def _named(layer: Layer) -> str:
+    kernel = "x".join(map(str, weight(layer).shape[2:]))
+    kind = {"conv": f"a full {kernel} convolution", "fully_connected": "a fully connected layer"}
+    stride = f" with stride {layer.stride}" if layer.stride not in (None, 1) else ""
+    channels = f" of {weight(layer).shape[1]} channels" if layer.kind == "conv" else ""
+    return kind.get(layer.kind, f"a {layer.kind} convolution") + channels + stride
+
+
+def finite(array: Array, name: str) -> Array:
+    """`array`, or `ModelFileError` where it holds what is no number."""
+    if not np.isfinite(array).all():
+        raise ModelFileError(f"{name}: holds values that are not finite")
+    return array
