@@ -30,17 +30,18 @@ MAY_IMPORT = {
     "design": "errors arch cost",
     "model": "errors files image arch",
     "data": "errors files image machine",
+    "weights": "errors files machine image arch model data",
     "export": "errors files image arch model",
     "runtime": "errors files image machine arch cost model export",
     "tasks": "errors image arch model data",
     "train": "errors files image machine arch cost model data tasks",
     "report": "errors files image arch cost model tasks design",
     "assess": "errors files image arch cost model tasks design data runtime report train",
-    "api": "errors files image arch cost model tasks design data runtime report train export assess",
+    "api": "errors files image arch cost model tasks design data runtime report train export assess weights",
 }
 SEES_ALL = ("", "cli", "__main__")  # the package itself (lazily, see below) and the command line
 MAY_IMPORT_TORCH = ("train/", "data/loader.py", "tasks/classify.py")
-IMPORT_TORCH_IN_A_FUNCTION = ("cost/peers.py",)
+IMPORT_TORCH_IN_A_FUNCTION = ("cost/peers.py", "weights/pytorch.py", "export/pytorch.py")
 
 
 def relative(file: Path) -> str:
@@ -138,6 +139,7 @@ def loaded_by(statement: str) -> set[str]:
         ("import mobilenets.runtime.predict", "torch sklearn matplotlib pyarrow"),
         ("import mobilenets.data", "torch"),
         ("import mobilenets.train.recipe", "torch"),
+        ("import mobilenets.weights", "torch h5py tflite onnx huggingface_hub httpx"),
     ],
 )
 def test_what_starting_python_loads(statement: str, absent: str) -> None:

@@ -105,7 +105,7 @@ class _Builder:
 
 
 def expand(network: Network) -> Graph:
-    """The graph of `network`, verified. Stem `conv0`; block i `dw{i}` and `pw{i}`, or `conv{i}`; then `head`, if any."""
+    """The graph of `network`, verified. Stem `conv0`; block i `dw{i}` and `pw{i}`, or `conv{i}`; `head`, if any."""
     build = _Builder(network)
     build.convolve("conv", "conv0", network.scaled(network.stem), 3, 2)
     for i, block in enumerate(network.blocks, 1):

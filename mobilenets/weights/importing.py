@@ -1,7 +1,8 @@
 """`import_files`: which reader a file wants, and the size that none may exceed."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -39,9 +40,10 @@ def import_files(paths: Sequence[Path], given: Given | None = None) -> Imported:
     for path in paths:
         data = _read(path)
         digest.update(data)
-        contents.append(_within(path, read_content, data, path.suffix.lower()))
-    shown = Path(" + ".join(map(str, paths)))
-    imported: Imported = _within(shown, recognise, chain(contents), given)
+        with _naming(path):
+            contents.append(read_content(data, path.suffix.lower()))
+    with _naming(" + ".join(map(str, paths))):
+        imported = recognise(chain(contents), given)
     source = {"file": " + ".join(path.name for path in paths), "sha256": digest.hexdigest()}
     model = imported.model
     return replace(imported, model=replace(model, data={"imported": {**source, **model.data["imported"]}}))
@@ -67,11 +69,12 @@ def _read(path: Path) -> bytes:
         raise ModelFileError(f"{path}: cannot be read: {exc.strerror}") from exc
 
 
-def _within(path: Path, function, *arguments):  # type: ignore[no-untyped-def]
-    """The function's value; an error of this package names the file."""
+@contextmanager
+def _naming(what: object) -> Iterator[None]:
+    """An error about a file's content names the file."""
     try:
-        return function(*arguments)
+        yield
     except MissingExtraError:
         raise
     except MobilenetsError as exc:
-        raise type(exc)(f"{path}: {exc}") from exc
+        raise type(exc)(f"{what}: {exc}") from exc

@@ -202,7 +202,7 @@ def _body(skeleton: Skeleton, network: Network) -> dict[str, Array]:
 
 
 def _norm(layer: Layer, epsilon: float) -> tuple[Array, Array, Array, Array]:
-    """(gamma, beta, mean, var) under the network's epsilon; one that changes nothing but adds the bias if it has none."""
+    """(gamma, beta, mean, var) under the network's epsilon; one that only adds the bias where it has none."""
     channels = len(weight(layer))
     bias = np.zeros(channels, np.float32) if layer.bias is None else layer.bias
     if layer.norm is None:

@@ -36,7 +36,7 @@ class Skeleton:
     def network(self) -> Network:
         """Alpha, rounding, depth, strides and input channels; all else is still Network's default.
 
-        Strides that the file does not say are the paper's. Widths that follow no alpha are kept as they are, at alpha 1.
+        Strides that the file does not say are the paper's. Widths that follow no alpha stay as they are, at alpha 1.
         """
         body = next((b for b in (BODY, SHALLOW_BODY) if len(b) == len(self.pairs)), None)
         strides = self._strides(body)
@@ -55,9 +55,8 @@ class Skeleton:
         strides = [dw.stride if dw.stride or not body else body[i].stride for i, (dw, _) in enumerate(self.pairs)]
         known = [stride for stride in strides if stride]
         if len(known) < len(strides):
-            raise ModelFileError(
-                f"{len(strides)} blocks of unknown stride: MobileNet v1 has {len(BODY)}, or {len(SHALLOW_BODY)} if shallow"
-            )
+            usual = f"MobileNet v1 has {len(BODY)}, or {len(SHALLOW_BODY)} when shallow"
+            raise ModelFileError(f"{len(strides)} blocks, and the file does not say their strides: {usual}")
         return known
 
 

@@ -141,7 +141,8 @@ class _Reader:
         if len(scale) > 1:
             shape[quantisation.QuantizedDimension() if values.ndim > 1 else 0] = len(scale)  # a bias has one axis only
         scale, zero = scale.astype(np.float64).reshape(shape), np.asarray(zero, np.float64).reshape(shape)
-        return ((values - zero) * scale).astype(np.float32)
+        array: Array = ((values - zero) * scale).astype(np.float32)
+        return array
 
     def _constant(self, index: int) -> np.ndarray[Any, Any]:
         data, shape = self._data(index), self._shape(index)
