@@ -167,6 +167,7 @@ def evaluate_model(
 ) -> Evaluated:
     """Judge a `.safetensors`, `.onnx` or run folder on `split` (default: test where there is one, else val).
 
+    "all": on every image, whatever its split, also where none could be held out.
     Latency is for one image on `threads` threads. `report_to` writes the HTML report, for a `.safetensors` or a run.
     Raises `DataError` where the data's labels are not the model's.
     """
@@ -178,7 +179,10 @@ def evaluate_model(
         raise UsageError("a report needs the .safetensors model: an ONNX file does not say how it was trained")
     if report_to is not None and not Path(report_to).parent.is_dir():
         raise UsageError(f"{report_to}: there is no folder {Path(report_to).parent} to write the report to")
-    dataset = data if isinstance(data, Dataset) else open_dataset(data)
+    if isinstance(data, Dataset):
+        dataset = data
+    else:
+        dataset = open_dataset(data, None) if split == "all" else open_dataset(data)
     for note in dataset.notes:
         watch.note(note)
     judged = judge(path, dataset, split or default_split(dataset), max_bad, threads, watch.decoded)

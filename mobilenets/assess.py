@@ -63,8 +63,8 @@ class Judged:
 
 
 def default_split(dataset: Dataset) -> str:
-    """test where there is one, else val."""
-    return "test" if dataset.splits.get("test") else "val"
+    """test where there is one, else val; all of what is not split."""
+    return next((split for split in ("test", "val", "all") if dataset.splits.get(split)), "val")
 
 
 def judge(

@@ -199,7 +199,7 @@ def evaluate(
     model: Path,
     data: Path,
     *,
-    split: Literal["train", "val", "test"] | None = None,
+    split: Literal["train", "val", "test", "all"] | None = None,
     report: Path | None = None,
     max_bad: float = 0.01,
     threads: int = 1,
@@ -214,7 +214,7 @@ def evaluate(
     data
         Images with the model's labels, in any layout that train reads.
     split
-        By default test where there is one, else val.
+        By default test where there is one, else val; all takes every image.
     report
         Write an HTML report there too.
     max_bad

@@ -1,4 +1,4 @@
-"""A folder per class, with or without train/ val/ test/ above."""
+"""A folder per class, with or without train/ val/ test/ above; or files named by ImageNet's ids."""
 
 import os
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..errors import DataError
 from ..image import EXTENSIONS, read
+from .imagenet import wnid_of
 from .labels import ordered_names
 from .rows import Listing, Row, listed, shown, split_name
 
@@ -93,22 +94,21 @@ def _classes(root: Path, splits: dict[str | None, Path]) -> Listing:
     for split, base in splits.items():
         before = len(rows)
         folders = [entry for entry in visible(base) if _is_folder(entry)]
-        outside = sum(_is_image(entry.name) for entry in visible(base) if not _is_folder(entry))
-        if outside and not folders and split == "test":
-            notes.append(f"ignored {base.name}/: its {outside} images lie in no class folder")
+        images = [entry for entry in visible(base) if not _is_folder(entry) and _is_image(entry.name)]
+        flat = [] if folders else _named_by_wnid(images, root, split)
+        if images and not folders and not flat:
+            if split != "test":
+                raise DataError(_no_class_folders(base, len(images)))
+            notes.append(f"ignored {base.name}/: its {len(images)} images lie in no class folder")
             continue
-        if outside and not folders:
-            raise DataError(_no_class_folders(base, outside))
-        loose += outside
+        loose += len(images) - len(flat)
+        rows += flat
         for folder in folders:
-            label = shown(folder.name)
-            names.add(label)
-            for path in _walk(folder.path):
-                if _is_image(path):
-                    name = shown(os.path.relpath(path, root).replace(os.sep, "/"))
-                    rows.append(Row(name, split, label, partial(read, Path(path))))
-                else:
-                    others += 1
+            paths = list(_walk(folder.path))
+            rows += [_row(path, root, split, shown(folder.name)) for path in paths if _is_image(path)]
+            others += sum(not _is_image(path) for path in paths)
+        names.update(str(row.label) for row in flat)
+        names.update(shown(folder.name) for folder in folders)
         if len(rows) == before and split in (None, "train"):
             raise DataError(f"{base}: holds no image file ({listed(sorted(EXTENSIONS), 6)})")
     if others:
@@ -116,6 +116,16 @@ def _classes(root: Path, splits: dict[str | None, Path]) -> Listing:
     if loose:
         notes.append(f"ignored {loose} images that lie in no class folder")
     return Listing(rows, ordered_names(names), notes=notes)
+
+
+def _named_by_wnid(images: list[os.DirEntry[str]], root: Path, split: str | None) -> list[Row]:
+    """A row for each of `images`, whose class their names tell; empty where that is not so of all."""
+    rows = [_row(entry.path, root, split, wnid) for entry in images if (wnid := wnid_of(entry.name))]
+    return rows if len(rows) == len(images) else []
+
+
+def _row(path: str, root: Path, split: str | None, label: str) -> Row:
+    return Row(shown(os.path.relpath(path, root).replace(os.sep, "/")), split, label, partial(read, Path(path)))
 
 
 def _no_class_folders(base: Path, count: int) -> str:

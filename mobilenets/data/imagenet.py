@@ -3,13 +3,10 @@
 `imagenet.txt` is made by scripts/make_imagenet_names.py.
 """
 
-import re
 from functools import cache
 from importlib.resources import files
 
-__all__ = ["WNID", "by_wnid", "names"]
-
-WNID = re.compile(r"n\d{8}")
+__all__ = ["by_wnid", "names", "wnid_of"]
 
 
 @cache
@@ -22,3 +19,9 @@ def by_wnid() -> dict[str, str]:
 def names() -> tuple[str, ...]:
     """The 1,000 names, in the order of the outputs of an ImageNet network."""
     return tuple(by_wnid().values())
+
+
+def wnid_of(file: str) -> str | None:
+    """The WNID that a file's name begins with (n01440764_tench.jpg); None where it is none of the 1,000."""
+    wnid, underscore, _ = file.partition("_")
+    return wnid if underscore and wnid in by_wnid() else None

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import DataError
+from .imagenet import by_wnid
 from .rows import Listing, listed, shown
 
 __all__ = ["class_names", "indices", "read_names"]
@@ -33,10 +34,17 @@ def read_names(folder: Path) -> tuple[str, ...] | None:
 def class_names(listing: Listing, declared: tuple[str, ...] | None) -> tuple[str, ...]:
     """All classes in order: as labels.txt (`declared`) has them, else as the source does, else sorted.
 
-    Names that are all numbers are sorted by value, so that class '10' follows '9'.
+    Names that are all numbers are sorted by value, so that class '10' follows '9'. WordNet ids of ImageNet's classes
+    become their names, in the order of the ids.
     """
     if declared is not None:
         return declared
+    names = _names(listing)
+    known = by_wnid()
+    return tuple(known[name] for name in names) if all(name in known for name in names) else names
+
+
+def _names(listing: Listing) -> tuple[str, ...]:
     if listing.names is not None:
         names = [_clean(name) for name in listing.names]
         if len(set(names)) < len(names):
@@ -54,9 +62,11 @@ def ordered_names(names: Iterable[str]) -> tuple[str, ...]:
 def indices(listing: Listing, names: tuple[str, ...], declared: bool) -> list[int]:
     """The class index of every row; `DataError` names the first row whose label is no class.
 
-    Where the names are `declared` (by labels.txt or the source), a whole number that is no name is an index.
+    Where the names are `declared` (by labels.txt or the source), a whole number that is no name is an index. A WordNet
+    id stands for ImageNet's name of it.
     """
     by_name = {name: index for index, name in enumerate(names)}
+    by_name = {wnid: by_name[name] for wnid, name in by_wnid().items() if name in by_name} | by_name
     found = []
     for row in listing.rows:
         text = _clean(str(row.label))

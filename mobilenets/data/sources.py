@@ -37,7 +37,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Labelled images in "train" and "val", perhaps "test"."""
+    """Labelled images in "train" and "val", perhaps "test"; or in "all", where they were not to be split."""
 
     root: Path
     labels: tuple[str, ...]
@@ -46,14 +46,15 @@ class Dataset:
     notes: tuple[str, ...]  # what the user should know, a line each
 
 
-def open_dataset(path: str | Path, val_fraction: float = 0.1, workers: int = 0) -> Dataset:
+def open_dataset(path: str | Path, val_fraction: float | None = 0.1, workers: int = 0) -> Dataset:
     """The data set at `path`; `DataError` names what is missing or contradictory.
 
-    Where there is no val, about `val_fraction` of train becomes val, told by content hash. A `labels.txt`
-    beside the data, one a line, fixes the names and order of the classes; else the source does, else they are
-    sorted. All files are read once, by `workers` threads (0: one a core); what cannot be read stays a sample.
+    Where there is no val, about `val_fraction` of train becomes val, told by content hash; None: every image is in
+    "all", whatever its split. A `labels.txt` beside the data, one a line, fixes the names and order of the classes;
+    else the source does, else they are sorted. All files are read once, by `workers` threads (0: one a core); what
+    cannot be read stays a sample.
     """
-    if not 0 < val_fraction < 1:
+    if val_fraction is not None and not 0 < val_fraction < 1:
         raise UsageError(f"val_fraction (={val_fraction!r}) must be above 0 and below 1")
     root = Path(path)
     listing = _list(root)
@@ -69,7 +70,8 @@ def open_dataset(path: str | Path, val_fraction: float = 0.1, workers: int = 0) 
     contents = hash_all([row.read for row in listing.rows], workers)
     groups = same_content(contents)
     splits, notes = _splits(root, listing.rows, labels, contents, val_fraction)
-    notes += check_classes(root, labels, splits, names)
+    if val_fraction is not None:
+        notes += check_classes(root, labels, splits, names)
     named = [names[label] for label in labels]
     notes += check_labels(root, listing.rows, named, splits, groups)
     notes += check_overlap(root, listing.rows, named, splits, groups)
@@ -138,9 +140,11 @@ def _checked(path: Path, listing: Listing) -> Listing:
 
 
 def _splits(
-    root: Path, rows: Sequence[Row], labels: Sequence[int], contents: Sequence[Digest | None], fraction: float
+    root: Path, rows: Sequence[Row], labels: Sequence[int], contents: Sequence[Digest | None], fraction: float | None
 ) -> tuple[list[str], list[str]]:
     """The split of every row, and a note where val had to be held out."""
+    if fraction is None:
+        return ["all"] * len(rows), []
     splits = [row.split or "train" for row in rows]
     train = [at for at, split in enumerate(splits) if split == "train"]
     if not train:
@@ -150,7 +154,10 @@ def _splits(
     parts = split_by_content([labels[at] for at in train], [contents[at] for at in train], fraction)
     held = parts.count("val")
     if not held:
-        raise DataError(f"{root}: no class has two different images: nothing can be held out to validate on")
+        raise DataError(
+            f"{root}: no class has two different images: nothing can be held out to validate on; "
+            "to evaluate on all of them: --split all"
+        )
     for at, part in zip(train, parts, strict=True):
         splits[at] = part
     whole = "train" if rows[0].split else "the images"
@@ -158,7 +165,7 @@ def _splits(
 
 
 def _samples(rows: Sequence[Row], labels: Sequence[int], splits: Sequence[str]) -> dict[str, tuple[Sample, ...]]:
-    parts: dict[str, list[Sample]] = {"train": [], "val": [], "test": []}
+    parts: dict[str, list[Sample]] = {"train": [], "val": [], "test": [], "all": []}
     for row, label, split in zip(rows, labels, splits, strict=True):
         parts[split].append(Sample(row.name, label, row.read))
     return {split: tuple(samples) for split, samples in parts.items() if samples}
