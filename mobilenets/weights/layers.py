@@ -11,7 +11,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..arch.network import Network
 from ..errors import MissingExtraError, ModelFileError
+from ..image import Preprocess
 
 __all__ = ["Array", "Content", "Layer", "Norm", "Number", "chain", "convolution", "extra"]
 
@@ -59,6 +61,8 @@ class Content:
     quantised: bool = False
     maker: str = ""  # whose conventions: "keras.applications", "timm"
     conventions: Mapping[str, Any] = field(default_factory=dict)  # what format and naming imply: setting -> value
+    network: Network | None = None  # in the metadata of a file that this package exported
+    preprocess: Preprocess | None = None  # crop and resize; size and pixels are said above
 
 
 def chain(contents: Sequence[Content]) -> Content:

@@ -1,6 +1,6 @@
 """Which MobileNet v1 is it? From what a file says to a `Model`, with the origin of every setting."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
 import numpy as np
@@ -110,8 +110,8 @@ def recognise(content: Content, given: Given | None = None) -> Imported:
 
 def _network(skeleton: Skeleton, settings: _Settings) -> tuple[Network, Preprocess]:
     """Every setting answered, or one error that lists those that are not."""
-    content = settings.content
-    network = skeleton.network()
+    content, known = settings.content, settings.content.network
+    network = skeleton.check(known) if known else skeleton.network()
     own = "" if network.blocks in (BODY, SHALLOW_BODY) else ", with widths of its own"
     settings.note("alpha", f"{network.alpha:g}{own}", "the widths")
     size = settings.settle("size", content.size)
@@ -125,9 +125,12 @@ def _network(skeleton: Skeleton, settings: _Settings) -> tuple[Network, Preproce
     height, width = size
     network = network.replace(height=height, width=width, activation=activation, epsilon=epsilon)
     if padding is None:
-        padding = _padding(network, skeleton.body)
+        padding = _padding(network, skeleton.body, known.padding if known else "same")
         settings.note("padding", padding)
-    return network.replace(padding=padding), Preprocess(height, width, network.channels, mean=mean, std=std)
+    preprocess = content.preprocess or Preprocess(height, width)
+    return network.replace(padding=padding), replace(
+        preprocess, height=height, width=width, channels=network.channels, mean=mean, std=std
+    )
 
 
 def _activation(body: tuple[Layer, ...]) -> str | None:
@@ -145,16 +148,20 @@ def _activation(body: tuple[Layer, ...]) -> str | None:
 
 def _epsilon(body: tuple[Layer, ...], settings: _Settings) -> float:
     norms = [layer.norm for layer in body if layer.norm is not None]
+    known = settings.content.network
     if not norms:
-        return settings.given.epsilon or TENSORFLOW_EPSILON
-    return settings.settle("epsilon", norms[0].epsilon) or TENSORFLOW_EPSILON
+        return settings.given.epsilon or (known.epsilon if known else TENSORFLOW_EPSILON)
+    return settings.settle("epsilon", known.epsilon if known else norms[0].epsilon) or TENSORFLOW_EPSILON
 
 
-def _padding(network: Network, body: tuple[Layer, ...]) -> Padding:
-    """The rule that gives what the file says of every layer; `ModelFileError` names the layer where none does."""
+def _padding(network: Network, body: tuple[Layer, ...], likely: Padding) -> Padding:
+    """The rule that gives what the file says of every layer, the `likely` one if several do.
+
+    `ModelFileError` names the layer where none does.
+    """
     first: tuple[int, Layer, Op] | None = None
     rules: tuple[Padding, ...] = get_args(Padding)
-    for rule in sorted(rules, key=("same", "symmetric", "keras").index):
+    for rule in sorted(rules, key=lambda rule: rule != likely):
         wrong = _wrong_pads(network.replace(padding=rule), body)
         if wrong is None:
             return rule

@@ -5,9 +5,11 @@ What is no MobileNet v1 is refused at the layer where it stops being one.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 import numpy as np
 
+from ..arch.graph import CONVOLUTIONS, expand, weight_shapes
 from ..arch.network import BODY, SHALLOW_BODY, Block, Network, Rounding
 from ..errors import ModelFileError
 from .layers import Array, Layer
@@ -50,6 +52,19 @@ class Skeleton:
                     return network
         blocks = tuple(Block(stride, width(pw)) for stride, (_, pw) in zip(strides, self.pairs, strict=True))
         return base.replace(stem=widths[0], blocks=blocks, head=widths[-1] if self.has_head else 0)
+
+    def check(self, network: Network) -> Network:
+        """`network`, which the file's metadata states; `ModelFileError` where the layers are another's."""
+        graph = expand(network)
+        shapes = weight_shapes(graph)
+        wanted = [(shapes[f"{op.name}.weight"], op.stride) for op in graph.ops if op.kind in CONVOLUTIONS]
+        found = [(weight(layer).shape, layer.stride) for layer in self.body]
+        for number, (has, wants) in enumerate(zip_longest(found, wanted), 1):
+            if has is None or wants is None or has[0] != wants[0] or has[1] not in (None, wants[1]):
+                raise ModelFileError(
+                    f"its metadata states the network {network.name}, but layer {number} is not of that"
+                )
+        return network
 
     def _strides(self, body: tuple[Block, ...] | None) -> list[int]:
         strides = [dw.stride if dw.stride or not body else body[i].stride for i, (dw, _) in enumerate(self.pairs)]
