@@ -8,6 +8,7 @@
     │   ├── DataError          a data set that is missing, contradictory or mostly unreadable
     │   │   └── ImageError     one image that cannot be decoded
     │   ├── ModelFileError     a model file that is not what it says
+    │   ├── DownloadError      a published network that cannot be had: no network, a wrong hash, a full disk
     │   ├── ParityError        an exported network that disagrees with the trained one
     │   ├── LatencyError       timings too noisy to tell two networks apart
     │   ├── TrainingError      a run that cannot start, go on or be resumed
@@ -20,6 +21,7 @@ Messages are one line: the value, then the rule it breaks.
 __all__ = [
     "BudgetError",
     "DataError",
+    "DownloadError",
     "ImageError",
     "Interrupted",
     "LatencyError",
@@ -65,6 +67,10 @@ class ImageError(DataError):
 
 
 class ModelFileError(WorkError):
+    pass
+
+
+class DownloadError(WorkError):
     pass
 
 

@@ -1,0 +1,201 @@
+"""What trained MobileNets others publish, where, under which licence, and which of them is nearest to a network."""
+
+import math
+import os
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from ..arch.network import Network
+from ..errors import UsageError
+from .recognise import Given
+
+__all__ = ["CATALOGUE", "HUGGING_FACE", "File", "Published", "find", "names"]
+
+HUGGING_FACE = "hf://"  # hf://OWNER/REPOSITORY/FILE: fetched by huggingface_hub
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file as its makers serve it. None: they do not say."""
+
+    where: str  # https://..., or hf://OWNER/REPOSITORY/FILE
+    sha256: str | None = None
+    size: int | None = None  # bytes
+
+    @property
+    def name(self) -> str:
+        return self.where.rpartition("/")[2]
+
+    @property
+    def url(self) -> str:
+        """The address, for people and for browsers."""
+        if not self.where.startswith(HUGGING_FACE):
+            return self.where
+        repository, _, name = self.where.removeprefix(HUGGING_FACE).rpartition("/")
+        return f"{os.environ.get('HF_ENDPOINT') or 'https://huggingface.co'}/{repository}/resolve/main/{name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A network trained on ImageNet's 1000 classes that can be downloaded."""
+
+    name: str
+    alpha: float
+    height: int  # and width
+    what: str
+    files: tuple[File, ...]  # more than one: they run one after the other
+    top1: float | None  # ImageNet top-1 in %, as `source` prints it for this resolution; None: nobody prints it
+    source: str
+    licence: str
+    given: Given  # what is known of the network and not said by the file
+    quantised: bool = False
+    head: bool = False  # with a 1x1 convolution before the classifier, as timm's "h"
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of all files; None where the makers do not say."""
+        sizes = [file.size for file in self.files if file.size is not None]
+        return sum(sizes) if len(sizes) == len(self.files) else None
+
+
+_KERAS = "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet/"
+_KERAS_ALPHAS = {0.25: "2_5", 0.5: "5_0", 0.75: "7_5", 1.0: "1_0"}
+# Keras converted TF-slim's checkpoints of 2017-06-14 and prints no figures of its own for twelve of the sixteen; these
+# are the table of TF-slim's mobilenet_v1.md at that release
+_SLIM = {
+    0.25: {128: 41.3, 160: 46.0, 192: 49.0, 224: 50.6},
+    0.5: {128: 56.2, 160: 59.9, 192: 62.1, 224: 64.0},
+    0.75: {128: 61.8, 160: 65.2, 192: 67.4, 224: 68.4},
+    1.0: {128: 64.1, 160: 67.2, 192: 69.3, 224: 70.7},
+}
+
+
+def _keras(alpha: float, height: int) -> Published:
+    return Published(
+        name=f"keras/{alpha:g}-{height}",
+        alpha=alpha,
+        height=height,
+        what="float32, keras.applications",
+        files=(File(f"{_KERAS}mobilenet_{_KERAS_ALPHAS[alpha]}_{height}_tf.h5"),),
+        top1=_SLIM[alpha][height],
+        source="TF-slim, June 2017",
+        licence="Apache-2.0",
+        given=Given(size=(height, height)),  # the files hold weights only
+    )
+
+
+_CORAL = "https://raw.githubusercontent.com/google-coral/test_data/104342d2d3480b3e66203073dac24f4e2dbb4c41/"
+
+
+def _coral(alpha: float, height: int, top1: float | None, *files: File) -> Published:
+    return Published(
+        name=f"coral/{alpha:g}-{height}",
+        alpha=alpha,
+        height=height,
+        what="uint8, trained with quantisation" + (", in two files" if len(files) > 1 else ""),
+        files=files,
+        top1=top1,
+        source="coral.ai/models" if top1 else "",
+        licence="Apache-2.0",
+        given=Given(),
+        quantised=True,
+    )
+
+
+_CORAL_025 = File(
+    f"{_CORAL}mobilenet_v1_0.25_128_quant.tflite",
+    "cb273c23ee76374b05b9583177e28aa19744858a7679c56a250e83d0333da785",
+    525_598,
+)
+_CORAL_05 = File(
+    f"{_CORAL}mobilenet_v1_0.5_160_quant.tflite",
+    "3cc6d2ca460abd2e0f699a6d0d2550c6b61c6e3b0e27a3616e384ea74cb86f43",
+    1_392_846,
+)
+_CORAL_075 = File(
+    f"{_CORAL}mobilenet_v1_0.75_192_quant.tflite",
+    "41daeb22fdcf947e0e5ec32373aa9df7c31f3ef45dbd0ef7b5940fbce3c20f6a",
+    2_652_542,
+)
+_CORAL_1_BODY = File(
+    f"{_CORAL}mobilenet_v1_1.0_224_quant_embedding_extractor.tflite",
+    "f409ef4f73fcbb9667841965623c5c8524aac33d41b9bf5f3667161fb4a76319",
+    3_251_736,
+)
+_CORAL_1_CLASSIFIER = File(
+    f"{_CORAL}tools/mobilenet_quant_v1_224_head_layers.tflite",
+    "65a88984b258c6f3c99d7573acac8cf85bd747293d83d51fafc1c2fb6d632286",
+    1_030_768,
+)
+
+
+def _timm(
+    variant: str, alpha: float, top1: float, size: int | None = None, sha256: str | None = None, head: bool = False
+) -> Published:
+    """224 px; top-1 of timm's results/results-imagenet.csv at that size."""
+    name = f"timm/mobilenetv1_{variant}.ra4_e3600_r224_in1k"
+    return Published(
+        name=name,
+        alpha=alpha,
+        height=224,
+        what="float32, timm's ra4 recipe, 3600 epochs" + (", with a head" if head else ""),
+        files=(File(f"{HUGGING_FACE}{name}/model.safetensors", sha256, size),),
+        top1=top1,
+        source="timm, results-imagenet.csv",
+        licence="Apache-2.0",
+        given=Given((224, 224), pixels=(127.5, 127.5), activation="relu6", padding="symmetric", epsilon=1e-5),
+        head=head,
+    )
+
+
+CATALOGUE = (
+    *(_keras(alpha, height) for alpha, row in _SLIM.items() for height in row),
+    _coral(0.25, 128, 40.8, _CORAL_025),
+    _coral(0.5, 160, None, _CORAL_05),
+    _coral(0.75, 192, 67.2, _CORAL_075),
+    _coral(1.0, 224, 69.5, _CORAL_1_BODY, _CORAL_1_CLASSIFIER),
+    _timm("100", 1.0, 75.388, 17_030_248, "15c2f1411deb8e0533acbb41fe9523062f80d444d0393e7ad2b429f41378efc3"),
+    _timm("100h", 1.0, 75.664, head=True),
+    _timm("125", 1.25, 76.920, 25_207_640, "5616b1d4d774ac5bdf3fb254a72da78a5f27b19aa13bcceac03a743077c6acd8"),
+)
+
+
+def find(name: str, alpha: float | None = None, height: int | None = None) -> Published:
+    """The published network that `name` asks for: `imagenet`, a name of `CATALOGUE`, or `imagenet:` and such a name.
+
+    `imagenet` is the one nearest to (alpha, height), which are 1 and 224 where None. Alpha goes before resolution,
+    because a width is changed by leaving channels out and a resolution by nothing at all; both distances are ratios
+    (log2). At equal distance the wider goes before the narrower, because channels can be left out but not made, and the
+    larger resolution before the smaller; then float before quantised, then the better published top-1. Networks
+    with a head are found by their names only. `UsageError` lists names that are near to an unknown one.
+    """
+    if name == "imagenet":
+        asked = Network()
+        asked = asked.replace(alpha=asked.alpha if alpha is None else alpha, height=height or asked.height)
+        headless = (published for published in CATALOGUE if not published.head)
+        return min(headless, key=lambda published: _distance(published, asked.alpha, asked.height))
+    exact = {published.name: published for published in CATALOGUE}
+    wanted = name.removeprefix("imagenet:")
+    if wanted not in exact:
+        near = get_close_matches(wanted, exact, n=4, cutoff=0.4)
+        raise UsageError(f"no published network is named {wanted!r}; near to it: {', '.join(['imagenet', *near])}")
+    return exact[wanted]
+
+
+def names() -> tuple[str, ...]:
+    """Of all networks in `CATALOGUE`."""
+    return tuple(published.name for published in CATALOGUE)
+
+
+def _distance(published: Published, alpha: float, height: int) -> tuple[float, ...]:
+    """Smaller is nearer; the order of what counts."""
+    width_ratio = round(math.log2(published.alpha / alpha), 6)
+    height_ratio = round(math.log2(published.height / height), 6)
+    return (
+        abs(width_ratio),
+        width_ratio < 0,
+        abs(height_ratio),
+        height_ratio < 0,
+        published.quantised,
+        -(published.top1 or 0.0),
+    )

@@ -1,0 +1,214 @@
+"""One file over HTTP: resumed where it broke, bounded, tried again where that may help.
+
+What has come so far lies in `NAME.part`; `NAME.part.etag` says of which version of the file it is a part.
+"""
+
+import base64
+import os
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..errors import DownloadError
+from .layers import extra
+
+if TYPE_CHECKING:
+    import httpx
+
+__all__ = [
+    "MAX_BYTES",
+    "PATIENCE",
+    "Passing",
+    "Patience",
+    "Report",
+    "Stated",
+    "discard",
+    "download",
+    "patiently",
+    "words",
+]
+
+T = TypeVar("T")
+Report = Callable[[int, int | None], None]  # bytes that are there, bytes in all (None: the server does not say)
+Stated = tuple[str, str] | None  # what the server says of the whole file: hash function, digest in hex
+
+MAX_BYTES = 256 << 20  # ten times the largest file of the catalogue
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """With servers and networks."""
+
+    timeout: float = 20.0  # seconds without a byte
+    attempts: int = 4  # in all
+    pause: float = 0.5  # seconds before the second attempt, doubled before each further one
+    longest: float = 20.0  # seconds that a server may ask to wait (Retry-After)
+
+
+PATIENCE = Patience()
+
+
+class Passing(Exception):
+    """A failure that may be over a little later."""
+
+    def __init__(self, reason: str, wait: float = 0.0) -> None:
+        super().__init__(reason)
+        self.wait = wait  # seconds that the server asks for
+
+
+def patiently(once: Callable[[], T], patience: Patience) -> T:
+    """What `once` returns, which is called again while it raises `Passing`; `DownloadError` after the last attempt."""
+    reason, wait = "", 0.0
+    for attempt in range(patience.attempts):
+        if attempt:
+            time.sleep(min(max(wait, patience.pause * 2 ** (attempt - 1)), patience.longest))
+        try:
+            return once()
+        except Passing as exc:
+            reason, wait = str(exc), exc.wait
+    raise DownloadError(reason)
+
+
+def download(url: str, part: Path, size: int | None, report: Report, patience: Patience = PATIENCE) -> Stated:
+    """Bring `part` to the whole of `url`, which is not verified yet; returns the digest that the server states.
+
+    `DownloadError` in a few words where it cannot be had; what has come by then is kept for the next call, unless it is
+    too long or of another length than `size`.
+    """
+    httpx = extra("httpx")
+    with _client(patience) as client:
+        try:
+            return patiently(lambda: _attempt(client, url, part, size, report), patience)
+        except httpx.TooManyRedirects as exc:
+            raise DownloadError("it redirects without end") from exc
+        except (httpx.HTTPError, httpx.InvalidURL) as exc:
+            raise DownloadError(words(exc)) from exc
+
+
+def discard(part: Path) -> None:
+    """Remove what has come so far."""
+    part.unlink(missing_ok=True)
+    _etag(part).unlink(missing_ok=True)
+
+
+def words(exc: Exception) -> str:
+    """One line of what a library reports."""
+    return " ".join(str(exc).split()) or type(exc).__name__
+
+
+def _client(patience: Patience) -> Any:
+    headers = {"User-Agent": "mobilenets", "Accept-Encoding": "identity"}
+    try:
+        return extra("httpx").Client(follow_redirects=True, timeout=patience.timeout, headers=headers)
+    except (ImportError, ValueError) as exc:
+        raise DownloadError(f"the proxy settings cannot be used: {words(exc)}") from exc
+
+
+def _attempt(client: "httpx.Client", url: str, part: Path, size: int | None, report: Report) -> Stated:
+    """One request, for what `part` lacks."""
+    httpx = extra("httpx")
+    there, etag = _resumable(part)
+    headers = {"Range": f"bytes={there}-", "If-Range": etag} if there else {}
+    try:
+        with client.stream("GET", url, headers=headers) as response:
+            _check_status(response, part, there)
+            total = _total(response)
+            _check_length(total, size, part)
+            if response.status_code == 200:
+                _begin(part, response.headers.get("ETag", ""))
+            _receive(response, part, total or size, report)
+            return _stated(response)
+    except httpx.ConnectError as exc:
+        raise Passing(f"no connection: {words(exc)}") from exc
+    except httpx.TimeoutException as exc:
+        raise Passing("the server is silent") from exc
+    except (httpx.NetworkError, httpx.RemoteProtocolError) as exc:
+        raise Passing(f"the connection broke: {words(exc)}") from exc
+
+
+def _resumable(part: Path) -> tuple[int, str]:
+    """(bytes that are there, the version that they are of); (0, "") where there is nothing to go on from."""
+    try:
+        return part.stat().st_size, _etag(part).read_text("ascii")
+    except (OSError, ValueError):
+        return 0, ""
+
+
+def _begin(part: Path, etag: str) -> None:
+    """An empty part; a file whose server names no version (or a weak one: W/"...") is not resumed."""
+    discard(part)
+    part.touch()
+    if etag.startswith('"'):
+        _etag(part).write_text(etag, "ascii")
+
+
+def _check_status(response: "httpx.Response", part: Path, there: int) -> None:
+    code = response.status_code
+    said = f"the server says {code} {response.reason_phrase}".rstrip()
+    if code == 429 or code >= 500:
+        raise Passing(said, _seconds(response.headers.get("Retry-After", "")))
+    goes_on = response.headers.get("Content-Range", "").startswith(f"bytes {there}-")
+    if code == 416 or (code == 206 and not (there and goes_on)):
+        discard(part)
+        raise Passing("the server does not send the rest of it")
+    if code not in (200, 206):
+        raise DownloadError(said)
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        raise DownloadError(f"the server sends it in the encoding {response.headers['Content-Encoding']!r}")
+
+
+def _check_length(total: int | None, size: int | None, part: Path) -> None:
+    """Before a byte is taken: the stated length is the known one, and within the bound."""
+    if total is not None and size is not None and total != size:
+        discard(part)
+        raise DownloadError(f"it has {total} bytes there, expected {size}")
+    if total is not None and total > MAX_BYTES:
+        discard(part)
+        raise DownloadError(f"it has {total} bytes there, more than {MAX_BYTES} are not taken")
+
+
+def _receive(response: "httpx.Response", part: Path, total: int | None, report: Report) -> None:
+    """Append the body; `total`: bytes of the whole file."""
+    limit = MAX_BYTES if total is None else total
+    with part.open("ab") as file:
+        there = file.tell()
+        report(there, total)
+        for chunk in response.iter_raw():
+            there += len(chunk)
+            if there > limit:
+                break
+            file.write(chunk)
+            file.flush()  # a killed process loses nothing of it
+            report(there, total)
+        os.fsync(file.fileno())
+    if there > limit:
+        discard(part)
+        raise DownloadError(f"more than the {limit} bytes came that it may have")
+    if total is not None and there < total:
+        raise Passing(f"the connection broke after {there} of {total} bytes")
+
+
+def _total(response: "httpx.Response") -> int | None:
+    """Bytes of the whole file, as the answer states them."""
+    if response.status_code == 206:
+        stated = response.headers["Content-Range"].rpartition("/")[2]
+    else:
+        stated = response.headers.get("Content-Length", "")
+    return int(stated) if stated.isdecimal() else None
+
+
+def _stated(response: "httpx.Response") -> Stated:
+    """The MD5 that Google's storage sends with a file: `x-goog-hash: crc32c=..., md5=BASE64`."""
+    found = re.search(r"\bmd5=([A-Za-z0-9+/]{22}==)", response.headers.get("x-goog-hash", ""))
+    return ("md5", base64.b64decode(found[1]).hex()) if found else None
+
+
+def _seconds(retry_after: str) -> float:
+    return float(retry_after) if retry_after.isdecimal() else 0.0
+
+
+def _etag(part: Path) -> Path:
+    return part.with_name(f"{part.name}.etag")

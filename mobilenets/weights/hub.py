@@ -1,0 +1,131 @@
+"""Published networks on this machine: downloaded once, verified always, kept as `CACHE/weights/NAME/FILE`.
+
+Everything lies in that one folder, files of the Hugging Face Hub too: it can be copied to a machine without a network,
+and a file can be put there by hand.
+"""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from ..errors import DownloadError
+from ..files import write_atomic
+from . import huggingface
+from .catalogue import HUGGING_FACE, File, Published
+from .download import PATIENCE, Patience, Report, Stated, discard, download
+from .layers import extra
+
+__all__ = ["Progress", "cache_folder", "fetch"]
+
+Progress = Callable[[str, int, int | None], None]  # file, bytes that are there, bytes in all (None: nobody says)
+Note = Callable[[str], None]
+
+
+def cache_folder() -> Path:
+    """`MOBILENETS_CACHE`, or the platform's folder for caches."""
+    own = os.environ.get("MOBILENETS_CACHE")
+    return Path(own).expanduser() if own else Path(extra("platformdirs").user_cache_path("mobilenets"))
+
+
+def fetch(
+    published: Published, progress: Progress | None = None, note: Note | None = None, *, patience: Patience = PATIENCE
+) -> tuple[Path, ...]:
+    """The files of `published` on this machine, downloaded where they are not there yet.
+
+    A file that is there is verified and used without a request; a damaged one is replaced, and `note` is told. What
+    it must be: the length and the SHA-256 of the catalogue; where that has no SHA-256, what the server states (the
+    hub's SHA-256, MD5 of Google's storage), and ever after the SHA-256 that was recorded then as `FILE.sha256`.
+    `DownloadError` says where to put a file that cannot be had.
+    """
+    folder = cache_folder() / "weights" / published.name
+    return tuple(_fetch(file, folder / file.name, progress, note, patience) for file in published.files)
+
+
+def _fetch(file: File, target: Path, progress: Progress | None, note: Note | None, patience: Patience) -> Path:
+    try:
+        if _damage(target, file) is None:
+            return target
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with extra("filelock").FileLock(target.with_name(f".{target.name}.lock")):
+            damage = _damage(target, file)
+            if damage is None:  # another process has brought it meanwhile
+                return target
+            if note and target.exists():
+                note(f"{target}: {damage}: it is downloaded anew")
+            return _bring(file, target, _report(file.name, progress), patience)
+    except DownloadError as exc:
+        raise DownloadError(
+            f"{file.name} cannot be downloaded: {exc} ({file.url}): put it at {target}, or set MOBILENETS_CACHE to a "
+            "folder that has it, or give --pretrained FILE"
+        ) from exc
+    except OSError as exc:
+        raise DownloadError(
+            f"{target}: {exc.strerror or exc}: set MOBILENETS_CACHE to a folder that can be read and written"
+        ) from exc
+
+
+def _bring(file: File, target: Path, report: Report, patience: Patience) -> Path:
+    if _offline():
+        raise DownloadError("HF_HUB_OFFLINE is set")
+    if file.where.startswith(HUGGING_FACE):
+        with tempfile.TemporaryDirectory(prefix=".download-", dir=target.parent) as folder:
+            path, stated = huggingface.download(file.where, Path(folder), report, patience)
+            return _accept(path, file, stated, target)
+    part = target.with_name(f"{target.name}.part")
+    return _accept(part, file, download(file.where, part, file.size, report, patience), target)
+
+
+def _accept(part: Path, file: File, stated: Stated, target: Path) -> Path:
+    """Verify a file that has come and move it to where it belongs; a wrong one is deleted."""
+    expected = [("sha256", file.sha256)] if file.sha256 else []
+    expected += [stated] if stated else []
+    for function, digest in expected:
+        if (found := _digest(part, function)) != digest:
+            discard(part)
+            raise DownloadError(f"its {function.upper()} is {found}, expected {digest}")
+    if not file.sha256:
+        write_atomic(_record(target), f"{_digest(part)}  {target.name}\n")  # as sha256sum writes and checks it
+    os.replace(part, target)
+    discard(part)
+    return target
+
+
+def _damage(target: Path, file: File) -> str | None:
+    """What is wrong with the file at `target`; None where it is what it must be."""
+    if not target.is_file():
+        return "it is not there"
+    size = target.stat().st_size
+    if file.size is not None and size != file.size:
+        return f"it has {size} bytes, expected {file.size}"
+    expected = file.sha256 or _recorded(target)
+    if expected and (found := _digest(target)) != expected:
+        return f"its SHA-256 is {found}, expected {expected}"
+    return None
+
+
+def _recorded(target: Path) -> str | None:
+    """The SHA-256 of the file when it was downloaded; None for one that was put there by hand."""
+    try:
+        return _record(target).read_text("ascii").split()[0]
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _record(target: Path) -> Path:
+    return target.with_name(f"{target.name}.sha256")
+
+
+def _digest(path: Path, function: str = "sha256") -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, function).hexdigest()
+
+
+def _offline() -> bool:
+    """By the variable that turns huggingface_hub's requests off, and ours with them."""
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+
+
+def _report(name: str, progress: Progress | None) -> Report:
+    return lambda done, total: progress(name, done, total) if progress else None

@@ -1,0 +1,64 @@
+"""One file from the Hugging Face Hub, by its own client, which reads HF_ENDPOINT, HF_TOKEN and the like."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from ..errors import DownloadError
+from .catalogue import HUGGING_FACE
+from .download import MAX_BYTES, Passing, Patience, Report, Stated, patiently, words
+from .layers import extra
+
+__all__ = ["download"]
+
+
+def download(where: str, folder: Path, report: Report, patience: Patience) -> tuple[Path, Stated]:
+    """The file that `where` (hf://OWNER/REPOSITORY/FILE) names, in `folder`, and the SHA-256 that the hub states.
+
+    The client copies it from its own cache where timm or another program has brought it there. `DownloadError` in a
+    few words where it cannot be had.
+    """
+    repository, _, name = where.removeprefix(HUGGING_FACE).rpartition("/")
+    return patiently(lambda: _attempt(repository, name, folder, report), patience)
+
+
+def _attempt(repository: str, name: str, folder: Path, report: Report) -> tuple[Path, Stated]:
+    hub = extra("huggingface_hub")
+    try:
+        known = hub.get_hf_file_metadata(hub.hf_hub_url(repository, name))
+        if (known.size or 0) > MAX_BYTES:
+            raise DownloadError(f"it has {known.size} bytes there, more than {MAX_BYTES} are not taken")
+        path = hub.hf_hub_download(
+            repository, name, revision=known.commit_hash, local_dir=folder, tqdm_class=_bar(report)
+        )
+    except DownloadError:
+        raise
+    except Exception as exc:  # its own, httpx's or httpx2's, by version
+        raise _failure(exc) from exc
+    is_sha256 = re.fullmatch("[0-9a-f]{64}", known.etag or "")  # of files kept with LFS; others have a git hash
+    return Path(path), ("sha256", known.etag) if is_sha256 else None
+
+
+def _failure(exc: Exception) -> Exception:
+    """Worth another attempt: what has no answer, and an answer that says so."""
+    response = getattr(exc, "response", None)
+    if response is None:
+        return Passing(f"no connection: {words(exc)}")
+    code = response.status_code
+    failure = Passing if code == 429 or code >= 500 else DownloadError
+    return failure(f"the server says {code}")
+
+
+def _bar(report: Report) -> Any:
+    """A progress bar that draws nothing and reports."""
+    tqdm: Any = extra("huggingface_hub.utils").tqdm
+
+    class Bar(tqdm):  # type: ignore[misc]
+        def __init__(self, *args: Any, **settings: Any) -> None:
+            super().__init__(*args, **{**settings, "disable": True})
+
+        def update(self, n: float | None = 1) -> None:
+            self.n += n or 0
+            report(int(self.n), self.total)
+
+    return Bar
