@@ -99,10 +99,11 @@ def design_network(
 
 def train_network(
     data: "str | Path | Dataset",
-    network: Network,
+    network: Network | None = None,
     recipe: Recipe | None = None,
     *,
     preprocess: Preprocess | None = None,
+    pretrained: Model | None = None,
     runs: str | Path = "runs",
     name: str | None = None,
     command: str = "",
@@ -110,6 +111,8 @@ def train_network(
 ) -> Trained:
     """Train `network` (its classes are those of the data) and evaluate, measure and report the best model.
 
+    With `pretrained` this trained network is fine-tuned; `network` then says alpha and resolution (None: as they are),
+    all else is the trained one's.
     Makes a new folder under `runs`: `name`, or data and network with a number where that exists.
     """
     need_torch()
@@ -118,16 +121,32 @@ def train_network(
     from .train.run import Run, Settings
 
     dataset = data if isinstance(data, Dataset) else open_dataset(data)
-    network = network.replace(classes=len(dataset.labels))
+    watch = watch or Watch()
+    initial = _initial(pretrained, network, dataset.labels, watch) if pretrained else None
+    if initial:
+        network, preprocess = initial.network, preprocess or initial.preprocess
+    network = (network or Network()).replace(classes=len(dataset.labels))
     preprocess = preprocess or Preprocess(network.height, network.width, network.channels)
-    settings = Settings(str(dataset.root), network, preprocess, resolve(recipe or Recipe(), network.alpha), command)
+    recipe = resolve(recipe or Recipe(), network.alpha, fine_tuning=initial is not None)
+    settings = Settings(str(dataset.root), network, preprocess, recipe, command)
     folder = Path(runs) / (name or f"{dataset.root.stem}-{network.name}")
     run = Run.create(folder, settings, dataset.labels, unique=name is None)
+    if initial:
+        initial.save(run.initial)
     try:
         return _run(dataset, run, watch)
     except WorkError:
         run.discard_if_empty()
         raise
+
+
+def _initial(pretrained: Model, network: Network | None, labels: tuple[str, ...], watch: Watch) -> Model:
+    """What fine-tuning starts from; the watcher hears which channels were kept."""
+    from .weights.transfer import transfer
+
+    moved = transfer(pretrained, network or pretrained.network, labels)
+    watch.note(moved.note)
+    return moved.model
 
 
 def resume_run(path: str | Path, watch: Watch | None = None) -> Trained:
@@ -137,14 +156,15 @@ def resume_run(path: str | Path, watch: Watch | None = None) -> Trained:
     from .train.run import Run
 
     run = Run.open(Path(path))
-    return _run(open_dataset(run.settings.data), run, watch)
+    return _run(open_dataset(run.settings.data), run, watch or Watch())
 
 
-def _run(dataset: "Dataset", run: "Run", watch: Watch | None) -> Trained:
+def _run(dataset: "Dataset", run: "Run", watch: Watch) -> Trained:
     """Train to the end, then judge the best model in the runtime that will serve it."""
-    from .train.fit import fit
-
-    watch = watch or Watch()
+    if run.settings.recipe.freeze:
+        from .train.frozen import fit_frozen as fit
+    else:
+        from .train.fit import fit
     for note in dataset.notes:
         watch.note(note)
     model = fit(dataset, run, watch)

@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "export": "errors files image arch model",
     "runtime": "errors files image machine arch cost model export",
     "tasks": "errors image arch model data",
-    "train": "errors files image machine arch cost model data tasks",
+    "train": "errors files image machine arch cost model data tasks export runtime",
     "report": "errors files image arch cost model tasks design",
     "assess": "errors files image arch cost model tasks design data runtime report train",
     "api": "errors files image arch cost model tasks design data runtime report train export assess weights",

@@ -12,7 +12,7 @@ from .replicas import replica_count
 __all__ = ["resolve"]
 
 
-def resolve(recipe: Recipe, alpha: float) -> Recipe:
+def resolve(recipe: Recipe, alpha: float, fine_tuning: bool = False) -> Recipe:
     """The recipe with every open setting answered, for this machine and this width; a resumed run keeps it."""
     device = _device(recipe.device)
     replicas = recipe.replicas or (replica_count(cores(), recipe.batch_size) if device.type == "cpu" else 1)
@@ -22,9 +22,7 @@ def resolve(recipe: Recipe, alpha: float) -> Recipe:
     if precision == "auto":
         precision = "bf16" if _has_bf16(device) else "fp32"
     return replace(
-        recipe,
-        lr=recipe.learning_rate,
-        augment=recipe.strength(alpha),
+        recipe.settled(alpha, fine_tuning),
         device=str(device),
         replicas=replicas,
         workers=recipe.workers or cores(),

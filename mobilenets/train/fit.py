@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,18 +10,20 @@ from torch.nn.functional import cross_entropy
 
 from ..arch.graph import expand
 from ..data.augment import Augmentation
-from ..data.cache import Images, decode_split
+from ..data.cache import Images
 from ..data.loader import TrainingBatches, central_batches, plain_batches
 from ..data.sources import Dataset
-from ..errors import DataError, Interrupted, ModelFileError, TrainingError
+from ..errors import Interrupted, TrainingError
 from ..model import Model, load
 from ..tasks import classify
+from .images import check, decode
 from .interrupt import Interrupts
 from .module import MobileNet, initialise, load_weights, weights_of
 from .optimiser import build_optimiser, learning_rate
 from .recipe import Recipe
 from .replicas import Loss, Replicas
-from .run import Run, Settings
+from .run import Run
+from .start import start_from
 from .state import State
 from .watch import Watch
 
@@ -37,7 +40,7 @@ class _Loop:
 
     run: Run
     labels: tuple[str, ...]
-    fingerprint: dict[str, object]
+    data: dict[str, Any]  # what the model file says of it
     train: TrainingBatches
     val: Images
     state: State
@@ -53,6 +56,14 @@ class _Loop:
     def recipe(self) -> Recipe:
         return self.run.settings.recipe
 
+    @property
+    def epochs(self) -> int:
+        return self.recipe.epochs or 0  # a resolved recipe says it
+
+    @property
+    def peak(self) -> float:
+        return self.recipe.lr or 0.0
+
 
 def fit(dataset: Dataset, run: Run, watch: Watch | None = None) -> Model:
     """Train as `run.settings` says, from the run's checkpoint where it has one; returns the best model.
@@ -66,7 +77,7 @@ def fit(dataset: Dataset, run: Run, watch: Watch | None = None) -> Model:
         with Interrupts() as interrupts:
             loop = _prepare(dataset, run, watch or Watch(), interrupts)
             with loop.replicas:
-                while loop.state.progress.epoch < loop.recipe.epochs and not _out_of_patience(loop):
+                while loop.state.progress.epoch < loop.epochs and not _out_of_patience(loop):
                     _train_epoch(loop)
                     _finish_epoch(loop)
                 return _finalise(loop)
@@ -79,13 +90,15 @@ def _prepare(dataset: Dataset, run: Run, watch: Watch, interrupts: Interrupts) -
     recipe, network, preprocess = settings.recipe, settings.network, settings.preprocess
     augmentation = Augmentation(recipe.strength(network.alpha), recipe.flip)
     side = augmentation.short_side(network.height, network.width)
-    train = _decode(dataset, "train", settings, watch, interrupts, side)
-    val = _decode(dataset, "val", settings, watch, interrupts, None)
-    _check_images(dataset, train, val)
+    train = decode(dataset, "train", settings, watch, interrupts, side)
+    val = decode(dataset, "val", settings, watch, interrupts, None)
+    check(dataset, train, val)
     device = torch.device(recipe.device)
     module = MobileNet(expand(network))
     initialise(module, recipe.seed)
     module = module.to(device).to(memory_format=torch.channels_last)
+    if run.initial.is_file() and not run.checkpoint.is_file():
+        start_from(module, load(run.initial), train, preprocess, recipe.replicas)
     state = State(module, build_optimiser(module, recipe), recipe.ema)
     if run.checkpoint.is_file():
         state.load(run.checkpoint)
@@ -97,7 +110,7 @@ def _prepare(dataset: Dataset, run: Run, watch: Watch, interrupts: Interrupts) -
     return _Loop(
         run=run,
         labels=dataset.labels,
-        fingerprint={"fingerprint": dataset.fingerprint, "train": len(train), "val": len(val)},
+        data={"fingerprint": dataset.fingerprint, "train": len(train), "val": len(val)},
         train=TrainingBatches(
             train,
             preprocess,
@@ -117,49 +130,19 @@ def _prepare(dataset: Dataset, run: Run, watch: Watch, interrupts: Interrupts) -
     )
 
 
-def _decode(
-    dataset: Dataset, split: str, settings: Settings, watch: Watch, interrupts: Interrupts, side: int | None
-) -> Images:
-    def progress(done: int, total: int) -> None:
-        watch.decoded(split, done, total)
-        if interrupts.number is not None:
-            raise Interrupted(interrupts.number, "stopped while decoding: nothing was trained yet")
-
-    images = decode_split(
-        dataset.splits[split],
-        settings.preprocess,
-        short_side=side,
-        workers=settings.recipe.workers,
-        max_bad=settings.recipe.max_bad,
-        progress=progress,
-    )
-    for bad in images.bad:
-        watch.note(f"skipped {bad.name}: {bad.reason}")
-    return images
-
-
-def _check_images(dataset: Dataset, train: Images, val: Images) -> None:
-    if len(train) < 2 or len(val) < 1:
-        raise TrainingError(f"{len(train)} training and {len(val)} validation images: at least 2 and 1 are needed")
-    seen = set(train.labels.tolist())
-    lost = [label for i, label in enumerate(dataset.labels) if i not in seen]
-    if lost:
-        raise DataError(f"no image of {', '.join(lost[:5])} could be decoded: nothing to learn it from")
-
-
 def _train_epoch(loop: _Loop) -> None:
     recipe, state, progress = loop.recipe, loop.state, loop.state.progress
     epoch, batches = progress.epoch, len(loop.train)
-    steps, warmup = recipe.epochs * batches, int(min(recipe.warmup_epochs, recipe.epochs / 2) * batches)
+    steps, warmup = loop.epochs * batches, int(min(recipe.warmup_epochs, loop.epochs / 2) * batches)
     started, seen_before = time.monotonic(), progress.seen
     loop.epoch_started = started
     for number, batch in enumerate(loop.train.epoch(epoch, progress.batch), progress.batch):
         step = epoch * batches + number
         for group in state.optimiser.param_groups:
-            group["lr"] = learning_rate(step, steps, warmup, recipe.learning_rate)
+            group["lr"] = group["scale"] * learning_rate(step, steps, warmup, loop.peak)
         loss, correct = loop.replicas.gradients(batch, loop.loss)
         if not np.isfinite(loss):
-            raise TrainingError(f"the loss is {loss} in epoch {epoch + 1}: lower --lr (now {recipe.learning_rate:g})")
+            raise TrainingError(f"the loss is {loss} in epoch {epoch + 1}: lower --lr (now {loop.peak:g})")
         state.optimiser.step()
         state.average(step)
         progress.batch = number + 1
@@ -167,7 +150,7 @@ def _train_epoch(loop: _Loop) -> None:
         progress.correct += correct
         progress.seen += len(batch.labels)
         loop.speed = (progress.seen - seen_before) / (time.monotonic() - started)
-        loop.watch.step(epoch, recipe.epochs, number + 1, batches, loop.speed)
+        loop.watch.step(epoch, loop.epochs, number + 1, batches, loop.speed)
         _checkpoint(loop)
 
 
@@ -178,7 +161,7 @@ def _checkpoint(loop: _Loop) -> None:
         loop.state.save(loop.run.checkpoint)
         loop.saved = time.monotonic()
     if stop is not None:
-        done = f"{loop.state.progress.epoch} of {loop.recipe.epochs} epochs"
+        done = f"{loop.state.progress.epoch} of {loop.epochs} epochs"
         raise Interrupted(
             stop, f"stopped after {done} and saved; go on with: mobilenets train --resume {loop.run.path}"
         )
@@ -190,7 +173,7 @@ def _finish_epoch(loop: _Loop) -> None:
     top1, loss = _validate(loop, loop.state.averaged)
     row = {
         "epoch": progress.epoch + 1,
-        "lr": loop.state.optimiser.param_groups[0]["lr"],
+        "lr": max(group["lr"] for group in loop.state.optimiser.param_groups),
         "train_loss": progress.loss / progress.seen,
         "train_top1": progress.correct / progress.seen,
         "val_loss": loss,
@@ -199,7 +182,7 @@ def _finish_epoch(loop: _Loop) -> None:
         "seconds": time.monotonic() - loop.epoch_started,
     }
     progress.history.append(row)
-    model = _model(loop, loop.state.averaged, top1)
+    model = loop.run.model(weights_of(loop.state.averaged.state_dict()), loop.labels, loop.data, top1)
     model.save(loop.run.last)
     if (top1, -loss) > progress.best:
         progress.best, progress.best_epoch = (top1, -loss), progress.epoch
@@ -227,21 +210,6 @@ def _validate(loop: _Loop, module: MobileNet) -> tuple[float, float]:
     return float((logits.argmax(1) == labels).float().mean()), float(cross_entropy(logits, labels))
 
 
-def _model(loop: _Loop, module: MobileNet, top1: float) -> Model:
-    settings = loop.run.settings
-    try:
-        return Model(
-            network=settings.network,
-            weights=weights_of(module.state_dict()),
-            preprocess=settings.preprocess,
-            labels=loop.labels,
-            metrics={"split": "val", "images": len(loop.val), "top1": top1, "val_top1": top1},
-            data=loop.fingerprint,
-        )
-    except ModelFileError as exc:  # it accepts no weights that are not finite
-        raise TrainingError(f"the run went astray ({exc}): lower --lr (now {loop.recipe.learning_rate:g})") from exc
-
-
 def _finalise(loop: _Loop) -> Model:
     """The best model, its batch-norm statistics measured anew where that does no harm."""
     loop.state.save(loop.run.checkpoint)
@@ -257,7 +225,7 @@ def _finalise(loop: _Loop) -> Model:
                 f"batch-norm statistics of epoch {loop.state.progress.best_epoch + 1} measured anew: "
                 f"val top-1 {before[0]:.2%} -> {top1:.2%}"
             )
-        best = _model(loop, module, top1)
+        best = loop.run.model(weights_of(module.state_dict()), loop.labels, loop.data, top1)
         best.save(loop.run.best)
     _checkpoint(loop)
     return best

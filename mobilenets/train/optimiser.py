@@ -1,37 +1,53 @@
 """The optimiser, its parameter groups and its learning rate, from a `Recipe`."""
 
 import math
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from .module import Convolution
+from .module import Convolution, MobileNet
 from .recipe import Recipe
 
 __all__ = ["build_optimiser", "learning_rate", "parameter_groups"]
 
 
-def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """Two groups: decayed (full, pointwise and classifier weights), and not (depthwise, batch norm, bias)."""
-    decayed: list[Tensor] = []
-    for layer in module.modules():
+def parameter_groups(module: MobileNet, weight_decay: float, layer_decay: float = 1.0) -> list[dict[str, Any]]:
+    """Groups by (scale of the learning rate, weight decay).
+
+    Decayed are full, pointwise and classifier weights; depthwise ones, batch norm and biases are not. The classifier
+    has scale 1, every block below it `layer_decay` times the one above.
+    """
+    groups: dict[tuple[float, float], list[Tensor]] = {}
+    for name, layer in module.named_children():
         depthwise = isinstance(layer, Convolution) and layer.groups > 1
-        if isinstance(layer, nn.Conv2d | nn.Linear) and not depthwise:
-            decayed.append(layer.weight)
-    chosen = {id(parameter) for parameter in decayed}
-    rest = [parameter for parameter in module.parameters() if id(parameter) not in chosen]
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
+        scale = layer_decay ** _depth(module, name)
+        for parameter in layer.parameters():
+            decays = parameter.ndim > 1 and not depthwise
+            groups.setdefault((scale, weight_decay if decays else 0.0), []).append(parameter)
+    return [
+        {"params": parameters, "scale": scale, "weight_decay": decay} for (scale, decay), parameters in groups.items()
+    ]
 
 
-def build_optimiser(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW, SGD with Nesterov momentum 0.9, or RMSprop as the paper's (decay 0.9, momentum 0.9).
+def _depth(module: MobileNet, name: str) -> int:
+    """How many blocks a layer stands below the classifier: 0 for `fc`, 1 for the last block, most for the stem."""
+    if name == "fc":
+        return 0
+    block = name.split("_")[0].lstrip("abcdefghijklmnopqrstuvwxyz")
+    blocks = len(module.graph.network.blocks)
+    return 1 if not block else blocks + 1 - int(block)
+
+
+def build_optimiser(module: MobileNet, recipe: Recipe) -> torch.optim.Optimizer:
+    """For a settled recipe: AdamW, SGD with Nesterov momentum 0.9, or RMSprop as the paper's (decay 0.9, momentum 0.9).
 
     AdamW's decay is decoupled; SGD and RMSprop add it to the gradient, where a hundredth of it does the same.
     """
-    lr = recipe.learning_rate
+    lr, layer_decay = recipe.lr or 0.0, recipe.layer_decay or 1.0
     if recipe.opt == "adamw":
-        return torch.optim.AdamW(parameter_groups(module, recipe.weight_decay), lr, fused=True)
-    groups = parameter_groups(module, recipe.weight_decay / 100)
+        return torch.optim.AdamW(parameter_groups(module, recipe.weight_decay, layer_decay), lr, fused=True)
+    groups = parameter_groups(module, recipe.weight_decay / 100, layer_decay)
     if recipe.opt == "sgd":
         return torch.optim.SGD(groups, lr, momentum=0.9, nesterov=True)
     return torch.optim.RMSprop(groups, lr, alpha=0.9, eps=1e-3, momentum=0.9)

@@ -1,11 +1,20 @@
 """`Recipe`: every default of training, each with its reason. Flags, saved settings and docs are made from it."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from ..errors import UsageError
 
-__all__ = ["LEARNING_RATE", "Balance", "Optimizer", "Precision", "Recipe"]
+__all__ = [
+    "EPOCHS",
+    "FINE_TUNING_LR",
+    "LAYER_DECAY",
+    "LEARNING_RATE",
+    "Balance",
+    "Optimizer",
+    "Precision",
+    "Recipe",
+]
 
 Optimizer = Literal["adamw", "sgd", "rmsprop"]
 Balance = Literal["none", "sample", "loss"]
@@ -15,18 +24,27 @@ Precision = Literal["auto", "fp32", "bf16"]
 LEARNING_RATE: dict[str, float] = {"adamw": 1e-2, "sgd": 0.1, "rmsprop": 2e-3}
 
 
+EPOCHS = (100, 30)  # from scratch, fine-tuning
+FINE_TUNING_LR = 0.2  # of the peak rate from scratch: more forgets what was learned
+LAYER_DECAY = 0.85  # fine-tuning: edges and colours need to change less than what they are put together to
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """How a network is trained. Raises `UsageError` on a value that no run can have."""
 
-    epochs: int = 100
-    """Passes over the training images. Small data sets need many; 100 is where flowers stops gaining much."""
+    epochs: int | None = None
+    """Passes over the training images; by default 100 from scratch (flowers gains little after), 30 fine-tuning."""
     batch_size: int = 64
     """Images a step. Two cores take 32 each, enough for batch norm's statistics."""
     opt: Optimizer = "adamw"
     """Optimiser: adamw (measured best from scratch), sgd (momentum 0.9), rmsprop (the paper's)."""
     lr: float | None = None
-    """Peak learning rate; by default what suits the optimiser and the batch size."""
+    """Peak learning rate; by default what suits the optimiser and the batch size, a fifth of it fine-tuning."""
+    layer_decay: float | None = None
+    """Learning rate of each block as a share of the one above it; by default 1 from scratch, 0.85 fine-tuning."""
+    freeze: bool = False
+    """Fine-tuning: train the classifier alone, on features that are computed once."""
     weight_decay: float = 0.05
     """Weight decay, never on depthwise filters (nine weights overfit little: paper, 3.2), batch norm and bias."""
     warmup_epochs: float = 3.0
@@ -69,6 +87,7 @@ class Recipe:
             ("workers", 0, 1024),
             ("seed", 0, 2**32 - 1),
             ("lr", 1e-9, 100),
+            ("layer_decay", 0.01, 1),
             ("augment", 0, 1),
             ("patience", 1, 100_000),
         )
@@ -79,13 +98,17 @@ class Recipe:
             if getattr(self, name) not in get_args(choices):
                 raise UsageError(f"{name} (={getattr(self, name)!r}) must be one of {', '.join(get_args(choices))}")
 
-    @property
-    def learning_rate(self) -> float:
-        """The peak learning rate in force."""
-        if self.lr is not None:
-            return self.lr
+    def settled(self, alpha: float, fine_tuning: bool) -> "Recipe":
+        """With epochs, learning rate, its decay by layers and augmentation answered, for a network of this width."""
         ratio = self.batch_size / 64
-        return float(LEARNING_RATE[self.opt] * (ratio if self.opt == "sgd" else ratio**0.5))
+        peak = LEARNING_RATE[self.opt] * (ratio if self.opt == "sgd" else ratio**0.5)
+        return replace(
+            self,
+            epochs=self.epochs or EPOCHS[fine_tuning],
+            lr=self.lr or peak * (FINE_TUNING_LR if fine_tuning else 1.0),
+            layer_decay=self.layer_decay or (LAYER_DECAY if fine_tuning else 1.0),
+            augment=self.strength(alpha),
+        )
 
     def strength(self, alpha: float) -> float:
         """Augmentation strength for a network of this width, 0 to 1."""

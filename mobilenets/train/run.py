@@ -3,13 +3,18 @@
 import csv
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from ..arch.network import Network
-from ..errors import TrainingError, UsageError
+from ..errors import ModelFileError, TrainingError, UsageError
 from ..files import write_atomic
 from ..image import Preprocess
+from ..model import Model
 from .recipe import Recipe
 
 __all__ = ["Run", "Settings", "taken"]
@@ -29,6 +34,7 @@ class Settings:
     preprocess: Preprocess
     recipe: Recipe
     command: str = ""
+    pretrained: str = ""  # the trained network that the run starts from, for people; its weights are in Run.initial
 
     def to_json(self) -> str:
         values = {
@@ -39,6 +45,7 @@ class Settings:
             "network": json.loads(self.network.to_json()),
             "preprocess": self.preprocess.to_dict(),
             "recipe": self.recipe.to_dict(),
+            "pretrained": self.pretrained,
         }
         return json.dumps(values, indent=2) + "\n"
 
@@ -51,6 +58,7 @@ class Settings:
             preprocess=Preprocess(**values["preprocess"]),
             recipe=Recipe.from_dict(values["recipe"]),
             command=values["command"],
+            pretrained=values.get("pretrained", ""),
         )
 
 
@@ -84,7 +92,7 @@ class Run:
     def discard_if_empty(self) -> None:
         """Remove the folder of a run that failed before its first epoch, so that its name is free again."""
         names = {path.name for path in self.path.iterdir()}
-        if names <= {"labels.txt", "settings.json"}:
+        if names <= {"labels.txt", "settings.json", "initial.safetensors"}:
             for name in names:
                 (self.path / name).unlink()
             self.path.rmdir()
@@ -98,6 +106,11 @@ class Run:
             raise TrainingError(f"{path}: no run to resume there (it has no settings.json)") from exc
         except (ValueError, KeyError, TypeError, OSError) as exc:
             raise TrainingError(f"{path / 'settings.json'}: cannot be read: {exc}") from exc
+
+    @property
+    def initial(self) -> Path:
+        """The trained network that fine-tuning starts from; absent from a run that starts from nothing."""
+        return self.path / "initial.safetensors"
 
     @property
     def checkpoint(self) -> Path:
@@ -122,3 +135,14 @@ class Run:
         writer.writeheader()
         writer.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in history)
         write_atomic(self.path / "results.csv", text.getvalue())
+
+    def model(
+        self, weights: Mapping[str, np.ndarray], labels: tuple[str, ...], data: Mapping[str, Any], top1: float
+    ) -> Model:
+        """The model of this run with these weights; `TrainingError` where they are not finite."""
+        settings = self.settings
+        metrics = {"split": "val", "images": data["val"], "top1": top1, "val_top1": top1}
+        try:
+            return Model(settings.network, weights, settings.preprocess, labels, metrics=metrics, data=dict(data))
+        except ModelFileError as exc:  # it accepts no weights that are not finite
+            raise TrainingError(f"the run went astray ({exc}): lower --lr (now {settings.recipe.lr:g})") from exc

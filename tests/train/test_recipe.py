@@ -6,11 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mobilenets.arch import Network, expand
+from mobilenets.arch.network import SHALLOW_BODY
 from mobilenets.errors import UsageError
 from mobilenets.train.device import resolve
 from mobilenets.train.module import MobileNet
 from mobilenets.train.optimiser import build_optimiser, learning_rate, parameter_groups
-from mobilenets.train.recipe import Recipe
+from mobilenets.train.recipe import EPOCHS, FINE_TUNING_LR, LAYER_DECAY, LEARNING_RATE, Recipe
 
 
 @pytest.mark.parametrize(
@@ -27,6 +28,7 @@ from mobilenets.train.recipe import Recipe
         {"balance": "yes"},
         {"seed": -1},
         {"max_bad": 2},
+        {"layer_decay": 0.0},
     ],
 )
 def test_values_that_no_run_can_have(bad: dict) -> None:
@@ -61,7 +63,7 @@ def test_no_weight_decay_on_depthwise_batch_norm_and_bias() -> None:
 def test_every_optimiser_learns(opt: str) -> None:
     torch.manual_seed(0)
     module = MobileNet(expand(Network(alpha=0.25, height=32, width=32, classes=2)))
-    optimiser = build_optimiser(module, Recipe(opt=opt, batch_size=16))  # type: ignore[arg-type]
+    optimiser = build_optimiser(module, Recipe(opt=opt, batch_size=16).settled(0.25, fine_tuning=False))  # type: ignore[arg-type]
     x, y = torch.randn(16, 3, 32, 32), torch.arange(16) % 2
     losses = []
     for _ in range(12):
@@ -86,8 +88,33 @@ def test_learning_rate_rises_to_its_peak_then_falls_to_zero(steps: int, share: f
 def test_resolve_leaves_nothing_to_the_machine() -> None:
     recipe = resolve(Recipe(device="cpu"), 0.5)
     assert recipe.replicas >= 1 and recipe.workers >= 1 and recipe.precision in ("fp32", "bf16")
-    assert (recipe.lr, recipe.augment) == (Recipe().learning_rate, Recipe().strength(0.5))
+    assert (recipe.lr, recipe.augment) == (LEARNING_RATE["adamw"], Recipe().strength(0.5))
+    assert (recipe.epochs, recipe.layer_decay) == (EPOCHS[0], 1.0)
     assert resolve(recipe, 0.5) == recipe
+
+
+def test_fine_tuning_is_shorter_and_gentler_most_of_all_near_the_image() -> None:
+    scratch, tuned = (resolve(Recipe(batch_size=128), 0.5, fine_tuning=yes) for yes in (False, True))
+    assert tuned.epochs == EPOCHS[1] < EPOCHS[0] == scratch.epochs
+    assert tuned.lr == pytest.approx(scratch.lr * FINE_TUNING_LR) and scratch.lr == pytest.approx(0.01 * 2**0.5)
+    assert tuned.layer_decay == LAYER_DECAY
+    own = Recipe(epochs=3, lr=0.5, layer_decay=0.3, augment=0.1)
+    assert own.settled(0.5, fine_tuning=True) == own == own.settled(0.5, fine_tuning=False)
+
+
+def test_layer_decay_shrinks_with_every_block_below_the_classifier() -> None:
+    module = MobileNet(expand(Network(alpha=0.25, height=32, width=32, classes=3, blocks=SHALLOW_BODY, head=64)))
+    names = {id(parameter): name for name, parameter in module.named_parameters()}
+    scales = {
+        names[id(parameter)]: group["scale"]
+        for group in parameter_groups(module, 0.1, layer_decay=0.5)
+        for parameter in group["params"]
+    }
+    assert scales.keys() == set(names.values())
+    assert scales["fc.weight"] == scales["fc.bias"] == 1.0
+    assert scales["head.weight"] == scales["head_bn.bias"] == 0.5
+    assert scales["pw8.weight"] == scales["dw8.weight"] == scales["dw8_bn.weight"] == 0.5
+    assert scales["pw7.weight"] == 0.25 and scales["pw1_bn.bias"] == 0.5**8 and scales["conv0.weight"] == 0.5**9
     with pytest.raises(UsageError, match="device 'gpu' is not there"):
         resolve(Recipe(device="gpu"), 0.5)
     with pytest.raises(UsageError, match="two images each"):

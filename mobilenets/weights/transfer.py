@@ -1,0 +1,105 @@
+"""Weights of a trained network for another one: other classes, another resolution, another alpha.
+
+A resolution needs nothing: no array's shape depends on it. A narrower network keeps the most important channels, the
+others go. A wider one keeps all, and the new ones start out unheard: at first it says what the narrow one said.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..arch.fold import fold_batch_norm
+from ..arch.graph import CONVOLUTIONS, Op, expand
+from ..arch.network import Network
+from ..errors import UsageError
+from ..model import Model
+from .layers import Array
+
+__all__ = ["Transfer", "transfer"]
+
+_NORM = ("weight", "bias", "running_mean", "running_var")
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """A trained network made to fit. `kept` and `of`: its channels, summed over layers; `new`: those it never had."""
+
+    model: Model  # its classifier is zero
+    kept: int
+    of: int
+    new: int
+
+    @property
+    def note(self) -> str:
+        if self.kept == self.of and not self.new:
+            return f"fine-tuning {self.model.name}: all {self.of} channels kept"
+        new = f", {self.new} new" if self.new else ""
+        return f"fine-tuning {self.model.name}: {self.kept} of {self.of} channels kept, the most important ones{new}"
+
+
+def transfer(trained: Model, wanted: Network, labels: tuple[str, ...]) -> Transfer:
+    """`trained` with the alpha and resolution of `wanted`, for other classes; all else stays as it was trained.
+
+    `UsageError` where `wanted` is of another make: other input channels, other depth, other convolutions.
+    """
+    network = _fitted(trained.network, wanted).replace(classes=len(labels))
+    before = [op for op in trained.graph.ops if op.kind in CONVOLUTIONS]
+    after = [op for op in expand(network).ops if op.kind in CONVOLUTIONS]
+    importance = _importance(trained)
+    weights: dict[str, Array] = {}
+    inputs = np.arange(network.channels)
+    kept = of = new = 0
+    for old, op in zip(before, after, strict=True):
+        outputs = inputs if op.kind == "depthwise" else _chosen(importance[old.name], op.shape_out[2])
+        weights |= _convolution(trained, old, op, inputs, outputs)
+        if op.kind != "depthwise":
+            kept, of = kept + int((outputs >= 0).sum()), of + old.shape_out[2]
+            new += int((outputs < 0).sum())
+        inputs = outputs
+    weights["fc.weight"] = np.zeros((len(labels), len(inputs)), np.float32)
+    weights["fc.bias"] = np.zeros(len(labels), np.float32)
+    preprocess = replace(trained.preprocess, height=network.height, width=network.width)
+    return Transfer(Model(network, weights, preprocess, labels, data=trained.data), kept, of, new)
+
+
+def _fitted(trained: Network, wanted: Network) -> Network:
+    """Alpha, rounding and resolution of `wanted`, all else of `trained`."""
+    for name in ("channels", "convolution"):
+        ours, theirs = getattr(wanted, name), getattr(trained, name)
+        if ours != theirs:
+            raise UsageError(f"{name} (={ours!r}): the trained network has {theirs!r}")
+    if len(trained.blocks) != len(wanted.blocks):
+        raise UsageError(f"the trained network has {len(trained.blocks)} blocks, the wanted one {len(wanted.blocks)}")
+    return trained.replace(alpha=wanted.alpha, rounding=wanted.rounding, height=wanted.height, width=wanted.width)
+
+
+def _importance(model: Model) -> dict[str, Array]:
+    """Of every output channel: the size of its batch norm's scale; of a folded network, of its folded filter."""
+    if not model.data.get("imported", {}).get("folded"):
+        names = [op.name for op in model.graph.ops if op.kind in CONVOLUTIONS]
+        return {name: np.abs(model.weights[f"{name}_bn.weight"]) for name in names}
+    graph, folded = fold_batch_norm(model.graph, model.weights)
+    kernels = {op.name: folded[f"{op.name}.weight"] for op in graph.ops if op.kind in CONVOLUTIONS}
+    return {name: np.sqrt((kernel**2).sum((1, 2, 3))) for name, kernel in kernels.items()}
+
+
+def _chosen(importance: Array, count: int) -> np.ndarray:
+    """`count` channels of the old layer, the most important ones in their old order; -1 for each that is new."""
+    best = np.sort(np.argsort(-importance, kind="stable")[:count])
+    return np.concatenate([best, np.full(count - len(best), -1)])
+
+
+def _convolution(model: Model, old: Op, op: Op, inputs: np.ndarray, outputs: np.ndarray) -> dict[str, Array]:
+    """The arrays of one convolution and its batch norm for the chosen channels."""
+    kernel = model.weights[f"{old.name}.weight"]
+    fan_in = kernel[0].size
+    generator = np.random.default_rng(len(outputs))
+    made = generator.normal(0, (2 / fan_in) ** 0.5, (len(outputs), *kernel.shape[1:])).astype(np.float32)
+    rows = np.where((outputs >= 0)[:, None, None, None], kernel[outputs], made)
+    if op.kind != "depthwise":  # a new input is not heard yet
+        rows = np.where((inputs >= 0)[None, :, None, None], rows[:, inputs], np.float32(0))
+    arrays = {f"{op.name}.weight": np.ascontiguousarray(rows, np.float32)}
+    for name, fresh in zip(_NORM, (1.0, 0.0, 0.0, 1.0), strict=True):
+        trained = model.weights[f"{old.name}_bn.{name}"]
+        arrays[f"{op.name}_bn.{name}"] = np.where(outputs >= 0, trained[outputs], np.float32(fresh)).astype(np.float32)
+    return arrays
