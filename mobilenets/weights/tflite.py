@@ -2,6 +2,7 @@
 (the `tflite` package); nothing of the file is run.
 """
 
+import math
 import struct
 from dataclasses import replace
 from typing import Any
@@ -9,22 +10,21 @@ from typing import Any
 import numpy as np
 
 from ..errors import MobilenetsError, ModelFileError
-from .layers import Array, Content, Layer, Number, convolution, extra
+from .layers import Array, Content, Layer, Number, Pads, convolution, extra
+from .tflite_file import FLOAT, FLOAT16, INT8, UINT8, File, Operator
 
 __all__ = ["read_tflite"]
 
-_DTYPES = {0: "<f4", 1: "<f2", 2: "<i4", 3: "u1", 9: "i1"}  # TensorType
-_TYPE_NAMES = {0: "float", 1: "float16", 3: "uint8", 9: "int8"}
-_NO_LAYER = ("RESHAPE", "SQUEEZE", "SOFTMAX", "QUANTIZE", "DEQUANTIZE")  # they change no value that matters here
+_NAMES = {UINT8: "uint8", INT8: "int8", FLOAT16: "float16", FLOAT: "float"}
 
 
 def read_tflite(content: bytes) -> Content:
     """The layers of the file's one subgraph. `ModelFileError` for what is damaged or no chain of layers."""
-    tflite = extra("tflite")
+    extra("tflite")
     if content[4:8] != b"TFL3":
         raise ModelFileError("not a TensorFlow Lite file: it lacks the mark TFL3")
     try:
-        return _Reader(content, tflite.Model.GetRootAsModel(content, 0)).read()
+        return _Reader(File(content)).read()
     except MobilenetsError:
         raise
     except (struct.error, IndexError, ValueError, TypeError, AttributeError, OverflowError, KeyError) as exc:
@@ -32,188 +32,172 @@ def read_tflite(content: bytes) -> Content:
 
 
 class _Reader:
-    """One file, its operators in the order in which they run."""
+    """The layers of one file, its operators followed in the order in which they run."""
 
-    def __init__(self, content: bytes, model: Any) -> None:
-        self.content, self.model = content, model
-        if model.SubgraphsLength() != 1:
-            raise ModelFileError(f"{model.SubgraphsLength()} subgraphs: a MobileNet v1 has one")
-        self.graph = model.Subgraphs(0)
+    def __init__(self, file: File) -> None:
+        self.file = file
+        self.layers: list[Layer] = []
         self.unpacked: dict[int, int] = {}  # a float tensor -> the constant that DEQUANTIZE makes it from
-        options = vars(extra("tflite").BuiltinOperator)
-        self.kinds = {value: name for name, value in options.items() if isinstance(value, int)}
+        self.types: set[int] = set()  # of the kernels
+        self.pads: Pads | None = None  # of a PAD, for the convolution after it
+        self.over = False  # a SOFTMAX has been
 
     def read(self) -> Content:
-        graph, layers = self.graph, list[Layer]()
-        if (graph.InputsLength(), graph.OutputsLength()) != (1, 1):
-            raise ModelFileError(
-                f"{graph.InputsLength()} inputs and {graph.OutputsLength()} outputs: one of each is read"
-            )
-        current = graph.Inputs(0)
-        pads: tuple[int, int, int, int] | None = None
-        for number in range(self._count(graph.OperatorsLength())):
-            operator = graph.Operators(number)
-            kind, takes, gives = self._kind(operator), operator.Inputs(0), operator.Outputs(0)
-            if kind == "DEQUANTIZE" and self._data(takes) is not None:
-                self.unpacked[gives] = takes
+        first, last = self.file.ends()
+        current, seen = first, {first}
+        for operator in self.file.operators():
+            if operator.gives in seen:
+                raise ModelFileError(f"{operator} gives a tensor that stood before it")
+            seen.add(operator.gives)
+            if operator.kind == "DEQUANTIZE" and self.file.buffer(operator.takes) is not None:
+                self.unpacked[operator.gives] = operator.takes
                 continue
-            if takes != current:
-                raise ModelFileError(f"operator {number} ({kind}) does not take what the one before it gives")
-            current = gives
-            if kind == "PAD":
-                pads = self._pads(operator)
-                continue
-            if layer := self._layer(operator, kind, number):
-                layers.append(replace(layer, padding=pads) if pads else layer)
-            elif kind in ("RELU", "RELU6") and layers:
-                layers[-1] = replace(layers[-1], activation=kind.lower())
-            pads = None
-        return self._content(layers)
+            if operator.takes != current:
+                raise ModelFileError(f"{operator} does not take what the one before it gives")
+            current = operator.gives
+            self._follow(operator)
+        if current != last:
+            raise ModelFileError(f"its output is tensor {last}, but the last operator gives {current}")
+        return self._content(first)
 
-    def _layer(self, operator: Any, kind: str, number: int) -> Layer | None:
-        """The layer that an operator is; None for what only reshapes, activates or changes the number format."""
-        if kind in ("CONV_2D", "DEPTHWISE_CONV_2D"):
-            return self._convolution(operator, kind)
-        if kind in ("AVERAGE_POOL_2D", "MEAN"):
-            return Layer("pool", self._name(operator))
-        if kind == "FULLY_CONNECTED":
-            bias, activation = self._bias(operator), self._activation(self._options(operator, "FullyConnectedOptions"))
-            return Layer(
-                "fully_connected", self._name(operator), self._array(operator.Inputs(1)), bias, None, activation
-            )
-        if kind not in (*_NO_LAYER, "RELU", "RELU6"):
-            raise ModelFileError(f"operator {number} is a {kind}, which no MobileNet v1 has; it is none from there on")
-        return None
+    def _follow(self, operator: Operator) -> None:
+        kind = operator.kind
+        if self.pads and kind not in ("CONV_2D", "DEPTHWISE_CONV_2D"):
+            raise ModelFileError(f"{operator} after a PAD, which MobileNet v1 has before convolutions only")
+        if kind == "PAD":
+            self.pads = self._pads(operator)
+        elif kind in ("RELU", "RELU6"):
+            self._activate(operator)
+        elif kind in ("RESHAPE", "SQUEEZE"):
+            self._check_flat(operator)
+        elif kind == "SOFTMAX":
+            self.over = True
+        elif kind not in ("QUANTIZE", "DEQUANTIZE"):  # which change the number format only
+            layer = self._layer(operator)
+            if self.over:
+                raise ModelFileError(f"{operator} after the softmax")
+            self.layers.append(layer)
 
-    def _convolution(self, operator: Any, kind: str) -> Layer:
-        name, depthwise = self._name(operator), kind == "DEPTHWISE_CONV_2D"
-        options = self._options(operator, "DepthwiseConv2DOptions" if depthwise else "Conv2DOptions")
-        kernel = self._array(operator.Inputs(1))
-        if kernel.ndim != 4:
-            raise ModelFileError(f"{name}: a kernel of shape {kernel.shape}")
-        stride = self._stride(options, name)
-        shape = self._shape(operator.Inputs(0))
-        inputs = int(shape[3]) if len(shape) == 4 else 0
-        if depthwise:  # (1, k, k, out) -> (out, 1, k, k)
-            kernel = kernel.transpose(3, 0, 1, 2)
-        else:  # (out, k, k, in) -> (out, in, k, k)
-            kernel = kernel.transpose(0, 3, 1, 2)
+    def _layer(self, operator: Operator) -> Layer:
+        if operator.kind in ("CONV_2D", "DEPTHWISE_CONV_2D"):
+            return self._convolution(operator)
+        if operator.kind in ("AVERAGE_POOL_2D", "MEAN"):
+            return self._pool(operator)
+        if operator.kind == "FULLY_CONNECTED":
+            return self._fully_connected(operator)
+        raise ModelFileError(f"{operator}: no MobileNet v1 has one; it is none from there on")
+
+    def _convolution(self, operator: Operator) -> Layer:
+        options, name = operator.options, self.file.name(operator.gives)
+        stride, dilation = (
+            (options.StrideH(), options.StrideW()),
+            (options.DilationHFactor(), options.DilationWFactor()),
+        )
+        if stride[0] != stride[1] or dilation != (1, 1):
+            raise ModelFileError(f"{name}: stride {stride} with dilation {dilation}: MobileNet v1 has neither such")
+        if self.pads and options.Padding() != 1:
+            raise ModelFileError(f"{name}: padded twice, by a PAD and by itself")
+        padding = self.pads or ("valid" if options.Padding() else "same")
+        self.pads = None
+        kernel, shape = self._kernel(operator, 4), self.file.shape(operator.takes)
+        depthwise = operator.kind == "DEPTHWISE_CONV_2D"  # (1, k, k, out); else (out, k, k, in)
+        kernel = kernel.transpose((3, 0, 1, 2) if depthwise else (0, 3, 1, 2))
+        if len(shape) != 4 or (not depthwise and shape[3] != kernel.shape[1]):
+            raise ModelFileError(f"{name}: a kernel for {kernel.shape[1]} channels takes shape {tuple(shape)}")
         return convolution(
             name,
             kernel,
-            groups=inputs if depthwise else 1,
+            groups=shape[3] if depthwise else 1,
             bias=self._bias(operator),
-            activation=self._activation(options),
-            stride=stride,
-            padding="same" if options.Padding() == 0 else "valid",
+            activation=_activation(options),
+            stride=int(stride[0]),
+            padding=padding,
         )
 
-    def _stride(self, options: Any, name: str) -> int:
-        height, width = options.StrideH(), options.StrideW()
-        if height != width or (options.DilationHFactor(), options.DilationWFactor()) != (1, 1):
-            raise ModelFileError(f"{name}: stride {height}x{width} or a dilation, which no MobileNet v1 has")
-        return int(height)
+    def _fully_connected(self, operator: Operator) -> Layer:
+        name = self.file.name(operator.gives)
+        if operator.options.WeightsFormat():
+            raise ModelFileError(f"{name}: a shuffled kernel, which is not read")
+        kernel, bias = self._kernel(operator, 2), self._bias(operator)
+        return Layer("fully_connected", name, kernel, bias, activation=_activation(operator.options))
 
-    def _activation(self, options: Any) -> str:
-        number = options.FusedActivationFunction()
-        return {0: "none", 1: "relu", 3: "relu6"}.get(number, f"activation {number}")
+    def _pool(self, operator: Operator) -> Layer:
+        name, shape = self.file.name(operator.gives), self.file.shape(operator.takes)
+        if operator.options is None:  # MEAN
+            axes = {axis % 4 for index in operator.others for axis in self.file.constant(index).ravel().tolist()}
+            fits = len(shape) == 4 and axes == {1, 2}
+        else:
+            size = [operator.options.FilterHeight(), operator.options.FilterWidth()]
+            fits = shape[1:3] == size and self.file.shape(operator.gives)[1:3] == [1, 1]
+        if not fits:
+            raise ModelFileError(
+                f"{name}: a pool over a part of {tuple(shape)}: that of MobileNet v1 is over all of it"
+            )
+        return Layer("pool", name)
 
-    def _pads(self, operator: Any) -> tuple[int, int, int, int]:
-        pads = self._constant(operator.Inputs(1)).tolist()
+    def _activate(self, operator: Operator) -> None:
+        if not self.layers or self.layers[-1].activation != "none":
+            raise ModelFileError(f"{operator} follows no convolution that lacks one")
+        self.layers[-1] = replace(self.layers[-1], activation=operator.kind.lower())
+
+    def _check_flat(self, operator: Operator) -> None:
+        before, after = self.file.shape(operator.takes), self.file.shape(operator.gives)
+        if [n for n in before if n != 1] != [n for n in after if n != 1]:
+            raise ModelFileError(f"{operator} from {tuple(before)} to {tuple(after)}: MobileNet v1 drops only ones")
+
+    def _pads(self, operator: Operator) -> Pads:
+        pads = self.file.constant(operator.others[0]).tolist() if operator.others else []
         if np.shape(pads) != (4, 2) or pads[0] != [0, 0] or pads[3] != [0, 0]:
-            raise ModelFileError(f"{self._name(operator)}: padding {pads}, which no MobileNet v1 has")
+            raise ModelFileError(f"{operator}: padding {pads}, which no MobileNet v1 has")
         return pads[1][0], pads[2][0], pads[1][1], pads[2][1]
 
-    def _bias(self, operator: Any) -> Array | None:
-        if operator.InputsLength() < 3 or operator.Inputs(2) < 0:
-            return None
-        return self._array(operator.Inputs(2))
+    def _kernel(self, operator: Operator, axes: int) -> Array:
+        if not operator.others:
+            raise ModelFileError(f"{operator} lacks its kernel")
+        kernel = self._real(operator.others[0])
+        if kernel.ndim != axes:
+            raise ModelFileError(f"{operator}: a kernel of shape {kernel.shape}")
+        self.types.add(self.file.tensor(self.unpacked.get(operator.others[0], operator.others[0])).Type())
+        return kernel
 
-    def _array(self, index: int) -> Array:
+    def _bias(self, operator: Operator) -> Array | None:
+        return self._real(operator.others[1]) if len(operator.others) > 1 and operator.others[1] >= 0 else None
+
+    def _real(self, index: int) -> Array:
         """A constant tensor in float32: scale x (value - zero point), per tensor or per channel."""
         index = self.unpacked.get(index, index)
-        values = self._constant(index)
-        quantisation = self.graph.Tensors(index).Quantization()
-        if values.dtype.kind == "f" or quantisation is None or not quantisation.ScaleLength():
+        values = self.file.constant(index)
+        if values.dtype.kind != "f":
+            scale, zero = self.file.scales(index, values.shape)
+            values = (values - zero) * scale
+        with np.errstate(over="ignore"):  # what is not finite is refused later, for all formats
             return values.astype(np.float32)
-        scale, zero = quantisation.ScaleAsNumpy(), quantisation.ZeroPointAsNumpy()
-        shape = [1] * values.ndim
-        if len(scale) > 1:
-            shape[quantisation.QuantizedDimension() if values.ndim > 1 else 0] = len(scale)  # a bias has one axis only
-        scale, zero = scale.astype(np.float64).reshape(shape), np.asarray(zero, np.float64).reshape(shape)
-        array: Array = ((values - zero) * scale).astype(np.float32)
-        return array
 
-    def _constant(self, index: int) -> np.ndarray[Any, Any]:
-        data, shape = self._data(index), self._shape(index)
-        tensor = self.graph.Tensors(index)
-        dtype = _DTYPES.get(tensor.Type())
-        name = tensor.Name().decode("utf-8", "replace")
-        if data is None or dtype is None:
-            raise ModelFileError(f"{name}: not a constant of a known number format")
-        wanted = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
-        if wanted != len(data) or min(shape, default=1) < 0:
-            raise ModelFileError(f"{name}: {len(data)} bytes for shape {tuple(shape)}")
-        return np.frombuffer(data, dtype).reshape(shape)
-
-    def _data(self, index: int) -> bytes | None:
-        """The bytes of a constant tensor; None for one that is computed."""
-        if not 0 <= index < self.graph.TensorsLength():
-            raise ModelFileError(f"tensor {index} of {self.graph.TensorsLength()}: there is none")
-        buffer = self.model.Buffers(self.graph.Tensors(index).Buffer())
-        return bytes(buffer.DataAsNumpy()) if self._count(buffer.DataLength()) else None
-
-    def _shape(self, index: int) -> list[int]:
-        tensor = self.graph.Tensors(index)
-        return [int(n) for n in tensor.ShapeAsNumpy()] if self._count(tensor.ShapeLength()) else []
-
-    def _count(self, number: int) -> int:
-        """A length that the file claims: it cannot have more parts than bytes."""
-        if not 0 <= number <= len(self.content):
-            raise ModelFileError(f"damaged: it claims {number} parts in {len(self.content)} bytes")
-        return number
-
-    def _kind(self, operator: Any) -> str:
-        code = self.model.OperatorCodes(operator.OpcodeIndex())
-        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-        return str(self.kinds.get(number, f"operator code {number}"))
-
-    def _options(self, operator: Any, kind: str) -> Any:
-        table = operator.BuiltinOptions()
-        if table is None:
-            raise ModelFileError(f"{self._name(operator)}: lacks its {kind}")
-        options = getattr(extra("tflite"), kind)()
-        options.Init(table.Bytes, table.Pos)
-        return options
-
-    def _name(self, operator: Any) -> str:
-        """The last part of the output's name; converters join those of all that they fused."""
-        name = self.graph.Tensors(operator.Outputs(0)).Name() or b"?"
-        return str(name.decode("utf-8", "replace").split(";")[0])
-
-    def _content(self, layers: list[Layer]) -> Content:
-        start = self.graph.Tensors(self.graph.Inputs(0))
-        shape = self._shape(self.graph.Inputs(0))
+    def _content(self, first: int) -> Content:
+        shape = self.file.shape(first)
         spatial = len(shape) == 4 and min(shape[1:3]) > 1
-        kinds = {self.graph.Tensors(i).Type() for i in range(self._count(self.graph.TensorsLength())) if self._data(i)}
-        quantised = next((kind for kind in (3, 9, 1) if kind in kinds), 0)
         if len(shape) == 4 and not spatial:  # the second of two files: what it takes has been pooled
-            layers = [Layer("pool", "input"), *layers]
+            self.layers.insert(0, Layer("pool", "input"))
+        kernels = next(kind for kind in _NAMES if kind in self.types or kind == FLOAT)
         return Content(
-            format=f"TensorFlow Lite {_TYPE_NAMES[quantised]}",
-            layers=tuple(layers),
+            format=f"TensorFlow Lite {_NAMES[kernels]}",
+            layers=tuple(self.layers),
             size=(shape[1], shape[2]) if spatial else None,
-            pixels=_pixels(start.Type(), start.Quantization()),
-            quantised=quantised in (3, 9),
+            pixels=self._pixels(first),
+            quantised=kernels in (UINT8, INT8),
         )
 
+    def _pixels(self, first: int) -> tuple[Number, Number] | None:
+        """(mean, std) of a quantised input, of which the integers are the pixels (less 128 for int8)."""
+        kind, quantisation = self.file.tensor(first).Type(), self.file.tensor(first).Quantization()
+        if kind not in (UINT8, INT8) or quantisation is None or quantisation.ScaleLength() != 1:
+            return None
+        scale, zero = (float(array.ravel()[0]) for array in self.file.scales(first, (1,)))
+        std = 1 / scale
+        near = round(std, 1)  # 127.5 is stored as the float32 next to 1 / 127.5
+        return zero + (128 if kind == INT8 else 0), near if math.isclose(near, std, rel_tol=1e-6) else std
 
-def _pixels(kind: int, quantisation: Any) -> tuple[Number, Number] | None:
-    """(mean, std) of a quantised input, of which the integers are the pixels (less 128 for int8)."""
-    if kind not in (3, 9) or quantisation is None or quantisation.ScaleLength() != 1:
-        return None
-    scale, zero = float(quantisation.Scale(0)), int(quantisation.ZeroPoint(0))
-    if not scale > 0:
-        raise ModelFileError(f"its input has scale {scale}")
-    std = 1 / scale
-    return float(zero + (128 if kind == 9 else 0)), round(std) if abs(std - round(std)) < 1e-3 else std
+
+def _activation(options: Any) -> str:
+    number = options.FusedActivationFunction()
+    return {0: "none", 1: "relu", 3: "relu6"}.get(number, f"activation {number}")

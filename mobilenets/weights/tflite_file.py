@@ -1,0 +1,149 @@
+"""The parts of a TensorFlow Lite file, by the published flatbuffer schema; each number is checked before it is used."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import ModelFileError
+from .layers import extra
+
+__all__ = ["FLOAT", "FLOAT16", "INT8", "UINT8", "File", "Operator"]
+
+FLOAT, FLOAT16, UINT8, INT8 = 0, 1, 3, 9  # TensorType
+_DTYPES = {FLOAT: "<f4", FLOAT16: "<f2", 2: "<i4", UINT8: "u1", 4: "<i8", INT8: "i1"}
+_OPTIONS = {
+    "CONV_2D": "Conv2DOptions",
+    "DEPTHWISE_CONV_2D": "DepthwiseConv2DOptions",
+    "AVERAGE_POOL_2D": "Pool2DOptions",
+    "FULLY_CONNECTED": "FullyConnectedOptions",
+}
+_MOST_OPERATORS = 2048  # 256 blocks of padding, convolution, activation, convolution, activation, and the ends
+_LONGEST_NAME = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    number: int
+    kind: str
+    takes: int
+    others: list[int]  # its further inputs
+    gives: int
+    options: Any  # None where this reader needs none
+
+    def __str__(self) -> str:
+        return f"operator {self.number} ({self.kind})"
+
+
+class File:
+    """The parts of a file. The flatbuffers library follows every number it finds: here each is checked before."""
+
+    def __init__(self, content: bytes) -> None:
+        self.tflite = extra("tflite")
+        self.left = 2 * len(content)  # what may yet be read: many parts of a damaged file may claim the same bytes
+        self.model = self.tflite.Model.GetRootAsModel(content, 0)
+        if self.model.SubgraphsLength() != 1:
+            raise ModelFileError(f"{self.model.SubgraphsLength()} subgraphs: a MobileNet v1 has one")
+        self.graph = self.model.Subgraphs(0)
+        self.kinds = {n: name for name, n in vars(self.tflite.BuiltinOperator).items() if isinstance(n, int)}
+
+    def spend(self, count: int) -> int:
+        """`count`, which the file claims, of bytes or values."""
+        self.left -= count
+        if self.left < 0:
+            raise ModelFileError(f"damaged: it claims {count} values more than its bytes can hold")
+        return count
+
+    def ends(self) -> tuple[int, int]:
+        """The tensors that the whole graph takes and gives."""
+        ends = self.graph.InputsLength(), self.graph.OutputsLength()
+        if ends != (1, 1):
+            raise ModelFileError(f"{ends[0]} inputs and {ends[1]} outputs: one of each is read")
+        return self.graph.Inputs(0), self.graph.Outputs(0)
+
+    def operators(self) -> Iterator[Operator]:
+        count = self.graph.OperatorsLength()
+        if not 0 < count <= _MOST_OPERATORS:
+            raise ModelFileError(f"{count} operators: a MobileNet v1 has 1 to {_MOST_OPERATORS}")
+        for number in range(count):
+            operator = self.graph.Operators(number)
+            kind = self._kind(operator)
+            inputs, outputs = self.spend(operator.InputsLength()), operator.OutputsLength()
+            if not inputs or outputs != 1:
+                raise ModelFileError(f"operator {number} ({kind}) has {inputs} inputs and {outputs} outputs")
+            takes, *others = operator.InputsAsNumpy().tolist()
+            yield Operator(number, kind, takes, others, operator.Outputs(0), self._options(operator, number, kind))
+
+    def _kind(self, operator: Any) -> str:
+        index, count = operator.OpcodeIndex(), self.model.OperatorCodesLength()
+        if index >= count:
+            raise ModelFileError(f"operator code {index} of {count}: there is none")
+        code = self.model.OperatorCodes(index)
+        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+        return str(self.kinds.get(number, f"operator code {number}"))
+
+    def _options(self, operator: Any, number: int, kind: str) -> Any:
+        if kind not in _OPTIONS:
+            return None
+        table = operator.BuiltinOptions()
+        if table is None or operator.BuiltinOptionsType() != getattr(self.tflite.BuiltinOptions, _OPTIONS[kind]):
+            raise ModelFileError(f"operator {number} ({kind}) lacks its {_OPTIONS[kind]}")
+        options = getattr(self.tflite, _OPTIONS[kind])()
+        options.Init(table.Bytes, table.Pos)
+        return options
+
+    def tensor(self, index: int) -> Any:
+        count = self.graph.TensorsLength()
+        if not 0 <= index < count:
+            raise ModelFileError(f"tensor {index} of {count}: there is none")
+        return self.graph.Tensors(index)
+
+    def name(self, index: int) -> str:
+        """The first part of the tensor's name; converters join those of all that they fused."""
+        name = self.tensor(index).Name() or b"?"
+        self.spend(len(name))
+        return str(name.decode("utf-8", "replace").split(";")[0][:_LONGEST_NAME])
+
+    def shape(self, index: int) -> list[int]:
+        tensor = self.tensor(index)
+        return [int(n) for n in tensor.ShapeAsNumpy()] if self.spend(tensor.ShapeLength()) else []
+
+    def buffer(self, index: int) -> Any:
+        """The buffer of a constant tensor; None for one that is computed."""
+        number, count = self.tensor(index).Buffer(), self.model.BuffersLength()
+        if number >= count:
+            raise ModelFileError(f"{self.name(index)}: buffer {number} of {count}: there is none")
+        buffer = self.model.Buffers(number)
+        return buffer if buffer.DataLength() else None
+
+    def constant(self, index: int) -> np.ndarray[Any, Any]:
+        """The values of a constant tensor, as they are stored."""
+        buffer, shape, dtype = self.buffer(index), self.shape(index), _DTYPES.get(self.tensor(index).Type())
+        if buffer is None or dtype is None:
+            raise ModelFileError(f"{self.name(index)}: not a constant of a known number format")
+        if min(shape, default=1) < 0 or math.prod(shape) * np.dtype(dtype).itemsize != buffer.DataLength():
+            raise ModelFileError(f"{self.name(index)}: {buffer.DataLength()} bytes for shape {tuple(shape)} of {dtype}")
+        self.spend(math.prod(shape))
+        values: np.ndarray[Any, Any] = buffer.DataAsNumpy().view(dtype).reshape(shape)
+        return values
+
+    def scales(self, index: int, shape: tuple[int, ...]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """(scale, zero point) of a quantised tensor in float64, to be broadcast over `shape`."""
+        quantisation, name = self.tensor(index).Quantization(), self.name(index)
+        count = self.spend(quantisation.ScaleLength()) if quantisation else 0
+        if not count:
+            raise ModelFileError(f"{name}: integers without a scale")
+        axis = quantisation.QuantizedDimension() if len(shape) > 1 else 0  # a bias has one axis, whatever the file says
+        if count > 1 and not (0 <= axis < len(shape) and shape[axis] == count):
+            raise ModelFileError(f"{name}: {count} scales along axis {axis} of shape {shape}")
+        scale = quantisation.ScaleAsNumpy().astype(np.float64)
+        if not (np.isfinite(scale) & (scale > 0)).all():
+            raise ModelFileError(f"{name}: scale {scale[~(np.isfinite(scale) & (scale > 0))][0]:g}: must be above 0")
+        zeros = self.spend(quantisation.ZeroPointLength())
+        if zeros not in (0, 1, count):
+            raise ModelFileError(f"{name}: {zeros} zero points for {count} scales")
+        zero = quantisation.ZeroPointAsNumpy().astype(np.float64) if zeros else np.zeros(1)
+        along = [-1 if count > 1 and at == axis else 1 for at in range(len(shape))]
+        return scale.reshape(along), zero.reshape(along if zeros > 1 else [1] * len(shape))
