@@ -1,9 +1,25 @@
 """Bringing trained MobileNets in: Keras, timm, TensorFlow Lite, PyTorch and ONNX files become a `Model`.
 
 A reader per format makes `layers.Content` of a file; `recognise` makes a `Model` of that. Nothing in a file is run.
+`catalogue` lists what others publish, `hub` downloads it, `open_pretrained` reads a name or a path.
 """
 
+from .catalogue import CATALOGUE, Published, find
+from .hub import cache_folder, fetch
 from .importing import FORMATS, import_files
+from .pretrained import open_pretrained
 from .recognise import Fact, Given, Imported
 
-__all__ = ["FORMATS", "Fact", "Given", "Imported", "import_files"]
+__all__ = [
+    "CATALOGUE",
+    "FORMATS",
+    "Fact",
+    "Given",
+    "Imported",
+    "Published",
+    "cache_folder",
+    "fetch",
+    "find",
+    "import_files",
+    "open_pretrained",
+]

@@ -143,7 +143,7 @@ def _timm(
         top1=top1,
         source="timm, results-imagenet.csv",
         licence="Apache-2.0",
-        given=Given((224, 224), pixels=(127.5, 127.5), activation="relu6", padding="symmetric", epsilon=1e-5),
+        given=Given(size=(224, 224)),
         head=head,
     )
 

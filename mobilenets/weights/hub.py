@@ -26,7 +26,7 @@ Note = Callable[[str], None]
 def cache_folder() -> Path:
     """`MOBILENETS_CACHE`, or the platform's folder for caches."""
     own = os.environ.get("MOBILENETS_CACHE")
-    return Path(own).expanduser() if own else Path(extra("platformdirs").user_cache_path("mobilenets"))
+    return Path(os.path.expanduser(own)) if own else Path(extra("platformdirs").user_cache_path("mobilenets"))
 
 
 def fetch(

@@ -1,0 +1,84 @@
+"""`--pretrained`: a file, a run folder or a published network, read as a `Model`."""
+
+import os
+from dataclasses import fields, replace
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from ..errors import ModelFileError
+from ..model import load, model_file
+from .catalogue import Published, find, names
+from .hub import Note, Progress, fetch
+from .importing import FORMATS, import_files
+from .recognise import Given, Imported
+
+__all__ = ["open_pretrained"]
+
+
+def open_pretrained(
+    name_or_path: str,
+    alpha: float | None = None,
+    height: int | None = None,
+    given: Given | None = None,
+    progress: Progress | None = None,
+    note: Note | None = None,
+) -> Imported:
+    """The trained network that `name_or_path` means.
+
+    A name of the catalogue (`imagenet`, `keras/0.25-128`, see `catalogue.find`) goes first: the file or folder of that
+    name is `./imagenet`. Else it is a path: a model of ours or its run folder, of which no facts are listed because all
+    of them stand in it, or any file that `import_files` reads; `A.tflite+B.tflite` are two that run one after the
+    other. `given` goes before what is known of a published network, and that before what its files say.
+    `ModelFileError` for a path that does not exist, `UsageError` for a name that nobody has.
+    """
+    if _is_name(name_or_path):
+        return _published(find(name_or_path, alpha, height), given or Given(), progress, note)
+    paths = _paths(name_or_path)
+    if len(paths) == 1 and (os.path.isdir(paths[0]) or _is_ours(paths[0])):
+        return Imported(load(model_file(paths[0])), ())
+    return import_files(paths, given)
+
+
+def _is_name(text: str) -> bool:
+    """Whether the catalogue is to be asked: it has that name, or nothing of it looks like a path."""
+    if text == "imagenet" or text.removeprefix("imagenet:") in names():
+        return True
+    misspelt = text.startswith(("imagenet:", *{name.partition("/")[0] + "/" for name in names()}))
+    like_path = os.sep in text or text.startswith((".", "~")) or Path(text).suffix.lower() in FORMATS
+    return not os.path.exists(text) and (misspelt or not like_path)
+
+
+def _paths(text: str) -> list[Path]:
+    """The file or files that `text` names; a name with a plus in it goes before two names."""
+    whole = Path(os.path.expanduser(text))
+    paths = [whole] if os.path.exists(whole) else [Path(os.path.expanduser(part)) for part in text.split("+")]
+    for path in paths:
+        if not os.path.exists(path):
+            raise ModelFileError(f"{path}: no such file, and no published network has that name")
+    return paths
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether it is a `mobilenets` model, and not another program's `.safetensors`."""
+    if path.suffix.lower() != ".safetensors":
+        return False
+    try:
+        with safe_open(path, "numpy") as file:
+            return (file.metadata() or {}).get("format") == "mobilenets.model"
+    except (SafetensorError, OSError):
+        return False  # the importer says what is wrong with it
+
+
+def _published(published: Published, given: Given, progress: Progress | None, note: Note | None) -> Imported:
+    """Downloaded and read; the facts tell apart what the user says and what is known of the published network."""
+    known = published.given
+    said = {field.name: getattr(given, field.name) for field in fields(Given)}
+    said = {name: value for name, value in said.items() if value is not None}
+    imported = import_files(fetch(published, progress, note), replace(known, **said))
+    facts = tuple(
+        replace(fact, source=published.name) if fact.source == "you" and fact.name not in said else fact
+        for fact in imported.facts
+    )
+    source = {**imported.model.data["imported"], "published": published.name, "licence": published.licence}
+    return Imported(replace(imported.model, data={"imported": source}), facts)

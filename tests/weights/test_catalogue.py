@@ -1,0 +1,168 @@
+"""The list of published networks: complete, true where it can be checked here, and what docs/pretrained.md says."""
+
+import hashlib
+import math
+import re
+from pathlib import Path
+
+import pytest
+
+from mobilenets.arch.graph import expand, weight_shapes
+from mobilenets.arch.zoo import named
+from mobilenets.design.prior import POINTS
+from mobilenets.errors import NetworkError, UsageError
+from mobilenets.weights.catalogue import CATALOGUE, Published, find
+
+PAGE = Path(__file__).parents[2] / "docs" / "pretrained.md"
+BY_NAME = {published.name: published for published in CATALOGUE}
+
+
+def test_names_are_unique_and_safe_as_folders() -> None:
+    assert len(BY_NAME) == len(CATALOGUE) == 16 + 4 + 3
+    for published in CATALOGUE:
+        assert re.fullmatch(r"(keras|coral|timm)/[\w.-]+", published.name)
+        assert all(re.fullmatch(r"[\w.-]+\.(h5|tflite|safetensors)", file.name) for file in published.files)
+        assert all(file.sha256 is None or re.fullmatch("[0-9a-f]{64}", file.sha256) for file in published.files)
+        assert len({file.name for file in published.files}) == len(published.files)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("alpha", "height"), [(0.25, 128), (0.5, 160), (0.75, 192), (1.0, 224)])
+def test_keras_itself_asks_for_the_same_files(alpha: float, height: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    applications = pytest.importorskip("keras").applications.mobilenet
+    module = pytest.importorskip("keras.src.applications.mobilenet")
+    asked: list[str] = []
+
+    class Enough(Exception):
+        pass
+
+    def get_file(name: str, url: str, **_: object) -> str:
+        asked.append(url)
+        raise Enough
+
+    monkeypatch.setattr(module.file_utils, "get_file", get_file)
+    with pytest.raises(Enough):
+        applications.MobileNet((height, height, 3), alpha)
+    published = BY_NAME[f"keras/{alpha:g}-{height}"]
+    assert [file.url for file in published.files] == asked
+    assert published.given.size == (height, height)
+    assert (published.alpha, published.height) == (alpha, height)
+
+
+def test_timm_knows_the_same_networks() -> None:
+    timm = pytest.importorskip("timm")
+    theirs = {f"timm/{name}" for name in timm.list_pretrained("mobilenetv1_*") if "in1k" in name}
+    ours = {published.name for published in CATALOGUE if published.name.startswith("timm/")}
+    assert ours == theirs
+    for name in ours:
+        settings = timm.get_pretrained_cfg(name.removeprefix("timm/"))
+        assert settings.hf_hub_id == name
+        assert settings.license.lower() == BY_NAME[name].licence.lower()
+        assert settings.input_size == (3, *(BY_NAME[name].given.size or ()))
+
+
+def test_corals_hashes_are_those_of_the_shared_files(shared_data: Path) -> None:
+    for published in CATALOGUE:
+        for file in published.files if published.name.startswith("coral/") else ():
+            content = (shared_data / "weights" / file.name).read_bytes()
+            assert (file.sha256, file.size) == (hashlib.sha256(content).hexdigest(), len(content))
+
+
+def test_figures_agree_with_those_of_the_prior() -> None:
+    slim = {point.network.name: point.top1 for point in POINTS if "TF-slim" in point.source}
+    assert len(slim) == 8
+    for name, top1 in slim.items():
+        assert BY_NAME[f"keras/{name}"].top1 == top1
+    for point in POINTS:  # the paper's own are of other checkpoints
+        assert abs((BY_NAME[f"keras/{point.network.name}"].top1 or 0) - point.top1) < 0.35
+
+
+def test_every_figure_has_a_source() -> None:
+    assert all(bool(published.source) == (published.top1 is not None) for published in CATALOGUE)
+    assert all(published.licence == "Apache-2.0" for published in CATALOGUE)
+
+
+# ---- which one `imagenet` is
+
+
+@pytest.mark.parametrize(
+    ("alpha", "height", "name"),
+    [
+        (0.25, 128, "keras/0.25-128"),  # float before coral's
+        (0.5, 160, "keras/0.5-160"),
+        (0.25, 96, "keras/0.25-128"),
+        (0.25, 320, "keras/0.25-224"),
+        (0.3, 128, "keras/0.25-128"),
+        (0.36, 128, "keras/0.5-128"),  # nearer to 0.5 by ratio, though not by difference
+        (0.5 * 0.5**0.5, 128, "keras/0.5-128"),  # half-way: the wider
+        (0.75**0.5, 192, "keras/1-192"),
+        (0.75, int((160 * 192) ** 0.5), "keras/0.75-160"),
+        (0.1, 224, "keras/0.25-224"),
+        (1.0, 224, "timm/mobilenetv1_100.ra4_e3600_r224_in1k"),  # the better published of two equally near
+        (None, None, "timm/mobilenetv1_100.ra4_e3600_r224_in1k"),
+        (1.0, 192, "keras/1-192"),
+        (1.25, 128, "timm/mobilenetv1_125.ra4_e3600_r224_in1k"),  # alpha goes before resolution
+        (2.0, 224, "timm/mobilenetv1_125.ra4_e3600_r224_in1k"),
+        (0.25, None, "keras/0.25-224"),
+        (None, 128, "keras/1-128"),
+    ],
+)
+def test_imagenet_is_the_nearest(alpha: float | None, height: int | None, name: str) -> None:
+    assert find("imagenet", alpha, height).name == name
+
+
+def test_a_name_is_that_network_whatever_is_asked_for() -> None:
+    for published in CATALOGUE:
+        assert find(published.name, 0.5, 96) is published
+        assert find(f"imagenet:{published.name}", 0.5, 96) is published
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("keras/0.25-129", "keras/0.25-128"),
+        ("keras/1.0-224", "keras/1-224"),
+        ("imagenet:coral/0.25", "coral/0.25-128"),
+        ("mobilenetv1_100", "timm/mobilenetv1_100.ra4_e3600_r224_in1k"),
+        ("imagnet", "imagenet"),
+        ("", "imagenet"),
+    ],
+)
+def test_an_unknown_name_lists_near_ones(name: str, near: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(near)) as error:
+        find(name)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("alpha", "height"), [(-1.0, 224), (0.0, 224), (0.5, 3), (float("nan"), 224)])
+def test_a_network_that_cannot_be_has_none_near(alpha: float, height: int) -> None:
+    with pytest.raises(NetworkError):
+        find("imagenet", alpha, height)
+
+
+# ---- the page
+
+
+def row(published: Published) -> str:
+    """What docs/pretrained.md says of a network, as it must stand there."""
+    size = f"{published.size:,} bytes" if published.size else f"about {about(published) / 1e6:.1f} MB"
+    top1 = f"{published.top1:.1f} ({published.source})" if published.top1 else "not published"
+    command = f"`mobilenets train photos --pretrained {published.name}`"
+    cells = (f"{published.alpha:g}", str(published.height), top1, size, published.what, published.licence, command)
+    return f"| {' | '.join(cells)} |"
+
+
+def about(published: Published) -> int:
+    """Bytes of the arrays in a float32 file of which nobody states the size."""
+    network = named(f"{'head-' if published.head else ''}{published.alpha:g}-{published.height}")
+    return 4 * sum(math.prod(shape) for shape in weight_shapes(expand(network)).values())
+
+
+@pytest.mark.parametrize("published", CATALOGUE, ids=lambda published: published.name)
+def test_the_page_says_what_the_catalogue_says(published: Published) -> None:
+    assert row(published) in PAGE.read_text().splitlines(), f"docs/pretrained.md lacks the row\n{row(published)}"
+
+
+def test_the_page_names_no_other_network() -> None:
+    assert set(re.findall(r"--pretrained ((?:keras|coral|timm)/[^\s`]+)", PAGE.read_text())) == set(BY_NAME)
