@@ -1,0 +1,222 @@
+"""Keras: `.h5` with the whole model or with weights alone, and `.keras`. Configs are data; no layer is built."""
+
+import io
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import PurePosixPath
+from typing import Any
+
+from ..errors import MobilenetsError, ModelFileError
+from .exported import stated
+from .hdf5 import MAX_TEXT, Hdf5
+from .keras_chain import Chain, Shape, Take
+from .keras_config import Step, parse, unroll
+from .layers import Array, Content, Layer, Norm, convolution
+
+__all__ = ["read_h5", "read_keras"]
+
+MAKER = "keras.applications"
+PIXELS = (127.5, 127.5)  # what its preprocess_input does for MobileNet, outside the model
+PUBLISHED = {"pixels": PIXELS, "activation": "relu6", "padding": "keras", "epsilon": 1e-3}
+EXPANSION = 4  # times its own size a file may unpack to: weights hardly compress
+ADVICE = "save the whole model (model.save), which says how its layers are joined"
+_HOLDING = ("BatchNormalization", "Conv2D", "Dense", "DepthwiseConv2D")
+_NORM = ("gamma", "beta", "moving_mean", "moving_variance")
+
+
+def read_h5(content: bytes) -> Content:
+    """The layers of a whole model, or of weights under the names of keras.applications.
+
+    `ModelFileError` for what is damaged, no chain of layers, or would need code to be run.
+    """
+    with _damage():
+        file = Hdf5(content)
+        config = file.text(file.root, "model_config")
+        if config is None:
+            return _weights_alone(file)
+        keys = ("mobilenets_network", "mobilenets_preprocess", "mobilenets_labels")
+        ours = {key: text for key in keys if (text := file.text(file.root, key)) is not None}
+        steps = list(unroll(parse(config)))
+        return _whole("Keras HDF5", steps, _by_name(file), stated(ours, "mobilenets_"))
+
+
+def read_keras(content: bytes) -> Content:
+    """The layers of a Keras 3 archive; it is read in memory, nothing of it is extracted."""
+    with _damage(), zipfile.ZipFile(io.BytesIO(content)) as archive:
+        _check_members(archive)
+        config = _member(archive, "config.json", MAX_TEXT).decode("utf-8")
+        file = Hdf5(_member(archive, "model.weights.h5", EXPANSION * len(content)))
+        steps = list(unroll(parse(config)))
+        return _whole("Keras archive", steps, _by_number(file, steps), {})
+
+
+@contextmanager
+def _damage() -> Iterator[None]:
+    """What libraries raise on a damaged file becomes one line."""
+    try:
+        yield
+    except MobilenetsError:
+        raise
+    except KeyError as exc:
+        raise ModelFileError(f"damaged: it lacks {exc}") from exc
+    except (
+        *(OSError, EOFError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError),
+        *(RuntimeError, zipfile.BadZipFile, zlib.error),  # RecursionError and NotImplementedError are RuntimeErrors
+    ) as exc:
+        raise ModelFileError(f"damaged: {' '.join(str(exc).split())[:200] or type(exc).__name__}") from exc
+
+
+def _whole(format: str, steps: Sequence[Step], take: Take, ours: Mapping[str, Any]) -> Content:
+    chain = Chain(take)
+    for step in steps:
+        chain.add(step)
+    content = Content(format, tuple(chain.layers), **{"size": chain.size, "pixels": chain.pixels, **ours})
+    if [layer.name for layer in chain.layers[:3]] != ["conv1", "conv_dw_1", "conv_pw_1"]:
+        return content
+    spelled_out = any(isinstance(layer.padding, tuple) for layer in chain.layers)
+    conventions = {"pixels": PIXELS, "padding": "keras" if spelled_out else "same"}
+    return replace(content, maker=MAKER, conventions=conventions)
+
+
+def _fitted(arrays: Mapping[str, Any], file: Hdf5, name: str, shapes: Mapping[str, Shape]) -> dict[str, Array]:
+    """The arrays of one layer, each of the shape that is asked for."""
+    found = {}
+    for role, shape in shapes.items():
+        if role not in arrays:
+            raise ModelFileError(f"{name}: the file lacks its {role}")
+        has = getattr(arrays[role], "shape", None)
+        if has is None or len(has) != len(shape) or any(n not in (None, m) for n, m in zip(shape, has, strict=True)):
+            wanted = "x".join("any" if n is None else str(n) for n in shape)
+            raise ModelFileError(f"{name}: its {role} has shape {has}, its config says {wanted}")
+        found[role] = file.read(arrays[role], f"{name}: {role}")
+    return found
+
+
+def _by_name(file: Hdf5) -> Take:
+    """Keras 2's layout: model_weights has a group a layer of the outermost model, in it NAME/kernel:0 and so on."""
+    weights = file.child(file.root, "model_weights")
+    known: dict[str, dict[str, Any]] = {}
+
+    def take(step: Step, shapes: Mapping[str, Shape]) -> dict[str, Array]:
+        top = step.path[0]
+        if top not in known:
+            group = file.child(weights, top)
+            known[top] = {} if group is None else file.arrays(group)
+        return _fitted(_roles(known[top], step.name if len(step.path) > 1 else None), file, step.name, shapes)
+
+    return take
+
+
+def _roles(arrays: Mapping[str, Any], owner: str | None) -> dict[str, Any]:
+    """Role -> array of those that lie in a group `owner`; of all where it is None."""
+    found: dict[str, Any] = {}
+    for path, array in arrays.items():
+        above, _, name = path.rpartition("/")
+        if owner is None or f"/{above}".endswith(f"/{owner}"):
+            role = name.removesuffix(":0").removeprefix("depthwise_")
+            if role in found:
+                raise ModelFileError(f"{owner or above}: the file has its {role} twice")
+            found[role] = array
+    return found
+
+
+def _by_number(file: Hdf5, steps: Sequence[Step]) -> Take:
+    """Keras 3's layout: layers/GROUP/vars/0, 1, ..., where GROUP is a layer's class and count, or its name."""
+    holding = [step for step in steps if step.kind in _HOLDING]
+
+    def variables(path: Sequence[str]) -> Any:
+        group = file.root
+        for name in path:
+            group = file.child(_numbered_layers(file, group), name)
+        return file.child(group, "vars")
+
+    counted = all(variables(step.counted) for step in holding) or not all(variables(step.path) for step in holding)
+
+    def take(step: Step, shapes: Mapping[str, Shape]) -> dict[str, Array]:
+        group = variables(step.counted if counted else step.path)
+        numbered = {role: file.child(group, str(number)) for number, role in enumerate(shapes)}
+        return _fitted({k: v for k, v in numbered.items() if v is not None}, file, step.name, shapes)
+
+    return take
+
+
+def _numbered_layers(file: Hdf5, group: Any) -> Any:
+    """The group of Keras 3's layout that holds a group a layer; its second name is that of Keras 2.12 and 2.13."""
+    return file.child(group, "layers") or file.child(group, "_layer_checkpoint_dependencies")
+
+
+def _weights_alone(file: Hdf5) -> Content:
+    """Weights under the names of keras.applications, whose convention then says all that such a file does not."""
+    holders = _named_groups(file)
+    names = [name for name in _published_names(holders) if name in holders]
+    unknown = set(holders) - {*names, *(f"{name}_bn" for name in names), "conv_preds"}
+    if not names or unknown:
+        other = f"{min(unknown)} is not" if unknown else "none are"
+        raise ModelFileError(f"holds weights alone, and {other} named as in keras.applications: {ADVICE}")
+
+    def take(name: str, shapes: Mapping[str, Shape]) -> dict[str, Array]:
+        return _fitted(_roles(holders.get(name, {}), None), file, name, shapes)
+
+    layers = [_published_layer(name, take) for name in names]
+    if "conv_preds" in holders:
+        arrays = take("conv_preds", {"kernel": (1, 1, None, None), "bias": (None,)})
+        kernel = arrays["kernel"].transpose(3, 2, 0, 1)
+        layers += [Layer("pool", "global_average_pooling2d"), convolution("conv_preds", kernel, 1, bias=arrays["bias"])]
+    return Content("Keras HDF5 weights", tuple(layers), maker=MAKER, conventions=PUBLISHED)
+
+
+def _named_groups(file: Hdf5) -> dict[str, dict[str, Any]]:
+    """Layer -> its arrays: Keras 2 names its groups so, Keras 3 says the name beside the numbered arrays."""
+    layers = _numbered_layers(file, file.root)
+    found: dict[str, dict[str, Any]] = {}
+    for name, group in file.groups(file.root if layers is None else layers):
+        if layers is None:
+            found[name] = file.arrays(group)
+        elif arrays := file.arrays(file.child(group, "vars")):
+            name = file.text(file.child(group, "vars"), "name") or name
+            roles = _NORM if len(arrays) == len(_NORM) else ("kernel", "bias")
+            found[name] = {role: arrays[key] for key, role in zip(sorted(arrays), roles, strict=False)}
+    return {name: arrays for name, arrays in found.items() if arrays}
+
+
+def _published_names(holders: Mapping[str, Any]) -> Iterator[str]:
+    yield "conv1"
+    for number in range(1, len(holders)):
+        yield from (f"conv_dw_{number}", f"conv_pw_{number}")
+
+
+def _published_layer(name: str, take: Callable[[str, Mapping[str, Shape]], dict[str, Array]]) -> Layer:
+    depthwise = name.startswith("conv_dw")
+    size = 1 if name.startswith("conv_pw") else 3
+    kernel = take(name, {"kernel": (size, size, None, 1 if depthwise else None)})["kernel"]
+    kernel = kernel.transpose((2, 3, 0, 1) if depthwise else (3, 2, 0, 1))
+    norm = take(f"{name}_bn", dict.fromkeys(_NORM, (len(kernel),)))
+    return convolution(
+        name,
+        kernel,
+        groups=len(kernel) if depthwise else 1,
+        norm=Norm(norm["gamma"], norm["beta"], norm["moving_mean"], norm["moving_variance"], None),
+    )
+
+
+def _check_members(archive: zipfile.ZipFile) -> None:
+    """Nothing is extracted; an archive that would write elsewhere if it were is no model."""
+    for name in archive.namelist():
+        if name.startswith(("/", "\\")) or ".." in PurePosixPath(name.replace("\\", "/")).parts:
+            raise ModelFileError(f"{name[:80]!r}: a path out of the archive")
+
+
+def _member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
+    found = [info for info in archive.infolist() if info.filename == name]
+    if len(found) != 1:
+        raise ModelFileError(f"{len(found)} members {name}: a .keras archive has one")
+    info = found[0]
+    if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ModelFileError(f"{name}: encrypted or packed in an unusual way: Keras stores it plainly")
+    if info.file_size > limit:
+        raise ModelFileError(f"{name}: unpacks to {info.file_size} bytes, at most {limit} are read")
+    with archive.open(info) as member:
+        return member.read(info.file_size)  # a number: all that is read, whatever the stream goes on to hold

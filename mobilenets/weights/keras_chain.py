@@ -1,0 +1,265 @@
+"""From the layers of a Keras model to those of `Content`: a convolution with what pads, normalises and activates it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..errors import ModelFileError
+from .keras_config import Config, Step
+from .layers import Array, Layer, Norm, Number, Pads, convolution
+
+__all__ = ["Chain", "Take"]
+
+Shape = tuple[int | None, ...]  # None: any
+Take = Callable[[Step, Mapping[str, Shape]], dict[str, Array]]  # a layer's arrays, by role, of the shapes asked for
+
+_AT_INFERENCE_NOTHING = (
+    "Dropout GaussianDropout GaussianNoise RandomBrightness RandomContrast RandomFlip RandomRotation RandomTranslation "
+    "RandomZoom SpatialDropout2D"
+).split()
+
+
+class Chain:
+    """Takes the steps of a model one after the other and grows `layers`, `size` and `pixels` of its `Content`."""
+
+    def __init__(self, take: Take) -> None:
+        self.take = take
+        self.layers: list[Layer] = []
+        self.size: tuple[int, int] | None = None  # height, width of the image
+        self.area: tuple[int, int] | None = None  # of the feature maps where the chain ends now
+        self.pads: Pads | None = None  # by a ZeroPadding2D that the next convolution takes
+        self.scale: Any = None  # with `offset`: the network's input is pixel * scale + offset
+        self.offset: Any = 0.0
+        self.softmax: str | None = None  # its name, once it has come
+
+    @property
+    def pixels(self) -> tuple[Number, Number] | None:
+        """(mean, std) by which the model itself makes its input of pixels; None where it does not."""
+        if self.scale is None:
+            return None
+        scale, offset = np.broadcast_arrays(np.asarray(self.scale, np.float64), np.asarray(self.offset, np.float64))
+        if scale.ndim > 1 or not (np.isfinite(scale).all() and np.isfinite(offset).all() and (scale > 0).all()):
+            raise ModelFileError(
+                f"it multiplies pixels by {self.scale} and adds {self.offset}: no rescaling of an image"
+            )
+        mean, std = ((np.round(x, 9) + 0.0).tolist() for x in (-offset / scale, 1 / scale))
+        return (mean, std) if scale.ndim == 0 else (tuple(mean), tuple(std))
+
+    def add(self, step: Step) -> None:
+        """One more layer; `ModelFileError` for one that no MobileNet v1 has there."""
+        if step.kind in _AT_INFERENCE_NOTHING:
+            return
+        if step.kind == "Lambda":
+            raise ModelFileError(f"{step.name} is a Lambda layer: it holds code, which is never run")
+        handler = _HANDLERS.get(_operation(step))
+        if handler is None:
+            raise ModelFileError(
+                f"{step.name} is a {_operation(step)}, which no MobileNet v1 has; it is none from there on"
+            )
+        if self.pads and step.kind not in ("Conv2D", "DepthwiseConv2D"):
+            raise ModelFileError(f"{step.name}: a {step.kind} after zero padding, which only a convolution may take")
+        if self.softmax and step.kind not in ("Reshape", "Flatten"):
+            raise ModelFileError(f"{step.name}: a {step.kind} after the softmax {self.softmax}")
+        if not self.layers and self.size is None:
+            self._measure(step)
+        handler(self, step)
+
+    def _measure(self, step: Step) -> None:
+        shape: Any = step.config.get("batch_shape") or step.config.get("batch_input_shape") or ()
+        if len(shape) == 4 and all(type(side) is int for side in shape[1:3]):
+            self.size = self.area = (shape[1], shape[2])
+
+    def _input(self, step: Step) -> None:
+        """Its size has been read; the inputs of models within the model say nothing more."""
+
+    def _rescale(self, step: Step) -> None:
+        """A Rescaling, or arithmetic with a number as keras.applications' preprocess_input does it."""
+        if self.layers:
+            raise ModelFileError(f"{step.name}: a {step.kind} after the first convolution")
+        if step.kind == "Rescaling":
+            scale, offset = _numbers(step.config["scale"], step.name), _numbers(step.config["offset"], step.name)
+        else:
+            number = _numbers(step.operands[0] if len(step.operands) == 1 else None, step.name)
+            scale, offset = _OPERATIONS[_operation(step)](number)
+        before = 1.0 if self.scale is None else self.scale
+        self.scale, self.offset = before * scale, self.offset * scale + offset
+
+    def _pad(self, step: Step) -> None:
+        (top, bottom), (left, right) = step.config["padding"]
+        _last_axis(step)
+        self.pads = (top, left, bottom, right)
+
+    def _convolution(self, step: Step) -> None:
+        config, depthwise = step.config, step.kind == "DepthwiseConv2D"
+        _last_axis(step)
+        if list(config.get("dilation_rate", (1, 1))) != [1, 1] or config.get("groups", 1) != 1:
+            raise ModelFileError(f"{step.name}: a dilation or groups, which no MobileNet v1 has")
+        stride = _square(config["strides"], step.name, "strides")
+        size = _square(config["kernel_size"], step.name, "kernel")
+        out = config["depth_multiplier" if depthwise else "filters"]
+        arrays = self.take(step, {"kernel": (size, size, None, out), **_bias(config)})
+        kernel = arrays["kernel"].transpose((2, 3, 0, 1) if depthwise else (3, 2, 0, 1))  # (in, times | out, in, k, k)
+        if depthwise:
+            kernel = kernel.reshape(-1, 1, size, size)
+        layer = convolution(
+            step.name,
+            kernel,
+            groups=len(kernel) // out if depthwise else 1,
+            bias=_fitting(arrays.get("bias"), len(kernel), step.name),
+            activation="none",
+            stride=stride,
+            padding=self._padding(step, size, stride),
+        )
+        self.layers.append(replace(layer, kind="depthwise") if depthwise and out == 1 else layer)
+        self._activate(step, config.get("activation"))
+
+    def _padding(self, step: Step, kernel: int, stride: int) -> Any:
+        """The padding of a convolution; the feature maps shrink to what it leaves."""
+        pads, self.pads = self.pads, None
+        rule = step.config["padding"]
+        if rule not in ("same", "valid") or (pads and rule == "same" and kernel > 1):
+            raise ModelFileError(f"{step.name}: padding {rule}{' after zero padding' if pads else ''}")
+        if self.area:
+            top, left, bottom, right = pads or (0, 0, 0, 0)
+            height, width = self.area[0] + top + bottom, self.area[1] + left + right
+            less = 1 if rule == "same" else kernel
+            self.area = (height - less) // stride + 1, (width - less) // stride + 1
+        return pads or rule
+
+    def _norm(self, step: Step) -> None:
+        last = self.layers[-1] if self.layers else None
+        if last is None or last.weight is None or last.norm or last.activation != "none":
+            raise ModelFileError(f"{step.name}: a batch norm that does not directly follow a convolution")
+        config, each = step.config, (len(last.weight),)
+        if config["axis"] not in (-1, 3, [-1], [3]):
+            raise ModelFileError(f"{step.name}: normalises axis {config['axis']}, not the channels")
+        epsilon = config["epsilon"]
+        if not isinstance(epsilon, int | float) or not 0 < epsilon <= 1:
+            raise ModelFileError(f"{step.name}: epsilon (={epsilon!r}) must be above 0 and at most 1")
+        roles = ["gamma"] * bool(config["scale"]) + ["beta"] * bool(config["center"])
+        arrays = self.take(step, dict.fromkeys([*roles, "moving_mean", "moving_variance"], each))
+        gamma, beta = arrays.get("gamma", np.ones(each, np.float32)), arrays.get("beta", np.zeros(each, np.float32))
+        norm = Norm(gamma, beta, arrays["moving_mean"], arrays["moving_variance"], float(epsilon))
+        if (norm.var < 0).any():
+            raise ModelFileError(f"{step.name}: negative variances")
+        self.layers[-1] = replace(last, norm=norm)
+
+    def _relu(self, step: Step) -> None:
+        config, limit = step.config, step.config.get("max_value")
+        if config.get("negative_slope") or config.get("threshold") or limit not in (None, 6):
+            raise ModelFileError(f"{step.name}: a ReLU with a slope, a threshold or a limit other than 6")
+        self._activate(step, "relu" if limit is None else "relu6")
+
+    def _activation(self, step: Step) -> None:
+        self._activate(step, step.config["activation"])
+
+    def _activate(self, step: Step, activation: Any) -> None:
+        if activation in (None, "linear"):
+            return
+        if activation == "softmax":
+            self.softmax = step.name
+            return
+        if activation not in ("relu", "relu6"):
+            kind = activation.get("class_name") if isinstance(activation, dict) else activation
+            raise ModelFileError(
+                f"{step.name}: activation {kind}: MobileNet v1 has ReLU or ReLU6, and a softmax at the end"
+            )
+        if not self.layers or self.layers[-1].activation != "none":
+            raise ModelFileError(f"{step.name}: an activation that does not follow a convolution")
+        self.layers[-1] = replace(self.layers[-1], activation=activation)
+
+    def _softmax(self, step: Step) -> None:
+        self.softmax = step.name
+
+    def _pool(self, step: Step) -> None:
+        _last_axis(step)
+        if step.kind == "AveragePooling2D":
+            window, config = step.config["pool_size"], step.config
+            if self.area is None or list(window) != list(self.area) or config["padding"] != "valid":
+                whole = f"{self.area[0]}x{self.area[1]}" if self.area else "of unknown size"
+                raise ModelFileError(f"{step.name}: pools windows of {window}, not the whole feature map ({whole})")
+        self.area = (1, 1)
+        self.layers.append(Layer("pool", step.name))
+
+    def _flatten(self, step: Step) -> None:
+        if self.area != (1, 1):
+            raise ModelFileError(f"{step.name}: a {step.kind} before the pool")
+
+    def _dense(self, step: Step) -> None:
+        arrays = self.take(step, {"kernel": (None, step.config["units"]), **_bias(step.config)})
+        matrix = np.ascontiguousarray(arrays["kernel"].T)
+        bias = _fitting(arrays.get("bias"), len(matrix), step.name)
+        self.layers.append(Layer("fully_connected", step.name, matrix, bias, None, "none"))
+        self._activate(step, step.config.get("activation"))
+
+
+def _bias(config: Config) -> dict[str, Shape]:
+    return {"bias": (None,)} if config["use_bias"] else {}
+
+
+def _fitting(bias: Array | None, outputs: int, name: str) -> Array | None:
+    if bias is not None and len(bias) != outputs:
+        raise ModelFileError(f"{name}: a bias of shape {bias.shape} for {outputs} outputs")
+    return bias
+
+
+def _operation(step: Step) -> str:
+    """The class of a layer, or the TensorFlow function that it calls."""
+    return step.config["function"] if step.kind == "TFOpLambda" else step.kind
+
+
+def _last_axis(step: Step) -> None:
+    if step.config.get("data_format", "channels_last") not in (None, "channels_last"):
+        raise ModelFileError(f"{step.name}: data_format {step.config['data_format']}: only channels_last is read")
+
+
+def _square(value: Any, name: str, what: str) -> int:
+    """The one number of (n, n)."""
+    if len(value) != 2 or value[0] != value[1] or type(value[0]) is not int or value[0] < 1:
+        raise ModelFileError(f"{name}: {what} {value}: MobileNet v1 has square ones")
+    return int(value[0])
+
+
+def _numbers(value: Any, name: str) -> Any:
+    """A number, or an array of one a channel; Keras 3 wraps numpy's."""
+    value = value["config"]["value"] if isinstance(value, dict) else value
+    array = np.asarray(value)
+    if array.dtype.kind not in "if" or array.ndim > 1 or array.size > 4:
+        raise ModelFileError(f"{name}: {str(value)[:80]}: pixels are rescaled by one number, or by one a channel")
+    return array.astype(np.float64)
+
+
+# what is done to x with a number, as (scale, offset): Keras 3's names, then Keras 2's
+_OPERATIONS: dict[str, Callable[[Any], tuple[Any, Any]]] = {
+    "TrueDivide": lambda number: (1 / number, 0.0),
+    "Multiply": lambda number: (number, 0.0),
+    "Add": lambda number: (1.0, number),
+    "Subtract": lambda number: (1.0, -number),
+}
+_OPERATIONS |= {
+    "math.truediv": _OPERATIONS["TrueDivide"],
+    "math.multiply": _OPERATIONS["Multiply"],
+    "math.add": _OPERATIONS["Add"],
+    "__operators__.add": _OPERATIONS["Add"],
+    "math.subtract": _OPERATIONS["Subtract"],
+}
+
+_HANDLERS: dict[str, Callable[[Chain, Step], None]] = {
+    "Activation": Chain._activation,
+    "AveragePooling2D": Chain._pool,
+    "BatchNormalization": Chain._norm,
+    "Conv2D": Chain._convolution,
+    "Dense": Chain._dense,
+    "DepthwiseConv2D": Chain._convolution,
+    "Flatten": Chain._flatten,
+    "GlobalAveragePooling2D": Chain._pool,
+    "InputLayer": Chain._input,
+    "ReLU": Chain._relu,
+    "Rescaling": Chain._rescale,
+    "Reshape": Chain._flatten,
+    "Softmax": Chain._softmax,
+    "ZeroPadding2D": Chain._pad,
+    **dict.fromkeys(_OPERATIONS, Chain._rescale),
+}
