@@ -6,7 +6,7 @@ and a file can be put there by hand.
 
 import hashlib
 import os
-import tempfile
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -70,9 +70,12 @@ def _bring(file: File, target: Path, report: Report, patience: Patience) -> Path
     if _offline():
         raise DownloadError("HF_HUB_OFFLINE is set")
     if file.where.startswith(HUGGING_FACE):
-        with tempfile.TemporaryDirectory(prefix=".download-", dir=target.parent) as folder:
-            path, stated = huggingface.download(file.where, Path(folder), report, patience)
+        folder = target.with_name(f".{target.name}.download")
+        try:
+            path, stated = huggingface.download(file.where, folder, report, patience)
             return _accept(path, file, stated, target)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
     part = target.with_name(f"{target.name}.part")
     return _accept(part, file, download(file.where, part, file.size, report, patience), target)
 

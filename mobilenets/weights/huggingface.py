@@ -50,15 +50,21 @@ def _failure(exc: Exception) -> Exception:
 
 
 def _bar(report: Report) -> Any:
-    """A progress bar that draws nothing and reports."""
+    """A class of progress bars that draw nothing; the first of them reports.
+
+    Files in Xet's storage have two, of what is written and of what the network brings.
+    """
     tqdm: Any = extra("huggingface_hub.utils").tqdm
+    bars: list[Any] = []
 
     class Bar(tqdm):  # type: ignore[misc]
         def __init__(self, *args: Any, **settings: Any) -> None:
             super().__init__(*args, **{**settings, "disable": True})
+            bars.append(self)
 
         def update(self, n: float | None = 1) -> None:
             self.n += n or 0
-            report(int(self.n), self.total)
+            if self is bars[0]:
+                report(int(self.n), self.total)
 
     return Bar
