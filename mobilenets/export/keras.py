@@ -80,7 +80,7 @@ def _pool(model: Model, op: Op) -> Iterator[_Layer]:
 
 
 def _classifier(model: Model, op: Op) -> Iterator[_Layer]:
-    config = {"filters": op.shape_out[2], "kernel_size": [1, 1], "padding": "same", "use_bias": True}
+    config = {"filters": op.shape_out[2], "kernel_size": [1, 1], "strides": [1, 1], "padding": "same", "use_bias": True}
     kernel = model.weights[f"{op.name}.weight"].T[None, None]  # (out, in) -> (1, 1, in, out)
     yield _Layer("Conv2D", "conv_preds", config, {"kernel": kernel, "bias": model.weights[f"{op.name}.bias"]})
     yield _Layer("Reshape", "reshape_2", {"target_shape": [op.shape_out[2]]})

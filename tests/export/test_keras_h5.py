@@ -1,0 +1,108 @@
+"""Our networks as Keras files: what Keras builds and computes of them, and what comes back when they are read."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from keras_peer import assert_same, keras, keras_logits, noise, our_logits
+
+from mobilenets.arch.graph import OP_KINDS
+from mobilenets.arch.network import SHALLOW_BODY, Block, Network
+from mobilenets.errors import MissingExtraError
+from mobilenets.export.keras import LAYERS, to_keras_h5
+from mobilenets.image import Preprocess
+from mobilenets.model import Model
+from mobilenets.weights import import_files
+
+RandomModel = Callable[..., Model]
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),  # Keras' own, on torch
+    pytest.mark.filterwarnings("ignore:The structure of `inputs`:UserWarning"),  # Keras 2's configs list the input
+]
+
+# a layer wider than the next one, alphas that only metadata can tell from others, sizes where every rule differs
+NETWORKS = {
+    "symmetric, ReLU": Network(0.25, 100, 100, classes=5),
+    "same, ReLU6": Network(0.25, 97, 65, classes=5, padding="same", activation="relu6", epsilon=1e-3),
+    "keras": Network(0.25, 100, 140, classes=5, padding="keras", activation="relu6", epsilon=1e-3),
+    "keras at an odd size": Network(0.25, 65, 65, classes=5, padding="keras"),
+    "head": Network(0.5, 64, 64, classes=5, head=1024),
+    "shallow": Network(0.3, 64, 64, classes=5, blocks=SHALLOW_BODY),
+    "odd alpha": Network(0.37, 64, 64, classes=2, rounding="multiple_of_8"),
+    "grey": Network(0.25, 64, 48, channels=1, classes=2),
+    "widths of its own": Network(1, 64, 64, classes=3, stem=7, blocks=(Block(2, 12), Block(1, 5), Block(2, 9))),
+    "one channel": Network(0.03, 64, 64, classes=3),
+}
+FULL = {
+    "full": Network(0.25, 64, 64, classes=3, blocks=SHALLOW_BODY, convolution="full", padding="symmetric"),
+    "full, keras": Network(0.25, 100, 64, classes=3, blocks=SHALLOW_BODY, convolution="full", padding="keras"),
+}
+
+
+def written(model: Model, folder: Path) -> Path:
+    path = folder / "m.h5"
+    path.write_bytes(to_keras_h5(model))
+    return path
+
+
+@pytest.mark.parametrize("network", [*NETWORKS.values(), *FULL.values()], ids=[*NETWORKS, *FULL])
+def test_keras_computes_the_same(tmp_path, random_model: RandomModel, network: Network) -> None:
+    model = random_model(network, seed=3)
+    peer = keras.models.load_model(written(model, tmp_path), compile=False)
+    pixels = noise(network.height, network.width, network.channels)
+    ours, theirs = our_logits(model, pixels), keras_logits(peer, pixels, 127.5, 127.5)
+    assert_same(ours, theirs)
+    probabilities = keras.ops.convert_to_numpy(peer((pixels.astype(np.float32) - 127.5) / 127.5, training=False))
+    expected = np.exp(theirs - theirs.max(1, keepdims=True))
+    np.testing.assert_allclose(probabilities, expected / expected.sum(1, keepdims=True), atol=1e-5)
+
+
+@pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
+def test_it_comes_back_as_it_was(tmp_path, random_model: RandomModel, network: Network) -> None:
+    preprocess = Preprocess(network.height, network.width, network.channels, crop=0.75, mean=100.0, std=50.0)
+    labels = tuple(f"größer {i}" for i in range(network.classes))
+    model = replace(random_model(network), preprocess=preprocess, labels=labels)
+    back = import_files([written(model, tmp_path)]).model
+    assert (back.network, back.preprocess, back.labels) == (network, preprocess, labels)
+    assert back.digest() == model.digest()
+
+
+@pytest.mark.parametrize(("alpha", "size", "classes"), [(0.25, (100, 100), 7), (0.75, (64, 96), 1000)])
+def test_keras_applications_takes_its_weights(tmp_path, random_model: RandomModel, alpha, size, classes) -> None:
+    network = Network(alpha, *size, classes=classes, padding="keras", activation="relu6", epsilon=1e-3)
+    model = random_model(network)
+    peer = keras.applications.MobileNet(
+        weights=str(written(model, tmp_path)), alpha=alpha, input_shape=(*size, 3), classes=classes
+    )
+    pixels = noise(*size)
+    assert_same(our_logits(model, pixels), keras_logits(peer, pixels, 127.5, 127.5))
+    names = [layer.name for layer in peer.layers if layer.weights]
+    with h5py.File(tmp_path / "m.h5") as file:
+        held = [name for name in file["model_weights"] if file["model_weights"][name].attrs["weight_names"].size]
+    assert sorted(held) == sorted(names)
+
+
+def test_keras_saves_it_again(tmp_path, random_model: RandomModel) -> None:
+    """Through Keras and its own formats it stays the network that it was, but for our metadata."""
+    model = random_model(NETWORKS["same, ReLU6"])
+    keras.models.load_model(written(model, tmp_path), compile=False).save(tmp_path / "again.keras")
+    back = import_files([tmp_path / "again.keras"]).model
+    assert (back.network, back.digest()) == (model.network, model.digest())
+
+
+def test_the_same_bytes_every_time(random_model: RandomModel) -> None:
+    model = random_model(NETWORKS["grey"])
+    assert to_keras_h5(model) == to_keras_h5(model)
+
+
+def test_every_op_has_its_layer() -> None:
+    assert set(LAYERS) == set(OP_KINDS)
+
+
+def test_without_h5py(monkeypatch: pytest.MonkeyPatch, random_model: RandomModel) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "h5py", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'mobilenets\[weights\]'"):
+        to_keras_h5(random_model(NETWORKS["grey"]))
