@@ -21,7 +21,7 @@ from .errors import MobilenetsError, ModelFileError
 from .files import write_atomic
 from .image import Preprocess
 
-__all__ = ["FORMAT_VERSION", "Model", "load", "model_file"]
+__all__ = ["FORMAT_VERSION", "Model", "in_order", "load", "model_file"]
 
 FORMAT_VERSION = 1
 Arrays = Mapping[str, np.ndarray[Any, np.dtype[Any]]]
@@ -72,7 +72,7 @@ class Model:
             "data": json.dumps(self.data),
         }
         arrays = {name: np.ascontiguousarray(array, np.float32) for name, array in self.weights.items()}
-        return write_atomic(Path(path), _in_order(save(arrays, metadata)))
+        return write_atomic(Path(path), in_order(save(arrays, metadata)))
 
 
 def model_file(path: Path) -> Path:
@@ -88,7 +88,7 @@ def model_file(path: Path) -> Path:
     return path
 
 
-def _in_order(file: bytes) -> bytes:
+def in_order(file: bytes) -> bytes:
     """`file` with its metadata sorted, which safetensors orders at random: equal models are equal files."""
     end = 8 + int.from_bytes(file[:8], "little")
     header = json.loads(file[8:end])

@@ -1,0 +1,31 @@
+"""What every file for PyTorch programs needs: other names, and scales for PyTorch's epsilon."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..arch.graph import weight_shapes
+from ..model import Model
+
+__all__ = ["EPSILON", "state_dict"]
+
+EPSILON = 1e-5  # of every batch norm that PyTorch makes unless told otherwise
+
+Array = np.ndarray[Any, np.dtype[np.float32]]
+
+
+def state_dict(model: Model, modules: Mapping[str, str]) -> dict[str, Array]:
+    """The weights in execution order, each module under its name in `modules`.
+
+    Scales are changed so that the function is the same under `EPSILON`: s' = s * sqrt((var + 1e-5) / (var + epsilon)).
+    """
+    tensors: dict[str, Array] = {}
+    for name in weight_shapes(model.graph):
+        module, _, part = name.rpartition(".")
+        array = np.asarray(model.weights[name], np.float64)
+        if part == "weight" and f"{module}.running_var" in model.weights:
+            var = np.asarray(model.weights[f"{module}.running_var"], np.float64)
+            array = array * np.sqrt((var + EPSILON) / (var + model.network.epsilon))
+        tensors[f"{modules[module]}.{part}"] = np.ascontiguousarray(array, np.float32)
+    return tensors

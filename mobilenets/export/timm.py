@@ -1,0 +1,55 @@
+"""timm's names in a safetensors file, for `timm.create_model("mobilenetv1_100", ...)` and its kin.
+
+timm has to be told what names cannot carry: num_classes, in_chans, act_layer, and pad_type="same" where the network
+pads as TensorFlow does. All of it stands in the metadata, from which `mobilenets import` reads the network as it was.
+"""
+
+import json
+
+from safetensors.numpy import save
+
+from ..arch.graph import expand
+from ..arch.network import Network, Padding
+from ..errors import UsageError
+from ..model import Model, in_order
+from .state_dict import state_dict
+
+__all__ = ["to_timm"]
+
+
+def to_timm(model: Model) -> bytes:
+    """The file's content; `UsageError` for a network that timm cannot build."""
+    _check(model.network)
+    metadata = {
+        "format": "pt",  # timm and transformers load nothing without it
+        "mobilenets_network": model.network.to_json(),
+        "mobilenets_preprocess": json.dumps(model.preprocess.to_dict()),
+        "mobilenets_labels": json.dumps(list(model.labels)),
+    }
+    return in_order(save(dict(state_dict(model, _names(model.network))), metadata))
+
+
+def _check(network: Network) -> None:
+    if network.convolution != "separable":
+        raise UsageError("a network of full convolutions: timm's MobileNet v1 has separable ones only")
+    if not any(_pads(network, rule) == _pads(network, network.padding) for rule in ("symmetric", "same")):
+        raise UsageError(
+            f"padding {network.padding} on {network.height}x{network.width}: timm pads as PyTorch or TensorFlow does; "
+            "sides that are multiples of 32 would make it TensorFlow's"
+        )
+
+
+def _pads(network: Network, rule: Padding) -> list[tuple[int, int, int, int]]:
+    return [op.padding for op in expand(network.replace(padding=rule)).ops]
+
+
+def _names(network: Network) -> dict[str, str]:
+    """Our module -> timm's. A stage begins with the first block, and with each that has stride 2."""
+    names = {"conv0": "conv_stem", "conv0_bn": "bn1", "head": "conv_head", "head_bn": "bn2", "fc": "classifier"}
+    stage, number = 0, -1
+    for i, block in enumerate(network.blocks, 1):
+        stage, number = (stage + 1, 0) if block.stride == 2 and i > 1 else (stage, number + 1)
+        prefix = f"blocks.{stage}.{number}"
+        names |= {f"dw{i}": f"{prefix}.conv_dw", f"dw{i}_bn": f"{prefix}.bn1"}
+        names |= {f"pw{i}": f"{prefix}.conv_pw", f"pw{i}_bn": f"{prefix}.bn2"}
+    return names
