@@ -115,17 +115,20 @@ def _network(skeleton: Skeleton, settings: _Settings) -> tuple[Network, Preproce
     own = "" if network.blocks in (BODY, SHALLOW_BODY) else ", with widths of its own"
     settings.note("alpha", f"{network.alpha:g}{own}", "the widths")
     size = settings.settle("size", content.size)
-    activation = settings.settle("activation", _activation(skeleton.body))
+    activation = settings.settle("activation", _activation(skeleton.body) or getattr(known, "activation", None))
     epsilon = _epsilon(skeleton.body, settings)
     mean, std = settings.settle("pixels", content.pixels) or (0.0, 1.0)
     stated = any(layer.padding is not None for layer in skeleton.body)
-    padding = None if stated and not settings.given.padding else settings.settle("padding")
+    padding = (
+        None if stated and not settings.given.padding else settings.settle("padding", known.padding if known else None)
+    )
     if settings.missing:
         raise UsageError("the file does not say " + "; nor ".join(settings.missing))
     height, width = size
     network = network.replace(height=height, width=width, activation=activation, epsilon=epsilon)
     if padding is None:
-        padding = _padding(network, skeleton.body, known.padding if known else "same")
+        likely = known.padding if known else content.conventions.get("padding", "same")
+        padding = _padding(network, skeleton.body, likely)
         settings.note("padding", padding)
     preprocess = content.preprocess or Preprocess(height, width)
     return network.replace(padding=padding), replace(

@@ -1,0 +1,112 @@
+"""PyTorch state dicts, as `torch.save` writes them: the zip format, and the one from before PyTorch 1.6.
+
+Needs no torch: the pickle inside is read as data, see `pickled.py`.
+"""
+
+import io
+import zipfile
+from collections.abc import Callable, Mapping
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ..errors import ModelFileError
+from .layers import Array, Content
+from .pickled import ADVICE, Storage, Stored, unpickle
+from .state_dict import content_of, floats
+
+__all__ = ["read_pytorch"]
+
+_MAGIC = 0x1950A86A20F9469CFC6C  # the first object of the old format
+_WRAPPERS = ("state_dict_ema", "state_dict", "model_state_dict", "model", "net")  # averaged weights before raw ones
+
+Read = Callable[[Storage], bytes]
+
+
+def read_pytorch(content: bytes) -> Content:
+    """The layers of a state dict. `ModelFileError` for what is damaged, holds more than tensors or is no chain."""
+    root, read = _zipped(content) if content[:4] == b"PK\x03\x04" else _legacy(content)
+    tensors = _state_dict(root)
+    if (claimed := sum(prod(stored.shape) for stored in tensors.values())) > len(content):
+        raise ModelFileError(f"its tensors claim {claimed} values in a file of {len(content)} bytes")
+    storages = {stored.storage: read(stored.storage) for stored in tensors.values()}
+    arrays = {name: _array(name, stored, storages[stored.storage]) for name, stored in tensors.items()}
+    return content_of("PyTorch", arrays)
+
+
+def _zipped(content: bytes) -> tuple[Any, Read]:
+    """The pickled object, and what reads a storage."""
+    members = _members(content)
+    pickles = [name for name in members if name.endswith("/data.pkl") and name.count("/") == 1]
+    if len(pickles) != 1:
+        raise ModelFileError("a zip file without data.pkl: torch.save did not write it")
+    folder = pickles[0].removesuffix("data.pkl")
+    if any(name.startswith((f"{folder}code/", f"{folder}constants.pkl")) for name in members):
+        raise ModelFileError(f"holds code (TorchScript){ADVICE}")
+    if members.get(f"{folder}byteorder", b"little") != b"little":
+        raise ModelFileError("written on a big-endian machine, which is not read")
+    root = unpickle(io.BytesIO(members[pickles[0]])).value
+
+    def read(storage: Storage) -> bytes:
+        return members.get(f"{folder}data/{storage.key}", b"")
+
+    return root, read
+
+
+def _members(content: bytes) -> dict[str, bytes]:
+    """The files in a zip file, by name. None may be compressed, and together they cannot be larger than it."""
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(content))
+        entries = archive.infolist()
+        if (claimed := sum(entry.file_size for entry in entries)) > len(content):
+            raise ModelFileError(f"a zip bomb: it claims {claimed} bytes in a file of {len(content)}")
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+            raise ModelFileError("compressed, which torch.save never does: unpack it and zip it without compression")
+        return {entry.filename: archive.read(entry) for entry in entries}
+    except (zipfile.BadZipFile, ValueError, EOFError, RuntimeError, OSError) as exc:
+        raise ModelFileError(f"damaged: {exc}") from exc
+
+
+def _legacy(content: bytes) -> tuple[Any, Read]:
+    """Five pickles (a magic number, the version, the machine, the object, the storages' keys), then the storages."""
+    file = io.BytesIO(content)
+    if unpickle(file).value != _MAGIC:
+        raise ModelFileError("neither of the formats that torch.save writes")
+    unpickle(file)
+    machine = unpickle(file).value
+    if not isinstance(machine, dict) or machine.get("little_endian") is not True:
+        raise ModelFileError("written on a big-endian machine, which is not read")
+    pickled, keys = unpickle(file), unpickle(file).value
+    found: dict[str, bytes] = {}
+    for key in keys if isinstance(keys, list) else []:
+        storage = pickled.storages.get(key) if isinstance(key, str) else None
+        if storage is None:
+            raise ModelFileError("damaged: it holds a storage that no tensor uses")
+        if int.from_bytes(file.read(8), "little") != storage.count:
+            raise ModelFileError(f"damaged: storage {key} is not of the {storage.count} values that it claims")
+        found[key] = file.read(storage.count * storage.itemsize)
+    return pickled.value, lambda storage: found.get(storage.key, b"")
+
+
+def _state_dict(root: Any) -> Mapping[str, Stored]:
+    """The tensors of a state dict or of a checkpoint around one; counters of batches say nothing of the network."""
+    root = next((root[key] for key in _WRAPPERS if isinstance(root, dict) and isinstance(root.get(key), dict)), root)
+    if not isinstance(root, dict):
+        raise ModelFileError(f"holds a {type(root).__name__}, not a state dict")
+    tensors: dict[str, Stored] = {}
+    for name, value in root.items():
+        if not isinstance(name, str) or not isinstance(value, Stored):
+            raise ModelFileError(f"{str(name)[:80]!r} is no tensor: a state dict holds nothing else")
+        if not name.endswith("num_batches_tracked"):
+            tensors[name] = value
+    return tensors
+
+
+def _array(name: str, stored: Stored, data: bytes) -> Array:
+    storage = stored.storage
+    if len(data) != storage.count * storage.itemsize or 0 in stored.shape:
+        raise ModelFileError(f"{name}: {len(data)} bytes, {storage.count} values, shape {stored.shape}")
+    numbers = np.frombuffer(data, "<u2" if storage.dtype == "bf16" else storage.dtype)[stored.offset :]
+    strides = [stride * storage.itemsize for stride in stored.strides]
+    return floats(name, np.lib.stride_tricks.as_strided(numbers, stored.shape, strides, writeable=False), storage.dtype)

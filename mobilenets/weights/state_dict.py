@@ -1,0 +1,148 @@
+"""Named tensors, as PyTorch keeps them, as a chain of layers: the shapes say what each is, whatever it is called.
+
+A 4-d weight is a convolution, depthwise where it has one input and as many outputs as there were channels before it;
+four 1-d arrays are the batch norm of the convolution before them; a 2-d weight is the classifier. The first
+convolution is the full one: a grey network's looks like a depthwise one.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..errors import ModelFileError
+from ..image import Preprocess
+from .layers import Array, Content, Layer, Norm, convolution
+
+__all__ = ["content_of", "floats", "in_order"]
+
+Tensors = Mapping[str, Array]
+Modules = dict[str, dict[str, Array]]  # "blocks.0.0.bn1" -> its arrays: "weight", "bias", ...
+
+_NORM = {"weight", "bias", "running_mean", "running_var"}
+_WRAPPER = re.compile(r"((module|_orig_mod|model)\.)*")  # of DataParallel, torch.compile, training frameworks
+_SYMMETRIC: dict[str, Any] = {"padding": "symmetric", "epsilon": 1e-5}
+_SIGNED: dict[str, Any] = {"activation": "relu6", "pixels": (127.5, 127.5)}
+_NONE: Array = np.zeros((), np.float32)
+
+# a name that only this maker gives -> the maker and its conventions
+_MAKERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "blocks.0.0.conv_dw.weight": ("timm", {**_SYMMETRIC, **_SIGNED, "size": (224, 224)}),
+    "mobilenet_v1.conv_stem.convolution.weight": ("transformers", {"padding": "same", "epsilon": 1e-3, **_SIGNED}),
+}
+
+
+def content_of(format: str, tensors: Tensors, stated: Mapping[str, Any] | None = None) -> Content:
+    """The chain that `tensors` are, in their order. `stated`: by the metadata of a file that this package exported."""
+    tensors = _unwrapped(tensors)
+    maker, conventions = next((_MAKERS[name] for name in _MAKERS if name in tensors), ("PyTorch", _SYMMETRIC))
+    settings = dict(stated or {})
+    # the exporter writes scales that hold with this epsilon, whatever the network's own
+    layers = _layers(_modules(tensors), conventions["epsilon"] if "network" in settings else None)
+    if maker == "timm":
+        settings.setdefault("preprocess", Preprocess(224, 224, resize="bicubic"))
+    return Content(f"{format} ({maker})", layers, maker=maker, conventions=conventions, **settings)
+
+
+def floats(name: str, numbers: np.ndarray, dtype: str) -> Array:
+    """float32 from numbers of a floating NumPy `dtype`, or of "bf16": the upper half of float32, given as uint16."""
+    if dtype == "bf16":
+        return (numbers.astype("<u4") << 16).view(np.float32)
+    if np.dtype(dtype).kind != "f":
+        raise ModelFileError(f"{name}: {np.dtype(dtype)}, must be floating point")
+    with np.errstate(over="ignore"):  # what becomes infinite is refused with its name
+        return numbers.astype(np.float32, copy=False)
+
+
+def in_order(tensors: Tensors) -> Tensors:
+    """From a file that sorts its names, back to the order in which they run.
+
+    Numbers count as numbers; the stem goes first and the classifier last; each other module is followed by the first
+    batch norm left under the same parent.
+    """
+    modules = _modules(tensors)
+    names = sorted(modules, key=_natural)
+    norms: dict[str, list[str]] = {}  # parent -> its batch norms, the last first
+    for name in reversed(names):
+        if set(modules[name]) == _NORM:
+            norms.setdefault(_parent(name), []).append(name)
+    order: list[str] = []
+    others = [name for name in names if set(modules[name]) != _NORM]
+    for name in sorted(others, key=lambda name: _rank(name, modules[name])):
+        order.append(name)
+        if norms.get(_parent(name)):
+            order.append(norms[_parent(name)].pop())
+    order += [name for left in norms.values() for name in left]
+    return {f"{name}.{part}": array for name in order for part, array in modules[name].items()}
+
+
+def _unwrapped(tensors: Tensors) -> Tensors:
+    """Without the wrappers that all names share."""
+    wrapper = min((match[0] for name in tensors if (match := _WRAPPER.match(name))), key=len, default="")
+    if not all(name.startswith(wrapper) for name in tensors):
+        return tensors
+    return {name.removeprefix(wrapper): array for name, array in tensors.items()}
+
+
+def _natural(name: str) -> str:
+    return re.sub("[0-9]+", lambda digits: digits[0].zfill(9), name)
+
+
+def _parent(name: str) -> str:
+    return name.rpartition(".")[0]
+
+
+def _rank(name: str, arrays: Mapping[str, Array]) -> int:
+    """0 for the stem: 3x3 of 3 channels, a grey one by its name. 2 for the classifier."""
+    weight = arrays.get("weight", _NONE)
+    return 0 if weight.shape[1:] == (3, 3, 3) or "stem" in name else 2 if weight.ndim == 2 else 1
+
+
+def _modules(tensors: Tensors) -> Modules:
+    modules: Modules = {}
+    for name, array in tensors.items():
+        module, _, part = name.rpartition(".")
+        modules.setdefault(module, {})[part] = array
+    return modules
+
+
+def _layers(modules: Modules, epsilon: float | None) -> tuple[Layer, ...]:
+    layers: list[Layer] = []
+    for name, arrays in modules.items():
+        parts, weight = set(arrays), arrays.get("weight", _NONE)
+        if parts == _NORM:
+            _normalise(layers, name, arrays, epsilon)
+        elif parts <= {"weight", "bias"} and weight.ndim == 4:
+            depthwise = layers and weight.shape[1] == 1 and len(weight) == _width(layers[-1])
+            groups = len(weight) if depthwise else 1
+            layers.append(convolution(name, weight, groups, bias=_vector(name, arrays, "bias", len(weight))))
+        elif parts <= {"weight", "bias"} and weight.ndim == 2:
+            bias = _vector(name, arrays, "bias", len(weight))
+            layers.append(Layer("fully_connected", name, weight, bias))
+        else:
+            shapes = ", ".join(f"{part} {array.shape}" for part, array in list(arrays.items())[:6])
+            raise ModelFileError(f"{name}: {shapes}: no layer of a MobileNet v1 has these")
+    return tuple(layers)
+
+
+def _normalise(layers: list[Layer], name: str, arrays: Mapping[str, Array], epsilon: float | None) -> None:
+    """Gives the batch norm to the convolution before it."""
+    if not layers or layers[-1].kind == "fully_connected" or layers[-1].norm is not None:
+        raise ModelFileError(f"{name}: a batch norm with no convolution before it")
+    gamma, beta, mean, var = (
+        _vector(name, arrays, part, _width(layers[-1])) for part in ("weight", "bias", "running_mean", "running_var")
+    )
+    layers[-1] = replace(layers[-1], norm=Norm(gamma, beta, mean, var, epsilon))
+
+
+def _width(layer: Layer) -> int:
+    return 0 if layer.weight is None else len(layer.weight)
+
+
+def _vector(name: str, arrays: Mapping[str, Array], part: str, channels: int) -> Array:
+    array = arrays.get(part, np.zeros(channels, np.float32))
+    if array.shape != (channels,):
+        raise ModelFileError(f"{name}.{part}: {array.shape} values for {channels} channels")
+    return array
