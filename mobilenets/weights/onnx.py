@@ -1,0 +1,155 @@
+"""ONNX: this package's own exports, and any chain of the nodes that a MobileNet v1 is exported as. Nothing is run."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+from ..arch.network import MAX_SIDE
+from ..errors import MobilenetsError, ModelFileError
+from .exported import stated
+from .layers import Content, Layer, Number
+from .onnx_chain import Chain, Node
+from .onnx_nodes import FLOATS, NODES
+from .onnx_values import Values, array, attributes, constant
+
+__all__ = ["read_onnx"]
+
+_SIZE = np.array([-1])  # what stands for a size of the image, in the target of a Reshape
+
+
+def read_onnx(content: bytes) -> Content:
+    """The layers of the file's graph. `ModelFileError` for what is damaged or no chain of layers."""
+    try:
+        model = onnx.load_model_from_string(content)
+        return _Reader(model, len(content)).read()
+    except DecodeError as exc:
+        raise ModelFileError(f"not an ONNX file, or a damaged one: {' '.join(str(exc).split())}") from exc
+    except MobilenetsError:
+        raise
+    except (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError) as exc:
+        raise ModelFileError(f"damaged: {str(exc) or type(exc).__name__}") from exc
+
+
+class _Reader:
+    """One file, its nodes in their order: each takes what the one before it gives, and constants."""
+
+    def __init__(self, model: onnx.ModelProto, size: int) -> None:
+        self.graph = model.graph
+        self.metadata = {entry.key: entry.value for entry in model.metadata_props}
+        if not self.graph.node:
+            raise ModelFileError("not an ONNX file: it holds no graph")
+        if model.functions or self.graph.sparse_initializer:
+            raise ModelFileError("it has functions or sparse constants of its own, which no MobileNet v1 needs")
+        self.stored = {tensor.name: tensor for tensor in self.graph.initializer}
+        self.constants: dict[str, Values] = {}
+        inputs = [value for value in self.graph.input if value.name not in self.stored]
+        if len(inputs) != 1:
+            raise ModelFileError(f"{len(inputs)} inputs: a MobileNet v1 takes one image")
+        self.current = inputs[0].name
+        self.given = {self.current}  # every value of the chain
+        kind = inputs[0].type.tensor_type
+        self.chain = Chain(_shape(kind), integers=kind.elem_type == onnx.TensorProto.UINT8, limit=size)
+
+    def read(self) -> Content:
+        for number, node in enumerate(self.graph.node):
+            self._step(number, node)
+        for output in self.graph.output:
+            if output.name not in self.given:
+                raise ModelFileError(f"output {output.name!r} is given by no node")
+        return self._content(tuple(self.chain.layers))
+
+    def _step(self, number: int, proto: onnx.NodeProto) -> None:
+        kind = proto.op_type if proto.domain in ("", "ai.onnx") else f"{proto.domain}.{proto.op_type}"
+        name, gives = proto.name or ", ".join(proto.output), proto.output[0] if proto.output else ""
+        constants = tuple(self._constant(taken) for taken in proto.input)
+        node = Node(number, kind, name, attributes(proto), constants)
+        if kind not in (*NODES, *_FOLD, "Constant"):
+            node.refuse("no MobileNet v1 has it; it is none from there on")
+        if not gives or gives in self.given or self._constant(gives) is not None:
+            node.refuse("gives nothing, or what is given already")
+        takes = [taken for taken, values in zip(proto.input, constants, strict=True) if taken and values is None]
+        if unknown := [taken for taken in takes if taken not in self.given]:
+            node.refuse(f"takes {unknown[0]!r}, which nothing before it gives")
+        if kind == "Constant":
+            self.constants[gives] = constant(proto)
+        elif kind in _FOLD and (kind == "Shape" or not takes):
+            self.constants[gives] = _FOLD[kind](node)
+        elif takes == [self.current] and kind in NODES:
+            NODES[kind](self.chain, node)
+            self.current = gives
+            self.given.add(gives)
+        else:
+            node.refuse("does not take just what the one before it gives; a MobileNet v1 is one chain")
+
+    def _constant(self, name: str) -> Values | None:
+        """A constant by name; None for what is computed."""
+        if name and name in self.stored:
+            self.constants[name] = array(self.stored.pop(name))
+        return self.constants.get(name)
+
+    def _content(self, layers: tuple[Layer, ...]) -> Content:
+        (height, width), pixels = self.chain.image, self.chain.pixels()
+        size = None if height is None or width is None else (height, width)
+        said = {"size": size, "pixels": pixels}
+        own = stated(self.metadata) if self.metadata.get("format") == "mobilenets.onnx" else {}
+        if own and (own["size"] != size or pixels is None or not _same(own["pixels"], pixels)):
+            raise ModelFileError(f"its metadata states another size or other pixels than its graph: {size}, {pixels}")
+        return Content("ONNX", layers, **{**said, **own})
+
+
+def _same(a: tuple[Number, Number], b: tuple[Number, Number]) -> bool:
+    return all(np.allclose(x, y) for x, y in zip(a, b, strict=True))
+
+
+def _shape(kind: Any) -> tuple[int | None, ...]:
+    """Of an image, as the file has it: None for a side that it leaves open."""
+    shape = tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim)
+    if len(shape) != 4:
+        raise ModelFileError(f"an input of {len(shape)} axes: images have 4")
+    if any(side is not None and not 1 <= side <= MAX_SIDE for side in shape[1:]):
+        raise ModelFileError(f"an input of shape {shape}: sides are from 1 to {MAX_SIDE}")
+    return shape
+
+
+def _joined(node: Node) -> Values:
+    """The sizes for a Reshape."""
+    values = [value.reshape(-1) for value in node.inputs if value is not None]
+    if not 1 <= sum(map(len, values)) <= 8:
+        node.refuse("joins constants to more than a few numbers")
+    return np.concatenate(values)
+
+
+def _reshaped(node: Node) -> Values:
+    values, axes = node.constant(0), node.numbers("axes", 1)
+    if values is None or values.ndim + len(axes) > 8:
+        node.refuse("reshapes no constant")
+    return np.expand_dims(values, axes) if node.kind == "Unsqueeze" else np.squeeze(values, axes or None)
+
+
+def _same_values(node: Node) -> Values:
+    values = node.constant(0)
+    if values is None or (node.kind == "Cast" and node.attributes.get("to") not in FLOATS and values.dtype.kind == "f"):
+        node.refuse("makes another number of a constant")
+    return values.transpose(node.numbers("perm", 1) or None) if node.kind == "Transpose" else values
+
+
+def _size(node: Node) -> Values:
+    if node.kind == "Gather" and node.constant(0) is not _SIZE:
+        node.refuse("takes a part of a constant")
+    return _SIZE
+
+
+# what nodes make of constants alone
+_FOLD: dict[str, Callable[[Node], Values]] = {
+    "Shape": _size,
+    "Gather": _size,
+    "Concat": _joined,
+    "Squeeze": _reshaped,
+    "Unsqueeze": _reshaped,
+    "Identity": _same_values,
+    "Cast": _same_values,
+    "Transpose": _same_values,
+}

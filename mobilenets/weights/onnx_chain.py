@@ -1,0 +1,122 @@
+"""One ONNX node with its constants, and the chain of layers that nodes make. Shapes are NCHW."""
+
+from dataclasses import dataclass, field, replace
+from math import inf
+from typing import Any, NoReturn
+
+import numpy as np
+
+from ..errors import ModelFileError
+from .layers import Array, Layer, Number, Pads
+from .onnx_values import Values
+
+__all__ = ["Chain", "Node"]
+
+Size = tuple[int | None, int | None]  # height, width; None: the file leaves it open
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One node. `inputs`: its constants, None where the chain's value goes in or nothing does."""
+
+    number: int
+    kind: str
+    name: str
+    attributes: dict[str, Any]
+    inputs: tuple[Values | None, ...]
+
+    def refuse(self, reason: str) -> NoReturn:
+        raise ModelFileError(f"node {self.number} ({self.kind} {self.name}): {reason}")
+
+    def constant(self, position: int) -> Values | None:
+        return self.inputs[position] if position < len(self.inputs) else None
+
+    def floats(self, position: int) -> Array:
+        values = self.constant(position)
+        if values is None or values.dtype.kind != "f":
+            self.refuse(f"its input {position} is no constant of floating point numbers")
+        with np.errstate(over="ignore"):  # what becomes infinite is refused with its name
+            return values.astype(np.float32, copy=False)
+
+    def vector(self, position: int, length: int) -> Array:
+        values = self.floats(position).reshape(-1)
+        if len(values) != length:
+            self.refuse(f"{len(values)} values for {length} channels")
+        return values
+
+    def number_or(self, default: float, attribute: str, position: int) -> float:
+        """One number, which newer files give as an input and older ones as an attribute."""
+        values = self.constant(position)
+        if values is None:
+            return float(self.attributes.get(attribute, default))
+        if values.size != 1:
+            self.refuse(f"{values.size} values for its {attribute}")
+        return float(values.reshape(()))
+
+    def numbers(self, attribute: str, position: int) -> tuple[int, ...]:
+        """Whole numbers, likewise; none where the file says nothing."""
+        values = self.constant(position)
+        said = self.attributes.get(attribute, ()) if values is None else values.reshape(-1).tolist()
+        if not isinstance(said, list | tuple) or len(said) > 8 or not all(isinstance(n, int) for n in said):
+            self.refuse(f"its {attribute} are not a few whole numbers")
+        return tuple(said)
+
+
+@dataclass(slots=True)
+class Chain:
+    """The layers so far, and what is known of the value that the next node takes."""
+
+    shape: tuple[int | None, ...]  # of the image, as its axes lie
+    integers: bool  # the image holds whole numbers: pixels
+    limit: int  # of all values in all kernels: what the file's size allows
+    layers: list[Layer] = field(default_factory=list)
+    scale: Values = field(default_factory=lambda: np.ones((1, 1, 1, 1)))  # of the image before the first layer
+    shift: Values = field(default_factory=lambda: np.zeros((1, 1, 1, 1)))  # both broadcast as its axes lie
+    image: Size = (None, None)  # its height and width, known from the first layer on
+    size: Size = (None, None)  # of the current value
+    channels_last: bool = False  # since a Transpose behind the first layer
+    pads: Pads | None = None  # of a Pad that waits for its convolution
+    bounds: tuple[float, float] = (-inf, inf)  # the last layer's values are clipped to these
+
+    @property
+    def single(self) -> bool:
+        """One position is left: what a reshape makes of it has its channels in the same order."""
+        return bool(self.layers) and self.size == (1, 1)
+
+    @property
+    def classified(self) -> bool:
+        kinds = [layer.kind for layer in self.layers]
+        return kinds[-1:] == ["fully_connected"] or ("pool" in kinds and kinds[-1] != "pool")
+
+    def add(self, layer: Layer, size: Size) -> None:
+        self.layers.append(layer)
+        self.size, self.bounds, self.pads = size, (-inf, inf), None
+        self.limit -= 0 if layer.weight is None else layer.weight.size
+        if self.limit < 0:
+            raise ModelFileError(f"{layer.name}: up to here its layers claim more values than the file has bytes")
+
+    def change(self, **known: Any) -> None:
+        """More is known of the last layer."""
+        self.layers[-1] = replace(self.layers[-1], **known)
+
+    def pixels(self) -> tuple[Number, Number] | None:
+        """(mean, std), from the image's scale and shift: scale x image + shift.
+
+        Whole numbers are pixels. Other images are pixels too where a mean or std is above 1; else they are in [0, 1].
+        """
+        with np.errstate(divide="ignore", invalid="ignore"):
+            mean, std = (-self.shift / self.scale).reshape(-1), (1 / self.scale).reshape(-1)
+        if not (np.isfinite(mean).all() and np.isfinite(std).all() and (std > 0).all()):
+            raise ModelFileError(f"its image is multiplied by {self.scale.reshape(-1).tolist()}")
+        if not self.integers:
+            if (mean == 0).all() and (std == 1).all():
+                return None
+            if max(mean.max(), std.max()) <= 1:
+                mean, std = mean * 255, std * 255
+        return _number(mean), _number(std)
+
+
+def _number(values: Values) -> Number:
+    """One number, or one a channel, to the digits that float32 has."""
+    numbers = tuple(float(f"{value:.6g}") for value in values)
+    return numbers[0] if len(set(numbers)) == 1 else numbers

@@ -1,0 +1,238 @@
+"""What each kind of ONNX node makes of the chain of layers."""
+
+from collections.abc import Callable
+from math import inf
+
+import numpy as np
+
+from .layers import Layer, Norm, Pads, Side, convolution
+from .onnx_chain import Chain, Node, Size
+
+__all__ = ["FLOATS", "NODES"]
+
+_ACTIVATIONS = {(-inf, inf): "none", (0.0, inf): "relu", (0.0, 6.0): "relu6"}
+_HUGE = 3e38  # as float32 has it: no limit
+FLOATS = (1, 10, 11, 16)  # float32, float16, float64, bfloat16 of TensorProto
+_TO_FIRST, _TO_LAST = (0, 3, 1, 2), (0, 2, 3, 1)  # of a Transpose: where channels go
+
+
+def _convolution(chain: Chain, node: Node) -> None:
+    kernel, said = node.floats(1), node.attributes
+    if kernel.ndim != 4 or said.get("kernel_shape", kernel.shape[2:]) != kernel.shape[2:]:
+        node.refuse(f"a kernel of shape {kernel.shape}, {said.get('kernel_shape')}")
+    if chain.channels_last:
+        node.refuse("its channels lie last")
+    if not chain.layers:
+        _first(chain, node)
+    strides, dilations = said.get("strides", (1, 1)), said.get("dilations", (1, 1))
+    if dilations != (1, 1) or strides not in ((1, 1), (2, 2)):
+        node.refuse(f"strides {strides} and dilations {dilations}: MobileNet v1 has strides 1 and 2")
+    padding = _padding(chain, node)
+    layer = convolution(
+        node.name,
+        kernel,
+        said.get("group", 1),
+        bias=None if node.constant(2) is None else node.vector(2, len(kernel)),
+        activation="none",
+        stride=strides[0],
+        padding=padding,
+    )
+    chain.add(layer, _size(chain.size, kernel.shape[2], strides[0], padding))
+
+
+def _first(chain: Chain, node: Node) -> None:
+    """Here the image must lie as NCHW, changed by one number a channel at most."""
+    batch, channels, *sides = np.broadcast_shapes(chain.scale.shape, chain.shift.shape)
+    if (batch, *sides) != (1, 1, 1) or channels not in (1, node.floats(1).shape[1]):
+        node.refuse("its image is changed otherwise than by one number a channel")
+    chain.image = chain.size = chain.shape[2], chain.shape[3]
+
+
+def _padding(chain: Chain, node: Node) -> Pads | Side:
+    auto, waiting = node.attributes.get("auto_pad", "NOTSET"), chain.pads or (0, 0, 0, 0)
+    if auto == "SAME_UPPER" and not any(waiting):
+        return "same"
+    if auto not in ("NOTSET", "VALID"):
+        node.refuse(f"auto_pad {auto}, or a Pad before it as well")
+    pads = node.attributes.get("pads", (0, 0, 0, 0)) if auto == "NOTSET" else (0, 0, 0, 0)
+    if len(pads) != 4 or min(pads) < 0:
+        node.refuse(f"pads {pads}")
+    top, left, bottom, right = (a + b for a, b in zip(pads, waiting, strict=True))
+    return top, left, bottom, right
+
+
+def _size(size: Size, kernel: int, stride: int, padding: Pads | Side) -> Size:
+    """After a convolution."""
+    if padding == "same":
+        height, width = (None if n is None else -(-n // stride) for n in size)
+        return height, width
+    top, left, bottom, right = padding if isinstance(padding, tuple) else (0, 0, 0, 0)
+    height, width = (
+        None if n is None else (n + pad - kernel) // stride + 1
+        for n, pad in zip(size, (top + bottom, left + right), strict=True)
+    )
+    return height, width
+
+
+def _batch_norm(chain: Chain, node: Node) -> None:
+    if not chain.layers or chain.layers[-1].norm or chain.bounds != (-inf, inf) or chain.layers[-1].weight is None:
+        node.refuse("a batch norm that does not directly follow a convolution")
+    if node.attributes.get("training_mode", 0):
+        node.refuse("a batch norm in training mode")
+    channels = len(chain.layers[-1].weight)
+    gamma, beta, mean, var = (node.vector(position, channels) for position in range(1, 5))
+    chain.change(norm=Norm(gamma, beta, mean, var, float(node.attributes.get("epsilon", 1e-5))))
+
+
+def _clip(chain: Chain, node: Node, low: float, high: float) -> None:
+    if not chain.layers or chain.layers[-1].kind == "pool":
+        node.refuse("an activation that follows no convolution")
+    low, high = -inf if low < -_HUGE else low, inf if high > _HUGE else high
+    below, above = (min(max(bound, low), high) for bound in chain.bounds)
+    chain.bounds = below, above
+    chain.change(activation=_ACTIVATIONS.get(chain.bounds, f"a clip to {below:g}..{above:g}"))
+
+
+def _pad(chain: Chain, node: Node) -> None:
+    said = node.attributes
+    pads = node.numbers("pads", 1) or tuple(said.get("paddings", ()))
+    value = node.number_or(0.0, "value", 2)
+    if said.get("mode", "constant") != "constant" or value != 0 or node.constant(3) is not None or chain.pads:
+        node.refuse("not one padding with zeros")
+    if len(pads) != 8 or min(pads) < 0 or chain.channels_last:
+        node.refuse(f"pads {pads}")
+    if any(pads[:2]) or any(pads[4:6]):
+        node.refuse(f"pads {pads}: more than height and width")
+    chain.pads = pads[2], pads[3], pads[6], pads[7]
+
+
+def _pool(chain: Chain, node: Node) -> None:
+    if chain.channels_last:
+        node.refuse("its channels lie last")
+    chain.add(Layer("pool", node.name), (1, 1))
+
+
+def _average_pool(chain: Chain, node: Node) -> None:
+    kernel = node.attributes.get("kernel_shape", ())
+    if kernel != chain.size or any(node.attributes.get("pads", ())):
+        node.refuse(f"averages {kernel} of {chain.size} (height, width): MobileNet v1 averages all positions")
+    _pool(chain, node)
+
+
+def _reduce_mean(chain: Chain, node: Node) -> None:
+    axes = sorted(axis % 4 for axis in node.numbers("axes", 1))
+    if axes != ([1, 2] if chain.channels_last else [2, 3]):
+        node.refuse(f"averages over axes {axes}: MobileNet v1 over height and width")
+    chain.channels_last = False  # one position is left
+    _pool(chain, node)
+
+
+def _reshape(chain: Chain, node: Node) -> None:
+    """Flatten, Reshape, Squeeze, Unsqueeze: harmless once one position is left, as long as channels stay one axis."""
+    target = node.numbers("shape", 1)[1:] if node.kind == "Reshape" else ()
+    if not chain.single or sum(n != 1 for n in target) > 1 or node.attributes.get("axis", 1) != 1:
+        node.refuse("it mixes positions with channels; MobileNet v1 averages the positions")
+
+
+def _transpose(chain: Chain, node: Node) -> None:
+    perm = node.numbers("perm", 1)
+    if chain.single and perm[:1] == (0,):
+        return
+    if perm not in (_TO_FIRST, _TO_LAST) or (chain.layers and chain.channels_last == (perm == _TO_LAST)):
+        node.refuse(f"moves axes to {perm}")
+    if chain.layers:
+        chain.channels_last = perm == _TO_LAST
+        return
+    chain.shape = tuple(chain.shape[axis] for axis in perm)
+    chain.scale, chain.shift = chain.scale.transpose(perm), chain.shift.transpose(perm)
+
+
+def _fully_connected(chain: Chain, node: Node) -> None:
+    """Gemm, and MatMul, of which the bias may be added later."""
+    said, matrix = node.attributes, node.floats(1)
+    if matrix.ndim != 2 or not chain.single:
+        node.refuse(f"a matrix of shape {matrix.shape} on {chain.size} positions (height, width)")
+    if (said.get("alpha", 1.0), said.get("beta", 1.0), said.get("transA", 0)) != (1.0, 1.0, 0):
+        node.refuse("it scales or transposes its input")
+    matrix = matrix if said.get("transB", 0) else matrix.T
+    bias = None if node.constant(2) is None else node.vector(2, len(matrix))
+    chain.add(Layer("fully_connected", node.name, np.ascontiguousarray(matrix), bias, activation="none"), (1, 1))
+
+
+def _arithmetic(chain: Chain, node: Node) -> None:
+    """Add, Sub, Mul, Div: of the image; or the bias of the layer before."""
+    position = next(i for i, values in enumerate(node.inputs) if values is not None)
+    values = node.floats(position).astype(np.float64)
+    if chain.layers:
+        return _bias(chain, node, position)
+    backwards = position == 0 and node.kind in ("Sub", "Div")
+    if backwards or values.size > 4 or values.ndim > 4 or (node.kind == "Div" and 0 in values):
+        node.refuse("not a change of the image by one number a channel")
+    values = values.reshape((1,) * (4 - values.ndim) + values.shape)
+    if node.kind in ("Mul", "Div"):
+        factor = values if node.kind == "Mul" else 1 / values
+        chain.scale, chain.shift = chain.scale * factor, chain.shift * factor
+    else:
+        chain.shift = chain.shift + (values if node.kind == "Add" else -values)
+
+
+def _bias(chain: Chain, node: Node, position: int) -> None:
+    layer = chain.layers[-1]
+    if node.kind != "Add" or layer.weight is None or layer.bias is not None or layer.norm or layer.activation != "none":
+        node.refuse("arithmetic that is no layer of a MobileNet v1")
+    axes = (1, 1) if layer.kind != "fully_connected" and not chain.channels_last else ()
+    values = node.floats(position)
+    if values.shape[values.ndim - 1 - len(axes) :] != (len(layer.weight), *axes):
+        node.refuse(f"{values.shape} values for {len(layer.weight)} channels")
+    chain.change(bias=node.vector(position, len(layer.weight)))
+
+
+def _cast(chain: Chain, node: Node) -> None:
+    if node.attributes.get("to") not in FLOATS:
+        node.refuse(f"to data type {node.attributes.get('to')}, no floating point")
+
+
+def _end(chain: Chain, node: Node) -> None:
+    """Softmax and its logarithm: what comes before are the logits."""
+    if not chain.classified:
+        node.refuse("before the classifier")
+
+
+def _limit(chain: Chain, node: Node, default: float) -> float:
+    """The constant of Min and Max."""
+    position = next(i for i, values in enumerate(node.inputs) if values is not None)
+    return node.number_or(default, "", position)
+
+
+def _nothing(chain: Chain, node: Node) -> None:
+    """In a network that predicts it changes no value."""
+
+
+NODES: dict[str, Callable[[Chain, Node], None]] = {
+    "Conv": _convolution,
+    "BatchNormalization": _batch_norm,
+    "Relu": lambda chain, node: _clip(chain, node, 0.0, inf),
+    "Clip": lambda chain, node: _clip(chain, node, node.number_or(-inf, "min", 1), node.number_or(inf, "max", 2)),
+    "Max": lambda chain, node: _clip(chain, node, _limit(chain, node, -inf), inf),
+    "Min": lambda chain, node: _clip(chain, node, -inf, _limit(chain, node, inf)),
+    "Pad": _pad,
+    "GlobalAveragePool": _pool,
+    "AveragePool": _average_pool,
+    "ReduceMean": _reduce_mean,
+    "Flatten": _reshape,
+    "Reshape": _reshape,
+    "Squeeze": _reshape,
+    "Unsqueeze": _reshape,
+    "Transpose": _transpose,
+    "Gemm": _fully_connected,
+    "MatMul": _fully_connected,
+    "Add": _arithmetic,
+    "Sub": _arithmetic,
+    "Mul": _arithmetic,
+    "Div": _arithmetic,
+    "Softmax": _end,
+    "LogSoftmax": _end,
+    "Cast": _cast,
+    "Dropout": _nothing,
+    "Identity": _nothing,
+}

@@ -1,0 +1,85 @@
+"""What an ONNX file says of constants and attributes, as NumPy arrays and Python values. Other files are not opened."""
+
+from math import prod
+from typing import Any
+
+import numpy as np
+from onnx import AttributeProto, NodeProto, TensorProto
+
+from ..errors import ModelFileError
+
+__all__ = ["array", "attributes", "constant"]
+
+Values = np.ndarray[Any, np.dtype[Any]]
+
+_KINDS: dict[
+    int, tuple[str, str]
+] = {  # data_type -> (how raw_data is laid out, the field that holds the values where raw_data does not)
+    TensorProto.FLOAT: ("<f4", "float_data"),
+    TensorProto.DOUBLE: ("<f8", "double_data"),
+    TensorProto.FLOAT16: ("<f2", "int32_data"),
+    TensorProto.INT64: ("<i8", "int64_data"),
+    TensorProto.INT32: ("<i4", "int32_data"),
+    TensorProto.UINT8: ("u1", "int32_data"),
+    TensorProto.BOOL: ("?", "int32_data"),
+}
+
+
+def array(tensor: TensorProto) -> Values:
+    """The values of a tensor, no more than the file holds."""
+    name = tensor.name or "a constant"
+    if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
+        place = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
+        raise ModelFileError(f"{name}: its values lie in another file ({place[:80]!r}), which is not opened")
+    if tensor.data_type not in _KINDS:
+        raise ModelFileError(f"{name}: data type {tensor.data_type}, which is not read")
+    dtype, field = _KINDS[tensor.data_type]
+    shape = tuple(tensor.dims)
+    if min(shape, default=1) < 1 or len(shape) > 8:
+        raise ModelFileError(f"{name}: shape {shape[:8]}")
+    if tensor.HasField("raw_data"):
+        found = len(tensor.raw_data) / np.dtype(dtype).itemsize
+    else:
+        found = len(getattr(tensor, field))
+    if found != prod(shape):
+        raise ModelFileError(f"{name}: {found:g} values for shape {shape}")
+    if tensor.HasField("raw_data"):
+        return np.frombuffer(tensor.raw_data, dtype).reshape(shape)
+    values = np.array(getattr(tensor, field))
+    if dtype == "<f2":  # the bits of a half, as an integer
+        return values.astype("<u2").view(dtype).reshape(shape)
+    return values.astype(dtype).reshape(shape)
+
+
+def attributes(node: NodeProto) -> dict[str, Any]:
+    """Numbers, texts and lists of numbers; anything else as the protocol has it."""
+    return {attribute.name: _value(attribute) for attribute in node.attribute}
+
+
+def _value(attribute: AttributeProto) -> Any:
+    match attribute.type:
+        case AttributeProto.FLOAT:
+            return attribute.f
+        case AttributeProto.INT:
+            return attribute.i
+        case AttributeProto.STRING:
+            return attribute.s.decode("utf-8", "replace")
+        case AttributeProto.INTS:
+            return tuple(attribute.ints)
+        case AttributeProto.FLOATS:
+            return tuple(attribute.floats)
+        case AttributeProto.TENSOR:
+            return attribute.t
+    return attribute
+
+
+def constant(node: NodeProto) -> Values:
+    """What a Constant node gives."""
+    said = attributes(node)
+    if isinstance(said.get("value"), TensorProto):
+        return array(said["value"])
+    kinds = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
+    for name, kind in kinds.items():
+        if name in said:
+            return np.array(said[name], kind)
+    raise ModelFileError(f"{node.name or 'a Constant'}: holds {', '.join(said) or 'nothing'}, which is not read")
