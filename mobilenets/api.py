@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .data.sources import Dataset
     from .runtime import Prediction
     from .train.run import Run
+    from .weights import Given, Imported
 
 __all__ = [
     "Evaluated",
@@ -31,7 +32,9 @@ __all__ = [
     "design_network",
     "evaluate_model",
     "export_model",
+    "import_model",
     "need_torch",
+    "open_model",
     "predict_images",
     "resume_run",
     "train_network",
@@ -142,7 +145,7 @@ def train_network(
 
 def _initial(pretrained: Model, network: Network | None, labels: tuple[str, ...], watch: Watch) -> Model:
     """What fine-tuning starts from; the watcher hears which channels were kept."""
-    from .weights.transfer import transfer
+    from .weights import transfer
 
     moved = transfer(pretrained, network or pretrained.network, labels)
     watch.note(moved.note)
@@ -175,6 +178,20 @@ def _run(dataset: "Dataset", run: "Run", watch: Watch) -> Trained:
     return Trained(run.path, model, judged.evaluated, run.report)
 
 
+def open_model(model: str | Path, watch: Watch | None = None) -> Path | Model:
+    """The path of a file or run folder of this package; anything else that `open_pretrained` reads, imported.
+
+    So that every verb takes a `.tflite`, a `.h5` or the name of a published network as well.
+    """
+    from .weights import FORMATS, is_published, open_pretrained
+
+    suffix = Path(model).suffix.lower()
+    if is_published(str(model)) or (suffix in FORMATS and suffix not in (".safetensors", ".onnx")):
+        watch = watch or Watch()
+        return open_pretrained(str(model), progress=watch.downloaded, note=watch.note).model
+    return model_file(Path(model))
+
+
 def evaluate_model(
     model: str | Path,
     data: "str | Path | Dataset",
@@ -185,7 +202,7 @@ def evaluate_model(
     report_to: str | Path | None = None,
     watch: Watch | None = None,
 ) -> Evaluated:
-    """Judge a `.safetensors`, `.onnx` or run folder on `split` (default: test where there is one, else val).
+    """Judge what `open_model` opens on `split` (default: test where there is one, else val).
 
     "all": on every image, whatever its split, also where none could be held out.
     Latency is for one image on `threads` threads. `report_to` writes the HTML report, for a `.safetensors` or a run.
@@ -194,8 +211,8 @@ def evaluate_model(
     from .data.sources import Dataset, open_dataset
 
     watch = watch or Watch()
-    path = model_file(Path(model))
-    if report_to is not None and path.suffix == ".onnx":
+    opened = open_model(model, watch)
+    if report_to is not None and isinstance(opened, Path) and opened.suffix == ".onnx":
         raise UsageError("a report needs the .safetensors model: an ONNX file does not say how it was trained")
     if report_to is not None and not Path(report_to).parent.is_dir():
         raise UsageError(f"{report_to}: there is no folder {Path(report_to).parent} to write the report to")
@@ -205,9 +222,9 @@ def evaluate_model(
         dataset = open_dataset(data, None) if split == "all" else open_dataset(data)
     for note in dataset.notes:
         watch.note(note)
-    judged = judge(path, dataset, split or default_split(dataset), max_bad, threads, watch.decoded)
+    judged = judge(opened, dataset, split or default_split(dataset), max_bad, threads, watch.decoded)
     if report_to is not None:
-        report(Path(report_to), load(path), judged)
+        report(Path(report_to), opened if isinstance(opened, Model) else load(opened), judged)
     return judged.evaluated
 
 
@@ -219,23 +236,62 @@ def predict_images(
     from .runtime.predict import find_images, predict
 
     paths = find_images([Path(image) for image in images])
-    return predict(open_session(Path(model)), ((str(path), path) for path in paths), top, batch_size)
+    return predict(open_session(open_model(model)), ((str(path), path) for path in paths), top, batch_size)
 
 
-def export_model(model: str | Path, output: str | Path | None = None) -> Exported:
-    """Write ONNX beside the model, or to `output`, after its logits were compared with torch's (`ParityError`)."""
+def import_model(
+    files: Sequence[str | Path],
+    output: str | Path | None = None,
+    given: "Given | None" = None,
+) -> "tuple[Path, Imported]":
+    """Write what is in `files` (one, or several that run one after the other) as a `.safetensors` model.
+
+    By default beside the first file; a file that exists is never overwritten unless `output` names it.
+    """
+    from .weights import import_files
+
+    paths = [Path(file) for file in files]
+    imported = import_files(paths, given)
+    path = Path(output) if output else paths[0].with_suffix(".safetensors")
+    if output is None and path.exists():
+        raise UsageError(f"{path} exists: say with --output where to write")
+    return imported.model.save(path), imported
+
+
+def export_model(model: str | Path, output: str | Path | None = None, format: str = "onnx") -> Exported:
+    """Write a model beside itself, or to `output`, after what was written has been read back and run.
+
+    Its logits are compared with torch's (`ParityError`). `format`: a key of `export.FORMATS`.
+    """
     need_torch()
-    from .export.onnx import to_onnx
+    from .export import FORMATS, write
     from .files import write_atomic
-    from .runtime import Session
+    from .runtime import Session, open_session
     from .train.parity import check_parity
 
-    source = model_file(Path(model))
-    trained = load(source)
-    content = to_onnx(trained)
-    difference = check_parity(trained, Session.from_onnx(content).logits)
-    path = write_atomic(Path(output) if output else source.with_suffix(".onnx"), content)
-    return Exported(path, "onnx", len(content), difference)
+    opened = open_model(model)
+    trained = opened if isinstance(opened, Model) else load(opened)
+    content = write(trained, format)
+    if format == "onnx":
+        session = Session.from_onnx(content)
+    else:
+        session = open_session(_read_back(trained, content, format))
+    difference = check_parity(trained, session.logits)
+    source = opened if isinstance(opened, Path) else Path(model)
+    path = Path(output) if output else source.with_suffix(FORMATS[format].suffix)
+    return Exported(write_atomic(path, content), format, len(content), difference)
+
+
+def _read_back(model: Model, content: bytes, format: str) -> Model:
+    """What the importer makes of an exported file."""
+    from .export import FORMATS
+    from .weights import Given, read_content, recognise
+
+    given = None
+    if format == "torch":  # a state dict holds tensors and says nothing else
+        network, pixels = model.network, (model.preprocess.mean, model.preprocess.std)
+        given = Given((network.height, network.width), pixels, network.activation, network.padding, network.epsilon)
+    return recognise(read_content(content, "." + FORMATS[format].suffix.rpartition(".")[2]), given).model
 
 
 def need_torch() -> None:

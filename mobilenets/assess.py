@@ -68,20 +68,20 @@ def default_split(dataset: Dataset) -> str:
 
 
 def judge(
-    path: Path,
+    model: Path | Model,
     dataset: Dataset,
     split: str,
     max_bad: float,
     threads: int,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Judged:
-    """Run the model file `path` on `split`: figures over all cores, latency for one image on `threads` threads.
+    """Run a model, or the file of one, on `split`: figures over all cores, latency for one image on `threads` threads.
 
     `UsageError` for a split that the data does not have, `DataError` where its labels are not the model's.
     """
     if not dataset.splits.get(split):
         raise UsageError(f"{dataset.root} has no split {split!r}, it has {', '.join(dataset.splits)}")
-    session = open_session(path)
+    session = open_session(model)
     start = time.perf_counter()
     images = decode_split(
         _relabelled(dataset, split, session.labels),
@@ -93,12 +93,12 @@ def judge(
     probabilities = _run(session, images)
     seconds = time.perf_counter() - start
     evaluated = Evaluated(
-        model=str(path),
+        model=session.name if isinstance(model, Model) else str(model),
         network=session.name,
         data=dataset.root.resolve().name,
         split=split,
         evaluation=evaluate_probabilities(probabilities, images.labels, session.labels, images.names),
-        latency=measure_sessions([open_session(path, threads)])[0],
+        latency=measure_sessions([open_session(model, threads)])[0],
         images_per_second=len(images) / seconds,
         bad=images.bad,
     )

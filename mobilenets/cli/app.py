@@ -36,6 +36,8 @@ _HELP = {
         """Examples:
   mobilenets train photos --alpha 0.25 --img-size 96
   mobilenets train photos --max-mult-adds 10M --epochs 50
+  mobilenets train photos --pretrained imagenet --alpha 0.25 --img-size 128
+  mobilenets train photos --pretrained trained.tflite --freeze
   mobilenets train --resume runs/photos-0.25-96
 """,
     ),
@@ -54,10 +56,19 @@ _HELP = {
   cat photo.jpg | mobilenets predict model.onnx - --json
 """,
     ),
+    "import": (
+        "Bring in a MobileNet v1 that was trained elsewhere: Keras, timm, TensorFlow Lite, PyTorch or ONNX.",
+        """Examples:
+  mobilenets import mobilenet_v1_0.25_128_quant.tflite
+  mobilenets import extractor.tflite head.tflite --output imagenet.safetensors
+  mobilenets import weights.pth --img-size 224 --activation relu --mean 127.5 --std 127.5 --labels labels.txt
+""",
+    ),
     "export": (
-        "Write a trained model as ONNX, normalisation and labels inside, its logits compared with torch's.",
+        "Write a trained model for ONNX, Keras, timm or PyTorch; read back, its logits are compared with torch's.",
         """Examples:
   mobilenets export runs/photos-0.25-96
+  mobilenets export runs/photos-0.25-96 --format keras-h5
   mobilenets export runs/photos-0.25-96 --output photos.onnx
 """,
     ),
@@ -69,4 +80,5 @@ _HELP = {
     ),
 }
 for verb, (summary, examples) in _HELP.items():
-    app.command(f"mobilenets.cli.verbs:{verb}", name=verb, help=summary, help_epilogue=examples)
+    function = {"train": "training:train", "import": "verbs:import_"}.get(verb, f"verbs:{verb}")
+    app.command(f"mobilenets.cli.{function}", name=verb, help=summary, help_epilogue=examples)

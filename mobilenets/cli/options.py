@@ -2,7 +2,8 @@
 
 import re
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -11,7 +12,12 @@ from ..arch.network import SHALLOW_BODY, Activation, Convolution, Padding, Round
 from ..design import Budget, Space, parse_count, parse_size, parse_time
 from ..errors import NetworkError
 
-__all__ = ["BudgetFlags", "NetworkFlags", "image_size"]
+if TYPE_CHECKING:
+    from ..weights import Given
+
+__all__ = ["BudgetFlags", "Json", "NetworkFlags", "SourceFlags", "image_size"]
+
+Json = Annotated[bool, Parameter(negative=())]
 
 DEFAULT_ALPHA = 0.5  # the middle of the paper's four
 DEFAULT_SIZE = "128"  # trains in minutes on two cores
@@ -122,3 +128,43 @@ def image_size(text: str) -> tuple[int, int]:
     if match is None:
         raise NetworkError(f"--img-size {text!r} must be PIXELS or HEIGHTxWIDTH, such as 128 or 96x128")
     return int(match[1]), int(match[2] or match[1])
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class SourceFlags:
+    """What a file of another program does not say, or says wrongly."""
+
+    img_size: str | None = None
+    """Input pixels, 128 or HEIGHTxWIDTH."""
+    mean: Annotated[tuple[float, ...], Parameter(consume_multiple=True, negative=())] = ()
+    """With --std: the network takes (pixel - mean) / std of pixels from 0 to 255; one number, or one a channel."""
+    std: Annotated[tuple[float, ...], Parameter(consume_multiple=True, negative=())] = ()
+    """See --mean: 127.5 and 127.5 for [-1, 1], 0 and 255 for [0, 1]."""
+    activation: Activation | None = None
+    """After every convolution."""
+    padding: Padding | None = None
+    """symmetric is PyTorch's, same TensorFlow's, keras keras.applications'."""
+    epsilon: float | None = None
+    """Batch norm's."""
+    labels: Path | None = None
+    """A text file with the name of one class a line."""
+
+    def given(self) -> "Given":
+        from ..data.labels import read_list
+        from ..weights import Given
+
+        if bool(self.mean) != bool(self.std):
+            raise NetworkError("--mean and --std: give both or neither")
+        return Given(
+            size=image_size(self.img_size) if self.img_size else None,
+            pixels=(_one_or_all(self.mean), _one_or_all(self.std)) if self.mean else None,
+            activation=self.activation,
+            padding=self.padding,
+            epsilon=self.epsilon,
+            labels=read_list(self.labels) if self.labels else None,
+        )
+
+
+def _one_or_all(numbers: tuple[float, ...]) -> float | tuple[float, ...]:
+    return numbers[0] if len(numbers) == 1 else numbers

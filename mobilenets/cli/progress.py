@@ -38,6 +38,10 @@ class Bars(Watch):
     def note(self, text: str) -> None:
         self.console.print(text, markup=False, soft_wrap=True)
 
+    def downloaded(self, file: str, done: int, total: int | None) -> None:
+        if total:
+            self._advance(f"download {file}", done, total, "bytes")
+
     def decoded(self, split: str, done: int, total: int) -> None:
         self._advance(f"decode {split}", done, total, "")
 

@@ -17,8 +17,9 @@ from ..cost import PRECISIONS, Cost, cost
 from ..design import Candidate, Design
 from ..errors import MissingExtraError
 from ..model import Model
+from ..weights import Imported
 
-__all__ = ["described", "designed", "evaluated", "exported", "paper", "trained"]
+__all__ = ["described", "designed", "evaluated", "exported", "imported", "paper", "trained"]
 
 
 SHOWN = 12  # rows of a Pareto front; --json gives all
@@ -234,6 +235,31 @@ def evaluated(result: Evaluated, report: Path | None, json: bool) -> None:
     )
     lines += [f"skipped {bad.name}: {bad.reason}" for bad in result.bad]
     _print(*lines, *([f"report  {report}"] if report else []))
+
+
+def imported(path: Path, result: Imported, json: bool) -> None:
+    model = result.model
+    if json:
+        facts = [asdict(fact) for fact in result.facts]
+        values = {
+            "model": str(path),
+            "weights_sha256": model.digest(),
+            "facts": facts,
+            **_cost_json(cost(model.network), model),
+        }
+        _json(values)
+        return
+    table = _table(f"{model.name}: what it is, and how that is known", "setting", "value", "from")
+    for column in table.columns:
+        column.justify = "left"
+    for fact in result.facts:
+        table.add_row(fact.name, fact.value, fact.source)
+    costs = cost(model.network)
+    _print(
+        table,
+        "",
+        f"{path}  {_bytes(path.stat().st_size)}  {costs.mult_adds / 1e6:,.1f} M mult-adds, {costs.params:,} parameters",
+    )
 
 
 def exported(result: Exported, json: bool) -> None:

@@ -1,6 +1,5 @@
 """One short function a verb: flags in, `api` called, the answer shown. Imports stand inside."""
 
-import shlex
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,21 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from ..errors import UsageError
-from ..train.recipe import Recipe
-from ..train.watch import Watch
-from .options import BudgetFlags, NetworkFlags
+from .options import BudgetFlags, Json, NetworkFlags, SourceFlags
 
 if TYPE_CHECKING:
     from ..arch import Network
-    from ..data.sources import Dataset
-    from ..design import Budget, Space
     from ..model import Model
 
-__all__ = ["demo", "describe", "design", "evaluate", "export", "predict", "train"]
+__all__ = ["demo", "describe", "design", "evaluate", "export", "import_", "predict"]
 
-Json = Annotated[bool, Parameter(negative=())]
-RecipeFlags = Annotated[Recipe, Parameter(name="*")]
-_NETWORK, _BUDGET, _RECIPE = NetworkFlags(), BudgetFlags(), Recipe()
+_NETWORK, _BUDGET, _SOURCE = NetworkFlags(), BudgetFlags(), SourceFlags()
 
 
 def describe(
@@ -39,7 +32,8 @@ def describe(
     Parameters
     ----------
     what
-        A name such as 0.5-160, a model file, a run folder, or `paper` for Tables 4 to 9. Without it, the flags.
+        A name such as 0.5-160, a model file of any format, a run folder, the name of a published network such as
+        keras/0.25-128, or `paper` for Tables 4 to 9. Without it, the flags.
     classes
         Outputs of a network that is given by name or flags.
     json
@@ -55,13 +49,15 @@ def describe(
 
 def _network(what: str, flags: NetworkFlags, classes: int) -> "tuple[Network, Model | None]":
     """The network, and the trained model where `what` is one."""
-    from ..model import load, model_file
+    from ..api import open_model
+    from ..model import Model, load
+    from ..weights import FORMATS, is_published
 
-    if what and (Path(what).exists() or what.endswith((".safetensors", ".onnx"))):
-        path = model_file(Path(what))
-        if path.suffix == ".onnx":
+    if what and (Path(what).exists() or Path(what).suffix.lower() in FORMATS or ("/" in what and is_published(what))):
+        opened = open_model(what)
+        if isinstance(opened, Path) and opened.suffix == ".onnx":
             raise UsageError(f"{what}: describe reads .safetensors models, not ONNX")
-        model = load(path)
+        model = opened if isinstance(opened, Model) else load(opened)
         return model.network, model
     return replace(flags, model=what or flags.model).network(classes), None
 
@@ -93,110 +89,20 @@ def design(
     """
     from ..api import design_network
     from . import show
+    from .training import space_of
 
     bounds, space = budget.budget(), network.space(classes)
     if data is not None:
         from ..data.sources import open_dataset
 
-        space = _space(network, open_dataset(data))
+        space = space_of(network, open_dataset(data))
     if bounds.max_latency is not None:
         print(f"measuring latency on {threads or 'all'} thread(s): up to a minute", file=sys.stderr)
     show.designed(design_network(bounds, space, calibrate=calibrate, threads=threads), json)
 
 
-def _space(flags: NetworkFlags, dataset: "Dataset") -> "Space":
-    """Where a search for these data may look: inputs up to twice the photos' size, since more adds nothing."""
-    from ..data.sources import typical_short_side
-
-    return flags.space(len(dataset.labels), max(64, 2 * typical_short_side(dataset)))
-
-
-def train(
-    data: Path | None = None,
-    *,
-    network: NetworkFlags = _NETWORK,
-    budget: BudgetFlags = _BUDGET,
-    recipe: RecipeFlags = _RECIPE,
-    resume: Path | None = None,
-    calibrate: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative=())] = (),
-    name: str | None = None,
-    project: Path = Path("runs"),
-    json: Json = False,
-) -> None:
-    """Train a network on labelled images, given outright (--alpha, --img-size) or by a budget (--max-...).
-
-    Parameters
-    ----------
-    data
-        A folder per class (with or without train/ val/ test/), a CSV (path,label), Parquet, or .tar shards.
-    resume
-        A run folder to go on with; it remembers its data and settings.
-    calibrate
-        With a budget: run folders of yours that move the accuracy prior.
-    name
-        Of the run folder; by default data and network, with a number where that exists.
-    project
-        Where run folders are made.
-    json
-        Print one JSON object and nothing else.
-    """
-    from ..api import need_torch, resume_run, train_network
-    from . import show
-    from .progress import Bars
-
-    if (data is None) == (resume is None):
-        raise UsageError("train takes either DATA or --resume RUN")
-    if resume is not None and (recipe, network, budget) != (_RECIPE, _NETWORK, _BUDGET):
-        raise UsageError("--resume keeps the settings that the run was started with: give no others")
-    if name is not None:
-        _check_name(project, name)
-    bounds = budget.budget() if budget.given else None
-    network.space(2) if bounds else network.network(2)  # what cannot be is said before the data are read
-    need_torch()
-    with Bars() as bars:
-        if data is None:
-            assert resume is not None
-            trained = resume_run(resume, bars)
-        else:
-            from ..data.sources import open_dataset
-
-            dataset = open_dataset(data)
-            sizes = ", ".join(f"{len(samples):,} {split}" for split, samples in dataset.splits.items())
-            bars.note(f"{data}: {len(dataset.labels)} classes, {sizes} images")
-            if bounds:
-                chosen = _designed(network, bounds, dataset, calibrate, bars)
-            else:
-                chosen = network.network(len(dataset.labels))
-            trained = train_network(dataset, chosen, recipe, runs=project, name=name, command=_command(), watch=bars)
-    show.trained(trained, json)
-
-
-def _designed(
-    flags: NetworkFlags, budget: "Budget", dataset: "Dataset", calibrate: tuple[Path, ...], watch: Watch
-) -> "Network":
-    from ..api import design_network
-
-    design = design_network(budget, _space(flags, dataset), calibrate=calibrate)
-    watch.note(f"design: {design.reason}")
-    return design.choice.network
-
-
-def _check_name(project: Path, name: str) -> None:
-    """Before the data are read; `Run.create` asks again."""
-    from ..train.run import taken
-
-    if Path(name).name != name:
-        raise UsageError(f"--name {name!r} must be a plain folder name; --project says where it goes")
-    if (project / name).exists():
-        raise taken(project / name)
-
-
-def _command() -> str:
-    return shlex.join(["mobilenets", *sys.argv[1:]])
-
-
 def evaluate(
-    model: Path,
+    model: str,
     data: Path,
     *,
     split: Literal["train", "val", "test", "all"] | None = None,
@@ -210,7 +116,7 @@ def evaluate(
     Parameters
     ----------
     model
-        A .safetensors or .onnx file, or a run folder.
+        A run folder, a model file of any format that import reads, or the name of a published network.
     data
         Images with the model's labels, in any layout that train reads.
     split
@@ -234,7 +140,7 @@ def evaluate(
 
 
 def predict(
-    model: Path,
+    model: str,
     images: Annotated[tuple[str, ...], Parameter(allow_leading_hyphen=True, negative=())],
     *,
     top: int = 5,
@@ -248,7 +154,7 @@ def predict(
     Parameters
     ----------
     model
-        A .safetensors or .onnx file, or a run folder.
+        A run folder, a model file of any format that import reads, or the name of a published network.
     images
         Files, folders (searched to any depth), or - for one image from standard input.
     top
@@ -262,15 +168,18 @@ def predict(
     csv
         Print one line an image and label: image,rank,label,probability,error.
     """
+    from ..api import open_model
     from ..runtime import open_session
     from ..runtime.predict import predict as run
     from .predictions import write
+    from .progress import Bars
 
     if json and csv:
         raise UsageError("--json and --csv: choose one")
     if not images:
         raise UsageError("predict needs an image, a folder, or - for standard input")
-    session = open_session(model)
+    with Bars() as bars:
+        session = open_session(open_model(model, bars))
     predictions = run(session, _sources(images), top, batch_size)
     return write(predictions, "json" if json else "csv" if csv else "table", max_bad)
 
@@ -286,21 +195,47 @@ def _sources(images: tuple[str, ...]) -> Iterator[tuple[str, Path | bytes]]:
     return chain(piped, ((str(path), path) for path in paths))
 
 
-def export(
-    model: Path,
+def import_(
+    files: Annotated[tuple[Path, ...], Parameter(negative=())],
     *,
-    format: Literal["onnx"] = "onnx",
+    source: SourceFlags = _SOURCE,
     output: Path | None = None,
     json: Json = False,
 ) -> None:
-    """Write a trained model as ONNX: batch norm folded, normalisation and labels inside, logits compared with torch's.
+    """Bring in a MobileNet v1 that was trained elsewhere: Keras, timm, TensorFlow Lite, PyTorch or ONNX.
+
+    Parameters
+    ----------
+    files
+        A .h5, .keras, .safetensors, .tflite, .pt, .pth, .bin or .onnx file; several run one after the other.
+    output
+        The .safetensors model to write; by default beside the first file.
+    json
+        Print one JSON object and nothing else.
+    """
+    from ..api import import_model
+    from . import show
+
+    path, imported = import_model(files, output, source.given())
+    show.imported(path, imported, json)
+
+
+def export(
+    model: str,
+    *,
+    format: Literal["onnx", "keras-h5", "timm", "torch"] = "onnx",
+    output: Path | None = None,
+    json: Json = False,
+) -> None:
+    """Write a trained model for other programs, read it back and compare its logits with torch's.
 
     Parameters
     ----------
     model
-        A .safetensors file or a run folder.
+        A run folder or a model file.
     format
-        onnx.
+        onnx (batch norm folded, normalisation and labels inside), keras-h5 (a whole model, named as
+        keras.applications names it), timm (its names in a .safetensors), torch (a state dict).
     output
         By default beside the model.
     json
@@ -309,7 +244,7 @@ def export(
     from ..api import export_model
     from . import show
 
-    show.exported(export_model(model, output), json)
+    show.exported(export_model(model, output, format), json)
 
 
 def demo(*, project: Path = Path("runs"), json: Json = False) -> None:

@@ -52,7 +52,7 @@ def time_interleaved(
             call()
     times: list[list[float]] = [[] for _ in calls]
     end = time.perf_counter() + seconds
-    while calls and (time.perf_counter() < end or len(times[0]) < MIN_RUNS):
+    while calls and (time.perf_counter() < end or min(map(len, times)) < MIN_RUNS):
         for call, record in zip(calls, times, strict=True):
             call()
             record += _burst(call)

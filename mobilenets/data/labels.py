@@ -8,14 +8,17 @@ from ..errors import DataError
 from .imagenet import by_wnid
 from .rows import Listing, listed, shown
 
-__all__ = ["class_names", "indices", "read_names"]
+__all__ = ["class_names", "indices", "read_list", "read_names"]
 
 
 def read_names(folder: Path) -> tuple[str, ...] | None:
     """The lines of `folder/labels.txt`, None without one; `DataError` for an empty or a repeated line."""
     path = folder / "labels.txt"
-    if not path.is_file():
-        return None
+    return read_list(path) if path.is_file() else None
+
+
+def read_list(path: Path) -> tuple[str, ...]:
+    """The names in a text file, one a line; `DataError` for an empty or a repeated one."""
     try:
         lines = path.read_text("utf-8-sig").rstrip().splitlines()
     except (OSError, UnicodeDecodeError) as exc:

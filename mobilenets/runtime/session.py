@@ -12,7 +12,7 @@ from ..arch.network import Network
 from ..errors import MobilenetsError, ModelFileError, UsageError
 from ..image import Pixels, Preprocess
 from ..machine import cores
-from ..model import load, model_file
+from ..model import Model, load, model_file
 
 __all__ = ["Session", "open_session"]
 
@@ -84,14 +84,16 @@ def _check(opened: Session) -> None:
         raise ModelFileError(f"{len(opened.labels)} labels for a graph of {classes} classes")
 
 
-def open_session(path: str | Path, threads: int = 0) -> Session:
-    """Open a trained `.safetensors`, an exported `.onnx` or a run folder; `ModelFileError` otherwise."""
-    path = model_file(Path(path))
-    if path.suffix == ".onnx":
-        try:
-            return Session.from_onnx(str(path), threads)
-        except ModelFileError as exc:
-            raise ModelFileError(f"{path}: {exc}") from exc
-    from ..export.onnx import to_onnx  # the ONNX library is needed for this path only
+def open_session(model: str | Path | Model, threads: int = 0) -> Session:
+    """Open a model, a trained `.safetensors`, an exported `.onnx` or a run folder; `ModelFileError` otherwise."""
+    if not isinstance(model, Model):
+        path = model_file(Path(model))
+        if path.suffix == ".onnx":
+            try:
+                return Session.from_onnx(str(path), threads)
+            except ModelFileError as exc:
+                raise ModelFileError(f"{path}: {exc}") from exc
+        model = load(path)
+    from ..export.onnx import to_onnx  # the ONNX library is needed for models only
 
-    return Session.from_onnx(to_onnx(load(path)), threads)
+    return Session.from_onnx(to_onnx(model), threads)

@@ -6,9 +6,10 @@ A reader per format makes `layers.Content` of a file; `recognise` makes a `Model
 
 from .catalogue import CATALOGUE, Published, find
 from .hub import cache_folder, fetch
-from .importing import FORMATS, import_files
-from .pretrained import open_pretrained
-from .recognise import Fact, Given, Imported
+from .importing import FORMATS, import_files, read_content
+from .pretrained import is_published, open_pretrained
+from .recognise import Fact, Given, Imported, recognise
+from .transfer import Transfer, transfer
 
 __all__ = [
     "CATALOGUE",
@@ -17,9 +18,14 @@ __all__ = [
     "Given",
     "Imported",
     "Published",
+    "Transfer",
     "cache_folder",
     "fetch",
     "find",
     "import_files",
+    "is_published",
     "open_pretrained",
+    "read_content",
+    "recognise",
+    "transfer",
 ]

@@ -1,0 +1,162 @@
+"""`mobilenets train`: from its flags to the network that is trained and to what it starts from."""
+
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from ..errors import UsageError
+from ..train.recipe import Recipe
+from ..train.watch import Watch
+from .options import BudgetFlags, Json, NetworkFlags
+
+if TYPE_CHECKING:
+    from ..arch import Network
+    from ..data.sources import Dataset
+    from ..design import Budget, Space
+    from ..model import Model
+
+__all__ = ["space_of", "train"]
+
+RecipeFlags = Annotated[Recipe, Parameter(name="*")]
+_NETWORK, _BUDGET, _RECIPE = NetworkFlags(), BudgetFlags(), Recipe()
+
+
+def train(
+    data: Path | None = None,
+    *,
+    network: NetworkFlags = _NETWORK,
+    budget: BudgetFlags = _BUDGET,
+    recipe: RecipeFlags = _RECIPE,
+    pretrained: str | None = None,
+    resume: Path | None = None,
+    calibrate: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative=())] = (),
+    name: str | None = None,
+    project: Path = Path("runs"),
+    json: Json = False,
+) -> None:
+    """Train a network on labelled images, given outright (--alpha, --img-size) or by a budget (--max-...).
+
+    Parameters
+    ----------
+    data
+        A folder per class (with or without train/ val/ test/), a CSV (path,label), Parquet, or .tar shards.
+    pretrained
+        Fine-tune a trained network: imagenet (the published one nearest to alpha and image size, downloaded once), a
+        name such as keras/0.25-128, or a file or run folder. A file is taken at its own alpha and size unless
+        --alpha, --img-size or a budget say otherwise.
+    resume
+        A run folder to go on with; it remembers its data and settings.
+    calibrate
+        With a budget: run folders of yours that move the accuracy prior.
+    name
+        Of the run folder; by default data and network, with a number where that exists.
+    project
+        Where run folders are made.
+    json
+        Print one JSON object and nothing else.
+    """
+    from ..api import need_torch, resume_run, train_network
+    from . import show
+    from .progress import Bars
+
+    if (data is None) == (resume is None):
+        raise UsageError("train takes either DATA or --resume RUN")
+    if resume is not None and (recipe, network, budget) != (_RECIPE, _NETWORK, _BUDGET):
+        raise UsageError("--resume keeps the settings that the run was started with: give no others")
+    if name is not None:
+        _check_name(project, name)
+    if recipe.freeze and pretrained is None:
+        raise UsageError("--freeze trains the classifier of a trained network: it needs --pretrained")
+    bounds = budget.budget() if budget.given else None
+    network.space(2) if bounds else network.network(2)  # what cannot be is said before the data are read
+    need_torch()
+    with Bars() as bars:
+        if data is None:
+            assert resume is not None
+            trained = resume_run(resume, bars)
+        else:
+            from ..data.sources import open_dataset
+
+            dataset = open_dataset(data)
+            sizes = ", ".join(f"{len(samples):,} {split}" for split, samples in dataset.splits.items())
+            bars.note(f"{data}: {len(dataset.labels)} classes, {sizes} images")
+            if bounds:
+                chosen = _designed(network, bounds, dataset, calibrate, bars, fine_tuning=pretrained is not None)
+            else:
+                chosen = network.network(len(dataset.labels))
+            start = None
+            if pretrained is not None:
+                start, chosen = _pretrained(pretrained, network, chosen, fixed=bounds is None, watch=bars)
+            trained = train_network(
+                dataset,
+                chosen,
+                recipe,
+                pretrained=start,
+                runs=project,
+                name=name,
+                command=_command(),
+                watch=bars,
+            )
+    show.trained(trained, json)
+
+
+def _pretrained(
+    name: str, flags: NetworkFlags, chosen: "Network", fixed: bool, watch: Watch
+) -> "tuple[Model, Network]":
+    """The trained network, and what is to become of it: `chosen`, or where no flag says so itself."""
+    from ..weights import open_pretrained
+
+    imported = open_pretrained(name, chosen.alpha, chosen.height, progress=watch.downloaded, note=watch.note)
+    trained = imported.model.network
+    source = imported.model.data.get("imported", {})
+    watch.note(f"pretrained: {source.get('published') or name} ({trained.name})")
+    own = trained
+    if not fixed or flags.alpha is not None or flags.model is not None:
+        own = own.replace(alpha=chosen.alpha)
+    if not fixed or flags.img_size is not None or flags.model is not None or name == "imagenet":
+        own = own.replace(height=chosen.height, width=chosen.width)
+    return imported.model, own
+
+
+def _designed(
+    flags: NetworkFlags,
+    budget: "Budget",
+    dataset: "Dataset",
+    calibrate: tuple[Path, ...],
+    watch: Watch,
+    fine_tuning: bool,
+) -> "Network":
+    from ..api import design_network
+    from ..arch.network import BODY
+
+    space = space_of(flags, dataset)
+    if fine_tuning:  # nobody publishes a shallow one
+        space = replace(space, depths=(BODY,))
+    design = design_network(budget, space, calibrate=calibrate)
+    watch.note(f"design: {design.reason}")
+    return design.choice.network
+
+
+def _check_name(project: Path, name: str) -> None:
+    """Before the data are read; `Run.create` asks again."""
+    from ..train.run import taken
+
+    if Path(name).name != name:
+        raise UsageError(f"--name {name!r} must be a plain folder name; --project says where it goes")
+    if (project / name).exists():
+        raise taken(project / name)
+
+
+def _command() -> str:
+    return shlex.join(["mobilenets", *sys.argv[1:]])
+
+
+def space_of(flags: NetworkFlags, dataset: "Dataset") -> "Space":
+    """Where a search for these data may look: inputs up to twice the photos' size, since more adds nothing."""
+    from ..data.sources import typical_short_side
+
+    return flags.space(len(dataset.labels), max(64, 2 * typical_short_side(dataset)))
