@@ -7,6 +7,7 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
+from ..data.rows import shown
 from ..errors import MissingExtraError, MobilenetsError, ModelFileError, UsageError
 from .layers import Content, chain
 from .recognise import Given, Imported, recognise
@@ -71,10 +72,10 @@ def _read(path: Path) -> bytes:
 
 @contextmanager
 def _naming(what: object) -> Iterator[None]:
-    """An error about a file's content names the file."""
+    """An error about a file's content names the file; what of the content it shows is made fit for a terminal."""
     try:
         yield
     except MissingExtraError:
         raise
     except MobilenetsError as exc:
-        raise type(exc)(f"{what}: {exc}") from exc
+        raise type(exc)(f"{what}: {shown(' '.join(str(exc).split()))}") from exc

@@ -27,7 +27,9 @@ def read_tflite(content: bytes) -> Content:
         return _Reader(File(content)).read()
     except MobilenetsError:
         raise
-    except (struct.error, IndexError, ValueError, TypeError, AttributeError, OverflowError, KeyError) as exc:
+    except struct.error as exc:
+        raise ModelFileError(f"damaged or cut off: it points outside its {len(content)} bytes") from exc
+    except (IndexError, ValueError, TypeError, AttributeError, OverflowError, KeyError) as exc:
         raise ModelFileError(f"damaged: {str(exc) or type(exc).__name__}") from exc
 
 
@@ -146,10 +148,11 @@ class _Reader:
             raise ModelFileError(f"{operator} from {tuple(before)} to {tuple(after)}: MobileNet v1 drops only ones")
 
     def _pads(self, operator: Operator) -> Pads:
-        pads = self.file.constant(operator.others[0]).tolist() if operator.others else []
-        if np.shape(pads) != (4, 2) or pads[0] != [0, 0] or pads[3] != [0, 0]:
-            raise ModelFileError(f"{operator}: padding {pads}, which no MobileNet v1 has")
-        return pads[1][0], pads[2][0], pads[1][1], pads[2][1]
+        pads = self.file.constant(operator.others[0]) if operator.others else np.zeros(0)
+        if pads.shape != (4, 2) or pads[[0, 3]].any():
+            raise ModelFileError(f"{operator}: padding {pads.tolist()[:4]}: MobileNet v1 pads height and width")
+        (top, bottom), (left, right) = pads[1:3].tolist()
+        return top, left, bottom, right
 
     def _kernel(self, operator: Operator, axes: int) -> Array:
         if not operator.others:

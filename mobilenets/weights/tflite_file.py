@@ -21,6 +21,7 @@ _OPTIONS = {
     "FULLY_CONNECTED": "FullyConnectedOptions",
 }
 _MOST_OPERATORS = 2048  # 256 blocks of padding, convolution, activation, convolution, activation, and the ends
+_MOST_AXES = 8  # the product of a million would be long in coming
 _LONGEST_NAME = 80
 
 
@@ -47,13 +48,16 @@ class File:
         if self.model.SubgraphsLength() != 1:
             raise ModelFileError(f"{self.model.SubgraphsLength()} subgraphs: a MobileNet v1 has one")
         self.graph = self.model.Subgraphs(0)
+        self.tensors = self.spend(self.graph.TensorsLength())
+        self.buffers = self.spend(self.model.BuffersLength())
+        self.codes = self.spend(self.model.OperatorCodesLength())
         self.kinds = {n: name for name, n in vars(self.tflite.BuiltinOperator).items() if isinstance(n, int)}
 
     def spend(self, count: int) -> int:
         """`count`, which the file claims, of bytes or values."""
         self.left -= count
         if self.left < 0:
-            raise ModelFileError(f"damaged: it claims {count} values more than its bytes can hold")
+            raise ModelFileError("damaged: it claims more values than its bytes can hold")
         return count
 
     def ends(self) -> tuple[int, int]:
@@ -77,9 +81,9 @@ class File:
             yield Operator(number, kind, takes, others, operator.Outputs(0), self._options(operator, number, kind))
 
     def _kind(self, operator: Any) -> str:
-        index, count = operator.OpcodeIndex(), self.model.OperatorCodesLength()
-        if index >= count:
-            raise ModelFileError(f"operator code {index} of {count}: there is none")
+        index = operator.OpcodeIndex()
+        if index >= self.codes:
+            raise ModelFileError(f"operator code {index} of {self.codes}: there is none")
         code = self.model.OperatorCodes(index)
         number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
         return str(self.kinds.get(number, f"operator code {number}"))
@@ -95,9 +99,8 @@ class File:
         return options
 
     def tensor(self, index: int) -> Any:
-        count = self.graph.TensorsLength()
-        if not 0 <= index < count:
-            raise ModelFileError(f"tensor {index} of {count}: there is none")
+        if not 0 <= index < self.tensors:
+            raise ModelFileError(f"tensor {index} of {self.tensors}: there is none")
         return self.graph.Tensors(index)
 
     def name(self, index: int) -> str:
@@ -108,13 +111,16 @@ class File:
 
     def shape(self, index: int) -> list[int]:
         tensor = self.tensor(index)
-        return [int(n) for n in tensor.ShapeAsNumpy()] if self.spend(tensor.ShapeLength()) else []
+        axes = self.spend(tensor.ShapeLength())
+        if axes > _MOST_AXES:
+            raise ModelFileError(f"{self.name(index)}: {axes} axes: at most {_MOST_AXES} are read")
+        return [int(n) for n in tensor.ShapeAsNumpy()] if axes else []
 
     def buffer(self, index: int) -> Any:
         """The buffer of a constant tensor; None for one that is computed."""
-        number, count = self.tensor(index).Buffer(), self.model.BuffersLength()
-        if number >= count:
-            raise ModelFileError(f"{self.name(index)}: buffer {number} of {count}: there is none")
+        number = self.tensor(index).Buffer()
+        if number >= self.buffers:
+            raise ModelFileError(f"{self.name(index)}: buffer {number} of {self.buffers}: there is none")
         buffer = self.model.Buffers(number)
         return buffer if buffer.DataLength() else None
 
