@@ -88,10 +88,20 @@ def recognise(content: Content, given: Given | None = None) -> Imported:
     """The model that `content` holds.
 
     `ModelFileError` names the layer where it stops being a MobileNet v1; `UsageError` lists at once all that neither
-    the file nor `given` says.
+    the file nor `given` says. `NetworkError` is kept for values that are `given`.
     """
-    skeleton = assemble(content.layers)
     settings = _Settings(content, given or Given())
+    try:
+        return _recognised(settings)
+    except NetworkError as exc:
+        if settings.given != Given():
+            raise
+        raise ModelFileError(str(exc)) from exc
+
+
+def _recognised(settings: _Settings) -> Imported:
+    content = settings.content
+    skeleton = assemble(content.layers)
     settings.note("format", content.format)
     network, preprocess = _network(skeleton, settings)
     weights = _body(skeleton, network)
@@ -102,10 +112,7 @@ def recognise(content: Content, given: Given | None = None) -> Imported:
     if folded:
         settings.note("batch norm", "folded into the convolutions")
     data = {"imported": {"format": content.format, "folded": folded}}
-    try:
-        return Imported(Model(network, weights, preprocess, labels, data=data), tuple(settings.facts))
-    except NetworkError as exc:
-        raise ModelFileError(str(exc)) from exc
+    return Imported(Model(network, weights, preprocess, labels, data=data), tuple(settings.facts))
 
 
 def _network(skeleton: Skeleton, settings: _Settings) -> tuple[Network, Preprocess]:
