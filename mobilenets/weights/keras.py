@@ -126,26 +126,33 @@ def _roles(arrays: Mapping[str, Any], owner: str | None) -> dict[str, Any]:
 def _by_number(file: Hdf5, steps: Sequence[Step]) -> Take:
     """Keras 3's layout: layers/GROUP/vars/0, 1, ..., where GROUP is a layer's class and count, or its name."""
     holding = [step for step in steps if step.kind in _HOLDING]
-
-    def variables(path: Sequence[str]) -> Any:
-        group = file.root
-        for name in path:
-            group = file.child(_numbered_layers(file, group), name)
-        return file.child(group, "vars")
-
-    counted = all(variables(step.counted) for step in holding) or not all(variables(step.path) for step in holding)
+    counted = all(_variables(file, step.counted) for step in holding)
+    named = not counted and all(_variables(file, step.path) for step in holding)
 
     def take(step: Step, shapes: Mapping[str, Shape]) -> dict[str, Array]:
-        group = variables(step.counted if counted else step.path)
+        group = _variables(file, step.path if named else step.counted)
         numbered = {role: file.child(group, str(number)) for number, role in enumerate(shapes)}
         return _fitted({k: v for k, v in numbered.items() if v is not None}, file, step.name, shapes)
 
     return take
 
 
-def _numbered_layers(file: Hdf5, group: Any) -> Any:
-    """The group of Keras 3's layout that holds a group a layer; its second name is that of Keras 2.12 and 2.13."""
-    return file.child(group, "layers") or file.child(group, "_layer_checkpoint_dependencies")
+def _variables(file: Hdf5, path: Sequence[str | tuple[str, int]]) -> Any:
+    """The group of a layer's numbered arrays; None where there is none."""
+    group = file.root
+    for part in path:
+        layers, each = _numbered_layers(file, group)
+        if isinstance(part, tuple):
+            name, number = part
+            part = f"{name}_{number * each}" if number else name
+        group = file.child(layers, part)
+    return file.child(group, "vars")
+
+
+def _numbered_layers(file: Hdf5, group: Any) -> tuple[Any, int]:
+    """The group with a group a layer, and the step of their numbers: Keras 2.12 and 2.13 counted every layer twice."""
+    layers = file.child(group, "layers")
+    return (file.child(group, "_layer_checkpoint_dependencies"), 2) if layers is None else (layers, 1)
 
 
 def _weights_alone(file: Hdf5) -> Content:
@@ -170,7 +177,7 @@ def _weights_alone(file: Hdf5) -> Content:
 
 def _named_groups(file: Hdf5) -> dict[str, dict[str, Any]]:
     """Layer -> its arrays: Keras 2 names its groups so, Keras 3 says the name beside the numbered arrays."""
-    layers = _numbered_layers(file, file.root)
+    layers, _ = _numbered_layers(file, file.root)
     found: dict[str, dict[str, Any]] = {}
     for name, group in file.groups(file.root if layers is None else layers):
         if layers is None:

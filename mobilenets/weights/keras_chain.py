@@ -147,8 +147,8 @@ class Chain:
         self.layers[-1] = replace(last, norm=norm)
 
     def _relu(self, step: Step) -> None:
-        config, limit = step.config, step.config.get("max_value")
-        if config.get("negative_slope") or config.get("threshold") or limit not in (None, 6):
+        limit, slope, threshold = (_bare(step.config.get(key)) for key in ("max_value", "negative_slope", "threshold"))
+        if slope or threshold or limit not in (None, 6):
             raise ModelFileError(f"{step.name}: a ReLU with a slope, a threshold or a limit other than 6")
         self._activate(step, "relu" if limit is None else "relu6")
 
@@ -222,10 +222,14 @@ def _square(value: Any, name: str, what: str) -> int:
     return int(value[0])
 
 
+def _bare(value: Any) -> Any:
+    """A number out of what Keras writes for numpy's."""
+    return value["config"]["value"] if isinstance(value, dict) else value
+
+
 def _numbers(value: Any, name: str) -> Any:
-    """A number, or an array of one a channel; Keras 3 wraps numpy's."""
-    value = value["config"]["value"] if isinstance(value, dict) else value
-    array = np.asarray(value)
+    """A number, or an array of one a channel."""
+    array = np.asarray(_bare(value))
     if array.dtype.kind not in "if" or array.ndim > 1 or array.size > 4:
         raise ModelFileError(f"{name}: {str(value)[:80]}: pixels are rescaled by one number, or by one a channel")
     return array.astype(np.float64)

@@ -13,8 +13,8 @@ __all__ = ["Config", "Step", "parse", "unroll"]
 Config = Mapping[str, Any]
 
 MODELS = ("Functional", "Model", "Sequential")
-# Keras 3 stores arrays under a layer's class and its count; here are those that hold arrays
-_COUNTED = {
+# as Keras 3 calls classes where it stores their arrays
+_SNAKE_CASE = {
     "BatchNormalization": "batch_normalization",
     "Conv2D": "conv2d",
     "Dense": "dense",
@@ -26,14 +26,16 @@ _COUNTED = {
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One layer. `path` and `counted` lead to it through the models that it lies in, by name and by class and count."""
+    """One layer. `path` and `counted` lead to it through the models that it lies in: names, and (class, how many such
+    stand before it).
+    """
 
     kind: str  # Keras' class
     name: str
     config: Config
     operands: tuple[Any, ...]  # of arithmetic: what else than the layer before is handed to it
     path: tuple[str, ...]
-    counted: tuple[str, ...]
+    counted: tuple[tuple[str, int], ...]
 
 
 def parse(text: str) -> Config:
@@ -50,7 +52,7 @@ def parse(text: str) -> Config:
     return config
 
 
-def unroll(model: Config, path: tuple[str, ...] = (), counted: tuple[str, ...] = ()) -> Iterator[Step]:
+def unroll(model: Config, path: tuple[str, ...] = (), counted: tuple[tuple[str, int], ...] = ()) -> Iterator[Step]:
     """Every layer of `model`; `ModelFileError` at the first that takes anything but what the one before it gives."""
     config, before = model["config"], None
     counts: Counter[str] = Counter()
@@ -58,9 +60,7 @@ def unroll(model: Config, path: tuple[str, ...] = (), counted: tuple[str, ...] =
         kind, name = layer["class_name"], layer["config"]["name"]
         _check_origin(layer, name)
         operands = () if model["class_name"] == "Sequential" else _operands(layer, before)
-        class_name = _COUNTED.get(kind, kind)
-        number = f"_{counts[kind]}" if counts[kind] else ""
-        where = (*path, name), (*counted, class_name + number)
+        where = (*path, name), (*counted, (_SNAKE_CASE.get(kind, kind), counts[kind]))
         counts[kind] += 1
         if kind in MODELS:
             yield from unroll(layer, *where)
