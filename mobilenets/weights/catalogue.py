@@ -165,13 +165,13 @@ def find(name: str, alpha: float | None = None, height: int | None = None) -> Pu
 
     `imagenet` is the one nearest to (alpha, height), which are 1 and 224 where None. Alpha goes before resolution,
     because a width is changed by leaving channels out and a resolution by nothing at all; both distances are ratios
-    (log2). At equal distance the wider goes before the narrower, because channels can be left out but not made, and the
-    larger resolution before the smaller; then float before quantised, then the better published top-1. Networks
-    with a head are found by their names only. `UsageError` lists names that are near to an unknown one.
+    (log2). Of two equally near alphas the wider goes first, because channels can be left out but not made; where all is
+    equal, float goes before quantised, then the better published top-1. Networks with a head are found by their names
+    only. `UsageError` lists names that are near to an unknown one.
     """
     if name == "imagenet":
-        asked = Network()
-        asked = asked.replace(alpha=asked.alpha if alpha is None else alpha, height=height or asked.height)
+        given = {"alpha": alpha, "height": height}
+        asked = Network(**{setting: value for setting, value in given.items() if value is not None})
         headless = (published for published in CATALOGUE if not published.head)
         return min(headless, key=lambda published: _distance(published, asked.alpha, asked.height))
     exact = {published.name: published for published in CATALOGUE}
@@ -190,12 +190,10 @@ def names() -> tuple[str, ...]:
 def _distance(published: Published, alpha: float, height: int) -> tuple[float, ...]:
     """Smaller is nearer; the order of what counts."""
     width_ratio = round(math.log2(published.alpha / alpha), 6)
-    height_ratio = round(math.log2(published.height / height), 6)
     return (
         abs(width_ratio),
         width_ratio < 0,
-        abs(height_ratio),
-        height_ratio < 0,
+        abs(math.log2(published.height / height)),
         published.quantised,
         -(published.top1 or 0.0),
     )

@@ -97,6 +97,8 @@ def test_every_figure_has_a_source() -> None:
         (0.36, 128, "keras/0.5-128"),  # nearer to 0.5 by ratio, though not by difference
         (0.5 * 0.5**0.5, 128, "keras/0.5-128"),  # half-way: the wider
         (0.75**0.5, 192, "keras/1-192"),
+        (1.25**0.5, 128, "timm/mobilenetv1_125.ra4_e3600_r224_in1k"),  # half-way again, whatever the resolution
+        (0.4, 160, "keras/0.5-160"),
         (0.75, int((160 * 192) ** 0.5), "keras/0.75-160"),
         (0.1, 224, "keras/0.25-224"),
         (1.0, 224, "timm/mobilenetv1_100.ra4_e3600_r224_in1k"),  # the better published of two equally near
