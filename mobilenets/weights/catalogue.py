@@ -171,7 +171,7 @@ def find(name: str, alpha: float | None = None, height: int | None = None) -> Pu
     """
     if name == "imagenet":
         given = {"alpha": alpha, "height": height}
-        asked = Network(**{setting: value for setting, value in given.items() if value is not None})
+        asked = Network().replace(**{setting: value for setting, value in given.items() if value is not None})
         headless = (published for published in CATALOGUE if not published.head)
         return min(headless, key=lambda published: _distance(published, asked.alpha, asked.height))
     exact = {published.name: published for published in CATALOGUE}
