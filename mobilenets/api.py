@@ -124,13 +124,15 @@ def train_network(
     from .train.run import Run, Settings
 
     dataset = data if isinstance(data, Dataset) else open_dataset(data)
-    watch = watch or Watch()
+    watch, recipe = watch or Watch(), recipe or Recipe()
+    if recipe.freeze and pretrained is None:
+        raise UsageError("freeze trains the classifier of a trained network alone: there is no pretrained one")
     initial = _initial(pretrained, network, dataset.labels, watch) if pretrained else None
     if initial:
         network, preprocess = initial.network, preprocess or initial.preprocess
     network = (network or Network()).replace(classes=len(dataset.labels))
     preprocess = preprocess or Preprocess(network.height, network.width, network.channels)
-    recipe = resolve(recipe or Recipe(), network.alpha, fine_tuning=initial is not None)
+    recipe = resolve(recipe, network.alpha, fine_tuning=initial is not None)
     settings = Settings(str(dataset.root), network, preprocess, recipe, command)
     folder = Path(runs) / (name or f"{dataset.root.stem}-{network.name}")
     run = Run.create(folder, settings, dataset.labels, unique=name is None)

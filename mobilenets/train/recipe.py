@@ -52,7 +52,8 @@ class Recipe:
     smoothing: float = 0.0
     """Label smoothing: off, as in the paper; small networks underfit."""
     augment: float | None = None
-    """Strength of crops and colour changes, 0 to 1; by default it grows with alpha: it hurts the smallest networks."""
+    """Strength of crops and colour changes, 0 to 1; by default it grows with alpha from scratch (it hurts the smallest
+    networks), and is 1 fine-tuning (a trained network learns a few photos by heart)."""
     flip: bool = True
     """Mirror half of the images left to right; switch it off where left and right mean something (text, signs)."""
     ema: float = 0.998
@@ -107,12 +108,14 @@ class Recipe:
             epochs=self.epochs or EPOCHS[fine_tuning],
             lr=self.lr or peak * (FINE_TUNING_LR if fine_tuning else 1.0),
             layer_decay=self.layer_decay or (LAYER_DECAY if fine_tuning else 1.0),
-            augment=self.strength(alpha),
+            augment=self.strength(alpha, fine_tuning),
         )
 
-    def strength(self, alpha: float) -> float:
+    def strength(self, alpha: float, fine_tuning: bool = False) -> float:
         """Augmentation strength for a network of this width, 0 to 1."""
-        return self.augment if self.augment is not None else min(1.0, 0.4 + 0.6 * alpha)
+        if self.augment is not None:
+            return self.augment
+        return 1.0 if fine_tuning else min(1.0, 0.4 + 0.6 * alpha)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
