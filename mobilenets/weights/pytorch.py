@@ -93,7 +93,8 @@ def _state_dict(root: Any) -> Mapping[str, Stored]:
     """The tensors of a state dict or of a checkpoint around one; counters of batches say nothing of the network."""
     root = next((root[key] for key in _WRAPPERS if isinstance(root, dict) and isinstance(root.get(key), dict)), root)
     if not isinstance(root, dict):
-        raise ModelFileError(f"holds a {type(root).__name__}, not a state dict")
+        kind = "tensor" if isinstance(root, Stored) else type(root).__name__
+        raise ModelFileError(f"holds a {kind}, not a state dict")
     tensors: dict[str, Stored] = {}
     for name, value in root.items():
         if not isinstance(name, str) or not isinstance(value, Stored):

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 
-import numpy as np
-
 from ..arch.graph import CONVOLUTIONS, expand, weight_shapes
 from ..arch.network import BODY, SHALLOW_BODY, Block, Network, Rounding
 from ..errors import ModelFileError
@@ -17,6 +15,7 @@ from .layers import Array, Layer
 __all__ = ["Skeleton", "assemble", "widths_of"]
 
 HEAD = 1024  # timm's, at alpha 1
+MAX_ALPHA = 16  # as `Network` has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +97,8 @@ def _alphas(about: float) -> Iterator[tuple[float, Rounding]]:
         for digits in (1, 2, 3, 4):
             step = 10.0**-digits
             for k in range(max(1, int((about - 0.01) / step)), int((about + 0.01) / step) + 2):
-                yield round(k * step, digits), rounding
+                if k * step <= MAX_ALPHA:
+                    yield round(k * step, digits), rounding
 
 
 def assemble(layers: Sequence[Layer]) -> Skeleton:
@@ -128,7 +128,7 @@ def assemble(layers: Sequence[Layer]) -> Skeleton:
 def _problem(body: Sequence[Layer], layer: Layer, pooled: bool, classified: bool) -> str | None:
     """Why `layer` cannot stand after `body`; None where it can."""
     if layer.kind == "pool":
-        return "a pool before the first block is complete" if len(body) < 3 else None
+        return _incomplete(body, "a pool")
     if classified:
         return f"{_named(layer)} after the classifier"
     if body and (problem := _width_problem(body[-1], layer)):
@@ -145,11 +145,18 @@ def _width_problem(before: Layer, layer: Layer) -> str | None:
 
 
 def _classifier_problem(body: Sequence[Layer], layer: Layer) -> str | None:
-    if layer.kind not in ("pointwise", "fully_connected") or len(body) < 3:
+    if layer.kind not in ("pointwise", "fully_connected"):
         return f"{_named(layer)} where the classifier should be"
+    if problem := _incomplete(body, _named(layer)):
+        return problem
     if layer.norm is not None or layer.activation not in (None, "none"):
         return "a classifier with a batch norm or an activation"
     return None
+
+
+def _incomplete(body: Sequence[Layer], what: str) -> str | None:
+    complete = len(body) >= 3 and body[-1].kind == "pointwise"
+    return None if complete else f"{what} before a block is complete"
 
 
 def _order_problem(body: Sequence[Layer], layer: Layer) -> str | None:
@@ -158,7 +165,8 @@ def _order_problem(body: Sequence[Layer], layer: Layer) -> str | None:
         return None if fits else f"{_named(layer)}: first comes a 3x3 convolution of 1 or 3 channels with stride 2"
     if len(body) % 2 == 0 and body[-1].kind == "pointwise":
         return f"{_named(layer)} after the head"
-    if layer.kind == "depthwise" and len(body) % 2 and layer.stride in (None, 1, 2):
+    depthwise = layer.kind == "depthwise" or weight(layer).shape == (1, 1, 3, 3)  # of one channel it is a full one, too
+    if depthwise and weight(layer).shape[2] == 3 and len(body) % 2 and layer.stride in (None, 1, 2):
         return None
     after_depthwise = len(body) % 2 == 0
     if layer.kind == "pointwise" and layer.stride in (None, 1) and (after_depthwise or len(body) >= 3):
@@ -172,10 +180,3 @@ def _named(layer: Layer) -> str:
     stride = f" with stride {layer.stride}" if layer.stride not in (None, 1) else ""
     channels = f" of {weight(layer).shape[1]} channels" if layer.kind == "conv" else ""
     return kind.get(layer.kind, f"a {layer.kind} convolution") + channels + stride
-
-
-def finite(array: Array, name: str) -> Array:
-    """`array`, or `ModelFileError` where it holds what is no number."""
-    if not np.isfinite(array).all():
-        raise ModelFileError(f"{name}: holds values that are not finite")
-    return array
