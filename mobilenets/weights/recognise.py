@@ -159,9 +159,11 @@ def _activation(body: tuple[Layer, ...]) -> str | None:
 def _epsilon(body: tuple[Layer, ...], settings: _Settings) -> float:
     norms = [layer.norm for layer in body if layer.norm is not None]
     known = settings.content.network
-    if not norms:
-        return settings.given.epsilon or (known.epsilon if known else TENSORFLOW_EPSILON)
-    return settings.settle("epsilon", known.epsilon if known else norms[0].epsilon) or TENSORFLOW_EPSILON
+    stated = known.epsilon if known else None
+    found = settings.settle("epsilon", stated or norms[0].epsilon) if norms else stated
+    if settings.given.epsilon is not None:
+        return settings.given.epsilon
+    return found or TENSORFLOW_EPSILON  # a norm whose epsilon is 0 is restated, see `_norm`
 
 
 def _padding(network: Network, body: tuple[Layer, ...], likely: Padding) -> Padding:
@@ -212,8 +214,6 @@ def _body(skeleton: Skeleton, network: Network) -> dict[str, Array]:
         weights[f"{op.name}.weight"] = weight(layer)
         norm = _norm(layer, network.epsilon)
         for name, array in zip(("weight", "bias", "running_mean", "running_var"), norm, strict=True):
-            if array.shape != (op.shape_out[2],):
-                raise ModelFileError(f"{layer.name}: {array.shape} values for {op.shape_out[2]} channels")
             weights[f"{op.name}_bn.{name}"] = np.ascontiguousarray(array, np.float32)
     return weights
 
@@ -222,6 +222,10 @@ def _norm(layer: Layer, epsilon: float) -> tuple[Array, Array, Array, Array]:
     """(gamma, beta, mean, var) under the network's epsilon; one that only adds the bias where it has none."""
     channels = len(weight(layer))
     bias = np.zeros(channels, np.float32) if layer.bias is None else layer.bias
+    arrays = [layer.norm.gamma, layer.norm.beta, layer.norm.mean, layer.norm.var] if layer.norm else []
+    for array in (bias, *arrays):
+        if array.shape != (channels,):
+            raise ModelFileError(f"{layer.name}: {array.shape} values for {channels} channels")
     if layer.norm is None:
         one, zero = np.ones(channels, np.float32), np.zeros(channels, np.float32)
         return one, bias, zero, one - np.float32(epsilon)
@@ -230,7 +234,8 @@ def _norm(layer: Layer, epsilon: float) -> tuple[Array, Array, Array, Array]:
         raise ModelFileError(f"{layer.name}: its batch norm has negative variances")
     gamma = norm.gamma
     if norm.epsilon is not None and norm.epsilon != epsilon:
-        gamma = gamma * np.sqrt((norm.var.astype(np.float64) + epsilon) / (norm.var + norm.epsilon))
+        with np.errstate(divide="ignore", invalid="ignore"):  # what is not finite is refused later
+            gamma = gamma * np.sqrt((norm.var.astype(np.float64) + epsilon) / (norm.var + norm.epsilon))
     return gamma.astype(np.float32), norm.beta, norm.mean - bias, norm.var
 
 
