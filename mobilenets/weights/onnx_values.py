@@ -59,7 +59,7 @@ def attributes(node: NodeProto) -> dict[str, Any]:
 def _value(attribute: AttributeProto) -> Any:
     match attribute.type:
         case AttributeProto.FLOAT:
-            return attribute.f
+            return float(str(np.float32(attribute.f)))  # 0.001 as it was written
         case AttributeProto.INT:
             return attribute.i
         case AttributeProto.STRING:
