@@ -147,8 +147,23 @@ def test_evaluate_says_what_training_said(trained: Path, photos: Path, tmp_path:
     assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
     code, out, _ = run(capsys, "evaluate", trained, photos, "--split", "train")
     assert code == 0 and "train top-1" in out
+    code, out, _ = run(capsys, "evaluate", trained, photos, "--split", "all", "--json")
+    files = [path for path in photos.rglob("*") if path.is_file()]
+    assert code == 0 and (json.loads(out)["split"], json.loads(out)["images"]) == ("all", len(files))
     code, _, err = run(capsys, "evaluate", trained, photos, "--split", "test")
     assert code == 2 and "has no split 'test'" in err
+
+
+def test_evaluate_says_how_to_take_what_cannot_be_split(trained: Path, photos: Path, tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+    """One image a class, and fewer classes than the model's."""
+    for label in sorted(path for path in (photos / "val").iterdir())[:2]:
+        (tmp_path / label.name).mkdir()
+        image = next(label.iterdir())
+        (tmp_path / label.name / image.name).write_bytes(image.read_bytes())
+    code, _, err = run(capsys, "evaluate", trained, tmp_path)
+    assert code == 1 and err.strip().endswith("--split all")
+    code, out, _ = run(capsys, "evaluate", trained, tmp_path, "--split", "all", "--json")
+    assert code == 0 and json.loads(out)["images"] == 2
 
 
 def test_evaluate_refuses_other_labels(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

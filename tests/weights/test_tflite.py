@@ -1,5 +1,6 @@
 """TensorFlow Lite files through LiteRT and through us: the shared trained ones, and small ones of every form."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from torch.nn import functional
 from mobilenets.arch.fold import fold_batch_norm
 from mobilenets.arch.graph import Op
 from mobilenets.arch.network import BODY, Block, Network
+from mobilenets.cli import main
 from mobilenets.data.imagenet import names as imagenet_names
 from mobilenets.export.onnx import to_onnx
 from mobilenets.image import Pixels, Preprocess, prepare
@@ -286,6 +288,16 @@ def test_top1_on_1000_photographs(shared_data: Path, name: str) -> None:
         theirs += int(peer.run(image, model.preprocess).argmax() - 1 == label)
     print(f"{name}: ours {ours / 1000}, LiteRT {theirs / 1000}")
     assert abs(ours - theirs) <= 10
+
+
+def test_evaluate_prints_it(shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One command on the 1,000 photographs, whose names begin with WordNet ids and of which none can be held out."""
+    model = import_files(paths(shared_data, IMAGENET["0.25-128"])).model.save(tmp_path / "0.25-128.safetensors")
+    assert main(["evaluate", str(model), str(shared_data / "imagenet-1000"), "--split", "all", "--json"]) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert values["images"] == 1000
+    assert values["top1"] == pytest.approx(0.449, abs=0.01)  # LiteRT's: see test_top1_on_1000_photographs
+    assert values["top5"] > 0.7
 
 
 # What no shared file shows, on machines without them as well
