@@ -150,7 +150,8 @@ class _Reader:
     def _pads(self, operator: Operator) -> Pads:
         pads = self.file.constant(operator.others[0]) if operator.others else np.zeros(0)
         if pads.shape != (4, 2) or pads[[0, 3]].any():
-            raise ModelFileError(f"{operator}: padding {pads.tolist()[:4]}: MobileNet v1 pads height and width")
+            found = pads.tolist() if pads.shape == (4, 2) else f"of shape {pads.shape}"
+            raise ModelFileError(f"{operator}: padding {found}: MobileNet v1 pads height and width")
         (top, bottom), (left, right) = pads[1:3].tolist()
         return top, left, bottom, right
 
