@@ -10,6 +10,7 @@
     │   ├── ModelFileError     a model file that is not what it says
     │   ├── DownloadError      a published network that cannot be had: no network, a wrong hash, a full disk
     │   ├── ParityError        an exported network that disagrees with the trained one
+    │   ├── CompileError       no C compiler, or one that fails; a library for another processor
     │   ├── LatencyError       timings too noisy to tell two networks apart
     │   ├── TrainingError      a run that cannot start, go on or be resumed
     │   └── MissingExtraError  a package that an optional part needs is not installed
@@ -20,6 +21,7 @@ Messages are one line: the value, then the rule it breaks.
 
 __all__ = [
     "BudgetError",
+    "CompileError",
     "DataError",
     "DownloadError",
     "ImageError",
@@ -75,6 +77,10 @@ class DownloadError(WorkError):
 
 
 class ParityError(WorkError):
+    pass
+
+
+class CompileError(WorkError):
     pass
 
 

@@ -1,4 +1,4 @@
-"""Writing files so that a reader never sees half of one."""
+"""Writing files so that a reader never sees half of one, and where files are kept that can be made again."""
 
 import os
 import tempfile
@@ -6,7 +6,17 @@ from pathlib import Path
 
 from .errors import WorkError
 
-__all__ = ["write_atomic"]
+__all__ = ["cache_folder", "write_atomic"]
+
+
+def cache_folder() -> Path:
+    """`MOBILENETS_CACHE`, or the platform's folder for caches."""
+    own = os.environ.get("MOBILENETS_CACHE")
+    if own:
+        return Path(os.path.expanduser(own))
+    import platformdirs
+
+    return platformdirs.user_cache_path("mobilenets")
 
 
 def write_atomic(path: Path, content: bytes | str) -> Path:

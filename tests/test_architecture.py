@@ -32,12 +32,13 @@ MAY_IMPORT = {
     "data": "errors files image machine",
     "weights": "errors files machine image arch model data",
     "export": "errors files image arch model",
-    "runtime": "errors files image machine arch cost model export",
+    "compiler": "errors files machine image arch model",
+    "runtime": "errors files image machine arch cost model export compiler",
     "tasks": "errors image arch model data",
     "train": "errors files image machine arch cost model data tasks export runtime",
     "report": "errors files image arch cost model tasks design",
     "assess": "errors files image arch cost model tasks design data runtime report train",
-    "api": "errors files image arch cost model tasks design data runtime report train export assess weights",
+    "api": "errors files image arch cost model tasks design data runtime report train export assess weights compiler",
 }
 SEES_ALL = ("", "cli", "__main__")  # the package itself (lazily, see below) and the command line
 MAY_IMPORT_TORCH = ("train/", "data/loader.py", "tasks/classify.py")

@@ -24,7 +24,7 @@ Precision = Literal["auto", "fp32", "bf16"]
 LEARNING_RATE: dict[str, float] = {"adamw": 1e-2, "sgd": 0.1, "rmsprop": 2e-3}
 
 
-EPOCHS = (100, 30)  # from scratch, fine-tuning
+EPOCHS = (100, 20)  # from scratch, fine-tuning
 FINE_TUNING_LR = 0.2  # of the peak rate from scratch: more forgets what was learned
 LAYER_DECAY = 0.85  # fine-tuning: edges and colours need to change less than what they are put together to
 
@@ -34,7 +34,7 @@ class Recipe:
     """How a network is trained. Raises `UsageError` on a value that no run can have."""
 
     epochs: int | None = None
-    """Passes over the training images; by default 100 from scratch (flowers gains little after), 30 fine-tuning."""
+    """Passes over the training images; by default 100 from scratch (flowers gains little after), 20 fine-tuning."""
     batch_size: int = 64
     """Images a step. Two cores take 32 each, enough for batch norm's statistics."""
     opt: Optimizer = "adamw"

@@ -5,7 +5,7 @@ A reader per format makes `layers.Content` of a file; `recognise` makes a `Model
 """
 
 from .catalogue import CATALOGUE, Published, find
-from .hub import cache_folder, fetch
+from .hub import fetch
 from .importing import FORMATS, import_files, read_content
 from .pretrained import is_published, open_pretrained
 from .recognise import Fact, Given, Imported, recognise
@@ -19,7 +19,6 @@ __all__ = [
     "Imported",
     "Published",
     "Transfer",
-    "cache_folder",
     "fetch",
     "find",
     "import_files",

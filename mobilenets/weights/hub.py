@@ -11,22 +11,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import DownloadError
-from ..files import write_atomic
+from ..files import cache_folder, write_atomic
 from . import huggingface
 from .catalogue import HUGGING_FACE, File, Published
 from .download import PATIENCE, Patience, Report, Stated, discard, download
 from .layers import extra
 
-__all__ = ["Progress", "cache_folder", "fetch"]
+__all__ = ["Progress", "fetch"]
 
 Progress = Callable[[str, int, int | None], None]  # file, bytes that are there, bytes in all (None: nobody says)
 Note = Callable[[str], None]
-
-
-def cache_folder() -> Path:
-    """`MOBILENETS_CACHE`, or the platform's folder for caches."""
-    own = os.environ.get("MOBILENETS_CACHE")
-    return Path(os.path.expanduser(own)) if own else Path(extra("platformdirs").user_cache_path("mobilenets"))
 
 
 def fetch(

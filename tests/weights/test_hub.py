@@ -30,7 +30,8 @@ from mobilenets.errors import DownloadError
 from mobilenets.weights import download as downloading
 from mobilenets.weights.catalogue import File, Published
 from mobilenets.weights.download import Patience
-from mobilenets.weights.hub import cache_folder, fetch
+from mobilenets.files import cache_folder
+from mobilenets.weights.hub import fetch
 from mobilenets.weights.recognise import Given
 
 CONTENT = bytes(range(256)) * 1200  # 307,200 bytes: several reads

@@ -1,0 +1,182 @@
+"""Graph + weights -> `Program` + the blob of packed weights, in numbered passes.
+
+1. Fold batch norm into the convolutions (arch.fold).
+2. Fold normalisation into the first convolution: bytes go in as they are.
+3. Fuse each depthwise convolution with the pointwise one behind it, and every activation with its convolution.
+4. Choose layouts: vectors, tiles, rows at a time.
+5. Pack the weights in the order in which the tiles read them.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from ..arch.fold import fold_batch_norm
+from ..arch.graph import ACTIVATIONS, Graph, Op
+from ..image import Preprocess
+from ..model import Model
+from .pack import Array, pack_bias, pack_conv, pack_depthwise, pack_pointwise
+from .program import Buffer, Program, Step, Target
+
+__all__ = ["ALIGNMENT", "Lowered", "lower"]
+
+ALIGNMENT = 16  # floats: a cache line, and the widest vector
+ROWS_CACHE = 8192  # floats of depthwise rows that wait for the pointwise convolution: half of a first-level cache
+WEIGHTS_CACHE = 65536  # floats of weights that may be read once a group of rows: a quarter of a second-level cache
+_LIMITS = {"relu": 0, "relu6": 6}
+
+
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """The program, its weights and what its image is bordered with."""
+
+    program: Program
+    weights: Array  # (floats,), each array aligned
+    border: tuple[float, ...]  # the pixel that normalisation makes zero, one value a channel
+
+
+@dataclass(slots=True)
+class _Blob:
+    """Arrays one behind the other, each aligned."""
+
+    parts: list[Array] = field(default_factory=list)
+    floats: int = 0
+
+    def add(self, array: Array) -> int:
+        start = self.floats
+        flat = np.ascontiguousarray(array, np.float32).reshape(-1)
+        padded = np.pad(flat, (0, -len(flat) % ALIGNMENT))
+        self.parts.append(padded)
+        self.floats += len(padded)
+        return start
+
+
+def lower(model: Model, target: Target, name: str) -> Lowered:
+    """The numbered passes, in order."""
+    graph, weights = fold_batch_norm(model.graph, model.weights)  # 1
+    weights = _without_normalisation(graph, weights, model.preprocess)  # 2
+    blob = _Blob()
+    steps = [_image(graph)]
+    for ops, limit in _fused(graph):  # 3
+        steps.append(_step(ops, limit, steps[-1].output, weights, target, blob))  # 4, 5
+    mean = np.broadcast_to(np.asarray(model.preprocess.mean, np.float32), model.network.channels)
+    program = Program(name, target, tuple(steps), model.network.classes)
+    return Lowered(program, np.concatenate(blob.parts), tuple(map(float, mean)))
+
+
+def _without_normalisation(graph: Graph, weights: dict[str, Array], preprocess: Preprocess) -> dict[str, Array]:
+    """w (p - mean) / std + b = (w / std) p + (b - sum of w mean / std); the border is `mean`, so it holds there too."""
+    kernel = weights["conv0.weight"].astype(np.float64)
+    std, mean = (np.broadcast_to(np.asarray(v, np.float64), kernel.shape[1]) for v in (preprocess.std, preprocess.mean))
+    kernel = kernel / std[:, None, None]
+    bias = weights["conv0.bias"] - (kernel * mean[:, None, None]).sum((1, 2, 3))
+    return {**weights, "conv0.weight": kernel.astype(np.float32), "conv0.bias": bias.astype(np.float32)}
+
+
+def _fused(graph: Graph) -> Iterator[tuple[list[Op], int]]:
+    """Convolutions with their activations, depthwise with pointwise ones; then the classifier's ops one by one."""
+    held: list[Op] = []
+    for op in graph.ops[1:]:
+        if op.kind in ACTIVATIONS:
+            if held[-1].kind != "depthwise":
+                yield held, _LIMITS[op.kind]
+                held = []
+        elif op.kind in ("conv", "depthwise", "pointwise"):
+            held.append(op)
+        else:
+            yield [op], -1
+
+
+def _image(graph: Graph) -> Step:
+    h, w, c = graph.ops[0].shape_out
+    image = Buffer("image", (h + 2) * (w + 2) * c, h, w, c)
+    return Step("image", "image", Buffer("pixels", 0), image, h, f"{h}x{w}x{c} bytes")
+
+
+def _step(ops: list[Op], limit: int, source: Buffer, weights: dict[str, Array], target: Target, blob: _Blob) -> Step:
+    op = ops[-1]
+    shape = f"{_shape(ops[0].shape_in)} -> {_shape(op.shape_out)}"
+    if op.kind == "global_average_pool":
+        return Step("pool", op.name, source, Buffer(op.name, source.channels), 1, shape)
+    if op.kind == "softmax":
+        return Step("softmax", op.name, source, Buffer("output", 0), 1, shape)
+    vector, nr, channels = _panels(op.shape_out[2], target)
+    step = Step(
+        kind="separable" if len(ops) == 2 else op.kind,  # type: ignore[arg-type]
+        name=" + ".join(o.name for o in ops),
+        input=source,
+        output=Buffer(op.name, channels),
+        units=channels // (vector * nr),
+        shape=shape,
+        limit=limit,
+        depth=op.shape_in[2],
+        vector=vector,
+        nr=nr,
+    )
+    if op.kind == "fully_connected":
+        return _packed(step, op, weights, channels, blob)
+    return _convolution(step, ops, weights, channels, target, blob)
+
+
+def _convolution(
+    step: Step, ops: list[Op], weights: dict[str, Array], channels: int, target: Target, blob: _Blob
+) -> Step:
+    """A step that writes a bordered image, row by row."""
+    first, op = ops[0], ops[-1]
+    h, w, _ = op.shape_out
+    rows = _rows(h, w, step.input.channels, op.shape_in[2] * channels) if len(ops) == 2 else h
+    step = replace(
+        step,
+        output=Buffer(op.name, (h + 2) * (w + 2) * channels, h, w, channels),
+        units=h,
+        stride=first.stride,
+        down=1 - first.padding[0] if first.kernel == 3 else 0,
+        right=1 - first.padding[1] if first.kernel == 3 else 0,
+        mr=_pixels(w if op.kind == "conv" else rows * w, step.nr, target),
+        rows=rows,
+        scratch=rows * w * step.input.channels if len(ops) == 2 else 0,
+    )
+    if len(ops) == 2:
+        stored = step.input.channels
+        kernel, bias = (weights[f"{first.name}.{part}"] for part in ("weight", "bias"))
+        arrays = (blob.add(pack_depthwise(kernel, stored)), blob.add(pack_bias(bias, stored)))
+        step = replace(step, arrays=arrays)
+    return _packed(step, op, weights, channels, blob)
+
+
+def _packed(step: Step, op: Op, weights: dict[str, Array], channels: int, blob: _Blob) -> Step:
+    kernel, bias = (weights[f"{op.name}.{part}"] for part in ("weight", "bias"))
+    pack = pack_conv if op.kind == "conv" else pack_pointwise
+    arrays = (blob.add(pack(kernel, channels, step.nr * step.vector)), blob.add(pack_bias(bias, channels)))
+    return replace(step, arrays=(*step.arrays, *arrays))
+
+
+def _shape(shape: tuple[int, int, int]) -> str:
+    return "x".join(map(str, shape))
+
+
+def _panels(channels: int, target: Target) -> tuple[int, int, int]:
+    """(floats in a vector, vectors in a panel, channels as stored): little padding, two vectors or three a panel."""
+    vector = target.vector
+    while vector > 4 and channels <= vector // 2:
+        vector //= 2
+    count = -(-channels // vector)
+    if count == 1:
+        return vector, 1, vector
+    if count % 2 and count % 3:
+        count += 1
+    return vector, 2 if count % 2 == 0 else 3, count * vector
+
+
+def _pixels(count: int, nr: int, target: Target) -> int:
+    """Pixels of a tile: as many as the registers hold, and such that few are left over."""
+    most = max(1, min(target.sums // nr, 8 if nr > 1 else 14))
+    return min(range(max(1, most // 2), most + 1), key=lambda mr: (count % mr + (count // mr) * 0.5, -mr))
+
+
+def _rows(height: int, width: int, channels: int, weights: int) -> int:
+    """Rows at a time: few enough to stay in the first-level cache, all where the weights do not stay in the second."""
+    if weights > WEIGHTS_CACHE:
+        return height
+    return max(1, min(height, ROWS_CACHE // (width * channels)))

@@ -1,0 +1,51 @@
+"""The processors that C is written for: how wide their vectors are, what they must have, what the compiler is told."""
+
+import platform
+from functools import cache
+from pathlib import Path
+
+from ..errors import UsageError
+from .program import Target
+
+__all__ = ["TARGETS", "best_target", "missing"]
+
+TARGETS = {
+    target.name: target
+    for target in (
+        Target(
+            "avx512",
+            vector=16,
+            sums=24,
+            features=("avx512f", "avx512bw", "avx512dq", "avx512vl", "fma"),
+            flags=("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma", "-mprefer-vector-width=512"),
+        ),
+        Target("avx2", vector=8, sums=12, features=("avx2", "fma"), flags=("-mavx2", "-mfma")),
+        Target("portable", vector=4, sums=16, features=(), flags=()),  # SSE2, NEON, or none at all
+    )
+}
+
+
+def best_target(name: str = "auto") -> Target:
+    """The target of that name; `auto`: the first that this processor can run. `UsageError` for what it cannot."""
+    if name == "auto":
+        return next(target for target in TARGETS.values() if not missing(target.features))
+    if name not in TARGETS:
+        raise UsageError(f"target {name!r} must be auto, {', '.join(TARGETS)}")
+    return TARGETS[name]
+
+
+def missing(features: tuple[str, ...]) -> tuple[str, ...]:
+    """Which of these the processor at hand lacks."""
+    return tuple(feature for feature in features if feature not in _features())
+
+
+@cache
+def _features() -> frozenset[str]:
+    """What the processor says it has (Linux, x86); empty elsewhere: the portable target then."""
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return frozenset()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return frozenset()
+    return frozenset(next((line.split(":", 1)[1] for line in lines if line.startswith("flags")), "").split())
