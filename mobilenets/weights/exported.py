@@ -22,7 +22,7 @@ def stated(metadata: Mapping[str, str], prefix: str = "") -> dict[str, Any]:
     except KeyError as exc:
         raise ModelFileError(f"its metadata lacks {exc}") from exc
     except (MobilenetsError, ValueError, TypeError, RecursionError) as exc:
-        raise ModelFileError(f"its metadata: {exc}") from exc
+        raise ModelFileError(f"its metadata: {str(exc)[:200]}") from exc
     if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
         raise ModelFileError("its metadata: the labels must be a list of texts")
     return {

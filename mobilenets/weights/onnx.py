@@ -7,13 +7,13 @@ import numpy as np
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-from ..arch.network import MAX_SIDE
+from ..arch.network import MAX_SIDE, MIN_SIDE
 from ..errors import MobilenetsError, ModelFileError
 from .exported import stated
 from .layers import Content, Layer, Number
 from .onnx_chain import Chain, Node
 from .onnx_nodes import FLOATS, NODES
-from .onnx_values import Values, array, attributes, constant
+from .onnx_values import MAX_NAME, Values, array, attributes, constant
 
 __all__ = ["read_onnx"]
 
@@ -58,25 +58,27 @@ class _Reader:
             self._step(number, node)
         for output in self.graph.output:
             if output.name not in self.given:
-                raise ModelFileError(f"output {output.name!r} is given by no node")
+                raise ModelFileError(f"output {output.name[:MAX_NAME]!r} is given by no node")
         return self._content(tuple(self.chain.layers))
 
     def _step(self, number: int, proto: onnx.NodeProto) -> None:
         kind = proto.op_type if proto.domain in ("", "ai.onnx") else f"{proto.domain}.{proto.op_type}"
-        name, gives = proto.name or ", ".join(proto.output), proto.output[0] if proto.output else ""
+        gives = proto.output[0] if proto.output else ""
         constants = tuple(self._constant(taken) for taken in proto.input)
-        node = Node(number, kind, name, attributes(proto), constants)
+        node = Node(number, kind[:MAX_NAME], (proto.name or gives)[:MAX_NAME], attributes(proto), constants)
         if kind not in (*NODES, *_FOLD, "Constant"):
             node.refuse("no MobileNet v1 has it; it is none from there on")
         if not gives or gives in self.given or self._constant(gives) is not None:
             node.refuse("gives nothing, or what is given already")
         takes = [taken for taken, values in zip(proto.input, constants, strict=True) if taken and values is None]
         if unknown := [taken for taken in takes if taken not in self.given]:
-            node.refuse(f"takes {unknown[0]!r}, which nothing before it gives")
+            node.refuse(f"takes {unknown[0][:MAX_NAME]!r}, which nothing before it gives")
         if kind == "Constant":
             self.constants[gives] = constant(proto)
         elif kind in _FOLD and (kind == "Shape" or not takes):
             self.constants[gives] = _FOLD[kind](node)
+        elif self.chain.pads and kind != "Conv":
+            node.refuse("there is a Pad before it, which only convolutions have")
         elif takes == [self.current] and kind in NODES:
             NODES[kind](self.chain, node)
             self.current = gives
@@ -92,6 +94,10 @@ class _Reader:
 
     def _content(self, layers: tuple[Layer, ...]) -> Content:
         (height, width), pixels = self.chain.image, self.chain.pixels()
+        if any(side is not None and not MIN_SIDE <= side <= MAX_SIDE for side in (height, width)):
+            raise ModelFileError(f"images of {height}x{width}: sides are from {MIN_SIDE} to {MAX_SIDE}")
+        if self.chain.pads:
+            raise ModelFileError("it ends with a Pad")
         size = None if height is None or width is None else (height, width)
         said = {"size": size, "pixels": pixels}
         own = stated(self.metadata) if self.metadata.get("format") == "mobilenets.onnx" else {}
@@ -109,8 +115,6 @@ def _shape(kind: Any) -> tuple[int | None, ...]:
     shape = tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim)
     if len(shape) != 4:
         raise ModelFileError(f"an input of {len(shape)} axes: images have 4")
-    if any(side is not None and not 1 <= side <= MAX_SIDE for side in shape[1:]):
-        raise ModelFileError(f"an input of shape {shape}: sides are from 1 to {MAX_SIDE}")
     return shape
 
 

@@ -97,7 +97,7 @@ def _pad(chain: Chain, node: Node) -> None:
     said = node.attributes
     pads = node.numbers("pads", 1) or tuple(said.get("paddings", ()))
     value = node.number_or(0.0, "value", 2)
-    if said.get("mode", "constant") != "constant" or value != 0 or node.constant(3) is not None or chain.pads:
+    if said.get("mode", "constant") != "constant" or value != 0 or node.constant(3) is not None:
         node.refuse("not one padding with zeros")
     if len(pads) != 8 or min(pads) < 0 or chain.channels_last:
         node.refuse(f"pads {pads}")

@@ -8,7 +8,9 @@ from onnx import AttributeProto, NodeProto, TensorProto
 
 from ..errors import ModelFileError
 
-__all__ = ["array", "attributes", "constant"]
+__all__ = ["MAX_NAME", "array", "attributes", "constant"]
+
+MAX_NAME = 80  # of what is shown of a name
 
 Values = np.ndarray[Any, np.dtype[Any]]
 
@@ -27,10 +29,10 @@ _KINDS: dict[
 
 def array(tensor: TensorProto) -> Values:
     """The values of a tensor, no more than the file holds."""
-    name = tensor.name or "a constant"
+    name = tensor.name[:MAX_NAME] or "a constant"
     if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
         place = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
-        raise ModelFileError(f"{name}: its values lie in another file ({place[:80]!r}), which is not opened")
+        raise ModelFileError(f"{name}: its values lie in another file ({place[:MAX_NAME]!r}), which is not opened")
     if tensor.data_type not in _KINDS:
         raise ModelFileError(f"{name}: data type {tensor.data_type}, which is not read")
     dtype, field = _KINDS[tensor.data_type]
@@ -82,4 +84,6 @@ def constant(node: NodeProto) -> Values:
     for name, kind in kinds.items():
         if name in said:
             return np.array(said[name], kind)
-    raise ModelFileError(f"{node.name or 'a Constant'}: holds {', '.join(said) or 'nothing'}, which is not read")
+    raise ModelFileError(
+        f"{node.name[:MAX_NAME] or 'a Constant'}: holds {', '.join(said)[:MAX_NAME] or 'nothing'}, which is not read"
+    )

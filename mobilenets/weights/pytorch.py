@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import ModelFileError
 from .layers import Array, Content
 from .pickled import ADVICE, Storage, Stored, unpickle
-from .state_dict import content_of, floats
+from .state_dict import MAX_NAME, content_of, floats
 
 __all__ = ["read_pytorch"]
 
@@ -37,41 +37,43 @@ def read_pytorch(content: bytes) -> Content:
 
 def _zipped(content: bytes) -> tuple[Any, Read]:
     """The pickled object, and what reads a storage."""
-    members = _members(content)
-    pickles = [name for name in members if name.endswith("/data.pkl") and name.count("/") == 1]
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(content))
+        folder = _folder(set(archive.namelist()))
+        members = _members(archive, len(content))
+    except (zipfile.BadZipFile, ValueError, EOFError, RuntimeError, OSError) as exc:
+        raise ModelFileError(f"damaged: {exc}") from exc
+    if members.get(f"{folder}byteorder", b"little") != b"little":
+        raise ModelFileError("written on a big-endian machine, which is not read")
+    root = unpickle(io.BytesIO(members[f"{folder}data.pkl"])).value
+    return root, lambda storage: members.get(f"{folder}data/{storage.key}", b"")
+
+
+def _folder(names: set[str]) -> str:
+    """The one folder within the zip file that torch.save puts everything into."""
+    pickles = [name for name in names if name.endswith("/data.pkl") and name.count("/") == 1]
     if len(pickles) != 1:
         raise ModelFileError("a zip file without data.pkl: torch.save did not write it")
     folder = pickles[0].removesuffix("data.pkl")
-    if any(name.startswith((f"{folder}code/", f"{folder}constants.pkl")) for name in members):
+    if any(name.startswith((f"{folder}code/", f"{folder}constants.pkl")) for name in names):
         raise ModelFileError(f"holds code (TorchScript){ADVICE}")
-    if members.get(f"{folder}byteorder", b"little") != b"little":
-        raise ModelFileError("written on a big-endian machine, which is not read")
-    root = unpickle(io.BytesIO(members[pickles[0]])).value
-
-    def read(storage: Storage) -> bytes:
-        return members.get(f"{folder}data/{storage.key}", b"")
-
-    return root, read
+    return folder
 
 
-def _members(content: bytes) -> dict[str, bytes]:
-    """The files in a zip file, by name. None may be compressed, and together they cannot be larger than it."""
-    try:
-        archive = zipfile.ZipFile(io.BytesIO(content))
-        entries = archive.infolist()
-        if (claimed := sum(entry.file_size for entry in entries)) > len(content):
-            raise ModelFileError(f"a zip bomb: it claims {claimed} bytes in a file of {len(content)}")
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-            raise ModelFileError("compressed, which torch.save never does: unpack it and zip it without compression")
-        return {entry.filename: archive.read(entry) for entry in entries}
-    except (zipfile.BadZipFile, ValueError, EOFError, RuntimeError, OSError) as exc:
-        raise ModelFileError(f"damaged: {exc}") from exc
+def _members(archive: zipfile.ZipFile, size: int) -> dict[str, bytes]:
+    """What a zip file of that size holds. Nothing may be compressed, nor all together be larger than the file."""
+    entries = archive.infolist()
+    if (claimed := sum(entry.file_size for entry in entries)) > size:
+        raise ModelFileError(f"a zip bomb: it claims {claimed} bytes in a file of {size}")
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        raise ModelFileError("compressed, which torch.save never does: unpack it and zip it without compression")
+    return {entry.filename: archive.read(entry) for entry in entries}
 
 
 def _legacy(content: bytes) -> tuple[Any, Read]:
     """Five pickles (a magic number, the version, the machine, the object, the storages' keys), then the storages."""
     file = io.BytesIO(content)
-    if unpickle(file).value != _MAGIC:
+    if content[:1] != b"\x80" or unpickle(file).value != _MAGIC:
         raise ModelFileError("neither of the formats that torch.save writes")
     unpickle(file)
     machine = unpickle(file).value
@@ -107,7 +109,7 @@ def _state_dict(root: Any) -> Mapping[str, Stored]:
 def _array(name: str, stored: Stored, data: bytes) -> Array:
     storage = stored.storage
     if len(data) != storage.count * storage.itemsize or 0 in stored.shape:
-        raise ModelFileError(f"{name}: {len(data)} bytes, {storage.count} values, shape {stored.shape}")
+        raise ModelFileError(f"{name[:MAX_NAME]}: {len(data)} bytes, {storage.count} values, shape {stored.shape}")
     numbers = np.frombuffer(data, "<u2" if storage.dtype == "bf16" else storage.dtype)[stored.offset :]
     strides = [stride * storage.itemsize for stride in stored.strides]
     return floats(name, np.lib.stride_tricks.as_strided(numbers, stored.shape, strides, writeable=False), storage.dtype)

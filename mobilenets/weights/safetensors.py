@@ -9,7 +9,7 @@ from safetensors import SafetensorError, deserialize
 from ..errors import ModelFileError
 from .exported import stated
 from .layers import Array, Content
-from .state_dict import content_of, floats, in_order
+from .state_dict import MAX_NAME, content_of, floats, in_order
 
 __all__ = ["read_safetensors"]
 
@@ -24,7 +24,7 @@ def read_safetensors(content: bytes) -> Content:
         entries: Entries = deserialize(content)  # type: ignore[no-untyped-call]
         metadata = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")]).get("__metadata__") or {}
     except SafetensorError as exc:
-        raise ModelFileError(f"damaged: {exc}") from exc
+        raise ModelFileError(f"damaged: {str(exc)[:200]}") from exc
     if metadata.get("format") == "mobilenets.model":
         raise ModelFileError("it is a mobilenets model already: use it as it is")
     tensors = {name: _array(name, info) for name, info in entries if not name.endswith("num_batches_tracked")}
@@ -34,9 +34,9 @@ def read_safetensors(content: bytes) -> Content:
 def _array(name: str, info: dict[str, Any]) -> Array:
     dtype = _DTYPES.get(info["dtype"])
     if dtype is None:
-        raise ModelFileError(f"{name}: {info['dtype']}, must be floating point: {', '.join(_DTYPES)}")
+        raise ModelFileError(f"{name[:MAX_NAME]}: {info['dtype']}, must be floating point: {', '.join(_DTYPES)}")
     numbers = np.frombuffer(info["data"], "<u2" if dtype == "bf16" else dtype)
     try:
         return floats(name, numbers.reshape(info["shape"]), dtype)
     except ValueError as exc:
-        raise ModelFileError(f"{name}: {len(numbers)} values for shape {info['shape']}") from exc
+        raise ModelFileError(f"{name[:MAX_NAME]}: {len(numbers)} values for shape {info['shape'][:8]}") from exc

@@ -16,11 +16,12 @@ from ..errors import ModelFileError
 from ..image import Preprocess
 from .layers import Array, Content, Layer, Norm, convolution
 
-__all__ = ["content_of", "floats", "in_order"]
+__all__ = ["MAX_NAME", "content_of", "floats", "in_order"]
 
 Tensors = Mapping[str, Array]
 Modules = dict[str, dict[str, Array]]  # "blocks.0.0.bn1" -> its arrays: "weight", "bias", ...
 
+MAX_NAME = 200  # characters; what is longer is not shown
 _NORM = {"weight", "bias", "running_mean", "running_var"}
 _WRAPPER = re.compile(r"((module|_orig_mod|model)\.)*")  # of DataParallel, torch.compile, training frameworks
 _SYMMETRIC: dict[str, Any] = {"padding": "symmetric", "epsilon": 1e-5}
@@ -51,7 +52,7 @@ def floats(name: str, numbers: np.ndarray, dtype: str) -> Array:
     if dtype == "bf16":
         return (numbers.astype("<u4") << 16).view(np.float32)
     if np.dtype(dtype).kind != "f":
-        raise ModelFileError(f"{name}: {np.dtype(dtype)}, must be floating point")
+        raise ModelFileError(f"{name[:MAX_NAME]}: {np.dtype(dtype)}, must be floating point")
     with np.errstate(over="ignore"):  # what becomes infinite is refused with its name
         return numbers.astype(np.float32, copy=False)
 
@@ -103,6 +104,8 @@ def _rank(name: str, arrays: Mapping[str, Array]) -> int:
 def _modules(tensors: Tensors) -> Modules:
     modules: Modules = {}
     for name, array in tensors.items():
+        if len(name) > MAX_NAME:
+            raise ModelFileError(f"a name of {len(name)} characters: {name[:20]}...")
         module, _, part = name.rpartition(".")
         modules.setdefault(module, {})[part] = array
     return modules
