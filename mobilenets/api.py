@@ -21,7 +21,7 @@ from .train.watch import Watch
 
 if TYPE_CHECKING:
     from .data.sources import Dataset
-    from .runtime import Prediction
+    from .runtime import Prediction, Runtime
     from .train.run import Run
     from .weights import Given, Imported
 
@@ -84,8 +84,9 @@ def design_network(
     *,
     calibrate: Sequence[str | Path] = (),
     threads: int = 1,
+    runtime: "Runtime" = "auto",
 ) -> Design:
-    """The Pareto front and one choice for `budget`; latency is measured here, in ONNX Runtime, on `threads` threads.
+    """The Pareto front and one choice for `budget`; latency is measured here, in `runtime`, on `threads` threads.
 
     `calibrate`: run folders or models of the user's whose validation top-1 moves the accuracy prior.
     Raises `BudgetError`, `LatencyError`.
@@ -97,7 +98,7 @@ def design_network(
         return search(budget, space or Space(), prior)
     from .runtime import measure_networks
 
-    return search(budget, space or Space(), prior, partial(measure_networks, threads=threads))
+    return search(budget, space or Space(), prior, partial(measure_networks, threads=threads, runtime=runtime))
 
 
 def train_network(
@@ -202,6 +203,7 @@ def evaluate_model(
     max_bad: float = 0.01,
     threads: int = 1,
     report_to: str | Path | None = None,
+    runtime: "Runtime" = "auto",
     watch: Watch | None = None,
 ) -> Evaluated:
     """Judge what `open_model` opens on `split` (default: test where there is one, else val).
@@ -224,21 +226,27 @@ def evaluate_model(
         dataset = open_dataset(data, None) if split == "all" else open_dataset(data)
     for note in dataset.notes:
         watch.note(note)
-    judged = judge(opened, dataset, split or default_split(dataset), max_bad, threads, watch.decoded)
+    judged = judge(opened, dataset, split or default_split(dataset), max_bad, threads, watch.decoded, runtime)
     if report_to is not None:
         report(Path(report_to), opened if isinstance(opened, Model) else load(opened), judged)
     return judged.evaluated
 
 
 def predict_images(
-    model: str | Path, images: Sequence[str | Path], top: int = 5, batch_size: int = 32
+    model: str | Path,
+    images: Sequence[str | Path],
+    top: int = 5,
+    batch_size: int = 32,
+    runtime: "Runtime" = "auto",
 ) -> "Iterator[Prediction]":
     """Predictions for files and folders, in order and in bounded memory; no torch."""
     from .runtime import open_session
     from .runtime.predict import find_images, predict
 
     paths = find_images([Path(image) for image in images])
-    return predict(open_session(open_model(model)), ((str(path), path) for path in paths), top, batch_size)
+    return predict(
+        open_session(open_model(model), runtime=runtime), ((str(path), path) for path in paths), top, batch_size
+    )
 
 
 def import_model(
@@ -275,10 +283,10 @@ def export_model(model: str | Path, output: str | Path | None = None, format: st
     trained = opened if isinstance(opened, Model) else load(opened)
     content = write(trained, format)
     if format == "onnx":
-        session = Session.from_onnx(content)
+        logits = Session.from_onnx(content).logits
     else:
-        session = open_session(_read_back(trained, content, format))
-    difference = check_parity(trained, session.logits)
+        logits = open_session(_read_back(trained, content, format)).logits
+    difference = check_parity(trained, logits)
     source = opened if isinstance(opened, Path) else Path(model)
     path = Path(output) if output else source.with_suffix(FORMATS[format].suffix)
     return Exported(write_atomic(path, content), format, len(content), difference)

@@ -15,7 +15,7 @@ from .data.sources import Dataset, Sample
 from .design.prior import POINTS
 from .errors import DataError, UsageError
 from .model import Model
-from .runtime import Session, measure_sessions, open_session
+from .runtime import Runner, Runtime, measure_sessions, open_session
 from .tasks.evaluation import Evaluation, evaluate_probabilities
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ def judge(
     max_bad: float,
     threads: int,
     progress: Callable[[str, int, int], None] | None = None,
+    runtime: Runtime = "auto",
 ) -> Judged:
     """Run a model, or the file of one, on `split`: figures over all cores, latency for one image on `threads` threads.
 
@@ -81,7 +82,7 @@ def judge(
     """
     if not dataset.splits.get(split):
         raise UsageError(f"{dataset.root} has no split {split!r}, it has {', '.join(dataset.splits)}")
-    session = open_session(model)
+    session = open_session(model, runtime=runtime)
     start = time.perf_counter()
     images = decode_split(
         _relabelled(dataset, split, session.labels),
@@ -98,7 +99,7 @@ def judge(
         data=dataset.root.resolve().name,
         split=split,
         evaluation=evaluate_probabilities(probabilities, images.labels, session.labels, images.names),
-        latency=measure_sessions([open_session(model, threads)])[0],
+        latency=measure_sessions([open_session(model, threads, runtime)])[0],
         images_per_second=len(images) / seconds,
         bad=images.bad,
     )
@@ -114,7 +115,7 @@ def _relabelled(dataset: Dataset, split: str, labels: tuple[str, ...]) -> tuple[
     return tuple(replace(sample, label=number[sample.label]) for sample in dataset.splits[split])
 
 
-def _run(session: Session, images: Images) -> np.ndarray[Any, np.dtype[np.float32]]:
+def _run(session: Runner, images: Images) -> np.ndarray[Any, np.dtype[np.float32]]:
     """(N, classes) probabilities."""
     parts = [
         session.run(np.stack([images.pixels(i) for i in range(start, min(start + BATCH, len(images)))]))

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -15,9 +15,10 @@ from ..errors import NetworkError
 if TYPE_CHECKING:
     from ..weights import Given
 
-__all__ = ["BudgetFlags", "Json", "NetworkFlags", "SourceFlags", "image_size"]
+__all__ = ["BudgetFlags", "Json", "NetworkFlags", "RuntimeFlag", "SourceFlags", "image_size"]
 
 Json = Annotated[bool, Parameter(negative=())]
+RuntimeFlag = Literal["auto", "compiled", "onnx"]
 
 DEFAULT_ALPHA = 0.5  # the middle of the paper's four
 DEFAULT_SIZE = "128"  # trains in minutes on two cores

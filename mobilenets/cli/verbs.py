@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from ..errors import UsageError
-from .options import BudgetFlags, Json, NetworkFlags, SourceFlags
+from .options import BudgetFlags, Json, NetworkFlags, RuntimeFlag, SourceFlags
 
 if TYPE_CHECKING:
     from ..arch import Network
@@ -70,6 +70,7 @@ def design(
     classes: int = 1000,
     calibrate: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative=())] = (),
     threads: int = 1,
+    runtime: RuntimeFlag = "auto",
     json: Json = False,
 ) -> None:
     """Find the network for a budget: the Pareto front over alpha x resolution x depth, and one choice with its reason.
@@ -84,6 +85,9 @@ def design(
         Run folders or models of yours: their top-1 moves the accuracy prior.
     threads
         Of the latency measurement.
+    runtime
+        Where latency is measured: compiled (C for each network), onnx (ONNX Runtime), or auto: compiled where there is
+        a C compiler.
     json
         Print one JSON object and nothing else.
     """
@@ -98,7 +102,7 @@ def design(
         space = space_of(network, open_dataset(data))
     if bounds.max_latency is not None:
         print(f"measuring latency on {threads or 'all'} thread(s): up to a minute", file=sys.stderr)
-    show.designed(design_network(bounds, space, calibrate=calibrate, threads=threads), json)
+    show.designed(design_network(bounds, space, calibrate=calibrate, threads=threads, runtime=runtime), json)
 
 
 def evaluate(
@@ -109,6 +113,7 @@ def evaluate(
     report: Path | None = None,
     max_bad: float = 0.01,
     threads: int = 1,
+    runtime: RuntimeFlag = "auto",
     json: Json = False,
 ) -> None:
     """Measure a trained model on labelled images: top-1, top-5, each class, calibration, latency.
@@ -127,6 +132,8 @@ def evaluate(
         Share of images that may be undecodable before it is an error.
     threads
         Of the latency measurement.
+    runtime
+        compiled (C for this very network), onnx (ONNX Runtime), or auto: compiled where there is a C compiler.
     json
         Print one JSON object and nothing else.
     """
@@ -135,7 +142,9 @@ def evaluate(
     from .progress import Bars
 
     with Bars() as bars:
-        result = evaluate_model(model, data, split, max_bad=max_bad, threads=threads, report_to=report, watch=bars)
+        result = evaluate_model(
+            model, data, split, max_bad=max_bad, threads=threads, report_to=report, runtime=runtime, watch=bars
+        )
     show.evaluated(result, report, json)
 
 
@@ -146,10 +155,11 @@ def predict(
     top: int = 5,
     batch_size: int = 32,
     max_bad: float = 0.01,
+    runtime: RuntimeFlag = "auto",
     json: Json = False,
     csv: Json = False,
 ) -> int:
-    """Name what images show. Runs in ONNX Runtime, without torch; any number of images in little memory.
+    """Name what images show. Needs no torch; any number of images in little memory.
 
     Parameters
     ----------
@@ -163,6 +173,8 @@ def predict(
         Images the network takes at once.
     max_bad
         Share of images that may be undecodable before the command fails (they are named either way).
+    runtime
+        compiled (C for this very network), onnx (ONNX Runtime), or auto: compiled where there is a C compiler.
     json
         Print one JSON object and nothing else.
     csv
@@ -179,7 +191,7 @@ def predict(
     if not images:
         raise UsageError("predict needs an image, a folder, or - for standard input")
     with Bars() as bars:
-        session = open_session(open_model(model, bars))
+        session = open_session(open_model(model, bars), runtime=runtime)
     predictions = run(session, _sources(images), top, batch_size)
     return write(predictions, "json" if json else "csv" if csv else "table", max_bad)
 

@@ -41,9 +41,15 @@ class Library:
         return self.buffers + parts * self.scratch
 
 
-def compile_model(model: Model, target: str = "auto") -> Library:
-    """The library of `model`, from the cache where it has been compiled before. Safe in many processes at once."""
+def compile_model(model: Model, target: str = "auto", folder: Path | None = None) -> Library:
+    """The library of `model`, from the cache where it has been compiled before. Safe in many processes at once.
+
+    `folder`: compile into this one instead of into the cache.
+    """
     chosen = best_target(target)
+    if folder is not None:
+        _compile(model, chosen, folder)
+        return _opened(folder)
     folder = cache_folder() / "compiled" / _key(model, chosen)
     if not (folder / "library.json").is_file():
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,19 @@
 """Running a trained network: no torch."""
 
+from .compiled import CompiledSession
 from .measure import measure_networks, measure_sessions
+from .opening import Runner, Runtime, open_session
 from .predict import Prediction, find_images
-from .session import Session, open_session
+from .session import Session
 
-__all__ = ["Prediction", "Session", "find_images", "measure_networks", "measure_sessions", "open_session"]
+__all__ = [
+    "CompiledSession",
+    "Prediction",
+    "Runner",
+    "Runtime",
+    "Session",
+    "find_images",
+    "measure_networks",
+    "measure_sessions",
+    "open_session",
+]

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,15 +27,15 @@ ALIGNMENT = 64  # bytes
 class CompiledSession:
     """An open library, with the labels and preprocessing of its model. Safe from many threads, one arena each.
 
-    One image is worked on by all `threads` together, several images by one thread each.
+    One image is worked on by all `threads` together, several images by one thread each. `folder` as in `compile_model`.
     """
 
-    def __init__(self, model: Model, threads: int = 0, target: str = "auto") -> None:
+    def __init__(self, model: Model, threads: int = 0, target: str = "auto", folder: Path | None = None) -> None:
         if not 0 <= threads <= cores():
             raise UsageError(f"threads (={threads}) must be from 1 to this machine's {cores()} cores, or 0 for all")
         self.name, self.labels, self.preprocess = model.name, model.labels, model.preprocess
         self.threads = threads
-        self._library = compile_model(model, target)
+        self._library = compile_model(model, target, folder)
         self.runtime = f"mobilenets, {self._library.target}"
         self._together = threads or cores()
         self._weights = np.memmap(self._library.weights, np.float32, "r")

@@ -1,36 +1,53 @@
 """Latency of networks on this machine, in the runtime that will serve them."""
 
+import tempfile
 from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
 from ..arch.graph import expand, weight_shapes
 from ..arch.network import Network
+from ..compiler import has_compiler
 from ..cost.latency import Latency, time_interleaved
 from ..export.onnx import to_onnx
 from ..image import Preprocess
 from ..model import Model
-from .session import RUNTIME, Session
+from .compiled import CompiledSession
+from .opening import Runner, Runtime
+from .session import Session
 
 __all__ = ["measure_networks", "measure_sessions"]
 
 SEED = 0
 
 
-def measure_networks(networks: Sequence[Network], seconds: float = 1.0, threads: int = 1) -> list[Latency]:
+def measure_networks(
+    networks: Sequence[Network], seconds: float = 1.0, threads: int = 1, runtime: Runtime = "auto"
+) -> list[Latency]:
     """Median ms of one image through each network, untrained, timed in turn in one run of `seconds` in all.
 
     Weights do not change the time, as long as no activation is subnormal; see `_untrained`.
     """
-    return measure_sessions([Session.from_onnx(to_onnx(_untrained(n)), threads) for n in networks], seconds)
+    return measure_sessions([_open_untrained(network, threads, runtime) for network in networks], seconds)
 
 
-def measure_sessions(sessions: Sequence[Session], seconds: float = 0.5) -> list[Latency]:
-    """The same for open sessions of one number of threads: one uint8 image in, probabilities out."""
-    return time_interleaved([_call(session) for session in sessions], seconds, sessions[0].threads, RUNTIME)
+def measure_sessions(sessions: Sequence[Runner], seconds: float = 0.5) -> list[Latency]:
+    """The same for open sessions of one runtime and number of threads: one uint8 image in, probabilities out."""
+    calls = [_call(session) for session in sessions]
+    return time_interleaved(calls, seconds, sessions[0].threads, sessions[0].runtime)
 
 
-def _call(session: Session) -> Callable[[], object]:
+@lru_cache(maxsize=64)  # a search measures its best networks twice
+def _open_untrained(network: Network, threads: int, runtime: Runtime) -> Runner:
+    if runtime == "onnx" or not has_compiler():
+        return Session.from_onnx(to_onnx(_untrained(network)), threads)
+    with tempfile.TemporaryDirectory(prefix="mobilenets-") as folder:  # nobody wants it again: not into the cache
+        return CompiledSession(_untrained(network), threads, folder=Path(folder))
+
+
+def _call(session: Runner) -> Callable[[], object]:
     p = session.preprocess
     image = np.random.default_rng(SEED).integers(0, 256, (1, p.height, p.width, p.channels), np.uint8)
     return lambda: session.run(image)

@@ -13,7 +13,8 @@ import numpy as np
 from ..errors import DataError, ImageError, UsageError
 from ..image import EXTENSIONS, Pixels, Preprocess, prepare
 from ..machine import cores
-from .session import Floats, Session
+from .compiled import Floats
+from .opening import Runner
 
 __all__ = ["Prediction", "find_images", "predict"]
 
@@ -54,7 +55,7 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def predict(
-    session: Session,
+    session: Runner,
     images: Iterable[tuple[str, Path | bytes]],
     top: int = 5,
     batch_size: int = 32,
@@ -72,7 +73,7 @@ def predict(
 
 
 def _stream(
-    session: Session, images: Iterable[tuple[str, Path | bytes]], top: int, batch_size: int, workers: int
+    session: Runner, images: Iterable[tuple[str, Path | bytes]], top: int, batch_size: int, workers: int
 ) -> Iterator[Prediction]:
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     try:
@@ -106,7 +107,7 @@ def _decode(source: Path | bytes, preprocess: Preprocess) -> Decoded:
         return exc
 
 
-def _classify(session: Session, batch: list[tuple[str, Decoded]], top: int) -> Iterator[Prediction]:
+def _classify(session: Runner, batch: list[tuple[str, Decoded]], top: int) -> Iterator[Prediction]:
     pixels = [decoded for _, decoded in batch if not isinstance(decoded, ImageError)]
     rows: Iterator[Floats] = iter(session.run(np.stack(pixels)) if pixels else ())
     for name, decoded in batch:

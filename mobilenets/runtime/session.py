@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +11,8 @@ from ..arch.network import Network
 from ..errors import MobilenetsError, ModelFileError, UsageError
 from ..image import Pixels, Preprocess
 from ..machine import cores
-from ..model import Model, load, model_file
 
-__all__ = ["Session", "open_session"]
+__all__ = ["Session"]
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -30,6 +28,7 @@ class Session:
     preprocess: Preprocess
     threads: int  # 0: one per core
     session: ort.InferenceSession
+    runtime: str = RUNTIME
 
     @classmethod
     def from_onnx(cls, onnx: bytes | str, threads: int = 0) -> "Session":
@@ -82,18 +81,3 @@ def _check(opened: Session) -> None:
         raise ModelFileError(f"its preprocessing gives {given} but its graph takes {taken} (H, W, C)")
     if len(opened.labels) != classes:
         raise ModelFileError(f"{len(opened.labels)} labels for a graph of {classes} classes")
-
-
-def open_session(model: str | Path | Model, threads: int = 0) -> Session:
-    """Open a model, a trained `.safetensors`, an exported `.onnx` or a run folder; `ModelFileError` otherwise."""
-    if not isinstance(model, Model):
-        path = model_file(Path(model))
-        if path.suffix == ".onnx":
-            try:
-                return Session.from_onnx(str(path), threads)
-            except ModelFileError as exc:
-                raise ModelFileError(f"{path}: {exc}") from exc
-        model = load(path)
-    from ..export.onnx import to_onnx  # the ONNX library is needed for models only
-
-    return Session.from_onnx(to_onnx(model), threads)

@@ -182,7 +182,7 @@ def test_export_then_predict(trained: Path, photos: Path, tmp_path: Path, capsys
     folder = photos / "val" / "red"
     answers = []
     for model in (trained, trained / "best.safetensors", onnx):
-        code, out, _ = run(capsys, "predict", model, folder, "--json", "--top", 2)
+        code, out, _ = run(capsys, "predict", model, folder, "--json", "--top", 2, "--runtime", "onnx")
         assert code == 0
         answers.append(json.loads(out)["predictions"])
     assert answers[0] == answers[1] == answers[2]

@@ -206,7 +206,7 @@ def test_ten_thousand_images_in_bounded_memory(session: Session) -> None:
 INTERRUPTED = """
 import sys, time
 from mobilenets.runtime.predict import predict
-from mobilenets.runtime.session import open_session
+from mobilenets.runtime import open_session
 session = open_session(sys.argv[1])
 image = open(sys.argv[2], "rb").read()
 def endless():

@@ -1,0 +1,65 @@
+"""Which runtime runs a model: its own C where a compiler is at hand, else ONNX Runtime."""
+
+from pathlib import Path
+from typing import Literal, Protocol, get_args
+
+from ..compiler import has_compiler
+from ..errors import ModelFileError, UsageError
+from ..image import Pixels, Preprocess
+from ..model import Model, load, model_file
+from .compiled import CompiledSession, Floats
+from .session import Session
+
+__all__ = ["Runner", "Runtime", "open_session"]
+
+Runtime = Literal["auto", "compiled", "onnx"]
+
+
+class Runner(Protocol):
+    """A network that is open in some runtime. Safe from many threads."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+    @property
+    def preprocess(self) -> Preprocess: ...
+    @property
+    def threads(self) -> int: ...
+    @property
+    def runtime(self) -> str: ...
+
+    def run(self, images: Pixels) -> Floats:
+        """(N, H, W, C) uint8 -> probabilities (N, classes) float32."""
+
+    def logits(self, images: Pixels) -> Floats:
+        """(N, H, W, C) uint8 -> logits (N, classes) float32."""
+
+
+def open_session(model: str | Path | Model, threads: int = 0, runtime: Runtime = "auto") -> Runner:
+    """Open a model, a trained `.safetensors`, an exported `.onnx` or a run folder; `ModelFileError` otherwise.
+
+    `runtime`: compiled (its own C, see `compiler`), onnx (ONNX Runtime), or auto: compiled where there is a C
+    compiler. An `.onnx` file runs in ONNX Runtime only. `threads` 0: one a core.
+    """
+    if runtime not in get_args(Runtime):
+        raise UsageError(f"runtime {runtime!r} must be one of {', '.join(get_args(Runtime))}")
+    if not isinstance(model, Model):
+        path = model_file(Path(model))
+        if path.suffix == ".onnx":
+            return _from_onnx(path, threads, runtime)
+        model = load(path)
+    if runtime == "compiled" or (runtime == "auto" and has_compiler()):
+        return CompiledSession(model, threads)
+    from ..export.onnx import to_onnx
+
+    return Session.from_onnx(to_onnx(model), threads)
+
+
+def _from_onnx(path: Path, threads: int, runtime: Runtime) -> Session:
+    if runtime == "compiled":
+        raise UsageError(f"{path}: an ONNX file is not compiled: give the .safetensors model, or import it first")
+    try:
+        return Session.from_onnx(str(path), threads)
+    except ModelFileError as exc:
+        raise ModelFileError(f"{path}: {exc}") from exc
