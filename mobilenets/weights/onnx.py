@@ -77,6 +77,8 @@ class _Reader:
             self.constants[gives] = constant(proto)
         elif kind in _FOLD and (kind == "Shape" or not takes):
             self.constants[gives] = _FOLD[kind](node)
+        elif not takes:
+            node.refuse("computes with constants alone, or with the image's size, which is not read")
         elif self.chain.pads and kind != "Conv":
             node.refuse("there is a Pad before it, which only convolutions have")
         elif takes == [self.current] and kind in NODES:

@@ -208,6 +208,11 @@ def node_input(proto: ModelProto, number: int, name: str) -> None:
     proto.graph.node[number].input[1] = name
 
 
+def constant_sum() -> bytes:
+    made = helper.make_node("Add", ["constant 1", "constant 1"], ["k"], name="k")
+    return changed(lambda proto: proto.graph.node.insert(0, made))
+
+
 def nested(depth: int) -> bytes:
     """Graphs within graphs within graphs."""
     content = b""
@@ -262,6 +267,7 @@ CASES: dict[str, tuple[Callable[[], bytes], str]] = {
     "negative variances": (lambda: values(4, lambda a: a.put(0, -1)), "its batch norm has negative variances"),
     "a constant of nothing": (lambda: constant(), "^k: holds nothing, which is not read"),
     "a constant of text": (lambda: constant(value_string="a"), "^k: holds value_string, which is not read"),
+    "arithmetic of constants": (lambda: constant_sum(), "^node 0 .*computes with constants alone, or with the image"),
     "a large constant of constants": (doubling, "^node 3 .*joins constants to more than a few numbers"),
     "one kernel again and again": (repeated, "^conv .*: up to here its layers claim more values than the file has byt"),
     # the graph
