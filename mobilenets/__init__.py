@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .api import (
+        compile_to_c,
         design_network,
         evaluate_model,
         export_model,
+        import_model,
         predict_images,
         resume_run,
         train_network,
@@ -27,7 +29,16 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
-    "api": ("design_network", "evaluate_model", "export_model", "predict_images", "resume_run", "train_network"),
+    "api": (
+        "compile_to_c",
+        "design_network",
+        "evaluate_model",
+        "export_model",
+        "import_model",
+        "predict_images",
+        "resume_run",
+        "train_network",
+    ),
     "arch": ("PAPER", "Block", "Graph", "Network", "expand", "named"),
     "cost": ("Cost", "Latency"),
     "design": ("Budget",),
@@ -53,10 +64,12 @@ __all__ = [
     "Preprocess",
     "Recipe",
     "Session",
+    "compile_to_c",
     "design_network",
     "evaluate_model",
     "expand",
     "export_model",
+    "import_model",
     "load",
     "named",
     "open_session",

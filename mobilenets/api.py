@@ -6,16 +6,17 @@ Heavy parts are imported by the verb that needs them; torch only by training and
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .arch.network import Network
 from .assess import Evaluated, default_split, judge, report
+from .convert import CompiledFiles, Exported, compile_to_c, export_model, import_model, open_model
 from .design import Budget, Design, Prior, Space, read_runs, search
-from .errors import MissingExtraError, UsageError, WorkError
+from .errors import UsageError, WorkError
 from .image import Preprocess
-from .model import Model, load, model_file
+from .machine import need_torch
+from .model import Model, load
 from .train.recipe import Recipe
 from .train.watch import Watch
 
@@ -23,17 +24,17 @@ if TYPE_CHECKING:
     from .data.sources import Dataset
     from .runtime import Prediction, Runtime
     from .train.run import Run
-    from .weights import Given, Imported
 
 __all__ = [
+    "CompiledFiles",
     "Evaluated",
     "Exported",
     "Trained",
+    "compile_to_c",
     "design_network",
     "evaluate_model",
     "export_model",
     "import_model",
-    "need_torch",
     "open_model",
     "predict_images",
     "resume_run",
@@ -63,19 +64,6 @@ class Trained:
             "images": self.evaluated.evaluation.images,
             "latency_ms": asdict(self.evaluated.latency),
         }
-
-
-@dataclass(frozen=True, slots=True)
-class Exported:
-    """A written file and how far its logits are from torch's, relative to the largest."""
-
-    path: Path
-    format: str
-    bytes: int
-    difference: float
-
-    def to_dict(self) -> dict[str, Any]:
-        return {"path": str(self.path), "format": self.format, "bytes": self.bytes, "difference": self.difference}
 
 
 def design_network(
@@ -181,20 +169,6 @@ def _run(dataset: "Dataset", run: "Run", watch: Watch) -> Trained:
     return Trained(run.path, model, judged.evaluated, run.report)
 
 
-def open_model(model: str | Path, watch: Watch | None = None) -> Path | Model:
-    """The path of a file or run folder of this package; anything else that `open_pretrained` reads, imported.
-
-    So that every verb takes a `.tflite`, a `.h5` or the name of a published network as well.
-    """
-    from .weights import FORMATS, is_published, open_pretrained
-
-    suffix = Path(model).suffix.lower()
-    if is_published(str(model)) or (suffix in FORMATS and suffix not in (".safetensors", ".onnx")):
-        watch = watch or Watch()
-        return open_pretrained(str(model), progress=watch.downloaded, note=watch.note).model
-    return model_file(Path(model))
-
-
 def evaluate_model(
     model: str | Path,
     data: "str | Path | Dataset",
@@ -247,66 +221,3 @@ def predict_images(
     return predict(
         open_session(open_model(model), runtime=runtime), ((str(path), path) for path in paths), top, batch_size
     )
-
-
-def import_model(
-    files: Sequence[str | Path],
-    output: str | Path | None = None,
-    given: "Given | None" = None,
-) -> "tuple[Path, Imported]":
-    """Write what is in `files` (one, or several that run one after the other) as a `.safetensors` model.
-
-    By default beside the first file; a file that exists is never overwritten unless `output` names it.
-    """
-    from .weights import import_files
-
-    paths = [Path(file) for file in files]
-    imported = import_files(paths, given)
-    path = Path(output) if output else paths[0].with_suffix(".safetensors")
-    if output is None and path.exists():
-        raise UsageError(f"{path} exists: say with --output where to write")
-    return imported.model.save(path), imported
-
-
-def export_model(model: str | Path, output: str | Path | None = None, format: str = "onnx") -> Exported:
-    """Write a model beside itself, or to `output`, after what was written has been read back and run.
-
-    Its logits are compared with torch's (`ParityError`). `format`: a key of `export.FORMATS`.
-    """
-    need_torch()
-    from .export import FORMATS, write
-    from .files import write_atomic
-    from .runtime import Session, open_session
-    from .train.parity import check_parity
-
-    opened = open_model(model)
-    trained = opened if isinstance(opened, Model) else load(opened)
-    content = write(trained, format)
-    if format == "onnx":
-        logits = Session.from_onnx(content).logits
-    else:
-        logits = open_session(_read_back(trained, content, format)).logits
-    difference = check_parity(trained, logits)
-    source = opened if isinstance(opened, Path) else Path(model)
-    path = Path(output) if output else source.with_suffix(FORMATS[format].suffix)
-    return Exported(write_atomic(path, content), format, len(content), difference)
-
-
-def _read_back(model: Model, content: bytes, format: str) -> Model:
-    """What the importer makes of an exported file."""
-    from .export import FORMATS
-    from .weights import Given, read_content, recognise
-
-    given = None
-    if format == "torch":  # a state dict holds tensors and says nothing else
-        network, pixels = model.network, (model.preprocess.mean, model.preprocess.std)
-        given = Given((network.height, network.width), pixels, network.activation, network.padding, network.epsilon)
-    return recognise(read_content(content, "." + FORMATS[format].suffix.rpartition(".")[2]), given).model
-
-
-def need_torch() -> None:
-    """`MissingExtraError` at once, before any work is done."""
-    if find_spec("torch") is None:
-        raise MissingExtraError(
-            "torch is not installed, and training and export need it: pip install 'mobilenets[train]'"
-        )

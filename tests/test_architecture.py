@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "errors": "",
     "demo": "",
     "files": "errors",
-    "machine": "",
+    "machine": "errors",
     "image": "errors",
     "arch": "errors",
     "cost": "errors arch",
@@ -38,7 +38,8 @@ MAY_IMPORT = {
     "train": "errors files image machine arch cost model data tasks export runtime",
     "report": "errors files image arch cost model tasks design",
     "assess": "errors files image arch cost model tasks design data runtime report train",
-    "api": "errors files image arch cost model tasks design data runtime report train export assess weights compiler",
+    "convert": "errors files machine image arch model train export weights compiler runtime",
+    "api": "errors files machine image arch cost model tasks design data runtime report train assess weights convert",
 }
 SEES_ALL = ("", "cli", "__main__")  # the package itself (lazily, see below) and the command line
 MAY_IMPORT_TORCH = ("train/", "data/loader.py", "tasks/classify.py")

@@ -72,6 +72,13 @@ _HELP = {
   mobilenets export runs/photos-0.25-96 --output photos.onnx
 """,
     ),
+    "compile": (
+        "Write a trained model as C for one processor, no dependency, no malloc; and build its library.",
+        """Examples:
+  mobilenets compile runs/photos-0.25-96
+  mobilenets compile model.safetensors --target avx2 --name photos --embed --output photos-c
+""",
+    ),
     "demo": (
         "Design, train, evaluate and predict on 8,000 small pictures of clothes that come with the package.",
         """Examples:
@@ -80,5 +87,7 @@ _HELP = {
     ),
 }
 for verb, (summary, examples) in _HELP.items():
-    function = {"train": "training:train", "import": "verbs:import_"}.get(verb, f"verbs:{verb}")
+    function = {"train": "training:train", "import": "verbs:import_", "compile": "verbs:compile_"}.get(
+        verb, f"verbs:{verb}"
+    )
     app.command(f"mobilenets.cli.{function}", name=verb, help=summary, help_epilogue=examples)

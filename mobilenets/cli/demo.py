@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from ..api import design_network, export_model, need_torch, train_network
+from ..api import design_network, export_model, train_network
 from ..arch import Network
 from ..data.sources import Dataset, open_dataset
 from ..demo import DATA
 from ..design import Budget, Space
+from ..machine import need_torch
 from ..runtime import open_session
 from ..runtime.predict import predict
 from ..train.recipe import Recipe

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from ..api import Exported, Trained
+from ..api import CompiledFiles, Exported, Trained
 from ..arch import Network
 from ..arch.zoo import Row
 from ..assess import Evaluated
@@ -19,7 +19,7 @@ from ..errors import MissingExtraError
 from ..model import Model
 from ..weights import Imported
 
-__all__ = ["described", "designed", "evaluated", "exported", "imported", "paper", "trained"]
+__all__ = ["compiled", "described", "designed", "evaluated", "exported", "imported", "paper", "trained"]
 
 
 SHOWN = 12  # rows of a Pareto front; --json gives all
@@ -259,6 +259,19 @@ def imported(path: Path, result: Imported, json: bool) -> None:
         table,
         "",
         f"{path}  {_bytes(path.stat().st_size)}  {costs.mult_adds / 1e6:,.1f} M mult-adds, {costs.params:,} parameters",
+    )
+
+
+def compiled(result: CompiledFiles, json: bool) -> None:
+    if json:
+        _json(result.to_dict())
+        return
+    w = result.written
+    _print(
+        *(f"{result.folder / file}" for file in w.files),
+        f"for {w.target}: {_bytes(w.weights_bytes)} of weights, {_bytes(w.arena_bytes)} of arena, "
+        f"{_bytes(w.library_bytes)} library",
+        f"logits agree with ONNX Runtime's within {result.difference:.1e} of the largest",
     )
 
 

@@ -59,7 +59,8 @@ def train(
     json
         Print one JSON object and nothing else.
     """
-    from ..api import need_torch, resume_run, train_network
+    from ..api import resume_run, train_network
+    from ..machine import need_torch
     from . import show
     from .progress import Bars
 

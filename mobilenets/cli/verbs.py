@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..arch import Network
     from ..model import Model
 
-__all__ = ["demo", "describe", "design", "evaluate", "export", "import_", "predict"]
+__all__ = ["compile_", "demo", "describe", "design", "evaluate", "export", "import_", "predict"]
 
 _NETWORK, _BUDGET, _SOURCE = NetworkFlags(), BudgetFlags(), SourceFlags()
 
@@ -257,6 +257,38 @@ def export(
     from . import show
 
     show.exported(export_model(model, output, format), json)
+
+
+def compile_(
+    model: str,
+    *,
+    output: Path | None = None,
+    target: Literal["auto", "avx512", "avx2", "portable"] = "auto",
+    name: str = "network",
+    embed: Json = False,
+    json: Json = False,
+) -> None:
+    """Write a trained model as C for one processor: no dependency, no malloc; and build its library.
+
+    Parameters
+    ----------
+    model
+        A run folder, a model file of any format that import reads, or the name of a published network.
+    output
+        The folder to write to; by default one beside the model.
+    target
+        The vectors to use: auto takes what this processor has.
+    name
+        Of the files and of the function, mobilenets_NAME_run.
+    embed
+        Put the weights into the C, instead of into a file of their own.
+    json
+        Print one JSON object and nothing else.
+    """
+    from ..api import compile_to_c
+    from . import show
+
+    show.compiled(compile_to_c(model, output, target, name, embed), json)
 
 
 def demo(*, project: Path = Path("runs"), json: Json = False) -> None:

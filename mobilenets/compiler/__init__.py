@@ -4,6 +4,7 @@ Graph + weights --lower--> Program --plan, emit--> C --link--> library, kept in 
 """
 
 from .build import has_compiler
-from .compile import Library, compile_model
+from .compile import Library, Written, compile_model, write_c
+from .targets import TARGETS
 
-__all__ = ["Library", "compile_model", "has_compiler"]
+__all__ = ["TARGETS", "Library", "Written", "compile_model", "has_compiler", "write_c"]

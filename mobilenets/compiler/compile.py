@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from ..errors import CompileError
-from ..files import cache_folder
+from ..errors import CompileError, UsageError
+from ..files import cache_folder, write_atomic
 from ..model import Model
 from .build import FLAGS, compiler, link
 from .emit import Source, emit
@@ -18,7 +18,7 @@ from .lower import Lowered, lower
 from .program import Target
 from .targets import best_target
 
-__all__ = ["Library", "compile_model", "sources_of"]
+__all__ = ["Library", "Written", "compile_model", "sources_of", "write_c"]
 
 NAME = "network"  # of the emitted functions in a cached library
 
@@ -65,10 +65,43 @@ def compile_model(model: Model, target: str = "auto", folder: Path | None = None
     return _opened(folder)
 
 
-def sources_of(model: Model, target: Target, name: str) -> tuple[Source, Lowered]:
+def sources_of(model: Model, target: Target, name: str, embed: bool = False) -> tuple[Source, Lowered]:
     """The C of `model` and what goes with it."""
     lowered = lower(model, target, name)
-    return emit(lowered), lowered
+    return (emit(lowered, embed) if embed else emit(lowered)), lowered
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What `write_c` wrote: file names, and the bytes of what a device must hold."""
+
+    files: tuple[str, ...]
+    target: str
+    weights_bytes: int
+    arena_bytes: int  # for one thread
+    library_bytes: int
+
+
+def write_c(model: Model, folder: Path, target: str, name: str, embed: bool) -> Written:
+    """NAME.c, mobilenets_NAME.h, NAME.weights (unless `embed`) and libNAME.so into `folder`, which is made."""
+    if not name.isidentifier() or not name.isascii():
+        raise UsageError(f"name {name!r} must be a word that C allows: letters, digits and _, no digit first")
+    chosen = best_target(target)
+    source, lowered = sources_of(model, chosen, name, embed)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise CompileError(f"{folder}: cannot be made: {exc.strerror}") from exc
+    texts = {f"{name}.c": source.c, f"mobilenets_{name}.h": source.h}
+    for file, text in texts.items():
+        write_atomic(folder / file, text)
+    if not embed:
+        write_atomic(folder / f"{name}.weights", lowered.weights.astype("<f4").tobytes())
+    library = folder / f"lib{name}.so"
+    link(texts, chosen, library)
+    files_written = (*texts, *([] if embed else [f"{name}.weights"]), library.name)
+    arena = 4 * source.arena.floats(1)
+    return Written(files_written, chosen.name, lowered.weights.nbytes, arena, library.stat().st_size)
 
 
 def _compile(model: Model, target: Target, folder: Path) -> None:

@@ -1,0 +1,138 @@
+"""A trained network in another form: brought in, exported, compiled. Each form is compared before it is written."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import UsageError
+from .machine import need_torch
+from .model import Model, load, model_file
+from .train.watch import Watch
+
+if TYPE_CHECKING:
+    from .compiler import Written
+    from .weights import Given, Imported
+
+__all__ = ["CompiledFiles", "Exported", "compile_to_c", "export_model", "import_model", "open_model"]
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A written file and how far its logits are from torch's, relative to the largest."""
+
+    path: Path
+    format: str
+    bytes: int
+    difference: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"path": str(self.path), "format": self.format, "bytes": self.bytes, "difference": self.difference}
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledFiles:
+    """What `compile_to_c` wrote, and how far its logits are from ONNX Runtime's, relative to the largest."""
+
+    folder: Path
+    written: "Written"
+    difference: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"folder": str(self.folder), **asdict(self.written), "difference": self.difference}
+
+
+def open_model(model: str | Path, watch: Watch | None = None) -> Path | Model:
+    """The path of a file or run folder of this package; anything else that `open_pretrained` reads, imported.
+
+    So that every verb takes a `.tflite`, a `.h5` or the name of a published network as well.
+    """
+    from .weights import FORMATS, is_published, open_pretrained
+
+    suffix = Path(model).suffix.lower()
+    if is_published(str(model)) or (suffix in FORMATS and suffix not in (".safetensors", ".onnx")):
+        watch = watch or Watch()
+        return open_pretrained(str(model), progress=watch.downloaded, note=watch.note).model
+    return model_file(Path(model))
+
+
+def import_model(
+    files: Sequence[str | Path],
+    output: str | Path | None = None,
+    given: "Given | None" = None,
+) -> "tuple[Path, Imported]":
+    """Write what is in `files` (one, or several that run one after the other) as a `.safetensors` model.
+
+    By default beside the first file; a file that exists is never overwritten unless `output` names it.
+    """
+    from .weights import import_files
+
+    paths = [Path(file) for file in files]
+    imported = import_files(paths, given)
+    path = Path(output) if output else paths[0].with_suffix(".safetensors")
+    if output is None and path.exists():
+        raise UsageError(f"{path} exists: say with --output where to write")
+    return imported.model.save(path), imported
+
+
+def export_model(model: str | Path, output: str | Path | None = None, format: str = "onnx") -> Exported:
+    """Write a model beside itself, or to `output`, after what was written has been read back and run.
+
+    Its logits are compared with torch's (`ParityError`). `format`: a key of `export.FORMATS`.
+    """
+    need_torch()
+    from .export import FORMATS, write
+    from .files import write_atomic
+    from .runtime import Session, open_session
+    from .train.parity import check_parity
+
+    opened = open_model(model)
+    trained = opened if isinstance(opened, Model) else load(opened)
+    content = write(trained, format)
+    if format == "onnx":
+        logits = Session.from_onnx(content).logits
+    else:
+        logits = open_session(_read_back(trained, content, format)).logits
+    difference = check_parity(trained, logits)
+    source = opened if isinstance(opened, Path) else Path(model)
+    path = Path(output) if output else source.with_suffix(FORMATS[format].suffix)
+    return Exported(write_atomic(path, content), format, len(content), difference)
+
+
+def _read_back(model: Model, content: bytes, format: str) -> Model:
+    """What the importer makes of an exported file."""
+    from .export import FORMATS
+    from .weights import Given, read_content, recognise
+
+    given = None
+    if format == "torch":  # a state dict holds tensors and says nothing else
+        network, pixels = model.network, (model.preprocess.mean, model.preprocess.std)
+        given = Given((network.height, network.width), pixels, network.activation, network.padding, network.epsilon)
+    return recognise(read_content(content, "." + FORMATS[format].suffix.rpartition(".")[2]), given).model
+
+
+def compile_to_c(
+    model: str | Path,
+    output: str | Path | None = None,
+    target: str = "auto",
+    name: str = "network",
+    embed: bool = False,
+) -> CompiledFiles:
+    """Write a model as C into the folder `output` (default: beside the model), and build its library there.
+
+    Its logits are compared with ONNX Runtime's (`ParityError`) before anything is written. `target`: a key of
+    `compiler.TARGETS`, or auto: what this processor has. `name`: of the files and of the function
+    mobilenets_NAME_run. `embed`: the weights in the C, instead of in a file of their own.
+    """
+    from .compiler import write_c
+    from .export.onnx import to_onnx
+    from .runtime import CompiledSession, Session
+    from .runtime.parity import agree
+
+    opened = open_model(model)
+    trained = opened if isinstance(opened, Model) else load(opened)
+    logits, reference = CompiledSession(trained, 1, target).logits, Session.from_onnx(to_onnx(trained), 1).logits
+    difference = agree(logits, reference, trained.preprocess, "compiled logits differ from ONNX Runtime's")
+    source = opened if isinstance(opened, Path) else Path(model)
+    folder = Path(output) if output else source.parent / f"{source.stem}-c"
+    return CompiledFiles(folder, write_c(trained, folder, target, name, embed), difference)

@@ -1,0 +1,37 @@
+"""Do two runtimes say the same of one network? Asked whenever one is made of another."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..errors import ParityError
+from ..image import Pixels, Preprocess
+
+__all__ = ["BOUND", "agree"]
+
+BOUND = 1e-4  # of the largest logit: fp32 sums in another order stay a factor ten below it
+
+Logits = np.ndarray[Any, np.dtype[np.float32]]
+Run = Callable[[Pixels], Logits]  # (N, H, W, C) uint8 -> (N, classes)
+
+
+def agree(run: Run, reference: Run, preprocess: Preprocess, what: str) -> float:
+    """Largest difference between the logits of `run` and of `reference`, relative to the largest logit.
+
+    On noise, black, white and a ramp. `ParityError` above `BOUND`; `what` names the two.
+    """
+    images = _probes(preprocess)
+    expected = reference(images)
+    difference = float(np.abs(run(images) - expected).max() / max(np.abs(expected).max(), 1e-6))
+    if not difference <= BOUND:
+        raise ParityError(f"{what} by {difference:.1e} of the largest, must be <= {BOUND:g}")
+    return difference
+
+
+def _probes(preprocess: Preprocess) -> Pixels:
+    shape = (preprocess.height, preprocess.width, preprocess.channels)
+    noise = np.random.default_rng(0).integers(0, 256, (4, *shape), np.uint8)
+    ramp = np.linspace(0, 255, int(np.prod(shape))).astype(np.uint8).reshape(1, *shape)
+    flat = [np.full((1, *shape), value, np.uint8) for value in (0, 255)]
+    return np.concatenate([noise, ramp, *flat])
