@@ -101,7 +101,7 @@ def design(
 
         space = space_of(network, open_dataset(data))
     if bounds.max_latency is not None:
-        print(f"measuring latency on {threads or 'all'} thread(s): up to a minute", file=sys.stderr)
+        print(f"measuring latency on {threads or 'all'} thread(s): up to two minutes", file=sys.stderr)
     show.designed(design_network(bounds, space, calibrate=calibrate, threads=threads, runtime=runtime), json)
 
 

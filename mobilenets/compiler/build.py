@@ -16,7 +16,7 @@ from .program import Target
 
 __all__ = ["FLAGS", "compiler", "has_compiler", "link"]
 
-FLAGS = ("-O3", "-std=c11", "-ffp-contract=fast", "-fno-math-errno", "-shared", "-fPIC")
+FLAGS = ("-O2", "-std=c11", "-ffp-contract=fast", "-fno-math-errno", "-shared", "-fPIC")
 
 
 @cache
@@ -45,7 +45,7 @@ def link(sources: Mapping[str, str], target: Target, output: Path) -> None:
         for file, text in sources.items():
             (folder / file).write_text(text, "utf-8")
         units = [file for file in sources if file.endswith(".c")]
-        command = [*compiler(), *FLAGS, *target.flags, "-I.", "-o", "library.so", *units, "-lm", "-lpthread"]
+        command = [*compiler(), *FLAGS, *target.flags, "-I.", "-o", "library.so", *units, "-lpthread"]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
         if done.returncode:
             first = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr.strip()[:300])
