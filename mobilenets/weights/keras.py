@@ -1,6 +1,7 @@
 """Keras: `.h5` with the whole model or with weights alone, and `.keras`. Configs are data; no layer is built."""
 
 import io
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,7 +22,7 @@ __all__ = ["read_h5", "read_keras"]
 MAKER = "keras.applications"
 PIXELS = (127.5, 127.5)  # what its preprocess_input does for MobileNet, outside the model
 PUBLISHED = {"pixels": PIXELS, "activation": "relu6", "padding": "keras", "epsilon": 1e-3}
-EXPANSION = 4  # times its own size a file may unpack to: weights hardly compress
+EXPANSION = 4  # times its own size, and a mebibyte, is what an archive may unpack to: weights hardly compress
 ADVICE = "save the whole model (model.save), which says how its layers are joined"
 _HOLDING = ("BatchNormalization", "Conv2D", "Dense", "DepthwiseConv2D")
 _NORM = ("gamma", "beta", "moving_mean", "moving_variance")
@@ -48,7 +49,7 @@ def read_keras(content: bytes) -> Content:
     with _damage(), zipfile.ZipFile(io.BytesIO(content)) as archive:
         _check_members(archive)
         config = _member(archive, "config.json", MAX_TEXT).decode("utf-8")
-        file = Hdf5(_member(archive, "model.weights.h5", EXPANSION * len(content)))
+        file = Hdf5(_member(archive, "model.weights.h5", EXPANSION * len(content) + (1 << 20)))
         steps = list(unroll(parse(config)))
         return _whole("Keras archive", steps, _by_number(file, steps), {})
 
@@ -64,7 +65,7 @@ def _damage() -> Iterator[None]:
         raise ModelFileError(f"damaged: it lacks {exc}") from exc
     except (
         *(OSError, EOFError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError),
-        *(RuntimeError, zipfile.BadZipFile, zlib.error),  # RecursionError and NotImplementedError are RuntimeErrors
+        *(RuntimeError, struct.error, zipfile.BadZipFile, zlib.error),  # RecursionError, NotImplementedError: Runtime
     ) as exc:
         raise ModelFileError(f"damaged: {' '.join(str(exc).split())[:200] or type(exc).__name__}") from exc
 
@@ -82,15 +83,17 @@ def _whole(format: str, steps: Sequence[Step], take: Take, ours: Mapping[str, An
 
 
 def _fitted(arrays: Mapping[str, Any], file: Hdf5, name: str, shapes: Mapping[str, Shape]) -> dict[str, Array]:
-    """The arrays of one layer, each of the shape that is asked for."""
+    """The arrays of one layer, no more, no fewer, each of the shape that is asked for."""
     found = {}
+    if more := arrays.keys() - shapes.keys():
+        raise ModelFileError(f"{name}: the file has an array {min(more)} of it, its config has not")
     for role, shape in shapes.items():
         if role not in arrays:
             raise ModelFileError(f"{name}: the file lacks its {role}")
         has = getattr(arrays[role], "shape", None)
         if has is None or len(has) != len(shape) or any(n not in (None, m) for n, m in zip(shape, has, strict=True)):
-            wanted = "x".join("any" if n is None else str(n) for n in shape)
-            raise ModelFileError(f"{name}: its {role} has shape {has}, its config says {wanted}")
+            wanted = ", ".join("any" if n is None else repr(n) for n in shape)
+            raise ModelFileError(f"{name}: its {role} has shape {has}, its config says ({wanted})")
         found[role] = file.read(arrays[role], f"{name}: {role}")
     return found
 
@@ -131,15 +134,16 @@ def _by_number(file: Hdf5, steps: Sequence[Step]) -> Take:
 
     def take(step: Step, shapes: Mapping[str, Shape]) -> dict[str, Array]:
         group = _variables(file, step.path if named else step.counted)
-        numbered = {role: file.child(group, str(number)) for number, role in enumerate(shapes)}
-        return _fitted({k: v for k, v in numbered.items() if v is not None}, file, step.name, shapes)
+        names = {str(number): role for number, role in enumerate(shapes)}
+        arrays = {} if group is None else file.arrays(group)
+        return _fitted({names.get(name, name): array for name, array in arrays.items()}, file, step.name, shapes)
 
     return take
 
 
 def _variables(file: Hdf5, path: Sequence[str | tuple[str, int]]) -> Any:
     """The group of a layer's numbered arrays; None where there is none."""
-    group = file.root
+    group: Any = file.root
     for part in path:
         layers, each = _numbered_layers(file, group)
         if isinstance(part, tuple):

@@ -58,7 +58,7 @@ class Chain:
             raise ModelFileError(
                 f"{step.name} is a {_operation(step)}, which no MobileNet v1 has; it is none from there on"
             )
-        if self.pads and step.kind not in ("Conv2D", "DepthwiseConv2D"):
+        if self.pads and step.kind not in ("Conv2D", "DepthwiseConv2D", "InputLayer"):
             raise ModelFileError(f"{step.name}: a {step.kind} after zero padding, which only a convolution may take")
         if self.softmax and step.kind not in ("Reshape", "Flatten"):
             raise ModelFileError(f"{step.name}: a {step.kind} after the softmax {self.softmax}")
@@ -84,11 +84,14 @@ class Chain:
             number = _numbers(step.operands[0] if len(step.operands) == 1 else None, step.name)
             scale, offset = _OPERATIONS[_operation(step)](number)
         before = 1.0 if self.scale is None else self.scale
-        self.scale, self.offset = before * scale, self.offset * scale + offset
+        with np.errstate(all="ignore"):  # `pixels` refuses what is not finite
+            self.scale, self.offset = before * scale, self.offset * scale + offset
 
     def _pad(self, step: Step) -> None:
         (top, bottom), (left, right) = step.config["padding"]
         _last_axis(step)
+        if any(layer.kind == "pool" for layer in self.layers):
+            raise ModelFileError(f"{step.name}: a ZeroPadding2D after the pool")
         self.pads = (top, left, bottom, right)
 
     def _convolution(self, step: Step) -> None:
@@ -188,6 +191,7 @@ class Chain:
             raise ModelFileError(f"{step.name}: a {step.kind} before the pool")
 
     def _dense(self, step: Step) -> None:
+        self._flatten(step)
         arrays = self.take(step, {"kernel": (None, step.config["units"]), **_bias(step.config)})
         matrix = np.ascontiguousarray(arrays["kernel"].T)
         bias = _fitting(arrays.get("bias"), len(matrix), step.name)
@@ -237,7 +241,7 @@ def _numbers(value: Any, name: str) -> Any:
 
 # what is done to x with a number, as (scale, offset): Keras 3's names, then Keras 2's
 _OPERATIONS: dict[str, Callable[[Any], tuple[Any, Any]]] = {
-    "TrueDivide": lambda number: (1 / number, 0.0),
+    "TrueDivide": lambda number: (1 / number if number.all() else np.inf, 0.0),
     "Multiply": lambda number: (number, 0.0),
     "Add": lambda number: (1.0, number),
     "Subtract": lambda number: (1.0, -number),

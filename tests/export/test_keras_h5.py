@@ -11,7 +11,7 @@ from keras_peer import assert_same, keras, keras_logits, noise, our_logits
 
 from mobilenets.arch.graph import OP_KINDS
 from mobilenets.arch.network import SHALLOW_BODY, Block, Network
-from mobilenets.errors import MissingExtraError
+from mobilenets.errors import MissingExtraError, ModelFileError
 from mobilenets.export.keras import LAYERS, to_keras_h5
 from mobilenets.image import Preprocess
 from mobilenets.model import Model
@@ -23,22 +23,23 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:The structure of `inputs`:UserWarning"),  # Keras 2's configs list the input
 ]
 
+SHALLOW = Network(0.3, 64, 64, classes=5, blocks=SHALLOW_BODY)
 # a layer wider than the next one, alphas that only metadata can tell from others, sizes where every rule differs
 NETWORKS = {
     "symmetric, ReLU": Network(0.25, 100, 100, classes=5),
-    "same, ReLU6": Network(0.25, 97, 65, classes=5, padding="same", activation="relu6", epsilon=1e-3),
+    "same, ReLU6": SHALLOW.replace(height=97, width=65, padding="same", activation="relu6", epsilon=1e-3),
     "keras": Network(0.25, 100, 140, classes=5, padding="keras", activation="relu6", epsilon=1e-3),
-    "keras at an odd size": Network(0.25, 65, 65, classes=5, padding="keras"),
+    "keras at an odd size": SHALLOW.replace(height=65, width=65, padding="keras"),
     "head": Network(0.5, 64, 64, classes=5, head=1024),
-    "shallow": Network(0.3, 64, 64, classes=5, blocks=SHALLOW_BODY),
-    "odd alpha": Network(0.37, 64, 64, classes=2, rounding="multiple_of_8"),
-    "grey": Network(0.25, 64, 48, channels=1, classes=2),
+    "shallow": SHALLOW,
+    "odd alpha": SHALLOW.replace(alpha=0.37, rounding="multiple_of_8"),
+    "grey": SHALLOW.replace(width=48, channels=1),
     "widths of its own": Network(1, 64, 64, classes=3, stem=7, blocks=(Block(2, 12), Block(1, 5), Block(2, 9))),
-    "one channel": Network(0.03, 64, 64, classes=3),
+    "one channel": SHALLOW.replace(alpha=0.03),
 }
 FULL = {
-    "full": Network(0.25, 64, 64, classes=3, blocks=SHALLOW_BODY, convolution="full", padding="symmetric"),
-    "full, keras": Network(0.25, 100, 64, classes=3, blocks=SHALLOW_BODY, convolution="full", padding="keras"),
+    "full": SHALLOW.replace(alpha=0.25, convolution="full"),
+    "full, keras": SHALLOW.replace(alpha=0.25, height=100, convolution="full", padding="keras"),
 }
 
 
@@ -68,6 +69,12 @@ def test_it_comes_back_as_it_was(tmp_path, random_model: RandomModel, network: N
     back = import_files([written(model, tmp_path)]).model
     assert (back.network, back.preprocess, back.labels) == (network, preprocess, labels)
     assert back.digest() == model.digest()
+
+
+def test_full_convolutions_do_not_come_back(tmp_path, random_model: RandomModel) -> None:
+    """Imported is MobileNet v1; the paper's Conv MobileNet goes out only."""
+    with pytest.raises(ModelFileError, match="layer 2, conv_1: a full 3x3 convolution of .* take turns"):
+        import_files([written(random_model(FULL["full"]), tmp_path)])
 
 
 @pytest.mark.parametrize(("alpha", "size", "classes"), [(0.25, (100, 100), 7), (0.75, (64, 96), 1000)])

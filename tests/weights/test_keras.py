@@ -83,7 +83,12 @@ def test_what_a_file_does_not_say_is_asked_for(shared_data) -> None:
 # 100: maps of 25 and 13; 140: of 35 and 9; where they are odd, "keras" and "same" are not the same
 @pytest.mark.parametrize(
     ("alpha", "size", "classes"),
-    [(0.25, (100, 100), 7), (0.5, (140, 96), 3), (0.3, (64, 64), 1000), (1.0, (32, 32), 2)],
+    [
+        (0.25, (100, 100), 7),
+        (0.3, (140, 96), 3),
+        pytest.param(0.75, (64, 64), 1000, marks=pytest.mark.slow),
+        pytest.param(1.0, (128, 160), 2, marks=pytest.mark.slow),
+    ],
 )
 def test_keras_applications_in_every_format(tmp_path, alpha, size, classes) -> None:
     peer = randomise(
@@ -192,6 +197,19 @@ def test_plain_sequential(tmp_path, norm) -> None:
         assert model.network == wanted
         assert (model.preprocess.mean, model.preprocess.std) == (128, 64)
         assert_same(our_logits(model, x), theirs)
+
+
+def test_any_size(tmp_path) -> None:
+    """A model that takes images of every size asks for one, a layer on every place of a map is no classifier."""
+    inputs = keras.Input((None, None, 3))
+    maps = keras.applications.MobileNet(weights=None, alpha=0.25, include_top=False, input_tensor=inputs).output
+    (path,) = saved(keras.Model(inputs, layers.Dense(2)(layers.GlobalAveragePooling2D()(maps))), tmp_path, "m.keras")
+    with pytest.raises(UsageError, match=r"does not say the image size \(--img-size\)$"):
+        read(path)
+    assert read(path, Given(size=(96, 64))).model.network.width == 64
+    (path,) = saved(keras.Model(inputs, layers.Dense(2)(maps)), tmp_path, "every.keras")
+    with pytest.raises(ModelFileError, match="a Dense before the pool"):
+        read(path, Given(size=(96, 64)))
 
 
 def test_rescaling_by_channel(tmp_path) -> None:
