@@ -34,6 +34,8 @@ class Lowered:
     program: Program
     weights: Array  # (floats,), each array aligned
     border: tuple[float, ...]  # the pixel that normalisation makes zero, one value a channel
+    preprocess: Preprocess  # for the header, as the labels are
+    labels: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -62,7 +64,8 @@ def lower(model: Model, target: Target, name: str) -> Lowered:
         steps.append(_step(ops, limit, steps[-1].output, weights, target, blob))  # 4, 5
     mean = np.broadcast_to(np.asarray(model.preprocess.mean, np.float32), model.network.channels)
     program = Program(name, target, tuple(steps), model.network.classes)
-    return Lowered(program, np.concatenate(blob.parts), tuple(map(float, mean)))
+    border = tuple(map(float, mean))
+    return Lowered(program, np.concatenate(blob.parts), border, model.preprocess, model.labels)
 
 
 def _without_normalisation(graph: Graph, weights: dict[str, Array], preprocess: Preprocess) -> dict[str, Array]:
@@ -100,7 +103,7 @@ def _step(ops: list[Op], limit: int, source: Buffer, weights: dict[str, Array], 
     if op.kind == "global_average_pool":
         return Step("pool", op.name, source, Buffer(op.name, source.channels), 1, shape)
     if op.kind == "softmax":
-        return Step("softmax", op.name, source, Buffer("output", 0), 1, shape)
+        return Step("softmax", op.name, source, Buffer("output", 0), 1, shape, depth=op.shape_out[2])
     vector, nr, channels = _panels(op.shape_out[2], target)
     step = Step(
         kind="separable" if len(ops) == 2 else op.kind,  # type: ignore[arg-type]
@@ -133,7 +136,7 @@ def _convolution(
         stride=first.stride,
         down=1 - first.padding[0] if first.kernel == 3 else 0,
         right=1 - first.padding[1] if first.kernel == 3 else 0,
-        mr=_pixels(w if op.kind == "conv" else rows * w, step.nr, target),
+        mr=_pixels(rows * w if len(ops) == 2 else w, step.nr, target),
         rows=rows,
         scratch=rows * w * step.input.channels if len(ops) == 2 else 0,
     )
@@ -141,7 +144,8 @@ def _convolution(
         stored = step.input.channels
         kernel, bias = (weights[f"{first.name}.{part}"] for part in ("weight", "bias"))
         arrays = (blob.add(pack_depthwise(kernel, stored)), blob.add(pack_bias(bias, stored)))
-        step = replace(step, arrays=arrays)
+        lanes = next(v for v in (16, 8, 4) if v <= target.vector and stored % v == 0)
+        step = replace(step, arrays=arrays, lanes=lanes)
     return _packed(step, op, weights, channels, blob)
 
 

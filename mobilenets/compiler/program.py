@@ -50,6 +50,7 @@ class Step:
     down: int = 0  # border rows above the image that the padding leaves out, and columns on its left
     right: int = 0
     vector: int = 0  # floats in a vector here
+    lanes: int = 0  # the same for the depthwise part of a separable one
     mr: int = 1  # pixels and
     nr: int = 1  # vectors of a tile
     rows: int = 0  # of the output that are worked out together

@@ -1,0 +1,100 @@
+"""The header that goes with the emitted C: what a caller must know, as constants and comments."""
+
+from .lower import ALIGNMENT, Lowered
+from .plan import Arena
+
+__all__ = ["arguments", "header", "literal"]
+
+
+def arguments(embed: bool) -> tuple[str, ...]:
+    """Of the function run, in C; embedded weights are not among them."""
+    return (*(() if embed else ("const float *weights",)), "const uint8_t *pixels", "float *output", "float *arena")
+
+
+def header(lowered: Lowered, arena: Arena, embed: bool) -> str:
+    program = lowered.program
+    name, prefix = program.name, f"MOBILENETS_{program.name.upper()}"
+    p = lowered.preprocess
+    defines = {
+        "HEIGHT": f"{p.height}",
+        "WIDTH": f"{p.width}",
+        "CHANNELS": f"{p.channels} /* {'grey' if p.channels == 1 else 'red, green, blue'} */",
+        "CROP": literal(p.crop),
+        "RESIZE": f'"{p.resize}"',
+        "MEAN": _per_channel(p.mean, p.channels),
+        "STD": _per_channel(p.std, p.channels),
+        "CLASSES": f"{program.classes}",
+        "STEPS": f"{len(program.steps)}",
+        "WEIGHTS_FLOATS": f"{len(lowered.weights)}",
+        "ARENA_FLOATS": f"{arena.floats(1)}",
+        "PARTS_ARENA_FLOATS(parts)": f"({arena.buffers} + (size_t)(parts) * {arena.scratch})",
+        "ALIGNMENT": f"{4 * ALIGNMENT}",
+    }
+    if embed:
+        del defines["WEIGHTS_FLOATS"]
+    constants = "\n".join(f"#define {prefix}_{key} {value}" for key, value in defines.items())
+    labels = "\n".join(f"    {_text(label)}," for label in lowered.labels)
+    joined = ", ".join(arguments(embed))
+    weights = (
+        "" if embed else "\n * weights: WEIGHTS_FLOATS floats that came with this file, at an address like the arena's."
+    )
+    return f"""/* {name}: a network as C, written by mobilenets for {program.target.name}.
+ *
+ * pixels: bytes [HEIGHT][WIDTH][CHANNELS]. Of any picture: the centred box of this aspect ratio that covers CROP of it,
+ *   resized with the kernel RESIZE and antialiasing. (pixel - MEAN) / STD is worked out inside, not by the caller.
+ * output: CLASSES logits, then CLASSES probabilities.
+ * arena: ARENA_FLOATS floats for the time of a call, at an address that ALIGNMENT (bytes) divides.{weights}
+ */
+#ifndef {prefix}_H
+#define {prefix}_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+{constants}
+
+#ifdef __cplusplus
+extern "C" {{
+#endif
+
+/* One image. Nothing is kept between calls: threads may call it at the same time, each with an arena and an output. */
+void mobilenets_{name}_run({joined});
+
+/* One of STEPS steps, in `parts` parts that may run at the same time: all parts of one step, then the next step.
+ * Needs PARTS_ARENA_FLOATS(parts) floats. The answer does not depend on the number of parts. */
+void mobilenets_{name}_step(int step, int part, int parts,
+    {joined});
+
+#ifdef __cplusplus
+}}
+#endif
+
+static const char *const {prefix}_LABELS[{program.classes}] __attribute__((unused)) = {{
+{labels}
+}};
+
+#endif
+"""
+
+
+def literal(value: float) -> str:
+    """A float in C."""
+    return f"{float(value)!r}f"
+
+
+def _per_channel(value: float | tuple[float, ...], channels: int) -> str:
+    values = value if isinstance(value, tuple) else (value,) * channels
+    return "{" + ", ".join(map(literal, values)) + "}"
+
+
+def _text(label: str) -> str:
+    """A string in C: what cannot be printed, and what C reads otherwise, as octal escapes of UTF-8."""
+    return '"' + "".join(char if _plain(char) else _escaped(char) for char in label) + '"'
+
+
+def _plain(char: str) -> bool:
+    return char.isprintable() and char not in '"\\?'
+
+
+def _escaped(char: str) -> str:
+    return "".join(f"\\{byte:03o}" for byte in char.encode("utf-8", "surrogatepass"))
