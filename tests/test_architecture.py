@@ -43,7 +43,7 @@ MAY_IMPORT = {
 }
 SEES_ALL = ("", "cli", "__main__")  # the package itself (lazily, see below) and the command line
 MAY_IMPORT_TORCH = ("train/", "data/loader.py", "tasks/classify.py")
-IMPORT_TORCH_IN_A_FUNCTION = ("cost/peers.py", "weights/pytorch.py", "export/pytorch.py")
+IMPORT_TORCH_IN_A_FUNCTION = ("cost/peers.py", "weights/read/pytorch.py", "export/pytorch.py")
 
 
 def relative(file: Path) -> str:

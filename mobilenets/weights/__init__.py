@@ -1,11 +1,12 @@
 """Bringing trained MobileNets in: Keras, timm, TensorFlow Lite, PyTorch and ONNX files become a `Model`.
 
-A reader per format makes `layers.Content` of a file; `recognise` makes a `Model` of that. Nothing in a file is run.
-`catalogue` lists what others publish, `hub` downloads it, `open_pretrained` reads a name or a path.
+`read/` has a reader for each format, which makes `layers.Content` of a file; `recognise` makes a `Model` of that;
+nothing in a file is run. `hub/` knows what others publish and downloads it; `open_pretrained` takes a name or a path.
+`transfer` fits a model to another alpha, resolution or set of classes.
 """
 
-from .catalogue import CATALOGUE, Published, find
-from .hub import fetch
+from .hub.catalogue import CATALOGUE, Published, find
+from .hub.fetch import fetch
 from .importing import FORMATS, import_files, read_content
 from .pretrained import is_published, open_pretrained
 from .recognise import Fact, Given, Imported, recognise

@@ -53,7 +53,7 @@ def import_files(paths: Sequence[Path], given: Given | None = None) -> Imported:
 def read_content(data: bytes, suffix: str) -> Content:
     """What a file of that suffix says."""
     module, function = FORMATS[suffix]
-    content: Content = getattr(import_module(f"{__package__}.{module}"), function)(data)
+    content: Content = getattr(import_module(f"{__package__}.read.{module}"), function)(data)
     return content
 
 

@@ -8,12 +8,12 @@ from safetensors import SafetensorError, safe_open
 
 from ..errors import ModelFileError
 from ..model import load, model_file
-from .catalogue import Published, find, names
-from .hub import Note, Progress, fetch
+from .hub.catalogue import Published, find, names
+from .hub.fetch import Note, Progress, fetch
 from .importing import FORMATS, import_files
 from .recognise import Given, Imported
 
-__all__ = ["open_pretrained"]
+__all__ = ["is_published", "open_pretrained"]
 
 
 def open_pretrained(
@@ -32,7 +32,7 @@ def open_pretrained(
     other. `given` goes before what is known of a published network, and that before what its files say.
     `ModelFileError` for a path that does not exist, `UsageError` for a name that nobody has.
     """
-    if _is_name(name_or_path):
+    if is_published(name_or_path):
         return _published(find(name_or_path, alpha, height), given or Given(), progress, note)
     paths = _paths(name_or_path)
     if len(paths) == 1 and (os.path.isdir(paths[0]) or _is_ours(paths[0])):
@@ -40,7 +40,7 @@ def open_pretrained(
     return import_files(paths, given)
 
 
-def _is_name(text: str) -> bool:
+def is_published(text: str) -> bool:
     """Whether the catalogue is to be asked: it has that name, or nothing of it looks like a path."""
     if text == "imagenet" or text.removeprefix("imagenet:") in names():
         return True

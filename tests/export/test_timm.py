@@ -19,8 +19,8 @@ from mobilenets.errors import ModelFileError, UsageError
 from mobilenets.export.timm import to_timm
 from mobilenets.image import Preprocess
 from mobilenets.weights import Given, import_files
+from mobilenets.weights.read.safetensors import read_safetensors
 from mobilenets.weights.recognise import recognise
-from mobilenets.weights.safetensors import read_safetensors
 
 RandomModel = Callable[..., Any]
 SHALLOW = [

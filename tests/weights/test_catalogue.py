@@ -11,7 +11,7 @@ from mobilenets.arch.graph import expand, weight_shapes
 from mobilenets.arch.zoo import named
 from mobilenets.design.prior import POINTS
 from mobilenets.errors import NetworkError, UsageError
-from mobilenets.weights.catalogue import CATALOGUE, Published, find
+from mobilenets.weights.hub.catalogue import CATALOGUE, Published, find
 
 PAGE = Path(__file__).parents[2] / "docs" / "pretrained.md"
 BY_NAME = {published.name: published for published in CATALOGUE}

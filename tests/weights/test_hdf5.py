@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mobilenets.errors import ModelFileError
-from mobilenets.weights.hdf5 import Dataset, Hdf5
+from mobilenets.weights.read.hdf5 import Dataset, Hdf5
 
 
 def written(fill: Any, **how: Any) -> bytes:

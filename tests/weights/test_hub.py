@@ -27,11 +27,11 @@ from serving import (
 )
 
 from mobilenets.errors import DownloadError
-from mobilenets.weights import download as downloading
-from mobilenets.weights.catalogue import File, Published
-from mobilenets.weights.download import Patience
 from mobilenets.files import cache_folder
-from mobilenets.weights.hub import fetch
+from mobilenets.weights.hub import download as downloading
+from mobilenets.weights.hub.catalogue import File, Published
+from mobilenets.weights.hub.download import Patience
+from mobilenets.weights.hub.fetch import fetch
 from mobilenets.weights.recognise import Given
 
 CONTENT = bytes(range(256)) * 1200  # 307,200 bytes: several reads
@@ -383,8 +383,8 @@ def test_an_unusable_proxy_is_one_line(site: Site, monkeypatch: pytest.MonkeyPat
 
 FETCH = """
 import sys
-from mobilenets.weights.catalogue import File, Published
-from mobilenets.weights.hub import fetch
+from mobilenets.weights.hub.catalogue import File, Published
+from mobilenets.weights.hub.fetch import fetch
 from mobilenets.weights.recognise import Given
 url, sha256 = sys.argv[1:]
 wanted = Published("keras/0.25-128", 0.25, 128, "", (File(url, sha256 or None),), None, "", "", Given())

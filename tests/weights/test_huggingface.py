@@ -24,9 +24,9 @@ CDN = "/cdn/blob"
 FETCH = """
 import json, sys
 from mobilenets.errors import DownloadError
-from mobilenets.weights.catalogue import File, Published
-from mobilenets.weights.download import Patience
-from mobilenets.weights.hub import fetch
+from mobilenets.weights.hub.catalogue import File, Published
+from mobilenets.weights.hub.download import Patience
+from mobilenets.weights.hub.fetch import fetch
 from mobilenets.weights.recognise import Given
 where, sha256 = sys.argv[1:]
 wanted = Published("timm/x", 1.0, 224, "", (File(where, sha256 or None),), None, "", "", Given())

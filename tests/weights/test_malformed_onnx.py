@@ -23,7 +23,7 @@ from onnx_files import File
 from mobilenets.arch.network import Block, Network
 from mobilenets.errors import MobilenetsError, ModelFileError
 from mobilenets.weights import Given, import_files
-from mobilenets.weights.onnx import read_onnx
+from mobilenets.weights.read.onnx import read_onnx
 from mobilenets.weights.recognise import recognise
 
 NETWORK = Network(1.0, 33, 47, classes=5, stem=8, blocks=(Block(1, 12), Block(2, 20)))

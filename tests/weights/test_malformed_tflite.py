@@ -17,8 +17,8 @@ from tflite_files import File, Form, Operator, mobilenet, write
 from mobilenets.arch.network import Block, Network
 from mobilenets.errors import MobilenetsError, ModelFileError
 from mobilenets.weights.importing import import_files
+from mobilenets.weights.read.tflite import read_tflite
 from mobilenets.weights.recognise import Given, recognise
-from mobilenets.weights.tflite import read_tflite
 
 NETWORK = Network(1.0, 33, 47, classes=5, stem=8, blocks=(Block(1, 12), Block(2, 20)), activation="relu6")
 GIVEN = Given(pixels=(127.5, 127.5))

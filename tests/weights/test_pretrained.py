@@ -16,8 +16,9 @@ from serving import Site, google_hash, serving, status
 from mobilenets.arch.network import Network
 from mobilenets.errors import DownloadError, ModelFileError, UsageError
 from mobilenets.export.timm import to_timm
-from mobilenets.weights import Given, catalogue, import_files
-from mobilenets.weights.catalogue import CATALOGUE, Published
+from mobilenets.weights import Given, import_files
+from mobilenets.weights.hub import catalogue
+from mobilenets.weights.hub.catalogue import CATALOGUE, Published
 from mobilenets.weights.pretrained import open_pretrained
 from mobilenets.weights.recognise import Imported
 

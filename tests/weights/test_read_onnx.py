@@ -23,7 +23,7 @@ from mobilenets.export.onnx import to_onnx
 from mobilenets.image import Preprocess, normalise
 from mobilenets.model import Model
 from mobilenets.weights import Given, import_files
-from mobilenets.weights.onnx import read_onnx
+from mobilenets.weights.read.onnx import read_onnx
 from mobilenets.weights.recognise import recognise
 
 pytestmark = pytest.mark.filterwarnings("ignore:You are using the legacy TorchScript-based:DeprecationWarning")

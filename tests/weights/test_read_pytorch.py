@@ -21,7 +21,7 @@ from mobilenets.errors import ModelFileError, UsageError
 from mobilenets.model import Model
 from mobilenets.train.module import MobileNet
 from mobilenets.weights import Given, import_files
-from mobilenets.weights.pytorch import read_pytorch
+from mobilenets.weights.read.pytorch import read_pytorch
 from mobilenets.weights.recognise import recognise
 
 GIVEN = Given(size=(64, 64), pixels=(127.5, 127.5), activation="relu")

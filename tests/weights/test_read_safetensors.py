@@ -12,8 +12,8 @@ from mobilenets.arch.network import BODY, Network
 from mobilenets.errors import ModelFileError, UsageError
 from mobilenets.image import Preprocess
 from mobilenets.weights import Given, Imported
+from mobilenets.weights.read.safetensors import read_safetensors
 from mobilenets.weights.recognise import recognise
-from mobilenets.weights.safetensors import read_safetensors
 
 GIVEN = Given(size=(64, 64), pixels=(127.5, 127.5), activation="relu")
 

@@ -26,8 +26,8 @@ from mobilenets.model import Model
 from mobilenets.runtime import Session
 from mobilenets.weights.importing import import_files
 from mobilenets.weights.layers import chain
+from mobilenets.weights.read.tflite import read_tflite
 from mobilenets.weights.recognise import Given, recognise
-from mobilenets.weights.tflite import read_tflite
 
 Array = np.ndarray[Any, Any]
 

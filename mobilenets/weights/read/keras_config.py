@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import ModelFileError
+from ...errors import ModelFileError
 
 __all__ = ["Config", "Step", "parse", "unroll"]
 

@@ -5,9 +5,9 @@ import os
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from ..arch.network import Network
-from ..errors import UsageError
-from .recognise import Given
+from ...arch.network import Network
+from ...errors import UsageError
+from ..recognise import Given
 
 __all__ = ["CATALOGUE", "HUGGING_FACE", "File", "Published", "find", "names"]
 

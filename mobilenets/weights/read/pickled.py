@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ..errors import ModelFileError
+from ...errors import ModelFileError
 
 __all__ = ["ADVICE", "Storage", "Stored", "Unpickled", "unpickle"]
 

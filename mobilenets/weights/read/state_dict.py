@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ModelFileError
-from ..image import Preprocess
-from .layers import Array, Content, Layer, Norm, convolution
+from ...errors import ModelFileError
+from ...image import Preprocess
+from ..layers import Array, Content, Layer, Norm, convolution
 
 __all__ = ["MAX_NAME", "content_of", "floats", "in_order"]
 

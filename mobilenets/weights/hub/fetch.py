@@ -10,12 +10,12 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from ..errors import DownloadError
-from ..files import cache_folder, write_atomic
+from ...errors import DownloadError
+from ...files import cache_folder, write_atomic
+from ..layers import extra
 from . import huggingface
 from .catalogue import HUGGING_FACE, File, Published
 from .download import PATIENCE, Patience, Report, Stated, discard, download
-from .layers import extra
 
 __all__ = ["Progress", "fetch"]
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ModelFileError
+from ...errors import ModelFileError
+from ..layers import Array, Layer, Norm, Number, Pads, convolution
 from .keras_config import Config, Step
-from .layers import Array, Layer, Norm, Number, Pads, convolution
 
 __all__ = ["Chain", "Take"]
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import MobilenetsError, ModelFileError
-from .layers import Array, Content, Layer, Number, Pads, convolution, extra
+from ...errors import MobilenetsError, ModelFileError
+from ..layers import Array, Content, Layer, Number, Pads, convolution, extra
 from .tflite_file import FLOAT, FLOAT16, INT8, UINT8, File, Operator
 
 __all__ = ["read_tflite"]

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ModelFileError
-from .layers import Array, Content
+from ...errors import ModelFileError
+from ..layers import Array, Content
 from .pickled import ADVICE, Storage, Stored, unpickle
 from .state_dict import MAX_NAME, content_of, floats
 

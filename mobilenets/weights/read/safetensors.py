@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, deserialize
 
-from ..errors import ModelFileError
+from ...errors import ModelFileError
+from ..layers import Array, Content
 from .exported import stated
-from .layers import Array, Content
 from .state_dict import MAX_NAME, content_of, floats, in_order
 
 __all__ = ["read_safetensors"]

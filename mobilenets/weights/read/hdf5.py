@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ModelFileError
-from .layers import Array
+from ...errors import ModelFileError
+from ..layers import Array
 
 __all__ = ["MAX_TEXT", "Dataset", "Group", "Hdf5"]
 

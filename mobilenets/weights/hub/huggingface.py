@@ -4,10 +4,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ..errors import DownloadError
+from ...errors import DownloadError
+from ..layers import extra
 from .catalogue import HUGGING_FACE
 from .download import MAX_BYTES, Passing, Patience, Report, Stated, patiently, words
-from .layers import extra
 
 __all__ = ["download"]
 

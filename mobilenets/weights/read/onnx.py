@@ -7,10 +7,10 @@ import numpy as np
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-from ..arch.network import MAX_SIDE, MIN_SIDE
-from ..errors import MobilenetsError, ModelFileError
+from ...arch.network import MAX_SIDE, MIN_SIDE
+from ...errors import MobilenetsError, ModelFileError
+from ..layers import Content, Layer, Number
 from .exported import stated
-from .layers import Content, Layer, Number
 from .onnx_chain import Chain, Node
 from .onnx_nodes import FLOATS, NODES
 from .onnx_values import MAX_NAME, Values, array, attributes, constant

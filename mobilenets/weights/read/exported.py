@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ..arch.network import Network
-from ..errors import MobilenetsError, ModelFileError
-from ..image import Preprocess
+from ...arch.network import Network
+from ...errors import MobilenetsError, ModelFileError
+from ...image import Preprocess
 
 __all__ = ["stated"]
 

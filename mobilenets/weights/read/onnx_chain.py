@@ -6,8 +6,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from ..errors import ModelFileError
-from .layers import Array, Layer, Number, Pads
+from ...errors import ModelFileError
+from ..layers import Array, Layer, Number, Pads
 from .onnx_values import Values
 
 __all__ = ["Chain", "Node"]

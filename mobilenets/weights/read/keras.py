@@ -10,12 +10,12 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from ..errors import MobilenetsError, ModelFileError
+from ...errors import MobilenetsError, ModelFileError
+from ..layers import Array, Content, Layer, Norm, convolution
 from .exported import stated
 from .hdf5 import MAX_TEXT, Hdf5
 from .keras_chain import Chain, Shape, Take
 from .keras_config import Step, parse, unroll
-from .layers import Array, Content, Layer, Norm, convolution
 
 __all__ = ["read_h5", "read_keras"]
 

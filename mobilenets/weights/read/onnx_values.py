@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from onnx import AttributeProto, NodeProto, TensorProto
 
-from ..errors import ModelFileError
+from ...errors import ModelFileError
 
 __all__ = ["MAX_NAME", "array", "attributes", "constant"]
 

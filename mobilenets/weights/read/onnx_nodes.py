@@ -5,7 +5,7 @@ from math import inf
 
 import numpy as np
 
-from .layers import Layer, Norm, Pads, Side, convolution
+from ..layers import Layer, Norm, Pads, Side, convolution
 from .onnx_chain import Chain, Node, Size
 
 __all__ = ["FLOATS", "NODES"]

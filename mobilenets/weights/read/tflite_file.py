@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ModelFileError
-from .layers import extra
+from ...errors import ModelFileError
+from ..layers import extra
 
 __all__ = ["FLOAT", "FLOAT16", "INT8", "UINT8", "File", "Operator"]
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..errors import DownloadError
-from .layers import extra
+from ...errors import DownloadError
+from ..layers import extra
 
 if TYPE_CHECKING:
     import httpx

@@ -1,0 +1,1 @@
+"""A reader for each format: bytes of a file -> `layers.Content`. Nothing in a file is run."""
