@@ -68,7 +68,7 @@ def compile_model(model: Model, target: str = "auto", folder: Path | None = None
 def sources_of(model: Model, target: Target, name: str, embed: bool = False) -> tuple[Source, Lowered]:
     """The C of `model` and what goes with it."""
     lowered = lower(model, target, name)
-    return (emit(lowered, embed) if embed else emit(lowered)), lowered
+    return emit(lowered, embed), lowered
 
 
 @dataclass(frozen=True, slots=True)
