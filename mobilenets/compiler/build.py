@@ -1,6 +1,7 @@
-"""From C to a library: the system's compiler, else zig's from PyPI; kept in a cache by what went into it."""
+"""From C to a library: the system's compiler, else zig's from PyPI."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..errors import CompileError
-from ..files import write_atomic
+from ..files import cache_folder, write_atomic
 from .program import Target
 
 __all__ = ["FLAGS", "compiler", "has_compiler", "link"]
@@ -22,13 +23,24 @@ FLAGS = ("-O2", "-std=c11", "-ffp-contract=fast", "-fno-math-errno", "-shared", 
 @cache
 def compiler() -> tuple[str, ...]:
     """The command: `CC` where it is set, else cc, gcc or clang, else zig's; `CompileError` where there is none."""
-    chosen = os.environ.get("CC")
-    for name in (chosen,) if chosen else ("cc", "gcc", "clang"):
-        if name and shutil.which(name):
+    if chosen := os.environ.get("CC", "").strip():
+        return _chosen(chosen)
+    for name in ("cc", "gcc", "clang"):
+        if shutil.which(name):
             return (name,)
-    if find_spec("ziglang") is not None:
-        return (sys.executable, "-m", "ziglang", "cc")
+    if find_spec("ziglang") is not None:  # which would write for the very processor at hand
+        return (sys.executable, "-m", "ziglang", "cc", "-mcpu=baseline")
     raise CompileError("no C compiler: install gcc or clang, or pip install ziglang")
+
+
+def _chosen(command: str) -> tuple[str, ...]:
+    try:
+        words = tuple(shlex.split(command))
+    except ValueError:
+        words = ()
+    if not words or not shutil.which(words[0]):
+        raise CompileError(f"CC (={command!r}) is not a command: set it to a C compiler, or to nothing")
+    return words
 
 
 def has_compiler() -> bool:
@@ -39,16 +51,33 @@ def has_compiler() -> bool:
 
 
 def link(sources: Mapping[str, str], target: Target, output: Path) -> None:
-    """Compile `sources` (file name -> text) into the library `output`, in a folder of its own, then move it there."""
+    """Compile `sources` (file name -> text) into the library `output`, in a folder of its own, then move it there.
+
+    `CompileError` with the compiler's first complaint.
+    """
     with tempfile.TemporaryDirectory(prefix="mobilenets-") as name:
         folder = Path(name)
         for file, text in sources.items():
             (folder / file).write_text(text, "utf-8")
         units = [file for file in sources if file.endswith(".c")]
-        command = [*compiler(), *FLAGS, *target.flags, "-I.", "-o", "library.so", *units, "-lpthread"]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-        if done.returncode:
-            first = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr.strip()[:300])
-            raise CompileError(f"{' '.join(compiler())} failed: {first}")
+        _run([*compiler(), *FLAGS, *target.flags, "-I.", "-o", "library.so", *units, "-lpthread"], folder)
         write_atomic(output, (folder / "library.so").read_bytes())
         output.chmod(0o755)
+
+
+def _run(command: list[str], folder: Path) -> None:
+    settings = {"ZIG_GLOBAL_CACHE_DIR": str(cache_folder() / "zig"), **os.environ, "LC_ALL": "C"}
+    failed = f"{' '.join(compiler())} failed"
+    try:
+        done = subprocess.run(
+            command, cwd=folder, env=settings, capture_output=True, encoding="utf-8", errors="replace"
+        )
+    except OSError as exc:
+        raise CompileError(f"{failed}: {exc.strerror}") from exc
+    if done.returncode:
+        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+        errors = [line for line in lines if "error" in line and not line.startswith("collect2")]
+        said = [*errors, *lines, f"exit status {done.returncode}"]
+        raise CompileError(f"{failed}: {said[0][:300]}")
+    if not (folder / "library.so").is_file():
+        raise CompileError(f"{failed}: it wrote nothing")

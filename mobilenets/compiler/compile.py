@@ -4,7 +4,8 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -48,21 +49,40 @@ def compile_model(model: Model, target: str = "auto", folder: Path | None = None
     """
     chosen = best_target(target)
     if folder is not None:
-        _compile(model, chosen, folder)
-        return _opened(folder)
+        return _compile(model, chosen, folder)
     folder = cache_folder() / "compiled" / _key(model, chosen)
-    if not (folder / "library.json").is_file():
+    return _opened(folder) or _made(model, chosen, folder)
+
+
+def _made(model: Model, target: Target, folder: Path) -> Library:
+    """Compiled by one process, while the others wait for it."""
+    try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=".compiling-", dir=folder.parent))
-        try:
-            _compile(model, chosen, made)
+        with _alone(folder.with_name(f".{folder.name}.lock")):
+            if library := _opened(folder):  # by another process, meanwhile
+                return library
+            made = folder.with_name(f".{folder.name}.made")
+            for left in (made, folder):  # by a process that was killed; damaged
+                shutil.rmtree(left, ignore_errors=True)
+            made.mkdir()
+            _compile(model, target, made)
             os.rename(made, folder)
-        except OSError as exc:  # another process was first
-            if not (folder / "library.json").is_file():
-                raise CompileError(f"{folder}: cannot be written: {exc.strerror}") from exc
-        finally:
-            shutil.rmtree(made, ignore_errors=True)
-    return _opened(folder)
+    except OSError as exc:
+        raise CompileError(f"{folder}: cannot be written: {exc.strerror or exc}") from exc
+    library = _opened(folder)
+    if library is None:
+        raise CompileError(f"{folder}: does not hold what was just written to it")
+    return library
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """One process at a time; the system lets go of a lock whose holder dies."""
+    import fcntl  # not everywhere, and nor is anything that loads what is compiled here
+
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def sources_of(model: Model, target: Target, name: str, embed: bool = False) -> tuple[Source, Lowered]:
@@ -104,11 +124,12 @@ def write_c(model: Model, folder: Path, target: str, name: str, embed: bool) -> 
     return Written(files_written, chosen.name, lowered.weights.nbytes, arena, library.stat().st_size)
 
 
-def _compile(model: Model, target: Target, folder: Path) -> None:
+def _compile(model: Model, target: Target, folder: Path) -> Library:
     source, lowered = sources_of(model, target, NAME)
     pool = (files(__package__) / "pool.c").read_text("utf-8")
-    link({f"mobilenets_{NAME}.h": source.h, f"{NAME}.c": source.c, "pool.c": pool}, target, folder / "library.so")
-    lowered.weights.astype("<f4").tofile(folder / "weights.bin")
+    code, weights = folder / "library.so", folder / "weights.bin"
+    link({f"mobilenets_{NAME}.h": source.h, f"{NAME}.c": source.c, "pool.c": pool}, target, code)
+    lowered.weights.astype("<f4").tofile(weights)
     values = {
         "target": target.name,
         "features": target.features,
@@ -117,25 +138,36 @@ def _compile(model: Model, target: Target, folder: Path) -> None:
         "buffers": source.arena.buffers,
         "scratch": source.arena.scratch,
     }
-    (folder / "library.json").write_text(json.dumps(values))
+    whole = {"code": _digest(code.read_bytes()), "weights": weights.stat().st_size}
+    (folder / "library.json").write_text(json.dumps({"library": values, "whole": whole}))
+    return Library(code, weights, **{**values, "features": target.features})  # type: ignore[arg-type]
 
 
-def _opened(folder: Path) -> Library:
+def _opened(folder: Path) -> Library | None:
+    """What `_compile` wrote; None where it is not whole: half a library would end the process that loads it."""
+    code, weights = folder / "library.so", folder / "weights.bin"
     try:
-        values = json.loads((folder / "library.json").read_text())
-        values["features"] = tuple(values["features"])
-        return Library(folder / "library.so", folder / "weights.bin", **values)
-    except (OSError, ValueError, TypeError, KeyError) as exc:
-        raise CompileError(f"{folder}: not a compiled network, remove it: {exc}") from exc
+        content = json.loads((folder / "library.json").read_text())
+        values, whole = content["library"], content["whole"]
+        if whole != {"code": _digest(code.read_bytes()), "weights": weights.stat().st_size}:
+            return None
+        return Library(code, weights, **{**values, "features": tuple(values["features"])})
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _key(model: Model, target: Target) -> str:
     """Of everything that the library depends on."""
     digest = hashlib.sha256(model.digest().encode())
-    kernels = sorted((files(__package__) / "kernels").iterdir(), key=lambda file: file.name)
-    texts = [file.read_bytes() for file in kernels]
-    texts += [(files(__package__) / f"{name}").read_bytes() for name in ("emit.py", "lower.py", "pack.py", "pool.c")]
+    compiling, arch = files(__package__), files(f"{__package__.rpartition('.')[0]}.arch")
+    for folder in (compiling, compiling / "kernels", arch):
+        for file in sorted(folder.iterdir(), key=lambda file: file.name):
+            if file.name.endswith((".py", ".c")):
+                digest.update(hashlib.sha256(file.read_bytes()).digest())
     settings = (model.network.to_json(), model.preprocess, target, FLAGS, compiler())
-    for part in (*texts, repr(settings).encode()):
-        digest.update(hashlib.sha256(part).digest())
+    digest.update(repr(settings).encode())
     return digest.hexdigest()[:32]
