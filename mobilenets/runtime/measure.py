@@ -18,7 +18,7 @@ from .compiled import CompiledSession
 from .opening import Runner, Runtime
 from .session import Session
 
-__all__ = ["measure_networks", "measure_sessions"]
+__all__ = ["measure_networks", "measure_sessions", "untrained"]
 
 SEED = 0
 
@@ -28,7 +28,7 @@ def measure_networks(
 ) -> list[Latency]:
     """Median ms of one image through each network, untrained, timed in turn in one run of `seconds` in all.
 
-    Weights do not change the time, as long as no activation is subnormal; see `_untrained`.
+    Weights do not change the time, as long as no activation is subnormal; see `untrained`.
     """
     return measure_sessions([_open_untrained(network, threads, runtime) for network in networks], seconds)
 
@@ -42,9 +42,9 @@ def measure_sessions(sessions: Sequence[Runner], seconds: float = 0.5) -> list[L
 @lru_cache(maxsize=64)  # a search measures its best networks twice
 def _open_untrained(network: Network, threads: int, runtime: Runtime) -> Runner:
     if runtime == "onnx" or not has_compiler():
-        return Session.from_onnx(to_onnx(_untrained(network)), threads)
+        return Session.from_onnx(to_onnx(untrained(network)), threads)
     with tempfile.TemporaryDirectory(prefix="mobilenets-") as folder:  # nobody wants it again: not into the cache
-        return CompiledSession(_untrained(network), threads, folder=Path(folder))
+        return CompiledSession(untrained(network), threads, folder=Path(folder))
 
 
 def _call(session: Runner) -> Callable[[], object]:
@@ -53,7 +53,7 @@ def _call(session: Runner) -> Callable[[], object]:
     return lambda: session.run(image)
 
 
-def _untrained(network: Network) -> Model:
+def untrained(network: Network) -> Model:
     """He's initialisation, neutral batch norm: activations stay near 1, since subnormal floats are slow."""
     rng = np.random.default_rng(SEED)
     weights = {}

@@ -9,7 +9,7 @@ from mobilenets.design import Budget, Prior, Space, search
 from mobilenets.errors import LatencyError
 from mobilenets.export.onnx import to_onnx
 from mobilenets.runtime import Runtime, Session
-from mobilenets.runtime.measure import _untrained, measure_networks, measure_sessions
+from mobilenets.runtime.measure import measure_networks, measure_sessions, untrained
 
 
 @pytest.mark.parametrize("runtime, shown", [("onnx", "ONNX Runtime"), ("compiled", "mobilenets, ")])
@@ -21,7 +21,7 @@ def test_networks_far_apart_are_told_apart(runtime: Runtime, shown: str) -> None
 
 
 def test_trained_sessions_are_measured_the_same_way() -> None:
-    session = Session.from_onnx(to_onnx(_untrained(named("0.25-32"))), threads=1)
+    session = Session.from_onnx(to_onnx(untrained(named("0.25-32"))), threads=1)
     (latency,) = measure_sessions([session], seconds=0.01)
     assert 0 < latency.low <= latency.median <= latency.high
 
@@ -30,7 +30,7 @@ def test_trained_sessions_are_measured_the_same_way() -> None:
 def test_untrained_activations_are_ordinary_numbers(name: str) -> None:
     """Subnormal or infinite activations would change the time: the logits must be of the size that training gives."""
     network = named(name).replace(classes=10)
-    session = Session.from_onnx(to_onnx(_untrained(network)), threads=1)
+    session = Session.from_onnx(to_onnx(untrained(network)), threads=1)
     noise = np.random.default_rng(1).integers(0, 256, (1, network.height, network.width, 3), np.uint8)
     assert 1e-6 < float(np.abs(session.logits(noise)).max()) < 1e3
 

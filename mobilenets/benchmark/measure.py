@@ -1,0 +1,237 @@
+"""Which runtime is fastest on this machine: all of them in turn in one run, after they have answered rightly."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from ..cost.latency import BURST_MS, MIN_RUNS, Latency, summarise
+from ..errors import UsageError
+from ..image import Pixels
+from ..machine import cores
+from ..model import Model
+from .opening import Missing, Opened, open_peers, reason
+from .peers import PEERS, PRECISIONS, Floats, Peer, Setup
+from .result import Benchmark, Row
+
+__all__ = ["IMAGES", "Timed", "benchmark_model", "noise", "processor", "time_peers"]
+
+IMAGES = 100  # for the agreement, where no data are given
+SECONDS = 1.0  # for each runtime and one image
+BATCH_SECONDS = 0.4  # for each runtime and a larger batch
+# seconds before each burst on several threads: those of the runtime before have gone to sleep by then
+PAUSE = 0.02
+WARMUP = 5
+MAX_BATCH = 1024
+
+
+@dataclass(slots=True)
+class Timed:
+    """The runs of one runtime, or why they stopped."""
+
+    opened: Opened
+    milliseconds: list[float] = field(default_factory=list)
+    wall: float = 0.0
+    processor: float = 0.0
+    failure: str = ""
+
+    @property
+    def latency(self) -> Latency:
+        name = f"{self.opened.name} {self.opened.version}".strip()
+        return summarise(self.milliseconds, self.opened.peer.setup.threads, name)
+
+    @property
+    def cores_used(self) -> float:
+        return self.processor / self.wall
+
+
+def benchmark_model(
+    model: Model,
+    *,
+    threads: Sequence[int] = (),
+    precisions: Sequence[str] = ("fp32",),
+    batch_sizes: Sequence[int] = (1, 8, 32),
+    images: Pixels | None = None,
+    source: str = "noise",
+    weights: str = "trained",
+    kinds: dict[str, type[Peer]] | None = None,
+    note: Callable[[str], None] = lambda text: None,
+) -> Benchmark:
+    """Time `model` in every runtime that is installed.
+
+    `threads`: one and all cores where none is given. `images`: (N, H, W, C) uint8 from `source`, on which the
+    runtimes must agree; noise where there are none. `kinds`: see `PEERS`. A runtime that is not installed or fails
+    is listed with its reason. Raises `UsageError` for what cannot be measured.
+    """
+    threads = tuple(threads) or tuple(sorted({1, cores()}))
+    _check(threads, precisions, batch_sizes)
+    images = noise(model, IMAGES) if images is None else images
+    expected, name = _reference(model, images)
+    rows: list[Row] = []
+    missing: list[Missing] = []
+    for n in dict.fromkeys(threads):
+        found: list[Opened] = []
+        for precision in dict.fromkeys(precisions):
+            for peer in open_peers(Setup(model, precision, n), images[:1], PEERS if kinds is None else kinds):
+                note(f"{n} thread{'s' if n > 1 else ''}, {precision}: {peer.name} {_state(peer)}")
+                (found if isinstance(peer, Opened) else missing).append(peer)  # type: ignore[arg-type]
+        measured, failed = _measure(found, images, expected, tuple(dict.fromkeys(batch_sizes)))
+        rows += sorted(measured, key=lambda row: row.latency.median)
+        missing += failed
+    return Benchmark(model.name, weights, processor(), name, source, len(images), tuple(rows), tuple(missing))
+
+
+def _check(threads: Sequence[int], precisions: Sequence[str], batch_sizes: Sequence[int]) -> None:
+    for n in threads:
+        if not 1 <= n <= cores():
+            raise UsageError(f"threads (={n}) must be from 1 to this machine's {cores()} cores")
+    for precision in precisions:
+        if precision not in PRECISIONS:
+            raise UsageError(f"precision {precision!r} must be one of {', '.join(PRECISIONS)}")
+    for size in batch_sizes:
+        if not 1 <= size <= MAX_BATCH:
+            raise UsageError(f"batch size (={size}) must be from 1 to {MAX_BATCH}")
+
+
+def _state(peer: Opened | Missing) -> str:
+    return peer.reason if isinstance(peer, Missing) else "is ready"
+
+
+def _measure(
+    found: Sequence[Opened], images: Pixels, expected: Floats, batch_sizes: Sequence[int]
+) -> tuple[list[Row], list[Missing]]:
+    """A row for each runtime that came through all of it, and what became of the others."""
+    answers: dict[str, tuple[float, float]] = {}
+    failures: dict[str, str] = {}
+    alive = list(found)
+
+    def fail(opened: Opened, why: str) -> None:
+        failures[_key(opened)] = why
+        alive.remove(opened)
+
+    for opened in found:
+        try:
+            answers[_key(opened)] = _agreement(opened.peer, images, expected)
+        except Exception as exc:
+            fail(opened, reason(exc))
+    latencies: dict[str, Timed] = {}
+    speeds: dict[str, dict[int, float]] = {_key(opened): {} for opened in found}
+    for size in sorted({1, *batch_sizes}):
+        batch = np.ascontiguousarray(np.resize(images, (size, *images.shape[1:])))
+        seconds, least = (SECONDS, MIN_RUNS) if size == 1 else (BATCH_SECONDS, 3)
+        for timed in time_peers(alive, batch, seconds * len(alive), least):
+            if timed.failure:
+                fail(timed.opened, timed.failure)
+                continue
+            if size == 1:
+                latencies[_key(timed.opened)] = timed
+            if size in batch_sizes:
+                speeds[_key(timed.opened)][size] = 1e3 * size / timed.latency.median
+    rows = [_row(latencies[_key(o)], speeds[_key(o)], *answers[_key(o)]) for o in alive]
+    return rows, [
+        Missing(o.name, o.precision, o.peer.setup.threads, failures[_key(o)]) for o in found if _key(o) in failures
+    ]
+
+
+def _key(opened: Opened) -> str:
+    return f"{opened.name} {opened.precision}"
+
+
+def _row(timed: Timed, speeds: dict[int, float], agreement: float, difference: float) -> Row:
+    opened, peer = timed.opened, timed.opened.peer
+    return Row(
+        runtime=opened.name,
+        version=opened.version,
+        precision=opened.precision,
+        latency=timed.latency,
+        images_per_second=speeds,
+        agreement=agreement,
+        difference=difference,
+        file_bytes=peer.file_bytes,
+        arena_bytes=peer.arena_bytes,
+        load_ms=opened.load_ms,
+        threads_by=peer.threads_by,
+        cores_used=timed.cores_used,
+    )
+
+
+def _agreement(peer: Peer, images: Pixels, expected: Floats) -> tuple[float, float]:
+    """(share of equal top-1, largest difference of a logit relative to the largest)."""
+    logits = np.concatenate([peer.run(images[i : i + 1]) for i in range(len(images))])
+    same = float((logits.argmax(1) == expected.argmax(1)).mean())
+    return same, float(np.abs(logits - expected).max() / np.abs(expected).max())
+
+
+def time_peers(found: Sequence[Opened], batch: Pixels, seconds: float, least: int = MIN_RUNS) -> list[Timed]:
+    """Each in bursts, in turn, for `seconds` in all and at least `least` runs each, as `cost.latency` does.
+
+    A machine that is overrun gets three times the seconds and no more. A runtime that raises stops there.
+    """
+    timed = [Timed(opened) for opened in found]
+    several = any(opened.peer.setup.threads > 1 for opened in found)
+    for one in timed:
+        _attempt(one, batch, WARMUP if len(batch) == 1 else 1, count=False)
+    start = time.perf_counter()
+    while running := [one for one in timed if not one.failure]:
+        spent = time.perf_counter() - start
+        fewest = min(len(one.milliseconds) for one in running)
+        if spent >= seconds and (fewest >= least or (fewest >= 3 and spent >= 3 * seconds)):
+            break
+        for one in running:
+            if several:
+                time.sleep(PAUSE)
+            _attempt(one, batch, 1, count=False)
+            _attempt(one, batch, 3 if len(batch) == 1 else 1)
+    return timed
+
+
+def _attempt(one: Timed, batch: Pixels, runs: int, count: bool = True) -> None:
+    """At least `runs` runs, recorded for `BURST_MS` where they count."""
+    record: list[float] = []
+    begin = last = time.perf_counter()
+    busy = time.process_time()
+    try:
+        while len(record) < runs or (count and 1e3 * (last - begin) < BURST_MS):
+            one.opened.peer.run(batch)
+            now = time.perf_counter()
+            record.append((now - last) * 1e3)
+            last = now
+    except Exception as exc:
+        one.failure = reason(exc)
+        return
+    if count:
+        one.milliseconds += record
+        one.wall += last - begin
+        one.processor += time.process_time() - busy
+
+
+def _reference(model: Model, images: Pixels) -> tuple[Floats, str]:
+    """Logits in float32, and whose they are: torch's, else ONNX Runtime's."""
+    if find_spec("torch") is not None:
+        from .torch_module import reference
+
+        return reference(model, images), "torch, fp32"
+    from ..export.onnx import to_onnx
+    from ..runtime import Session
+
+    session = Session.from_onnx(to_onnx(model), 1)
+    return np.concatenate([session.logits(image[None]) for image in images]), "ONNX Runtime, fp32"
+
+
+def noise(model: Model, count: int) -> Pixels:
+    p = model.preprocess
+    return np.random.default_rng(0).integers(0, 256, (count, p.height, p.width, p.channels), np.uint8)
+
+
+def processor() -> str:
+    """As Linux names it."""
+    import platform
+
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

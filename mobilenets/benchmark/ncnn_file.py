@@ -1,0 +1,47 @@
+"""A model as ncnn takes it: the layers as text, the weights as bytes. Activations are fused, as ncnnoptimize does."""
+
+import numpy as np
+
+from ..arch.fold import fold_batch_norm
+from ..arch.graph import CONVOLUTIONS, Op
+from ..model import Model
+
+__all__ = ["ncnn_files"]
+
+MAGIC = 7767517
+FUSED = {"relu": "9=1", "relu6": "9=3 -23310=2,0.0,6.0"}
+FP32 = bytes(4)  # before weights: they are stored as float32
+
+
+def ncnn_files(model: Model) -> tuple[str, bytes]:
+    """(the .param, the .bin): blob `image` is normalised (C, H, W), `logits` (classes,)."""
+    graph, weights = fold_batch_norm(model.graph, model.weights)
+    lines, arrays, x = ["Input image 0 1 image"], [], "image"
+    for op, after in zip(graph.ops, graph.ops[1:], strict=False):
+        if op.kind in CONVOLUTIONS:
+            settings = _convolution(op, weights[f"{op.name}.weight"].size, FUSED[after.kind])
+            kind = "ConvolutionDepthWise" if op.kind == "depthwise" else "Convolution"
+        elif op.kind == "global_average_pool":
+            kind, settings = "Pooling", "0=1 4=1"
+        elif op.kind == "fully_connected":
+            kind, settings = "InnerProduct", f"0={op.shape_out[2]} 1=1 2={weights[f'{op.name}.weight'].size}"
+        else:
+            continue
+        output = "logits" if op.kind == "fully_connected" else op.name
+        lines.append(f"{kind} {op.name} 1 1 {x} {output} {settings}")
+        x = output
+        if f"{op.name}.weight" in weights:
+            arrays += [FP32, _bytes(weights[f"{op.name}.weight"]), _bytes(weights[f"{op.name}.bias"])]
+    return "\n".join([str(MAGIC), f"{len(lines)} {len(lines)}", *lines, ""]), b"".join(arrays)
+
+
+def _convolution(op: Op, weights: int, activation: str) -> str:
+    """Its settings, by the numbers that ncnn gives them."""
+    top, left, bottom, right = op.padding
+    pads = f"4={left} 14={top} 15={right} 16={bottom}"
+    group = f" 7={op.shape_in[2]}" if op.kind == "depthwise" else ""
+    return f"0={op.shape_out[2]} 1={op.kernel} 3={op.stride} {pads} 5=1 6={weights}{group} {activation}"
+
+
+def _bytes(array: np.ndarray) -> bytes:
+    return np.ascontiguousarray(array, "<f4").tobytes()

@@ -1,0 +1,68 @@
+"""Runtimes made ready, or the reason in one line why one is not: whatever a foreign program raises, others go on."""
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+
+from ..image import Pixels
+from .peers import Peer, Setup
+
+__all__ = ["Missing", "Opened", "open_peers", "reason"]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A runtime that is ready. `load_ms`: from its file to its first answer."""
+
+    name: str
+    version: str
+    peer: Peer
+    load_ms: float
+
+    @property
+    def precision(self) -> str:
+        return self.peer.setup.precision
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A runtime that is not here or fails, and why, in one line."""
+
+    name: str
+    precision: str
+    threads: int
+    reason: str
+
+
+def open_peers(setup: Setup, image: Pixels, kinds: Mapping[str, type[Peer]]) -> Iterator[Opened | Missing]:
+    """Each runtime that has the setup's precision, ready or with the reason why not. `image`: (1, H, W, C) uint8."""
+    for name, kind in kinds.items():
+        if setup.precision in kind.precisions:
+            yield _open(name, kind, setup, image)
+
+
+def _open(name: str, kind: type[Peer], setup: Setup, image: Pixels) -> Opened | Missing:
+    if any(find_spec(module) is None for module in kind.modules):
+        return Missing(name, setup.precision, setup.threads, f"not installed: pip install {kind.package}")
+    try:
+        peer = kind(setup)
+        start = time.perf_counter()
+        peer.load()
+        peer.run(image)
+        return Opened(name, _version(kind), peer, 1e3 * (time.perf_counter() - start))
+    except Exception as exc:  # whatever a foreign program raises: the others can still be timed
+        return Missing(name, setup.precision, setup.threads, reason(exc))
+
+
+def reason(exc: Exception) -> str:
+    """One line."""
+    return (str(exc).strip() or repr(exc)).splitlines()[0][:200]
+
+
+def _version(kind: type[Peer]) -> str:
+    try:
+        return version(kind.package or "mobilenets")
+    except PackageNotFoundError:
+        return ""

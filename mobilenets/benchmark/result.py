@@ -1,0 +1,108 @@
+"""What a benchmark found: a row for each runtime, precision and number of threads, and what follows from them."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ..cost.latency import Latency
+from .opening import Missing
+
+__all__ = ["OURS", "Benchmark", "Row", "verdict"]
+
+OURS = "mobilenets"
+BUSY = 0.9  # of a core that a single-threaded run should have had, below which others had too much of it
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One runtime in one precision on a number of threads."""
+
+    runtime: str
+    version: str
+    precision: str
+    latency: Latency  # of one image
+    images_per_second: dict[int, float]  # by size of batch
+    agreement: float  # share of images whose top-1 is the reference's
+    difference: float  # largest of a logit from the reference's, relative to the largest
+    file_bytes: int
+    arena_bytes: int | None
+    load_ms: float  # from its file to its first answer
+    threads_by: str
+    cores_used: float  # processor time a second
+
+    @property
+    def threads(self) -> int:
+        return self.latency.threads
+
+    def to_dict(self) -> dict[str, Any]:
+        values = asdict(self)
+        values["latency_ms"] = values.pop("latency")
+        return {**values, "threads": self.threads}
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """All rows, by threads, each time fastest first."""
+
+    network: str
+    weights: str  # "trained", or "random" where a network was only named
+    processor: str
+    reference: str
+    images: str  # what the agreement was measured on
+    image_count: int
+    rows: tuple[Row, ...]
+    missing: tuple[Missing, ...]
+
+    def groups(self) -> list[tuple[int, list[Row]]]:
+        """(threads, its rows)."""
+        return [(n, [row for row in self.rows if row.threads == n]) for n in sorted({row.threads for row in self.rows})]
+
+    def verdicts(self) -> list[str]:
+        """A line for each number of threads and precision, the last for the last."""
+        lines = []
+        for threads, rows in self.groups():
+            for precision in dict.fromkeys(sorted((row.precision for row in rows), reverse=True)):
+                text = verdict([row for row in rows if row.precision == precision])
+                lines.append(f"{precision}, {threads} thread{'s' if threads > 1 else ''}: {text}")
+        return lines
+
+    def caution(self) -> str | None:
+        """Said where other programs had much of the processor meanwhile."""
+        used = sorted(row.cores_used for row in self.rows if row.threads == 1)
+        middle = used[len(used) // 2] if used else 1.0
+        if middle >= BUSY:
+            return None
+        return f"other programs had {1 - middle:.0%} of the processor meanwhile: on a quiet machine figures are others"
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON's view; keys as docs/json.md lists them."""
+        return {
+            "network": self.network,
+            "weights": self.weights,
+            "processor": self.processor,
+            "reference": self.reference,
+            "images": self.images,
+            "image_count": self.image_count,
+            "rows": [row.to_dict() for row in self.rows],
+            "missing": [asdict(missing) for missing in self.missing],
+            "verdicts": self.verdicts(),
+            "caution": self.caution(),
+        }
+
+
+def verdict(rows: Sequence[Row]) -> str:
+    """Which of these is fastest, and by how much; two where the intervals of their medians overlap."""
+    best, *others = sorted(rows, key=lambda row: row.latency.median)
+    if not others:
+        return f"{best.runtime} alone ran, {best.latency.median:.3g} ms an image"
+    if best.latency.distinct_from(others[0].latency):
+        fastest = f"{best.runtime} is fastest, {best.latency.median:.3g} ms an image"
+        other = next((row for row in others if row.runtime == OURS), others[0])
+    else:
+        pair = " and ".join(f"{row.runtime} ({row.latency.median:.3g} ms)" for row in (best, others[0]))
+        fastest = f"{pair} are fastest and cannot be told apart"
+        others = others[1:]
+        if not others:
+            return fastest
+        other = next((row for row in others if row.runtime == OURS), others[0])
+    return f"{fastest}; {other.runtime} takes {other.latency.median / best.latency.median:.2f} times as long"

@@ -1,0 +1,66 @@
+"""A model as torch runs it for inference, and the float reference that all runtimes are held against."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..arch.fold import fold_batch_norm
+from ..image import Pixels, normalise
+from ..model import Model
+
+__all__ = ["inference", "reference"]
+
+Floats = np.ndarray[Any, np.dtype[np.float32]]
+
+
+def inference(model: Model, precision: str, threads: int, compiled: bool = False) -> Callable[[Pixels], Floats]:
+    """(N, H, W, C) uint8 -> logits: batch norm folded, channels last, normalised inside."""
+    import torch
+
+    from ..train.module import MobileNet, load_weights
+
+    torch.set_num_threads(threads)  # torch.compile writes it into its code
+    graph, weights = fold_batch_norm(model.graph, model.weights)
+    module = MobileNet(graph).eval()
+    load_weights(module, weights)
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+    module = module.to(dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for layer in module.modules():
+        if hasattr(layer, "keep_fp32"):
+            layer.keep_fp32 = False  # only its backward is slow
+    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (model.preprocess.mean, model.preprocess.std))
+
+    def forward(pixels: Any) -> Any:
+        return module(((pixels.permute(0, 3, 1, 2).float() - mean) / std).to(dtype)).float()
+
+    if compiled:
+        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # "no CUDA": nobody asked for it
+        torch._dynamo.config.recompile_limit = 256  # one program for each size of batch and number of threads
+        forward = torch.compile(forward, dynamic=False, options={"freezing": True})
+
+    def run(images: Pixels) -> Floats:
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+        with torch.inference_mode():
+            logits: Floats = forward(torch.from_numpy(images)).numpy()
+        return logits
+
+    return run
+
+
+def reference(model: Model, images: Pixels) -> Floats:
+    """Logits of torch, fp32, of the network as it was trained: nothing folded, one image at a time."""
+    import torch
+
+    from ..train.module import MobileNet, load_weights
+
+    module = MobileNet(model.graph).eval()
+    load_weights(module, model.weights)
+    with torch.inference_mode():
+        parts = [
+            module(torch.from_numpy(normalise(image[None], model.preprocess)).permute(0, 3, 1, 2)) for image in images
+        ]
+        logits: Floats = torch.cat(parts).numpy()
+    return logits
