@@ -12,7 +12,7 @@ from ..image import Pixels, Preprocess, as_image, crop_resize
 from .augment import Augmentation, Colour, random_colours, random_view
 from .cache import Images
 
-__all__ = ["Batch", "TrainingBatches", "central_batches", "central_labels", "plain_batches"]
+__all__ = ["Batch", "TrainingBatches", "central_batches", "plain_batches"]
 
 _AHEAD = 4  # batches prepared before they are asked for
 Labels = np.ndarray[Any, np.dtype[np.int64]]
@@ -85,16 +85,7 @@ def plain_batches(images: Images, batch_size: int) -> Iterator[Batch]:
 
 def central_batches(images: Images, preprocess: Preprocess, batch_size: int, count: int) -> Iterator[Pixels]:
     """(N, H, W, C): about `count` images spread evenly over a training view, cut as evaluation would cut them."""
-    chosen = _spread(images, count)
+    chosen = range(0, len(images), max(1, len(images) // count))
     for start in range(0, len(chosen), batch_size):
         part = chosen[start : start + batch_size]
         yield np.stack([crop_resize(as_image(images.pixels(i)), preprocess) for i in part])
-
-
-def central_labels(images: Images, count: int) -> Labels:
-    """The labels of the images that `central_batches` gives."""
-    return images.labels[list(_spread(images, count))]
-
-
-def _spread(images: Images, count: int) -> range:
-    return range(0, len(images), max(1, len(images) // count))
