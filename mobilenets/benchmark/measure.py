@@ -74,10 +74,12 @@ def benchmark_model(
     missing: list[Missing] = []
     for n in dict.fromkeys(threads):
         found: list[Opened] = []
+        threads_text = f"{n} thread{'s' if n > 1 else ''}"
+        note(f"{threads_text}: opening the runtimes; torch.compile may take half a minute")
         for precision in dict.fromkeys(precisions):
             for peer in open_peers(Setup(model, precision, n), images[:1], PEERS if kinds is None else kinds):
-                note(f"{n} thread{'s' if n > 1 else ''}, {precision}: {peer.name} {_state(peer)}")
                 (found if isinstance(peer, Opened) else missing).append(peer)  # type: ignore[arg-type]
+        note(f"{threads_text}: timing {', '.join(f'{o.name} {o.precision}' for o in found)}")
         measured, failed = _measure(found, images, expected, tuple(dict.fromkeys(batch_sizes)))
         rows += sorted(measured, key=lambda row: row.latency.median)
         missing += failed
@@ -94,10 +96,6 @@ def _check(threads: Sequence[int], precisions: Sequence[str], batch_sizes: Seque
     for size in batch_sizes:
         if not 1 <= size <= MAX_BATCH:
             raise UsageError(f"batch size (={size}) must be from 1 to {MAX_BATCH}")
-
-
-def _state(peer: Opened | Missing) -> str:
-    return peer.reason if isinstance(peer, Missing) else "is ready"
 
 
 def _measure(

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..cost.latency import Latency
 from .opening import Missing
+from .peers import PRECISIONS
 
 __all__ = ["OURS", "Benchmark", "Row", "verdict"]
 
@@ -58,12 +59,16 @@ class Benchmark:
         return [(n, [row for row in self.rows if row.threads == n]) for n in sorted({row.threads for row in self.rows})]
 
     def verdicts(self) -> list[str]:
-        """A line for each number of threads and precision, the last for the last."""
+        """A line for each number of threads and precision; with several precisions also one over all of them."""
         lines = []
         for threads, rows in self.groups():
-            for precision in dict.fromkeys(sorted((row.precision for row in rows), reverse=True)):
-                text = verdict([row for row in rows if row.precision == precision])
-                lines.append(f"{precision}, {threads} thread{'s' if threads > 1 else ''}: {text}")
+            suffix = f"{threads} thread{'s' if threads > 1 else ''}"
+            precisions = [p for p in PRECISIONS if any(row.precision == p for row in rows)]
+            for precision in precisions:
+                same = [row for row in rows if row.precision == precision]
+                lines.append(f"{precision}, {suffix}: {verdict(same)}")
+            if len(precisions) > 1:
+                lines.append(f"any precision, {suffix}: {verdict(rows)}")
         return lines
 
     def caution(self) -> str | None:
@@ -93,16 +98,19 @@ class Benchmark:
 def verdict(rows: Sequence[Row]) -> str:
     """Which of these is fastest, and by how much; two where the intervals of their medians overlap."""
     best, *others = sorted(rows, key=lambda row: row.latency.median)
+    mixed = len({row.precision for row in rows}) > 1
+
+    def name(row: Row) -> str:
+        return f"{row.runtime} {row.precision}" if mixed else row.runtime
+
     if not others:
-        return f"{best.runtime} alone ran, {best.latency.median:.3g} ms an image"
+        return f"{name(best)} alone ran, {best.latency.median:.3g} ms an image"
     if best.latency.distinct_from(others[0].latency):
-        fastest = f"{best.runtime} is fastest, {best.latency.median:.3g} ms an image"
-        other = next((row for row in others if row.runtime == OURS), others[0])
+        fastest = f"{name(best)} is fastest, {best.latency.median:.3g} ms an image"
     else:
-        pair = " and ".join(f"{row.runtime} ({row.latency.median:.3g} ms)" for row in (best, others[0]))
+        pair = " and ".join(f"{name(row)} ({row.latency.median:.3g} ms)" for row in (best, others.pop(0)))
         fastest = f"{pair} are fastest and cannot be told apart"
-        others = others[1:]
         if not others:
             return fastest
-        other = next((row for row in others if row.runtime == OURS), others[0])
-    return f"{fastest}; {other.runtime} takes {other.latency.median / best.latency.median:.2f} times as long"
+    other = next((row for row in others if row.runtime == OURS), others[0])
+    return f"{fastest}; {name(other)} takes {other.latency.median / best.latency.median:.2f} times as long"

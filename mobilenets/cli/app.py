@@ -79,6 +79,14 @@ _HELP = {
   mobilenets compile model.safetensors --target avx2 --name photos --embed --output photos-c
 """,
     ),
+    "benchmark": (
+        "What is fastest on this machine: the network's own C and every runtime that is installed, in one run.",
+        """Examples:
+  mobilenets benchmark runs/photos-0.25-96
+  mobilenets benchmark 0.25-128 --threads 1 --report speed.html
+  mobilenets benchmark model.safetensors --data photos --precisions fp32 bf16 --json
+""",
+    ),
     "demo": (
         "Design, train, evaluate and predict on 8,000 small pictures of clothes that come with the package.",
         """Examples:
@@ -87,7 +95,10 @@ _HELP = {
     ),
 }
 for verb, (summary, examples) in _HELP.items():
-    function = {"train": "training:train", "import": "verbs:import_", "compile": "verbs:compile_"}.get(
-        verb, f"verbs:{verb}"
-    )
+    function = {
+        "train": "training:train",
+        "import": "verbs:import_",
+        "compile": "verbs:compile_",
+        "benchmark": "benchmark:benchmark",
+    }.get(verb, f"verbs:{verb}")
     app.command(f"mobilenets.cli.{function}", name=verb, help=summary, help_epilogue=examples)

@@ -13,13 +13,14 @@ from ..api import CompiledFiles, Exported, Trained
 from ..arch import Network
 from ..arch.zoo import Row
 from ..assess import Evaluated
+from ..benchmark import Benchmark
 from ..cost import PRECISIONS, Cost, cost
 from ..design import Candidate, Design
 from ..errors import MissingExtraError
 from ..model import Model
 from ..weights import Imported
 
-__all__ = ["compiled", "described", "designed", "evaluated", "exported", "imported", "paper", "trained"]
+__all__ = ["benchmarked", "compiled", "described", "designed", "evaluated", "exported", "imported", "paper", "trained"]
 
 
 SHOWN = 12  # rows of a Pareto front; --json gives all
@@ -283,3 +284,30 @@ def exported(result: Exported, json: bool) -> None:
         f"{result.path}  {_bytes(result.bytes)}  {result.format}",
         f"logits agree with torch's within {result.difference:.1e} of the largest",
     )
+
+
+def benchmarked(result: Benchmark, report: Path | None, json: bool) -> None:
+    if json:
+        _json(result.to_dict())
+        return
+    _print(f"{result.network} ({result.weights} weights) on {result.processor}: one uint8 image in, logits out", "")
+    for threads, rows in result.groups():
+        sizes = list(rows[0].images_per_second)
+        names = ["runtime", "", "ms", "p10", "p90", *(f"img/s, {size}" for size in sizes)]
+        title = f"{threads} thread{'s' if threads > 1 else ''}"
+        table = _table(title, *names, "top-1", "file", "arena", "load ms")
+        for row in rows:
+            times = (f"{ms:.3f}" for ms in (row.latency.median, row.latency.p10, row.latency.p90))
+            speeds = (f"{row.images_per_second[size]:,.0f}" for size in sizes)
+            arena = "" if row.arena_bytes is None else _bytes(row.arena_bytes)
+            rest = (f"{row.agreement:.1%}", _bytes(row.file_bytes), arena, f"{row.load_ms:,.0f}")
+            table.add_row(f"{row.runtime} {row.version}", row.precision, *times, *speeds, *rest)
+        _print(table, "")
+    absent = dict.fromkeys((m.name, m.precision, m.reason) for m in result.missing)
+    _print(*(f"{name} {precision}: {reason}" for name, precision, reason in absent))
+    _print(
+        "ms: median of one image; img/s: in batches of so many; load: from its file to its first answer",
+        f"top-1: images of {result.image_count} ({result.images}) with the same answer as {result.reference}",
+    )
+    _print(*([f"report  {report}"] if report else []), *([result.caution()] if result.caution() else []))
+    _print(*result.verdicts())

@@ -1,0 +1,105 @@
+"""`mobilenets benchmark`: flags in, every runtime timed, the table shown."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from .options import Json
+from .progress import Bars
+
+if TYPE_CHECKING:
+    from ..image import Pixels
+    from ..model import Model
+
+__all__ = ["benchmark"]
+
+Several = Parameter(consume_multiple=True, negative=())
+
+
+def benchmark(
+    model: str,
+    *,
+    threads: Annotated[tuple[int, ...], Several] = (),
+    batch_sizes: Annotated[tuple[int, ...], Several] = (1, 8, 32),
+    precisions: Annotated[tuple[str, ...], Several] = ("fp32",),
+    data: Path | None = None,
+    report: Path | None = None,
+    json: Json = False,
+) -> None:
+    """What is fastest on this machine: the network's own C and every runtime that is installed, in one run.
+
+    Parameters
+    ----------
+    model
+        A run folder, a model file of any format that import reads, the name of a published network, or a network's
+        name such as 0.25-128: that with random weights.
+    threads
+        One or more numbers; by default 1 and all cores.
+    batch_sizes
+        Images at once, for images/s.
+    precisions
+        fp32, bf16; each runtime in those it has.
+    data
+        Images on which the runtimes' top-1 must agree, in any layout that train reads; noise without.
+    report
+        Draw the bars there too: .html (with the table), .png or .svg.
+    json
+        Print one JSON object and nothing else.
+    """
+    from ..benchmark import benchmark_model
+    from ..benchmark.chart import check_chart, write_chart
+    from . import show
+
+    if report is not None:
+        check_chart(report)
+    with Bars() as bars:
+        opened, weights = _model(model, bars)
+        images, source = _images(data, opened, bars)
+        result = benchmark_model(
+            opened,
+            threads=threads,
+            batch_sizes=batch_sizes,
+            precisions=precisions,
+            images=images,
+            source=source,
+            weights=weights,
+            note=bars.note,
+        )
+    if report is not None:
+        write_chart(report, result)
+    show.benchmarked(result, report, json)
+
+
+def _model(what: str, bars: Bars) -> "tuple[Model, str]":
+    """The model, and whether its weights are trained or random."""
+    from ..api import open_model
+    from ..arch import named
+    from ..model import Model, load
+    from ..runtime.measure import untrained
+    from ..weights import FORMATS, import_files, is_published
+
+    if not (Path(what).exists() or Path(what).suffix.lower() in FORMATS or ("/" in what and is_published(what))):
+        return untrained(named(what)), "random"
+    opened = open_model(what, bars)
+    if isinstance(opened, Model):
+        return opened, "trained"
+    return (load(opened) if opened.suffix == ".safetensors" else import_files([opened]).model), "trained"
+
+
+def _images(data: Path | None, model: "Model", bars: Bars) -> "tuple[Pixels | None, str]":
+    """Some of the images of a data set, spread over all of it, as the network sees them; and its name."""
+    if data is None:
+        return None, "noise"
+    import numpy as np
+
+    from ..benchmark.measure import IMAGES
+    from ..data.cache import decode_split
+    from ..data.sources import open_dataset
+
+    samples = open_dataset(data, None).splits["all"]
+    chosen = samples[:: -(-len(samples) // IMAGES)]
+    images = decode_split(
+        chosen, model.preprocess, short_side=None, progress=lambda done, total: bars.decoded("all", done, total)
+    )
+    return np.stack([images.pixels(i) for i in range(len(images))]), data.resolve().name
