@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 from ..data.augment import Augmentation, random_view
 from ..data.cache import Images
@@ -54,7 +55,8 @@ def fit_frozen(dataset: Dataset, run: Run, watch: Watch | None = None) -> Model:
     seen = [_features(body, view, len(train), watch, i, len(views)) for i, view in enumerate(views)]
     val_features = _features(body, val.pixels, len(val))
     speed = len(views) * len(train) / (time.monotonic() - started)
-    weight, bias = _classifier(seen, train.labels, recipe.balance != "none")
+    with threadpool_limits(1):  # the matrices are small: BLAS threads would mostly wait for each other
+        weight, bias = _classifier(seen, train.labels, recipe.balance != "none")
     train_top1, train_loss = _judged(seen[0] @ weight.T + bias, train.labels)
     top1, loss = _judged(val_features @ weight.T + bias, val.labels)
     row = {
