@@ -1,7 +1,7 @@
 """What several tests share."""
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,19 @@ settings.load_profile("untimed")
 # a job that a shell starts in the background ignores Ctrl-C, and so would the processes that tests start and interrupt
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write the golden C anew, to be read as a diff")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """No test sees what lies in the user's cache, or leaves anything there."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MOBILENETS_CACHE", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="session")

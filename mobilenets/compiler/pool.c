@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 typedef void step_function(int step, int part, int parts, const float *weights, const uint8_t *pixels, float *output,
                            float *arena);
@@ -13,6 +14,7 @@ typedef void step_function(int step, int part, int parts, const float *weights, 
 typedef struct pool {
     step_function *run;
     int steps, threads;
+    pid_t process; /* that has the threads: one forked from it has none of them */
     atomic_int arrived, turn; /* of the barrier */
     atomic_int job;           /* counts runs; negative: the end */
     const float *weights;
@@ -47,10 +49,10 @@ static void meet(pool *p) {
     for (int spins = 0; atomic_load_explicit(&p->turn, memory_order_acquire) == turn; spins++) pause_once(spins);
 }
 
-static void work(pool *p, int part) {
+static void work(pool *p, int part, int parts) {
     for (int step = 0; step < p->steps; step++) {
-        p->run(step, part, p->threads, p->weights, p->pixels, p->output, p->arena);
-        meet(p);
+        p->run(step, part, parts, p->weights, p->pixels, p->output, p->arena);
+        if (parts > 1) meet(p);
     }
 }
 
@@ -70,7 +72,7 @@ static int next_job(pool *p, int done) {
 static void *serve(void *argument) {
     const worker w = *(worker *)argument;
     free(argument);
-    for (int job = next_job(w.owner, 0); job > 0; job = next_job(w.owner, job)) work(w.owner, w.part);
+    for (int job = next_job(w.owner, 0); job > 0; job = next_job(w.owner, job)) work(w.owner, w.part, w.owner->threads);
     return NULL;
 }
 
@@ -83,10 +85,12 @@ static void announce(pool *p, int job) {
 
 void mobilenets_pool_end(pool *p) {
     if (!p) return;
-    announce(p, -1);
-    for (int i = 1; i < p->threads; i++) pthread_join(p->ids[i], NULL);
-    pthread_cond_destroy(&p->wake);
-    pthread_mutex_destroy(&p->mutex);
+    if (p->process == getpid()) {
+        announce(p, -1);
+        for (int i = 1; i < p->threads; i++) pthread_join(p->ids[i], NULL);
+        pthread_cond_destroy(&p->wake);
+        pthread_mutex_destroy(&p->mutex);
+    }
     free(p->ids);
     free(p);
 }
@@ -98,6 +102,7 @@ pool *mobilenets_pool_begin(step_function *run, int steps, int threads) {
     p->run = run;
     p->steps = steps;
     p->threads = 1;
+    p->process = getpid();
     p->ids = calloc((size_t)threads, sizeof *p->ids);
     pthread_mutex_init(&p->mutex, NULL);
     pthread_cond_init(&p->wake, NULL);
@@ -120,9 +125,10 @@ void mobilenets_pool_run(pool *p, const float *weights, const uint8_t *pixels, f
     p->pixels = pixels;
     p->output = output;
     p->arena = arena;
-    if (p->threads > 1) {
+    const int parts = p->process == getpid() ? p->threads : 1;
+    if (parts > 1) {
         const int job = atomic_load(&p->job);
         announce(p, job < INT32_MAX ? job + 1 : 1);
     }
-    work(p, 0);
+    work(p, 0, parts);
 }

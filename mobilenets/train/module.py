@@ -34,7 +34,7 @@ class Convolution(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         if self.uneven is not None:
             x = nn.functional.pad(x, self.uneven)
-        if self.keep_fp32 and x.device.type == "cpu" and x.dtype != torch.float32:
+        if self.keep_fp32 and x.device.type == "cpu" and x.dtype.itemsize < 4:
             with torch.autocast("cpu", enabled=False):
                 return super().forward(x.float())
         return super().forward(x)
