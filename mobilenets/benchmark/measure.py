@@ -166,7 +166,7 @@ def _agreement(peer: Peer, images: Pixels, expected: Floats) -> tuple[float, flo
 def time_peers(found: Sequence[Opened], batch: Pixels, seconds: float, least: int = MIN_RUNS) -> list[Timed]:
     """Each in bursts, in turn, for `seconds` in all and at least `least` runs each, as `cost.latency` does.
 
-    A machine that is overrun gets three times the seconds and no more. A runtime that raises stops there.
+    A machine that is overrun gets twice the seconds and no more. A runtime that raises stops there.
     """
     timed = [Timed(opened) for opened in found]
     several = any(opened.peer.setup.threads > 1 for opened in found)
@@ -176,7 +176,7 @@ def time_peers(found: Sequence[Opened], batch: Pixels, seconds: float, least: in
     while running := [one for one in timed if not one.failure]:
         spent = time.perf_counter() - start
         fewest = min(len(one.milliseconds) for one in running)
-        if spent >= seconds and (fewest >= least or (fewest >= 3 and spent >= 3 * seconds)):
+        if spent >= seconds and (fewest >= least or (fewest >= 3 and spent >= 2 * seconds)):
             break
         for one in running:
             if several:

@@ -1,0 +1,138 @@
+"""Our own C against every runtime that is installed, one image at a time, all in turn in one run.
+
+python benchmarks/runtimes.py            the paper's 16 alpha x resolution points, one thread and all cores: minutes
+python benchmarks/runtimes.py --quick    1.0-224, 0.5-160 and 0.25-128, without torch, in under 50 s
+python benchmarks/runtimes.py --target avx2   our C built for AVX2, oneDNN and ATen held to it too
+
+Random weights, fp32. `ratio`: the best peer's median over ours, above 1 where ours is faster; `ratio_p10`: the same of
+the tenth percentiles, which other programs disturb less. `share`: mult-adds over (time x threads x what one core can
+do, measured here from registers alone): 1 is the machine's limit.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from mobilenets.arch import named
+from mobilenets.benchmark import PEERS
+from mobilenets.benchmark.limit import mult_adds_a_second
+from mobilenets.benchmark.measure import Timed, noise, processor, time_peers
+from mobilenets.benchmark.opening import Missing, Opened, open_peers
+from mobilenets.benchmark.peers import Peer, Setup
+from mobilenets.benchmark.result import OURS
+from mobilenets.cost import cost
+from mobilenets.machine import cores
+from mobilenets.runtime.measure import untrained
+
+QUICK = ("1.0-224", "0.5-160", "0.25-128")
+ALL = tuple(f"{alpha}-{side}" for alpha in ("1.0", "0.75", "0.5", "0.25") for side in (224, 192, 160, 128))
+SLOW = ("torch eager", "torch.compile")  # never the best peer; --quick leaves out both, else the second alone
+TOLERANCE = 1e-4  # of logits, relative to the largest
+LIMITS = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}  # read when a runtime is loaded
+LIMITED = ("OpenVINO", "torch eager")  # all but a few element-wise ops; the others choose by what the processor has
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="three networks, less time each")
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    parser.add_argument("--threads", type=int, nargs="+", default=sorted({1, cores()}))
+    parser.add_argument("--target", default="auto", choices=("auto", "avx512", "avx2", "portable"))
+    args = parser.parse_args()
+    if not all(1 <= threads <= cores() for threads in args.threads):
+        parser.error(f"--threads must be from 1 to {cores()}")
+    if args.target == "avx2":
+        os.environ.update(LIMITS)
+    limit = mult_adds_a_second(args.target)
+    result: dict[str, Any] = {"processor": processor(), "target": args.target, "limit_gmacs": limit / 1e9, "rows": []}
+    show = print if not args.json else lambda *_, **__: None
+    show(f"{processor()}, target {args.target}: {limit / 1e9:.1f} G mult-adds a second on one core, from registers")
+    if args.target == "avx2":
+        result["held_to_avx2"] = LIMITED
+        show(f"held to AVX2 as well: {', '.join(LIMITED)}; the others cannot be, and do not count for the ratio")
+    slow = SLOW if args.quick else SLOW[1:]
+    kinds = {name: kind for name, kind in PEERS.items() if name not in slow}
+    for row in rows(QUICK if args.quick else ALL, args, kinds, 0.45 if args.quick else 1.0, limit):
+        result["rows"].append(row)
+        show(line(row))
+    if args.json:
+        print(json.dumps(result, indent=2))
+
+
+def rows(
+    networks: tuple[str, ...], args: argparse.Namespace, kinds: dict[str, type[Peer]], seconds: float, limit: float
+) -> Iterator[dict[str, Any]]:
+    """One a network and number of threads; `seconds` for each runtime."""
+    for network in networks:
+        model = untrained(named(network))
+        image = noise(model, 1)
+        for n in args.threads:
+            start = time.perf_counter()
+            ready, absent = opened(Setup(model, "fp32", n, args.target), image, kinds)
+            found = {one.opened.name: one for one in time_peers(ready, image, seconds * len(ready))}
+            absent |= {name: one.failure for name, one in found.items() if one.failure}
+            timed = {name: one for name, one in found.items() if not one.failure}
+            row = {"network": network, "precision": "fp32", "threads": n, **compared(timed, args.target == "avx2")}
+            row["share"] = {
+                name: cost(model.network).mult_adds / (one.latency.median / 1e3 * limit * n)
+                for name, one in timed.items()
+            }
+            yield row | {"missing": absent, "seconds": time.perf_counter() - start}
+
+
+def opened(setup: Setup, image: np.ndarray, kinds: dict[str, type[Peer]]) -> tuple[list[Opened], dict[str, str]]:
+    """The runtimes whose logits agree with the first other's, and what is wrong with the rest."""
+    ready, absent, expected = [], {}, None
+    for peer in sorted(open_peers(setup, image, kinds), key=lambda peer: peer.name == OURS):
+        if isinstance(peer, Missing):
+            absent[peer.name] = peer.reason
+            continue
+        logits = peer.peer.run(image)
+        expected = logits if expected is None else expected
+        difference = float(np.abs(logits - expected).max() / np.abs(expected).max())
+        if difference < TOLERANCE:
+            ready.append(peer)
+        else:
+            absent[peer.name] = f"logits differ by {difference:.1e} of the largest"
+    return ready, absent
+
+
+def compared(timed: dict[str, Timed], limited: bool) -> dict[str, Any]:
+    """Ours, the peers and their ratio; None where one of the two did not run."""
+    peers = {name: one.latency.median for name, one in timed.items() if name != OURS}
+    ours = timed[OURS].latency.median if OURS in timed else None
+    fair = {name: ms for name, ms in peers.items() if name in LIMITED or not limited}
+    best = min(fair, key=lambda name: fair[name]) if fair else None
+    return {
+        "ours_ms": ours,
+        "peers_ms": peers,
+        "best_peer": best,
+        "ratio": fair[best] / ours if best and ours else None,
+        "ratio_p10": min(timed[name].latency.p10 for name in fair) / timed[OURS].latency.p10 if best and ours else None,
+        "latency_ms": {
+            name: {"p10": one.latency.p10, "p90": one.latency.p90, "runs": one.latency.runs}
+            for name, one in timed.items()
+        },
+        "cores_used": {name: one.cores_used for name, one in timed.items()},
+    }
+
+
+def line(row: dict[str, Any]) -> str:
+    ours = "failed" if row["ours_ms"] is None else f"{row['ours_ms']:7.3f} ms ({row['share'][OURS]:4.0%} of the limit)"
+    ratio = "none" if row["ratio"] is None else f"{row['ratio']:5.2f} (p10 {row['ratio_p10']:.2f})"
+    peers = ", ".join(
+        f"{name} {ms:.3f} ({row['share'][name]:.0%})"
+        for name, ms in sorted(row["peers_ms"].items(), key=lambda item: item[1])
+    )
+    absent = "".join(f"\n    {name}: {why}" for name, why in row["missing"].items())
+    return f"{row['network']:>8} x{row['threads']}  ours {ours}  ratio {ratio} to {row['best_peer']}  | {peers}{absent}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
