@@ -34,12 +34,12 @@ class Library:
     features: tuple[str, ...]  # that the processor must have
     steps: int
     classes: int
-    buffers: int  # floats of the arena, without
-    scratch: int  # the floats that each part of a step needs besides
+    one: int  # floats of the arena for one thread
+    more: int  # floats for each thread more
 
     def arena(self, parts: int) -> int:
         """Floats."""
-        return self.buffers + parts * self.scratch
+        return self.one + (parts - 1) * self.more
 
 
 def compile_model(model: Model, target: str = "auto", folder: Path | None = None) -> Library:
@@ -135,8 +135,8 @@ def _compile(model: Model, target: Target, folder: Path) -> Library:
         "features": target.features,
         "steps": source.steps,
         "classes": lowered.program.classes,
-        "buffers": source.arena.buffers,
-        "scratch": source.arena.scratch,
+        "one": source.arena.one,
+        "more": source.arena.more,
     }
     whole = {"code": _digest(code.read_bytes()), "weights": weights.stat().st_size}
     (folder / "library.json").write_text(json.dumps({"library": values, "whole": whole}))

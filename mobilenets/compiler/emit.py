@@ -8,7 +8,7 @@ from ..errors import CompileError
 from .header import arguments, header, literal
 from .lower import ALIGNMENT, Lowered
 from .pack import Array
-from .plan import Arena, plan
+from .plan import Arena, aligned, plan
 from .program import Buffer, Step
 
 __all__ = ["KERNELS", "TEMPLATES", "Source", "emit"]
@@ -121,7 +121,7 @@ def _separable(step: Step, arena: Arena) -> list[str]:
     dw, dw_bias, pw, pw_bias = (f"weights + {at}" for at in step.arrays)
     return [
         _rows(step),
-        f"float *restrict rows = arena + {arena.buffers} + (size_t)part * {arena.scratch};",
+        f"float *restrict rows = arena + {arena.scratch[step.name]} + (size_t)part * {aligned(step.scratch)};",
         _border(step, arena),
         f"for (int y = first; y < last; y += {step.rows}) {{",
         f"    const int end = y + {step.rows} < last ? y + {step.rows} : last;",
@@ -194,8 +194,8 @@ def _embedded(weights: Array) -> str:
     rows = weights.reshape(-1, 8).tolist()  # they are aligned
     line = "    " + ", ".join(["%.8ef"] * 8) + ",\n"
     numbers = "".join(line % tuple(row) for row in rows)
-    aligned = f"__attribute__((aligned({4 * ALIGNMENT})))"
-    return f"static const float embedded[{len(weights)}] {aligned} = {{\n{numbers}}};\n"
+    attribute = f"__attribute__((aligned({4 * ALIGNMENT})))"
+    return f"static const float embedded[{len(weights)}] {attribute} = {{\n{numbers}}};\n"
 
 
 def _entry(name: str, steps: int, embed: bool) -> str:

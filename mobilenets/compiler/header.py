@@ -27,7 +27,7 @@ def header(lowered: Lowered, arena: Arena, embed: bool) -> str:
         "STEPS": f"{len(program.steps)}",
         "WEIGHTS_FLOATS": f"{len(lowered.weights)}",
         "ARENA_FLOATS": f"{arena.floats(1)}",
-        "PARTS_ARENA_FLOATS(parts)": f"({arena.buffers} + (size_t)(parts) * {arena.scratch})",
+        "PARTS_ARENA_FLOATS(parts)": f"({arena.one} + ((size_t)(parts) - 1) * {arena.more})",
         "ALIGNMENT": f"{4 * ALIGNMENT}",
     }
     if embed:

@@ -5,50 +5,62 @@ from dataclasses import dataclass
 
 from .program import Buffer, Step
 
-__all__ = ["Arena", "plan"]
+__all__ = ["Arena", "aligned", "lives", "plan"]
 
 ALIGNMENT = 16  # floats
 
 
 @dataclass(frozen=True, slots=True)
 class Arena:
-    """Offsets by buffer name and sizes, in floats. Each part of a step has `scratch` floats of its own, at the end."""
+    """Offsets by name, in floats: of buffers, and of steps' scratch, where the parts' lie one behind the other."""
 
     offsets: dict[str, int]
-    buffers: int  # floats of all buffers; scratch begins there
-    scratch: int
+    scratch: dict[str, int]
+    one: int  # floats in all for a single part
+    more: int  # floats for each part more
 
     def floats(self, parts: int) -> int:
-        return self.buffers + parts * self.scratch
+        return self.one + (parts - 1) * self.more
 
 
 def plan(steps: Sequence[Step]) -> Arena:
-    """Greedy by size: the largest buffer first, each at the lowest place that is free while it lives."""
-    lives = _lives(steps)
+    """Greedy by size: the largest buffer first, each at the lowest place that is free while it lives.
+
+    A step's scratch lies behind all that is alive then: any number of parts has room there.
+    """
+    living = lives(steps)
     placed: list[tuple[int, int, int, int]] = []  # begin, end, first step, last step
     offsets: dict[str, int] = {}
-    for buffer in sorted(lives, key=lambda b: (-b.floats, b.name)):
-        first, last = lives[buffer]
-        size = _aligned(buffer.floats)
+    for buffer in sorted(living, key=lambda b: (-b.floats, b.name)):
+        first, last = living[buffer]
+        size = aligned(buffer.floats)
         at = 0
         for begin, end, others_first, others_last in sorted(placed):
             if others_first <= last and first <= others_last and at + size > begin and at < end:
                 at = end
         placed.append((at, at + size, first, last))
         offsets[buffer.name] = at
-    scratch = max(_aligned(step.scratch) for step in steps)
-    return Arena(offsets, max((end for _, end, _, _ in placed), default=0), scratch)
+    ends = [
+        max((end for _, end, first, last in placed if first <= number <= last), default=0)
+        for number in range(len(steps))
+    ]
+    return Arena(
+        offsets,
+        {step.name: end for step, end in zip(steps, ends, strict=True) if step.scratch},
+        max(end + aligned(step.scratch) for step, end in zip(steps, ends, strict=True)),
+        max(aligned(step.scratch) for step in steps),
+    )
 
 
-def _lives(steps: Sequence[Step]) -> dict[Buffer, tuple[int, int]]:
+def lives(steps: Sequence[Step]) -> dict[Buffer, tuple[int, int]]:
     """Buffer -> the step that writes it and the last that reads it. Of size 0: the caller's."""
-    lives: dict[Buffer, tuple[int, int]] = {}
+    found: dict[Buffer, tuple[int, int]] = {}
     for number, step in enumerate(steps):
         for buffer in (step.input, step.output):
             if buffer.floats:
-                lives[buffer] = (lives.get(buffer, (number, number))[0], number)
-    return lives
+                found[buffer] = (found.get(buffer, (number, number))[0], number)
+    return found
 
 
-def _aligned(floats: int) -> int:
+def aligned(floats: int) -> int:
     return -(-floats // ALIGNMENT) * ALIGNMENT
