@@ -102,7 +102,7 @@ def _page(result: Benchmark, svg: str) -> str:
         title=escape(_title(result)),
         about=escape(f"{about}{result.images}, against {result.reference}."),
         verdicts="".join(lines),
-        svg=re.sub(r"^.*?(?=<svg)", "", svg, flags=re.DOTALL),
+        svg=re.sub(r"^.*?(?=<svg)|<metadata>.*?</metadata>", "", svg, flags=re.DOTALL),
         table=f"<table><tr>{''.join(f'<th>{name}</th>' for name in names)}</tr>{body}</table>",
         missing="".join(missing),
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..cost.latency import BURST_MS, MIN_RUNS, Latency, summarise
-from ..errors import UsageError
+from ..errors import UsageError, WorkError
 from ..image import Pixels
 from ..machine import cores
 from ..model import Model
@@ -83,6 +83,8 @@ def benchmark_model(
         measured, failed = _measure(found, images, expected, tuple(dict.fromkeys(batch_sizes)))
         rows += sorted(measured, key=lambda row: row.latency.median)
         missing += failed
+    if not rows:
+        raise WorkError(f"no runtime could run it: {'; '.join(f'{m.name}: {m.reason}' for m in missing)}")
     return Benchmark(model.name, weights, processor(), name, source, len(images), tuple(rows), tuple(missing))
 
 

@@ -77,7 +77,7 @@ class Benchmark:
         middle = used[len(used) // 2] if used else 1.0
         if middle >= BUSY:
             return None
-        return f"other programs had {1 - middle:.0%} of the processor meanwhile: on a quiet machine figures are others"
+        return f"other programs had {1 - middle:.0%} of the processor meanwhile: measure again on a quiet machine"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON's view; keys as docs/json.md lists them."""

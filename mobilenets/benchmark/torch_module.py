@@ -51,16 +51,17 @@ def inference(model: Model, precision: str, threads: int, compiled: bool = False
 
 
 def reference(model: Model, images: Pixels) -> Floats:
-    """Logits of torch, fp32, of the network as it was trained: nothing folded, one image at a time."""
+    """Logits of torch, fp32, of the network as it was trained: nothing folded, one image at a time on one thread."""
     import torch
 
     from ..train.module import MobileNet, load_weights
 
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # several would wait for each other where another program has a core
     module = MobileNet(model.graph).eval()
     load_weights(module, model.weights)
     with torch.inference_mode():
-        parts = [
-            module(torch.from_numpy(normalise(image[None], model.preprocess)).permute(0, 3, 1, 2)) for image in images
-        ]
-        logits: Floats = torch.cat(parts).numpy()
+        inputs = (torch.from_numpy(normalise(image[None], model.preprocess)).permute(0, 3, 1, 2) for image in images)
+        logits: Floats = torch.cat([module(x) for x in inputs]).numpy()
+    torch.set_num_threads(threads)
     return logits

@@ -1,0 +1,167 @@
+"""`mobilenets benchmark` and benchmarks/runtimes.py as they are called."""
+
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from mobilenets import Network, named
+from mobilenets.benchmark import PEERS, measure
+from mobilenets.benchmark.chart import write_chart
+from mobilenets.cli import main
+from mobilenets.compiler import has_compiler
+from mobilenets.export.onnx import to_onnx
+
+ROOT = Path(__file__).parents[2]
+ROW = {
+    *("runtime", "version", "precision", "threads", "latency_ms", "images_per_second", "agreement", "difference"),
+    *("file_bytes", "arena_bytes", "load_ms", "threads_by", "cores_used"),
+}
+TOP = {
+    *("network", "weights", "processor", "reference", "images", "image_count", "rows", "missing", "verdicts"),
+    "caution",
+}
+
+
+@pytest.fixture(autouse=True)
+def two_peers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ours and ONNX Runtime, and one that is not there."""
+    absent = type("Absent", (PEERS["ONNX Runtime"],), {"package": "no-such-runtime", "modules": ("no_such_runtime",)})
+    kinds = {name: PEERS[name] for name in ("mobilenets", "ONNX Runtime")} | {"absent": absent}
+    monkeypatch.setattr(measure, "PEERS", kinds)
+    monkeypatch.setattr(measure, "SECONDS", 0.02)
+    monkeypatch.setattr(measure, "BATCH_SECONDS", 0.01)
+
+
+@pytest.fixture
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("runtimes", ROOT / "benchmarks" / "runtimes.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_json_has_the_keys_that_the_docs_say(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["benchmark", "0.25-32", "--threads", "1", "--batch-sizes", "1", "4", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert set(printed) == TOP and all(set(row) == ROW for row in printed["rows"])
+    assert printed["weights"] == "random" and printed["network"] == "0.25-32"
+    assert set(printed["rows"][0]["images_per_second"]) == {"1", "4"}
+    assert "not installed: pip install no-such-runtime" in [missing["reason"] for missing in printed["missing"]]
+    line = next(line for line in (ROOT / "docs/json.md").read_text().splitlines() if line.startswith("| `benchmark`"))
+    assert set(re.findall(r"`(\w+)`", line)) >= TOP | ROW
+
+
+def test_the_table_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["benchmark", "0.25-32", "--threads", "1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "random weights" in lines[0]
+    assert max(map(len, lines)) <= 160 and not any("…" in line for line in lines)
+    assert any(line.startswith("ONNX Runtime") for line in lines)
+    assert "absent fp32: not installed: pip install no-such-runtime" in lines
+    assert lines[-1].startswith("fp32, 1 thread: ")
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".onnx"])
+def test_a_trained_file_and_images(
+    suffix: str, tmp_path: Path, photos: Path, random_model, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, path = random_model(Network(0.25, 32, 32, classes=3)), tmp_path / f"model{suffix}"
+    if suffix == ".onnx":
+        path.write_bytes(to_onnx(model))
+    else:
+        model.save(path)
+    command = ["benchmark", str(path), "--data", str(photos), "--threads", "1", "--batch-sizes", "1", "--json"]
+    assert main(command) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["weights"] == "trained" and printed["images"] == photos.name
+    assert 30 < printed["image_count"] <= 100
+    assert all(row["agreement"] > 0.9 for row in printed["rows"])
+
+
+@pytest.mark.parametrize("suffix", [".html", ".png", ".svg"])
+def test_a_picture(suffix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib")
+    path = tmp_path / f"speed{suffix}"
+    assert main(["benchmark", "0.25-32", "--threads", "1", "--batch-sizes", "1", "--report", str(path)]) == 0
+    content = path.read_bytes()
+    if suffix == ".png":
+        assert content.startswith(b"\x89PNG")
+    else:
+        assert b"<svg" in content and b"ONNX Runtime fp32" in content
+    if suffix == ".html":
+        addresses = set(re.findall(rb"https?://[\w./]+", content))
+        assert all(b"www.w3.org" in address for address in addresses)  # names of namespaces: nothing is loaded
+        assert b"fp32, 1 thread: " in content
+
+
+@pytest.mark.parametrize(
+    "arguments, text",
+    [
+        (["bogus"], "network 'bogus' must be ALPHA-SIZE"),
+        (["nothing.safetensors"], "nothing.safetensors: no such model file"),
+        (["0.25-32", "--threads", "0"], "threads (=0) must be from 1 to"),
+        (["0.25-32", "--threads", "many"], "many"),
+        (["0.25-32", "--batch-sizes", "-3"], "batch size (=-3) must be from 1"),
+        (["0.25-32", "--precisions", "fp7"], "precision 'fp7' must be one of fp32, bf16"),
+        (["0.25-32", "--report", "speed.pdf"], "speed.pdf: a report is one of .html, .png, .svg"),
+        (["0.25-32", "--report", "no/folder/speed.png"], "there is no folder no/folder"),
+        (["0.25-32", "--data", "no-such-folder"], "no-such-folder: no such file or folder"),
+    ],
+)
+def test_nonsense_gets_one_line(
+    arguments: list[str], text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["benchmark", *arguments]) != 0
+    error = capsys.readouterr().err.strip()
+    assert error.count("\n") == 0 and error.startswith("mobilenets: ") and text in error
+
+
+def test_names_are_escaped_on_the_page(tmp_path: Path, random_model) -> None:
+    pytest.importorskip("matplotlib")
+    kinds = {"<script>": PEERS["ONNX Runtime"]}
+    model = random_model(named("0.25-32").replace(classes=2))
+    result = measure.benchmark_model(model, threads=(1,), batch_sizes=(), kinds=kinds, source="<img>")
+    page = write_chart(tmp_path / "page.html", result).read_text()
+    assert "<script>" not in page and "<img>" not in page and "&lt;script&gt;" in page
+
+
+@pytest.mark.skipif(not has_compiler(), reason="no C compiler")
+def test_the_script_tells_ratio_and_share(script: ModuleType) -> None:
+    assert len(script.ALL) == 16 and set(script.QUICK) <= set(script.ALL)
+    args = type("Args", (), {"threads": [1], "target": "auto"})()
+    kinds = {name: PEERS[name] for name in ("mobilenets", "ONNX Runtime")}
+    (row,) = script.rows(("0.25-32",), args, kinds, 0.05, limit=1e11)
+    assert {"network", "precision", "threads", "ours_ms", "peers_ms", "best_peer", "ratio"} <= set(row)
+    assert row["best_peer"] == "ONNX Runtime"
+    assert row["ratio"] == pytest.approx(row["peers_ms"]["ONNX Runtime"] / row["ours_ms"])
+    assert 0 < row["share"]["mobilenets"] < 1
+    assert "of the limit)" in script.line(row) and "0.25-32" in script.line(row)
+
+
+@pytest.mark.skipif(not has_compiler(), reason="no C compiler")
+def test_held_to_avx2_only_those_count_that_can_be_held(script: ModuleType) -> None:
+    def timed(milliseconds: float) -> object:
+        latency = type("L", (), {"median": milliseconds, "p10": milliseconds, "p90": milliseconds, "runs": 15})()
+        return type("T", (), {"latency": latency, "cores_used": 1.0})()
+
+    found = {"mobilenets": timed(2.0), "LiteRT": timed(1.0), "OpenVINO": timed(3.0)}
+    assert script.compared(found, limited=False)["ratio"] == 0.5
+    assert script.compared(found, limited=True)["ratio"] == 1.5
+    assert script.compared({"OpenVINO": timed(3.0)}, limited=False)["ratio"] is None
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not has_compiler(), reason="no C compiler")
+def test_the_script_runs_whole() -> None:
+    command = [sys.executable, str(ROOT / "benchmarks" / "runtimes.py"), "--quick", "--threads", "1", "--json"]
+    printed = json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+    assert [row["network"] for row in printed["rows"]] == ["1.0-224", "0.5-160", "0.25-128"]
+    assert all(row["ratio"] > 0 for row in printed["rows"])
