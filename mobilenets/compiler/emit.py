@@ -121,7 +121,8 @@ def _separable(step: Step, arena: Arena) -> list[str]:
     dw, dw_bias, pw, pw_bias = (f"weights + {at}" for at in step.arrays)
     return [
         _rows(step),
-        f"float *restrict rows = arena + {arena.scratch[step.name]} + (size_t)part * {aligned(step.scratch)};",
+        f"float *restrict rows = arena + (part ? {arena.one} + (size_t)(part - 1) * {aligned(step.scratch)} : "
+        f"{arena.scratch[step.name]});",
         _border(step, arena),
         f"for (int y = first; y < last; y += {step.rows}) {{",
         f"    const int end = y + {step.rows} < last ? y + {step.rows} : last;",

@@ -2,17 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
-from .program import Buffer, Step
+from .program import Step
 
-__all__ = ["Arena", "aligned", "lives", "plan"]
+__all__ = ["Arena", "aligned", "plan"]
 
 ALIGNMENT = 16  # floats
 
 
 @dataclass(frozen=True, slots=True)
 class Arena:
-    """Offsets by name, in floats: of buffers, and of steps' scratch, where the parts' lie one behind the other."""
+    """Offsets by name, in floats: of buffers, and of each step's scratch for part 0; other parts' lies behind `one`."""
 
     offsets: dict[str, int]
     scratch: dict[str, int]
@@ -24,42 +25,18 @@ class Arena:
 
 
 def plan(steps: Sequence[Step]) -> Arena:
-    """Greedy by size: the largest buffer first, each at the lowest place that is free while it lives.
+    """In turn, one buffer lies at the beginning of the arena and the next at its end, the step's scratch between them.
 
-    A step's scratch lies behind all that is alive then: any number of parts has room there.
+    Each step reads what the one before it wrote, so that only these two are alive: no plan of the steps takes less.
     """
-    living = lives(steps)
-    placed: list[tuple[int, int, int, int]] = []  # begin, end, first step, last step
-    offsets: dict[str, int] = {}
-    for buffer in sorted(living, key=lambda b: (-b.floats, b.name)):
-        first, last = living[buffer]
-        size = aligned(buffer.floats)
-        at = 0
-        for begin, end, others_first, others_last in sorted(placed):
-            if others_first <= last and first <= others_last and at + size > begin and at < end:
-                at = end
-        placed.append((at, at + size, first, last))
-        offsets[buffer.name] = at
-    ends = [
-        max((end for _, end, first, last in placed if first <= number <= last), default=0)
-        for number in range(len(steps))
-    ]
-    return Arena(
-        offsets,
-        {step.name: end for step, end in zip(steps, ends, strict=True) if step.scratch},
-        max(end + aligned(step.scratch) for step, end in zip(steps, ends, strict=True)),
-        max(aligned(step.scratch) for step in steps),
-    )
-
-
-def lives(steps: Sequence[Step]) -> dict[Buffer, tuple[int, int]]:
-    """Buffer -> the step that writes it and the last that reads it. Of size 0: the caller's."""
-    found: dict[Buffer, tuple[int, int]] = {}
+    assert all(before.output == after.input for before, after in pairwise(steps))
+    one = max(aligned(s.input.floats) + aligned(s.scratch) + aligned(s.output.floats) for s in steps)
+    offsets, scratch = {}, {}
     for number, step in enumerate(steps):
-        for buffer in (step.input, step.output):
-            if buffer.floats:
-                found[buffer] = (found.get(buffer, (number, number))[0], number)
-    return found
+        first = step.input if number % 2 else step.output  # the one at the beginning
+        offsets[step.output.name] = one - aligned(step.output.floats) if number % 2 else 0
+        scratch[step.name] = aligned(first.floats)
+    return Arena(offsets, scratch, one, max(aligned(step.scratch) for step in steps))
 
 
 def aligned(floats: int) -> int:
