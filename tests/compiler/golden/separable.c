@@ -1,0 +1,340 @@
+/* separable: written by mobilenets for avx512; see the header. */
+#include "mobilenets_separable.h"
+
+#define INLINE static inline __attribute__((always_inline, unused))
+#define UNROLL _Pragma("GCC unroll 16")
+#define MR_MAX 10
+#define NR_MAX 2
+#define DW_MAX 4 /* pixels of a depthwise convolution at a time */
+
+static const float image_border[] = {128.0f, 128.0f, 128.0f}; /* what normalisation makes zero */
+
+/* The border of rows first..last-1 of a bordered image: the pixel `value` left and right, and above or below it. */
+INLINE void border(float *restrict out, int height, int width, int channels, const float *restrict value, int first,
+                   int last) {
+    const int row = (width + 2) * channels;
+    for (int y = first == 0 ? -1 : first; y < (last == height ? height + 1 : last); y++) {
+        float *restrict to = out + (y + 1) * row;
+        const int step = y < 0 || y == height ? 1 : width + 1;
+        for (int x = 0; x < width + 2; x += step)
+            for (int c = 0; c < channels; c++) to[x * channels + c] = value ? value[c] : 0.0f;
+    }
+}
+
+/* The image: rows first..last-1 of bytes [height][width][channels] into the bordered image of floats. Normalisation is
+ * in the first convolution's weights, so the border is the pixel that is normalised to zero. */
+INLINE void image(const uint8_t *restrict in, int width, int channels, float *restrict out, int first, int last) {
+    for (int y = first; y < last; y++) {
+        const uint8_t *restrict from = in + y * width * channels;
+        float *restrict to = out + ((y + 1) * (width + 2) + 1) * channels;
+        for (int i = 0; i < width * channels; i++) to[i] = (float)from[i];
+    }
+}
+
+/* Vectors of 16 floats, by the extension that GCC and Clang share: one source for every instruction set. */
+typedef float vec16 __attribute__((vector_size(16 * sizeof(float)), aligned(4), may_alias));
+typedef int32_t bits16 __attribute__((vector_size(16 * sizeof(float))));
+
+INLINE vec16 load16(const float *p) { return *(const vec16 *)p; }
+INLINE void store16(float *p, vec16 v) { *(vec16 *)p = v; }
+INLINE vec16 splat16(float x) { return x - (vec16){0}; }
+
+/* ReLU (limit 0), or ReLU6 (limit 6), or neither (limit < 0). */
+INLINE vec16 activate16(vec16 v, float limit) {
+    if (limit < 0) return v;
+    v = (vec16)((bits16)v & (v > 0));
+    if (limit > 0) {
+        const bits16 below = v < limit;
+        v = (vec16)(((bits16)v & below) | ((bits16)splat16(limit) & ~below));
+    }
+    return v;
+}
+
+/* The heart of every convolution: mr pixels x nr vectors of channels, all sums in registers.
+ * sum[i][j] += a[i * pixel + k] * w[k][j] for k < count. Everything but the pointers is a constant once inlined. */
+INLINE void multiply16(vec16 *restrict sum, int mr, int nr, const float *restrict a, int pixel, const float *restrict w,
+                      int count) {
+    for (int k = 0; k < count; k++) {
+        vec16 b[NR_MAX];
+        UNROLL for (int j = 0; j < nr; j++) b[j] = load16(w + (k * nr + j) * 16);
+        UNROLL for (int i = 0; i < mr; i++) {
+            const float x = a[i * pixel + k];
+            UNROLL for (int j = 0; j < nr; j++) sum[i * nr + j] += x * b[j];
+        }
+    }
+}
+
+INLINE void begin16(vec16 *restrict sum, int mr, int nr, const float *restrict bias) {
+    UNROLL for (int i = 0; i < mr; i++)
+        UNROLL for (int j = 0; j < nr; j++) sum[i * nr + j] = load16(bias + j * 16);
+}
+
+/* A full 3x3 convolution: rows first..last-1 of the output, from the bordered image in, into the bordered image out.
+ * w: panels of nr vectors, each [3][3][depth][nr * 16]; `pixel` floats lie between two pixels of the input. */
+INLINE void conv_tile16(int mr, int nr, const float *restrict in, int row, int pixel, int depth, int stride,
+                       const float *restrict w, const float *restrict bias, float limit, float *restrict out,
+                       int channels) {
+    vec16 sum[MR_MAX * NR_MAX];
+    begin16(sum, mr, nr, bias);
+    for (int y = 0; y < 3; y++)
+        for (int x = 0; x < 3; x++)
+            multiply16(sum, mr, nr, in + y * row + x * pixel, stride * pixel, w + (y * 3 + x) * depth * nr * 16, depth);
+    UNROLL for (int i = 0; i < mr; i++)
+        UNROLL for (int j = 0; j < nr; j++) store16(out + i * channels + j * 16, activate16(sum[i * nr + j], limit));
+}
+
+INLINE void conv16(int mr, int nr, const float *restrict in, int width, int pixel, int depth, int stride, int down,
+                  int right, const float *restrict w, const float *restrict bias, float limit, float *restrict out,
+                  int out_width, int channels, int first, int last) {
+    const int row = (width + 2) * pixel;
+    for (int y = first; y < last; y++) {
+        const float *from = in + (y * stride + down) * row + right * pixel;
+        float *to = out + ((y + 1) * (out_width + 2) + 1) * channels;
+        for (int n = 0; n < channels; n += nr * 16) {
+            const float *panel = w + n * 9 * depth;
+            int x = 0;
+            for (; x + mr <= out_width; x += mr)
+                conv_tile16(mr, nr, from + x * stride * pixel, row, pixel, depth, stride, panel, bias + n, limit,
+                           to + x * channels + n, channels);
+            for (; x < out_width; x++)
+                conv_tile16(1, nr, from + x * stride * pixel, row, pixel, depth, stride, panel, bias + n, limit,
+                           to + x * channels + n, channels);
+        }
+    }
+}
+
+/* A depthwise 3x3 convolution: rows first..last-1 of the output, from the bordered image in ([height + 2][width + 2]
+ * pixels of `channels` floats) to `out`, pixels one after the other without a border. `down` and `right` skip what the
+ * border has too much where the padding has no pixel above or on the left. */
+INLINE void depthwise_pixels16(int count, const float *restrict in, int row, int channels, int stride,
+                              const float *restrict w, vec16 bias, float limit, float *restrict out) {
+    vec16 sum[DW_MAX];
+    UNROLL for (int i = 0; i < count; i++) sum[i] = bias;
+    UNROLL for (int y = 0; y < 3; y++) {
+        UNROLL for (int x = 0; x < 3; x++) {
+            const vec16 weight = load16(w + (y * 3 + x) * channels);
+            UNROLL for (int i = 0; i < count; i++)
+                sum[i] += weight * load16(in + y * row + (i * stride + x) * channels);
+        }
+    }
+    UNROLL for (int i = 0; i < count; i++) store16(out + i * channels, activate16(sum[i], limit));
+}
+
+INLINE void depthwise16(const float *restrict in, int width, int channels, int stride, int down, int right,
+                       const float *restrict w, const float *restrict bias, float limit, float *restrict out,
+                       int out_width, int first, int last) {
+    const int row = (width + 2) * channels;
+    for (int y = first; y < last; y++) {
+        const float *from = in + (y * stride + down) * row + right * channels;
+        for (int c = 0; c < channels; c += 16) {
+            int x = 0;
+            for (; x + DW_MAX <= out_width; x += DW_MAX)
+                depthwise_pixels16(DW_MAX, from + x * stride * channels + c, row, channels, stride, w + c,
+                                  load16(bias + c), limit, out + x * channels + c);
+            for (; x < out_width; x++)
+                depthwise_pixels16(1, from + x * stride * channels + c, row, channels, stride, w + c, load16(bias + c),
+                                  limit, out + x * channels + c);
+        }
+        out += out_width * channels;
+    }
+}
+
+/* A pointwise convolution as a matrix product: pixels first..last-1 of a (rows of `depth` floats, `pixel` apart), times
+ * w (panels of nr vectors, each [depth][nr * 16]), plus bias, activated, into the bordered image out. */
+INLINE void pointwise_tile16(int mr, int nr, const float *restrict a, int pixel, int depth, const float *restrict w,
+                            const float *restrict bias, float limit, float *restrict out, int width, int channels,
+                            int first) {
+    vec16 sum[MR_MAX * NR_MAX];
+    begin16(sum, mr, nr, bias);
+    multiply16(sum, mr, nr, a, pixel, w, depth);
+    UNROLL for (int i = 0; i < mr; i++) {
+        const int at = first + i;
+        float *restrict to = out + ((at / width + 1) * (width + 2) + at % width + 1) * channels;
+        UNROLL for (int j = 0; j < nr; j++) store16(to + j * 16, activate16(sum[i * nr + j], limit));
+    }
+}
+
+INLINE void pointwise16(int mr, int nr, const float *restrict a, int pixel, int depth, const float *restrict w,
+                       const float *restrict bias, float limit, float *restrict out, int width, int channels, int first,
+                       int last) {
+    for (int n = 0; n < channels; n += nr * 16) {
+        int p = first;
+        for (; p + mr <= last; p += mr)
+            pointwise_tile16(mr, nr, a + (p - first) * pixel, pixel, depth, w + n * depth, bias + n, limit, out + n,
+                            width, channels, p);
+        for (; p < last; p++)
+            pointwise_tile16(1, nr, a + (p - first) * pixel, pixel, depth, w + n * depth, bias + n, limit, out + n,
+                            width, channels, p);
+    }
+}
+
+/* The mean over all pixels of a bordered image. */
+INLINE void pool(const float *restrict in, int height, int width, int channels, float *restrict out) {
+    for (int c = 0; c < channels; c++) out[c] = 0.0f;
+    for (int y = 1; y <= height; y++)
+        for (int x = 1; x <= width; x++)
+            for (int c = 0; c < channels; c++) out[c] += in[(y * (width + 2) + x) * channels + c];
+    for (int c = 0; c < channels; c++) out[c] *= 1.0f / (float)(height * width);
+}
+
+/* Vectors of 4 floats, by the extension that GCC and Clang share: one source for every instruction set. */
+typedef float vec4 __attribute__((vector_size(4 * sizeof(float)), aligned(4), may_alias));
+typedef int32_t bits4 __attribute__((vector_size(4 * sizeof(float))));
+
+INLINE vec4 load4(const float *p) { return *(const vec4 *)p; }
+INLINE void store4(float *p, vec4 v) { *(vec4 *)p = v; }
+INLINE vec4 splat4(float x) { return x - (vec4){0}; }
+
+/* ReLU (limit 0), or ReLU6 (limit 6), or neither (limit < 0). */
+INLINE vec4 activate4(vec4 v, float limit) {
+    if (limit < 0) return v;
+    v = (vec4)((bits4)v & (v > 0));
+    if (limit > 0) {
+        const bits4 below = v < limit;
+        v = (vec4)(((bits4)v & below) | ((bits4)splat4(limit) & ~below));
+    }
+    return v;
+}
+
+/* The heart of every convolution: mr pixels x nr vectors of channels, all sums in registers.
+ * sum[i][j] += a[i * pixel + k] * w[k][j] for k < count. Everything but the pointers is a constant once inlined. */
+INLINE void multiply4(vec4 *restrict sum, int mr, int nr, const float *restrict a, int pixel, const float *restrict w,
+                      int count) {
+    for (int k = 0; k < count; k++) {
+        vec4 b[NR_MAX];
+        UNROLL for (int j = 0; j < nr; j++) b[j] = load4(w + (k * nr + j) * 4);
+        UNROLL for (int i = 0; i < mr; i++) {
+            const float x = a[i * pixel + k];
+            UNROLL for (int j = 0; j < nr; j++) sum[i * nr + j] += x * b[j];
+        }
+    }
+}
+
+INLINE void begin4(vec4 *restrict sum, int mr, int nr, const float *restrict bias) {
+    UNROLL for (int i = 0; i < mr; i++)
+        UNROLL for (int j = 0; j < nr; j++) sum[i * nr + j] = load4(bias + j * 4);
+}
+
+/* The classifier: outputs first..last-1, multiples of nr * 4. w: panels of nr vectors, each [depth][nr * 4]. */
+INLINE void fully_connected4(int nr, const float *restrict in, int depth, const float *restrict w,
+                             const float *restrict bias, float *restrict out, int first, int last) {
+    for (int n = first; n < last; n += nr * 4) {
+        vec4 sum[NR_MAX];
+        begin4(sum, 1, nr, bias + n);
+        multiply4(sum, 1, nr, in, 0, w + n * depth, depth);
+        UNROLL for (int j = 0; j < nr; j++) store4(out + n + j * 4, sum[j]);
+    }
+}
+
+/* exp(x) for x <= 0, within 1e-6 of its value (0 where that is below the smallest normal float); of no number, no number.
+ * x = n ln 2 + r, |r| <= ln 2 / 2: 2^n is put together from its bits, exp(r) is a polynomial. */
+INLINE float exponential(float x) {
+    if (!(x > -87.33f)) return x < 0.0f ? 0.0f : x;
+    const int n = (int)(x * 1.44269504f - 0.5f);
+    const float r = (x - (float)n * 0.693145752f) - (float)n * 1.42860677e-6f; /* ln 2 in two parts */
+    const union {
+        uint32_t bits;
+        float value;
+    } power = {(uint32_t)(n + 127) << 23};
+    const float r2 = r * r;
+    const float low = 1.0f + r + r2 * (0.5f + r * 0.16666667f);
+    return power.value * (low + r2 * r2 * (0.041666668f + r * (0.0083333338f + r * 0.0013888889f)));
+}
+
+/* output: the logits, then their softmax. */
+INLINE void softmax(const float *restrict in, int classes, float *restrict out) {
+    float largest = in[0], total = 0.0f;
+    for (int i = 1; i < classes; i++) largest = in[i] > largest ? in[i] : largest;
+    for (int i = 0; i < classes; i++) {
+        out[i] = in[i];
+        out[classes + i] = exponential(in[i] - largest);
+        total += out[classes + i];
+    }
+    for (int i = 0; i < classes; i++) out[classes + i] /= total;
+}
+
+/* image: 48x40x3 bytes */
+static void step_0(int part, int parts,
+    const float *restrict weights, const uint8_t *restrict pixels, float *restrict output, float *restrict arena) {
+    (void)weights; (void)output;
+    const int first = 48 * part / parts, last = 48 * (part + 1) / parts;
+    border(arena + 0, 48, 40, 3, image_border, first, last);
+    image(pixels, 40, 3, arena + 0, first, last);
+}
+
+/* conv0: 48x40x3 -> 24x20x16 */
+static void step_1(int part, int parts,
+    const float *restrict weights, const uint8_t *restrict pixels, float *restrict output, float *restrict arena) {
+    (void)pixels; (void)output;
+    const int first = 24 * part / parts, last = 24 * (part + 1) / parts;
+    border(arena + 25984, 24, 20, 16, NULL, first, last);
+    conv16(10, 1, arena + 0, 40, 3, 3, 2, 0, 0, weights + 0, weights + 432, 0, arena + 25984, 20, 16, first, last);
+}
+
+/* dw1 + pw1: 24x20x16 -> 24x20x32 */
+static void step_2(int part, int parts,
+    const float *restrict weights, const uint8_t *restrict pixels, float *restrict output, float *restrict arena) {
+    (void)pixels; (void)output;
+    const int first = 24 * part / parts, last = 24 * (part + 1) / parts;
+    float *restrict rows = arena + (part ? 35136 + (size_t)(part - 1) * 7680 : 18304);
+    border(arena + 0, 24, 20, 32, NULL, first, last);
+    for (int y = first; y < last; y += 24) {
+        const int end = y + 24 < last ? y + 24 : last;
+        depthwise16(arena + 25984, 20, 16, 1, 0, 0, weights + 448, weights + 592, 0, rows, 20, y, end);
+        pointwise16(8, 2, rows, 16, 16, weights + 608, weights + 1120, 0, arena + 0, 20, 32, y * 20, end * 20);
+    }
+}
+
+/* dw2 + pw2: 24x20x32 -> 12x10x50 */
+static void step_3(int part, int parts,
+    const float *restrict weights, const uint8_t *restrict pixels, float *restrict output, float *restrict arena) {
+    (void)pixels; (void)output;
+    const int first = 12 * part / parts, last = 12 * (part + 1) / parts;
+    float *restrict rows = arena + (part ? 35136 + (size_t)(part - 1) * 3840 : 18304);
+    border(arena + 24384, 12, 10, 64, NULL, first, last);
+    for (int y = first; y < last; y += 12) {
+        const int end = y + 12 < last ? y + 12 : last;
+        depthwise16(arena + 0, 20, 32, 2, 0, 0, weights + 1152, weights + 1440, 0, rows, 10, y, end);
+        pointwise16(8, 2, rows, 32, 32, weights + 1472, weights + 3520, 0, arena + 24384, 10, 64, y * 10, end * 10);
+    }
+}
+
+/* pool: 12x10x50 -> 1x1x50 */
+static void step_4(int part, int parts,
+    const float *restrict weights, const uint8_t *restrict pixels, float *restrict output, float *restrict arena) {
+    (void)parts; (void)weights; (void)pixels; (void)output;
+    if (part == 0) pool(arena + 24384, 12, 10, 64, arena + 0);
+}
+
+/* fc: 1x1x50 -> 1x1x3 */
+static void step_5(int part, int parts,
+    const float *restrict weights, const uint8_t *restrict pixels, float *restrict output, float *restrict arena) {
+    (void)pixels; (void)output;
+    const int first = 1 * part / parts, last = 1 * (part + 1) / parts;
+    fully_connected4(1, arena + 0, 50, weights + 3584, weights + 3792, arena + 35120, first * 4, last * 4);
+}
+
+/* softmax: 1x1x3 -> 1x1x3 */
+static void step_6(int part, int parts,
+    const float *restrict weights, const uint8_t *restrict pixels, float *restrict output, float *restrict arena) {
+    (void)parts; (void)weights; (void)pixels;
+    if (part == 0) softmax(arena + 35120, 3, output);
+}
+
+void mobilenets_separable_step(int step, int part, int parts,
+    const float *weights, const uint8_t *pixels, float *output, float *arena) {
+    switch (step) {
+    case 0: step_0(part, parts, weights, pixels, output, arena); break;
+    case 1: step_1(part, parts, weights, pixels, output, arena); break;
+    case 2: step_2(part, parts, weights, pixels, output, arena); break;
+    case 3: step_3(part, parts, weights, pixels, output, arena); break;
+    case 4: step_4(part, parts, weights, pixels, output, arena); break;
+    case 5: step_5(part, parts, weights, pixels, output, arena); break;
+    case 6: step_6(part, parts, weights, pixels, output, arena); break;
+    default: break;
+    }
+}
+
+void mobilenets_separable_run(const float *weights, const uint8_t *pixels, float *output, float *arena) {
+    for (int step = 0; step < 7; step++) mobilenets_separable_step(step, 0, 1, weights, pixels, output, arena);
+}
