@@ -14,7 +14,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,9 +58,13 @@ def main() -> None:
         show(f"held to AVX2 as well: {', '.join(LIMITED)}; the others cannot be, and do not count for the ratio")
     slow = SLOW if args.quick else SLOW[1:]
     kinds = {name: kind for name, kind in PEERS.items() if name not in slow}
+    peers = [name for name in kinds if name != OURS]
+    show(f"\n{head(peers)}")
     for row in rows(QUICK if args.quick else ALL, args, kinds, 0.45 if args.quick else 1.0, limit):
         result["rows"].append(row)
-        show(line(row))
+        show(line(row, peers), flush=True)
+        for name, why in row["missing"].items():
+            print(f"{row['network']}, {row['threads']} thread(s): {name}: {why}", file=sys.stderr)
     if args.json:
         print(json.dumps(result, indent=2))
 
@@ -123,15 +127,19 @@ def compared(timed: dict[str, Timed], limited: bool) -> dict[str, Any]:
     }
 
 
-def line(row: dict[str, Any]) -> str:
-    ours = "failed" if row["ours_ms"] is None else f"{row['ours_ms']:7.3f} ms ({row['share'][OURS]:4.0%} of the limit)"
-    ratio = "none" if row["ratio"] is None else f"{row['ratio']:5.2f} (p10 {row['ratio_p10']:.2f})"
-    peers = ", ".join(
-        f"{name} {ms:.3f} ({row['share'][name]:.0%})"
-        for name, ms in sorted(row["peers_ms"].items(), key=lambda item: item[1])
-    )
-    absent = "".join(f"\n    {name}: {why}" for name, why in row["missing"].items())
-    return f"{row['network']:>8} x{row['threads']}  ours {ours}  ratio {ratio} to {row['best_peer']}  | {peers}{absent}"
+def head(peers: Sequence[str]) -> str:
+    """Of a table in Markdown."""
+    names = ["network", "threads", "ours, ms", "share", "ratio", "ratio p10", "best peer", *peers]
+    return f"| {' | '.join(names)} |\n{'| --- ' * len(names)}|"
+
+
+def line(row: dict[str, Any], peers: Sequence[str]) -> str:
+    """Milliseconds with the share of the limit; a dash for what did not run."""
+    times = {OURS: row["ours_ms"], **row["peers_ms"]}
+    cells = [f"{times[name]:.3f} ({row['share'][name]:.0%})" if times.get(name) else "-" for name in peers]
+    ours = [f"{row['ours_ms']:.3f}", f"{row['share'][OURS]:.0%}"] if row["ours_ms"] else ["-", "-"]
+    ratios = [f"{row[key]:.2f}" if row[key] else "-" for key in ("ratio", "ratio_p10")]
+    return f"| {' | '.join([row['network'], str(row['threads']), *ours, *ratios, row['best_peer'] or '-', *cells])} |"
 
 
 if __name__ == "__main__":
