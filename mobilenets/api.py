@@ -122,7 +122,8 @@ def train_network(
     network = (network or Network()).replace(classes=len(dataset.labels))
     preprocess = preprocess or Preprocess(network.height, network.width, network.channels)
     recipe = resolve(recipe, network.alpha, fine_tuning=initial is not None)
-    settings = Settings(str(dataset.root), network, preprocess, recipe, command)
+    source = str(initial.data.get("imported", {}).get("file", initial.name)) if initial else ""
+    settings = Settings(str(dataset.root), network, preprocess, recipe, command, source)
     folder = Path(runs) / (name or f"{dataset.root.stem}-{network.name}")
     run = Run.create(folder, settings, dataset.labels, unique=name is None)
     if initial:

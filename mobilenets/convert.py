@@ -47,10 +47,11 @@ def open_model(model: str | Path, watch: Watch | None = None) -> Path | Model:
 
     So that every verb takes a `.tflite`, a `.h5` or the name of a published network as well.
     """
-    from .weights import FORMATS, is_published, open_pretrained
+    from .weights import FORMATS, is_ours, is_published, open_pretrained
 
-    suffix = Path(model).suffix.lower()
-    if is_published(str(model)) or (suffix in FORMATS and suffix not in (".safetensors", ".onnx")):
+    path = Path(model)
+    foreign = path.suffix.lower() in FORMATS and not path.is_dir() and not is_ours(path)
+    if foreign or is_published(str(model)):
         watch = watch or Watch()
         return open_pretrained(str(model), progress=watch.downloaded, note=watch.note).model
     return model_file(Path(model))
@@ -70,6 +71,8 @@ def import_model(
     paths = [Path(file) for file in files]
     imported = import_files(paths, given)
     path = Path(output) if output else paths[0].with_suffix(".safetensors")
+    if path.suffix != ".safetensors":
+        raise UsageError(f"output {path}: a model is a .safetensors file")
     if output is None and path.exists():
         raise UsageError(f"{path} exists: say with --output where to write")
     return imported.model.save(path), imported
@@ -107,7 +110,7 @@ def _read_back(model: Model, content: bytes, format: str) -> Model:
     given = None
     if format == "torch":  # a state dict holds tensors and says nothing else
         network, pixels = model.network, (model.preprocess.mean, model.preprocess.std)
-        given = Given((network.height, network.width), pixels, network.activation, network.padding, network.epsilon)
+        given = Given((network.height, network.width), pixels, network.activation, network.padding)
     return recognise(read_content(content, "." + FORMATS[format].suffix.rpartition(".")[2]), given).model
 
 

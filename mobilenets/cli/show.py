@@ -87,7 +87,8 @@ def described(network: Network, model: Model | None, json: bool) -> None:
     total = f"{costs.mult_adds / 1e6:,.3f} M mult-adds, {costs.params:,} parameters, {network.classes} classes"
     _print(layers, "", shares, "", sizes, "", f"{network.name}: {total}")
     if model is not None:
-        _print(f"trained: {jsonlib.dumps(model.metrics)}", f"labels: {', '.join(model.labels[:20])}")
+        trained = [f"trained: {jsonlib.dumps(model.metrics)}"] if model.metrics else []
+        _print(*trained, f"labels: {', '.join(model.labels[:20])}")
 
 
 def _cost_json(costs: Cost, model: Model | None) -> dict[str, Any]:

@@ -72,6 +72,10 @@ def train(
         _check_name(project, name)
     if recipe.freeze and pretrained is None:
         raise UsageError("--freeze trains the classifier of a trained network: it needs --pretrained")
+    if pretrained is not None and _made(network) != _made(_NETWORK):
+        raise UsageError(
+            "--pretrained: of the network only --alpha and --img-size can be said, all else is as it was trained"
+        )
     bounds = budget.budget() if budget.given else None
     network.space(2) if bounds else network.network(2)  # what cannot be is said before the data are read
     need_torch()
@@ -103,6 +107,11 @@ def train(
                 watch=bars,
             )
     show.trained(trained, json)
+
+
+def _made(flags: NetworkFlags) -> NetworkFlags:
+    """All that no trained network can be asked to change."""
+    return replace(flags, model=None, alpha=None, img_size=None)
 
 
 def _pretrained(

@@ -97,7 +97,9 @@ def _prepare(dataset: Dataset, run: Run, watch: Watch, interrupts: Interrupts) -
     module = MobileNet(expand(network))
     initialise(module, recipe.seed)
     module = module.to(device).to(memory_format=torch.channels_last)
-    if run.initial.is_file() and not run.checkpoint.is_file():
+    if settings.pretrained and not run.checkpoint.is_file():
+        if not run.initial.is_file():
+            raise TrainingError(f"{run.path}: its {run.initial.name} is gone, which {settings.pretrained} was kept in")
         start_from(module, load(run.initial), train, preprocess, recipe.replicas)
     state = State(module, build_optimiser(module, recipe), recipe.ema)
     if run.checkpoint.is_file():

@@ -8,7 +8,7 @@ nothing in a file is run. `hub/` knows what others publish and downloads it; `op
 from .hub.catalogue import CATALOGUE, Published, find
 from .hub.fetch import fetch
 from .importing import FORMATS, import_files, read_content
-from .pretrained import is_published, open_pretrained
+from .pretrained import is_ours, is_published, open_pretrained
 from .recognise import Fact, Given, Imported, recognise
 from .transfer import Transfer, transfer
 
@@ -23,6 +23,7 @@ __all__ = [
     "fetch",
     "find",
     "import_files",
+    "is_ours",
     "is_published",
     "open_pretrained",
     "read_content",

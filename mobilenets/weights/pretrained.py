@@ -13,7 +13,7 @@ from .hub.fetch import Note, Progress, fetch
 from .importing import FORMATS, import_files
 from .recognise import Given, Imported
 
-__all__ = ["is_published", "open_pretrained"]
+__all__ = ["is_ours", "is_published", "open_pretrained"]
 
 
 def open_pretrained(
@@ -35,7 +35,8 @@ def open_pretrained(
     if is_published(name_or_path):
         return _published(find(name_or_path, alpha, height), given or Given(), progress, note)
     paths = _paths(name_or_path)
-    if len(paths) == 1 and (os.path.isdir(paths[0]) or _is_ours(paths[0])):
+    ours = os.path.isdir(paths[0]) or (paths[0].suffix.lower() == ".safetensors" and is_ours(paths[0]))
+    if len(paths) == 1 and ours:
         return Imported(load(model_file(paths[0])), ())
     return import_files(paths, given)
 
@@ -59,11 +60,14 @@ def _paths(text: str) -> list[Path]:
     return paths
 
 
-def _is_ours(path: Path) -> bool:
-    """Whether it is a `mobilenets` model, and not another program's `.safetensors`."""
-    if path.suffix.lower() != ".safetensors":
-        return False
+def is_ours(path: Path) -> bool:
+    """Whether a file is a model or an export of this package; one that does not exist is what its suffix says."""
+    suffix = path.suffix.lower()
+    if suffix not in (".safetensors", ".onnx") or not path.is_file():
+        return suffix in (".safetensors", ".onnx")
     try:
+        if suffix == ".onnx":
+            return b"mobilenets.onnx" in path.read_bytes()
         with safe_open(path, "numpy") as file:
             return (file.metadata() or {}).get("format") == "mobilenets.model"
     except (SafetensorError, OSError):

@@ -130,7 +130,7 @@ def _network(skeleton: Skeleton, settings: _Settings) -> tuple[Network, Preproce
         None if stated and not settings.given.padding else settings.settle("padding", known.padding if known else None)
     )
     if settings.missing:
-        raise UsageError("the file does not say " + "; nor ".join(settings.missing))
+        raise UsageError("the file does not say " + "; nor ".join(settings.missing) + ": flags of mobilenets import")
     height, width = size
     network = network.replace(height=height, width=width, activation=activation, epsilon=epsilon)
     if padding is None:

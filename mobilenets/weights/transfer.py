@@ -33,6 +33,8 @@ class Transfer:
     def note(self) -> str:
         if self.kept == self.of and not self.new:
             return f"fine-tuning {self.model.name}: all {self.of} channels kept"
+        if self.kept == self.of:
+            return f"fine-tuning {self.model.name}: all {self.of} channels kept, {self.new} new"
         new = f", {self.new} new" if self.new else ""
         return f"fine-tuning {self.model.name}: {self.kept} of {self.of} channels kept, the most important ones{new}"
 

@@ -87,6 +87,11 @@ def test_flags_say_alpha_and_size(
     ("arguments", "code", "message"),
     [
         ("train photos --freeze", 2, "--freeze"),
+        ("train photos --pretrained k.h5 --grey", 2, "only --alpha and --img-size"),
+        ("train photos --pretrained k.h5 --shallow", 2, "only --alpha and --img-size"),
+        ("train photos --pretrained k.h5 --padding same", 2, "only --alpha and --img-size"),
+        ("import k.h5 --output k.bin", 2, "a model is a .safetensors file"),
+        ("predict p.pt photos", 2, "flags of mobilenets import"),
         ("train photos --pretrained nothing.tflite", 1, "nothing.tflite: no such file"),
         ("train photos --pretrained keras/0.3-128", 2, "no published network is named 'keras/0.3-128'"),
         ("import", 2, "files"),
@@ -111,6 +116,7 @@ def test_errors_are_one_line(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").symlink_to(photos)
     (tmp_path / "k.h5").symlink_to(files / "k.h5")
+    (tmp_path / "p.pt").symlink_to(files / "p.pt")
     (tmp_path / "photo.jpg").write_bytes(b"")
     found, out, err = run(capsys, *arguments.split())
     assert found == code and message in err and out == ""
@@ -120,19 +126,35 @@ def test_errors_are_one_line(
 def test_every_verb_takes_a_foreign_file(files: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "describe", files / "k.h5", "--json")
     assert code == 0 and json.loads(out)["labels"] == ["class 0", "class 1", "class 2"]
-    code, out, _ = run(capsys, "predict", files / "k.h5", photos / "val" / "red", "--top", 1)
-    assert code == 0 and len(out.splitlines()) == 8
+    for name in ("k.h5", "t.safetensors"):
+        code, out, _ = run(capsys, "predict", files / name, photos / "val" / "red", "--top", 1)
+        assert code == 0 and len(out.splitlines()) == 8
     code, _, err = run(capsys, "evaluate", files / "k.h5", photos)
     assert code == 1 and "labels that the model does not know: blue, green, red" in err
 
 
+@pytest.mark.parametrize("epsilon", [1e-5, 1e-3])
 @pytest.mark.parametrize("format", ["onnx", "keras-h5", "timm", "torch"])
 def test_export_is_read_back(
-    format: str, tmp_path: Path, random_model: MakeModel, capsys: pytest.CaptureFixture[str]
+    format: str, epsilon: float, tmp_path: Path, random_model: MakeModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    source = random_model(NETWORK).save(tmp_path / "m.safetensors")
+    network = NETWORK.replace(epsilon=epsilon)
+    source = random_model(network).save(tmp_path / "m.safetensors")
     code, out, err = run(capsys, "export", source, "--format", format, "--json")
     assert code == 0, err
     values = json.loads(out)
     assert values["format"] == format and values["difference"] < 1e-4
-    assert Path(values["path"]).stat().st_size == values["bytes"] and load(source).network == NETWORK
+    assert Path(values["path"]).stat().st_size == values["bytes"] and load(source).network == network
+
+
+def test_a_run_whose_start_is_gone_is_not_resumed(
+    files: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From random weights it would reach something else."""
+    pretrained = ("--pretrained", files / "k.h5")
+    assert run(capsys, "train", photos, *pretrained, *TRAIN, "--project", tmp_path, "--name", "r")[0] == 0
+    half = tmp_path / "half"
+    half.mkdir()
+    (half / "settings.json").write_bytes((tmp_path / "r" / "settings.json").read_bytes())
+    code, _, err = run(capsys, "train", "--resume", half)
+    assert code == 1 and "initial.safetensors is gone" in err

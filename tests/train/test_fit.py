@@ -233,7 +233,10 @@ def test_fine_tuning_starts_from_the_trained_network(photos: Path, tmp_path: Pat
     for name in ("a", "b"):
         recipe = resolve(replace(RECIPE, epochs=1, lr=1e-9), 0.25, fine_tuning=True)
         run = Run.create(
-            tmp_path / name, Settings(str(photos), network, initial.preprocess, recipe), dataset.labels, unique=False
+            tmp_path / name,
+            Settings(str(photos), network, initial.preprocess, recipe, pretrained="a file"),
+            dataset.labels,
+            unique=False,
         )
         initial.save(run.initial)
         loop.fit(dataset, Run.open(tmp_path / name))

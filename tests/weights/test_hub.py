@@ -336,7 +336,7 @@ def test_without_a_network_the_error_says_what_to_put_where(cache: Path) -> None
     target = cache / "weights/keras/0.25-128/mobilenet_2_5_128_tf.h5"
     assert refusal(pinned(url)).startswith("mobilenet_2_5_128_tf.h5 cannot be downloaded: no connection: ")
     assert refusal(pinned(url)).endswith(
-        f"({url}): put it at {target}, or set MOBILENETS_CACHE to a folder that has it, or give --pretrained FILE"
+        f"({url}): put it at {target}, or set MOBILENETS_CACHE to a folder that has it, or give the file itself"
     )
     target.write_bytes(CONTENT)  # as told
     assert get(pinned(url)) == CONTENT

@@ -161,7 +161,7 @@ def test_everything_that_is_missing_is_asked_for_at_once() -> None:
     assert str(caught.value) == (
         "the file does not say the image size (--img-size); nor the activation (--activation relu or relu6); nor batch "
         "norm's epsilon (--epsilon); nor how pixels become its input (--mean 127.5 --std 127.5 for [-1, 1], --mean 0 "
-        "--std 255 for [0, 1]); nor the padding (--padding symmetric, same or keras)"
+        "--std 255 for [0, 1]); nor the padding (--padding symmetric, same or keras): flags of mobilenets import"
     )
 
 

@@ -52,7 +52,7 @@ def _fetch(file: File, target: Path, progress: Progress | None, note: Note | Non
     except DownloadError as exc:
         raise DownloadError(
             f"{file.name} cannot be downloaded: {exc} ({file.url}): put it at {target}, or set MOBILENETS_CACHE to a "
-            "folder that has it, or give --pretrained FILE"
+            "folder that has it, or give the file itself"
         ) from exc
     except OSError as exc:
         raise DownloadError(
