@@ -94,7 +94,7 @@ class OnnxRuntime(_FromOnnx):
 
 
 class OpenVino(_FromOnnx):
-    """A static shape for each size of batch; pinning is off: a pinned thread waits where another program has its core."""
+    """A static shape for each size of batch; no pinning: a pinned thread waits where another program has its core."""
 
     package, modules = "openvino", ("openvino",)
     precisions = ("fp32", "bf16")
