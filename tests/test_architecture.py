@@ -41,7 +41,8 @@ MAY_IMPORT = {
     "benchmark": "errors files image machine arch cost model quant export runtime compiler train",
     "assess": "errors files image arch cost model quant tasks design data runtime report train",
     "convert": "errors files machine image arch model quant train export weights compiler runtime",
-    "api": "errors files machine image arch cost model quant tasks design data runtime report train assess weights convert",
+    "api": "errors files machine image arch cost model quant tasks design data runtime report train assess "
+    "weights convert",
 }
 SEES_ALL = ("", "cli", "__main__")  # the package itself (lazily, see below) and the command line
 MAY_IMPORT_TORCH = ("train/", "data/loader.py", "tasks/classify.py")
