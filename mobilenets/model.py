@@ -1,7 +1,7 @@
 """`Model`: everything that a trained network is, in one `.safetensors` file. No pickle.
 
-The arrays are named as `arch.graph.weight_shapes` names them. The metadata holds, as JSON under one key each:
-network, preprocess, labels, task, metrics, data, version.
+The arrays are named as `arch.graph.weight_shapes` names them; those of a task's own head begin with "task.". The
+metadata holds, as JSON under one key each: network, preprocess, labels, task, decoding, metrics, data, version.
 """
 
 import hashlib
@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -21,9 +21,20 @@ from .errors import MobilenetsError, ModelFileError
 from .files import write_atomic
 from .image import Preprocess
 
-__all__ = ["FORMAT_VERSION", "Model", "in_order", "load", "model_file"]
+__all__ = [
+    "FORMAT_VERSION",
+    "Described",
+    "Model",
+    "check_use",
+    "from_metadata",
+    "in_order",
+    "load",
+    "model_file",
+    "to_metadata",
+]
 
 FORMAT_VERSION = 1
+TASK = "task."  # begins the names of arrays that a task adds to its network; only the task knows their shapes
 Arrays = Mapping[str, np.ndarray[Any, np.dtype[Any]]]
 
 
@@ -36,11 +47,12 @@ class Model:
     preprocess: Preprocess
     labels: tuple[str, ...]
     task: str = "classify"
+    decoding: dict[str, Any] = field(default_factory=dict)  # what the task must know of the outputs besides the labels
     metrics: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)  # fingerprint and sizes of the data it was trained on
 
     def __post_init__(self) -> None:
-        _check_labels(self)
+        check_use(self.network, self.preprocess, self.labels)
         _check_weights(self.weights, weight_shapes(self.graph))
 
     @property
@@ -68,6 +80,7 @@ class Model:
             "preprocess": json.dumps(self.preprocess.to_dict()),
             "labels": json.dumps(list(self.labels)),
             "task": self.task,
+            "decoding": json.dumps(self.decoding),
             "metrics": json.dumps(self.metrics),
             "data": json.dumps(self.data),
         }
@@ -119,6 +132,7 @@ def load(path: str | Path) -> Model:
                 preprocess=Preprocess(**_json(metadata, "preprocess", dict)),
                 labels=tuple(_json(metadata, "labels", list)),
                 task=metadata["task"],
+                decoding=_json(metadata, "decoding", dict) if "decoding" in metadata else {},
                 metrics=_json(metadata, "metrics", dict),
                 data=_json(metadata, "data", dict),
             )
@@ -128,6 +142,47 @@ def load(path: str | Path) -> Model:
         raise ModelFileError(f"{path}: {exc}") from exc
 
 
+class Described(Protocol):
+    """What a network needs besides its arrays, whatever these are."""
+
+    @property
+    def network(self) -> Network: ...
+    @property
+    def preprocess(self) -> Preprocess: ...
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+    @property
+    def task(self) -> str: ...
+    @property
+    def metrics(self) -> dict[str, Any]: ...
+    @property
+    def data(self) -> dict[str, Any]: ...
+
+
+def to_metadata(model: Described) -> dict[str, str]:
+    """All of a model but its arrays, as a `.safetensors` file keeps it."""
+    return {
+        "network": model.network.to_json(),
+        "preprocess": json.dumps(model.preprocess.to_dict()),
+        "labels": json.dumps(list(model.labels)),
+        "task": model.task,
+        "metrics": json.dumps(model.metrics),
+        "data": json.dumps(model.data),
+    }
+
+
+def from_metadata(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """The fields that `to_metadata` wrote; `KeyError` names one that is missing."""
+    return {
+        "network": Network.from_json(metadata["network"]),
+        "preprocess": Preprocess(**_json(metadata, "preprocess", dict)),
+        "labels": tuple(_json(metadata, "labels", list)),
+        "task": metadata["task"],
+        "metrics": _json(metadata, "metrics", dict),
+        "data": _json(metadata, "data", dict),
+    }
+
+
 def _json(metadata: Mapping[str, str], key: str, kind: type) -> Any:
     value = json.loads(metadata[key])
     if not isinstance(value, kind):
@@ -135,19 +190,21 @@ def _json(metadata: Mapping[str, str], key: str, kind: type) -> Any:
     return value
 
 
-def _check_labels(model: Model) -> None:
-    if len(model.labels) != model.network.classes:
-        raise ModelFileError(f"{len(model.labels)} labels for a network of {model.network.classes} classes")
-    for label in model.labels:
+def check_use(network: Network, preprocess: Preprocess, labels: tuple[str, ...]) -> None:
+    """`ModelFileError` unless every class has a label and images are prepared as the network takes them."""
+    if len(labels) != network.classes:
+        raise ModelFileError(f"{len(labels)} labels for a network of {network.classes} classes")
+    for label in labels:
         if not isinstance(label, str):
             raise ModelFileError(f"label {label!r} must be text")
-    taken = (model.preprocess.height, model.preprocess.width, model.preprocess.channels)
-    wanted = (model.network.height, model.network.width, model.network.channels)
+    taken = (preprocess.height, preprocess.width, preprocess.channels)
+    wanted = (network.height, network.width, network.channels)
     if taken != wanted:
         raise ModelFileError(f"the preprocessing gives {taken} but the network takes {wanted} (H, W, C)")
 
 
 def _check_shapes(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> None:
+    found = {name: shape for name, shape in found.items() if not name.startswith(TASK)}
     problems = [f"lacks {name} {shape}" for name, shape in expected.items() if name not in found]
     problems += [f"has {name}, which the network does not" for name in found if name not in expected]
     problems += [

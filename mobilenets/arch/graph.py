@@ -14,6 +14,7 @@ __all__ = [
     "ACTIVATIONS",
     "CONVOLUTIONS",
     "OP_KINDS",
+    "OUTPUTS",
     "Graph",
     "Op",
     "expand",
@@ -26,6 +27,7 @@ Shape = tuple[int, int, int]  # (H, W, C) of one image
 
 CONVOLUTIONS = ("conv", "depthwise", "pointwise")
 ACTIVATIONS = ("relu", "relu6")
+OUTPUTS = ("softmax", "sigmoid", "l2_normalise")  # what the classifier's sums become
 OP_KINDS = (
     "input",
     *CONVOLUTIONS,
@@ -33,7 +35,7 @@ OP_KINDS = (
     *ACTIVATIONS,
     "global_average_pool",
     "fully_connected",
-    "softmax",
+    *OUTPUTS,
 )
 
 
@@ -117,9 +119,11 @@ def expand(network: Network) -> Graph:
             build.convolve("pointwise", f"pw{i}", channels, 1, 1)
     if network.head:
         build.convolve("pointwise", "head", network.scaled(network.head), 1, 1)
+    if network.output == "features":
+        return verify(Graph(network, tuple(build.ops)))
     build.add("global_average_pool", "pool", (1, 1, build.ops[-1].shape_out[2]))
     build.add("fully_connected", "fc", (1, 1, network.classes), bias=True)
-    build.add("softmax", "softmax", (1, 1, network.classes))
+    build.add(network.output, network.output, (1, 1, network.classes))
     return verify(Graph(network, tuple(build.ops)))
 
 

@@ -6,12 +6,13 @@ from typing import Any, Literal, get_args
 
 from ..errors import NetworkError
 
-__all__ = ["BODY", "SHALLOW_BODY", "Activation", "Block", "Convolution", "Network", "Padding", "Rounding"]
+__all__ = ["BODY", "SHALLOW_BODY", "Activation", "Block", "Convolution", "Network", "Output", "Padding", "Rounding"]
 
 Convolution = Literal["separable", "full"]
 Activation = Literal["relu", "relu6"]
 Padding = Literal["symmetric", "same", "keras"]
 Rounding = Literal["floor", "multiple_of_8"]
+Output = Literal["softmax", "sigmoid", "l2_normalise", "features"]
 
 FORMAT_VERSION = 1
 MIN_SIDE = 32  # the body halves the resolution five times
@@ -48,7 +49,7 @@ class Network:
     height: int = 224  # input pixels, any >= 32; rho is height / 224
     width: int = 224
     channels: int = 3  # input channels: 3 (RGB) or 1 (grey)
-    classes: int = 1000
+    classes: int = 1000  # or attributes, or dimensions of an embedding
     stem: int = 32  # output channels of the first convolution at alpha = 1
     blocks: tuple[Block, ...] = BODY
     head: int = (
@@ -59,6 +60,7 @@ class Network:
     padding: Padding = "symmetric"  # PyTorch's; "same": TensorFlow's; "keras": one pixel after at stride 2
     epsilon: float = 1e-5  # batch norm: PyTorch's; TensorFlow and Keras use 1e-3
     rounding: Rounding = "floor"  # of alpha x channels: the paper's; "multiple_of_8" is TF-slim's
+    output: Output = "softmax"  # what the classifier's sums become; "features": there is none, the body's maps go out
 
     def __post_init__(self) -> None:
         _check_numbers(self)
@@ -136,6 +138,7 @@ def _check_choices(network: Network) -> None:
         ("activation", Activation),
         ("padding", Padding),
         ("rounding", Rounding),
+        ("output", Output),
     ):
         value = getattr(network, name)
         if value not in get_args(choices):

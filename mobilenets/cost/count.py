@@ -7,7 +7,7 @@ in the paper. Parameters are weights, two per batch-norm channel (scale, shift) 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..arch.graph import ACTIVATIONS, Graph, Op, expand
+from ..arch.graph import ACTIVATIONS, OUTPUTS, Graph, Op, expand
 from ..arch.network import Network
 from .memory import peak_elements
 
@@ -39,7 +39,7 @@ COUNT: dict[str, Callable[[Op], tuple[int, int, int]]] = {
     "relu6": lambda op: (0, 0, 0),
     "global_average_pool": lambda op: (0, 0, 0),
     "fully_connected": lambda op: (_filters(op), _filters(op), op.shape_out[2]),
-    "softmax": lambda op: (0, 0, 0),
+    **{output: lambda op: (0, 0, 0) for output in OUTPUTS},
 }
 _JOINS_LAYER_BEFORE = ("batch_norm", *ACTIVATIONS)
 _LAYER_TYPE = {"conv": "conv 3x3", "depthwise": "depthwise 3x3", "pointwise": "pointwise 1x1"}

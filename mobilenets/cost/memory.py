@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from ..arch.graph import ACTIVATIONS, Graph
+from ..arch.graph import ACTIVATIONS, OUTPUTS, Graph
 
 __all__ = ["IN_PLACE", "Buffer", "lifetimes", "peak_elements"]
 
-IN_PLACE = ("batch_norm", *ACTIVATIONS, "softmax")  # ops that may write over their input
+IN_PLACE = ("batch_norm", *ACTIVATIONS, *OUTPUTS)  # ops that may write over their input
 
 
 @dataclass(slots=True)

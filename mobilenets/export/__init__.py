@@ -30,6 +30,8 @@ def write(model: Model, format: str) -> bytes:
     """The file's content; `UsageError` for an unknown format, or a network that the format cannot hold."""
     if format not in FORMATS:
         raise UsageError(f"format {format!r} must be one of {', '.join(FORMATS)}")
+    if format != "onnx" and model.network.output != "softmax":
+        raise UsageError(f"format {format} holds classifiers, this is a network for the task {model.task}: use onnx")
     chosen = FORMATS[format]
     content: bytes = getattr(import_module(f"{__package__}.{chosen.module}"), chosen.function)(model)
     return content

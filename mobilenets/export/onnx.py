@@ -1,7 +1,8 @@
 """ONNX, written from the graph: batch norm folded, normalisation inside, labels and the rest in the metadata.
 
-Input `image`: uint8 (N, H, W, C), RGB or grey, as `image.prepare` makes it. Outputs: `logits` and
-`probabilities`, float32 (N, classes). N is dynamic. Metadata: network, preprocess, labels, task, version.
+Input `image`: uint8 (N, H, W, C), RGB or grey, as `image.prepare` makes it. Outputs: `logits` and what becomes of
+them (`probabilities` or `embedding`), float32 (N, classes). N is dynamic. Metadata: network, preprocess, labels, task,
+decoding, version.
 """
 
 import json
@@ -80,6 +81,8 @@ NODES: dict[str, Callable[[_Writer, Op, str], str]] = {
     "global_average_pool": lambda write, op, x: write.node("GlobalAveragePool", [x], op.name),
     "fully_connected": _fully_connected,
     "softmax": lambda write, op, x: write.node("Softmax", [x], "probabilities", axis=1),
+    "sigmoid": lambda write, op, x: write.node("Sigmoid", [x], "probabilities"),
+    "l2_normalise": lambda write, op, x: write.node("LpNormalization", [x], "embedding", axis=1, p=2),
 }
 
 
@@ -102,7 +105,7 @@ def to_onnx(model: Model) -> bytes:
             [helper.make_tensor_value_info("image", TensorProto.UINT8, image)],
             [
                 helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", network.classes])
-                for name in ("logits", "probabilities")
+                for name in ("logits", outputs[-1])
             ],
             write.constants,
         ),
@@ -119,6 +122,7 @@ def to_onnx(model: Model) -> bytes:
             "preprocess": json.dumps(model.preprocess.to_dict()),
             "labels": json.dumps(list(model.labels)),
             "task": model.task,
+            "decoding": json.dumps(model.decoding),
         },
     )
     onnx.checker.check_model(proto)

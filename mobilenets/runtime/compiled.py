@@ -34,6 +34,7 @@ class CompiledSession:
         if not 0 <= threads <= cores():
             raise UsageError(f"threads (={threads}) must be from 1 to this machine's {cores()} cores, or 0 for all")
         self.name, self.labels, self.preprocess = model.name, model.labels, model.preprocess
+        self.task, self.decoding = model.task, model.decoding
         self.threads = threads
         self._library = compile_model(model, target, folder)
         self.runtime = f"mobilenets, {self._library.target}"

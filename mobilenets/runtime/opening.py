@@ -1,7 +1,7 @@
 """Which runtime runs a model: its own C where a compiler is at hand, else ONNX Runtime."""
 
 from pathlib import Path
-from typing import Literal, Protocol, get_args
+from typing import Any, Literal, Protocol, get_args
 
 from ..compiler import has_compiler
 from ..errors import ModelFileError, UsageError
@@ -21,6 +21,10 @@ class Runner(Protocol):
     @property
     def name(self) -> str: ...
     @property
+    def task(self) -> str: ...
+    @property
+    def decoding(self) -> dict[str, Any]: ...
+    @property
     def labels(self) -> tuple[str, ...]: ...
     @property
     def preprocess(self) -> Preprocess: ...
@@ -30,7 +34,7 @@ class Runner(Protocol):
     def runtime(self) -> str: ...
 
     def run(self, images: Pixels) -> Floats:
-        """(N, H, W, C) uint8 -> probabilities (N, classes) float32."""
+        """(N, H, W, C) uint8 -> probabilities or embeddings (N, classes) float32."""
 
     def logits(self, images: Pixels) -> Floats:
         """(N, H, W, C) uint8 -> logits (N, classes) float32."""

@@ -1,7 +1,7 @@
 """A network that runs: ONNX Runtime under one small class. No torch."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,8 @@ class Session:
     preprocess: Preprocess
     threads: int  # 0: one per core
     session: ort.InferenceSession
+    task: str = "classify"
+    decoding: dict[str, Any] = field(default_factory=dict)
     runtime: str = RUNTIME
 
     @classmethod
@@ -50,6 +52,8 @@ class Session:
                 preprocess=Preprocess(**json.loads(metadata["preprocess"])),
                 threads=threads,
                 session=session,
+                task=metadata["task"],
+                decoding=json.loads(metadata.get("decoding", "{}")),
             )
             _check(opened)
             return opened
@@ -61,8 +65,8 @@ class Session:
             ) from exc
 
     def run(self, images: Pixels) -> Floats:
-        """(N, H, W, C) uint8 -> probabilities (N, classes) float32. Safe from several threads."""
-        return self._output("probabilities", images)
+        """(N, H, W, C) uint8 -> probabilities or embeddings (N, classes) float32. Safe from several threads."""
+        return self._output(self.session.get_outputs()[-1].name, images)
 
     def logits(self, images: Pixels) -> Floats:
         """(N, H, W, C) uint8 -> logits (N, classes) float32."""

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..arch.graph import Graph, Op
+from ..arch.graph import OUTPUTS, Graph, Op
 from ..arch.network import Network
 
 __all__ = ["MODULES", "MobileNet", "initialise", "load_weights", "weights_of"]
@@ -47,7 +47,7 @@ class Linear(nn.Linear):
         return super().forward(x.flatten(1))
 
 
-# kind -> module; softmax is left to the loss
+# kind -> module; what becomes of the sums at the end is left to the loss
 MODULES: dict[str, Callable[[Op, Network], nn.Module]] = {
     "conv": Convolution,
     "depthwise": Convolution,
@@ -57,12 +57,12 @@ MODULES: dict[str, Callable[[Op, Network], nn.Module]] = {
     "relu6": lambda op, network: nn.ReLU6(inplace=True),
     "global_average_pool": lambda op, network: nn.AdaptiveAvgPool2d(1),
     "fully_connected": lambda op, network: Linear(op.shape_in[2], op.shape_out[2]),
-    "softmax": lambda op, network: nn.Identity(),
+    **{output: lambda op, network: nn.Identity() for output in OUTPUTS},
 }
 
 
 class MobileNet(nn.Module):
-    """The network as torch runs it: normalised (N, C, H, W) float -> logits (N, classes)."""
+    """The network as torch runs it: normalised (N, C, H, W) float -> logits (N, classes), or the body's maps."""
 
     def __init__(self, graph: Graph) -> None:
         super().__init__()

@@ -52,6 +52,7 @@ def test_json_of_the_default_is_pinned() -> None:
         "padding": "symmetric",
         "epsilon": 1e-5,
         "rounding": "floor",
+        "output": "softmax",
     }
 
 

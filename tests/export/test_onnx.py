@@ -188,7 +188,7 @@ def test_metadata_holds_what_a_user_needs(random_model) -> None:
     network = NETWORKS["not square"]
     model = replace(random_model(network), labels=labels, preprocess=Preprocess(49, 34, crop=0.9, resize="lanczos"))
     metadata = {prop.key: prop.value for prop in onnx.load_model_from_string(to_onnx(model)).metadata_props}
-    assert sorted(metadata) == ["format", "labels", "network", "preprocess", "task", "version"]
+    assert sorted(metadata) == ["decoding", "format", "labels", "network", "preprocess", "task", "version"]
     assert (metadata["format"], metadata["version"], metadata["task"]) == ("mobilenets.onnx", "1", "classify")
     assert tuple(json.loads(metadata["labels"])) == labels
     assert Preprocess(**json.loads(metadata["preprocess"])) == model.preprocess
