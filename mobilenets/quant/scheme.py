@@ -2,8 +2,10 @@
 
 A real number is scale * (q - zero_point). Activations are int8, one scale and zero point for a whole array; weights
 int8, one scale an output channel and zero point 0; biases and sums int32, their scale that of input times weight.
+`reference.py` runs them, `file.py` saves and loads them.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,17 +13,34 @@ from typing import Any
 import numpy as np
 
 from ..arch.fold import without_batch_norm
-from ..arch.graph import Graph, expand
+from ..arch.graph import CONVOLUTIONS, Graph, expand, weight_shapes
 from ..arch.network import Network
 from ..errors import ModelFileError
 from ..image import Preprocess
+from ..model import check_use
 
-__all__ = ["HIGH", "LOW", "Affine", "IntegerLayer", "QuantModel", "limits", "multipliers", "requantise"]
+__all__ = [
+    "HIGH",
+    "LOW",
+    "Affine",
+    "Floats",
+    "IntegerLayer",
+    "Integers",
+    "QuantModel",
+    "Sums",
+    "largest_sums",
+    "limits",
+    "multipliers",
+    "pool_multiplier",
+    "requantise",
+]
 
 LOW, HIGH = -128, 127
+LARGEST_SUM = 2**31 - 1
+LARGEST_FACTOR = 256  # XNNPACK takes no larger one
 
-Int8 = np.ndarray[Any, np.dtype[np.int8]]
-Int32 = np.ndarray[Any, np.dtype[np.int32]]
+Integers = np.ndarray[Any, np.dtype[np.int8]]
+Sums = np.ndarray[Any, np.dtype[np.int32]]
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 
@@ -36,17 +55,21 @@ class Affine:
         object.__setattr__(self, "scale", float(np.float32(self.scale)))
         if not 0 < self.scale < np.inf:
             raise ModelFileError(f"scale (={self.scale}) must be a finite float32 above 0")
-        if not LOW <= self.zero_point <= HIGH:
-            raise ModelFileError(f"zero point (={self.zero_point}) must be from {LOW} to {HIGH}")
+        if not (isinstance(self.zero_point, int) and LOW <= self.zero_point <= HIGH):
+            raise ModelFileError(f"zero point (={self.zero_point}) must be a whole number from {LOW} to {HIGH}")
+
+    def real(self, integers: Integers) -> Floats:
+        """What they stand for, in float32."""
+        return np.float32(self.scale) * (integers.astype(np.float32) - np.float32(self.zero_point))
 
 
 @dataclass(frozen=True, slots=True)
 class IntegerLayer:
     """One convolution's or classifier's integers, laid out as PyTorch does: (out, in / groups, k, k), (out, in)."""
 
-    weight: Int8
+    weight: Integers
     scale: Floats  # (out,), of the weights
-    bias: Int32  # (out,), in units of input scale * weight scale
+    bias: Sums  # (out,), in units of input scale * weight scale
     zero_point: int = 0  # of the weights: other than 0 only in networks imported from uint8 files
 
 
@@ -56,7 +79,9 @@ class QuantModel:
 
     `activations` holds what the output of each op stands for, under the op's name in `graph`: of a convolution that is
     followed by an activation, the output behind it. "image" is the input: q = pixel - 128, whatever its scale says.
-    "pool" has the scale and zero point of its input. The softmax is computed in float from the classifier's integers.
+    "pool" has the scale and zero point of its input, unless a file was imported that gives it others. The softmax is
+    computed in float from the classifier's integers. `ModelFileError` for what is not of one piece, or a layer whose
+    sums could leave int32.
     """
 
     network: Network
@@ -68,6 +93,19 @@ class QuantModel:
     metrics: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        check_use(self.network, self.preprocess, self.labels)
+        graph = self.graph
+        shapes = weight_shapes(graph)
+        computed = [op for op in graph.ops if op.kind in (*CONVOLUTIONS, "fully_connected")]
+        _check_names("layers", self.layers, [op.name for op in computed])
+        _check_names("activations", self.activations, ["image", *(op.name for op in computed), "pool"])
+        sources = self.sources()
+        for op in computed:
+            layer = self.layers[op.name]
+            _check_arrays(op.name, layer, shapes[f"{op.name}.weight"])
+            _check_sums(op.name, layer, sources[op.name], self.activations[op.name])
+
     @property
     def graph(self) -> Graph:
         """Without batch norm."""
@@ -77,10 +115,36 @@ class QuantModel:
     def name(self) -> str:
         return f"{self.network.name} int8"
 
+    def sources(self) -> dict[str, Affine]:
+        """Op's name -> what the integers that it takes stand for. The ops are a chain."""
+        found, before = {}, self.activations["image"]
+        for op in self.graph.ops[1:]:
+            found[op.name] = before
+            before = self.activations.get(op.name, before)
+        return found
+
+    def digest(self) -> str:
+        """SHA-256 over all integers and scales: equal digests are equal networks, bit for bit."""
+        digest = hashlib.sha256()
+        for name in sorted(self.layers):
+            layer = self.layers[name]
+            digest.update(f"{name} {layer.zero_point} {layer.weight.shape}".encode())
+            for array, dtype in ((layer.weight, "i1"), (layer.scale, "<f4"), (layer.bias, "<i4")):
+                digest.update(np.ascontiguousarray(array, dtype).tobytes())
+        for name in sorted(self.activations):
+            affine = self.activations[name]
+            digest.update(f"{name} {affine.scale!r} {affine.zero_point}".encode())
+        return digest.hexdigest()
+
 
 def multipliers(layer: IntegerLayer, source: Affine, target: Affine) -> Floats:
     """(out,) float32: what a sum is multiplied with, s_in * s_w / s_out, each operation rounded to float32."""
     return np.float32(source.scale) * layer.scale.astype(np.float32) / np.float32(target.scale)
+
+
+def pool_multiplier(pixels: int, source: Affine, target: Affine) -> Floats:
+    """() float32: what the sum of (q - zero point) over `pixels` is multiplied with, s_in / s_out / pixels."""
+    return np.asarray(np.float32(source.scale) / np.float32(target.scale) / np.float32(pixels))
 
 
 def limits(target: Affine, activation: str | None) -> tuple[int, int]:
@@ -90,7 +154,44 @@ def limits(target: Affine, activation: str | None) -> tuple[int, int]:
     return low, min(HIGH, six) if activation == "relu6" else HIGH
 
 
-def requantise(sums: Int32, factor: Floats, target: Affine, low: int, high: int) -> Int8:
+def requantise(sums: Sums, factor: Floats, target: Affine, low: int, high: int) -> Integers:
     """clamp(round_half_even(float32(sum) * factor) + zero point): the rule of XNNPACK, the same on every machine."""
     rounded = np.rint(sums.astype(np.float32) * factor.astype(np.float32))
     return np.clip(rounded + np.float32(target.zero_point), low, high).astype(np.int8)
+
+
+def largest_sums(layer: IntegerLayer, source: Affine) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """(out,): a bound of |sum| for any input whatever, bias included; no order of the additions exceeds it."""
+    furthest = max(source.zero_point - LOW, HIGH - source.zero_point)
+    weights = np.abs(layer.weight.astype(np.int64) - layer.zero_point).reshape(len(layer.weight), -1).sum(axis=1)
+    bounds: np.ndarray[Any, np.dtype[np.int64]] = weights * furthest + np.abs(layer.bias.astype(np.int64))
+    return bounds
+
+
+def _check_names(what: str, found: Mapping[str, object], wanted: list[str]) -> None:
+    lacking, strange = [n for n in wanted if n not in found], [n for n in found if n not in wanted]
+    if lacking or strange:
+        said = [f"lacks {', '.join(lacking[:3])}"] * bool(lacking) + [f"has {', '.join(strange[:3])}"] * bool(strange)
+        raise ModelFileError(f"the {what} do not fit the network: {'; '.join(said)}")
+
+
+def _check_arrays(name: str, layer: IntegerLayer, shape: tuple[int, ...]) -> None:
+    wanted = (("weight", np.int8, shape), ("scale", np.float32, shape[:1]), ("bias", np.int32, shape[:1]))
+    for array, dtype, size in wanted:
+        values = getattr(layer, array)
+        if values.dtype != dtype or values.shape != size:
+            kind = np.dtype(dtype).name
+            raise ModelFileError(f"{name}.{array} is {values.dtype} {values.shape}, must be {kind} {size}")
+    if not (np.isfinite(layer.scale) & (layer.scale > 0)).all():
+        raise ModelFileError(f"{name}.scale must be finite and above 0")
+    if not (isinstance(layer.zero_point, int) and LOW <= layer.zero_point <= HIGH):
+        raise ModelFileError(f"{name}: zero point (={layer.zero_point}) must be a whole number from {LOW} to {HIGH}")
+
+
+def _check_sums(name: str, layer: IntegerLayer, source: Affine, target: Affine) -> None:
+    if (largest := int(largest_sums(layer, source).max())) > LARGEST_SUM:
+        raise ModelFileError(f"{name}: its sums may reach {largest}, must stay within int32 ({LARGEST_SUM})")
+    with np.errstate(over="ignore"):
+        factor = float(multipliers(layer, source, target).max())
+    if not factor < LARGEST_FACTOR:
+        raise ModelFileError(f"{name}: input scale * weight scale / output scale (={factor:g}) must be below 256")

@@ -1,0 +1,45 @@
+"""What a float network computes on its way: every layer's output, in ONNX Runtime. Calibration asks for it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+
+from ..arch.graph import ACTIVATIONS, CONVOLUTIONS
+from ..export.onnx import to_onnx
+from ..image import Pixels
+from ..model import Model
+
+__all__ = ["open_activations"]
+
+Floats = np.ndarray[Any, np.dtype[np.float32]]
+
+
+def open_activations(model: Model) -> Callable[[Pixels], dict[str, Floats]]:
+    """(N, H, W, C) uint8 -> {op: float32}: of each convolution what is behind its activation (N, H', W', channels),
+    "pool" (N, channels), "fc" (N, classes).
+    """
+    ops = model.graph.ops
+    # a batch norm and then an activation follow every convolution; batch norms are folded away in the ONNX graph
+    tensors = {ops[i].name: ops[i + 2].name for i in range(len(ops)) if ops[i].kind in CONVOLUTIONS}
+    assert all(model.graph.op(name).kind in ACTIVATIONS for name in tensors.values())
+    tensors |= {"pool": "pool", "fc": "logits"}
+    proto = onnx.load_from_string(to_onnx(model))
+    del proto.graph.output[:]
+    proto.graph.output.extend(
+        onnx.helper.make_tensor_value_info(tensor, onnx.TensorProto.FLOAT, None) for tensor in tensors.values()
+    )
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    session = ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+    def run(images: Pixels) -> dict[str, Floats]:
+        outputs = session.run(list(tensors.values()), {"image": images})
+        found = dict(zip(tensors, outputs, strict=True))
+        flat = {"pool": found["pool"].reshape(len(images), -1), "fc": found["fc"]}
+        return {name: array.transpose(0, 2, 3, 1) for name, array in found.items() if name not in flat} | flat
+
+    return run

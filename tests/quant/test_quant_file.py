@@ -1,0 +1,119 @@
+"""Saving and loading integers; what is not of one piece is refused in one line."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
+from test_reference import TINY, draw_integers
+
+from mobilenets.errors import ModelFileError
+from mobilenets.quant.file import load, save
+from mobilenets.quant.scheme import Affine, IntegerLayer, QuantModel
+
+
+def test_a_file_gives_back_every_bit(tmp_path: Path) -> None:
+    model = replace(draw_integers(TINY, weights_zero=5), metrics={"top1": 0.5}, data={"sha": "x"})
+    again = load(save(model, tmp_path / "m.int8.safetensors"))
+    assert isinstance(again, QuantModel)
+    assert again.digest() == model.digest()
+    assert again.activations == model.activations
+    assert (again.network, again.preprocess, again.labels) == (model.network, model.preprocess, model.labels)
+    assert (again.metrics, again.data) == (model.metrics, model.data)
+    assert (tmp_path / "m.int8.safetensors").read_bytes() == save(again, tmp_path / "n.safetensors").read_bytes()
+
+
+def test_a_float_model_is_loaded_too(tmp_path: Path, random_model) -> None:
+    model = random_model(TINY)
+    assert load(model.save(tmp_path / "m.safetensors")).digest() == model.digest()
+
+
+def test_other_integers_have_another_digest() -> None:
+    model = draw_integers(TINY)
+    fc = model.layers["fc"]
+    others = [
+        replace(model, layers={**model.layers, "fc": replace(fc, bias=fc.bias + np.int32(1))}),
+        replace(model, layers={**model.layers, "fc": replace(fc, zero_point=1)}),
+        replace(model, activations={**model.activations, "fc": Affine(0.5, 0)}),
+    ]
+    assert len({m.digest() for m in (model, *others)}) == 4
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    model = draw_integers(TINY)
+    fc = model.layers["fc"]
+
+    def refused(match: str, **changes: IntegerLayer) -> None:
+        with pytest.raises(ModelFileError, match=match):
+            replace(model, layers={**model.layers, **changes})
+
+    refused(r"fc\.weight is int16 \(3, 5\), must be int8 \(3, 5\)", fc=replace(fc, weight=fc.weight.astype(np.int16)))
+    refused(r"fc\.bias is int32 \(2,\), must be int32 \(3,\)", fc=replace(fc, bias=fc.bias[:2]))
+    refused(r"fc\.scale must be finite and above 0", fc=replace(fc, scale=fc.scale * 0))
+    refused(r"zero point \(=200\) must be a whole number", fc=replace(fc, zero_point=200))
+    refused("has head", head=fc)
+    refused(r"\(=[\d.e+]+\) must be below 256", fc=replace(fc, scale=fc.scale * np.float32(1e30)))
+    with pytest.raises(ModelFileError, match="the layers do not fit the network: lacks fc"):
+        replace(model, layers={name: layer for name, layer in model.layers.items() if name != "fc"})
+    with pytest.raises(ModelFileError, match="the activations do not fit the network: lacks pool"):
+        replace(model, activations={name: a for name, a in model.activations.items() if name != "pool"})
+    with pytest.raises(ModelFileError, match="2 labels for a network of 3 classes"):
+        replace(model, labels=("a", "b"))
+
+
+def test_a_layer_whose_sums_could_leave_int32_is_refused() -> None:
+    model = draw_integers(TINY)
+    fc = model.layers["fc"]
+    full = replace(fc, bias=np.full(3, 2**31 - 1, np.int32))
+    with pytest.raises(ModelFileError, match=r"fc: its sums may reach 2147\d+, must stay within int32"):
+        replace(model, layers={**model.layers, "fc": full})
+
+
+@pytest.mark.parametrize("scale", [0, -1, float("inf"), float("nan"), 1e-60])
+def test_scales_are_above_0(scale: float) -> None:
+    with pytest.raises(ModelFileError, match=r"scale \(=.*\) must be a finite float32 above 0"):
+        Affine(scale, 0)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "match"),
+    [
+        ("version", "2", "version '2'"),
+        ("activations", "[]", "list"),
+        ("activations", '{"fc": [1]}', "values to unpack"),
+        ("activations", '{"fc": ["a", 1]}', "could not convert"),
+        ("zero_points", '{"fc": "a"}', "zero point"),
+        ("zero_points", "3", "int"),
+        ("labels", "{", "Expecting"),
+        ("network", None, "lacks 'network'"),
+        ("zero_points", None, "lacks 'zero_points'"),
+    ],
+)
+def test_damaged_metadata_is_one_line(tmp_path: Path, key: str, value: str | None, match: str) -> None:
+    path = save(draw_integers(TINY), tmp_path / "m.safetensors")
+    with safe_open(path, "numpy") as file:
+        metadata, arrays = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}
+    metadata = {k: v for k, v in {**metadata, key: value}.items() if v is not None}
+    save_file(arrays, path, metadata)
+    with pytest.raises(ModelFileError, match=match) as caught:
+        load(path)
+    assert "\n" not in str(caught.value) and str(path) in str(caught.value)
+
+
+def test_arrays_that_are_missing_or_cut_are_refused(tmp_path: Path) -> None:
+    path = save(draw_integers(TINY), tmp_path / "m.safetensors")
+    with safe_open(path, "numpy") as file:
+        metadata, arrays = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}
+    assert set(json.loads(metadata["zero_points"])) == set()
+    save_file({n: a for n, a in arrays.items() if n != "fc.bias"}, path, metadata)
+    with pytest.raises(ModelFileError, match="layer 'fc' has scale, weight, must have bias, scale, weight"):
+        load(path)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(ModelFileError):
+        load(path)
+    with pytest.raises(ModelFileError, match="no such model file"):
+        load(tmp_path / "absent.safetensors")
