@@ -73,17 +73,7 @@ class Model:
 
     def save(self, path: str | Path) -> Path:
         """Write one `.safetensors`, atomically."""
-        metadata = {
-            "format": "mobilenets.model",
-            "version": str(FORMAT_VERSION),
-            "network": self.network.to_json(),
-            "preprocess": json.dumps(self.preprocess.to_dict()),
-            "labels": json.dumps(list(self.labels)),
-            "task": self.task,
-            "decoding": json.dumps(self.decoding),
-            "metrics": json.dumps(self.metrics),
-            "data": json.dumps(self.data),
-        }
+        metadata = {"format": "mobilenets.model", "version": str(FORMAT_VERSION), **to_metadata(self)}
         arrays = {name: np.ascontiguousarray(array, np.float32) for name, array in self.weights.items()}
         return write_atomic(Path(path), in_order(save(arrays, metadata)))
 
@@ -123,19 +113,10 @@ def load(path: str | Path) -> Model:
                 raise ModelFileError("its metadata says nothing of a mobilenets model")
             if metadata.get("version") != str(FORMAT_VERSION):
                 raise ModelFileError(f"version {metadata.get('version')!r}: this release reads {FORMAT_VERSION}")
-            network = Network.from_json(metadata["network"])
+            fields = from_metadata(metadata)
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
-            _check_shapes(shapes, weight_shapes(expand(network)))
-            return Model(
-                network=network,
-                weights={name: file.get_tensor(name) for name in shapes},
-                preprocess=Preprocess(**_json(metadata, "preprocess", dict)),
-                labels=tuple(_json(metadata, "labels", list)),
-                task=metadata["task"],
-                decoding=_json(metadata, "decoding", dict) if "decoding" in metadata else {},
-                metrics=_json(metadata, "metrics", dict),
-                data=_json(metadata, "data", dict),
-            )
+            _check_shapes(shapes, weight_shapes(expand(fields["network"])))
+            return Model(weights={name: file.get_tensor(name) for name in shapes}, **fields)
     except KeyError as exc:
         raise ModelFileError(f"{path}: its metadata lacks {exc}") from exc
     except (MobilenetsError, SafetensorError, OSError, ValueError, TypeError, RecursionError) as exc:
@@ -154,6 +135,8 @@ class Described(Protocol):
     @property
     def task(self) -> str: ...
     @property
+    def decoding(self) -> dict[str, Any]: ...
+    @property
     def metrics(self) -> dict[str, Any]: ...
     @property
     def data(self) -> dict[str, Any]: ...
@@ -166,6 +149,7 @@ def to_metadata(model: Described) -> dict[str, str]:
         "preprocess": json.dumps(model.preprocess.to_dict()),
         "labels": json.dumps(list(model.labels)),
         "task": model.task,
+        "decoding": json.dumps(model.decoding),
         "metrics": json.dumps(model.metrics),
         "data": json.dumps(model.data),
     }
@@ -178,6 +162,7 @@ def from_metadata(metadata: Mapping[str, str]) -> dict[str, Any]:
         "preprocess": Preprocess(**_json(metadata, "preprocess", dict)),
         "labels": tuple(_json(metadata, "labels", list)),
         "task": metadata["task"],
+        "decoding": _json(metadata, "decoding", dict) if "decoding" in metadata else {},
         "metrics": _json(metadata, "metrics", dict),
         "data": _json(metadata, "data", dict),
     }

@@ -61,7 +61,15 @@ def to_integers(model: Model, ranges: Mapping[str, Range], per_channel: bool = T
         layers[op.name] = _layer(weight, bias, source, per_channel)
         source = activations[op.name] = affine(*ranges[op.name])
     return QuantModel(
-        model.network, activations, layers, model.preprocess, model.labels, model.task, {}, dict(model.data)
+        model.network,
+        activations,
+        layers,
+        model.preprocess,
+        model.labels,
+        model.task,
+        model.decoding,
+        {},
+        dict(model.data),
     )
 
 

@@ -27,21 +27,22 @@ from .scheme import (
     requantise,
 )
 
-__all__ = ["run", "softmax", "steps"]
+__all__ = ["outputs", "run", "steps"]
 
 BATCH = 16  # images at a time: what a layer of the largest network needs stays below 1 GB
 
 
 def run(model: QuantModel, images: Pixels) -> Integers:
-    """(N, H, W, C) uint8 -> logits (N, classes) int8; `UsageError` for images of another shape."""
+    """(N, H, W, C) uint8 -> logits (N, classes) int8, or a body's maps; `UsageError` for images of another shape."""
     p = model.preprocess
     if images.dtype != np.uint8 or images.shape[1:] != (p.height, p.width, p.channels):
         wanted = f"uint8 (N, {p.height}, {p.width}, {p.channels})"
         raise UsageError(f"images are {images.dtype} {images.shape}, must be {wanted}")
-    logits = np.empty((len(images), model.network.classes), np.int8)
+    last = model.graph.ops[-1].shape_out
+    found = np.empty((len(images), *(last if model.network.output == "features" else last[2:])), np.int8)
     for i in range(0, len(images), BATCH):
-        *_, (_, logits[i : i + BATCH]) = steps(model, images[i : i + BATCH])
-    return logits
+        *_, (_, found[i : i + BATCH]) = steps(model, images[i : i + BATCH])
+    return found
 
 
 def steps(model: QuantModel, images: Pixels) -> Iterator[tuple[str, Integers]]:
@@ -66,12 +67,20 @@ def steps(model: QuantModel, images: Pixels) -> Iterator[tuple[str, Integers]]:
         yield op.name, x
 
 
-def softmax(model: QuantModel, logits: Integers) -> Floats:
-    """(N, classes) int8 -> probabilities float32. In floats, so the last bits are the machine's own."""
+def outputs(model: QuantModel, logits: Integers) -> Floats:
+    """(N, classes) int8 -> float32: probabilities, or unit vectors, as the network ends.
+
+    In floats, so the last bits are the machine's own.
+    """
     real = model.activations["fc"].real(logits)
-    powers = np.exp(real - real.max(axis=1, keepdims=True))
-    shares: Floats = powers / powers.sum(axis=1, keepdims=True)
-    return shares
+    if model.network.output == "sigmoid":
+        found: Floats = 1 / (1 + np.exp(np.minimum(-real, 80)))  # above 88 the power is infinite
+    elif model.network.output == "l2_normalise":
+        found = real / np.maximum(np.linalg.norm(real, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    else:
+        powers = np.exp(real - real.max(axis=1, keepdims=True))
+        found = powers / powers.sum(axis=1, keepdims=True)
+    return found
 
 
 def _sums(op: Op, layer: IntegerLayer, x: Integers, source: Affine) -> Sums:

@@ -79,9 +79,9 @@ class QuantModel:
 
     `activations` holds what the output of each op stands for, under the op's name in `graph`: of a convolution that is
     followed by an activation, the output behind it. "image" is the input: q = pixel - 128, whatever its scale says.
-    "pool" has the scale and zero point of its input, unless a file was imported that gives it others. The softmax is
-    computed in float from the classifier's integers. `ModelFileError` for what is not of one piece, or a layer whose
-    sums could leave int32.
+    "pool" has the scale and zero point of its input, unless a file was imported that gives it others. Softmax, sigmoid
+    and unit vectors are computed in float from the classifier's integers.
+    `ModelFileError` for what is not of one piece, and for a layer whose sums could leave int32.
     """
 
     network: Network
@@ -90,6 +90,7 @@ class QuantModel:
     preprocess: Preprocess
     labels: tuple[str, ...]
     task: str = "classify"
+    decoding: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
 
@@ -99,7 +100,8 @@ class QuantModel:
         shapes = weight_shapes(graph)
         computed = [op for op in graph.ops if op.kind in (*CONVOLUTIONS, "fully_connected")]
         _check_names("layers", self.layers, [op.name for op in computed])
-        _check_names("activations", self.activations, ["image", *(op.name for op in computed), "pool"])
+        held = [op.name for op in graph.ops if op in computed or op.kind in ("input", "global_average_pool")]
+        _check_names("activations", self.activations, held)
         sources = self.sources()
         for op in computed:
             layer = self.layers[op.name]

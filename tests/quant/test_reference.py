@@ -35,7 +35,8 @@ def draw_integers(network: Network, seed: int = 0, weights_zero: int = 0, harsh:
     zero = {name: int(rng.choice([-128, 127, *rng.integers(-128, 128, 2)])) for name in ("image", *names)}
     activations = {name: Affine(float(rng.uniform(0.01, 0.05)), zero[name]) for name in ("image", *names)}
     last = [op.name for op in draft.graph.ops if op.kind in CONVOLUTIONS][-1]
-    activations["pool"] = activations[last]
+    if network.output != "features":
+        activations["pool"] = activations[last]
     labels = tuple(map(str, range(network.classes)))
     return QuantModel(network, activations, layers, Preprocess(network.height, network.width, network.channels), labels)
 
@@ -158,12 +159,25 @@ def test_images_of_another_shape_are_refused() -> None:
         reference.run(model, np.zeros((1, 34, 32, 3), np.uint8))
 
 
-def test_softmax_is_that_of_the_real_logits() -> None:
+def test_outputs_are_those_of_the_real_logits() -> None:
     model = draw_integers(TINY)
     logits = np.array([[-128, 0, 127]], np.int8)
-    scale = model.activations["fc"].scale
-    powers = [math.exp(scale * (q - 127)) for q in (-128, 0, 127)]
-    assert reference.softmax(model, logits)[0] == pytest.approx([p / sum(powers) for p in powers], rel=1e-5)
+    real = [model.activations["fc"].scale * (q - model.activations["fc"].zero_point) for q in (-128, 0, 127)]
+    total, length = sum(math.exp(r) for r in real), math.hypot(*real)
+    expected = {
+        "softmax": [math.exp(r) / total for r in real],
+        "sigmoid": [1 / (1 + math.exp(-r)) for r in real],
+        "l2_normalise": [r / length for r in real],
+    }
+    for output, values in expected.items():
+        found = reference.outputs(replace(model, network=TINY.replace(output=output)), logits)
+        assert found[0] == pytest.approx(values, rel=1e-5)
+
+
+def test_a_body_without_a_classifier_gives_its_maps() -> None:
+    model = draw_integers(TINY.replace(output="features"))
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 34, 3), np.uint8)
+    assert (reference.run(model, images) == dict(reference.steps(model, images))["pw2"]).all()
 
 
 def test_multipliers_are_rounded_after_each_operation() -> None:
