@@ -73,8 +73,9 @@ def outputs(model: QuantModel, logits: Integers) -> Floats:
     In floats, so the last bits are the machine's own.
     """
     real = model.activations["fc"].real(logits)
+    found: Floats
     if model.network.output == "sigmoid":
-        found: Floats = 1 / (1 + np.exp(np.minimum(-real, 80)))  # above 88 the power is infinite
+        found = np.reciprocal(1 + np.exp(np.minimum(-real, 80)))  # above 88 the power is infinite
     elif model.network.output == "l2_normalise":
         found = real / np.maximum(np.linalg.norm(real, axis=1, keepdims=True), np.finfo(np.float32).tiny)
     else:

@@ -6,8 +6,11 @@ from typing import Any, Literal, Protocol, get_args
 from ..compiler import has_compiler
 from ..errors import ModelFileError, UsageError
 from ..image import Pixels, Preprocess
-from ..model import Model, load, model_file
+from ..model import Model, model_file
+from ..quant.file import load
+from ..quant.scheme import QuantModel
 from .compiled import CompiledSession, Floats
+from .numpy_session import NumpySession
 from .session import Session
 
 __all__ = ["Runner", "Runtime", "open_session"]
@@ -40,7 +43,7 @@ class Runner(Protocol):
         """(N, H, W, C) uint8 -> logits (N, classes) float32."""
 
 
-def open_session(model: str | Path | Model, threads: int = 0, runtime: Runtime = "auto") -> Runner:
+def open_session(model: str | Path | Model | QuantModel, threads: int = 0, runtime: Runtime = "auto") -> Runner:
     """Open a model, a trained `.safetensors`, an exported `.onnx` or a run folder; `ModelFileError` otherwise.
 
     `runtime`: compiled (its own C, see `compiler`), onnx (ONNX Runtime), or auto: compiled where there is a C
@@ -48,11 +51,13 @@ def open_session(model: str | Path | Model, threads: int = 0, runtime: Runtime =
     """
     if runtime not in get_args(Runtime):
         raise UsageError(f"runtime {runtime!r} must be one of {', '.join(get_args(Runtime))}")
-    if not isinstance(model, Model):
+    if not isinstance(model, Model | QuantModel):
         path = model_file(Path(model))
         if path.suffix == ".onnx":
             return _from_onnx(path, threads, runtime)
         model = load(path)
+    if isinstance(model, QuantModel):
+        return NumpySession(model)
     if runtime == "compiled" or (runtime == "auto" and has_compiler()):
         return CompiledSession(model, threads)
     from ..export.onnx import to_onnx
