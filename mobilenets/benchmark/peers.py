@@ -60,7 +60,7 @@ class Ours(Peer):
         super().__init__(setup)
         library = compile_model(setup.model, setup.target)
         self.file_bytes = library.path.stat().st_size + library.weights.stat().st_size
-        self.arena_bytes = 4 * library.arena(setup.threads)
+        self.arena_bytes = library.arena(setup.threads)
 
     def load(self) -> None:
         from ..runtime import CompiledSession

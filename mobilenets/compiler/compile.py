@@ -34,11 +34,11 @@ class Library:
     features: tuple[str, ...]  # that the processor must have
     steps: int
     classes: int
-    one: int  # floats of the arena for one thread
-    more: int  # floats for each thread more
+    one: int  # bytes of the arena for one thread
+    more: int  # bytes for each thread more
 
     def arena(self, parts: int) -> int:
-        """Floats."""
+        """Bytes."""
         return self.one + (parts - 1) * self.more
 
 
@@ -116,12 +116,12 @@ def write_c(model: Model, folder: Path, target: str, name: str, embed: bool) -> 
     for file, text in texts.items():
         write_atomic(folder / file, text)
     if not embed:
-        write_atomic(folder / f"{name}.weights", lowered.weights.astype("<f4").tobytes())
+        write_atomic(folder / f"{name}.weights", lowered.weights.tobytes())
     library = folder / f"lib{name}.so"
     link(texts, chosen, library)
     files_written = (*texts, *([] if embed else [f"{name}.weights"]), library.name)
-    arena = 4 * source.arena.floats(1)
-    return Written(files_written, chosen.name, lowered.weights.nbytes, arena, library.stat().st_size)
+    size = library.stat().st_size
+    return Written(files_written, chosen.name, lowered.weights.size, source.arena.one, size)
 
 
 def _compile(model: Model, target: Target, folder: Path) -> Library:
@@ -129,7 +129,7 @@ def _compile(model: Model, target: Target, folder: Path) -> Library:
     pool = (files(__package__) / "pool.c").read_text("utf-8")
     code, weights = folder / "library.so", folder / "weights.bin"
     link({f"mobilenets_{NAME}.h": source.h, f"{NAME}.c": source.c, "pool.c": pool}, target, code)
-    lowered.weights.astype("<f4").tofile(weights)
+    weights.write_bytes(lowered.weights.tobytes())
     values = {
         "target": target.name,
         "features": target.features,

@@ -1,17 +1,21 @@
-"""`Program` -> C99: one function a step, calling the kernels with every size a literal. A table: step -> C template."""
+"""`Program` -> C99: a function for each different step, and the table of which is called with what."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
+from textwrap import fill
+from typing import Any
+
+import numpy as np
 
 from ..errors import CompileError
+from .blob import Blob
 from .header import arguments, header, literal
-from .lower import ALIGNMENT, Lowered
-from .pack import Array
-from .plan import Arena, aligned, plan
-from .program import Buffer, Step
+from .lower import Lowered
+from .plan import Arena, plan
+from .program import ALIGNMENT, Buffer, Step, aligned
+from .templates import KERNELS, TEMPLATES
 
-__all__ = ["KERNELS", "TEMPLATES", "Source", "emit"]
+__all__ = ["Source", "emit"]
 
 MOST = 2**31 - 1  # what an int of C counts to
 
@@ -33,13 +37,14 @@ def emit(lowered: Lowered, embed: bool = False) -> Source:
     """
     program = lowered.program
     arena = plan(program.steps)
-    for what, floats in (("weights", len(lowered.weights)), ("activations", arena.floats(1))):
-        if floats > MOST:
-            raise CompileError(f"{floats} floats of {what} must be at most {MOST}")
-    parts = [_head(lowered), *_kernels(program.steps)]
-    parts += [_function(number, step, arena) for number, step in enumerate(program.steps)]
+    for what, size in (("weights", lowered.weights.size), ("activations", arena.one)):
+        if size > MOST:
+            raise CompileError(f"{size} bytes of {what} must be at most {MOST}")
+    functions = _functions(program.steps)
+    parts = [_head(lowered), *_kernels(program.steps), *(text.replace("@", name) for text, name in functions.items())]
     parts += [_embedded(lowered.weights)] if embed else []
-    parts.append(_entry(program.name, len(program.steps), embed))
+    calls = [_call(functions[_function(step)], step, arena) for step in program.steps]
+    parts.append(_entry(program.name, calls, embed))
     return Source("\n".join(parts), header(lowered, arena, embed), arena, len(program.steps))
 
 
@@ -58,18 +63,6 @@ static const float image_border[] = {{{", ".join(map(literal, lowered.border))}}
 """
 
 
-# kind of step -> its kernels; those of vectors have a copy for each width
-KERNELS = {
-    "image": ("border", "image"),
-    "conv": ("border", "vectors", "tile", "conv"),
-    "separable": ("border", "vectors", "tile", "depthwise", "pointwise"),
-    "pointwise": ("border", "vectors", "tile", "pointwise"),
-    "pool": ("pool",),
-    "fully_connected": ("vectors", "tile", "fully_connected"),
-    "softmax": ("softmax",),
-}
-
-
 def _kernels(steps: tuple[Step, ...]) -> list[str]:
     """The text of each kernel that a step calls, once for each width of vectors."""
     used: dict[tuple[str, int], None] = {}  # a set, in order
@@ -83,130 +76,84 @@ def _kernels(steps: tuple[Step, ...]) -> list[str]:
     return list(dict.fromkeys(texts))
 
 
-def _at(arena: Arena, buffer: Buffer) -> str:
-    return f"arena + {arena.offsets[buffer.name]}"
-
-
-def _rows(step: Step) -> str:
-    return f"const int first = {step.units} * part / parts, last = {step.units} * (part + 1) / parts;"
-
-
-def _border(step: Step, arena: Arena, value: str = "NULL") -> str:
-    b = step.output
-    return f"border({_at(arena, b)}, {b.height}, {b.width}, {b.channels}, {value}, first, last);"
-
-
-def _image(step: Step, arena: Arena) -> list[str]:
-    b = step.output
-    return [
-        _rows(step),
-        _border(step, arena, "image_border"),
-        f"image(pixels, {b.width}, {b.channels}, {_at(arena, b)}, first, last);",
+def _function(step: Step) -> str:
+    """A step in C; @ stands for its name. Equal layers have equal texts."""
+    lines = TEMPLATES[step.kind](step)
+    parameters = [
+        f"const {step.input.element} *restrict in",
+        f"{step.output.element} *restrict out",
+        *(["void *restrict scratch"] if step.scratch else []),
+        *(f"const {constant.element} *restrict {constant.name}" for constant in step.constants),
     ]
-
-
-def _conv(step: Step, arena: Arena) -> list[str]:
-    a, b, (weights, bias) = step.input, step.output, step.arrays
-    return [
-        _rows(step),
-        _border(step, arena),
-        f"conv{step.vector}({step.mr}, {step.nr}, {_at(arena, a)}, {a.width}, {a.channels}, {step.depth}, "
-        f"{step.stride}, {step.down}, {step.right}, weights + {weights}, weights + {bias}, {step.limit}, "
-        f"{_at(arena, b)}, {b.width}, {b.channels}, first, last);",
+    if not any("parts" in line for line in lines):
+        lines = ["(void)parts;", *lines]
+    head = [
+        f"/* {step.kind}: {step.shape} */",
+        "static void @(int part, int parts,",
+        f"    {', '.join(parameters)}) {{",
     ]
+    return "\n".join([*head, *(f"    {line}" for line in lines), "}\n"])
 
 
-def _separable(step: Step, arena: Arena) -> list[str]:
-    a, b = step.input, step.output
-    dw, dw_bias, pw, pw_bias = (f"weights + {at}" for at in step.arrays)
-    return [
-        _rows(step),
-        f"float *restrict rows = arena + (part ? {arena.one} + (size_t)(part - 1) * {aligned(step.scratch)} : "
-        f"{arena.scratch[step.name]});",
-        _border(step, arena),
-        f"for (int y = first; y < last; y += {step.rows}) {{",
-        f"    const int end = y + {step.rows} < last ? y + {step.rows} : last;",
-        f"    depthwise{step.lanes}({_at(arena, a)}, {a.width}, {a.channels}, {step.stride}, {step.down}, "
-        f"{step.right}, {dw}, {dw_bias}, {step.limit}, rows, {b.width}, y, end);",
-        f"    pointwise{step.vector}({step.mr}, {step.nr}, rows, {a.channels}, {step.depth}, {pw}, {pw_bias}, "
-        f"{step.limit}, {_at(arena, b)}, {b.width}, {b.channels}, y * {b.width}, end * {b.width});",
-        "}",
+def _functions(steps: tuple[Step, ...]) -> dict[str, str]:
+    """Text -> name, of each different function."""
+    names: dict[str, str] = {}
+    for number, step in enumerate(steps):
+        names.setdefault(_function(step), f"{step.kind}_{number}")
+    return names
+
+
+def _call(function: str, step: Step, arena: Arena) -> str:
+    scratch = f"AT(part ? {arena.one} + (size_t)(part - 1) * {aligned(step.scratch)} : {arena.scratch[step.name]})"
+    passed = [
+        "part",
+        "parts",
+        _place(step.input, arena),
+        _place(step.output, arena),
+        *([scratch] if step.scratch else []),
+        *(f"WEIGHTS({constant.at})" for constant in step.constants),
     ]
+    call = _wrapped(f"{function}({', '.join(passed)});", 8)
+    return f"/* {step.name} */\n{call}\n        break;"
 
 
-def _pointwise(step: Step, arena: Arena) -> list[str]:
-    a, b, (weights, bias) = step.input, step.output, step.arrays
-    return [
-        _rows(step),
-        _border(step, arena),
-        "for (int y = first; y < last; y++) {",
-        f"    const float *row = {_at(arena, a)} + ((y + 1) * {a.width + 2} + 1) * {a.channels};",
-        f"    pointwise{step.vector}({step.mr}, {step.nr}, row, {a.channels}, {step.depth}, weights + {weights}, "
-        f"weights + {bias}, {step.limit}, {_at(arena, b)}, {b.width}, {b.channels}, y * {b.width}, "
-        f"(y + 1) * {b.width});",
-        "}",
-    ]
+def _wrapped(text: str, indent: int = 4) -> str:
+    """In lines of at most 120 characters."""
+    return fill(text, 118, initial_indent=" " * indent, subsequent_indent=" " * (2 * indent), break_on_hyphens=False)
 
 
-def _pool(step: Step, arena: Arena) -> list[str]:
-    a = step.input
-    return [f"if (part == 0) pool({_at(arena, a)}, {a.height}, {a.width}, {a.channels}, {_at(arena, step.output)});"]
+def _place(buffer: Buffer, arena: Arena) -> str:
+    """What the caller passes, or where in the arena it lies."""
+    return f"AT({arena.offsets[buffer.name]})" if buffer.size else buffer.name
 
 
-def _fully_connected(step: Step, arena: Arena) -> list[str]:
-    weights, bias = step.arrays
-    panel = step.nr * step.vector
-    return [
-        _rows(step),
-        f"fully_connected{step.vector}({step.nr}, {_at(arena, step.input)}, {step.depth}, weights + {weights}, "
-        f"weights + {bias}, {_at(arena, step.output)}, first * {panel}, last * {panel});",
-    ]
+def _embedded(weights: Blob) -> str:
+    """All weights as one struct, its members where the blob has them. Nine digits of a float give back every bit."""
+    members, values = [], []
+    for number, (constant, array) in enumerate(zip(weights.constants, weights.arrays, strict=True)):
+        members.append(f"    {constant.element} {constant.name}_{number}[{len(array)}] ALIGNED;\n")
+        values.append(f"    {{\n{_numbers(array)}    }},\n")
+    attribute = f"#define ALIGNED __attribute__((aligned({ALIGNMENT})))"
+    return f"{attribute}\nstatic const struct {{\n{''.join(members)}}} embedded = {{\n{''.join(values)}}};\n"
 
 
-def _softmax(step: Step, arena: Arena) -> list[str]:
-    return [f"if (part == 0) softmax({_at(arena, step.input)}, {step.depth}, output);"]
+def _numbers(array: np.ndarray[Any, Any]) -> str:
+    one = "%.8ef" if array.dtype.kind == "f" else "%d"
+    rows = (array[at : at + 8].tolist() for at in range(0, len(array), 8))
+    return "".join("        " + ", ".join([one] * len(row)) % tuple(row) + ",\n" for row in rows)
 
 
-TEMPLATES: dict[str, Callable[[Step, Arena], list[str]]] = {
-    "image": _image,
-    "conv": _conv,
-    "separable": _separable,
-    "pointwise": _pointwise,
-    "pool": _pool,
-    "fully_connected": _fully_connected,
-    "softmax": _softmax,
-}
-
-
-_ARGUMENTS = ("weights", "pixels", "output", "arena")
-_PARAMETERS = ", ".join(arguments(embed=False)).replace("*", "*restrict ")
-
-
-def _function(number: int, step: Step, arena: Arena) -> str:
-    lines = TEMPLATES[step.kind](step, arena)
-    unused = [name for name in ("parts", *_ARGUMENTS) if not any(name in line for line in lines)]
-    lines = [" ".join(f"(void){name};" for name in unused), *lines]
-    head = f"/* {step.name}: {step.shape} */\nstatic void step_{number}(int part, int parts,\n    {_PARAMETERS}) {{"
-    return "\n".join([head, *(f"    {line}" for line in lines), "}\n"])
-
-
-def _embedded(weights: Array) -> str:
-    """All weights as one array, nine digits each: enough to give back every bit."""
-    rows = weights.reshape(-1, 8).tolist()  # they are aligned
-    line = "    " + ", ".join(["%.8ef"] * 8) + ",\n"
-    numbers = "".join(line % tuple(row) for row in rows)
-    attribute = f"__attribute__((aligned({4 * ALIGNMENT})))"
-    return f"static const float embedded[{len(weights)}] {attribute} = {{\n{numbers}}};\n"
-
-
-def _entry(name: str, steps: int, embed: bool) -> str:
+def _entry(name: str, calls: list[str], embed: bool) -> str:
     parameters = ", ".join(arguments(embed))
-    passed = ", ".join(_ARGUMENTS[embed:])
-    cases = "\n".join(f"    case {n}: step_{n}(part, parts, {', '.join(_ARGUMENTS)}); break;" for n in range(steps))
-    hidden = """    const float *weights = embedded;
+    passed = ", ".join(("weights", "pixels", "output", "arena")[embed:])
+    cases = "\n".join(f"    case {number}: {call}" for number, call in enumerate(calls))
+    hidden = """    const void *weights = &embedded;
     __asm__("" : "+r"(weights)); /* hides what it points to: compilers would look into it for a minute */
 """
-    return f"""void mobilenets_{name}_step(int step, int part, int parts,
+    return f"""#define AT(bytes) ((void *)((unsigned char *)arena + (bytes)))
+#define WEIGHTS(bytes) ((const void *)((const unsigned char *)weights + (bytes)))
+
+void mobilenets_{name}_step(int step, int part, int parts,
     {parameters}) {{
 {hidden if embed else ""}    switch (step) {{
 {cases}
@@ -215,6 +162,6 @@ def _entry(name: str, steps: int, embed: bool) -> str:
 }}
 
 void mobilenets_{name}_run({parameters}) {{
-    for (int step = 0; step < {steps}; step++) mobilenets_{name}_step(step, 0, 1, {passed});
+    for (int step = 0; step < {len(calls)}; step++) mobilenets_{name}_step(step, 0, 1, {passed});
 }}
 """

@@ -1,14 +1,15 @@
 """The header that goes with the emitted C: what a caller must know, as constants and comments."""
 
-from .lower import ALIGNMENT, Lowered
+from .lower import Lowered
 from .plan import Arena
+from .program import ALIGNMENT
 
 __all__ = ["arguments", "header", "literal"]
 
 
 def arguments(embed: bool) -> tuple[str, ...]:
     """Of the function run, in C; embedded weights are not among them."""
-    return (*(() if embed else ("const float *weights",)), "const uint8_t *pixels", "float *output", "float *arena")
+    return (*(() if embed else ("const void *weights",)), "const uint8_t *pixels", "float *output", "void *arena")
 
 
 def header(lowered: Lowered, arena: Arena, embed: bool) -> str:
@@ -25,25 +26,25 @@ def header(lowered: Lowered, arena: Arena, embed: bool) -> str:
         "STD": _per_channel(p.std, p.channels),
         "CLASSES": f"{program.classes}",
         "STEPS": f"{len(program.steps)}",
-        "WEIGHTS_FLOATS": f"{len(lowered.weights)}",
-        "ARENA_FLOATS": f"{arena.floats(1)}",
-        "PARTS_ARENA_FLOATS(parts)": f"({arena.one} + ((size_t)(parts) - 1) * {arena.more})",
-        "ALIGNMENT": f"{4 * ALIGNMENT}",
+        "WEIGHTS_BYTES": f"{lowered.weights.size}",
+        "ARENA_BYTES": f"{arena.one}",
+        "PARTS_ARENA_BYTES(parts)": f"({arena.one} + ((size_t)(parts) - 1) * {arena.more})",
+        "ALIGNMENT": f"{ALIGNMENT}",
     }
     if embed:
-        del defines["WEIGHTS_FLOATS"]
+        del defines["WEIGHTS_BYTES"]
     constants = "\n".join(f"#define {prefix}_{key} {value}" for key, value in defines.items())
     labels = "\n".join(f"    {_text(label)}," for label in lowered.labels)
     joined = ", ".join(arguments(embed))
     weights = (
-        "" if embed else "\n * weights: WEIGHTS_FLOATS floats that came with this file, at an address like the arena's."
+        "" if embed else "\n * weights: WEIGHTS_BYTES bytes that came with this file, at an address like the arena's."
     )
     return f"""/* {name}: a network as C, written by mobilenets for {program.target.name}.
  *
  * pixels: bytes [HEIGHT][WIDTH][CHANNELS]. Of any picture: the centred box of this aspect ratio that covers CROP of it,
  *   resized with the kernel RESIZE and antialiasing. (pixel - MEAN) / STD is worked out inside, not by the caller.
  * output: CLASSES logits, then CLASSES probabilities.
- * arena: ARENA_FLOATS floats for the time of a call, at an address that ALIGNMENT (bytes) divides.{weights}
+ * arena: ARENA_BYTES bytes for the time of a call, at an address that ALIGNMENT divides.{weights}
  */
 #ifndef {prefix}_H
 #define {prefix}_H
@@ -61,7 +62,7 @@ extern "C" {{
 void mobilenets_{name}_run({joined});
 
 /* One of STEPS steps, in `parts` parts that may run at the same time: all parts of one step, then the next step.
- * Needs PARTS_ARENA_FLOATS(parts) floats. The answer does not depend on the number of parts. */
+ * Needs PARTS_ARENA_BYTES(parts) bytes. The answer does not depend on the number of parts. */
 void mobilenets_{name}_step(int step, int part, int parts,
     {joined});
 

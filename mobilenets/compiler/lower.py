@@ -8,7 +8,7 @@
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,14 +16,15 @@ from ..arch.fold import fold_batch_norm
 from ..arch.graph import ACTIVATIONS, Graph, Op
 from ..image import Preprocess
 from ..model import Model
+from .blob import Blob
 from .pack import Array, pack_bias, pack_conv, pack_depthwise, pack_pointwise
 from .program import Buffer, Program, Step, Target
 
-__all__ = ["ALIGNMENT", "Lowered", "lower"]
+__all__ = ["Lowered", "lower"]
 
-ALIGNMENT = 16  # floats: a cache line, and the widest vector
-ROWS_CACHE = 8192  # floats of depthwise rows that wait for the pointwise convolution: half of a first-level cache
-WEIGHTS_CACHE = 65536  # floats of weights that may be read once a group of rows: a quarter of a second-level cache
+FLOAT = 4  # bytes
+ROWS_CACHE = 32768  # bytes of depthwise rows that wait for the pointwise convolution: a first-level cache
+WEIGHTS_CACHE = 262144  # bytes of weights that may be read once a group of rows: a quarter of a second-level cache
 _LIMITS = {"relu": 0, "relu6": 6}
 
 
@@ -32,40 +33,24 @@ class Lowered:
     """The program, its weights and what its image is bordered with."""
 
     program: Program
-    weights: Array  # (floats,), each array aligned
+    weights: Blob
     border: tuple[float, ...]  # the pixel that normalisation makes zero, one value a channel
     preprocess: Preprocess  # for the header, as the labels are
     labels: tuple[str, ...]
-
-
-@dataclass(slots=True)
-class _Blob:
-    """Arrays one behind the other, each aligned."""
-
-    parts: list[Array] = field(default_factory=list)
-    floats: int = 0
-
-    def add(self, array: Array) -> int:
-        start = self.floats
-        flat = np.ascontiguousarray(array, np.float32).reshape(-1)
-        padded = np.pad(flat, (0, -len(flat) % ALIGNMENT))
-        self.parts.append(padded)
-        self.floats += len(padded)
-        return start
 
 
 def lower(model: Model, target: Target, name: str) -> Lowered:
     """The numbered passes, in order."""
     graph, weights = fold_batch_norm(model.graph, model.weights)  # 1
     weights = _without_normalisation(graph, weights, model.preprocess)  # 2
-    blob = _Blob()
+    blob = Blob()
     steps = [_image(graph)]
     for ops, limit in _fused(graph):  # 3
         steps.append(_step(ops, limit, steps[-1].output, weights, target, blob))  # 4, 5
     mean = np.broadcast_to(np.asarray(model.preprocess.mean, np.float32), model.network.channels)
     program = Program(name, target, tuple(steps), model.network.classes)
     border = tuple(map(float, mean))
-    return Lowered(program, np.concatenate(blob.parts), border, model.preprocess, model.labels)
+    return Lowered(program, blob, border, model.preprocess, model.labels)
 
 
 def _without_normalisation(graph: Graph, weights: dict[str, Array], preprocess: Preprocess) -> dict[str, Array]:
@@ -93,15 +78,15 @@ def _fused(graph: Graph) -> Iterator[tuple[list[Op], int]]:
 
 def _image(graph: Graph) -> Step:
     h, w, c = graph.ops[0].shape_out
-    image = Buffer("image", (h + 2) * (w + 2) * c, h, w, c)
-    return Step("image", "image", Buffer("pixels", 0), image, h, f"{h}x{w}x{c} bytes")
+    image = Buffer("image", FLOAT * (h + 2) * (w + 2) * c, "float", h, w, c)
+    return Step("image", "image", Buffer("pixels", 0, "uint8_t"), image, h, f"{h}x{w}x{c} bytes")
 
 
-def _step(ops: list[Op], limit: int, source: Buffer, weights: dict[str, Array], target: Target, blob: _Blob) -> Step:
+def _step(ops: list[Op], limit: int, source: Buffer, weights: dict[str, Array], target: Target, blob: Blob) -> Step:
     op = ops[-1]
     shape = f"{_shape(ops[0].shape_in)} -> {_shape(op.shape_out)}"
     if op.kind == "global_average_pool":
-        return Step("pool", op.name, source, Buffer(op.name, source.channels), 1, shape)
+        return Step("pool", op.name, source, Buffer(op.name, FLOAT * source.channels), 1, shape)
     if op.kind == "softmax":
         return Step("softmax", op.name, source, Buffer("output", 0), 1, shape, depth=op.shape_out[2])
     vector, nr, channels = _panels(op.shape_out[2], target)
@@ -109,7 +94,7 @@ def _step(ops: list[Op], limit: int, source: Buffer, weights: dict[str, Array], 
         kind="separable" if len(ops) == 2 else op.kind,  # type: ignore[arg-type]
         name=" + ".join(o.name for o in ops),
         input=source,
-        output=Buffer(op.name, channels),
+        output=Buffer(op.name, FLOAT * channels),
         units=channels // (vector * nr),
         shape=shape,
         limit=limit,
@@ -123,37 +108,43 @@ def _step(ops: list[Op], limit: int, source: Buffer, weights: dict[str, Array], 
 
 
 def _convolution(
-    step: Step, ops: list[Op], weights: dict[str, Array], channels: int, target: Target, blob: _Blob
+    step: Step, ops: list[Op], weights: dict[str, Array], channels: int, target: Target, blob: Blob
 ) -> Step:
     """A step that writes a bordered image, row by row."""
     first, op = ops[0], ops[-1]
     h, w, _ = op.shape_out
-    rows = _rows(h, w, step.input.channels, op.shape_in[2] * channels) if len(ops) == 2 else h
+    rows = _rows(h, FLOAT * w * step.input.channels, FLOAT * op.shape_in[2] * channels) if len(ops) == 2 else h
     step = replace(
         step,
-        output=Buffer(op.name, (h + 2) * (w + 2) * channels, h, w, channels),
+        output=Buffer(op.name, FLOAT * (h + 2) * (w + 2) * channels, "float", h, w, channels),
         units=h,
         stride=first.stride,
         down=1 - first.padding[0] if first.kernel == 3 else 0,
         right=1 - first.padding[1] if first.kernel == 3 else 0,
         mr=_pixels(rows * w if len(ops) == 2 else w, step.nr, target),
         rows=rows,
-        scratch=rows * w * step.input.channels if len(ops) == 2 else 0,
+        scratch=FLOAT * rows * w * step.input.channels if len(ops) == 2 else 0,
     )
     if len(ops) == 2:
         stored = step.input.channels
         kernel, bias = (weights[f"{first.name}.{part}"] for part in ("weight", "bias"))
-        arrays = (blob.add(pack_depthwise(kernel, stored)), blob.add(pack_bias(bias, stored)))
+        constants = (
+            blob.add("dw", "float", pack_depthwise(kernel, stored)),
+            blob.add("dw_bias", "float", pack_bias(bias, stored)),
+        )
         lanes = next(v for v in (16, 8, 4) if v <= target.vector and stored % v == 0)
-        step = replace(step, arrays=arrays, lanes=lanes)
+        step = replace(step, constants=constants, lanes=lanes)
     return _packed(step, op, weights, channels, blob)
 
 
-def _packed(step: Step, op: Op, weights: dict[str, Array], channels: int, blob: _Blob) -> Step:
+def _packed(step: Step, op: Op, weights: dict[str, Array], channels: int, blob: Blob) -> Step:
     kernel, bias = (weights[f"{op.name}.{part}"] for part in ("weight", "bias"))
     pack = pack_conv if op.kind == "conv" else pack_pointwise
-    arrays = (blob.add(pack(kernel, channels, step.nr * step.vector)), blob.add(pack_bias(bias, channels)))
-    return replace(step, arrays=(*step.arrays, *arrays))
+    constants = (
+        blob.add("w", "float", pack(kernel, channels, step.nr * step.vector)),
+        blob.add("bias", "float", pack_bias(bias, channels)),
+    )
+    return replace(step, constants=(*step.constants, *constants))
 
 
 def _shape(shape: tuple[int, int, int]) -> str:
@@ -179,8 +170,9 @@ def _pixels(count: int, nr: int, target: Target) -> int:
     return min(range(max(1, most // 2), most + 1), key=lambda mr: (count % mr + (count // mr) * 0.5, -mr))
 
 
-def _rows(height: int, width: int, channels: int, weights: int) -> int:
-    """Rows at a time: few enough to stay in the first-level cache, all where the weights do not stay in the second."""
+def _rows(height: int, row: int, weights: int) -> int:
+    """Rows at a time, of so many bytes: few enough to stay in the first-level cache, all where the weights do not stay
+    in the second."""
     if weights > WEIGHTS_CACHE:
         return height
-    return max(1, min(height, ROWS_CACHE // (width * channels)))
+    return max(1, min(height, ROWS_CACHE // row))

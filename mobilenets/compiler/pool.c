@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-typedef void step_function(int step, int part, int parts, const float *weights, const uint8_t *pixels, float *output,
-                           float *arena);
+typedef void step_function(int step, int part, int parts, const void *weights, const uint8_t *pixels, float *output,
+                           void *arena);
 
 typedef struct pool {
     step_function *run;
@@ -17,9 +17,10 @@ typedef struct pool {
     pid_t process; /* that has the threads: one forked from it has none of them */
     atomic_int arrived, turn; /* of the barrier */
     atomic_int job;           /* counts runs; negative: the end */
-    const float *weights;
+    const void *weights;
     const uint8_t *pixels;
-    float *output, *arena;
+    float *output;
+    void *arena;
     pthread_mutex_t mutex;
     pthread_cond_t wake;
     pthread_t *ids;
@@ -120,7 +121,7 @@ pool *mobilenets_pool_begin(step_function *run, int steps, int threads) {
 }
 
 /* One image; one caller at a time. */
-void mobilenets_pool_run(pool *p, const float *weights, const uint8_t *pixels, float *output, float *arena) {
+void mobilenets_pool_run(pool *p, const void *weights, const uint8_t *pixels, float *output, void *arena) {
     p->weights = weights;
     p->pixels = pixels;
     p->output = output;

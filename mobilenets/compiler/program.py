@@ -1,14 +1,19 @@
 """What the compiler works on after lowering: steps that read and write bordered images, every size a number.
 
-A bordered image is [height + 2][width + 2][channels] floats: a pixel of border all round, so that no kernel asks where
-the image ends. Its channels are padded to whole vectors with zeros.
+A bordered image is [height + 2][width + 2][channels] elements: a pixel of border all round, so that no kernel asks
+where the image ends. Its channels are padded to whole vectors with zeros.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Buffer", "Program", "Step", "Target"]
+__all__ = ["ALIGNMENT", "DTYPES", "SIZES", "Buffer", "Constant", "Element", "Program", "Step", "Target", "aligned"]
 
+ALIGNMENT = 64  # bytes, of every array in the arena and in the blob: a cache line, and the widest vector
+
+Element = Literal["float", "uint8_t", "int8_t", "int32_t"]  # as C names it
+DTYPES: dict[Element, str] = {"float": "<f4", "uint8_t": "u1", "int8_t": "i1", "int32_t": "<i4"}  # as numpy does
+SIZES: dict[Element, int] = {"float": 4, "uint8_t": 1, "int8_t": 1, "int32_t": 4}  # bytes
 Kind = Literal["image", "conv", "separable", "pointwise", "pool", "fully_connected", "softmax"]
 
 
@@ -25,18 +30,33 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
-    """An array in the arena; `floats` in all. A plain array has height and width 0."""
+    """An array in the arena; `size` bytes, 0 for what the caller passes. A plain array has height and width 0."""
 
     name: str
-    floats: int
+    size: int
+    element: Element = "float"
     height: int = 0
     width: int = 0
     channels: int = 0  # as they are stored
 
+    @property
+    def pixel(self) -> int:
+        """Bytes."""
+        return self.channels * SIZES[self.element]
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """An array in the blob of weights."""
+
+    name: str  # of the parameter that is given it
+    element: Element
+    at: int  # bytes from the blob's beginning
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One function of the emitted C: rows (or units) of `output` are worked out, in any number of parts."""
+    """What the emitted C does at once: rows (or units) of `output` are worked out, in any number of parts."""
 
     kind: Kind
     name: str  # of the graph's ops, "dw1 + pw1"
@@ -54,8 +74,8 @@ class Step:
     mr: int = 1  # pixels and
     nr: int = 1  # vectors of a tile
     rows: int = 0  # of the output that are worked out together
-    scratch: int = 0  # floats, for each part
-    arrays: tuple[int, ...] = ()  # where its weights and biases begin in the blob, in floats
+    scratch: int = 0  # bytes, for each part
+    constants: tuple[Constant, ...] = ()  # weights and biases
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +86,8 @@ class Program:
     target: Target
     steps: tuple[Step, ...]
     classes: int
+
+
+def aligned(size: int) -> int:
+    """Bytes that an array takes."""
+    return -(-size // ALIGNMENT) * ALIGNMENT

@@ -19,6 +19,7 @@ from ..model import Model
 
 __all__ = ["CompiledSession"]
 
+Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 ALIGNMENT = 64  # bytes
@@ -39,11 +40,11 @@ class CompiledSession:
         self._library = compile_model(model, target, folder)
         self.runtime = f"mobilenets, {self._library.target}"
         self._together = threads or cores()
-        self._weights = np.memmap(self._library.weights, np.float32, "r")
+        self._weights = np.memmap(self._library.weights, np.uint8, "r")
         code = _loaded(self._library)
         self._run = code.mobilenets_network_run
         self._pool = _Pool(code, self._library.steps, self._together)
-        self._arenas: list[Floats] = []
+        self._arenas: list[Bytes] = []
         self._lock = threading.Lock()
 
     def run(self, images: Pixels) -> Floats:
@@ -82,7 +83,7 @@ class CompiledSession:
                 self._run(_at(self._weights), _at(image), _at(outputs[i]), _at(arena))
 
     @contextmanager
-    def _arena(self) -> Iterator[Floats]:
+    def _arena(self) -> Iterator[Bytes]:
         """Scratch memory that nobody else uses meanwhile."""
         with self._lock:
             arena = self._arenas.pop() if self._arenas else None
@@ -103,7 +104,7 @@ class _Pool:
         self._pool: int | None = None
         self._lock = threading.Lock()
 
-    def run(self, weights: Floats, image: Pixels, output: Floats, arena: Floats) -> None:
+    def run(self, weights: Bytes, image: Pixels, output: Floats, arena: Bytes) -> None:
         with self._lock:  # one image at a time
             if self._pool is None:
                 step = ctypes.cast(self._code.mobilenets_network_step, ctypes.c_void_p)
@@ -135,7 +136,7 @@ def _at(array: np.ndarray[Any, Any]) -> ctypes.c_void_p:
     return ctypes.c_void_p(array.ctypes.data)
 
 
-def _aligned(floats: int) -> Floats:
-    memory = np.empty(floats + ALIGNMENT // 4, np.float32)
-    start = -memory.ctypes.data % ALIGNMENT // 4
-    return memory[start : start + floats]
+def _aligned(size: int) -> Bytes:
+    memory = np.empty(size + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + size]

@@ -17,7 +17,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 needs_compiler = pytest.mark.skipif(not has_compiler(), reason="no C compiler")
 RUNNABLE = [target.name for target in TARGETS.values() if not missing(target.features)]
-CANARY = 64  # floats
+CANARY = 64  # elements
 
 
 class Running:
@@ -26,13 +26,13 @@ class Running:
     def __init__(self, library: Library) -> None:
         self.library = library
         self.code = ctypes.CDLL(str(library.path))
-        self.weights = aligned(np.fromfile(library.weights, np.float32))
+        self.weights = aligned(np.fromfile(library.weights, np.uint8))
 
     def __call__(self, image: Pixels, parts: int = 1, backwards: bool = False) -> Array:
         """(2, classes): logits, probabilities; every step in `parts` parts, one after the other."""
-        floats = self.library.arena(parts)
-        arena = aligned(np.full(floats + CANARY, np.nan, np.float32))
-        arena[floats:] = 12345
+        size = self.library.arena(parts)
+        arena = aligned(np.full(size + CANARY, 0xFF, np.uint8))  # no number, as float and as bf16
+        arena[size:] = 123
         output = np.full((2 * self.library.classes) + CANARY, 12345, np.float32)
         arrays = [ctypes.c_void_p(a.ctypes.data) for a in (self.weights, image, output, arena)]
         order = range(parts)[::-1] if backwards else range(parts)
@@ -42,7 +42,7 @@ class Running:
             for step in range(self.library.steps):
                 for part in order:
                     self.code.mobilenets_network_step(step, part, parts, *arrays)
-        assert (arena[floats:] == 12345).all() and (output[-CANARY:] == 12345).all()
+        assert (arena[size:] == 123).all() and (output[-CANARY:] == 12345).all()
         return output[:-CANARY].reshape(2, self.library.classes)
 
 

@@ -23,11 +23,12 @@ from mobilenets.arch.network import Block, Network
 from mobilenets.compiler import compile_model
 from mobilenets.compiler.build import link
 from mobilenets.compiler.compile import sources_of
-from mobilenets.compiler.emit import KERNELS, TEMPLATES, emit
+from mobilenets.compiler.emit import emit
 from mobilenets.compiler.header import _text
 from mobilenets.compiler.lower import lower
 from mobilenets.compiler.program import Kind
 from mobilenets.compiler.targets import TARGETS
+from mobilenets.compiler.templates import KERNELS, TEMPLATES
 from mobilenets.errors import CompileError
 
 STRICT = ("-O2", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wdouble-promotion", "-Werror")
@@ -85,7 +86,7 @@ def test_the_header_stands_alone_in_c_and_cpp(tmp_path: Path) -> None:
     headers = {file: text for name in CASES for file, text in texts(name).items() if file.endswith(".h")}
     lines = [f'#include "{file}"' for file in (*headers, *headers)]
     lines += [f"int size_{n}[MOBILENETS_{n.upper()}_CLASSES];" for n in CASES]
-    lines += ["float mean[] = MOBILENETS_SEPARABLE_MEAN;", "float arena[MOBILENETS_FULL_ARENA_FLOATS];"]
+    lines += ["float mean[] = MOBILENETS_SEPARABLE_MEAN;", "char arena[MOBILENETS_FULL_ARENA_BYTES];"]
     for name, standard in (("use.c", "-std=c99"), ("use.cpp", "-std=c++11")):
         said = compiled(tmp_path, {**headers, name: "\n".join(lines) + "\n"}, *FOUND[0], *STRICT, standard, "-c", name)
         if "cc1plus" in said:
@@ -152,7 +153,7 @@ def test_embedded_weights_give_the_same_bits(target: str, tmp_path: Path) -> Non
     image = images_of(model, 1)[0]
     made, _ = sources_of(model, TARGETS[target], "net", True)
     link({"net.c": made.c, "mobilenets_net.h": made.h}, TARGETS[target], tmp_path / "net.so")
-    output, arena = np.empty((2, 7), np.float32), np.empty(made.arena.one, np.float32)
+    output, arena = np.empty((2, 7), np.float32), np.empty(made.arena.one, np.uint8)
     code = ctypes.CDLL(str(tmp_path / "net.so"))
     code.mobilenets_net_run(*(ctypes.c_void_p(array.ctypes.data) for array in (image, output, arena)))
     assert (output == Running(compile_model(model, target))(image)).all()
@@ -163,15 +164,11 @@ def test_what_an_int_cannot_count_is_refused() -> None:
     network = Network(1.0, 32, 32, classes=2, blocks=(Block(1, 8),))
     lowered = lower(make_random_model(network), TARGETS["avx2"], "net")
 
-    class Long:
-        def __len__(self) -> int:
-            return 2**31
-
-    with pytest.raises(CompileError, match=r"2147483648 floats of weights must be at most 2147483647"):
-        emit(replace(lowered, weights=Long()))
+    with pytest.raises(CompileError, match=r"2147483648 bytes of weights must be at most 2147483647"):
+        emit(replace(lowered, weights=replace(lowered.weights, size=2**31)))
     last = lowered.program.steps[-2]
     steps = (*lowered.program.steps[:-2], replace(last, scratch=2**31), lowered.program.steps[-1])
-    with pytest.raises(CompileError, match=r"\d+ floats of activations must be at most 2147483647"):
+    with pytest.raises(CompileError, match=r"\d+ bytes of activations must be at most 2147483647"):
         emit(replace(lowered, program=replace(lowered.program, steps=steps)))
 
 

@@ -3,6 +3,7 @@
 `pytest tests/compiler/test_golden.py --update-golden` writes it anew.
 """
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -93,9 +94,9 @@ for name in CASES:
 def test_weights_in_the_c_are_the_weights_bit_for_bit() -> None:
     network, target, _ = CASES["embedded"]
     made, lowered = sources_of(model_of(network), TARGETS[target], "embedded", True)
-    numbers = made.c.partition("embedded[")[2].partition("{")[2].partition("}")[0].replace("f", "").split(",")
-    found = np.asarray([float(number) for number in numbers if number.strip()], np.float32)
-    assert (found.view(np.uint32) == lowered.weights.view(np.uint32)).all()
+    numbers = re.findall(r"[-\d.]+e[-+]\d+(?=f)", made.c.partition("embedded = {")[2])
+    found = np.asarray([float(number) for number in numbers], np.float32)
+    assert (found.view(np.uint32) == np.concatenate(lowered.weights.arrays).view(np.uint32)).all()
 
 
 @pytest.mark.parametrize("values", [np.float32([1e-45, -1e-45, 3.4028235e38, -0.0, 0.1, 1 / 3, 2**-126, 16777217])])

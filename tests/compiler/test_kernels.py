@@ -295,7 +295,7 @@ def test_image_and_border(fast: dict[int, Kernels], naive: Kernels, layer: Layer
     output = Written(*exact.shape)
     for rows in layer.parts(h):
         if rows[0] < rows[1]:
-            fast[layer.width]("border_", output.array, h, w, channels, value, *rows)
+            fast[layer.width]("border_", output.array, h, w, 4 * channels, value, *rows)
         fast[layer.width]("image_", pixels, w, channels, output.array, *rows)
     assert (output.array == exact).all() and output.unharmed()
 
@@ -305,7 +305,7 @@ def test_a_border_of_zeros(fast: dict[int, Kernels], layer: Layer) -> None:
     h, w = layer.image
     output = Written(h + 2, w + 2, layer.stored)
     for rows in layer.parts(h):
-        fast[layer.width]("border_", output.array, h, w, layer.stored, None, *rows)
+        fast[layer.width]("border_", output.array, h, w, 4 * layer.stored, None, *rows)
     exact = np.pad(np.full((h, w, layer.stored), WRITTEN, np.float32), ((1, 1), (1, 1), (0, 0)))
     assert (output.array == exact).all() and output.unharmed()
 

@@ -9,15 +9,16 @@
 
 static const float image_border[] = {128.0f, 128.0f, 128.0f}; /* what normalisation makes zero */
 
-/* The border of rows first..last-1 of a bordered image: the pixel `value` left and right, and above or below it. */
-INLINE void border(float *restrict out, int height, int width, int channels, const float *restrict value, int first,
+/* The border of rows first..last-1 of a bordered image: the pixel `value`, of `pixel` bytes, left and right, and above or
+ * below it; zeros where it is NULL. Bytes, so that one function serves every type. */
+INLINE void border(void *restrict out, int height, int width, int pixel, const void *restrict value, int first,
                    int last) {
-    const int row = (width + 2) * channels;
+    const unsigned char *restrict from = value;
     for (int y = first == 0 ? -1 : first; y < (last == height ? height + 1 : last); y++) {
-        float *restrict to = out + (y + 1) * row;
+        unsigned char *restrict to = (unsigned char *)out + (y + 1) * (width + 2) * pixel;
         const int step = y < 0 || y == height ? 1 : width + 1;
         for (int x = 0; x < width + 2; x += step)
-            for (int c = 0; c < channels; c++) to[x * channels + c] = value ? value[c] : 0.0f;
+            for (int i = 0; i < pixel; i++) to[x * pixel + i] = from ? from[i] : 0;
     }
 }
 
@@ -216,109 +217,140 @@ INLINE void softmax(const float *restrict in, int classes, float *restrict out) 
 }
 
 /* image: 32x32x3 bytes */
-static void step_0(int part, int parts,
-    const float *restrict weights, const uint8_t *restrict pixels, float *restrict output, float *restrict arena) {
-    (void)weights; (void)output;
+static void image_0(int part, int parts,
+    const uint8_t *restrict in, float *restrict out) {
     const int first = 32 * part / parts, last = 32 * (part + 1) / parts;
-    border(arena + 0, 32, 32, 3, image_border, first, last);
-    image(pixels, 32, 3, arena + 0, first, last);
+    border(out, 32, 32, 12, image_border, first, last);
+    image(in, 32, 3, out, first, last);
 }
 
-/* conv0: 32x32x3 -> 16x16x2 */
-static void step_1(int part, int parts,
-    const float *restrict weights, const uint8_t *restrict pixels, float *restrict output, float *restrict arena) {
-    (void)pixels; (void)output;
+/* conv: 32x32x3 -> 16x16x2 */
+static void conv_1(int part, int parts,
+    const float *restrict in, float *restrict out, const float *restrict w, const float *restrict bias) {
     const int first = 16 * part / parts, last = 16 * (part + 1) / parts;
-    border(arena + 3472, 16, 16, 4, NULL, first, last);
-    conv4(8, 1, arena + 0, 32, 3, 3, 2, 1, 1, weights + 0, weights + 112, 6, arena + 3472, 16, 4, first, last);
+    border(out, 16, 16, 16, NULL, first, last);
+    conv4(8, 1, in, 32, 3, 3, 2, 1, 1, w, bias, 6, out, 16, 4, first, last);
 }
 
-/* dw1 + pw1: 16x16x2 -> 8x8x4 */
-static void step_2(int part, int parts,
-    const float *restrict weights, const uint8_t *restrict pixels, float *restrict output, float *restrict arena) {
-    (void)pixels; (void)output;
+/* separable: 16x16x2 -> 8x8x4 */
+static void separable_2(int part, int parts,
+    const float *restrict in, float *restrict out, void *restrict scratch, const float *restrict dw, const float *restrict dw_bias, const float *restrict w, const float *restrict bias) {
     const int first = 8 * part / parts, last = 8 * (part + 1) / parts;
-    float *restrict rows = arena + (part ? 4768 + (size_t)(part - 1) * 256 : 400);
-    border(arena + 0, 8, 8, 4, NULL, first, last);
+    border(out, 8, 8, 16, NULL, first, last);
     for (int y = first; y < last; y += 8) {
         const int end = y + 8 < last ? y + 8 : last;
-        depthwise4(arena + 3472, 16, 4, 2, 1, 1, weights + 128, weights + 176, 6, rows, 8, y, end);
-        pointwise4(8, 1, rows, 4, 2, weights + 192, weights + 208, 6, arena + 0, 8, 4, y * 8, end * 8);
+        depthwise4(in, 16, 4, 2, 1, 1, dw, dw_bias, 6, scratch, 8, y, end);
+        pointwise4(8, 1, scratch, 4, 2, w, bias, 6, out, 8, 4, y * 8, end * 8);
     }
 }
 
 /* pool: 8x8x4 -> 1x1x4 */
-static void step_3(int part, int parts,
-    const float *restrict weights, const uint8_t *restrict pixels, float *restrict output, float *restrict arena) {
-    (void)parts; (void)weights; (void)pixels; (void)output;
-    if (part == 0) pool(arena + 0, 8, 8, 4, arena + 4752);
+static void pool_3(int part, int parts,
+    const float *restrict in, float *restrict out) {
+    (void)parts;
+    if (part == 0) pool(in, 8, 8, 4, out);
 }
 
-/* fc: 1x1x4 -> 1x1x2 */
-static void step_4(int part, int parts,
-    const float *restrict weights, const uint8_t *restrict pixels, float *restrict output, float *restrict arena) {
-    (void)pixels; (void)output;
+/* fully_connected: 1x1x4 -> 1x1x2 */
+static void fully_connected_4(int part, int parts,
+    const float *restrict in, float *restrict out, const float *restrict w, const float *restrict bias) {
     const int first = 1 * part / parts, last = 1 * (part + 1) / parts;
-    fully_connected4(1, arena + 4752, 4, weights + 224, weights + 240, arena + 0, first * 4, last * 4);
+    fully_connected4(1, in, 4, w, bias, out, first * 4, last * 4);
 }
 
 /* softmax: 1x1x2 -> 1x1x2 */
-static void step_5(int part, int parts,
-    const float *restrict weights, const uint8_t *restrict pixels, float *restrict output, float *restrict arena) {
-    (void)parts; (void)weights; (void)pixels;
-    if (part == 0) softmax(arena + 0, 2, output);
+static void softmax_5(int part, int parts,
+    const float *restrict in, float *restrict out) {
+    (void)parts;
+    if (part == 0) softmax(in, 2, out);
 }
 
-static const float embedded[256] __attribute__((aligned(64))) = {
-    8.78901873e-03f, 6.10348489e-03f, 0.00000000e+00f, 0.00000000e+00f, -4.39450936e-03f, -4.88278829e-03f, 0.00000000e+00f, 0.00000000e+00f,
-    1.46483642e-03f, -0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, 7.32418196e-03f, 4.88278829e-03f, 0.00000000e+00f, 0.00000000e+00f,
-    -5.85934566e-03f, -6.10348489e-03f, 0.00000000e+00f, 0.00000000e+00f, -0.00000000e+00f, -1.22069707e-03f, 0.00000000e+00f, 0.00000000e+00f,
-    5.85934566e-03f, 3.66209098e-03f, 0.00000000e+00f, 0.00000000e+00f, -7.32418196e-03f, -7.32418196e-03f, 0.00000000e+00f, 0.00000000e+00f,
-    -1.46483642e-03f, -2.44139414e-03f, 0.00000000e+00f, 0.00000000e+00f, 4.39450936e-03f, 2.44139414e-03f, 0.00000000e+00f, 0.00000000e+00f,
-    -8.78901873e-03f, 7.32418196e-03f, 0.00000000e+00f, 0.00000000e+00f, -2.92967283e-03f, -3.66209098e-03f, 0.00000000e+00f, 0.00000000e+00f,
-    2.92967283e-03f, 1.22069707e-03f, 0.00000000e+00f, 0.00000000e+00f, 8.78901873e-03f, 6.10348489e-03f, 0.00000000e+00f, 0.00000000e+00f,
-    -4.39450936e-03f, -4.88278829e-03f, 0.00000000e+00f, 0.00000000e+00f, 1.46483642e-03f, -0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f,
-    7.32418196e-03f, 4.88278829e-03f, 0.00000000e+00f, 0.00000000e+00f, -5.85934566e-03f, -6.10348489e-03f, 0.00000000e+00f, 0.00000000e+00f,
-    -0.00000000e+00f, -1.22069707e-03f, 0.00000000e+00f, 0.00000000e+00f, 5.85934566e-03f, 3.66209098e-03f, 0.00000000e+00f, 0.00000000e+00f,
-    -7.32418196e-03f, -7.32418196e-03f, 0.00000000e+00f, 0.00000000e+00f, -1.46483642e-03f, -2.44139414e-03f, 0.00000000e+00f, 0.00000000e+00f,
-    4.39450936e-03f, 2.44139414e-03f, 0.00000000e+00f, 0.00000000e+00f, -8.78901873e-03f, 7.32418196e-03f, 0.00000000e+00f, 0.00000000e+00f,
-    -2.92967283e-03f, -3.66209098e-03f, 0.00000000e+00f, 0.00000000e+00f, 2.92967283e-03f, 1.22069707e-03f, 0.00000000e+00f, 0.00000000e+00f,
-    8.78901873e-03f, 6.10348489e-03f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f,
-    -2.43749142e+00f, -1.79686916e+00f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f,
-    0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f,
-    5.62497199e-01f, -2.34373823e-01f, 0.00000000e+00f, 0.00000000e+00f, 4.68747646e-01f, -3.12498450e-01f, 0.00000000e+00f, 0.00000000e+00f,
-    3.74998122e-01f, -3.90623033e-01f, 0.00000000e+00f, 0.00000000e+00f, 2.81248599e-01f, -4.68747646e-01f, 0.00000000e+00f, 0.00000000e+00f,
-    1.87499061e-01f, 4.68747646e-01f, 0.00000000e+00f, 0.00000000e+00f, 9.37495306e-02f, 3.90623033e-01f, 0.00000000e+00f, 0.00000000e+00f,
-    -0.00000000e+00f, 3.12498450e-01f, 0.00000000e+00f, 0.00000000e+00f, -9.37495306e-02f, 2.34373823e-01f, 0.00000000e+00f, 0.00000000e+00f,
-    -1.87499061e-01f, 1.56249225e-01f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f,
-    0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f,
-    -1.31249714e+00f, -1.01562309e+00f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f,
-    0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f,
-    5.62497199e-01f, 3.12498450e-01f, 1.24999374e-01f, -0.00000000e+00f, 4.68747646e-01f, 2.34373823e-01f, 6.24996871e-02f, -4.68747653e-02f,
-    0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f,
-    -1.31249714e+00f, -1.01562309e+00f, -7.49998748e-01f, -5.15624285e-01f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f,
-    0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f,
-    -7.50000000e-01f, -2.50000000e-01f, 0.00000000e+00f, 0.00000000e+00f, -6.25000000e-01f, -1.25000000e-01f, 0.00000000e+00f, 0.00000000e+00f,
-    -5.00000000e-01f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, -3.75000000e-01f, 1.25000000e-01f, 0.00000000e+00f, 0.00000000e+00f,
-    -7.50000000e-01f, -6.25000000e-01f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f,
-    0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f,
+#define ALIGNED __attribute__((aligned(64)))
+static const struct {
+    float w_0[108] ALIGNED;
+    float bias_1[4] ALIGNED;
+    float dw_2[36] ALIGNED;
+    float dw_bias_3[4] ALIGNED;
+    float w_4[8] ALIGNED;
+    float bias_5[4] ALIGNED;
+    float w_6[16] ALIGNED;
+    float bias_7[4] ALIGNED;
+} embedded = {
+    {
+        8.78901873e-03f, 6.10348489e-03f, 0.00000000e+00f, 0.00000000e+00f, -4.39450936e-03f, -4.88278829e-03f, 0.00000000e+00f, 0.00000000e+00f,
+        1.46483642e-03f, -0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, 7.32418196e-03f, 4.88278829e-03f, 0.00000000e+00f, 0.00000000e+00f,
+        -5.85934566e-03f, -6.10348489e-03f, 0.00000000e+00f, 0.00000000e+00f, -0.00000000e+00f, -1.22069707e-03f, 0.00000000e+00f, 0.00000000e+00f,
+        5.85934566e-03f, 3.66209098e-03f, 0.00000000e+00f, 0.00000000e+00f, -7.32418196e-03f, -7.32418196e-03f, 0.00000000e+00f, 0.00000000e+00f,
+        -1.46483642e-03f, -2.44139414e-03f, 0.00000000e+00f, 0.00000000e+00f, 4.39450936e-03f, 2.44139414e-03f, 0.00000000e+00f, 0.00000000e+00f,
+        -8.78901873e-03f, 7.32418196e-03f, 0.00000000e+00f, 0.00000000e+00f, -2.92967283e-03f, -3.66209098e-03f, 0.00000000e+00f, 0.00000000e+00f,
+        2.92967283e-03f, 1.22069707e-03f, 0.00000000e+00f, 0.00000000e+00f, 8.78901873e-03f, 6.10348489e-03f, 0.00000000e+00f, 0.00000000e+00f,
+        -4.39450936e-03f, -4.88278829e-03f, 0.00000000e+00f, 0.00000000e+00f, 1.46483642e-03f, -0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f,
+        7.32418196e-03f, 4.88278829e-03f, 0.00000000e+00f, 0.00000000e+00f, -5.85934566e-03f, -6.10348489e-03f, 0.00000000e+00f, 0.00000000e+00f,
+        -0.00000000e+00f, -1.22069707e-03f, 0.00000000e+00f, 0.00000000e+00f, 5.85934566e-03f, 3.66209098e-03f, 0.00000000e+00f, 0.00000000e+00f,
+        -7.32418196e-03f, -7.32418196e-03f, 0.00000000e+00f, 0.00000000e+00f, -1.46483642e-03f, -2.44139414e-03f, 0.00000000e+00f, 0.00000000e+00f,
+        4.39450936e-03f, 2.44139414e-03f, 0.00000000e+00f, 0.00000000e+00f, -8.78901873e-03f, 7.32418196e-03f, 0.00000000e+00f, 0.00000000e+00f,
+        -2.92967283e-03f, -3.66209098e-03f, 0.00000000e+00f, 0.00000000e+00f, 2.92967283e-03f, 1.22069707e-03f, 0.00000000e+00f, 0.00000000e+00f,
+        8.78901873e-03f, 6.10348489e-03f, 0.00000000e+00f, 0.00000000e+00f,
+    },
+    {
+        -2.43749142e+00f, -1.79686916e+00f, 0.00000000e+00f, 0.00000000e+00f,
+    },
+    {
+        5.62497199e-01f, -2.34373823e-01f, 0.00000000e+00f, 0.00000000e+00f, 4.68747646e-01f, -3.12498450e-01f, 0.00000000e+00f, 0.00000000e+00f,
+        3.74998122e-01f, -3.90623033e-01f, 0.00000000e+00f, 0.00000000e+00f, 2.81248599e-01f, -4.68747646e-01f, 0.00000000e+00f, 0.00000000e+00f,
+        1.87499061e-01f, 4.68747646e-01f, 0.00000000e+00f, 0.00000000e+00f, 9.37495306e-02f, 3.90623033e-01f, 0.00000000e+00f, 0.00000000e+00f,
+        -0.00000000e+00f, 3.12498450e-01f, 0.00000000e+00f, 0.00000000e+00f, -9.37495306e-02f, 2.34373823e-01f, 0.00000000e+00f, 0.00000000e+00f,
+        -1.87499061e-01f, 1.56249225e-01f, 0.00000000e+00f, 0.00000000e+00f,
+    },
+    {
+        -1.31249714e+00f, -1.01562309e+00f, 0.00000000e+00f, 0.00000000e+00f,
+    },
+    {
+        5.62497199e-01f, 3.12498450e-01f, 1.24999374e-01f, -0.00000000e+00f, 4.68747646e-01f, 2.34373823e-01f, 6.24996871e-02f, -4.68747653e-02f,
+    },
+    {
+        -1.31249714e+00f, -1.01562309e+00f, -7.49998748e-01f, -5.15624285e-01f,
+    },
+    {
+        -7.50000000e-01f, -2.50000000e-01f, 0.00000000e+00f, 0.00000000e+00f, -6.25000000e-01f, -1.25000000e-01f, 0.00000000e+00f, 0.00000000e+00f,
+        -5.00000000e-01f, 0.00000000e+00f, 0.00000000e+00f, 0.00000000e+00f, -3.75000000e-01f, 1.25000000e-01f, 0.00000000e+00f, 0.00000000e+00f,
+    },
+    {
+        -7.50000000e-01f, -6.25000000e-01f, 0.00000000e+00f, 0.00000000e+00f,
+    },
 };
 
+#define AT(bytes) ((void *)((unsigned char *)arena + (bytes)))
+#define WEIGHTS(bytes) ((const void *)((const unsigned char *)weights + (bytes)))
+
 void mobilenets_embedded_step(int step, int part, int parts,
-    const uint8_t *pixels, float *output, float *arena) {
-    const float *weights = embedded;
+    const uint8_t *pixels, float *output, void *arena) {
+    const void *weights = &embedded;
     __asm__("" : "+r"(weights)); /* hides what it points to: compilers would look into it for a minute */
     switch (step) {
-    case 0: step_0(part, parts, weights, pixels, output, arena); break;
-    case 1: step_1(part, parts, weights, pixels, output, arena); break;
-    case 2: step_2(part, parts, weights, pixels, output, arena); break;
-    case 3: step_3(part, parts, weights, pixels, output, arena); break;
-    case 4: step_4(part, parts, weights, pixels, output, arena); break;
-    case 5: step_5(part, parts, weights, pixels, output, arena); break;
+    case 0: /* image */
+        image_0(part, parts, pixels, AT(0));
+        break;
+    case 1: /* conv0 */
+        conv_1(part, parts, AT(0), AT(13888), WEIGHTS(0), WEIGHTS(448));
+        break;
+    case 2: /* dw1 + pw1 */
+        separable_2(part, parts, AT(13888), AT(0), AT(part ? 19072 + (size_t)(part - 1) * 1024 : 1600), WEIGHTS(512),
+                WEIGHTS(704), WEIGHTS(768), WEIGHTS(832));
+        break;
+    case 3: /* pool */
+        pool_3(part, parts, AT(0), AT(19008));
+        break;
+    case 4: /* fc */
+        fully_connected_4(part, parts, AT(19008), AT(0), WEIGHTS(896), WEIGHTS(960));
+        break;
+    case 5: /* softmax */
+        softmax_5(part, parts, AT(0), output);
+        break;
     default: break;
     }
 }
 
-void mobilenets_embedded_run(const uint8_t *pixels, float *output, float *arena) {
+void mobilenets_embedded_run(const uint8_t *pixels, float *output, void *arena) {
     for (int step = 0; step < 6; step++) mobilenets_embedded_step(step, 0, 1, pixels, output, arena);
 }

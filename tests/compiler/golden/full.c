@@ -9,15 +9,16 @@
 
 static const float image_border[] = {128.0f}; /* what normalisation makes zero */
 
-/* The border of rows first..last-1 of a bordered image: the pixel `value` left and right, and above or below it. */
-INLINE void border(float *restrict out, int height, int width, int channels, const float *restrict value, int first,
+/* The border of rows first..last-1 of a bordered image: the pixel `value`, of `pixel` bytes, left and right, and above or
+ * below it; zeros where it is NULL. Bytes, so that one function serves every type. */
+INLINE void border(void *restrict out, int height, int width, int pixel, const void *restrict value, int first,
                    int last) {
-    const int row = (width + 2) * channels;
+    const unsigned char *restrict from = value;
     for (int y = first == 0 ? -1 : first; y < (last == height ? height + 1 : last); y++) {
-        float *restrict to = out + (y + 1) * row;
+        unsigned char *restrict to = (unsigned char *)out + (y + 1) * (width + 2) * pixel;
         const int step = y < 0 || y == height ? 1 : width + 1;
         for (int x = 0; x < width + 2; x += step)
-            for (int c = 0; c < channels; c++) to[x * channels + c] = value ? value[c] : 0.0f;
+            for (int i = 0; i < pixel; i++) to[x * pixel + i] = from ? from[i] : 0;
     }
 }
 
@@ -218,80 +219,92 @@ INLINE void softmax(const float *restrict in, int classes, float *restrict out) 
 }
 
 /* image: 32x33x1 bytes */
-static void step_0(int part, int parts,
-    const float *restrict weights, const uint8_t *restrict pixels, float *restrict output, float *restrict arena) {
-    (void)weights; (void)output;
+static void image_0(int part, int parts,
+    const uint8_t *restrict in, float *restrict out) {
     const int first = 32 * part / parts, last = 32 * (part + 1) / parts;
-    border(arena + 0, 32, 33, 1, image_border, first, last);
-    image(pixels, 33, 1, arena + 0, first, last);
+    border(out, 32, 33, 4, image_border, first, last);
+    image(in, 33, 1, out, first, last);
 }
 
-/* conv0: 32x33x1 -> 16x17x8 */
-static void step_1(int part, int parts,
-    const float *restrict weights, const uint8_t *restrict pixels, float *restrict output, float *restrict arena) {
-    (void)pixels; (void)output;
+/* conv: 32x33x1 -> 16x17x8 */
+static void conv_1(int part, int parts,
+    const float *restrict in, float *restrict out, const float *restrict w, const float *restrict bias) {
     const int first = 16 * part / parts, last = 16 * (part + 1) / parts;
-    border(arena + 1760, 16, 17, 8, NULL, first, last);
-    conv8(8, 1, arena + 0, 33, 1, 1, 2, 0, 0, weights + 0, weights + 80, 0, arena + 1760, 17, 8, first, last);
+    border(out, 16, 17, 32, NULL, first, last);
+    conv8(8, 1, in, 33, 1, 1, 2, 0, 0, w, bias, 0, out, 17, 8, first, last);
 }
 
-/* conv1: 16x17x8 -> 8x9x10 */
-static void step_2(int part, int parts,
-    const float *restrict weights, const uint8_t *restrict pixels, float *restrict output, float *restrict arena) {
-    (void)pixels; (void)output;
+/* conv: 16x17x8 -> 8x9x10 */
+static void conv_2(int part, int parts,
+    const float *restrict in, float *restrict out, const float *restrict w, const float *restrict bias) {
     const int first = 8 * part / parts, last = 8 * (part + 1) / parts;
-    border(arena + 0, 8, 9, 16, NULL, first, last);
-    conv8(3, 2, arena + 1760, 17, 8, 8, 2, 0, 0, weights + 96, weights + 1248, 0, arena + 0, 9, 16, first, last);
+    border(out, 8, 9, 64, NULL, first, last);
+    conv8(3, 2, in, 17, 8, 8, 2, 0, 0, w, bias, 0, out, 9, 16, first, last);
 }
 
-/* head: 8x9x10 -> 8x9x16 */
-static void step_3(int part, int parts,
-    const float *restrict weights, const uint8_t *restrict pixels, float *restrict output, float *restrict arena) {
-    (void)pixels; (void)output;
+/* pointwise: 8x9x10 -> 8x9x16 */
+static void pointwise_3(int part, int parts,
+    const float *restrict in, float *restrict out, const float *restrict w, const float *restrict bias) {
     const int first = 8 * part / parts, last = 8 * (part + 1) / parts;
-    border(arena + 2736, 8, 9, 16, NULL, first, last);
+    border(out, 8, 9, 64, NULL, first, last);
     for (int y = first; y < last; y++) {
-        const float *row = arena + 0 + ((y + 1) * 11 + 1) * 16;
-        pointwise8(3, 2, row, 16, 10, weights + 1264, weights + 1424, 0, arena + 2736, 9, 16, y * 9, (y + 1) * 9);
+        const float *row = in + ((y + 1) * 11 + 1) * 16;
+        pointwise8(3, 2, row, 16, 10, w, bias, 0, out, 9, 16, y * 9, (y + 1) * 9);
     }
 }
 
 /* pool: 8x9x16 -> 1x1x16 */
-static void step_4(int part, int parts,
-    const float *restrict weights, const uint8_t *restrict pixels, float *restrict output, float *restrict arena) {
-    (void)parts; (void)weights; (void)pixels; (void)output;
-    if (part == 0) pool(arena + 2736, 8, 9, 16, arena + 0);
+static void pool_4(int part, int parts,
+    const float *restrict in, float *restrict out) {
+    (void)parts;
+    if (part == 0) pool(in, 8, 9, 16, out);
 }
 
-/* fc: 1x1x16 -> 1x1x2 */
-static void step_5(int part, int parts,
-    const float *restrict weights, const uint8_t *restrict pixels, float *restrict output, float *restrict arena) {
-    (void)pixels; (void)output;
+/* fully_connected: 1x1x16 -> 1x1x2 */
+static void fully_connected_5(int part, int parts,
+    const float *restrict in, float *restrict out, const float *restrict w, const float *restrict bias) {
     const int first = 1 * part / parts, last = 1 * (part + 1) / parts;
-    fully_connected4(1, arena + 0, 16, weights + 1440, weights + 1504, arena + 4480, first * 4, last * 4);
+    fully_connected4(1, in, 16, w, bias, out, first * 4, last * 4);
 }
 
 /* softmax: 1x1x2 -> 1x1x2 */
-static void step_6(int part, int parts,
-    const float *restrict weights, const uint8_t *restrict pixels, float *restrict output, float *restrict arena) {
-    (void)parts; (void)weights; (void)pixels;
-    if (part == 0) softmax(arena + 4480, 2, output);
+static void softmax_6(int part, int parts,
+    const float *restrict in, float *restrict out) {
+    (void)parts;
+    if (part == 0) softmax(in, 2, out);
 }
 
+#define AT(bytes) ((void *)((unsigned char *)arena + (bytes)))
+#define WEIGHTS(bytes) ((const void *)((const unsigned char *)weights + (bytes)))
+
 void mobilenets_full_step(int step, int part, int parts,
-    const float *weights, const uint8_t *pixels, float *output, float *arena) {
+    const void *weights, const uint8_t *pixels, float *output, void *arena) {
     switch (step) {
-    case 0: step_0(part, parts, weights, pixels, output, arena); break;
-    case 1: step_1(part, parts, weights, pixels, output, arena); break;
-    case 2: step_2(part, parts, weights, pixels, output, arena); break;
-    case 3: step_3(part, parts, weights, pixels, output, arena); break;
-    case 4: step_4(part, parts, weights, pixels, output, arena); break;
-    case 5: step_5(part, parts, weights, pixels, output, arena); break;
-    case 6: step_6(part, parts, weights, pixels, output, arena); break;
+    case 0: /* image */
+        image_0(part, parts, pixels, AT(0));
+        break;
+    case 1: /* conv0 */
+        conv_1(part, parts, AT(0), AT(7040), WEIGHTS(0), WEIGHTS(320));
+        break;
+    case 2: /* conv1 */
+        conv_2(part, parts, AT(7040), AT(0), WEIGHTS(384), WEIGHTS(4992));
+        break;
+    case 3: /* head */
+        pointwise_3(part, parts, AT(0), AT(10944), WEIGHTS(5056), WEIGHTS(5696));
+        break;
+    case 4: /* pool */
+        pool_4(part, parts, AT(10944), AT(0));
+        break;
+    case 5: /* fc */
+        fully_connected_5(part, parts, AT(0), AT(17920), WEIGHTS(5760), WEIGHTS(6016));
+        break;
+    case 6: /* softmax */
+        softmax_6(part, parts, AT(17920), output);
+        break;
     default: break;
     }
 }
 
-void mobilenets_full_run(const float *weights, const uint8_t *pixels, float *output, float *arena) {
+void mobilenets_full_run(const void *weights, const uint8_t *pixels, float *output, void *arena) {
     for (int step = 0; step < 7; step++) mobilenets_full_step(step, 0, 1, weights, pixels, output, arena);
 }

@@ -3,7 +3,7 @@
  * pixels: bytes [HEIGHT][WIDTH][CHANNELS]. Of any picture: the centred box of this aspect ratio that covers CROP of it,
  *   resized with the kernel RESIZE and antialiasing. (pixel - MEAN) / STD is worked out inside, not by the caller.
  * output: CLASSES logits, then CLASSES probabilities.
- * arena: ARENA_FLOATS floats for the time of a call, at an address that ALIGNMENT (bytes) divides.
+ * arena: ARENA_BYTES bytes for the time of a call, at an address that ALIGNMENT divides.
  */
 #ifndef MOBILENETS_EMBEDDED_H
 #define MOBILENETS_EMBEDDED_H
@@ -20,8 +20,8 @@
 #define MOBILENETS_EMBEDDED_STD {64.0f, 64.0f, 64.0f}
 #define MOBILENETS_EMBEDDED_CLASSES 2
 #define MOBILENETS_EMBEDDED_STEPS 6
-#define MOBILENETS_EMBEDDED_ARENA_FLOATS 4768
-#define MOBILENETS_EMBEDDED_PARTS_ARENA_FLOATS(parts) (4768 + ((size_t)(parts) - 1) * 256)
+#define MOBILENETS_EMBEDDED_ARENA_BYTES 19072
+#define MOBILENETS_EMBEDDED_PARTS_ARENA_BYTES(parts) (19072 + ((size_t)(parts) - 1) * 1024)
 #define MOBILENETS_EMBEDDED_ALIGNMENT 64
 
 #ifdef __cplusplus
@@ -29,12 +29,12 @@ extern "C" {
 #endif
 
 /* One image. Nothing is kept between calls: threads may call it at the same time, each with an arena and an output. */
-void mobilenets_embedded_run(const uint8_t *pixels, float *output, float *arena);
+void mobilenets_embedded_run(const uint8_t *pixels, float *output, void *arena);
 
 /* One of STEPS steps, in `parts` parts that may run at the same time: all parts of one step, then the next step.
- * Needs PARTS_ARENA_FLOATS(parts) floats. The answer does not depend on the number of parts. */
+ * Needs PARTS_ARENA_BYTES(parts) bytes. The answer does not depend on the number of parts. */
 void mobilenets_embedded_step(int step, int part, int parts,
-    const uint8_t *pixels, float *output, float *arena);
+    const uint8_t *pixels, float *output, void *arena);
 
 #ifdef __cplusplus
 }

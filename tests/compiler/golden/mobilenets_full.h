@@ -3,8 +3,8 @@
  * pixels: bytes [HEIGHT][WIDTH][CHANNELS]. Of any picture: the centred box of this aspect ratio that covers CROP of it,
  *   resized with the kernel RESIZE and antialiasing. (pixel - MEAN) / STD is worked out inside, not by the caller.
  * output: CLASSES logits, then CLASSES probabilities.
- * arena: ARENA_FLOATS floats for the time of a call, at an address that ALIGNMENT (bytes) divides.
- * weights: WEIGHTS_FLOATS floats that came with this file, at an address like the arena's.
+ * arena: ARENA_BYTES bytes for the time of a call, at an address that ALIGNMENT divides.
+ * weights: WEIGHTS_BYTES bytes that came with this file, at an address like the arena's.
  */
 #ifndef MOBILENETS_FULL_H
 #define MOBILENETS_FULL_H
@@ -21,9 +21,9 @@
 #define MOBILENETS_FULL_STD {64.0f}
 #define MOBILENETS_FULL_CLASSES 2
 #define MOBILENETS_FULL_STEPS 7
-#define MOBILENETS_FULL_WEIGHTS_FLOATS 1520
-#define MOBILENETS_FULL_ARENA_FLOATS 4496
-#define MOBILENETS_FULL_PARTS_ARENA_FLOATS(parts) (4496 + ((size_t)(parts) - 1) * 0)
+#define MOBILENETS_FULL_WEIGHTS_BYTES 6080
+#define MOBILENETS_FULL_ARENA_BYTES 17984
+#define MOBILENETS_FULL_PARTS_ARENA_BYTES(parts) (17984 + ((size_t)(parts) - 1) * 0)
 #define MOBILENETS_FULL_ALIGNMENT 64
 
 #ifdef __cplusplus
@@ -31,12 +31,12 @@ extern "C" {
 #endif
 
 /* One image. Nothing is kept between calls: threads may call it at the same time, each with an arena and an output. */
-void mobilenets_full_run(const float *weights, const uint8_t *pixels, float *output, float *arena);
+void mobilenets_full_run(const void *weights, const uint8_t *pixels, float *output, void *arena);
 
 /* One of STEPS steps, in `parts` parts that may run at the same time: all parts of one step, then the next step.
- * Needs PARTS_ARENA_FLOATS(parts) floats. The answer does not depend on the number of parts. */
+ * Needs PARTS_ARENA_BYTES(parts) bytes. The answer does not depend on the number of parts. */
 void mobilenets_full_step(int step, int part, int parts,
-    const float *weights, const uint8_t *pixels, float *output, float *arena);
+    const void *weights, const uint8_t *pixels, float *output, void *arena);
 
 #ifdef __cplusplus
 }

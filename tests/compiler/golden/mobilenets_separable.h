@@ -3,8 +3,8 @@
  * pixels: bytes [HEIGHT][WIDTH][CHANNELS]. Of any picture: the centred box of this aspect ratio that covers CROP of it,
  *   resized with the kernel RESIZE and antialiasing. (pixel - MEAN) / STD is worked out inside, not by the caller.
  * output: CLASSES logits, then CLASSES probabilities.
- * arena: ARENA_FLOATS floats for the time of a call, at an address that ALIGNMENT (bytes) divides.
- * weights: WEIGHTS_FLOATS floats that came with this file, at an address like the arena's.
+ * arena: ARENA_BYTES bytes for the time of a call, at an address that ALIGNMENT divides.
+ * weights: WEIGHTS_BYTES bytes that came with this file, at an address like the arena's.
  */
 #ifndef MOBILENETS_SEPARABLE_H
 #define MOBILENETS_SEPARABLE_H
@@ -21,9 +21,9 @@
 #define MOBILENETS_SEPARABLE_STD {64.0f, 64.0f, 64.0f}
 #define MOBILENETS_SEPARABLE_CLASSES 3
 #define MOBILENETS_SEPARABLE_STEPS 7
-#define MOBILENETS_SEPARABLE_WEIGHTS_FLOATS 3808
-#define MOBILENETS_SEPARABLE_ARENA_FLOATS 35136
-#define MOBILENETS_SEPARABLE_PARTS_ARENA_FLOATS(parts) (35136 + ((size_t)(parts) - 1) * 7680)
+#define MOBILENETS_SEPARABLE_WEIGHTS_BYTES 15232
+#define MOBILENETS_SEPARABLE_ARENA_BYTES 140544
+#define MOBILENETS_SEPARABLE_PARTS_ARENA_BYTES(parts) (140544 + ((size_t)(parts) - 1) * 30720)
 #define MOBILENETS_SEPARABLE_ALIGNMENT 64
 
 #ifdef __cplusplus
@@ -31,12 +31,12 @@ extern "C" {
 #endif
 
 /* One image. Nothing is kept between calls: threads may call it at the same time, each with an arena and an output. */
-void mobilenets_separable_run(const float *weights, const uint8_t *pixels, float *output, float *arena);
+void mobilenets_separable_run(const void *weights, const uint8_t *pixels, float *output, void *arena);
 
 /* One of STEPS steps, in `parts` parts that may run at the same time: all parts of one step, then the next step.
- * Needs PARTS_ARENA_FLOATS(parts) floats. The answer does not depend on the number of parts. */
+ * Needs PARTS_ARENA_BYTES(parts) bytes. The answer does not depend on the number of parts. */
 void mobilenets_separable_step(int step, int part, int parts,
-    const float *weights, const uint8_t *pixels, float *output, float *arena);
+    const void *weights, const uint8_t *pixels, float *output, void *arena);
 
 #ifdef __cplusplus
 }

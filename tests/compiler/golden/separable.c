@@ -9,15 +9,16 @@
 
 static const float image_border[] = {128.0f, 128.0f, 128.0f}; /* what normalisation makes zero */
 
-/* The border of rows first..last-1 of a bordered image: the pixel `value` left and right, and above or below it. */
-INLINE void border(float *restrict out, int height, int width, int channels, const float *restrict value, int first,
+/* The border of rows first..last-1 of a bordered image: the pixel `value`, of `pixel` bytes, left and right, and above or
+ * below it; zeros where it is NULL. Bytes, so that one function serves every type. */
+INLINE void border(void *restrict out, int height, int width, int pixel, const void *restrict value, int first,
                    int last) {
-    const int row = (width + 2) * channels;
+    const unsigned char *restrict from = value;
     for (int y = first == 0 ? -1 : first; y < (last == height ? height + 1 : last); y++) {
-        float *restrict to = out + (y + 1) * row;
+        unsigned char *restrict to = (unsigned char *)out + (y + 1) * (width + 2) * pixel;
         const int step = y < 0 || y == height ? 1 : width + 1;
         for (int x = 0; x < width + 2; x += step)
-            for (int c = 0; c < channels; c++) to[x * channels + c] = value ? value[c] : 0.0f;
+            for (int i = 0; i < pixel; i++) to[x * pixel + i] = from ? from[i] : 0;
     }
 }
 
@@ -254,87 +255,99 @@ INLINE void softmax(const float *restrict in, int classes, float *restrict out) 
 }
 
 /* image: 48x40x3 bytes */
-static void step_0(int part, int parts,
-    const float *restrict weights, const uint8_t *restrict pixels, float *restrict output, float *restrict arena) {
-    (void)weights; (void)output;
+static void image_0(int part, int parts,
+    const uint8_t *restrict in, float *restrict out) {
     const int first = 48 * part / parts, last = 48 * (part + 1) / parts;
-    border(arena + 0, 48, 40, 3, image_border, first, last);
-    image(pixels, 40, 3, arena + 0, first, last);
+    border(out, 48, 40, 12, image_border, first, last);
+    image(in, 40, 3, out, first, last);
 }
 
-/* conv0: 48x40x3 -> 24x20x16 */
-static void step_1(int part, int parts,
-    const float *restrict weights, const uint8_t *restrict pixels, float *restrict output, float *restrict arena) {
-    (void)pixels; (void)output;
+/* conv: 48x40x3 -> 24x20x16 */
+static void conv_1(int part, int parts,
+    const float *restrict in, float *restrict out, const float *restrict w, const float *restrict bias) {
     const int first = 24 * part / parts, last = 24 * (part + 1) / parts;
-    border(arena + 25984, 24, 20, 16, NULL, first, last);
-    conv16(10, 1, arena + 0, 40, 3, 3, 2, 0, 0, weights + 0, weights + 432, 0, arena + 25984, 20, 16, first, last);
+    border(out, 24, 20, 64, NULL, first, last);
+    conv16(10, 1, in, 40, 3, 3, 2, 0, 0, w, bias, 0, out, 20, 16, first, last);
 }
 
-/* dw1 + pw1: 24x20x16 -> 24x20x32 */
-static void step_2(int part, int parts,
-    const float *restrict weights, const uint8_t *restrict pixels, float *restrict output, float *restrict arena) {
-    (void)pixels; (void)output;
+/* separable: 24x20x16 -> 24x20x32 */
+static void separable_2(int part, int parts,
+    const float *restrict in, float *restrict out, void *restrict scratch, const float *restrict dw, const float *restrict dw_bias, const float *restrict w, const float *restrict bias) {
     const int first = 24 * part / parts, last = 24 * (part + 1) / parts;
-    float *restrict rows = arena + (part ? 35136 + (size_t)(part - 1) * 7680 : 18304);
-    border(arena + 0, 24, 20, 32, NULL, first, last);
+    border(out, 24, 20, 128, NULL, first, last);
     for (int y = first; y < last; y += 24) {
         const int end = y + 24 < last ? y + 24 : last;
-        depthwise16(arena + 25984, 20, 16, 1, 0, 0, weights + 448, weights + 592, 0, rows, 20, y, end);
-        pointwise16(8, 2, rows, 16, 16, weights + 608, weights + 1120, 0, arena + 0, 20, 32, y * 20, end * 20);
+        depthwise16(in, 20, 16, 1, 0, 0, dw, dw_bias, 0, scratch, 20, y, end);
+        pointwise16(8, 2, scratch, 16, 16, w, bias, 0, out, 20, 32, y * 20, end * 20);
     }
 }
 
-/* dw2 + pw2: 24x20x32 -> 12x10x50 */
-static void step_3(int part, int parts,
-    const float *restrict weights, const uint8_t *restrict pixels, float *restrict output, float *restrict arena) {
-    (void)pixels; (void)output;
+/* separable: 24x20x32 -> 12x10x50 */
+static void separable_3(int part, int parts,
+    const float *restrict in, float *restrict out, void *restrict scratch, const float *restrict dw, const float *restrict dw_bias, const float *restrict w, const float *restrict bias) {
     const int first = 12 * part / parts, last = 12 * (part + 1) / parts;
-    float *restrict rows = arena + (part ? 35136 + (size_t)(part - 1) * 3840 : 18304);
-    border(arena + 24384, 12, 10, 64, NULL, first, last);
+    border(out, 12, 10, 256, NULL, first, last);
     for (int y = first; y < last; y += 12) {
         const int end = y + 12 < last ? y + 12 : last;
-        depthwise16(arena + 0, 20, 32, 2, 0, 0, weights + 1152, weights + 1440, 0, rows, 10, y, end);
-        pointwise16(8, 2, rows, 32, 32, weights + 1472, weights + 3520, 0, arena + 24384, 10, 64, y * 10, end * 10);
+        depthwise16(in, 20, 32, 2, 0, 0, dw, dw_bias, 0, scratch, 10, y, end);
+        pointwise16(8, 2, scratch, 32, 32, w, bias, 0, out, 10, 64, y * 10, end * 10);
     }
 }
 
 /* pool: 12x10x50 -> 1x1x50 */
-static void step_4(int part, int parts,
-    const float *restrict weights, const uint8_t *restrict pixels, float *restrict output, float *restrict arena) {
-    (void)parts; (void)weights; (void)pixels; (void)output;
-    if (part == 0) pool(arena + 24384, 12, 10, 64, arena + 0);
+static void pool_4(int part, int parts,
+    const float *restrict in, float *restrict out) {
+    (void)parts;
+    if (part == 0) pool(in, 12, 10, 64, out);
 }
 
-/* fc: 1x1x50 -> 1x1x3 */
-static void step_5(int part, int parts,
-    const float *restrict weights, const uint8_t *restrict pixels, float *restrict output, float *restrict arena) {
-    (void)pixels; (void)output;
+/* fully_connected: 1x1x50 -> 1x1x3 */
+static void fully_connected_5(int part, int parts,
+    const float *restrict in, float *restrict out, const float *restrict w, const float *restrict bias) {
     const int first = 1 * part / parts, last = 1 * (part + 1) / parts;
-    fully_connected4(1, arena + 0, 50, weights + 3584, weights + 3792, arena + 35120, first * 4, last * 4);
+    fully_connected4(1, in, 50, w, bias, out, first * 4, last * 4);
 }
 
 /* softmax: 1x1x3 -> 1x1x3 */
-static void step_6(int part, int parts,
-    const float *restrict weights, const uint8_t *restrict pixels, float *restrict output, float *restrict arena) {
-    (void)parts; (void)weights; (void)pixels;
-    if (part == 0) softmax(arena + 35120, 3, output);
+static void softmax_6(int part, int parts,
+    const float *restrict in, float *restrict out) {
+    (void)parts;
+    if (part == 0) softmax(in, 3, out);
 }
 
+#define AT(bytes) ((void *)((unsigned char *)arena + (bytes)))
+#define WEIGHTS(bytes) ((const void *)((const unsigned char *)weights + (bytes)))
+
 void mobilenets_separable_step(int step, int part, int parts,
-    const float *weights, const uint8_t *pixels, float *output, float *arena) {
+    const void *weights, const uint8_t *pixels, float *output, void *arena) {
     switch (step) {
-    case 0: step_0(part, parts, weights, pixels, output, arena); break;
-    case 1: step_1(part, parts, weights, pixels, output, arena); break;
-    case 2: step_2(part, parts, weights, pixels, output, arena); break;
-    case 3: step_3(part, parts, weights, pixels, output, arena); break;
-    case 4: step_4(part, parts, weights, pixels, output, arena); break;
-    case 5: step_5(part, parts, weights, pixels, output, arena); break;
-    case 6: step_6(part, parts, weights, pixels, output, arena); break;
+    case 0: /* image */
+        image_0(part, parts, pixels, AT(0));
+        break;
+    case 1: /* conv0 */
+        conv_1(part, parts, AT(0), AT(103936), WEIGHTS(0), WEIGHTS(1728));
+        break;
+    case 2: /* dw1 + pw1 */
+        separable_2(part, parts, AT(103936), AT(0), AT(part ? 140544 + (size_t)(part - 1) * 30720 : 73216),
+                WEIGHTS(1792), WEIGHTS(2368), WEIGHTS(2432), WEIGHTS(4480));
+        break;
+    case 3: /* dw2 + pw2 */
+        separable_3(part, parts, AT(0), AT(97536), AT(part ? 140544 + (size_t)(part - 1) * 15360 : 73216),
+                WEIGHTS(4608), WEIGHTS(5760), WEIGHTS(5888), WEIGHTS(14080));
+        break;
+    case 4: /* pool */
+        pool_4(part, parts, AT(97536), AT(0));
+        break;
+    case 5: /* fc */
+        fully_connected_5(part, parts, AT(0), AT(140480), WEIGHTS(14336), WEIGHTS(15168));
+        break;
+    case 6: /* softmax */
+        softmax_6(part, parts, AT(140480), output);
+        break;
     default: break;
     }
 }
 
-void mobilenets_separable_run(const float *weights, const uint8_t *pixels, float *output, float *arena) {
+void mobilenets_separable_run(const void *weights, const uint8_t *pixels, float *output, void *arena) {
     for (int step = 0; step < 7; step++) mobilenets_separable_step(step, 0, 1, weights, pixels, output, arena);
 }

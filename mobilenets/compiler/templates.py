@@ -1,0 +1,107 @@
+"""The body of each kind of step in C: the kernels called with every size a literal.
+
+A body reads `in`, writes `out`, may use `scratch`, and finds its weights under the names of its constants.
+"""
+
+from collections.abc import Callable
+
+from .program import Step
+
+__all__ = ["KERNELS", "TEMPLATES", "Template"]
+
+Template = Callable[[Step], list[str]]
+
+# kind of step -> its kernels; those of vectors have a copy for each width
+KERNELS: dict[str, tuple[str, ...]] = {
+    "image": ("border", "image"),
+    "conv": ("border", "vectors", "tile", "conv"),
+    "separable": ("border", "vectors", "tile", "depthwise", "pointwise"),
+    "pointwise": ("border", "vectors", "tile", "pointwise"),
+    "pool": ("pool",),
+    "fully_connected": ("vectors", "tile", "fully_connected"),
+    "softmax": ("softmax",),
+}
+
+
+def _image(step: Step) -> list[str]:
+    b = step.output
+    return [
+        _rows(step),
+        f"border(out, {b.height}, {b.width}, {b.pixel}, image_border, first, last);",
+        f"image(in, {b.width}, {b.channels}, out, first, last);",
+    ]
+
+
+def _conv(step: Step) -> list[str]:
+    a, b = step.input, step.output
+    return [
+        _rows(step),
+        _border(step),
+        f"conv{step.vector}({step.mr}, {step.nr}, in, {a.width}, {a.channels}, {step.depth}, {step.stride}, "
+        f"{step.down}, {step.right}, w, bias, {step.limit}, out, {b.width}, {b.channels}, first, last);",
+    ]
+
+
+def _separable(step: Step) -> list[str]:
+    a, b = step.input, step.output
+    return [
+        _rows(step),
+        _border(step),
+        f"for (int y = first; y < last; y += {step.rows}) {{",
+        f"    const int end = y + {step.rows} < last ? y + {step.rows} : last;",
+        f"    depthwise{step.lanes}(in, {a.width}, {a.channels}, {step.stride}, {step.down}, {step.right}, "
+        f"dw, dw_bias, {step.limit}, scratch, {b.width}, y, end);",
+        f"    pointwise{step.vector}({step.mr}, {step.nr}, scratch, {a.channels}, {step.depth}, w, bias, "
+        f"{step.limit}, out, {b.width}, {b.channels}, y * {b.width}, end * {b.width});",
+        "}",
+    ]
+
+
+def _pointwise(step: Step) -> list[str]:
+    a, b = step.input, step.output
+    return [
+        _rows(step),
+        _border(step),
+        "for (int y = first; y < last; y++) {",
+        f"    const float *row = in + ((y + 1) * {a.width + 2} + 1) * {a.channels};",
+        f"    pointwise{step.vector}({step.mr}, {step.nr}, row, {a.channels}, {step.depth}, w, bias, {step.limit}, "
+        f"out, {b.width}, {b.channels}, y * {b.width}, (y + 1) * {b.width});",
+        "}",
+    ]
+
+
+def _pool(step: Step) -> list[str]:
+    a = step.input
+    return [f"if (part == 0) pool(in, {a.height}, {a.width}, {a.channels}, out);"]
+
+
+def _fully_connected(step: Step) -> list[str]:
+    panel = step.nr * step.vector
+    return [
+        _rows(step),
+        f"fully_connected{step.vector}({step.nr}, in, {step.depth}, w, bias, out, first * {panel}, last * {panel});",
+    ]
+
+
+def _softmax(step: Step) -> list[str]:
+    return [f"if (part == 0) softmax(in, {step.depth}, out);"]
+
+
+def _rows(step: Step) -> str:
+    return f"const int first = {step.units} * part / parts, last = {step.units} * (part + 1) / parts;"
+
+
+def _border(step: Step) -> str:
+    b = step.output
+    return f"border(out, {b.height}, {b.width}, {b.pixel}, NULL, first, last);"
+
+
+TEMPLATES: dict[str, Template] = {
+    "image": _image,
+    "conv": _conv,
+    "separable": _separable,
+    "pointwise": _pointwise,
+    "pool": _pool,
+    "fully_connected": _fully_connected,
+    "softmax": _softmax,
+}
