@@ -2,24 +2,32 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import UsageError
+import numpy as np
+
+from .arch.fold import fold_batch_norm
+from .errors import ParityError, UsageError
 from .machine import need_torch
 from .model import Model, load, model_file
 from .train.watch import Watch
 
 if TYPE_CHECKING:
     from .compiler import Written
+    from .quant.scheme import QuantModel
     from .weights import Given, Imported
 
 __all__ = ["CompiledFiles", "Exported", "compile_to_c", "export_model", "import_model", "open_model"]
 
+SMALLEST_HALF = 2**-25  # half of the smallest number that float16 tells from 0
+INTEGERS = 0.2  # of the largest logit: how far an int8 network may be from what reads it back as floats
+
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """A written file and how far its logits are from torch's, relative to the largest."""
+    """A written file and how far its logits are from torch's (int8: from the integers'), relative to the largest."""
 
     path: Path
     format: str
@@ -81,28 +89,54 @@ def import_model(
 def export_model(model: str | Path, output: str | Path | None = None, format: str = "onnx") -> Exported:
     """Write a model beside itself, or to `output`, after what was written has been read back and run.
 
-    Its logits are compared with torch's (`ParityError`). `format`: a key of `export.FORMATS`.
+    The logits of a float network are compared with torch's, those of an int8 one with `quant.reference`'s
+    (`ParityError`). `format`: a key of `export.FORMATS`.
     """
-    need_torch()
     from .export import FORMATS, write
     from .files import write_atomic
-    from .runtime import Session, open_session
-    from .train.parity import check_parity
+    from .quant.file import load
 
     opened = open_model(model)
     trained = opened if isinstance(opened, Model) else load(opened)
     content = write(trained, format)
-    if format == "onnx":
-        logits = Session.from_onnx(content).logits
-    else:
-        logits = open_session(_read_back(trained, content, format)).logits
-    difference = check_parity(trained, logits)
+    difference = _difference(trained, content, format)
     source = opened if isinstance(opened, Path) else Path(model)
     path = Path(output) if output else source.with_suffix(FORMATS[format].suffix)
     return Exported(write_atomic(path, content), format, len(content), difference)
 
 
-def _read_back(model: Model, content: bytes, format: str) -> Model:
+def _difference(trained: "Model | QuantModel", content: bytes, format: str) -> float:
+    """Between the logits of what was written and those of what it was made of; `ParityError` if they are others."""
+    from .export import FORMATS
+    from .runtime import Session, open_session
+    from .runtime.parity import BOUND, agree
+
+    if isinstance(trained, Model):
+        need_torch()
+        from .train.parity import check_parity
+
+    back = None if format == "onnx" else _read_back(trained, content, format)
+    session = open_session(back) if back else Session.from_onnx(content)
+    if isinstance(trained, Model):
+        bound = BOUND
+        if back and (rounding := FORMATS[format].rounding):
+            _check_rounding(trained, back, rounding)
+            bound = inf  # what rounding does to the logits is the network's own affair, and said
+        return check_parity(trained, session.logits, bound)
+    reference = open_session(trained).logits
+    return agree(session.logits, reference, trained.preprocess, "exported logits differ from the integers'", INTEGERS)
+
+
+def _check_rounding(trained: Model, back: Model, rounding: float) -> None:
+    """`ParityError` where a weight that was read back is not the trained one, rounded (see `export.Format`)."""
+    wanted, found = (fold_batch_norm(model.graph, model.weights)[1] for model in (trained, back))
+    for name, array in wanted.items():
+        largest = np.abs(array).max(axis=tuple(range(1, array.ndim)), keepdims=True)
+        if (np.abs(found[name] - array) > rounding * largest + SMALLEST_HALF).any():
+            raise ParityError(f"{name} was read back as other values than those that were written")
+
+
+def _read_back(model: "Model | QuantModel", content: bytes, format: str) -> Model:
     """What the importer makes of an exported file."""
     from .export import FORMATS
     from .weights import Given, read_content, recognise

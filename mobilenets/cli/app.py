@@ -65,10 +65,10 @@ _HELP = {
 """,
     ),
     "export": (
-        "Write a trained model for ONNX, Keras, timm or PyTorch; read back, its logits are compared with torch's.",
+        "Write a trained model for ONNX, TensorFlow Lite, Keras, timm or PyTorch; read back, its logits are compared.",
         """Examples:
   mobilenets export runs/photos-0.25-96
-  mobilenets export runs/photos-0.25-96 --format keras-h5
+  mobilenets export runs/photos-0.25-96 --format tflite
   mobilenets export runs/photos-0.25-96 --output photos.onnx
 """,
     ),

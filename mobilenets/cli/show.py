@@ -283,7 +283,7 @@ def exported(result: Exported, json: bool) -> None:
         return
     _print(
         f"{result.path}  {_bytes(result.bytes)}  {result.format}",
-        f"logits agree with torch's within {result.difference:.1e} of the largest",
+        f"read back, its logits are the model's own within {result.difference:.1e} of the largest",
     )
 
 

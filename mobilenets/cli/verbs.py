@@ -159,7 +159,7 @@ def predict(
     json: Json = False,
     csv: Json = False,
 ) -> int:
-    """Name what images show. Needs no torch; any number of images in little memory.
+    """Say what images show. Needs no torch; any number of images in little memory.
 
     Parameters
     ----------
@@ -235,19 +235,23 @@ def import_(
 def export(
     model: str,
     *,
-    format: Literal["onnx", "keras-h5", "timm", "torch"] = "onnx",
+    format: Literal[
+        "onnx", "tflite", "tflite-float16", "tflite-dynamic", "tflite-micro", "keras-h5", "timm", "torch"
+    ] = "onnx",
     output: Path | None = None,
     json: Json = False,
 ) -> None:
-    """Write a trained model for other programs, read it back and compare its logits with torch's.
+    """Write a trained model for other programs, read it back and compare its logits.
 
     Parameters
     ----------
     model
         A run folder or a model file.
     format
-        onnx (batch norm folded, normalisation and labels inside), keras-h5 (a whole model, named as
-        keras.applications names it), timm (its names in a .safetensors), torch (a state dict).
+        onnx (batch norm folded, normalisation and labels inside), tflite (TensorFlow Lite with labels and
+        preprocessing as MediaPipe reads them), tflite-float16, tflite-dynamic (int8 weights), keras-h5 (a whole model,
+        named as keras.applications names it), timm (its names in a .safetensors), torch (a state dict).
+        Of an int8 model: onnx (QDQ), tflite (uint8 in and out), tflite-micro (int8 in and out).
     output
         By default beside the model.
     json

@@ -17,17 +17,19 @@ from onnx import TensorProto, helper, numpy_helper
 from ..arch.fold import fold_batch_norm
 from ..arch.graph import Op
 from ..image import Preprocess
-from ..model import Model
+from ..model import Described, Model
 
-__all__ = ["NODES", "to_onnx"]
+__all__ = ["NODES", "Writer", "finish", "geometry", "to_onnx"]
 
 OPSET = 17
 IR_VERSION = 9  # what runtimes from 2023 on read
 
 
 @dataclass(slots=True)
-class _Writer:
-    weights: dict[str, np.ndarray]
+class Writer:
+    """Nodes and constants as they come."""
+
+    weights: dict[str, np.ndarray] = field(default_factory=dict)
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     constants: list[onnx.TensorProto] = field(default_factory=list)
 
@@ -40,7 +42,7 @@ class _Writer:
         return output
 
 
-def _input(write: _Writer, op: Op, x: str, preprocess: Preprocess) -> str:
+def _input(write: Writer, op: Op, x: str, preprocess: Preprocess) -> str:
     x = write.node("Cast", [x], "image_float", to=TensorProto.FLOAT)
     mean, std = (write.constant(name, np.atleast_1d(np.float32(getattr(preprocess, name)))) for name in ("mean", "std"))
     x = write.node("Sub", [x, mean], "image_centred")
@@ -48,31 +50,33 @@ def _input(write: _Writer, op: Op, x: str, preprocess: Preprocess) -> str:
     return write.node("Transpose", [x], "image_nchw", perm=[0, 3, 1, 2])
 
 
-def _convolution(write: _Writer, op: Op, x: str) -> str:
+def _convolution(write: Writer, op: Op, x: str) -> str:
     arrays = [write.constant(name, write.weights[name]) for name in (f"{op.name}.weight", f"{op.name}.bias")]
-    return write.node(
-        "Conv",
-        [x, *arrays],
-        op.name,
-        kernel_shape=[op.kernel] * 2,
-        strides=[op.stride] * 2,
-        pads=list(op.padding),
-        group=op.shape_in[2] if op.kind == "depthwise" else 1,
-    )
+    return write.node("Conv", [x, *arrays], op.name, **geometry(op))
 
 
-def _relu6(write: _Writer, op: Op, x: str) -> str:
+def geometry(op: Op) -> dict[str, Any]:
+    """The attributes of a Conv."""
+    return {
+        "kernel_shape": [op.kernel] * 2,
+        "strides": [op.stride] * 2,
+        "pads": list(op.padding),
+        "group": op.shape_in[2] if op.kind == "depthwise" else 1,
+    }
+
+
+def _relu6(write: Writer, op: Op, x: str) -> str:
     low, high = (write.constant(f"{op.name}_{v}", np.array(v, np.float32)) for v in (0, 6))
     return write.node("Clip", [x, low, high], op.name)
 
 
-def _fully_connected(write: _Writer, op: Op, x: str) -> str:
+def _fully_connected(write: Writer, op: Op, x: str) -> str:
     x = write.node("Flatten", [x], f"{op.name}_in")
     arrays = [write.constant(name, write.weights[name]) for name in (f"{op.name}.weight", f"{op.name}.bias")]
     return write.node("Gemm", [x, *arrays], "logits", transB=1)
 
 
-NODES: dict[str, Callable[[_Writer, Op, str], str]] = {
+NODES: dict[str, Callable[[Writer, Op, str], str]] = {
     "conv": _convolution,
     "depthwise": _convolution,
     "pointwise": _convolution,
@@ -89,13 +93,18 @@ NODES: dict[str, Callable[[_Writer, Op, str], str]] = {
 def to_onnx(model: Model) -> bytes:
     """The serialised ONNX model, checked by ONNX's own checker."""
     graph, weights = fold_batch_norm(model.graph, model.weights)
-    write = _Writer(weights)
+    write = Writer(weights)
     outputs: list[str] = []
     for op in graph.ops:
         if op.kind == "input":
             outputs.append(_input(write, op, "image", model.preprocess))
         else:
             outputs.append(NODES[op.kind](write, op, outputs[op.inputs[0]]))
+    return finish(write, model, outputs[-1])
+
+
+def finish(write: Writer, model: Described, answer: str) -> bytes:
+    """The file of all that was written, from `image` to `logits` and `answer`, with what `model` says of itself."""
     network = model.network
     image: list[str | int] = ["N", network.height, network.width, network.channels]
     proto = helper.make_model(
@@ -105,7 +114,7 @@ def to_onnx(model: Model) -> bytes:
             [helper.make_tensor_value_info("image", TensorProto.UINT8, image)],
             [
                 helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", network.classes])
-                for name in ("logits", outputs[-1])
+                for name in ("logits", answer)
             ],
             write.constants,
         ),

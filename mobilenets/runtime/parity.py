@@ -16,16 +16,16 @@ Logits = np.ndarray[Any, np.dtype[np.float32]]
 Run = Callable[[Pixels], Logits]  # (N, H, W, C) uint8 -> (N, classes)
 
 
-def agree(run: Run, reference: Run, preprocess: Preprocess, what: str) -> float:
+def agree(run: Run, reference: Run, preprocess: Preprocess, what: str, bound: float = BOUND) -> float:
     """Largest difference between the logits of `run` and of `reference`, relative to the largest logit.
 
-    On noise, black, white and a ramp. `ParityError` above `BOUND`; `what` names the two.
+    On noise, black, white and a ramp. `ParityError` above `bound`; `what` names the two.
     """
     images = _probes(preprocess)
     expected = reference(images)
     difference = float(np.abs(run(images) - expected).max() / max(np.abs(expected).max(), 1e-6))
-    if not difference <= BOUND:
-        raise ParityError(f"{what} by {difference:.1e} of the largest, must be <= {BOUND:g}")
+    if not difference <= bound:
+        raise ParityError(f"{what} by {difference:.1e} of the largest, must be <= {bound:g}")
     return difference
 
 

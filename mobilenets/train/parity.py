@@ -4,13 +4,13 @@ import torch
 
 from ..image import Pixels, normalise
 from ..model import Model
-from ..runtime.parity import Logits, Run, agree
+from ..runtime.parity import BOUND, Logits, Run, agree
 from .module import MobileNet, load_weights
 
 __all__ = ["check_parity"]
 
 
-def check_parity(model: Model, run: Run) -> float:
+def check_parity(model: Model, run: Run, bound: float = BOUND) -> float:
     """Largest difference between the logits of `run` and torch's, see `runtime.parity.agree`."""
     module = MobileNet(model.graph).eval()
     load_weights(module, model.weights)
@@ -20,4 +20,4 @@ def check_parity(model: Model, run: Run) -> float:
             x = torch.from_numpy(normalise(images, model.preprocess)).permute(0, 3, 1, 2)
             return module(x).numpy()  # type: ignore[no-any-return]
 
-    return agree(run, reference, model.preprocess, "exported logits differ from torch's")
+    return agree(run, reference, model.preprocess, "exported logits differ from torch's", bound)

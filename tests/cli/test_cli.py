@@ -61,7 +61,7 @@ def test_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
         ("predict nothing.onnx a.jpg", 1, "nothing.onnx"),
         ("predict", 2, "--model requires"),
         ("export nothing.safetensors", 1, "no such model file"),
-        ("export README.md --format tflite", 2, "tflite"),
+        ("export README.md --format caffe", 2, "caffe"),
     ],
 )
 def test_errors_are_one_line(arguments: str, code: int, message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ...errors import MobilenetsError, ModelFileError
 from ..layers import Array, Content, Layer, Number, Pads, convolution, extra
+from .exported import stated
 from .tflite_file import FLOAT, FLOAT16, INT8, UINT8, File, Operator
 
 __all__ = ["read_tflite"]
@@ -183,13 +184,16 @@ class _Reader:
         if len(shape) == 4 and not spatial:  # the second of two files: what it takes has been pooled
             self.layers.insert(0, Layer("pool", "input"))
         kernels = next(kind for kind in _NAMES if kind in self.types or kind == FLOAT)
-        return Content(
+        content = Content(
             format=f"TensorFlow Lite {_NAMES[kernels]}",
             layers=tuple(self.layers),
             size=(shape[1], shape[2]) if spatial else None,
-            pixels=self._pixels(first),
             quantised=kernels in (UINT8, INT8),
         )
+        said = stated(self.file.metadata(), "mobilenets_")
+        if pixels := self._pixels(first):  # what integers stand for goes before what was rounded to make them
+            said["pixels"] = pixels
+        return replace(content, **said)
 
     def _pixels(self, first: int) -> tuple[Number, Number] | None:
         """(mean, std) of a quantised input, of which the integers are the pixels (less 128 for int8)."""

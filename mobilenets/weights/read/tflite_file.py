@@ -67,6 +67,18 @@ class File:
             raise ModelFileError(f"{ends[0]} inputs and {ends[1]} outputs: one of each is read")
         return self.graph.Inputs(0), self.graph.Outputs(0)
 
+    def metadata(self) -> dict[str, str]:
+        """What the file says of itself under each name, as far as it is text."""
+        said = {}
+        for number in range(self.spend(self.model.MetadataLength())):
+            entry = self.model.Metadata(number)
+            if entry.Buffer() >= self.buffers:
+                raise ModelFileError(f"its metadata: buffer {entry.Buffer()} of {self.buffers}: there is none")
+            buffer, name = self.model.Buffers(entry.Buffer()), entry.Name() or b""
+            content = bytes(buffer.DataAsNumpy()) if self.spend(len(name) + buffer.DataLength()) else b""
+            said[name.decode("utf-8", "replace")] = content.decode("utf-8", "replace")
+        return said
+
     def operators(self) -> Iterator[Operator]:
         count = self.graph.OperatorsLength()
         if not 0 < count <= _MOST_OPERATORS:

@@ -1,0 +1,84 @@
+"""ONNX of a `QuantModel` in QDQ form: between QuantizeLinear and DequantizeLinear stand the float file's own nodes.
+
+Input and outputs are the float file's: `image` uint8 (N, H, W, C), the pixels as they are; `logits` (the integers
+times their scale) and what becomes of them. Activations are uint8, 128 above ours: the pixels go in untouched, and
+processors multiply uint8 by int8. Weights are int8 with a scale for each output channel.
+"""
+
+import numpy as np
+
+from ..arch.graph import ACTIVATIONS, CONVOLUTIONS, Op
+from ..quant.scheme import HIGH, LOW, Affine, QuantModel, limits
+from .onnx import NODES, Writer, finish, geometry
+
+__all__ = ["to_onnx_int8"]
+
+
+def to_onnx_int8(model: QuantModel) -> bytes:
+    """The serialised ONNX model, checked by ONNX's own checker."""
+    write, graph = Writer(), model.graph
+    follows = {op.inputs[0]: op.kind for op in graph.ops if op.kind in ACTIVATIONS}
+    x = "image"
+    for position, op in enumerate(graph.ops):
+        if op.kind == "input":
+            x = write.node("Transpose", [x], "image_nchw", perm=[0, 3, 1, 2])
+            x = _dequantised(write, x, "image", model.activations["image"])
+        elif op.kind in (*CONVOLUTIONS, "fully_connected"):
+            x = _layer(write, model, op, x, follows.get(position))
+        elif op.kind == "global_average_pool":
+            x = _stepped(write, NODES[op.kind](write, op, x), op.name, model.activations[op.name])
+        elif op.kind not in ACTIVATIONS:  # the last op
+            x = NODES[op.kind](write, op, x)
+    return finish(write, model, x)
+
+
+def _layer(write: Writer, model: QuantModel, op: Op, x: str, activation: str | None) -> str:
+    """The classifier is a 1x1 convolution of its 1x1 maps, which every runtime gives a scale for each class."""
+    layer, source, target = model.layers[op.name], model.sources()[op.name], model.activations[op.name]
+    weight = layer.weight.reshape(*layer.weight.shape, *[1] * (4 - layer.weight.ndim))
+    zero = np.full(len(weight), layer.zero_point, np.int8)
+    kernel = _constant(write, f"{op.name}.weight", weight, layer.scale, zero)
+    bias = _constant(write, f"{op.name}.bias", layer.bias, np.float32(source.scale) * layer.scale, None)
+    sums = write.node("Conv", [x, kernel, bias], f"{op.name}_sums", **geometry(op))
+    low, high = limits(target, activation)
+    if (low, high) == (LOW, HIGH):
+        x = _stepped(write, sums, op.name, target)
+    else:
+        x = _clipped(write, _stepped(write, sums, f"{op.name}_all", target), op.name, target, (low, high))
+    return write.node("Flatten", [x], "logits") if op.kind == "fully_connected" else x
+
+
+def _clipped(write: Writer, x: str, name: str, affine: Affine, between: tuple[int, int]) -> str:
+    """ReLU or ReLU6 where the integers reach further: behind them, so that runtimes compute the Conv in integers."""
+    low, high = (
+        write.constant(f"{name}_{end}", affine.real(np.array(limit, np.int8)))
+        for end, limit in zip(("low", "high"), between, strict=True)
+    )
+    return _stepped(write, write.node("Clip", [x, low, high], f"{name}_clipped"), name, affine)
+
+
+def _stepped(write: Writer, x: str, name: str, affine: Affine) -> str:
+    """`x` rounded to the integers of `affine`, and as the real numbers that they stand for."""
+    scale, zero = _scale(write, name, affine)
+    return _dequantised(write, write.node("QuantizeLinear", [x, scale, zero], f"{name}_quantized"), name, affine)
+
+
+def _dequantised(write: Writer, x: str, name: str, affine: Affine) -> str:
+    return write.node("DequantizeLinear", [x, *_scale(write, name, affine)], f"{name}_real")
+
+
+def _scale(write: Writer, name: str, affine: Affine) -> list[str]:
+    """The names of the constants; written once."""
+    values = {"scale": np.float32(affine.scale), "zero_point": np.uint8(affine.zero_point - LOW)}
+    written = {tensor.name for tensor in write.constants}
+    return [
+        f"{name}_{part}" if f"{name}_{part}" in written else write.constant(f"{name}_{part}", np.asarray(value))
+        for part, value in values.items()
+    ]
+
+
+def _constant(write: Writer, name: str, values: np.ndarray, scale: np.ndarray, zero: np.ndarray | None) -> str:
+    inputs = [write.constant(f"{name}_quantized", values), write.constant(f"{name}_scale", scale)]
+    if zero is not None:
+        inputs.append(write.constant(f"{name}_zero_point", zero))
+    return write.node("DequantizeLinear", inputs, name, axis=0)

@@ -1,0 +1,81 @@
+"""A MobileNet's ops as TensorFlow Lite has them, whatever the numbers are that they compute with (`Numbers`).
+
+Activations are parts of convolutions, a PAD stands where SAME would pad otherwise, the classifier is a 1x1
+convolution: as in Google's own files, because that takes a scale for each class in every runtime there is.
+"""
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..arch.graph import ACTIVATIONS, CONVOLUTIONS, Graph, Op, same_padding
+from .tflite_file import File
+
+__all__ = ["OPERATORS", "Numbers", "write_ops"]
+
+SAME, VALID = 0, 1
+FUSED = {None: 0, "relu": 1, "relu6": 3}  # schema's ActivationFunctionType
+# what the classifier's sums become: operator and options
+OPERATORS: dict[str, tuple[str, dict[str, Any]]] = {"softmax": ("SOFTMAX", {"beta": 1.0})}
+POOLED_AXES = np.array([1, 2], np.int32)
+
+
+class Numbers(Protocol):
+    """The numbers of a network: how its tensors and constants stand in `file`."""
+
+    file: File
+    versions: dict[str, int]  # of operators that need another than 1 for these numbers
+
+    def output(self, name: str, shape: tuple[int, ...]) -> int:
+        """The tensor that op `name` gives."""
+
+    def padded(self, name: str, shape: tuple[int, ...]) -> int:
+        """The tensor that op `name` takes, padded."""
+
+    def arrays(self, name: str, layout: tuple[int, ...]) -> list[int]:
+        """The layer's kernel, its axes (out, in / groups, k, k) in the order of `layout`, and its bias."""
+
+
+def write_ops(graph: Graph, numbers: Numbers, image: int) -> int:
+    """All from the image to the logits (1, classes): their tensor."""
+    follows = {op.inputs[0]: op.kind for op in graph.ops if op.kind in ACTIVATIONS}
+    x = image
+    for position, op in enumerate(graph.ops):
+        if op.kind in CONVOLUTIONS:
+            x = _convolution(numbers, op, x, follows.get(position))
+        elif op.kind == "global_average_pool":
+            axes = numbers.file.constant("pool/axes", POOLED_AXES)
+            x = _run(numbers, "MEAN", [x, axes], numbers.output(op.name, (1, *op.shape_out)), keep_dims=True)
+        elif op.kind == "fully_connected":
+            x = _classifier(numbers, op, x)
+    return x
+
+
+def _run(numbers: Numbers, kind: str, inputs: list[int], output: int, **options: Any) -> int:
+    return numbers.file.run(kind, inputs, output, numbers.versions.get(kind, 1), **options)
+
+
+def _convolution(numbers: Numbers, op: Op, x: int, activation: str | None) -> int:
+    (top, left, bottom, right), (h, w, c) = op.padding, op.shape_in
+    pads = (*same_padding(h, op.kernel, op.stride), *same_padding(w, op.kernel, op.stride))
+    same = pads == (top, bottom, left, right)
+    if not same:
+        border = np.array([[0, 0], [top, bottom], [left, right], [0, 0]], np.int32)
+        padded = numbers.padded(op.name, (1, h + top + bottom, w + left + right, c))
+        x = _run(numbers, "PAD", [x, numbers.file.constant(f"{op.name}/pads", border)], padded)
+    options = {"padding": SAME if same else VALID, "stride_w": op.stride, "stride_h": op.stride}
+    options["activation"] = FUSED[activation]
+    output = numbers.output(op.name, (1, *op.shape_out))
+    if op.kind == "depthwise":
+        inputs = [x, *numbers.arrays(op.name, (1, 2, 3, 0))]
+        return _run(numbers, "DEPTHWISE_CONV_2D", inputs, output, **options, multiplier=1)
+    return _run(numbers, "CONV_2D", [x, *numbers.arrays(op.name, (0, 2, 3, 1))], output, **options)
+
+
+def _classifier(numbers: Numbers, op: Op, x: int) -> int:
+    classes = op.shape_out[2]
+    inputs = [x, *numbers.arrays(op.name, (0, 2, 3, 1))]
+    maps = _run(numbers, "CONV_2D", inputs, numbers.output(op.name, (1, 1, 1, classes)), stride_w=1, stride_h=1)
+    shape = np.array([-1, classes], np.int32)
+    inputs = [maps, numbers.file.constant("logits/shape", shape)]
+    return _run(numbers, "RESHAPE", inputs, numbers.output("logits", (1, classes)), new_shape=shape)

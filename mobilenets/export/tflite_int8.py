@@ -1,0 +1,117 @@
+"""TensorFlow Lite in integers throughout: a `QuantModel`'s own weights, scales and zero points, nothing computed anew.
+
+Two forms of the same file. `to_tflite_int8`: input `image` uint8 (1, H, W, C), the pixels as they are, and output
+`probabilities` uint8 (1, classes) in steps of 1 / 256, which is what MediaPipe, the Task Library and camera code take.
+`to_tflite_micro`: int8 at both ends (pixel - 128), which spares TensorFlow Lite Micro two operators.
+
+A network that was imported from uint8 weights (their zero points are not 0) is written as uint8 throughout, for int8
+weights have no zero point in this format; both its forms are the same.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..errors import UsageError
+from ..quant.scheme import LOW, Affine, QuantModel
+from .tflite_file import File, Real
+from .tflite_graph import OPERATORS, write_ops
+from .tflite_metadata import finish
+
+__all__ = ["pixels_to_logits_int8", "to_tflite_int8", "to_tflite_micro"]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+PROBABILITY = 1 / 256  # LiteRT's softmax gives nothing else
+INT8 = {
+    **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D"), 3),
+    **dict.fromkeys(("PAD", "MEAN", "SOFTMAX"), 2),
+}  # the versions of operators that brought int8
+
+
+@dataclass(slots=True)
+class _Integers:
+    """int8, or uint8 where `shift` is not 0: what is added to weights and zero points."""
+
+    model: QuantModel
+    shift: int = 0
+    file: File = field(default_factory=File)
+    versions: dict[str, int] = field(default_factory=lambda: INT8)
+
+    @property
+    def dtype(self) -> str:
+        return "uint8" if self.shift else "int8"
+
+    def activations(self, name: str, shape: tuple[int, ...], affine: Affine) -> int:
+        return self.end(name, shape, self.dtype, affine)
+
+    def end(self, name: str, shape: tuple[int, ...], dtype: str, affine: Affine) -> int:
+        zero_point = affine.zero_point - (LOW if dtype == "uint8" else 0)
+        return self.file.tensor(name, shape, dtype, Real(np.float32(affine.scale), zero_point))
+
+    def output(self, name: str, shape: tuple[int, ...]) -> int:
+        return self.activations(name, shape, self.model.activations["fc" if name == "logits" else name])
+
+    def padded(self, name: str, shape: tuple[int, ...]) -> int:
+        return self.activations(f"{name}/padded", shape, self.model.sources()[name])
+
+    def arrays(self, name: str, layout: tuple[int, ...]) -> list[int]:
+        layer, source = self.model.layers[name], self.model.sources()[name]
+        weight = layer.weight.reshape(*layer.weight.shape, *[1] * (4 - layer.weight.ndim)).transpose(layout)
+        scale = layer.scale[:1] if self.shift else layer.scale
+        kernel = (weight.astype(np.int16) + self.shift).astype(self.dtype)
+        real = Real(scale, layer.zero_point + self.shift, 0 if self.shift else layout.index(0))
+        bias = Real(np.float32(source.scale) * scale)
+        constant = self.file.constant
+        return [constant(f"{name}/weight", kernel, real), constant(f"{name}/bias", layer.bias, bias)]
+
+
+def to_tflite_int8(model: QuantModel) -> bytes:
+    """The file with uint8 pixels in and uint8 probabilities out."""
+    return _write(model, "uint8")
+
+
+def to_tflite_micro(model: QuantModel) -> bytes:
+    """The file with int8 in and out."""
+    return _write(model, "int8")
+
+
+def pixels_to_logits_int8(model: QuantModel) -> bytes:
+    """Without the softmax, to be timed and compared: uint8 pixels in, the classifier's integers out, no metadata."""
+    numbers = _Integers(model, _shift(model))
+    image, logits = _pixels_to_logits(numbers, "uint8")
+    return numbers.file.content(image, logits, {})
+
+
+def _write(model: QuantModel, ends: str) -> bytes:
+    """`ends`: the type of the image and of the probabilities."""
+    numbers = _Integers(model, _shift(model))
+    image, logits = _pixels_to_logits(numbers, ends)
+    shape, real = (1, model.network.classes), Affine(PROBABILITY, LOW)
+    kind, options = OPERATORS[model.network.output]
+    same = ends == numbers.dtype
+    answer = numbers.activations("probabilities" if same else "probabilities/own", shape, real)
+    numbers.file.run(kind, [logits], answer, numbers.versions.get(kind, 1), **options)
+    if not same:
+        answer = numbers.file.run("QUANTIZE", [answer], numbers.end("probabilities", shape, ends, real))
+    return finish(numbers.file, model, image, answer)
+
+
+def _pixels_to_logits(numbers: _Integers, ends: str) -> tuple[int, int]:
+    network, real = numbers.model.network, numbers.model.activations["image"]
+    shape = (1, network.height, network.width, network.channels)
+    image = x = numbers.end("image", shape, ends, real)
+    if ends != numbers.dtype:
+        x = numbers.file.run("QUANTIZE", [image], numbers.activations("image/own", shape, real))
+    return image, write_ops(numbers.model.graph, numbers, x)
+
+
+def _shift(model: QuantModel) -> int:
+    """`UsageError` for weights that neither of the format's two kinds of integers can hold."""
+    if not any(layer.zero_point for layer in model.layers.values()):
+        return 0
+    for name, layer in model.layers.items():
+        if (layer.scale != layer.scale[0]).any():
+            raise UsageError(f"{name} has a scale for each channel, in a network with weights of zero points not 0")
+    return -LOW

@@ -1,0 +1,100 @@
+"""What a `.tflite` says of itself: TensorFlow Lite's own metadata, and this package's, which reads it back exactly.
+
+TensorFlow's (metadata_schema.fbs) is a flatbuffer under the name TFLITE_METADATA: colours, size and normalisation of
+the image, and a labels.txt, one label a line, in a zip archive behind the model. The labels and all of the network
+stand under the names mobilenets_* as JSON, because a line cannot hold every label and a number not every crop.
+"""
+
+import io
+import json
+import zipfile
+from typing import Any
+
+import numpy as np
+
+from ..image import Preprocess
+from ..model import Described
+from .flatbuffer import Table, to_bytes
+from .tflite_file import File
+
+__all__ = ["finish"]
+
+LABELS = "labels.txt"
+AXIS_LABELS = 2  # AssociatedFileType: a label for each place of the output
+COLOURS = {3: 1, 1: 2}  # channels -> ColorSpaceType
+IMAGE, NORMALISATION = 2, 1  # in the unions ContentProperties and ProcessUnitOptions
+OLDEST_READER = "1.0.0"  # of those that understand all that is said here
+
+_SCHEMA = {
+    "ModelMetadata": "name description version subgraph_metadata author license associated_files min_parser_version",
+    "SubGraphMetadata": "name description input_tensor_metadata output_tensor_metadata",
+    "TensorMetadata": "name description dimension_names content process_units stats associated_files",
+    "Content": "content_properties_type:Uint8 content_properties",
+    "ImageProperties": "color_space:Int8 default_size",
+    "ImageSize": "width:Uint32 height:Uint32",
+    "ProcessUnit": "options_type:Uint8 options",
+    "NormalizationOptions": "mean std",
+    "AssociatedFile": "name description type:Int8",
+}
+
+
+def finish(file: File, model: Described, image: int, answer: int) -> bytes:
+    """The bytes of `file`, which takes `image` and gives `answer`, with all metadata of `model`."""
+    own = {
+        "network": model.network.to_json(),
+        "preprocess": json.dumps(model.preprocess.to_dict()),
+        "labels": json.dumps(list(model.labels)),
+        "task": model.task,
+    }
+    metadata = {"TFLITE_METADATA": to_bytes(_SCHEMA, _metadata(model), b"M001")}
+    metadata |= {f"mobilenets_{key}": text.encode() for key, text in own.items()}
+    return file.content(image, answer, metadata) + _archive(LABELS, _lines(model.labels))
+
+
+def _metadata(model: Described) -> Table:
+    labels = {"name": LABELS, "description": "One label a line, in the order of the outputs.", "type": AXIS_LABELS}
+    answer = {
+        "name": "probabilities",
+        "description": "The probability of each label.",
+        "associated_files": [Table("AssociatedFile", labels)],
+    }
+    graph = {
+        "input_tensor_metadata": [_image(model.preprocess)],
+        "output_tensor_metadata": [Table("TensorMetadata", answer)],
+    }
+    fields: dict[str, Any] = {
+        "name": f"MobileNet v1 {model.network.name}",
+        "description": "Written by mobilenets.",
+        "subgraph_metadata": [Table("SubGraphMetadata", graph)],
+        "min_parser_version": OLDEST_READER,
+    }
+    return Table("ModelMetadata", fields)
+
+
+def _image(p: Preprocess) -> Table:
+    size = Table("ImageSize", {"width": p.width, "height": p.height})
+    image = Table("ImageProperties", {"color_space": COLOURS[p.channels], "default_size": size})
+    numbers = {name: np.atleast_1d(np.float32(getattr(p, name))) for name in ("mean", "std")}
+    unit = {"options_type": NORMALISATION, "options": Table("NormalizationOptions", numbers)}
+    fields = {
+        "name": "image",
+        "description": f"The central {p.crop:g} of the image, in the shape of the network's input, resized to "
+        f"{p.height}x{p.width} (height x width; {p.resize}, with antialiasing), then (pixel - mean) / std.",
+        "content": Table("Content", {"content_properties_type": IMAGE, "content_properties": image}),
+        "process_units": [Table("ProcessUnit", unit)],
+    }
+    return Table("TensorMetadata", fields)
+
+
+def _lines(labels: tuple[str, ...]) -> str:
+    """A label a line: line breaks become spaces, a label of nothing its number."""
+    plain = (" ".join(label.split()) for label in labels)
+    return "".join(f"{label or number}\n" for number, label in enumerate(plain))
+
+
+def _archive(name: str, text: str) -> bytes:
+    """A zip archive of one file, not compressed: readers map it where it lies. The same bytes at any time."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr(zipfile.ZipInfo(name), text)
+    return content.getvalue()
