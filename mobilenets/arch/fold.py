@@ -8,7 +8,7 @@ import numpy as np
 
 from .graph import CONVOLUTIONS, Graph, Op, verify, weight_shapes
 
-__all__ = ["fold_batch_norm", "without_batch_norm"]
+__all__ = ["fold_batch_norm", "unfold", "without_batch_norm"]
 
 Arrays = dict[str, np.ndarray[Any, np.dtype[np.float32]]]
 
@@ -48,3 +48,19 @@ def fold_batch_norm(graph: Graph, weights: Mapping[str, np.ndarray]) -> tuple[Gr
         bias = weights[f"{conv.name}.bias"].astype(np.float64) if conv.bias else 0.0
         folded[f"{conv.name}.bias"] = (beta + (bias - mean) * scale).astype(np.float32)
     return plain, folded
+
+
+def unfold(graph: Graph, folded: Mapping[str, np.ndarray]) -> Arrays:
+    """Weights for `graph`, which has batch norms, that fold to `folded` (but for the last bit)."""
+    weights: Arrays = {}
+    for name, shape in weight_shapes(graph).items():
+        op, _, array = name.rpartition(".")
+        if array == "running_var":
+            weights[name] = np.full(shape, 1 - graph.network.epsilon, np.float32)
+        elif op.endswith("_bn"):
+            bias = folded[f"{op.removesuffix('_bn')}.bias"]
+            values = {"weight": np.ones(shape), "bias": bias, "running_mean": np.zeros(shape)}[array]
+            weights[name] = values.astype(np.float32)
+        else:
+            weights[name] = folded[name].astype(np.float32)
+    return weights

@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from ..arch.graph import ACTIVATIONS, CONVOLUTIONS, Op
+from ..arch.graph import ACTIVATIONS, CONVOLUTIONS, Graph, Op
 from ..errors import UsageError
 from ..image import Pixels
 from .scheme import (
-    LOW,
     Affine,
     Floats,
     IntegerLayer,
@@ -27,9 +26,9 @@ from .scheme import (
     requantise,
 )
 
-__all__ = ["outputs", "run", "steps"]
+__all__ = ["activations_behind", "apply", "from_pixels", "outputs", "run", "steps", "taps"]
 
-BATCH = 16  # images at a time: what a layer of the largest network needs stays below 1 GB
+BATCH = 4  # images at a time: what a layer of theirs needs stays in the cache
 
 
 def run(model: QuantModel, images: Pixels) -> Integers:
@@ -47,24 +46,36 @@ def run(model: QuantModel, images: Pixels) -> Integers:
 
 def steps(model: QuantModel, images: Pixels) -> Iterator[tuple[str, Integers]]:
     """Each op's name in `activations` and its integers, in turn: (N, H, W, C); of pool and fc (N, C), (N, classes)."""
-    graph, sources = model.graph, model.sources()
-    follows = {op.inputs[0]: op.kind for op in graph.ops if op.kind in ACTIVATIONS}
-    x: Integers = (images.astype(np.int16) + LOW).astype(np.int8)
+    sources, follows = model.sources(), activations_behind(model.graph)
+    x = from_pixels(images)
     yield "image", x
-    for position, op in enumerate(graph.ops):
-        if op.kind == "input" or op.name not in model.activations:
-            continue
-        source, target = sources[op.name], model.activations[op.name]
-        low, high = limits(target, follows.get(position))
-        if op.kind == "global_average_pool":
-            sums = _real_zero(x, source, np.int32).sum(axis=(1, 2), dtype=np.int32)
-            factor = pool_multiplier(op.shape_in[0] * op.shape_in[1], source, target)
-        else:
-            layer = model.layers[op.name]
-            sums = _sums(op, layer, x, source)
-            factor = multipliers(layer, source, target)
-        x = requantise(sums, factor, target, low, high)
-        yield op.name, x
+    for op in model.graph.ops[1:]:
+        if op.name in model.activations:
+            target = model.activations[op.name]
+            x = apply(op, model.layers.get(op.name), x, sources[op.name], target, follows.get(op.name))
+            yield op.name, x
+
+
+def from_pixels(images: Pixels) -> Integers:
+    """pixel - 128."""
+    integers: Integers = (images ^ 128).view(np.int8)
+    return integers
+
+
+def activations_behind(graph: Graph) -> dict[str, str]:
+    """Convolution -> the kind of the activation that follows it, in a graph without batch norm."""
+    return {graph.ops[op.inputs[0]].name: op.kind for op in graph.ops if op.kind in ACTIVATIONS}
+
+
+def apply(
+    op: Op, layer: IntegerLayer | None, x: Integers, source: Affine, target: Affine, activation: str | None
+) -> Integers:
+    """One op, with the activation behind it: a convolution or the classifier with its `layer`, or the pool."""
+    low, high = limits(target, activation)
+    if layer is None:
+        sums = _real_zero(x, source, np.int32).sum(axis=(1, 2), dtype=np.int32)
+        return requantise(sums, pool_multiplier(x.shape[1] * x.shape[2], source, target), target, low, high)
+    return requantise(_sums(op, layer, x, source), multipliers(layer, source, target), target, low, high)
 
 
 def outputs(model: QuantModel, logits: Integers) -> Floats:
@@ -95,16 +106,21 @@ def _sums(op: Op, layer: IntegerLayer, x: Integers, source: Affine) -> Sums:
 
 def _convolve(op: Op, x: np.ndarray[Any, Any], weight: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """(N, H, W, C) and (out, in / groups, k, k) -> (N, H', W', out), one tap of the kernel after the other."""
-    top, left, bottom, right = op.padding
-    padded = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)))
-    height, width, _ = op.shape_out
     total = np.zeros((len(x), *op.shape_out), x.dtype)
+    for (row, column), seen in taps(op, x):
+        tap = weight[:, :, row, column]
+        total += seen * tap[:, 0] if op.kind == "depthwise" else seen @ tap.T
+    return total
+
+
+def taps(op: Op, x: np.ndarray[Any, Any]) -> Iterator[tuple[tuple[int, int], np.ndarray[Any, Any]]]:
+    """(row, column) of the kernel, and what of the zero-padded (N, H, W, C) it sees: (N, H', W', C)."""
+    top, left, bottom, right = op.padding
+    padded = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0))) if any(op.padding) else x
+    height, width, _ = op.shape_out
     for row in range(op.kernel):
         for column in range(op.kernel):
-            seen = padded[:, row :: op.stride, column :: op.stride][:, :height, :width]
-            tap = weight[:, :, row, column]
-            total += seen * tap[:, 0] if op.kind == "depthwise" else seen @ tap.T
-    return total
+            yield (row, column), padded[:, row :: op.stride, column :: op.stride][:, :height, :width]
 
 
 def _real_zero(x: Integers, source: Affine, dtype: Any) -> np.ndarray[Any, Any]:

@@ -25,7 +25,7 @@ def open_activations(model: Model) -> Callable[[Pixels], dict[str, Floats]]:
     # a batch norm and then an activation follow every convolution; batch norms are folded away in the ONNX graph
     tensors = {ops[i].name: ops[i + 2].name for i in range(len(ops)) if ops[i].kind in CONVOLUTIONS}
     assert all(model.graph.op(name).kind in ACTIVATIONS for name in tensors.values())
-    tensors |= {"pool": "pool", "fc": "logits"}
+    tensors |= {"pool": "pool", "fc": "logits"} if model.network.output != "features" else {}
     proto = onnx.load_from_string(to_onnx(model))
     del proto.graph.output[:]
     proto.graph.output.extend(
@@ -37,9 +37,12 @@ def open_activations(model: Model) -> Callable[[Pixels], dict[str, Floats]]:
     session = ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
     def run(images: Pixels) -> dict[str, Floats]:
-        outputs = session.run(list(tensors.values()), {"image": images})
-        found = dict(zip(tensors, outputs, strict=True))
-        flat = {"pool": found["pool"].reshape(len(images), -1), "fc": found["fc"]}
-        return {name: array.transpose(0, 2, 3, 1) for name, array in found.items() if name not in flat} | flat
+        found = dict(zip(tensors, session.run(list(tensors.values()), {"image": images}), strict=True))
+        return {name: values if name == "fc" else _channels_last(name, values) for name, values in found.items()}
 
     return run
+
+
+def _channels_last(name: str, values: Floats) -> Floats:
+    """(N, C, H, W) -> (N, H, W, C), or (N, C) of the pool."""
+    return values.reshape(values.shape[:2]) if name == "pool" else values.transpose(0, 2, 3, 1)

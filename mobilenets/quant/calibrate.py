@@ -1,0 +1,48 @@
+"""Which range of each array of activations its 255 steps should cover: three rules, from histograms."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from .integers import Range, affine
+from .observe import Doubles, Histogram
+from .scheme import HIGH, LOW
+
+__all__ = ["RULES", "ranges_by"]
+
+PERCENTILE = 99.99
+SHARES = np.linspace(0.2, 1.0, 81)  # of the whole range, tried for the smallest error
+
+
+def _whole(histogram: Histogram) -> Range:
+    return histogram.low, histogram.high
+
+
+def _percentile(histogram: Histogram) -> Range:
+    """What is left of the range when the outermost values go, as many on either side that is not 0."""
+    shares = np.cumsum(histogram.counts) / max(histogram.counts.sum(), 1)
+    edges = histogram.low + np.arange(1, len(shares) + 1) * (histogram.high - histogram.low) / len(shares)
+    high = edges[np.searchsorted(shares, PERCENTILE / 100)] if shares[-1] else histogram.high
+    low = edges[np.searchsorted(shares, 1 - PERCENTILE / 100)] if histogram.low < 0 else histogram.low
+    return float(low), float(high)
+
+
+def _least_error(histogram: Histogram) -> Range:
+    """The share of the range for which the squared error of rounding and clipping is smallest."""
+    ranges = [(share * histogram.low, share * histogram.high) for share in SHARES]
+    errors = [_error(histogram.centres, histogram.counts, found) for found in ranges]
+    return ranges[int(np.argmin(errors))]
+
+
+def _error(values: Doubles, counts: Doubles, found: Range) -> float:
+    scale = affine(*found)
+    integers = np.clip(np.rint(values / scale.scale) + scale.zero_point, LOW, HIGH)
+    return float(counts @ (scale.scale * (integers - scale.zero_point) - values) ** 2)
+
+
+RULES: dict[str, Callable[[Histogram], Range]] = {"minmax": _whole, "percentile": _percentile, "mse": _least_error}
+
+
+def ranges_by(rule: str, found: Mapping[str, Histogram]) -> dict[str, Range]:
+    """Op -> range. The classifier's is always whole: its largest values are the answer."""
+    return {name: (_whole if name == "fc" else RULES[rule])(histogram) for name, histogram in found.items()}

@@ -1,0 +1,71 @@
+"""Cross-layer equalisation (Nagel et al. 2019), by what the activations are seen to be.
+
+ReLU passes positive factors through: a channel may leave one layer s times smaller and be taken s times larger by the
+next. With one scale for all channels of an array, small channels lose their bits; with one scale for each output
+channel of the weights, the weights of the layer before never suffer. So s is chosen by the activations' ranges; against
+them stand the next layer's weights, where one scale covers all inputs of an output channel: not in a depthwise layer.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from ..arch.fold import fold_batch_norm, unfold
+from ..arch.graph import CONVOLUTIONS, Graph, Op
+from ..model import Model
+from .observe import Ranges
+
+__all__ = ["equalise"]
+
+Doubles = np.ndarray[Any, np.dtype[np.float64]]
+
+MOST = 1e3  # a channel's factor and 1 / factor: nearly dead ones stay so
+ROOM = 0.9  # ReLU6: channels are left alone that come nearer to 6 than this, and none is brought nearer
+
+
+def equalise(model: Model, ranges: Ranges) -> tuple[Model, dict[str, Doubles]]:
+    """The same function with other weights, and by what each op's channels were divided; `ranges` are `model`'s."""
+    graph, weights = fold_batch_norm(model.graph, model.weights)
+    factors: dict[str, Doubles] = {}
+    for first, second in _pairs(graph):
+        high = np.asarray(ranges[first.name][1], np.float64)
+        factor = _factors(high, second, weights[f"{second.name}.weight"])
+        if model.network.activation == "relu6":
+            factor = np.where(high > 6 * ROOM, 1.0, np.maximum(factor, high / (6 * ROOM)))
+        factors[first.name] = factor
+        _scale(weights, first, second, factor)
+    return replace(model, weights={**model.weights, **unfold(model.graph, weights)}), factors
+
+
+def _pairs(graph: Graph) -> Iterator[tuple[Op, Op]]:
+    """Each convolution and the next layer with weights; a pool in between passes factors on as ReLU does."""
+    computed = [op for op in graph.ops if op.kind in (*CONVOLUTIONS, "fully_connected")]
+    return pairwise(computed)
+
+
+def _factors(high: Doubles, second: Op, weight: np.ndarray[Any, Any]) -> Doubles:
+    """(C,): what the first layer's channels are divided by."""
+    taken = np.ones_like(high)
+    if second.kind != "depthwise":
+        taken = np.sqrt(np.abs(weight.astype(np.float64)).max(axis=tuple(i for i in range(weight.ndim) if i != 1)))
+        high = np.sqrt(high)
+    alive = (high > 0) & (taken > 0)
+    if not alive.any():
+        return np.ones_like(high)
+    factor = np.where(alive, high, 1) / np.where(alive, taken, 1)
+    factor /= np.exp(np.log(factor[alive]).mean())  # the middle channel stays as it is
+    return np.where(alive, np.clip(factor, 1 / MOST, MOST), 1.0)
+
+
+def _scale(weights: dict[str, np.ndarray[Any, Any]], first: Op, second: Op, factor: Doubles) -> None:
+    for array in ("weight", "bias"):
+        name = f"{first.name}.{array}"
+        shape = (-1, *[1] * (weights[name].ndim - 1))
+        weights[name] = (weights[name] / factor.reshape(shape)).astype(np.float32)
+    name = f"{second.name}.weight"
+    axis = 0 if second.kind == "depthwise" else 1
+    shape = tuple(-1 if i == axis else 1 for i in range(weights[name].ndim))
+    weights[name] = (weights[name] * factor.reshape(shape)).astype(np.float32)

@@ -1,0 +1,109 @@
+"""What a float network's activations are like on the calibration images: passes over them in bounded memory."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..arch.fold import fold_batch_norm
+from ..arch.graph import CONVOLUTIONS, Op
+from ..image import Pixels, normalise
+from ..model import Model
+from .reference import taps
+from .scheme import Floats
+
+__all__ = ["BINS", "Activations", "Histogram", "Ranges", "batches", "channel_ranges", "histograms", "mean_sums"]
+
+Doubles = np.ndarray[Any, np.dtype[np.float64]]
+Activations = Callable[[Pixels], Mapping[str, Floats]]  # of images: {op: (N, H, W, C)}; pool (N, C), fc (N, classes)
+Ranges = Mapping[str, tuple[Floats, Floats]]  # op -> smallest and largest value of each channel, (C,) both
+
+BATCH = 8  # images at a time
+BINS = 2048  # of a histogram: eight to a step of int8
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """How often values fall into `BINS` equal parts of [low, high]."""
+
+    low: float
+    high: float
+    counts: Doubles = field(default_factory=lambda: np.zeros(BINS))
+
+    @property
+    def centres(self) -> Doubles:
+        found: Doubles = self.low + (np.arange(BINS) + 0.5) * (self.high - self.low) / BINS
+        return found
+
+    def add(self, values: Floats) -> None:
+        per_unit = BINS / (self.high - self.low) if self.high > self.low else 0.0
+        bins = ((values.ravel() - np.float32(self.low)) * np.float32(per_unit)).astype(np.int32)
+        self.counts[:] += np.bincount(np.clip(bins, 0, BINS - 1, out=bins), minlength=BINS)
+
+
+def batches(images: Pixels) -> Iterator[Pixels]:
+    for start in range(0, len(images), BATCH):
+        yield images[start : start + BATCH]
+
+
+def channel_ranges(run: Activations, images: Pixels) -> Ranges:
+    """Over all images and pixels."""
+    found: dict[str, tuple[Floats, Floats]] = {}
+    for batch in batches(images):
+        for name, values in run(batch).items():
+            axes = tuple(range(values.ndim - 1))
+            low, high = values.min(axis=axes), values.max(axis=axes)
+            before = found.get(name, (low, high))
+            found[name] = np.minimum(before[0], low), np.maximum(before[1], high)
+    return found
+
+
+def histograms(run: Activations, images: Pixels, ranges: Mapping[str, tuple[float, float]]) -> dict[str, Histogram]:
+    """Of each op in `ranges`, over its range."""
+    found = {name: Histogram(low, high) for name, (low, high) in ranges.items()}
+    for batch in batches(images):
+        values = run(batch)
+        for name, histogram in found.items():
+            histogram.add(values[name])
+    return found
+
+
+def mean_sums(model: Model, run: Activations, images: Pixels) -> dict[str, Doubles]:
+    """Op -> (out,): the mean of each channel before its activation, over all images and pixels.
+
+    A convolution is linear: the mean of what it gives is what it gives of the mean of all that each tap sees.
+    """
+    graph, weights = fold_batch_norm(model.graph, model.weights)
+    seen: dict[str, Doubles] = {}
+    for batch in batches(images):
+        values = {"image": normalise(batch, model.preprocess), **run(batch)}
+        before = "image"
+        for op in graph.ops[1:]:
+            if op.name not in values:
+                continue
+            if f"{op.name}.weight" in weights:
+                share = mean_taps(op, values[before]) * (len(batch) / len(images))
+                seen[op.name] = seen[op.name] + share if op.name in seen else share
+            before = op.name
+    return {
+        name: weigh(graph.op(name), weights[f"{name}.weight"], means) + weights[f"{name}.bias"]
+        for name, means in seen.items()
+    }
+
+
+def mean_taps(op: Op, x: np.ndarray[Any, Any]) -> Doubles:
+    """(N, H, W, C) -> (k, k, C), what each tap of the kernel sees on average; of the classifier (1, 1, C)."""
+    if op.kind not in CONVOLUTIONS:
+        return np.asarray(x.mean(axis=0, dtype=np.float64)[None, None])
+    found = np.empty((op.kernel, op.kernel, op.shape_in[2]))
+    for at, part in taps(op, x):
+        found[at] = part.mean(axis=(0, 1, 2), dtype=np.float64)
+    return found
+
+
+def weigh(op: Op, weight: np.ndarray[Any, Any], means: Doubles) -> Doubles:
+    """(out,): the products of `weight` with `mean_taps`, added up."""
+    kernels = weight.astype(np.float64).reshape(*weight.shape[:2], op.kernel, op.kernel)
+    pattern = "oirc,rco->o" if op.kind == "depthwise" else "oirc,rci->o"
+    return np.asarray(np.einsum(pattern, kernels, means))
