@@ -12,8 +12,8 @@ from .blob import Blob
 from .header import arguments, header, literal
 from .lower import Lowered
 from .plan import Arena, plan
-from .program import ALIGNMENT, Buffer, Step, aligned
-from .templates import KERNELS, TEMPLATES
+from .program import ALIGNMENT, Buffer, Element, Program, Step, aligned
+from .templates import KERNELS, OF_BOTH, OF_LANES, TEMPLATES
 
 __all__ = ["Source", "emit"]
 
@@ -41,7 +41,7 @@ def emit(lowered: Lowered, embed: bool = False) -> Source:
         if size > MOST:
             raise CompileError(f"{size} bytes of {what} must be at most {MOST}")
     functions = _functions(program.steps)
-    parts = [_head(lowered), *_kernels(program.steps), *(text.replace("@", name) for text, name in functions.items())]
+    parts = [_head(lowered), *_kernels(program), *(text.replace("@", name) for text, name in functions.items())]
     parts += [_embedded(lowered.weights)] if embed else []
     calls = [_call(functions[_function(step)], step, arena) for step in program.steps]
     parts.append(_entry(program.name, calls, embed))
@@ -59,18 +59,25 @@ def _head(lowered: Lowered) -> str:
 #define NR_MAX {max(step.nr for step in program.steps)}
 #define DW_MAX 4 /* pixels of a depthwise convolution at a time */
 
-static const float image_border[] = {{{", ".join(map(literal, lowered.border))}}}; /* what normalisation makes zero */
-"""
+{_border(program.steps[0].output.element, lowered.border)}"""
 
 
-def _kernels(steps: tuple[Step, ...]) -> list[str]:
+def _border(element: Element, values: tuple[float, ...]) -> str:
+    if not values:
+        return ""
+    numbers = ", ".join(map(literal if element == "float" else str, values))
+    return f"static const {element} image_border[] = {{{numbers}}}; /* what normalisation makes zero */\n"
+
+
+def _kernels(program: Program) -> list[str]:
     """The text of each kernel that a step calls, once for each width of vectors."""
     used: dict[tuple[str, int], None] = {}  # a set, in order
-    for step in steps:
+    for step in program.steps:
         for kernel in KERNELS[step.kind]:
-            if kernel in ("vectors", "depthwise") and step.lanes:
-                used["vectors", step.lanes] = None
-            used[kernel, step.lanes if kernel == "depthwise" else step.vector] = None
+            name = f"int8_dot_{program.target.dot}" if kernel == "int8_dot" else kernel
+            if kernel in OF_BOTH and step.lanes:
+                used[name, step.lanes] = None
+            used[name, step.lanes if kernel in OF_LANES else step.vector] = None
     folder = files(__package__) / "kernels"
     texts = [(folder / f"{kernel}.c").read_text("utf-8").replace("@", str(width)) for kernel, width in used]
     return list(dict.fromkeys(texts))

@@ -20,7 +20,7 @@ from .blob import Blob
 from .pack import Array, pack_bias, pack_conv, pack_depthwise, pack_pointwise
 from .program import Buffer, Program, Step, Target
 
-__all__ = ["Lowered", "lower"]
+__all__ = ["Lowered", "fused", "lower"]
 
 FLOAT = 4  # bytes
 ROWS_CACHE = 32768  # bytes of depthwise rows that wait for the pointwise convolution: a first-level cache
@@ -45,7 +45,7 @@ def lower(model: Model, target: Target, name: str) -> Lowered:
     weights = _without_normalisation(graph, weights, model.preprocess)  # 2
     blob = Blob()
     steps = [_image(graph)]
-    for ops, limit in _fused(graph):  # 3
+    for ops, limit in fused(graph):  # 3
         steps.append(_step(ops, limit, steps[-1].output, weights, target, blob))  # 4, 5
     mean = np.broadcast_to(np.asarray(model.preprocess.mean, np.float32), model.network.channels)
     program = Program(name, target, tuple(steps), model.network.classes)
@@ -62,7 +62,7 @@ def _without_normalisation(graph: Graph, weights: dict[str, Array], preprocess: 
     return {**weights, "conv0.weight": kernel.astype(np.float32), "conv0.bias": bias.astype(np.float32)}
 
 
-def _fused(graph: Graph) -> Iterator[tuple[list[Op], int]]:
+def fused(graph: Graph) -> Iterator[tuple[list[Op], int]]:
     """Convolutions with their activations, depthwise with pointwise ones; then the classifier's ops one by one."""
     held: list[Op] = []
     for op in graph.ops[1:]:

@@ -7,14 +7,56 @@ where the image ends. Its channels are padded to whole vectors with zeros.
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["ALIGNMENT", "DTYPES", "SIZES", "Buffer", "Constant", "Element", "Program", "Step", "Target", "aligned"]
+__all__ = [
+    "ALIGNMENT",
+    "DTYPES",
+    "SIZES",
+    "Buffer",
+    "Constant",
+    "Element",
+    "Program",
+    "Rule",
+    "Step",
+    "Target",
+    "aligned",
+]
 
 ALIGNMENT = 64  # bytes, of every array in the arena and in the blob: a cache line, and the widest vector
 
-Element = Literal["float", "uint8_t", "int8_t", "int32_t"]  # as C names it
-DTYPES: dict[Element, str] = {"float": "<f4", "uint8_t": "u1", "int8_t": "i1", "int32_t": "<i4"}  # as numpy does
-SIZES: dict[Element, int] = {"float": 4, "uint8_t": 1, "int8_t": 1, "int32_t": 4}  # bytes
-Kind = Literal["image", "conv", "separable", "pointwise", "pool", "fully_connected", "softmax"]
+Element = Literal["float", "uint16_t", "uint8_t", "int8_t", "int16_t", "int32_t"]  # as C names it; uint16_t: bf16
+DTYPES: dict[Element, str] = {
+    "float": "<f4",
+    "uint16_t": "<u2",
+    "uint8_t": "u1",
+    "int8_t": "i1",
+    "int16_t": "<i2",
+    "int32_t": "<i4",
+}  # as numpy does
+SIZES: dict[Element, int] = {"float": 4, "uint16_t": 2, "uint8_t": 1, "int8_t": 1, "int16_t": 2, "int32_t": 4}  # bytes
+Kind = Literal[
+    "image",
+    "conv",
+    "separable",
+    "pointwise",
+    "pool",
+    "fully_connected",
+    "softmax",
+    "bf16_image",
+    "bf16_conv",
+    "bf16_separable",
+    "bf16_separable_tiles",
+    "split_separable",
+    "split_separable_tiles",
+    "bf16_pointwise",
+    "bf16_pool",
+    "bf16_fully_connected",
+    "int8_conv",
+    "int8_separable",
+    "int8_pointwise",
+    "int8_pool",
+    "int8_fully_connected",
+    "int8_softmax",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +68,7 @@ class Target:
     sums: int  # vector registers that a tile's sums may take
     features: tuple[str, ...]  # that a processor must have, as Linux names them
     flags: tuple[str, ...]  # for the C compiler
+    dot: Literal["vnni", "madd"] = "madd"  # int8: four bytes at a time, or two 16-bit numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +98,17 @@ class Constant:
 
 
 @dataclass(frozen=True, slots=True)
+class Rule:
+    """How the sums of an int8 layer become bytes; a byte is q + 128."""
+
+    source: int  # the input's zero point
+    weight: int  # the weights' own, an int8
+    zero: int  # the output's
+    low: int  # the least and the largest that the activation lets through
+    high: int
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """What the emitted C does at once: rows (or units) of `output` are worked out, in any number of parts."""
 
@@ -76,6 +130,10 @@ class Step:
     rows: int = 0  # of the output that are worked out together
     scratch: int = 0  # bytes, for each part
     constants: tuple[Constant, ...] = ()  # weights and biases
+    parts: int = 0  # bf16: how many of them make a number
+    pixel: int = 0  # bf16: elements from pixel to pixel of the depthwise rows
+    rules: tuple[Rule, ...] = ()  # int8: of the depthwise convolution, if there is one, and of the step
+    factor: float = 0.0  # int8: of a pool's sums, and what a step of the logits stands for
 
 
 @dataclass(frozen=True, slots=True)

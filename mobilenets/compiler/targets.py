@@ -1,13 +1,15 @@
 """The processors that C is written for: how wide their vectors are, what they must have, what the compiler is told."""
 
 import platform
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 from ..errors import UsageError
 from .program import Target
 
-__all__ = ["TARGETS", "best_target", "missing"]
+__all__ = ["BF16_TARGETS", "INT8_TARGETS", "TARGETS", "best_target", "missing"]
 
 TARGETS = {
     target.name: target
@@ -24,14 +26,44 @@ TARGETS = {
     )
 }
 
+# for bf16 and products made of it, which have instructions of their own
+_BF16 = replace(
+    TARGETS["avx512"],
+    name="avx512bf16",
+    features=(*TARGETS["avx512"].features, "avx512_bf16"),
+    flags=(*TARGETS["avx512"].flags, "-mavx512bf16"),
+)
+BF16_TARGETS = {
+    "amx": replace(
+        _BF16,
+        name="amx",
+        features=(*_BF16.features, "amx_tile", "amx_bf16"),
+        flags=(*_BF16.flags, "-mamx-tile", "-mamx-bf16"),
+    ),
+    "avx512bf16": _BF16,
+    **TARGETS,
+}
 
-def best_target(name: str = "auto") -> Target:
+# for int8 networks, which have an instruction of their own
+INT8_TARGETS = {
+    "avx512vnni": replace(
+        TARGETS["avx512"],
+        name="avx512vnni",
+        features=(*TARGETS["avx512"].features, "avx512_vnni"),
+        flags=(*TARGETS["avx512"].flags, "-mavx512vnni"),
+        dot="vnni",
+    ),
+    **TARGETS,
+}
+
+
+def best_target(name: str = "auto", targets: Mapping[str, Target] = TARGETS) -> Target:
     """The target of that name; `auto`: the first that this processor can run. `UsageError` for what it cannot."""
     if name == "auto":
-        return next(target for target in TARGETS.values() if not missing(target.features))
-    if name not in TARGETS:
-        raise UsageError(f"target {name!r} must be auto, {', '.join(TARGETS)}")
-    return TARGETS[name]
+        return next(target for target in targets.values() if not missing(target.features))
+    if name not in targets:
+        raise UsageError(f"target {name!r} must be auto, {', '.join(targets)}")
+    return targets[name]
 
 
 def missing(features: tuple[str, ...]) -> tuple[str, ...]:

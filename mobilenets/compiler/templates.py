@@ -6,8 +6,10 @@ A body reads `in`, writes `out`, may use `scratch`, and finds its weights under 
 from collections.abc import Callable
 
 from .program import Step
+from .templates_bf16 import BF16_KERNELS, BF16_TEMPLATES
+from .templates_int8 import INT8_KERNELS, INT8_TEMPLATES
 
-__all__ = ["KERNELS", "TEMPLATES", "Template"]
+__all__ = ["KERNELS", "OF_BOTH", "OF_LANES", "TEMPLATES", "Template"]
 
 Template = Callable[[Step], list[str]]
 
@@ -20,7 +22,12 @@ KERNELS: dict[str, tuple[str, ...]] = {
     "pool": ("pool",),
     "fully_connected": ("vectors", "tile", "fully_connected"),
     "softmax": ("softmax",),
+    **BF16_KERNELS,
+    **INT8_KERNELS,
 }
+# kernels whose vectors are those of the depthwise part
+OF_LANES = ("depthwise", "bf16_depthwise", "bf16_split", "int8_depthwise")
+OF_BOTH = ("vectors", "bf16_vectors", "int8_vectors", "int8_dot")  # kernels that both parts of a step need
 
 
 def _image(step: Step) -> list[str]:
@@ -104,4 +111,6 @@ TEMPLATES: dict[str, Template] = {
     "pool": _pool,
     "fully_connected": _fully_connected,
     "softmax": _softmax,
+    **BF16_TEMPLATES,
+    **INT8_TEMPLATES,
 }

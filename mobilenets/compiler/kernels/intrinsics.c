@@ -1,0 +1,3 @@
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif

@@ -1,0 +1,227 @@
+"""`QuantModel` -> `Program` + the blob of packed weights, as lower.py does it for floats.
+
+Activations are bytes q + 128 without a border, channels padded to multiples of 8. The image is read where the caller
+has it. What a convolution reads is laid out in scratch, which is kept so small that the arena is.
+"""
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from ..arch.graph import Graph, Op
+from ..quant.scheme import Affine, QuantModel, limits, pool_multiplier
+from .blob import Blob
+from .lower import Lowered, fused
+from .pack_int8 import byte, pack_bias, pack_factor, pack_product, pack_taps
+from .program import SIZES, Buffer, Constant, Element, Kind, Program, Rule, Step, Target, aligned
+
+__all__ = ["lower_int8"]
+
+ROWS_CACHE = 16384  # bytes of depthwise rows that wait for the pointwise convolution: half of a first-level cache
+WEIGHTS_CACHE = 131072  # bytes of weights that may be read once a group of rows
+SPARE = 0.03  # of the arena, for scratch
+ACTIVATIONS = {-1: None, 0: "relu", 6: "relu6"}
+
+
+def lower_int8(model: QuantModel, target: Target, name: str) -> Lowered:
+    """Depthwise and pointwise convolutions fused as in floats; the same numbers on every target."""
+    graph = model.graph
+    lowering = _Lowering(model, target, Blob(), _largest(graph))
+    h, w, c = graph.ops[0].shape_out
+    steps: list[Step] = []
+    source = Buffer("pixels", 0, "uint8_t", h, w, c)
+    for ops, limit in fused(graph):
+        steps.append(lowering.step(ops, limit, source))
+        source = steps[-1].output
+    program = Program(name, target, tuple(steps), model.network.classes)
+    return Lowered(program, lowering.blob, (), model.preprocess, model.labels)
+
+
+def stored(channels: int) -> int:
+    """Channels of an image in the arena."""
+    return -(-channels // 8) * 8
+
+
+def _largest(graph: Graph) -> int:
+    """Bytes of input and output together, of the step that has most."""
+    sizes = [0]
+    for ops, _ in fused(graph):
+        h, w, c = ops[-1].shape_out
+        sizes.append(h * w * stored(c))
+    return max(a + b for a, b in pairwise(sizes))
+
+
+@dataclass(frozen=True, slots=True)
+class _Lowering:
+    """What all steps need."""
+
+    model: QuantModel
+    target: Target
+    blob: Blob
+    largest: int  # bytes of the arena but for scratch
+
+    @property
+    def group(self) -> int:
+        return 4 if self.target.dot == "vnni" else 2
+
+    @property
+    def element(self) -> Element:
+        """Of what convolutions read."""
+        return "uint8_t" if self.target.dot == "vnni" else "int16_t"
+
+    @property
+    def code(self) -> int:
+        """Its bytes."""
+        return SIZES[self.element]
+
+    def step(self, ops: list[Op], limit: int, source: Buffer) -> Step:
+        op = ops[-1]
+        if op.kind == "softmax":
+            return self._softmax(op, source)
+        if op.kind == "global_average_pool":
+            return self._pool(op, source)
+        vector, nr = self._panels(op.shape_out[2])
+        height, width, channels = op.shape_out
+        step = Step(
+            kind="int8_separable" if len(ops) == 2 else _KINDS[op.kind],
+            name=" + ".join(o.name for o in ops),
+            input=source,
+            output=Buffer(op.name, height * width * stored(channels), "uint8_t", height, width, stored(channels)),
+            units=height,
+            shape=_shape(ops[0], op),
+            depth=source.channels,
+            stride=ops[0].stride,
+            down=1 - ops[0].padding[0] if ops[0].kernel == 3 else 0,
+            right=1 - ops[0].padding[1] if ops[0].kernel == 3 else 0,
+            vector=vector,
+            nr=nr,
+            rules=tuple(self._rule(o, limit) for o in ops),
+        )
+        if op.kind == "fully_connected":
+            panels = -(-channels // (vector * nr))
+            step = replace(step, output=Buffer(op.name, panels * vector * nr, "uint8_t"), units=panels)
+        elif len(ops) == 2:
+            step = self._separable(step, ops)
+        else:
+            step = replace(step, mr=self._pixels(width, nr), scratch=self._scratch(step, op))
+        return replace(step, constants=(*step.constants, *self._product(step, op)))
+
+    def _separable(self, step: Step, ops: list[Op]) -> Step:
+        """With the depthwise part of it."""
+        op, channels, width = ops[0], step.input.channels, step.output.width
+        column = ((width - 1) * step.stride + 3) * 4 * self.code
+        fitting = [v for v in (16, 8, 4) if v <= self.target.vector and channels % v == 0]
+        spare = self._spare(step)
+        lanes = next((v for v in fitting if v * column <= spare), min(fitting, key=lambda v: (v < 8, v)))
+        columns = column * lanes
+        row = width * channels * self.code
+        rows = self._rows(step, spare - columns, row, channels * step.output.channels)
+        both = 2 if step.stride == 1 else 1
+        layer, source, target = self.model.layers[op.name], *self._affines(op)
+        constants = (
+            self.blob.add(
+                "dw", "int8_t" if self.group == 4 else "int16_t", pack_taps(layer, channels, lanes, both, self.group)
+            ),
+            self.blob.add("dw_bias", "int32_t", pack_bias(layer, source, channels)),
+            self.blob.add("dw_factor", "float", pack_factor(layer, source, target, channels)),
+        )
+        mr = self._pixels(rows * width, step.nr)
+        return replace(step, lanes=lanes, rows=rows, mr=mr, scratch=columns + rows * row, constants=constants)
+
+    def _spare(self, step: Step) -> int:
+        """Bytes of scratch that leave the arena small."""
+        return int(self.largest * (1 + SPARE)) - aligned(step.input.size) - aligned(step.output.size)
+
+    def _rows(self, step: Step, spare: int, row: int, weights: int) -> int:
+        """Rows at a time: what stays in the first-level cache, all where the weights do not stay in the second; no more
+        than leave the arena small, but two, which the depthwise convolution works out together."""
+        height = step.units
+        wanted = height if weights > WEIGHTS_CACHE else ROWS_CACHE // row
+        rows = min(height, max(2, min(wanted, spare // row)))
+        return rows - rows % 2 if rows < height else rows
+
+    def _product(self, step: Step, op: Op) -> tuple[Constant, ...]:
+        panel = step.vector * step.nr
+        channels = -(-op.shape_out[2] // panel) * panel
+        layer, source, target = self.model.layers[op.name], *self._affines(op)
+        return (
+            self.blob.add("w", "int8_t", pack_product(layer, step.input.channels, channels, panel, self.group)),
+            self.blob.add("bias", "int32_t", pack_bias(layer, source, channels)),
+            self.blob.add("factor", "float", pack_factor(layer, source, target, channels)),
+        )
+
+    def _scratch(self, step: Step, op: Op) -> int:
+        """Bytes of the rows that a convolution reads."""
+        if op.kernel == 1:
+            return self.code * step.input.width * step.input.channels
+        run = -(-3 * step.input.channels // self.group) * self.group
+        return self.code * 3 * ((step.output.width - 1) * step.stride * step.input.channels + run)
+
+    def _pool(self, op: Op, source: Buffer) -> Step:
+        a, b = self._affines(op)
+        return Step(
+            "int8_pool",
+            op.name,
+            source,
+            Buffer(op.name, self.code * source.channels, self.element, 1, 1, source.channels),
+            units=1,
+            shape=_shape(op, op),
+            vector=next(v for v in (16, 8, 4) if v <= self.target.vector and source.channels % v == 0),
+            rules=(self._rule(op, -1),),
+            factor=float(pool_multiplier(source.height * source.width, a, b)),
+        )
+
+    def _softmax(self, op: Op, source: Buffer) -> Step:
+        logits = self.model.activations["fc"]
+        zero = byte(logits.zero_point)
+        return Step(
+            "int8_softmax",
+            op.name,
+            source,
+            Buffer("output", 0),
+            units=1,
+            shape=_shape(op, op),
+            depth=op.shape_out[2],
+            scratch=4 * op.shape_out[2],
+            rules=(Rule(zero, 0, zero, 0, 255),),
+            factor=logits.scale,
+        )
+
+    def _affines(self, op: Op) -> tuple[Affine, Affine]:
+        """What its input and its output stand for."""
+        return self.model.sources()[op.name], self.model.activations[op.name]
+
+    def _rule(self, op: Op, limit: int) -> Rule:
+        source, target = self._affines(op)
+        low, high = limits(target, ACTIVATIONS[limit])
+        weight = self.model.layers[op.name].zero_point if op.name in self.model.layers else 0
+        return Rule(byte(source.zero_point), weight, byte(target.zero_point), byte(low), byte(high))
+
+    def _panels(self, channels: int) -> tuple[int, int]:
+        """(sums in a vector, vectors in a panel): little padding, few loads for each product."""
+        vector = self.target.vector
+        while vector > 8 and channels <= vector // 2:
+            vector //= 2
+        vectors = -(-channels // vector)
+        most = 4 if self.target.sums >= 24 else 2
+        return vector, min(range(1, most + 1), key=lambda nr: -(-vectors // nr) * (nr + 0.7))
+
+    def _pixels(self, count: int, nr: int) -> int:
+        """Pixels of a tile: those for which the tiles, and the single pixels that are left over, take least."""
+        most = max(1, self.target.sums // nr)
+
+        def cost(mr: int) -> float:
+            return count // mr * max(mr * nr + 1, mr + nr) + count % mr * (nr + 2)
+
+        return min(range(1, most + 1), key=lambda mr: (cost(mr), -mr))
+
+
+_KINDS: dict[str, Kind] = {
+    "conv": "int8_conv",
+    "pointwise": "int8_pointwise",
+    "fully_connected": "int8_fully_connected",
+}
+
+
+def _shape(first: Op, last: Op) -> str:
+    a, b = ("x".join(map(str, shape)) for shape in (first.shape_in, last.shape_out))
+    return f"{a} -> {b}"

@@ -1,0 +1,112 @@
+"""The body of each kind of int8 step in C, see templates.py.
+
+An image of bytes has no border: what convolutions see of it is put side by side in `scratch`, borders and all.
+"""
+
+from collections.abc import Callable
+
+from .program import Rule, Step
+
+__all__ = ["INT8_KERNELS", "INT8_TEMPLATES"]
+
+_VECTORS = ("intrinsics", "int8_vectors", "int8_dot")
+INT8_KERNELS: dict[str, tuple[str, ...]] = {
+    "int8_conv": (*_VECTORS, "int8_rows", "int8_product"),
+    "int8_separable": (*_VECTORS, "int8_depthwise", "int8_product"),
+    "int8_pointwise": (*_VECTORS, "int8_rows", "int8_product"),
+    "int8_pool": (*_VECTORS, "int8_pool"),
+    "int8_fully_connected": (*_VECTORS, "int8_product"),
+    "int8_softmax": ("int8_logits", "softmax"),
+}
+
+
+def _conv(step: Step) -> list[str]:
+    a, b, rule = step.input, step.output, step.rules[-1]
+    groups = f"(3 * {a.channels} + GROUP - 1) / GROUP"
+    pitch = f"{(b.width - 1) * step.stride * a.channels} + groups * GROUP"
+    return [
+        _rows(step),
+        f"const int groups = {groups}, pitch = {pitch};",
+        "for (int y = first; y < last; y++) {",
+        f"    int8_rows(in, {a.height}, {a.width}, {a.channels}, y * {step.stride} - {1 - step.down}, 3, "
+        f"{1 - step.right}, {rule.source}, scratch, pitch);",
+        f"    int8_product{step.vector}({step.mr}, {step.nr}, scratch, 3, pitch, {step.stride * a.channels}, groups, "
+        f"w, {rule.weight}, bias, factor, {_clamp(rule)}, out + y * {b.width * b.channels}, {b.channels}, {b.width});",
+        "}",
+    ]
+
+
+def _separable(step: Step) -> list[str]:
+    a, b, (inner, outer) = step.input, step.output, step.rules
+    columns = ((b.width - 1) * step.stride + 3) * step.lanes
+    return [
+        _rows(step),
+        f"code *columns = scratch, *rows = columns + {columns} * GROUP * PLANES;",
+        f"for (int y = first; y < last; y += {step.rows}) {{",
+        f"    const int end = y + {step.rows} < last ? y + {step.rows} : last;",
+        f"    int8_depthwise{step.lanes}(in, {a.height}, {a.width}, {a.channels}, {step.stride}, {1 - step.down}, "
+        f"{1 - step.right}, dw, {inner.weight}, dw_bias, dw_factor, {inner.source}, {_clamp(inner)}, columns, rows, "
+        f"{b.width}, y, end);",
+        f"    int8_product{step.vector}({step.mr}, {step.nr}, rows, 1, 0, {a.channels}, {a.channels} / GROUP, w, "
+        f"{outer.weight}, bias, factor, {_clamp(outer)}, out + y * {b.width * b.channels}, {b.channels}, "
+        f"(end - y) * {b.width});",
+        "}",
+    ]
+
+
+def _pointwise(step: Step) -> list[str]:
+    a, b, rule = step.input, step.output, step.rules[-1]
+    row = a.width * a.channels
+    return [
+        _rows(step),
+        "for (int y = first; y < last; y++) {",
+        f"    int8_rows(in, {a.height}, {a.width}, {a.channels}, y, 1, 0, 0, scratch, {row});",
+        f"    int8_product{step.vector}({step.mr}, {step.nr}, scratch, 1, 0, {a.channels}, {a.channels} / GROUP, w, "
+        f"{rule.weight}, bias, factor, {_clamp(rule)}, out + y * {b.width * b.channels}, {b.channels}, {b.width});",
+        "}",
+    ]
+
+
+def _pool(step: Step) -> list[str]:
+    a, rule = step.input, step.rules[-1]
+    return [
+        f"if (part == 0) int8_pool{step.vector}(in, {a.height * a.width}, {a.channels}, {rule.source}, "
+        f"{step.factor!r}f, {_clamp(rule)}, out);"
+    ]
+
+
+def _fully_connected(step: Step) -> list[str]:
+    rule, panel = step.rules[-1], step.nr * step.vector
+    return [
+        _rows(step),
+        f"for (int n = first * {panel}; n < last * {panel}; n += {panel})",
+        f"    int8_panel{step.vector}(1, {step.nr}, in, 1, 0, 0, {step.depth} / GROUP, w + n * {step.depth}, "
+        f"{rule.weight}, bias + n, factor + n, {_clamp(rule)}, out + n, {panel}, {panel}, 1);",
+    ]
+
+
+def _softmax(step: Step) -> list[str]:
+    return [
+        "if (part == 0) {",
+        f"    int8_logits(in, {step.depth}, {step.factor!r}f, {step.rules[-1].zero}, scratch);",
+        f"    softmax(scratch, {step.depth}, out);",
+        "}",
+    ]
+
+
+def _rows(step: Step) -> str:
+    return f"const int first = {step.units} * part / parts, last = {step.units} * (part + 1) / parts;"
+
+
+def _clamp(rule: Rule) -> str:
+    return f"{rule.zero}, {rule.low}, {rule.high}"
+
+
+INT8_TEMPLATES: dict[str, Callable[[Step], list[str]]] = {
+    "int8_conv": _conv,
+    "int8_separable": _separable,
+    "int8_pointwise": _pointwise,
+    "int8_pool": _pool,
+    "int8_fully_connected": _fully_connected,
+    "int8_softmax": _softmax,
+}
