@@ -14,6 +14,7 @@ static const float image_border[] = {128.0f, 128.0f, 128.0f}; /* what normalisat
 INLINE void border(void *restrict out, int height, int width, int pixel, const void *restrict value, int first,
                    int last) {
     const unsigned char *restrict from = value;
+    if (first == last) return; /* another part has the row above or below */
     for (int y = first == 0 ? -1 : first; y < (last == height ? height + 1 : last); y++) {
         unsigned char *restrict to = (unsigned char *)out + (y + 1) * (width + 2) * pixel;
         const int step = y < 0 || y == height ? 1 : width + 1;
