@@ -146,10 +146,10 @@ class LiteRt(Peer):
     threads_by = "num_threads"
 
     def __init__(self, setup: Setup) -> None:
-        from .litert_file import litert_file
+        from ..export.tflite import pixels_to_logits
 
         super().__init__(setup)
-        self.file = litert_file(setup.model)
+        self.file = pixels_to_logits(setup.model)
         self.file_bytes = len(self.file)
 
     def load(self) -> None:
