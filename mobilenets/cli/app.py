@@ -64,6 +64,13 @@ _HELP = {
   mobilenets import weights.pth --img-size 224 --activation relu --mean 127.5 --std 127.5 --labels labels.txt
 """,
     ),
+    "quantize": (
+        "Make a trained model int8, calibrated on some hundred images; says what each layer and the answers lose.",
+        """Examples:
+  mobilenets quantize runs/photos-0.25-96 --data photos
+  mobilenets quantize model.safetensors --data photos --images 500 --output small.safetensors --json
+""",
+    ),
     "export": (
         "Write a trained model for ONNX, TensorFlow Lite, Keras, timm or PyTorch; read back, its logits are compared.",
         """Examples:
@@ -99,6 +106,7 @@ for verb, (summary, examples) in _HELP.items():
         "train": "training:train",
         "import": "verbs:import_",
         "compile": "verbs:compile_",
+        "quantize": "quantize:quantize",
         "benchmark": "benchmark:benchmark",
     }.get(verb, f"verbs:{verb}")
     app.command(f"mobilenets.cli.{function}", name=verb, help=summary, help_epilogue=examples)

@@ -1,0 +1,76 @@
+"""`mobilenets quantize`: flags in, tables out."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from .options import Json
+
+if TYPE_CHECKING:
+    from ..quantize import Judged, QuantizedFile
+
+__all__ = ["quantize"]
+
+
+def quantize(
+    model: str,
+    *,
+    data: Path,
+    output: Path | None = None,
+    images: int = 300,
+    rule: Literal["minmax", "percentile", "mse"] | None = None,
+    max_bad: float = 0.01,
+    json: Json = False,
+) -> None:
+    """Make a trained model's weights and activations int8, calibrated on some hundred of your images.
+
+    Parameters
+    ----------
+    model
+        A run folder, a model file of any format that import reads, or the name of a published network.
+    data
+        Images with the model's labels: calibrated on train, judged on test or val.
+    output
+        The .safetensors to write; by default NAME.int8.safetensors beside the model.
+    images
+        To calibrate on, drawn evenly over all classes; 200 to 500 are enough.
+    rule
+        How ranges are chosen; by default the rule that agrees best on images held back.
+    max_bad
+        Share of images that may be undecodable before it is an error.
+    json
+        Print one JSON object and nothing else.
+    """
+    from ..quantize import quantize_model
+    from .progress import Bars
+
+    with Bars() as bars:
+        result = quantize_model(model, data, output, images, rule, max_bad, bars)
+    _show(result, json)
+
+
+def _show(result: "QuantizedFile", json: bool) -> None:
+    from .show import _bytes, _json, _print, _table
+
+    if json:
+        _json(result.to_dict())
+        return
+    layers = _table("what each layer's rounding leaves of its signal", "layer", "dB", "scale", "zero point")
+    for loss in result.losses:
+        affine = result.model.activations[loss.name]
+        layers.add_row(loss.name, f"{loss.snr:.1f}", f"{affine.scale:.4g}", str(affine.zero_point))
+    rules = _table(f"rules of ranges, {result.calibrated_on} images", "rule", "agreement", "logits, dB")
+    for tried in result.tried:
+        rules.add_row(tried.rule, f"{tried.agreement:.1%}", f"{tried.snr:.1f}")
+    smaller = f"{_bytes(result.bytes_float)} float, {_bytes(result.bytes_int8)} int8"
+    _print(layers, "", rules, "", *_judged(result.judged), f"{result.path}  {smaller}")
+
+
+def _judged(judged: "Judged") -> list[str]:
+    lines = [f"{judged.split}, {judged.images} images: the same answer to {judged.agreement:.1%}"]
+    for name, rate, interval in (
+        ("float", judged.top1_float, judged.interval_float),
+        ("int8", judged.top1_int8, judged.interval_int8),
+    ):
+        if rate is not None and interval is not None:
+            lines.append(f"top-1 {name:5} {rate:.1%}  (95 %: {interval[0]:.1%} to {interval[1]:.1%})")
+    return lines
