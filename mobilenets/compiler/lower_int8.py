@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from ..arch.graph import Graph, Op
+from ..errors import CompileError
 from ..quant.scheme import Affine, QuantModel, limits, pool_multiplier
 from .blob import Blob
 from .lower import Lowered, fused
@@ -23,7 +24,12 @@ ACTIVATIONS = {-1: None, 0: "relu", 6: "relu6"}
 
 
 def lower_int8(model: QuantModel, target: Target, name: str) -> Lowered:
-    """Depthwise and pointwise convolutions fused as in floats; the same numbers on every target."""
+    """Depthwise and pointwise convolutions fused as in floats; the same numbers on every target.
+
+    `CompileError` for a network that does not end in a softmax.
+    """
+    if model.network.output != "softmax":
+        raise CompileError(f"{model.name}: output (={model.network.output!r}) must be softmax to be compiled in int8")
     graph = model.graph
     lowering = _Lowering(model, target, Blob(), _largest(graph))
     h, w, c = graph.ops[0].shape_out
@@ -109,9 +115,9 @@ class _Lowering:
         """With the depthwise part of it."""
         op, channels, width = ops[0], step.input.channels, step.output.width
         column = ((width - 1) * step.stride + 3) * 4 * self.code
-        fitting = [v for v in (16, 8, 4) if v <= self.target.vector and channels % v == 0]
+        fitting = [v for v in (16, 8, 4) if min(8, self.target.vector) <= v <= self.target.vector and channels % v == 0]
         spare = self._spare(step)
-        lanes = next((v for v in fitting if v * column <= spare), min(fitting, key=lambda v: (v < 8, v)))
+        lanes = next((v for v in fitting if v * column <= spare), fitting[-1])
         columns = column * lanes
         row = width * channels * self.code
         rows = self._rows(step, spare - columns, row, channels * step.output.channels)

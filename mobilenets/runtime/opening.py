@@ -56,10 +56,11 @@ def open_session(model: str | Path | Model | QuantModel, threads: int = 0, runti
         if path.suffix == ".onnx":
             return _from_onnx(path, threads, runtime)
         model = load(path)
+    softmax = not isinstance(model, QuantModel) or model.network.output == "softmax"
+    if runtime == "compiled" or (runtime == "auto" and has_compiler() and softmax):
+        return CompiledSession(model, threads)
     if isinstance(model, QuantModel):
         return NumpySession(model)
-    if runtime == "compiled" or (runtime == "auto" and has_compiler()):
-        return CompiledSession(model, threads)
     from ..export.onnx import to_onnx
 
     return Session.from_onnx(to_onnx(model), threads)
