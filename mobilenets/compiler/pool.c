@@ -12,6 +12,7 @@
 
 typedef void step_function(int step, int part, int parts, const void *weights, const uint8_t *pixels, float *output,
                            void *arena);
+typedef void run_function(const void *weights, const uint8_t *pixels, float *output, void *arena);
 
 enum {
     LINE = 128,   /* bytes that two cores should not write at once */
@@ -165,4 +166,11 @@ void mobilenets_pool_run(pool *p, const void *weights, const uint8_t *pixels, fl
     p->arena = arena;
     add(p, &p->wanted, p->steps);
     work(p, 0, atomic_load(&p->wanted));
+}
+
+/* Several images, of `bytes`, to `floats` each: all threads that call this with the same `next` share them. No pool. */
+void mobilenets_pool_images(run_function *run, atomic_int *next, int count, int bytes, int floats, const void *weights,
+                            const uint8_t *pixels, float *output, void *arena) {
+    for (int i; (i = atomic_fetch_add(next, 1)) < count;)
+        run(weights, pixels + (size_t)i * (size_t)bytes, output + (size_t)i * (size_t)floats, arena);
 }

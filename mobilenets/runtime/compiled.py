@@ -10,7 +10,7 @@ from ..quant.scheme import QuantModel
 from .images import Images, pixels_of
 from .library import Floats, OpenLibrary
 
-__all__ = ["CompiledSession"]
+__all__ = ["CompiledSession", "Floats"]
 
 
 class CompiledSession:

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from ..image import Pixels
 from ..quant import reference
 from ..quant.scheme import QuantModel
+from .images import Images, pixels_of
 
 __all__ = ["NumpySession"]
 
@@ -24,10 +24,10 @@ class NumpySession:
         self.name, self.labels, self.preprocess = model.name, model.labels, model.preprocess
         self.task, self.decoding = model.task, model.decoding
 
-    def run(self, images: Pixels) -> Floats:
-        """(N, H, W, C) uint8 -> probabilities or embeddings (N, classes) float32."""
-        return reference.outputs(self.model, reference.run(self.model, images))
+    def run(self, images: Images) -> Floats:
+        """Images as in `pixels_of` -> probabilities or embeddings (N, classes) float32."""
+        return reference.outputs(self.model, reference.run(self.model, pixels_of(images, self.preprocess)))
 
-    def logits(self, images: Pixels) -> Floats:
-        """(N, H, W, C) uint8 -> logits (N, classes) float32."""
-        return self.model.activations["fc"].real(reference.run(self.model, images))
+    def logits(self, images: Images) -> Floats:
+        """Images as in `pixels_of` -> logits (N, classes) float32."""
+        return self.model.activations["fc"].real(reference.run(self.model, pixels_of(images, self.preprocess)))

@@ -5,11 +5,13 @@ from typing import Any, Literal, Protocol, get_args
 
 from ..compiler import has_compiler
 from ..errors import ModelFileError, UsageError
-from ..image import Pixels, Preprocess
+from ..image import Preprocess
 from ..model import Model, model_file
 from ..quant.file import load
 from ..quant.scheme import QuantModel
-from .compiled import CompiledSession, Floats
+from .compiled import CompiledSession
+from .images import Images
+from .library import Floats
 from .numpy_session import NumpySession
 from .session import Session
 
@@ -36,11 +38,11 @@ class Runner(Protocol):
     @property
     def runtime(self) -> str: ...
 
-    def run(self, images: Pixels) -> Floats:
-        """(N, H, W, C) uint8 -> probabilities or embeddings (N, classes) float32."""
+    def run(self, images: Images) -> Floats:
+        """Images as in `pixels_of` -> probabilities or embeddings (N, classes) float32."""
 
-    def logits(self, images: Pixels) -> Floats:
-        """(N, H, W, C) uint8 -> logits (N, classes) float32."""
+    def logits(self, images: Images) -> Floats:
+        """Images as in `pixels_of` -> logits (N, classes) float32."""
 
 
 def open_session(model: str | Path | Model | QuantModel, threads: int = 0, runtime: Runtime = "auto") -> Runner:

@@ -9,8 +9,9 @@ import onnxruntime as ort
 
 from ..arch.network import Network
 from ..errors import MobilenetsError, ModelFileError, UsageError
-from ..image import Pixels, Preprocess
+from ..image import Preprocess
 from ..machine import cores
+from .images import Images, pixels_of
 
 __all__ = ["Session"]
 
@@ -64,16 +65,16 @@ class Session:
                 f"ONNX Runtime cannot load it: {next(iter(str(exc).splitlines()), repr(exc))}"
             ) from exc
 
-    def run(self, images: Pixels) -> Floats:
-        """(N, H, W, C) uint8 -> probabilities or embeddings (N, classes) float32. Safe from several threads."""
+    def run(self, images: Images) -> Floats:
+        """Images as in `pixels_of` -> probabilities or embeddings (N, classes) float32. Safe from several threads."""
         return self._output(self.session.get_outputs()[-1].name, images)
 
-    def logits(self, images: Pixels) -> Floats:
-        """(N, H, W, C) uint8 -> logits (N, classes) float32."""
+    def logits(self, images: Images) -> Floats:
+        """Images as in `pixels_of` -> logits (N, classes) float32."""
         return self._output("logits", images)
 
-    def _output(self, name: str, images: Pixels) -> Floats:
-        output: Floats = self.session.run([name], {"image": images})[0]
+    def _output(self, name: str, images: Images) -> Floats:
+        output: Floats = self.session.run([name], {"image": pixels_of(images, self.preprocess)})[0]
         return output
 
 

@@ -1,0 +1,132 @@
+"""A compiled library that is open: its C called by ctypes, which lets other Python threads run; its weights mapped."""
+
+import ctypes
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Any
+
+import numpy as np
+
+from ..compiler import Library
+from ..compiler.targets import missing
+from ..errors import CompileError
+from ..image import Pixels
+
+__all__ = ["Floats", "OpenLibrary"]
+
+Floats = np.ndarray[Any, np.dtype[np.float32]]
+Bytes = np.ndarray[Any, np.dtype[np.uint8]]
+
+ALIGNMENT = 64  # bytes
+
+
+class OpenLibrary:
+    """Safe from many Python threads, one arena each, and after a fork. A call costs microseconds."""
+
+    def __init__(self, library: Library, threads: int) -> None:
+        self._library, self._threads = library, threads
+        self._code = _loaded(library)
+        self._run = self._code.mobilenets_network_run
+        self._weights = np.memmap(library.weights, np.uint8, "r")
+        self._at_weights = self._weights.ctypes.data
+        self._arenas: list[tuple[Bytes, int]] = []  # those that nobody uses, with their addresses
+        self._pool = _Pool(self._code, library.steps, threads)
+        self._executor: tuple[int, ThreadPoolExecutor] | None = None  # with the process that it belongs to
+
+    def outputs(self, pixels: Pixels) -> Floats:
+        """(N, H, W, C), contiguous -> (N, 2, classes): logits, probabilities. One image by all threads together,
+        several by one thread each."""
+        outputs = np.empty((len(pixels), 2, self._library.classes), np.float32)
+        if len(pixels) == 1:
+            arena = self._arena()
+            call = (self._at_weights, pixels.ctypes.data, outputs.ctypes.data, arena[1])
+            if self._threads == 1 or not self._pool.run(call):
+                self._run(*call)
+            self._arenas.append(arena)
+        elif len(pixels):
+            self._several(pixels, outputs)
+        return outputs
+
+    def _several(self, pixels: Pixels, outputs: Floats) -> None:
+        """This thread and `threads` - 1 others take one image after the other."""
+        taken = ctypes.c_int(0)
+        sizes = (len(pixels), pixels[0].nbytes, outputs[0].size)
+
+        def share() -> None:
+            arena = self._arena()
+            addresses = (self._at_weights, pixels.ctypes.data, outputs.ctypes.data, arena[1])
+            self._code.mobilenets_pool_images(self._run, ctypes.byref(taken), *sizes, *addresses)
+            self._arenas.append(arena)
+
+        others = [self._others().submit(share) for _ in range(min(self._threads, len(pixels)) - 1)]
+        try:
+            share()
+        finally:
+            wait([other for other in others if not other.cancel()])  # those that have not begun are too late
+        for other in others:
+            if not other.cancelled():
+                other.result()
+
+    def _others(self) -> ThreadPoolExecutor:
+        """Kept from call to call; a forked process has none of its parent's threads."""
+        if self._executor is None or self._executor[0] != os.getpid():
+            self._executor = os.getpid(), ThreadPoolExecutor(self._threads - 1, thread_name_prefix="mobilenets")
+        return self._executor[1]
+
+    def _arena(self) -> tuple[Bytes, int]:
+        """Scratch memory, whoever takes it owns it, and its address."""
+        try:
+            return self._arenas.pop()
+        except IndexError:
+            memory = np.empty(self._library.arena(self._threads) + ALIGNMENT, np.uint8)
+            return memory, memory.ctypes.data + -memory.ctypes.data % ALIGNMENT
+
+
+class _Pool:
+    """Threads that work on one image together, made when they are first needed."""
+
+    def __init__(self, code: ctypes.CDLL, steps: int, threads: int) -> None:
+        self._code, self._steps, self._threads = code, steps, threads
+        self._pool: int | None = None
+        self._lock = threading.Lock()
+
+    def run(self, call: tuple[int, int, int, int]) -> bool:
+        """False where another caller has the threads: whoever waited for them would be done later than alone."""
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            if self._pool is None:
+                step = ctypes.cast(self._code.mobilenets_network_step, ctypes.c_void_p)
+                self._pool = self._code.mobilenets_pool_begin(step, self._steps, self._threads)
+                if not self._pool:
+                    raise CompileError(f"{self._threads} threads cannot be started")
+            self._code.mobilenets_pool_run(self._pool, *call)
+        finally:
+            self._lock.release()
+        return True
+
+    def __del__(self) -> None:
+        if getattr(self, "_pool", None):
+            self._code.mobilenets_pool_end(self._pool)
+
+
+def _loaded(library: Library) -> ctypes.CDLL:
+    if lacking := missing(library.features):
+        raise CompileError(f"{library.path} was built for {library.target}: this processor lacks {', '.join(lacking)}")
+    try:
+        code = ctypes.CDLL(str(library.path))
+    except OSError as exc:
+        raise CompileError(f"{library.path} cannot be loaded: {exc}") from exc
+    at, number = ctypes.c_void_p, ctypes.c_int
+    for name, result, arguments in (
+        ("network_run", None, (at, at, at, at)),
+        ("pool_begin", at, (at, number, number)),
+        ("pool_run", None, (at, at, at, at, at)),
+        ("pool_images", None, (at, at, number, number, number, at, at, at, at)),
+        ("pool_end", None, (at,)),
+    ):
+        function = code[f"mobilenets_{name}"]
+        function.restype, function.argtypes = result, arguments
+        setattr(code, f"mobilenets_{name}", function)
+    return code
