@@ -17,12 +17,14 @@ from ..quant.scheme import QuantModel
 from .build import FLAGS, compiler, link
 from .emit import Source, emit
 from .lower import Lowered, lower
+from .lower_bf16 import PARTS, lower_bf16
 from .lower_int8 import lower_int8
 from .program import Target
-from .targets import INT8_TARGETS, TARGETS, best_target
+from .targets import BF16_TARGETS, INT8_TARGETS, TARGETS, best_target
 
-__all__ = ["Library", "Written", "compile_model", "sources_of", "write_c"]
+__all__ = ["PRECISIONS", "Library", "Written", "compile_model", "sources_of", "write_c"]
 
+PRECISIONS = ("fp32", *PARTS)
 NAME = "network"  # of the emitted functions in a cached library
 
 
@@ -44,19 +46,21 @@ class Library:
         return self.one + (parts - 1) * self.more
 
 
-def compile_model(model: Model | QuantModel, target: str = "auto", folder: Path | None = None) -> Library:
+def compile_model(
+    model: Model | QuantModel, target: str = "auto", folder: Path | None = None, precision: str = "fp32"
+) -> Library:
     """The library of `model`, from the cache where it has been compiled before. Safe in many processes at once.
 
-    `folder`: compile into this one instead of into the cache.
+    `folder`: compile into this one instead of into the cache. `precision`: of PRECISIONS; an int8 model is int8.
     """
-    chosen = _target(model, target)
+    chosen = _target(model, target, precision)
     if folder is not None:
-        return _compile(model, chosen, folder)
-    folder = cache_folder() / "compiled" / _key(model, chosen)
-    return _opened(folder) or _made(model, chosen, folder)
+        return _compile(model, chosen, folder, precision)
+    folder = cache_folder() / "compiled" / _key(model, chosen, precision)
+    return _opened(folder) or _made(model, chosen, folder, precision)
 
 
-def _made(model: Model | QuantModel, target: Target, folder: Path) -> Library:
+def _made(model: Model | QuantModel, target: Target, folder: Path, precision: str) -> Library:
     """Compiled by one process, while the others wait for it."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -67,7 +71,7 @@ def _made(model: Model | QuantModel, target: Target, folder: Path) -> Library:
             for left in (made, folder):  # by a process that was killed; damaged
                 shutil.rmtree(left, ignore_errors=True)
             made.mkdir()
-            _compile(model, target, made)
+            _compile(model, target, made, precision)
             os.rename(made, folder)
     except OSError as exc:
         raise CompileError(f"{folder}: cannot be written: {exc.strerror or exc}") from exc
@@ -87,13 +91,26 @@ def _alone(lock: Path) -> Iterator[None]:
         yield
 
 
-def _target(model: Model | QuantModel, name: str) -> Target:
-    return best_target(name, INT8_TARGETS if isinstance(model, QuantModel) else TARGETS)
+def _target(model: Model | QuantModel, name: str, precision: str) -> Target:
+    if precision not in PRECISIONS:
+        raise UsageError(f"precision (={precision!r}) must be one of {', '.join(PRECISIONS)}")
+    if isinstance(model, QuantModel):
+        if precision != "fp32":
+            raise UsageError(f"precision (={precision!r}) is of float models, and {model.name} is int8")
+        return best_target(name, INT8_TARGETS)
+    return best_target(name, TARGETS if precision == "fp32" else BF16_TARGETS)
 
 
-def sources_of(model: Model | QuantModel, target: Target, name: str, embed: bool = False) -> tuple[Source, Lowered]:
+def sources_of(
+    model: Model | QuantModel, target: Target, name: str, embed: bool = False, precision: str = "fp32"
+) -> tuple[Source, Lowered]:
     """The C of `model` and what goes with it."""
-    lowered = lower_int8(model, target, name) if isinstance(model, QuantModel) else lower(model, target, name)
+    if isinstance(model, QuantModel):
+        lowered = lower_int8(model, target, name)
+    elif precision == "fp32":
+        lowered = lower(model, target, name)
+    else:
+        lowered = lower_bf16(model, target, name, precision)
     return emit(lowered, embed), lowered
 
 
@@ -108,12 +125,14 @@ class Written:
     library_bytes: int
 
 
-def write_c(model: Model | QuantModel, folder: Path, target: str, name: str, embed: bool) -> Written:
+def write_c(
+    model: Model | QuantModel, folder: Path, target: str, name: str, embed: bool, precision: str = "fp32"
+) -> Written:
     """NAME.c, mobilenets_NAME.h, NAME.weights (unless `embed`) and libNAME.so into `folder`, which is made."""
     if not name.isidentifier() or not name.isascii():
         raise UsageError(f"name {name!r} must be a word that C allows: letters, digits and _, no digit first")
-    chosen = _target(model, target)
-    source, lowered = sources_of(model, chosen, name, embed)
+    chosen = _target(model, target, precision)
+    source, lowered = sources_of(model, chosen, name, embed, precision)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
@@ -130,8 +149,8 @@ def write_c(model: Model | QuantModel, folder: Path, target: str, name: str, emb
     return Written(files_written, chosen.name, lowered.weights.size, source.arena.one, size)
 
 
-def _compile(model: Model | QuantModel, target: Target, folder: Path) -> Library:
-    source, lowered = sources_of(model, target, NAME)
+def _compile(model: Model | QuantModel, target: Target, folder: Path, precision: str = "fp32") -> Library:
+    source, lowered = sources_of(model, target, NAME, precision=precision)
     pool = (files(__package__) / "pool.c").read_text("utf-8")
     code, weights = folder / "library.so", folder / "weights.bin"
     link({f"mobilenets_{NAME}.h": source.h, f"{NAME}.c": source.c, "pool.c": pool}, target, code)
@@ -166,7 +185,7 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _key(model: Model | QuantModel, target: Target) -> str:
+def _key(model: Model | QuantModel, target: Target, precision: str) -> str:
     """Of everything that the library depends on."""
     digest = hashlib.sha256(model.digest().encode())
     compiling, package = files(__package__), files(__package__.rpartition(".")[0])
@@ -174,6 +193,6 @@ def _key(model: Model | QuantModel, target: Target) -> str:
         for file in sorted(folder.iterdir(), key=lambda file: file.name):
             if file.name.endswith((".py", ".c")):
                 digest.update(hashlib.sha256(file.read_bytes()).digest())
-    settings = (model.network.to_json(), model.preprocess, target, FLAGS, compiler())
+    settings = (model.network.to_json(), model.preprocess, target, precision, FLAGS, compiler())
     digest.update(repr(settings).encode())
     return digest.hexdigest()[:32]

@@ -7,7 +7,7 @@
 5. Pack the weights in the order in which the tiles read them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,7 +20,18 @@ from .blob import Blob
 from .pack import Array, pack_bias, pack_conv, pack_depthwise, pack_pointwise
 from .program import Buffer, Program, Step, Target
 
-__all__ = ["Lowered", "fused", "lower"]
+__all__ = [
+    "Lowered",
+    "float_image",
+    "float_step",
+    "fused",
+    "group_rows",
+    "lower",
+    "panels",
+    "shape_text",
+    "tile_pixels",
+    "without_normalisation",
+]
 
 FLOAT = 4  # bytes
 ROWS_CACHE = 32768  # bytes of depthwise rows that wait for the pointwise convolution: a first-level cache
@@ -34,7 +45,7 @@ class Lowered:
 
     program: Program
     weights: Blob
-    border: tuple[float, ...]  # the pixel that normalisation makes zero, one value a channel
+    border: tuple[float, ...]  # the pixel that normalisation makes zero, as the image holds it
     preprocess: Preprocess  # for the header, as the labels are
     labels: tuple[str, ...]
 
@@ -42,22 +53,29 @@ class Lowered:
 def lower(model: Model, target: Target, name: str) -> Lowered:
     """The numbered passes, in order."""
     graph, weights = fold_batch_norm(model.graph, model.weights)  # 1
-    weights = _without_normalisation(graph, weights, model.preprocess)  # 2
+    weights = without_normalisation(graph, weights, model.preprocess)  # 2
     blob = Blob()
-    steps = [_image(graph)]
+    steps = [float_image(graph)]
     for ops, limit in fused(graph):  # 3
-        steps.append(_step(ops, limit, steps[-1].output, weights, target, blob))  # 4, 5
+        steps.append(float_step(ops, limit, steps[-1].output, weights, target, blob))  # 4, 5
     mean = np.broadcast_to(np.asarray(model.preprocess.mean, np.float32), model.network.channels)
     program = Program(name, target, tuple(steps), model.network.classes)
     border = tuple(map(float, mean))
     return Lowered(program, blob, border, model.preprocess, model.labels)
 
 
-def _without_normalisation(graph: Graph, weights: dict[str, Array], preprocess: Preprocess) -> dict[str, Array]:
-    """w (p - mean) / std + b = (w / std) p + (b - sum of w mean / std); the border is `mean`, so it holds there too."""
+def without_normalisation(
+    graph: Graph, weights: dict[str, Array], preprocess: Preprocess, rounding: Callable[[Array], Array] | None = None
+) -> dict[str, Array]:
+    """w (p - mean) / std + b = (w / std) p + (b - sum of w mean / std); the border is `mean`, so it holds there too.
+
+    `rounding`: of the weights, before they go into that sum.
+    """
     kernel = weights["conv0.weight"].astype(np.float64)
     std, mean = (np.broadcast_to(np.asarray(v, np.float64), kernel.shape[1]) for v in (preprocess.std, preprocess.mean))
     kernel = kernel / std[:, None, None]
+    if rounding:
+        kernel = rounding(kernel.astype(np.float32)).astype(np.float64)
     bias = weights["conv0.bias"] - (kernel * mean[:, None, None]).sum((1, 2, 3))
     return {**weights, "conv0.weight": kernel.astype(np.float32), "conv0.bias": bias.astype(np.float32)}
 
@@ -76,20 +94,22 @@ def fused(graph: Graph) -> Iterator[tuple[list[Op], int]]:
             yield [op], -1
 
 
-def _image(graph: Graph) -> Step:
+def float_image(graph: Graph) -> Step:
     h, w, c = graph.ops[0].shape_out
     image = Buffer("image", FLOAT * (h + 2) * (w + 2) * c, "float", h, w, c)
     return Step("image", "image", Buffer("pixels", 0, "uint8_t"), image, h, f"{h}x{w}x{c} bytes")
 
 
-def _step(ops: list[Op], limit: int, source: Buffer, weights: dict[str, Array], target: Target, blob: Blob) -> Step:
+def float_step(
+    ops: list[Op], limit: int, source: Buffer, weights: dict[str, Array], target: Target, blob: Blob
+) -> Step:
     op = ops[-1]
-    shape = f"{_shape(ops[0].shape_in)} -> {_shape(op.shape_out)}"
+    shape = f"{shape_text(ops[0].shape_in)} -> {shape_text(op.shape_out)}"
     if op.kind == "global_average_pool":
         return Step("pool", op.name, source, Buffer(op.name, FLOAT * source.channels), 1, shape)
     if op.kind == "softmax":
         return Step("softmax", op.name, source, Buffer("output", 0), 1, shape, depth=op.shape_out[2])
-    vector, nr, channels = _panels(op.shape_out[2], target)
+    vector, nr, channels = panels(op.shape_out[2], target)
     step = Step(
         kind="separable" if len(ops) == 2 else op.kind,  # type: ignore[arg-type]
         name=" + ".join(o.name for o in ops),
@@ -113,7 +133,7 @@ def _convolution(
     """A step that writes a bordered image, row by row."""
     first, op = ops[0], ops[-1]
     h, w, _ = op.shape_out
-    rows = _rows(h, FLOAT * w * step.input.channels, FLOAT * op.shape_in[2] * channels) if len(ops) == 2 else h
+    rows = group_rows(h, FLOAT * w * step.input.channels, FLOAT * op.shape_in[2] * channels) if len(ops) == 2 else h
     step = replace(
         step,
         output=Buffer(op.name, FLOAT * (h + 2) * (w + 2) * channels, "float", h, w, channels),
@@ -121,7 +141,7 @@ def _convolution(
         stride=first.stride,
         down=1 - first.padding[0] if first.kernel == 3 else 0,
         right=1 - first.padding[1] if first.kernel == 3 else 0,
-        mr=_pixels(rows * w if len(ops) == 2 else w, step.nr, target),
+        mr=tile_pixels(rows * w if len(ops) == 2 else w, step.nr, target),
         rows=rows,
         scratch=FLOAT * rows * w * step.input.channels if len(ops) == 2 else 0,
     )
@@ -147,11 +167,11 @@ def _packed(step: Step, op: Op, weights: dict[str, Array], channels: int, blob: 
     return replace(step, constants=(*step.constants, *constants))
 
 
-def _shape(shape: tuple[int, int, int]) -> str:
+def shape_text(shape: tuple[int, int, int]) -> str:
     return "x".join(map(str, shape))
 
 
-def _panels(channels: int, target: Target) -> tuple[int, int, int]:
+def panels(channels: int, target: Target) -> tuple[int, int, int]:
     """(floats in a vector, vectors in a panel, channels as stored): little padding, two vectors or three a panel."""
     vector = target.vector
     while vector > 4 and channels <= vector // 2:
@@ -164,13 +184,13 @@ def _panels(channels: int, target: Target) -> tuple[int, int, int]:
     return vector, 2 if count % 2 == 0 else 3, count * vector
 
 
-def _pixels(count: int, nr: int, target: Target) -> int:
+def tile_pixels(count: int, nr: int, target: Target) -> int:
     """Pixels of a tile: as many as the registers hold, and such that few are left over."""
     most = max(1, min(target.sums // nr, 8 if nr > 1 else 14))
     return min(range(max(1, most // 2), most + 1), key=lambda mr: (count % mr + (count // mr) * 0.5, -mr))
 
 
-def _rows(height: int, row: int, weights: int) -> int:
+def group_rows(height: int, row: int, weights: int) -> int:
     """Rows at a time, of so many bytes: few enough to stay in the first-level cache, all where the weights do not stay
     in the second."""
     if weights > WEIGHTS_CACHE:

@@ -6,6 +6,7 @@ A body reads `in`, writes `out`, may use `scratch`, and finds its weights under 
 from collections.abc import Callable
 
 from .program import Step
+from .templates_bf16 import BF16_KERNELS, BF16_TEMPLATES
 from .templates_int8 import INT8_KERNELS, INT8_TEMPLATES
 
 __all__ = ["KERNELS", "OF_BOTH", "OF_LANES", "TEMPLATES", "Template"]
@@ -21,6 +22,7 @@ KERNELS: dict[str, tuple[str, ...]] = {
     "pool": ("pool",),
     "fully_connected": ("vectors", "tile", "fully_connected"),
     "softmax": ("softmax",),
+    **BF16_KERNELS,
     **INT8_KERNELS,
 }
 # kernels whose vectors are those of the depthwise part
@@ -109,5 +111,6 @@ TEMPLATES: dict[str, Template] = {
     "pool": _pool,
     "fully_connected": _fully_connected,
     "softmax": _softmax,
+    **BF16_TEMPLATES,
     **INT8_TEMPLATES,
 }

@@ -1,0 +1,42 @@
+"""bf16, and weights in the order in which pairs of it are read. See pack.py."""
+
+from typing import Any
+
+import numpy as np
+
+from .pack import Array
+
+__all__ = ["Halves", "deinterleaved", "pack_pairs", "rounded", "split", "widened"]
+
+Halves = np.ndarray[Any, np.dtype[np.uint16]]
+
+
+def rounded(array: Array) -> Halves:
+    """The upper half of each float32, rounded to the nearest, to even where two are as near."""
+    bits = np.ascontiguousarray(array, np.float32).view(np.uint32).astype(np.uint64)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+
+
+def widened(array: Halves) -> Array:
+    return (array.astype(np.uint32) << 16).view(np.float32)
+
+
+def split(array: Array, parts: int) -> Halves:
+    """(parts, ...): bf16 that add up to `array`, the largest first."""
+    found, left = [], np.asarray(array, np.float32)
+    for _ in range(parts):
+        found.append(rounded(left))
+        left = left - widened(found[-1])
+    return np.stack(found)
+
+
+def deinterleaved(channels: int, lanes: int) -> np.ndarray[Any, np.dtype[np.intp]]:
+    """The order in which a depthwise convolution writes channels: of each 2 `lanes` the even ones, then the odd."""
+    return np.arange(channels).reshape(-1, lanes, 2).transpose(0, 2, 1).reshape(-1)
+
+
+def pack_pairs(matrix: Array, channels: int, panel: int, parts: int = 1) -> Halves:
+    """(N, K) -> (parts, channels / panel, K / 2, panel, 2)."""
+    padded = np.pad(matrix, ((0, channels - len(matrix)), (0, 0)))
+    pairs = padded.reshape(-1, panel, matrix.shape[1] // 2, 2).transpose(0, 2, 1, 3)
+    return split(pairs, parts)
