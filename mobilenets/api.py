@@ -3,7 +3,7 @@
 Heavy parts are imported by the verb that needs them; torch only by training and by export's parity check.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,12 +17,13 @@ from .errors import UsageError, WorkError
 from .image import Preprocess
 from .machine import need_torch
 from .model import Model, load
+from .tasks import Task
 from .train.recipe import Recipe
 from .train.watch import Watch
 
 if TYPE_CHECKING:
     from .data.sources import Dataset
-    from .runtime import Prediction, Runtime
+    from .runtime import Prediction, Runner, Runtime
     from .train.run import Run
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Evaluated",
     "Exported",
     "Trained",
+    "answered",
     "compile_to_c",
     "design_network",
     "evaluate_model",
@@ -58,10 +60,8 @@ class Trained:
             "report": str(self.report),
             "network": self.model.name,
             "weights_sha256": self.model.digest(),
-            "split": self.evaluated.split,
-            "top1": self.evaluated.evaluation.top1,
-            "top5": self.evaluated.evaluation.top5,
-            "images": self.evaluated.evaluation.images,
+            "task": self.model.task,
+            **self.evaluated.metrics(),
             "latency_ms": asdict(self.evaluated.latency),
         }
 
@@ -96,6 +96,7 @@ def train_network(
     *,
     preprocess: Preprocess | None = None,
     pretrained: Model | None = None,
+    task: Task | None = None,
     runs: str | Path = "runs",
     name: str | None = None,
     command: str = "",
@@ -103,29 +104,34 @@ def train_network(
 ) -> Trained:
     """Train `network` (its classes are those of the data) and evaluate, measure and report the best model.
 
+    `task` (default: classification) says what is learned, see `tasks`.
     With `pretrained` this trained network is fine-tuned; `network` then says alpha and resolution (None: as they are),
     all else is the trained one's.
     Makes a new folder under `runs`: `name`, or data and network with a number where that exists.
     """
     need_torch()
-    from .data.sources import Dataset, open_dataset
+    from .data.sources import Dataset
+    from .tasks.classify import Classify
     from .train.device import resolve
     from .train.run import Run, Settings
 
-    dataset = data if isinstance(data, Dataset) else open_dataset(data)
+    task = task or Classify()
+    dataset = data if isinstance(data, Dataset) else task.open(data)
     watch, recipe = watch or Watch(), recipe or Recipe()
     if recipe.freeze and pretrained is None:
         raise UsageError("freeze trains the classifier of a trained network alone: there is no pretrained one")
-    initial = _initial(pretrained, network, dataset.labels, watch) if pretrained else None
+    if recipe.freeze and task.name != Classify.name:
+        raise UsageError(f"freeze trains a classifier, the task is {task.name}")
+    initial = _initial(pretrained, network, task, dataset, watch) if pretrained else None
     if initial:
         network, preprocess = initial.network, preprocess or initial.preprocess
-    network = (network or Network()).replace(classes=len(dataset.labels))
+    network = task.fitted(network or Network(), dataset)
     preprocess = preprocess or Preprocess(network.height, network.width, network.channels)
     recipe = resolve(recipe, network.alpha, fine_tuning=initial is not None)
     source = str(initial.data.get("imported", {}).get("file", initial.name)) if initial else ""
-    settings = Settings(str(dataset.root), network, preprocess, recipe, command, source)
+    settings = Settings(str(dataset.root), network, preprocess, recipe, command, source, task)
     folder = Path(runs) / (name or f"{dataset.root.stem}-{network.name}")
-    run = Run.create(folder, settings, dataset.labels, unique=name is None)
+    run = Run.create(folder, settings, task.outputs(dataset), unique=name is None)
     if initial:
         initial.save(run.initial)
     try:
@@ -135,23 +141,23 @@ def train_network(
         raise
 
 
-def _initial(pretrained: Model, network: Network | None, labels: tuple[str, ...], watch: Watch) -> Model:
+def _initial(pretrained: Model, network: Network | None, task: Task, dataset: "Dataset", watch: Watch) -> Model:
     """What fine-tuning starts from; the watcher hears which channels were kept."""
     from .weights import transfer
 
-    moved = transfer(pretrained, network or pretrained.network, labels)
+    wanted = task.fitted(network or pretrained.network, dataset)
+    moved = transfer(pretrained, wanted, task.outputs(dataset))
     watch.note(moved.note)
-    return moved.model
+    return replace(moved.model, task=task.name)
 
 
 def resume_run(path: str | Path, watch: Watch | None = None) -> Trained:
     """Go on with a run that was stopped or killed, to the weights it would have reached."""
     need_torch()
-    from .data.sources import open_dataset
     from .train.run import Run
 
     run = Run.open(Path(path))
-    return _run(open_dataset(run.settings.data), run, watch or Watch())
+    return _run(run.settings.task.open(run.settings.data), run, watch or Watch())
 
 
 def _run(dataset: "Dataset", run: "Run", watch: Watch) -> Trained:
@@ -164,7 +170,7 @@ def _run(dataset: "Dataset", run: "Run", watch: Watch) -> Trained:
         watch.note(note)
     model = fit(dataset, run, watch)
     judged = judge(run.best, dataset, default_split(dataset), run.settings.recipe.max_bad, 1, watch.decoded)
-    model = replace(model, metrics={**judged.evaluated.metrics(), "val_top1": model.metrics["val_top1"]})
+    model = replace(model, metrics={**model.metrics, **judged.evaluated.metrics()})
     model.save(run.best)
     report(run.report, model, judged, run)
     return Trained(run.path, model, judged.evaluated, run.report)
@@ -187,7 +193,9 @@ def evaluate_model(
     Latency is for one image on `threads` threads. `report_to` writes the HTML report, for a `.safetensors` or a run.
     Raises `DataError` where the data's labels are not the model's.
     """
-    from .data.sources import Dataset, open_dataset
+    from .data.sources import Dataset
+    from .runtime import open_session
+    from .tasks import task_type
 
     watch = watch or Watch()
     opened = open_model(model, watch)
@@ -198,7 +206,8 @@ def evaluate_model(
     if isinstance(data, Dataset):
         dataset = data
     else:
-        dataset = open_dataset(data, None) if split == "all" else open_dataset(data)
+        task = task_type(open_session(opened, runtime=runtime).task)()
+        dataset = task.open(data, None) if split == "all" else task.open(data)
     for note in dataset.notes:
         watch.note(note)
     judged = judge(opened, dataset, split or default_split(dataset), max_bad, threads, watch.decoded, runtime)
@@ -216,9 +225,24 @@ def predict_images(
 ) -> "Iterator[Prediction]":
     """Predictions for files and folders, in order and in bounded memory; no torch."""
     from .runtime import open_session
-    from .runtime.predict import find_images, predict
+    from .runtime.predict import find_images
 
     paths = find_images([Path(image) for image in images])
-    return predict(
-        open_session(open_model(model), runtime=runtime), ((str(path), path) for path in paths), top, batch_size
-    )
+    session = open_session(open_model(model), runtime=runtime)
+    return answered(session, ((str(path), path) for path in paths), top, batch_size)
+
+
+def answered(
+    session: "Runner", images: "Iterable[tuple[str, Path | bytes]]", top: int = 5, batch_size: int = 32
+) -> "Iterator[Prediction]":
+    """What an open model says of each (name, file or its content), as its task puts it: `Prediction.answer`.
+
+    `top`: of many classes, how many are told.
+    """
+    from .runtime.predict import predict
+    from .tasks import task_type
+
+    if top < 1:
+        raise UsageError(f"top (={top}) must be at least 1")
+    task = task_type(session.task)()
+    return predict(session, images, lambda row: task.answer(row, session.labels, session.decoding, top), batch_size)

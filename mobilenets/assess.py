@@ -3,7 +3,7 @@
 import csv
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +11,14 @@ import numpy as np
 
 from .cost import Latency, cost
 from .data.cache import BadImage, Images, decode_split
-from .data.sources import Dataset, Sample
+from .data.sources import Dataset
 from .design.prior import POINTS
-from .errors import DataError, UsageError
+from .errors import UsageError
 from .model import Model
 from .runtime import Runner, Runtime, measure_sessions, open_session
-from .tasks.evaluation import Evaluation, evaluate_probabilities
+from .tasks import task_type
+from .tasks.evaluation import Evaluation, Mistake
+from .tasks.result import Result
 
 if TYPE_CHECKING:
     from .train.run import Run
@@ -34,14 +36,16 @@ class Evaluated:
     network: str
     data: str  # name of the data set
     split: str
-    evaluation: "Evaluation"
+    task: str
+    evaluation: Result
     latency: Latency
     images_per_second: float  # decoding included, all cores
-    bad: "tuple[BadImage, ...]"
+    bad: tuple[BadImage, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON's view; keys as docs/json.md lists them."""
-        values: dict[str, Any] = {"model": self.model, "network": self.network, "data": self.data, "split": self.split}
+        values: dict[str, Any] = {"model": self.model, "network": self.network, "task": self.task}
+        values |= {"data": self.data, "split": self.split}
         values |= self.evaluation.to_dict()
         values["images_per_second"] = self.images_per_second
         values["latency_ms"] = asdict(self.latency)
@@ -50,8 +54,7 @@ class Evaluated:
 
     def metrics(self) -> dict[str, Any]:
         """What of it goes into the model file: nothing that a second run would measure otherwise."""
-        e = self.evaluation
-        return {"split": self.split, "images": e.images, "top1": e.top1, "top5": e.top5, "ece": e.ece}
+        return {"split": self.split, **self.evaluation.metrics()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,22 +86,24 @@ def judge(
     if not dataset.splits.get(split):
         raise UsageError(f"{dataset.root} has no split {split!r}, it has {', '.join(dataset.splits)}")
     session = open_session(model, runtime=runtime)
+    task = task_type(session.task)()
     start = time.perf_counter()
     images = decode_split(
-        _relabelled(dataset, split, session.labels),
+        task.retarget(dataset, session.labels, session.decoding).splits[split],
         session.preprocess,
         short_side=None,
         max_bad=max_bad,
         progress=progress and (lambda done, total: progress(split, done, total)),
     )
-    probabilities = _run(session, images)
+    outputs = _run(session, images)
     seconds = time.perf_counter() - start
     evaluated = Evaluated(
         model=session.name if isinstance(model, Model) else str(model),
         network=session.name,
         data=dataset.root.resolve().name,
         split=split,
-        evaluation=evaluate_probabilities(probabilities, images.labels, session.labels, images.names),
+        task=task.name,
+        evaluation=task.evaluate(outputs, images, session.labels, session.decoding),
         latency=measure_sessions([open_session(model, threads, runtime)])[0],
         images_per_second=len(images) / seconds,
         bad=images.bad,
@@ -106,17 +111,8 @@ def judge(
     return Judged(evaluated, images)
 
 
-def _relabelled(dataset: Dataset, split: str, labels: tuple[str, ...]) -> tuple[Sample, ...]:
-    """The split's samples with the model's numbers for their labels, which may stand in another order there."""
-    unknown = [label for label in dataset.labels if label not in labels]
-    if unknown:
-        raise DataError(f"{dataset.root} has labels that the model does not know: {', '.join(unknown[:5])}")
-    number = [labels.index(label) for label in dataset.labels]
-    return tuple(replace(sample, label=number[sample.label]) for sample in dataset.splits[split])
-
-
 def _run(session: Runner, images: Images) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """(N, classes) probabilities."""
+    """(N, ...): what the runtime gives for each image."""
     parts = [
         session.run(np.stack([images.pixels(i) for i in range(start, min(start + BATCH, len(images)))]))
         for start in range(0, len(images), BATCH)
@@ -128,7 +124,7 @@ def report(path: Path, model: Model, judged: Judged, run: "Run | None" = None) -
     """Write the HTML report; with the curves and settings of `run` where the model comes from one."""
     from .report import Report, write_report
 
-    evaluated = judged.evaluated
+    evaluated, evaluation = judged.evaluated, judged.evaluated.evaluation
     history: list[dict[str, float]] = []
     if run is not None:
         with (run.path / "results.csv").open(newline="") as file:
@@ -137,14 +133,19 @@ def report(path: Path, model: Model, judged: Judged, run: "Run | None" = None) -
         title=f"{model.name} on {evaluated.data} ({evaluated.split})",
         model=model,
         cost=cost(model.network),
-        evaluation=evaluated.evaluation,
+        evaluation=evaluation,
         history=history,
         settings=run.settings.recipe.to_dict() if run else {},
         latency=evaluated.latency,
         images_per_second=evaluated.images_per_second,
         command=run.settings.command if run else "",
-        mistakes_pictures=[(m, judged.images.pixels(m.index)) for m in evaluated.evaluation.mistakes],
+        sections=evaluation.sections(judged.images),
+        mistakes_pictures=[(m, judged.images.pixels(m.index)) for m in _mistakes(evaluation)],
         prior_points=[(p.network.name, cost(p.network).mult_adds, p.top1, p.source) for p in POINTS],
         notes=[f"skipped {bad.name}: {bad.reason}" for bad in evaluated.bad],
     )
     return write_report(path, content)
+
+
+def _mistakes(evaluation: Result) -> tuple[Mistake, ...]:
+    return evaluation.mistakes if isinstance(evaluation, Evaluation) else ()

@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-from ..api import design_network, export_model, train_network
+from ..api import answered, design_network, export_model, train_network
 from ..arch import Network
 from ..data.sources import Dataset, open_dataset
 from ..demo import DATA
 from ..design import Budget, Space
 from ..machine import need_torch
 from ..runtime import open_session
-from ..runtime.predict import predict
 from ..train.recipe import Recipe
 from . import show
 from .progress import Bars
@@ -46,8 +45,8 @@ def _predict(model: Path, dataset: Dataset) -> None:
     test = dataset.splits["test"]
     chosen = test[:: len(test) // SHOWN][:SHOWN]
     print("\npredicted from the test images:")
-    for sample, answer in zip(
-        chosen, predict(open_session(model), ((s.name, s.read()) for s in chosen), top=2), strict=True
+    for sample, prediction in zip(
+        chosen, answered(open_session(model), ((s.name, s.read()) for s in chosen), top=2), strict=True
     ):
-        print(f"  {dataset.labels[sample.label]:<12}", *(f"{label} {p:.1%}" for label, p in answer.top), sep="  ")
+        print(f"  {dataset.labels[sample.target]:<12}", prediction.answer.line(), sep="  ")
     print()

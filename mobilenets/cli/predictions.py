@@ -11,10 +11,12 @@ from ..runtime import Prediction
 __all__ = ["write"]
 
 
-def write(predictions: Iterable[Prediction], form: str, max_bad: float) -> int:
-    """Prints predictions as they come; returns 1 where more than `max_bad` of the images could not be decoded."""
-    writers: dict[str, type[_Writer]] = {"table": _Lines, "csv": _Csv, "json": _Object}
-    writer = writers[form]()
+def write(predictions: Iterable[Prediction], form: str, columns: tuple[str, ...], max_bad: float) -> int:
+    """Prints predictions as they come; returns 1 where more than `max_bad` of the images could not be decoded.
+
+    `columns`: of an answer in CSV.
+    """
+    writer: _Writer = _Csv(columns) if form == "csv" else _Object() if form == "json" else _Lines()
     count = bad = 0
     for prediction in predictions:
         count += 1
@@ -43,21 +45,22 @@ class _Lines:
     def write(self, prediction: Prediction) -> None:
         if prediction.error is None:
             name = prediction.name if prediction.name.isprintable() else repr(prediction.name)
-            print(name, *(f"{label} {p:.1%}" for label, p in prediction.top), sep="  ")
+            print(name, prediction.answer.line(), sep="  ")
 
     def close(self) -> None: ...
 
 
 class _Csv:
-    def __init__(self) -> None:
+    def __init__(self, columns: tuple[str, ...]) -> None:
         self.writer = csv.writer(sys.stdout, lineterminator="\n")
-        self.writer.writerow(["image", "rank", "label", "probability", "error"])
+        self.columns = columns
+        self.writer.writerow(["image", *columns, "error"])
 
     def write(self, prediction: Prediction) -> None:
         if prediction.error is not None:
-            self.writer.writerow([prediction.name, "", "", "", prediction.error])
-        for rank, (label, p) in enumerate(prediction.top, 1):
-            self.writer.writerow([prediction.name, rank, label, f"{p:.6f}", ""])
+            self.writer.writerow([prediction.name, *("" for _ in self.columns), prediction.error])
+        else:
+            self.writer.writerows([prediction.name, *row, ""] for row in prediction.answer.rows())
 
     def close(self) -> None: ...
 
@@ -69,8 +72,8 @@ class _Object:
         self.between = '{"predictions": ['
 
     def write(self, prediction: Prediction) -> None:
-        top = [{"label": label, "probability": p} for label, p in prediction.top]
-        print(self.between, json.dumps({"image": prediction.name, "top": top, "error": prediction.error}), sep="\n")
+        said = {} if prediction.answer is None else prediction.answer.to_dict()
+        print(self.between, json.dumps({"image": prediction.name, **said, "error": prediction.error}), sep="\n")
         self.between = ","
 
     def close(self) -> None:

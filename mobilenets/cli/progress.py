@@ -49,11 +49,13 @@ class Bars(Watch):
         self._advance("train", epoch * batches + batch, epochs * batches, f"{images_per_second:,.0f} images/s")
 
     def epoch(self, row: dict[str, float]) -> None:
+        score = next(name for name in row if name.startswith("val_") and name != "val_loss")
+        width = max(9, len(score))
         if row["epoch"] == 1:
-            self.note("epoch  train loss  train top-1  val loss  val top-1  images/s  seconds")
+            self.note(f"epoch  train loss  val loss  {score.replace('_', ' '):>{width}}  images/s  seconds")
         self.note(
-            f"{row['epoch']:5.0f}  {row['train_loss']:10.4f}  {row['train_top1']:10.1%}  {row['val_loss']:8.4f}"
-            f"  {row['val_top1']:8.1%}  {row['images_per_second']:8,.0f}  {time.monotonic() - self._started:7.1f}"
+            f"{row['epoch']:5.0f}  {row['train_loss']:10.4f}  {row['val_loss']:8.4f}  {row[score]:{width}.1%}"
+            f"  {row['images_per_second']:8,.0f}  {time.monotonic() - self._started:7.1f}"
         )
 
     def _advance(self, name: str, done: int, total: int, speed: str) -> None:

@@ -201,17 +201,9 @@ def trained(result: Trained, json: bool) -> None:
         return
     e = result.evaluated
     _print(
-        f"{result.model.name}: {_score(e)}; {_speed(e)}",
+        f"{result.model.name}: {e.split} {e.evaluation.headline()}; {_speed(e)}",
         f"model   {result.run / 'best.safetensors'}",
         f"report  {result.report}",
-    )
-
-
-def _score(e: Evaluated) -> str:
-    low, high = e.evaluation.top1_interval
-    top5 = f", top-5 {e.evaluation.top5:.1%}" if len(e.evaluation.per_class) > 5 else ""
-    return (
-        f"{e.split} top-1 {e.evaluation.top1:.2%} (95 %: {low:.1%} to {high:.1%}){top5}, {e.evaluation.images:,} images"
     )
 
 
@@ -225,16 +217,14 @@ def evaluated(result: Evaluated, report: Path | None, json: bool) -> None:
     if json:
         _json(result.to_dict())
         return
-    e = result.evaluation
-    table = _table("by class", "class", "images", "precision", "recall", "F1")
-    for score in e.per_class:
-        rates = ("" if rate is None else f"{rate:.1%}" for rate in (score.precision, score.recall, score.f1))
-        table.add_row(score.label, f"{score.images:,}", *rates)
-    lines = [table, "", f"{result.network}: {_score(result)}"]
-    lines.append(
-        f"expected calibration error {e.ece:.3f}; {result.images_per_second:,.0f} images/s with decoding; "
-        f"{_speed(result)}"
-    )
+    lines: list[Any] = []
+    for content in result.evaluation.tables():
+        table = _table(content.title, *content.columns)
+        for row in content.rows:
+            table.add_row(*row)
+        lines += [table, ""]
+    lines.append(f"{result.network}: {result.split} {result.evaluation.headline()}")
+    lines.append(f"{result.images_per_second:,.0f} images/s with decoding; {_speed(result)}")
     lines += [f"skipped {bad.name}: {bad.reason}" for bad in result.bad]
     _print(*lines, *([f"report  {report}"] if report else []))
 

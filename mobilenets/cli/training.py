@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from ..errors import UsageError
+from ..tasks import TASKS
 from ..train.recipe import Recipe
 from ..train.watch import Watch
 from .options import BudgetFlags, Json, NetworkFlags
+from .task_flags import TaskFlags, task_of
 
 if TYPE_CHECKING:
     from ..arch import Network
@@ -22,15 +24,17 @@ if TYPE_CHECKING:
 __all__ = ["space_of", "train"]
 
 RecipeFlags = Annotated[Recipe, Parameter(name="*")]
-_NETWORK, _BUDGET, _RECIPE = NetworkFlags(), BudgetFlags(), Recipe()
+_NETWORK, _BUDGET, _RECIPE, _TASK = NetworkFlags(), BudgetFlags(), Recipe(), TaskFlags()
 
 
 def train(
     data: Path | None = None,
     *,
+    task: Annotated[str, Parameter(help=f"What is learned: {', '.join(TASKS)}.")] = "classify",
     network: NetworkFlags = _NETWORK,
     budget: BudgetFlags = _BUDGET,
     recipe: RecipeFlags = _RECIPE,
+    settings: TaskFlags = _TASK,  # type: ignore[valid-type]
     pretrained: str | None = None,
     resume: Path | None = None,
     calibrate: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative=())] = (),
@@ -66,7 +70,13 @@ def train(
 
     if (data is None) == (resume is None):
         raise UsageError("train takes either DATA or --resume RUN")
-    if resume is not None and (recipe, network, budget) != (_RECIPE, _NETWORK, _BUDGET):
+    if resume is not None and (task, settings, recipe, network, budget) != (
+        "classify",
+        _TASK,
+        _RECIPE,
+        _NETWORK,
+        _BUDGET,
+    ):
         raise UsageError("--resume keeps the settings that the run was started with: give no others")
     if name is not None:
         _check_name(project, name)
@@ -78,17 +88,16 @@ def train(
         )
     bounds = budget.budget() if budget.given else None
     network.space(2) if bounds else network.network(2)  # what cannot be is said before the data are read
+    learned = task_of(task, settings)
     need_torch()
     with Bars() as bars:
         if data is None:
             assert resume is not None
             trained = resume_run(resume, bars)
         else:
-            from ..data.sources import open_dataset
-
-            dataset = open_dataset(data)
+            dataset = learned.open(data)
             sizes = ", ".join(f"{len(samples):,} {split}" for split, samples in dataset.splits.items())
-            bars.note(f"{data}: {len(dataset.labels)} classes, {sizes} images")
+            bars.note(f"{data}: {len(dataset.labels)} {learned.things}, {sizes} images")
             if bounds:
                 chosen = _designed(network, bounds, dataset, calibrate, bars, fine_tuning=pretrained is not None)
             else:
@@ -101,6 +110,7 @@ def train(
                 chosen,
                 recipe,
                 pretrained=start,
+                task=learned,
                 runs=project,
                 name=name,
                 command=_command(),

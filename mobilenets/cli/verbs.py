@@ -116,7 +116,7 @@ def evaluate(
     runtime: RuntimeFlag = "auto",
     json: Json = False,
 ) -> None:
-    """Measure a trained model on labelled images: top-1, top-5, each class, calibration, latency.
+    """Measure a trained model on labelled images: its task's figures (of classes top-1, top-5, calibration), latency.
 
     Parameters
     ----------
@@ -178,11 +178,11 @@ def predict(
     json
         Print one JSON object and nothing else.
     csv
-        Print one line an image and label: image,rank,label,probability,error.
+        Print a line for each part of an answer; of a classifier image,rank,label,probability,error.
     """
-    from ..api import open_model
+    from ..api import answered, open_model
     from ..runtime import open_session
-    from ..runtime.predict import predict as run
+    from ..tasks import task_type
     from .predictions import write
     from .progress import Bars
 
@@ -192,8 +192,9 @@ def predict(
         raise UsageError("predict needs an image, a folder, or - for standard input")
     with Bars() as bars:
         session = open_session(open_model(model, bars), runtime=runtime)
-    predictions = run(session, _sources(images), top, batch_size)
-    return write(predictions, "json" if json else "csv" if csv else "table", max_bad)
+    predictions = answered(session, _sources(images), top, batch_size)
+    form = "json" if json else "csv" if csv else "table"
+    return write(predictions, form, task_type(session.task).columns, max_bad)
 
 
 def _sources(images: tuple[str, ...]) -> Iterator[tuple[str, Path | bytes]]:

@@ -2,13 +2,13 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from ..image import Pixels, Preprocess, as_image, crop_resize
 
-__all__ = ["Augmentation", "Colour", "random_colours", "random_view"]
+__all__ = ["Augmentation", "Colour", "View", "random_colours", "random_view", "same_target"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,21 @@ class Colour:
 
     gain: np.ndarray[Any, np.dtype[np.float32]]
     shift: np.ndarray[Any, np.dtype[np.float32]]
+
+
+class View(Protocol):
+    """A random view of an image, and what is then to be said of it."""
+
+    def __call__(
+        self, pixels: Pixels, target: Any, preprocess: Preprocess, how: Augmentation, rng: np.random.Generator
+    ) -> tuple[Pixels, Any]: ...
+
+
+def same_target(
+    pixels: Pixels, target: Any, preprocess: Preprocess, how: Augmentation, rng: np.random.Generator
+) -> tuple[Pixels, Any]:
+    """`random_view`, of which the same is to be said."""
+    return random_view(pixels, preprocess, how, rng), target
 
 
 def random_view(pixels: Pixels, preprocess: Preprocess, how: Augmentation, rng: np.random.Generator) -> Pixels:

@@ -14,7 +14,7 @@ from .parallel import ordered
 from .rows import listed
 from .sources import Sample
 
-__all__ = ["BadImage", "Images", "decode_split"]
+__all__ = ["BadImage", "Images", "decode_split", "stacked"]
 
 _BLOCK = 64 << 20  # bytes of pixels held in one array
 _CONTROL_GROUPS = (  # versions 2 and 1: where, the limit, the use, what of it is cached files
@@ -35,7 +35,7 @@ class BadImage:
 class Images:
     """The images of one split that can be decoded, in the order of its samples. Safe from several threads."""
 
-    labels: np.ndarray[Any, np.dtype[np.int64]]  # (N,)
+    targets: np.ndarray[Any, np.dtype[Any]]  # (N,) class indices; (N, ...) vectors; (N,) objects
     names: tuple[str, ...]
     bad: tuple[BadImage, ...]  # what was left out
     in_memory: bool  # False: `pixels` decodes anew at every call
@@ -113,7 +113,7 @@ def decode_split(
             progress(done, len(samples))
     _check_bad(bad, len(samples), max_bad)
     return Images(
-        labels=np.array([sample.label for sample in good], np.int64),
+        targets=stacked([sample.target for sample in good]),
         names=tuple(sample.name for sample in good),
         bad=tuple(bad),
         in_memory=store is not None,
@@ -146,6 +146,18 @@ class _View:
             return self.pixels(sample)
         except ImageError as exc:
             return BadImage(sample.name, str(exc))
+
+
+def stacked(targets: Sequence[Any]) -> np.ndarray[Any, np.dtype[Any]]:
+    """One array of all: int64 of class indices, (N, ...) of arrays of one dtype and shape, else of objects."""
+    if all(isinstance(target, int | np.integer) for target in targets):
+        return np.array(targets, np.int64)
+    if len({(target.dtype, target.shape) for target in targets if isinstance(target, np.ndarray)}) == 1:
+        return np.stack(targets)
+    objects = np.empty(len(targets), object)
+    for at, target in enumerate(targets):
+        objects[at] = target
+    return objects
 
 
 def _check_bad(bad: Sequence[BadImage], count: int, most: float) -> None:

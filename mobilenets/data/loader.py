@@ -1,7 +1,7 @@
 """Batches: what training sees in step t is a function of (seed, epoch, batch) alone, so a resumed run sees the same."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -9,21 +9,23 @@ from typing import Any
 import numpy as np
 
 from ..image import Pixels, Preprocess, as_image, crop_resize
-from .augment import Augmentation, Colour, random_colours, random_view
-from .cache import Images
+from .augment import Augmentation, Colour, View, random_colours, same_target
+from .cache import Images, stacked
 
-__all__ = ["Batch", "TrainingBatches", "central_batches", "plain_batches"]
+__all__ = ["Batch", "Order", "TrainingBatches", "central_batches", "plain_batches"]
 
 _AHEAD = 4  # batches prepared before they are asked for
-Labels = np.ndarray[Any, np.dtype[np.int64]]
+Indices = np.ndarray[Any, np.dtype[np.int64]]
+Targets = np.ndarray[Any, np.dtype[Any]]
+Order = Callable[[np.random.Generator], Indices]  # the images of one epoch, in turn
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """`pixels` (N, H, W, C) uint8, `labels` (N,) int64, and for training a colour change per image."""
+    """`pixels` (N, H, W, C) uint8, `targets` of N images, and for training a colour change per image."""
 
     pixels: Pixels
-    labels: Labels
+    targets: Targets
     colour: Colour | None = None
 
 
@@ -37,7 +39,8 @@ class TrainingBatches:
     batch_size: int
     seed: int
     workers: int
-    balanced: bool = False  # draw every class equally often
+    order: Order | None = None  # None: all images, shuffled
+    view: View = same_target
 
     def __len__(self) -> int:
         """Batches an epoch, at least one."""
@@ -45,7 +48,8 @@ class TrainingBatches:
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of one epoch from number `start` on."""
-        order = self._order(epoch)
+        rng = np.random.default_rng((self.seed, epoch))
+        order = self.order(rng) if self.order else rng.permutation(len(self.images))
         jobs = ((epoch, i, order[i * self.batch_size : (i + 1) * self.batch_size]) for i in range(start, len(self)))
         with ThreadPoolExecutor(self.workers) as pool:
             pending: deque[Future[Batch]] = deque()
@@ -60,27 +64,21 @@ class TrainingBatches:
                 for future in pending:
                     future.cancel()
 
-    def _order(self, epoch: int) -> Labels:
-        rng = np.random.default_rng((self.seed, epoch))
-        n = len(self.images)
-        if not self.balanced:
-            return rng.permutation(n)
-        counts = np.bincount(self.images.labels)
-        weight = 1.0 / counts[self.images.labels]
-        return rng.choice(n, n, p=weight / weight.sum())
-
-    def _batch(self, epoch: int, number: int, chosen: Labels) -> Batch:
+    def _batch(self, epoch: int, number: int, chosen: Indices) -> Batch:
         rng = np.random.default_rng((self.seed, epoch, number))
-        views = [random_view(self.images.pixels(i), self.preprocess, self.augmentation, rng) for i in chosen]
+        seen = [
+            self.view(self.images.pixels(i), self.images.targets[i], self.preprocess, self.augmentation, rng)
+            for i in chosen
+        ]
         colour = random_colours(len(chosen), self.preprocess.channels, self.augmentation, rng)
-        return Batch(np.stack(views), self.images.labels[chosen], colour)
+        return Batch(np.stack([pixels for pixels, _ in seen]), stacked([target for _, target in seen]), colour)
 
 
 def plain_batches(images: Images, batch_size: int) -> Iterator[Batch]:
     """Images of the evaluation view, in order."""
     for start in range(0, len(images), batch_size):
         chosen = range(start, min(start + batch_size, len(images)))
-        yield Batch(np.stack([images.pixels(i) for i in chosen]), images.labels[chosen.start : chosen.stop])
+        yield Batch(np.stack([images.pixels(i) for i in chosen]), images.targets[chosen.start : chosen.stop])
 
 
 def central_batches(images: Images, preprocess: Preprocess, batch_size: int, count: int) -> Iterator[Pixels]:

@@ -7,8 +7,9 @@ score a lie is refused (checks.py).
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ..errors import DataError, ImageError, UsageError
 from ..image import decode
@@ -31,7 +32,7 @@ class Sample:
     """One labelled image, not yet read."""
 
     name: str  # as the user would call it: a path below the root, 'train.parquet[12]', 'shard-0.tar:key.jpg'
-    label: int  # index into Dataset.labels
+    target: Any  # what is to be said of it: of a class its index into Dataset.labels, else as its task has it
     read: Callable[[], bytes]  # raises ImageError
 
 
@@ -44,6 +45,7 @@ class Dataset:
     splits: dict[str, tuple[Sample, ...]]
     fingerprint: str  # SHA-256 over split, label and content of all images: independent of order, names and place
     notes: tuple[str, ...]  # what the user should know, a line each
+    decoding: dict[str, Any] = field(default_factory=dict)  # what a model of these data must keep besides the labels
 
 
 def open_dataset(path: str | Path, val_fraction: float | None = 0.1, workers: int = 0) -> Dataset:

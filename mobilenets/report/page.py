@@ -14,6 +14,7 @@ from ..files import write_atomic
 from ..image import Pixels
 from ..model import Model
 from ..tasks.evaluation import ClassScore, Evaluation, Mistake
+from ..tasks.result import Result, Section
 from . import text
 from .pictures import heat_map, picture
 
@@ -22,6 +23,7 @@ __all__ = ["PriorPoint", "Report", "write_report"]
 MATRIX_CLASSES = 30  # up to here the confusion matrix is legible as numbers
 MOST_PAIRS = 12
 MOST_NOTES = 12
+_NAMES = {"val_top1": "top-1"}
 
 PriorPoint = tuple[str, int, float, str]  # name as `Network.name`, mult-adds, ImageNet top-1 (%), source
 
@@ -33,7 +35,8 @@ class Report:
     title: str
     model: Model
     cost: Cost
-    evaluation: Evaluation
+    evaluation: Result
+    sections: Sequence[Section] = ()  # of a task whose figures are not a classifier's
     history: Sequence[Mapping[str, Any]] = ()  # rows of results.csv, also as text; top-1 as fractions
     settings: Mapping[str, Any] = field(default_factory=dict)
     latency: Latency | None = None
@@ -58,7 +61,7 @@ def write_report(path: Path, report: Report) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(text.FILTERS)
+    environment.filters.update(text.FILTERS, picture=picture)
     page = environment.get_template("report.html.j2").render(_context(report))
     return write_atomic(path, page)
 
@@ -76,12 +79,9 @@ def _context(report: Report) -> dict[str, Any]:
         "notes": report.notes[:MOST_NOTES],
         "more_notes": report.notes[MOST_NOTES:],
         "training": _training(report.history),
-        "matrix": _matrix(score) if len(score.per_class) <= MATRIX_CLASSES else None,
-        "heat_map": heat_map(score.confusion) if len(score.per_class) > MATRIX_CLASSES else None,
-        "pairs": _confused_pairs(score),
-        "worst_classes": _worst(score.per_class) if len(score.per_class) > MATRIX_CLASSES else (),
-        "macro": _macro(score.per_class),
-        "calibration": _calibration(score),
+        "classifier": isinstance(score, Evaluation),
+        "sections": report.sections,
+        **(_classifier(score) if isinstance(score, Evaluation) else {}),
         "mistakes": [(mistake, picture(pixels)) for mistake, pixels in report.mistakes_pictures],
         "largest_layer": max(layer.mult_adds for layer in report.cost.layers),
         "plane": _plane(report),
@@ -91,31 +91,48 @@ def _context(report: Report) -> dict[str, Any]:
     }
 
 
+def _classifier(score: Evaluation) -> dict[str, Any]:
+    few = len(score.per_class) <= MATRIX_CLASSES
+    return {
+        "matrix": _matrix(score) if few else None,
+        "heat_map": None if few else heat_map(score.confusion),
+        "pairs": _confused_pairs(score),
+        "worst_classes": () if few else _worst(score.per_class),
+        "macro": _macro(score.per_class),
+        "calibration": _calibration(score),
+    }
+
+
 def _training(history: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     rows = [{name: _number(value) for name, value in row.items()} for row in history]
     rows = [row for row in rows if row.get("epoch") is not None]
     if not rows:
         return None
-    scored = [(row.get("val_top1") or -1.0, -(row.get("val_loss") or 0.0), -i) for i, row in enumerate(rows)]
+    column = next((name for name in rows[0] if name.startswith("val_") and name != "val_loss"), "val_top1")
+    scored = [(row.get(column) or -1.0, -(row.get("val_loss") or 0.0), -i) for i, row in enumerate(rows)]
     best = -max(scored)[2]
     return {
         "epochs": len(rows),
         "best": rows[best],
-        "figures": _curves(rows, best) if len(rows) > 1 else (),
+        "name": _NAMES.get(column, column.removeprefix("val_")),
+        "score": rows[best].get(column),
+        "figures": _curves(rows, best, column) if len(rows) > 1 else (),
         "seconds": sum(row.get("seconds") or 0.0 for row in rows),
         "images_per_second": _median([row.get("images_per_second") for row in rows]),
     }
 
 
-def _curves(rows: Sequence[Mapping[str, float | None]], best: int) -> tuple[tuple[str, str], ...]:
+def _curves(rows: Sequence[Mapping[str, float | None]], best: int, score: str) -> tuple[tuple[str, str], ...]:
     """(what it shows, SVG) each, of what the history holds."""
     from .figures import curves
 
     figures = []
-    for name, column, label, scale in (("Loss", "loss", "loss", 1), ("Top-1", "top1", "top-1, %", 100)):
+    name = _NAMES.get(score, score.removeprefix("val_"))
+    both = (("Loss", "loss", "loss", 1), (name, score.removeprefix("val_"), f"{name}, %", 100))
+    for title, column, label, scale in both:
         train, val = f"train_{column}", f"val_{column}"
         if any(row.get(train) is not None or row.get(val) is not None for row in rows):
-            figures.append((name, curves(rows, train, val, label, scale, best)))
+            figures.append((title, curves(rows, train, val, label, scale, best)))
     return tuple(figures)
 
 
@@ -180,7 +197,7 @@ def _calibration(score: Evaluation) -> dict[str, Any]:
 
 
 def _plane(report: Report) -> str | None:
-    if not report.prior_points:
+    if not report.prior_points or not isinstance(report.evaluation, Evaluation):
         return None
     from .figures import plane
 

@@ -2,11 +2,12 @@
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,10 +24,10 @@ Decoded = Pixels | ImageError
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What one image shows: labels with probabilities, best first; or one line of `error` and no labels."""
+    """What one image shows, as the task's `answer` puts it; or None and one line of `error`."""
 
     name: str
-    top: tuple[tuple[str, float], ...]
+    answer: Any
     error: str | None = None
 
 
@@ -57,30 +58,34 @@ def _walk(folder: Path) -> Iterator[Path]:
 def predict(
     session: Runner,
     images: Iterable[tuple[str, Path | bytes]],
-    top: int = 5,
+    answer: Callable[[Floats], Any],
     batch_size: int = 32,
     workers: int = 0,
 ) -> Iterator[Prediction]:
     """One `Prediction` for each (name, file or its content), in the order of `images`, read as it is needed.
 
-    `top` labels each (fewer where the network has fewer classes). `workers` threads decode, 0: one per core.
+    `answer` says what an image's output means. `workers` threads decode, 0: one per core.
     An image that cannot be decoded gives a `Prediction` with `error` in its place.
     """
-    for name, value, least in (("top", top, 1), ("batch_size", batch_size, 1), ("workers", workers, 0)):
+    for name, value, least in (("batch_size", batch_size, 1), ("workers", workers, 0)):
         if value < least:
             raise UsageError(f"{name} (={value}) must be at least {least}")
-    return _stream(session, images, top, batch_size, workers or cores())
+    return _stream(session, images, answer, batch_size, workers or cores())
 
 
 def _stream(
-    session: Runner, images: Iterable[tuple[str, Path | bytes]], top: int, batch_size: int, workers: int
+    session: Runner,
+    images: Iterable[tuple[str, Path | bytes]],
+    answer: Callable[[Floats], Any],
+    batch_size: int,
+    workers: int,
 ) -> Iterator[Prediction]:
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     try:
         # one batch being collected, one decoded while the network runs on it
         decoded = _decode_ahead(pool, images, session.preprocess, ahead=2 * batch_size + workers)
         while batch := list(islice(decoded, batch_size)):
-            yield from _classify(session, batch, top)
+            yield from _answered(session, batch, answer)
     finally:  # after Ctrl-C or an early stop, only the images being decoded at this instant are waited for
         pool.shutdown(cancel_futures=True)
 
@@ -107,13 +112,13 @@ def _decode(source: Path | bytes, preprocess: Preprocess) -> Decoded:
         return exc
 
 
-def _classify(session: Runner, batch: list[tuple[str, Decoded]], top: int) -> Iterator[Prediction]:
+def _answered(
+    session: Runner, batch: list[tuple[str, Decoded]], answer: Callable[[Floats], Any]
+) -> Iterator[Prediction]:
     pixels = [decoded for _, decoded in batch if not isinstance(decoded, ImageError)]
     rows: Iterator[Floats] = iter(session.run(np.stack(pixels)) if pixels else ())
     for name, decoded in batch:
         if isinstance(decoded, ImageError):
-            yield Prediction(name, (), str(decoded))
+            yield Prediction(name, None, str(decoded))
         else:
-            row = next(rows)
-            best = np.argsort(-row, kind="stable")[:top]
-            yield Prediction(name, tuple((session.labels[i], float(row[i])) for i in best))
+            yield Prediction(name, answer(next(rows)))

@@ -1,0 +1,20 @@
+"""The tasks, one file each: a head, targets, a loss, figures, an answer. A new task is a file and a row of TASKS."""
+
+from importlib import import_module
+
+from ..errors import UsageError
+from .task import Task
+
+__all__ = ["TASKS", "Task", "task_type"]
+
+TASKS = {
+    "classify": "Classify",
+}
+
+
+def task_type(name: str) -> type[Task]:
+    """The class of the task; `UsageError` where there is none of that name."""
+    if name not in TASKS:
+        raise UsageError(f"task {name!r} must be one of {', '.join(TASKS)}")
+    chosen: type[Task] = getattr(import_module(f"{__package__}.{name}"), TASKS[name])
+    return chosen

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from ..data.cache import Images
 from ..errors import DataError, MissingExtraError, WorkError
+from .result import Section, Table
 
 __all__ = ["CalibrationBin", "ClassScore", "Evaluation", "Mistake", "evaluate_probabilities"]
 
@@ -80,9 +82,40 @@ class Evaluation:
     calibration: tuple[CalibrationBin, ...]
     mistakes: tuple[Mistake, ...]  # the most confident first, at most 24
 
+    @property
+    def score(self) -> float:
+        return self.top1
+
+    def headline(self) -> str:
+        low, high = self.top1_interval
+        top5 = f", top-5 {self.top5:.1%}" if len(self.per_class) > 5 else ""
+        calibration = f"expected calibration error {self.ece:.3f}"
+        return f"top-1 {self.top1:.2%} (95 %: {low:.1%} to {high:.1%}){top5}, {calibration}, {self.images:,} images"
+
+    def facts(self) -> tuple[tuple[str, str, str], ...]:
+        low, high = self.top1_interval
+        moot = "always so with 5 classes or fewer" if len(self.per_class) <= 5 else "the truth is among the first five"
+        return (
+            ("top-1", f"{self.top1:.1%}", f"95 % interval {low:.1%} to {high:.1%}"),
+            ("top-5", f"{self.top5:.1%}", moot),
+        )
+
+    def metrics(self) -> dict[str, Any]:
+        return {"images": self.images, "top1": self.top1, "top5": self.top5, "ece": self.ece}
+
     def to_dict(self) -> dict[str, Any]:
-        """All of it, as JSON takes it."""
         return asdict(self)
+
+    def tables(self) -> tuple[Table, ...]:
+        rows = (
+            (one.label, f"{one.images:,}", *(_rate(rate) for rate in (one.precision, one.recall, one.f1)))
+            for one in self.per_class
+        )
+        return (Table("by class", ("class", "images", "precision", "recall", "F1"), tuple(rows)),)
+
+    def sections(self, images: Images) -> tuple[Section, ...]:
+        """None: the page has a template for classifiers."""
+        return ()
 
 
 def evaluate_probabilities(
@@ -175,6 +208,10 @@ def _per_class(
         ClassScore(label, int(images), _known(precision), _known(recall), _known(f1))
         for label, precision, recall, f1, images in rows
     )
+
+
+def _rate(rate: float | None) -> str:
+    return "" if rate is None else f"{rate:.1%}"
 
 
 def _known(rate: float) -> float | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.functional import cross_entropy
+from torch import nn
 
 from ..arch.graph import expand
 from ..data.augment import Augmentation
@@ -15,14 +15,14 @@ from ..data.loader import TrainingBatches, central_batches, plain_batches
 from ..data.sources import Dataset
 from ..errors import Interrupted, TrainingError
 from ..model import Model, load
-from ..tasks import classify
+from ..tasks.task import Objective, Task
 from .images import check, decode
 from .interrupt import Interrupts
 from .module import MobileNet, initialise, load_weights, weights_of
 from .optimiser import build_optimiser, learning_rate
 from .recipe import Recipe
-from .replicas import Loss, Replicas
-from .run import Run
+from .replicas import Replicas
+from .run import Run, Settings
 from .start import start_from
 from .state import State
 from .watch import Watch
@@ -40,12 +40,13 @@ class _Loop:
 
     run: Run
     labels: tuple[str, ...]
+    decoding: dict[str, Any]
     data: dict[str, Any]  # what the model file says of it
     train: TrainingBatches
     val: Images
     state: State
     replicas: Replicas
-    loss: Loss
+    objective: Objective
     watch: Watch
     interrupts: Interrupts
     saved: float  # time of the last checkpoint
@@ -55,6 +56,10 @@ class _Loop:
     @property
     def recipe(self) -> Recipe:
         return self.run.settings.recipe
+
+    @property
+    def task(self) -> Task:
+        return self.run.settings.task
 
     @property
     def epochs(self) -> int:
@@ -87,21 +92,22 @@ def fit(dataset: Dataset, run: Run, watch: Watch | None = None) -> Model:
 
 def _prepare(dataset: Dataset, run: Run, watch: Watch, interrupts: Interrupts) -> _Loop:
     settings = run.settings
-    recipe, network, preprocess = settings.recipe, settings.network, settings.preprocess
+    recipe, network, preprocess, task = settings.recipe, settings.network, settings.preprocess, settings.task
     augmentation = Augmentation(recipe.strength(network.alpha), recipe.flip)
     side = augmentation.short_side(network.height, network.width)
     train = decode(dataset, "train", settings, watch, interrupts, side)
     val = decode(dataset, "val", settings, watch, interrupts, None)
-    check(dataset, train, val)
+    check(task, dataset, train, val)
+    train = task.taught(train, run.path, watch.note)
     device = torch.device(recipe.device)
-    module = MobileNet(expand(network))
+    module = _module(run.settings, dataset.decoding)
     initialise(module, recipe.seed)
     module = module.to(device).to(memory_format=torch.channels_last)
     if settings.pretrained and not run.checkpoint.is_file():
         if not run.initial.is_file():
             raise TrainingError(f"{run.path}: its {run.initial.name} is gone, which {settings.pretrained} was kept in")
         start_from(module, load(run.initial), train, preprocess, recipe.replicas)
-    state = State(module, build_optimiser(module, recipe), recipe.ema)
+    state = State(module, build_optimiser(module, len(network.blocks), recipe), recipe.ema)
     if run.checkpoint.is_file():
         state.load(run.checkpoint)
         if state.progress.data != dataset.fingerprint:
@@ -111,7 +117,8 @@ def _prepare(dataset: Dataset, run: Run, watch: Watch, interrupts: Interrupts) -
     count = min(recipe.replicas, batch_size // 2)
     return _Loop(
         run=run,
-        labels=dataset.labels,
+        labels=task.outputs(dataset),
+        decoding=dataset.decoding,
         data={"fingerprint": dataset.fingerprint, "train": len(train), "val": len(val)},
         train=TrainingBatches(
             train,
@@ -120,12 +127,13 @@ def _prepare(dataset: Dataset, run: Run, watch: Watch, interrupts: Interrupts) -
             batch_size,
             recipe.seed,
             recipe.workers,
-            recipe.balance == "sample",
+            task.order(train.targets, batch_size, recipe),
+            task.view,
         ),
         val=val,
         state=state,
         replicas=Replicas(module, count, preprocess, device, recipe.precision == "bf16"),
-        loss=classify.cross_entropy(train.labels, network.classes, recipe.smoothing, recipe.balance == "loss", device),
+        objective=task.objective(train.targets, network, recipe, device),
         watch=watch,
         interrupts=interrupts,
         saved=time.monotonic(),
@@ -142,15 +150,14 @@ def _train_epoch(loop: _Loop) -> None:
         step = epoch * batches + number
         for group in state.optimiser.param_groups:
             group["lr"] = group["scale"] * learning_rate(step, steps, warmup, loop.peak)
-        loss, correct = loop.replicas.gradients(batch, loop.loss)
+        loss = loop.replicas.gradients(batch, loop.objective)
         if not np.isfinite(loss):
             raise TrainingError(f"the loss is {loss} in epoch {epoch + 1}: lower --lr (now {loop.peak:g})")
         state.optimiser.step()
         state.average(step)
         progress.batch = number + 1
-        progress.loss += loss * len(batch.labels)
-        progress.correct += correct
-        progress.seen += len(batch.labels)
+        progress.loss += loss * len(batch.targets)
+        progress.seen += len(batch.targets)
         loop.speed = (progress.seen - seen_before) / (time.monotonic() - started)
         loop.watch.step(epoch, loop.epochs, number + 1, batches, loop.speed)
         _checkpoint(loop)
@@ -172,25 +179,24 @@ def _checkpoint(loop: _Loop) -> None:
 def _finish_epoch(loop: _Loop) -> None:
     """Validate the averaged weights, keep them where they are the best yet, note the row, save."""
     progress = loop.state.progress
-    top1, loss = _validate(loop, loop.state.averaged)
+    score, loss = _validate(loop, loop.state.averaged)
     row = {
         "epoch": progress.epoch + 1,
         "lr": max(group["lr"] for group in loop.state.optimiser.param_groups),
         "train_loss": progress.loss / progress.seen,
-        "train_top1": progress.correct / progress.seen,
         "val_loss": loss,
-        "val_top1": top1,
+        f"val_{loop.task.score}": score,
         "images_per_second": loop.speed,
         "seconds": time.monotonic() - loop.epoch_started,
     }
     progress.history.append(row)
-    model = loop.run.model(weights_of(loop.state.averaged.state_dict()), loop.labels, loop.data, top1)
+    model = _model(loop, loop.state.averaged, score)
     model.save(loop.run.last)
-    if (top1, -loss) > progress.best:
-        progress.best, progress.best_epoch = (top1, -loss), progress.epoch
+    if (score, -loss) > progress.best:
+        progress.best, progress.best_epoch = (score, -loss), progress.epoch
         model.save(loop.run.best)
     progress.epoch, progress.batch = progress.epoch + 1, 0
-    progress.loss, progress.correct, progress.seen = 0.0, 0, 0
+    progress.loss, progress.seen = 0.0, 0
     loop.run.write_results(progress.history)
     loop.watch.epoch(row)
     _checkpoint(loop)
@@ -200,41 +206,51 @@ def _out_of_patience(loop: _Loop) -> bool:
     progress, patience = loop.state.progress, loop.recipe.patience
     if patience is None or progress.epoch - 1 - progress.best_epoch < patience:
         return False
-    loop.watch.note(f"no better validation top-1 for {patience} epochs: stopped after epoch {progress.epoch}")
+    after = f"stopped after epoch {progress.epoch}"
+    loop.watch.note(f"no better validation {loop.task.score} for {patience} epochs: {after}")
     return True
 
 
-def _validate(loop: _Loop, module: MobileNet) -> tuple[float, float]:
-    """(top-1, mean cross-entropy) on the validation images, in fp32."""
+def _module(settings: Settings, decoding: dict[str, Any]) -> nn.Module:
+    """The network with the task's head, where it has one."""
+    return settings.task.module(MobileNet(expand(settings.network)), settings.network, decoding)
+
+
+def _model(loop: _Loop, module: nn.Module, score: float) -> Model:
+    return loop.run.model(weights_of(module.state_dict()), loop.labels, loop.data, score, loop.decoding)
+
+
+def _validate(loop: _Loop, module: nn.Module) -> tuple[float, float]:
+    """(score, loss) on the validation images, in fp32."""
     batches = plain_batches(loop.val, EVAL_BATCH)
-    logits = torch.cat([loop.replicas.logits(module, batch.pixels) for batch in batches])
-    labels = torch.from_numpy(loop.val.labels)
-    return float((logits.argmax(1) == labels).float().mean()), float(cross_entropy(logits, labels))
+    outputs = torch.cat([loop.replicas.outputs(module, batch.pixels) for batch in batches])
+    return loop.task.validate(outputs, loop.val.targets)
 
 
 def _finalise(loop: _Loop) -> Model:
     """The best model, its batch-norm statistics measured anew where that does no harm."""
     loop.state.save(loop.run.checkpoint)
     best = load(loop.run.best)
-    module = MobileNet(best.graph).to(loop.replicas.device).to(memory_format=torch.channels_last)
+    module = _module(loop.run.settings, loop.decoding)
+    module = module.to(loop.replicas.device).to(memory_format=torch.channels_last)
     load_weights(module, best.weights)
     _measure_statistics(loop, module)
-    top1, loss = _validate(loop, module)
+    score, loss = _validate(loop, module)
     before = loop.state.progress.best
-    if (top1, -loss) > before:
-        if top1 > before[0]:
+    if (score, -loss) > before:
+        if score > before[0]:
             loop.watch.note(
                 f"batch-norm statistics of epoch {loop.state.progress.best_epoch + 1} measured anew: "
-                f"val top-1 {before[0]:.2%} -> {top1:.2%}"
+                f"val {loop.task.score} {before[0]:.2%} -> {score:.2%}"
             )
-        best = loop.run.model(weights_of(module.state_dict()), loop.labels, loop.data, top1)
+        best = _model(loop, module, score)
         best.save(loop.run.best)
     _checkpoint(loop)
     return best
 
 
 @torch.no_grad()
-def _measure_statistics(loop: _Loop, module: MobileNet) -> None:
+def _measure_statistics(loop: _Loop, module: nn.Module) -> None:
     """Batch norm's mean and variance, averaged evenly over training images seen as evaluation sees them."""
     norms = [layer for layer in module.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
     for norm in norms:

@@ -47,7 +47,7 @@ def fit_frozen(dataset: Dataset, run: Run, watch: Watch | None = None) -> Model:
     with Interrupts() as interrupts:
         train = decode(dataset, "train", settings, watch, interrupts, side)
         val = decode(dataset, "val", settings, watch, interrupts, None)
-    check(dataset, train, val)
+    check(settings.task, dataset, train, val)
     started = time.monotonic()
     trained = load(run.initial)
     views = _views(train, preprocess, augmentation, recipe.seed)
@@ -56,14 +56,13 @@ def fit_frozen(dataset: Dataset, run: Run, watch: Watch | None = None) -> Model:
     val_features = _features(body, val.pixels, len(val))
     speed = len(views) * len(train) / (time.monotonic() - started)
     with threadpool_limits(1):  # the matrices are small: BLAS threads would mostly wait for each other
-        weight, bias = _classifier(seen, train.labels, recipe.balance != "none")
-    train_top1, train_loss = _judged(seen[0] @ weight.T + bias, train.labels)
-    top1, loss = _judged(val_features @ weight.T + bias, val.labels)
+        weight, bias = _classifier(seen, train.targets, recipe.balance != "none")
+    _, train_loss = _judged(seen[0] @ weight.T + bias, train.targets)
+    top1, loss = _judged(val_features @ weight.T + bias, val.targets)
     row = {
         "epoch": 1,
         "lr": 0.0,
         "train_loss": train_loss,
-        "train_top1": train_top1,
         "val_loss": loss,
         "val_top1": top1,
         "images_per_second": speed,

@@ -2,7 +2,8 @@
 
 from ..data.cache import Images, decode_split
 from ..data.sources import Dataset
-from ..errors import DataError, Interrupted, TrainingError
+from ..errors import Interrupted, TrainingError
+from ..tasks import Task
 from .interrupt import Interrupts
 from .run import Settings
 from .watch import Watch
@@ -33,11 +34,8 @@ def decode(
     return images
 
 
-def check(dataset: Dataset, train: Images, val: Images) -> None:
+def check(task: Task, dataset: Dataset, train: Images, val: Images) -> None:
     """`TrainingError` or `DataError` where there is too little to learn from."""
     if len(train) < 2 or len(val) < 1:
         raise TrainingError(f"{len(train)} training and {len(val)} validation images: at least 2 and 1 are needed")
-    seen = set(train.labels.tolist())
-    lost = [label for i, label in enumerate(dataset.labels) if i not in seen]
-    if lost:
-        raise DataError(f"no image of {', '.join(lost[:5])} could be decoded: nothing to learn it from")
+    task.check(dataset, train)

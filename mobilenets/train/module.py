@@ -84,7 +84,7 @@ class MobileNet(nn.Module):
         return x
 
 
-def initialise(module: MobileNet, seed: int) -> None:
+def initialise(module: nn.Module, seed: int) -> None:
     """He's normal initialisation by fan-in (batch norm follows every convolution); small classifier, zero biases."""
     generator = torch.Generator().manual_seed(seed)
     for layer in module.modules():
@@ -104,7 +104,7 @@ def weights_of(state: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
     }
 
 
-def load_weights(module: MobileNet, weights: Mapping[str, np.ndarray]) -> None:
+def load_weights(module: nn.Module, weights: Mapping[str, np.ndarray]) -> None:
     """Copy the arrays of a model file into `module`."""
     state = {name: torch.from_numpy(np.array(array)) for name, array in weights.items()}
     counters = {name for name in module.state_dict() if name.endswith("num_batches_tracked")}

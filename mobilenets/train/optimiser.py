@@ -4,15 +4,17 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from .module import Convolution, MobileNet
+from .module import Convolution
 from .recipe import Recipe
 
 __all__ = ["build_optimiser", "learning_rate", "parameter_groups"]
 
 
-def parameter_groups(module: MobileNet, weight_decay: float, layer_decay: float = 1.0) -> list[dict[str, Any]]:
+def parameter_groups(
+    module: nn.Module, blocks: int, weight_decay: float, layer_decay: float = 1.0
+) -> list[dict[str, Any]]:
     """Groups by (scale of the learning rate, weight decay).
 
     Decayed are full, pointwise and classifier weights; depthwise ones, batch norm and biases are not. The classifier
@@ -21,7 +23,7 @@ def parameter_groups(module: MobileNet, weight_decay: float, layer_decay: float 
     groups: dict[tuple[float, float], list[Tensor]] = {}
     for name, layer in module.named_children():
         depthwise = isinstance(layer, Convolution) and layer.groups > 1
-        scale = layer_decay ** _depth(module, name)
+        scale = layer_decay ** _depth(blocks, name)
         for parameter in layer.parameters():
             decays = parameter.ndim > 1 and not depthwise
             groups.setdefault((scale, weight_decay if decays else 0.0), []).append(parameter)
@@ -30,24 +32,23 @@ def parameter_groups(module: MobileNet, weight_decay: float, layer_decay: float 
     ]
 
 
-def _depth(module: MobileNet, name: str) -> int:
-    """How many blocks a layer stands below the classifier: 0 for `fc`, 1 for the last block, most for the stem."""
-    if name == "fc":
+def _depth(blocks: int, name: str) -> int:
+    """How many blocks a layer stands below the end: 0 for `fc` or a task's head, 1 for the last block, then up."""
+    if name in ("fc", "task"):
         return 0
     block = name.split("_")[0].lstrip("abcdefghijklmnopqrstuvwxyz")
-    blocks = len(module.graph.network.blocks)
     return 1 if not block else blocks + 1 - int(block)
 
 
-def build_optimiser(module: MobileNet, recipe: Recipe) -> torch.optim.Optimizer:
+def build_optimiser(module: nn.Module, blocks: int, recipe: Recipe) -> torch.optim.Optimizer:
     """For a settled recipe: AdamW, SGD with Nesterov momentum 0.9, or RMSprop as the paper's (decay 0.9, momentum 0.9).
 
     AdamW's decay is decoupled; SGD and RMSprop add it to the gradient, where a hundredth of it does the same.
     """
     lr, layer_decay = recipe.lr or 0.0, recipe.layer_decay or 1.0
     if recipe.opt == "adamw":
-        return torch.optim.AdamW(parameter_groups(module, recipe.weight_decay, layer_decay), lr, fused=True)
-    groups = parameter_groups(module, recipe.weight_decay / 100, layer_decay)
+        return torch.optim.AdamW(parameter_groups(module, blocks, recipe.weight_decay, layer_decay), lr, fused=True)
+    groups = parameter_groups(module, blocks, recipe.weight_decay / 100, layer_decay)
     if recipe.opt == "sgd":
         return torch.optim.SGD(groups, lr, momentum=0.9, nesterov=True)
     return torch.optim.RMSprop(groups, lr, alpha=0.9, eps=1e-3, momentum=0.9)

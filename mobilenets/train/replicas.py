@@ -6,24 +6,21 @@ for bit. Batch norm sees a replica's share (as in every data-parallel engine); i
 """
 
 import copy
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..data.augment import Colour
 from ..data.loader import Batch
 from ..image import Pixels, Preprocess
-from .module import MobileNet
+from ..tasks.task import Objective
 
 __all__ = ["Replicas", "replica_count"]
 
 MIN_SHARE = 32  # images a replica: fewer make poor batch-norm statistics
-
-Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def replica_count(cores: int, batch_size: int) -> int:
@@ -34,7 +31,7 @@ def replica_count(cores: int, batch_size: int) -> int:
 class Replicas:
     """`module` and its copies; on a GPU there is only the module itself."""
 
-    def __init__(self, module: MobileNet, count: int, preprocess: Preprocess, device: torch.device, bf16: bool) -> None:
+    def __init__(self, module: nn.Module, count: int, preprocess: Preprocess, device: torch.device, bf16: bool) -> None:
         self.module = module
         self.preprocess = preprocess
         self.device = device
@@ -48,19 +45,19 @@ class Replicas:
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown()
 
-    def gradients(self, batch: Batch, loss: Loss) -> tuple[float, int]:
-        """Leaves the batch's mean gradient in the module; returns (mean loss, number of correct answers)."""
-        shares = np.array_split(np.arange(len(batch.labels)), len(self._modules))
+    def gradients(self, batch: Batch, objective: Objective) -> float:
+        """Leaves the batch's mean gradient in the module; returns the mean loss."""
+        shares = np.array_split(np.arange(len(batch.targets)), len(self._modules))
         jobs = [
-            (m, _share(batch, rows), len(rows) / len(batch.labels))
+            (m, _share(batch, rows), len(rows) / len(batch.targets))
             for m, rows in zip(self._modules, shares, strict=True)
         ]
-        results = list(self._pool.map(lambda job: self._backward(job[0], job[1], job[2], loss), jobs))
+        losses = list(self._pool.map(lambda job: self._backward(job[0], job[1], job[2], objective), jobs))
         self._add_up()
-        return sum(r[0] for r in results), sum(r[1] for r in results)
+        return sum(losses)
 
-    def logits(self, module: MobileNet, pixels: Pixels) -> Tensor:
-        """(N, H, W, C) uint8 -> logits (N, classes) of `module` in fp32 on the CPU, in evaluation mode."""
+    def outputs(self, module: nn.Module, pixels: Pixels) -> Tensor:
+        """(N, H, W, C) uint8 -> what `module` gives in evaluation mode, (N, ...) in fp32 on the CPU."""
         module.eval()
         parts = [part for part in np.array_split(pixels, len(self._modules)) if len(part)]
         return torch.cat(list(self._pool.map(lambda part: self._forward(module, part), parts)))
@@ -83,18 +80,19 @@ class Replicas:
         """(N, C) -> (N, 1, W * C): the same for every pixel of a row."""
         return torch.from_numpy(np.tile(values.astype(np.float32), width)[:, None]).to(self.device)
 
-    def _backward(self, module: MobileNet, batch: Batch, weight: float, loss: Loss) -> tuple[float, int]:
+    def _backward(self, module: nn.Module, batch: Batch, weight: float, objective: Objective) -> float:
         module.train()
         for parameter in module.parameters():
             parameter.grad = None
         x = self.to_input(batch.pixels, batch.colour)
-        labels = torch.from_numpy(batch.labels).to(self.device)
+        targets: Any = batch.targets
+        if targets.dtype != object:
+            targets = torch.from_numpy(targets).to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            logits = module(x)
-        logits = logits.float()
-        value = loss(logits, labels) * weight
+            outputs = objective.forward(module, x, targets)
+        value = objective.loss(_fp32(outputs), targets) * weight
         value.backward()  # type: ignore[no-untyped-call]
-        return value.item(), int((logits.argmax(1) == labels).sum())
+        return value.item()
 
     @torch.no_grad()
     def _add_up(self) -> None:
@@ -111,12 +109,17 @@ class Replicas:
             torch._foreach_copy_(buffers, statistics[0])
 
     @torch.no_grad()
-    def _forward(self, module: MobileNet, pixels: Pixels) -> Tensor:
-        logits: Tensor = module(self.to_input(pixels)).cpu()
-        return logits
+    def _forward(self, module: nn.Module, pixels: Pixels) -> Tensor:
+        outputs: Tensor = module(self.to_input(pixels)).cpu()
+        return outputs
 
 
-def _sharing_copy(module: MobileNet) -> MobileNet:
+def _fp32(outputs: Any) -> Any:
+    """A tensor, or several under their names."""
+    return {name: part.float() for name, part in outputs.items()} if isinstance(outputs, dict) else outputs.float()
+
+
+def _sharing_copy(module: nn.Module) -> nn.Module:
     """A copy with its own gradients and buffers, on the very weights of `module`."""
     twin = copy.deepcopy(module)
     for ours, theirs in zip(twin.parameters(), module.parameters(), strict=True):
@@ -124,15 +127,15 @@ def _sharing_copy(module: MobileNet) -> MobileNet:
     return twin
 
 
-def _gradients(module: MobileNet) -> list[Tensor]:
+def _gradients(module: nn.Module) -> list[Tensor]:
     return [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
 
 
-def _statistics(module: MobileNet) -> list[Tensor]:
+def _statistics(module: nn.Module) -> list[Tensor]:
     return [buffer for buffer in module.buffers() if buffer.is_floating_point()]
 
 
 def _share(batch: Batch, rows: np.ndarray[Any, Any]) -> Batch:
     cut = slice(rows[0], rows[-1] + 1)
     colour = batch.colour and Colour(batch.colour.gain[cut], batch.colour.shift[cut])
-    return Batch(batch.pixels[cut], batch.labels[cut], colour)
+    return Batch(batch.pixels[cut], batch.targets[cut], colour)

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from ..errors import ModelFileError, TrainingError, UsageError
 from ..files import write_atomic
 from ..image import Preprocess
 from ..model import Model
+from ..tasks import Task, task_type
+from ..tasks.classify import Classify
 from .recipe import Recipe
 
 __all__ = ["Run", "Settings", "taken"]
@@ -35,6 +37,7 @@ class Settings:
     recipe: Recipe
     command: str = ""
     pretrained: str = ""  # the trained network that the run starts from, for people; its weights are in Run.initial
+    task: Task = field(default_factory=Classify)
 
     def to_json(self) -> str:
         values = {
@@ -46,12 +49,14 @@ class Settings:
             "preprocess": self.preprocess.to_dict(),
             "recipe": self.recipe.to_dict(),
             "pretrained": self.pretrained,
+            "task": {"name": self.task.name, **self.task.settings()},
         }
         return json.dumps(values, indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "Settings":
         values = json.loads(text)
+        task = values.get("task", {"name": Classify.name})
         return cls(
             data=values["data"],
             network=Network.from_json(json.dumps(values["network"])),
@@ -59,6 +64,7 @@ class Settings:
             recipe=Recipe.from_dict(values["recipe"]),
             command=values["command"],
             pretrained=values.get("pretrained", ""),
+            task=task_type(task.pop("name")).from_settings(task),
         )
 
 
@@ -137,12 +143,26 @@ class Run:
         write_atomic(self.path / "results.csv", text.getvalue())
 
     def model(
-        self, weights: Mapping[str, np.ndarray], labels: tuple[str, ...], data: Mapping[str, Any], top1: float
+        self,
+        weights: Mapping[str, np.ndarray],
+        labels: tuple[str, ...],
+        data: Mapping[str, Any],
+        score: float,
+        decoding: Mapping[str, Any] | None = None,
     ) -> Model:
         """The model of this run with these weights; `TrainingError` where they are not finite."""
-        settings = self.settings
-        metrics = {"split": "val", "images": data["val"], "top1": top1, "val_top1": top1}
+        settings, name = self.settings, self.settings.task.score
+        metrics = {"split": "val", "images": data["val"], name: score, f"val_{name}": score}
         try:
-            return Model(settings.network, weights, settings.preprocess, labels, metrics=metrics, data=dict(data))
+            return Model(
+                settings.network,
+                weights,
+                settings.preprocess,
+                labels,
+                settings.task.name,
+                dict(decoding or {}),
+                metrics,
+                dict(data),
+            )
         except ModelFileError as exc:  # it accepts no weights that are not finite
             raise TrainingError(f"the run went astray ({exc}): lower --lr (now {settings.recipe.lr:g})") from exc

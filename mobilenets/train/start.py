@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from ..data.cache import Images
 from ..data.loader import central_batches
 from ..image import Preprocess, normalise
-from ..model import Model
-from .module import MobileNet, load_weights
+from ..model import TASK, Model
+from .module import load_weights, weights_of
 
 __all__ = ["restate", "start_from"]
 
@@ -17,13 +17,14 @@ BATCH = 128
 IMAGES = 4096  # that statistics are taken from
 
 
-def start_from(module: MobileNet, model: Model, images: Images, preprocess: Preprocess, threads: int) -> None:
+def start_from(module: nn.Module, model: Model, images: Images, preprocess: Preprocess, threads: int) -> None:
     """Weights of `model`, its batch norms in the statistics of `images`.
 
-    The classifier starts from zeros, as `weights.transfer` leaves it: on flowers that ended better than starting from
-    the class means of the features (recipes/flowers.md).
+    A task's own head starts as it was made. The classifier starts from zeros, as `weights.transfer` leaves it: on
+    flowers that ended better than starting from the class means of the features (recipes/flowers.md).
     """
-    load_weights(module, model.weights)
+    own = {name: array for name, array in weights_of(module.state_dict()).items() if name.startswith(TASK)}
+    load_weights(module, {**own, **model.weights})
     device = next(module.parameters()).device
     batches = central_batches(images, preprocess, BATCH, IMAGES)
     before = torch.get_num_threads()
@@ -36,7 +37,7 @@ def start_from(module: MobileNet, model: Model, images: Images, preprocess: Prep
 
 
 @torch.no_grad()
-def restate(module: MobileNet, inputs: Iterable[Tensor]) -> None:
+def restate(module: nn.Module, inputs: Iterable[Tensor]) -> None:
     """Rewrite the batch norms in the statistics of `inputs`, so that the function stays the same.
 
     A folded network's batch norms hold no statistics, and those of a network trained elsewhere fit other images: in

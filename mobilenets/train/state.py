@@ -9,11 +9,10 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import TrainingError
 from ..files import write_atomic
-from .module import MobileNet
 
 __all__ = ["Progress", "State"]
 
@@ -26,9 +25,8 @@ class Progress:
     epoch: int = 0  # the one under way, from 0
     batch: int = 0  # batches of it that are done
     loss: float = 0.0  # summed over them
-    correct: int = 0
     seen: int = 0
-    best: tuple[float, float] = (-1.0, 0.0)  # (validation top-1, -loss) of the best epoch
+    best: tuple[float, float] = (-1.0, 0.0)  # (validation score, -loss) of the best epoch
     best_epoch: int = -1
     history: list[dict[str, float]] = field(default_factory=list)
 
@@ -36,7 +34,7 @@ class Progress:
 class State:
     """Module, averaged weights, optimiser, progress."""
 
-    def __init__(self, module: MobileNet, optimiser: torch.optim.Optimizer, ema: float) -> None:
+    def __init__(self, module: nn.Module, optimiser: torch.optim.Optimizer, ema: float) -> None:
         self.module = module
         self.optimiser = optimiser
         self.ema_decay = ema
@@ -87,7 +85,7 @@ class State:
         self.optimiser.load_state_dict({"state": slots, "param_groups": saved["param_groups"]})
 
 
-def _floats(module: MobileNet) -> list[Tensor]:
+def _floats(module: nn.Module) -> list[Tensor]:
     """Weights and running statistics: all but batch norm's counters of batches."""
     return [tensor for tensor in module.state_dict().values() if tensor.is_floating_point()]
 

@@ -24,7 +24,7 @@ _NORM = ("weight", "bias", "running_mean", "running_var")
 class Transfer:
     """A trained network made to fit. `kept` and `of`: its channels, summed over layers; `new`: those it never had."""
 
-    model: Model  # its classifier is zero
+    model: Model  # its classifier, if any, is new
     kept: int
     of: int
     new: int
@@ -58,21 +58,31 @@ def transfer(trained: Model, wanted: Network, labels: tuple[str, ...]) -> Transf
             kept, of = kept + int((outputs >= 0).sum()), of + old.shape_out[2]
             new += int((outputs < 0).sum())
         inputs = outputs
-    weights["fc.weight"] = np.zeros((len(labels), len(inputs)), np.float32)
-    weights["fc.bias"] = np.zeros(len(labels), np.float32)
+    weights |= _classifier(network, len(inputs))
     preprocess = replace(trained.preprocess, height=network.height, width=network.width)
     return Transfer(Model(network, weights, preprocess, labels, data=trained.data), kept, of, new)
 
 
 def _fitted(trained: Network, wanted: Network) -> Network:
-    """Alpha, rounding and resolution of `wanted`, all else of `trained`."""
+    """Alpha, rounding, resolution and end of `wanted`, all else of `trained`."""
     for name in ("channels", "convolution"):
         ours, theirs = getattr(wanted, name), getattr(trained, name)
         if ours != theirs:
             raise UsageError(f"{name} (={ours!r}): the trained network has {theirs!r}")
     if len(trained.blocks) != len(wanted.blocks):
         raise UsageError(f"the trained network has {len(trained.blocks)} blocks, the wanted one {len(wanted.blocks)}")
-    return trained.replace(alpha=wanted.alpha, rounding=wanted.rounding, height=wanted.height, width=wanted.width)
+    changed = ("alpha", "rounding", "height", "width", "output")
+    return trained.replace(**{name: getattr(wanted, name) for name in changed})
+
+
+def _classifier(network: Network, channels: int) -> dict[str, Array]:
+    """Zeros: no class is likelier than another. An embedding needs a direction: random projections."""
+    if network.output == "features":
+        return {}
+    weight = np.zeros((network.classes, channels), np.float32)
+    if network.output == "l2_normalise":
+        weight[:] = np.random.default_rng(0).normal(0, channels**-0.5, weight.shape)
+    return {"fc.weight": weight, "fc.bias": np.zeros(network.classes, np.float32)}
 
 
 def _importance(model: Model) -> dict[str, Array]:

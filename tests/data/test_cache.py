@@ -48,8 +48,8 @@ def test_evaluation_view(channels: int) -> None:
     images = decode_split(SAMPLES, preprocess, short_side=None)
     assert len(images) == 40
     assert images.in_memory
-    assert images.labels.dtype == np.int64
-    assert images.labels.tolist() == [s.label for s in SAMPLES]
+    assert images.targets.dtype == np.int64
+    assert images.targets.tolist() == [s.target for s in SAMPLES]
     assert images.names == tuple(s.name for s in SAMPLES)
     assert images.bad == ()
     for i, one in enumerate(SAMPLES):

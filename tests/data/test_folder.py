@@ -30,7 +30,7 @@ def test_three_splits(tmp_path: Path) -> None:
         "val": ["val/cat/3.jpg", "val/dog/4.jpg"],
         "test": ["test/dog/deep/er/5.PNG"],
     }
-    assert [sample.label for sample in dataset.splits["val"]] == [0, 1]
+    assert [sample.target for sample in dataset.splits["val"]] == [0, 1]
     assert dataset.splits["train"][1].read() == jpeg(2)
     assert dataset.notes == ("1 class has no image in test: cat",)
 
@@ -84,7 +84,7 @@ def test_train_as_a_class(tmp_path: Path) -> None:
 def test_labels_file_fixes_names_and_order(tmp_path: Path) -> None:
     dataset = open_dataset(write(tmp_path, {**SPLIT, "labels.txt": "\ufeffdog\r\ncat\r\n\r\n"}))
     assert dataset.labels == ("dog", "cat")
-    assert [sample.label for sample in dataset.splits["train"]] == [1, 0]
+    assert [sample.target for sample in dataset.splits["train"]] == [1, 0]
 
 
 def test_numbered_classes_are_sorted_by_value(tmp_path: Path) -> None:

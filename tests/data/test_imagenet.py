@@ -40,7 +40,7 @@ def test_wnid_of(file: str, wnid: str | None) -> None:
 def test_ids_become_names_in_their_order(tmp_path: Path, files: dict[str, int]) -> None:
     dataset = open_dataset(write(tmp_path, files))
     assert dataset.labels == ("tench", "toilet tissue")
-    of_class = {sample.name[:9]: sample.label for split in dataset.splits.values() for sample in split}
+    of_class = {sample.name[:9]: sample.target for split in dataset.splits.values() for sample in split}
     assert of_class == {TENCH: 0, TOILET_TISSUE: 1}
     assert sum(map(len, dataset.splits.values())) == 8
 
@@ -59,7 +59,7 @@ def test_labels_txt_goes_before(tmp_path: Path) -> None:
     write(tmp_path, {"labels.txt": "toilet tissue\ntench\n"})
     dataset = open_dataset(tmp_path)
     assert dataset.labels == ("toilet tissue", "tench")
-    assert {sample.name[:9]: sample.label for sample in dataset.splits["train"]} == {TENCH: 1, TOILET_TISSUE: 0}
+    assert {sample.name[:9]: sample.target for sample in dataset.splits["train"]} == {TENCH: 1, TOILET_TISSUE: 0}
     write(tmp_path, {"labels.txt": "paper\nfish\n"})
     with pytest.raises(DataError, match="label 'n01440764' is none of the 2 classes: paper, fish"):
         open_dataset(tmp_path)
@@ -85,7 +85,7 @@ def test_one_image_a_class_is_taken_whole(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"nothing can be held out to validate on; .* --split all$"):
         open_dataset(tmp_path)
     dataset = open_dataset(tmp_path, val_fraction=None)
-    assert [(sample.name, sample.label) for sample in dataset.splits.pop("all")] == [
+    assert [(sample.name, sample.target) for sample in dataset.splits.pop("all")] == [
         (f"{TENCH}_a.jpg", 0),
         (f"{GOLDFISH}_b.jpg", 1),
     ]
@@ -108,4 +108,4 @@ def test_all_still_refuses_contradicting_labels(tmp_path: Path) -> None:
 def test_the_shared_photographs(shared_data: Path) -> None:
     dataset = open_dataset(shared_data / "imagenet-1000", val_fraction=None)
     assert dataset.labels == names()
-    assert [sample.label for sample in dataset.splits["all"]] == list(range(1000))
+    assert [sample.target for sample in dataset.splits["all"]] == list(range(1000))

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from mobilenets.data.augment import Augmentation, _random_box, random_colours, random_view
 from mobilenets.data.cache import Images, decode_split
-from mobilenets.data.loader import TrainingBatches, central_batches, plain_batches
+from mobilenets.data.loader import Order, TrainingBatches, central_batches, plain_batches
 from mobilenets.data.sources import open_dataset
 from mobilenets.image import Preprocess, as_image, crop_resize
+from mobilenets.tasks.targets import balanced
 
 PREPROCESS = Preprocess(32, 48)
 
@@ -32,7 +33,7 @@ def test_a_batch_follows_from_seed_epoch_and_number(images: Images) -> None:
     later = list(batches(images, workers=1).epoch(3, start=4))
     assert len(whole) == len(images) // 10 == 7 and len(later) == 3
     for one, other in zip(whole[4:], later, strict=True):
-        assert np.array_equal(one.pixels, other.pixels) and np.array_equal(one.labels, other.labels)
+        assert np.array_equal(one.pixels, other.pixels) and np.array_equal(one.targets, other.targets)
         assert one.colour and other.colour and np.array_equal(one.colour.gain, other.colour.gain)
     assert whole[0].pixels.shape == (10, 32, 48, 3) and whole[0].pixels.dtype == np.uint8
     for different in (batches(images).epoch(4), batches(images, seed=1).epoch(3)):
@@ -40,16 +41,21 @@ def test_a_batch_follows_from_seed_epoch_and_number(images: Images) -> None:
 
 
 def test_an_epoch_shows_no_image_twice(images: Images) -> None:
-    order = batches(images)._order(0)
-    assert sorted(order) == list(range(len(images)))
+    numbered = replace(images, targets=np.arange(len(images)))
+    seen = np.concatenate([batch.targets for batch in batches(numbered).epoch(0)])
+    assert len(set(seen.tolist())) == len(seen) == 70
 
 
 def test_balanced_draws_every_class_equally_often(images: Images) -> None:
-    rare = replace(images, labels=np.array([0] * 66 + [1] * 6))
-    drawn = np.concatenate([rare.labels[batches(rare, balanced=True)._order(epoch)] for epoch in range(20)])
+    rare = replace(images, targets=np.array([0] * 66 + [1] * 6))
+
+    def drawn_by(order: Order | None) -> np.ndarray:
+        epochs = (batches(rare, order=order).epoch(epoch) for epoch in range(20))
+        return np.concatenate([batch.targets for epoch in epochs for batch in epoch])
+
+    drawn = drawn_by(balanced(rare.targets))
     assert 0.45 < drawn.mean() < 0.55
-    drawn = np.concatenate([rare.labels[batches(rare)._order(epoch)] for epoch in range(20)])
-    assert drawn.mean() == pytest.approx(6 / 72)
+    assert drawn_by(None).mean() == pytest.approx(6 / 72, abs=0.01)
 
 
 @given(
@@ -82,8 +88,8 @@ def test_grey_has_one_channel() -> None:
 def test_evaluation_batches_are_in_order_and_complete(photos: Path) -> None:
     val = decode_split(open_dataset(photos).splits["val"], PREPROCESS, short_side=None)
     parts = list(plain_batches(val, 7))
-    assert [len(part.labels) for part in parts] == [7, 7, 7, 3]
-    assert np.array_equal(np.concatenate([part.labels for part in parts]), val.labels)
+    assert [len(part.targets) for part in parts] == [7, 7, 7, 3]
+    assert np.array_equal(np.concatenate([part.targets for part in parts]), val.targets)
     assert all(np.array_equal(parts[1].pixels[i], val.pixels(7 + i)) for i in range(7))
 
 

@@ -27,7 +27,7 @@ def test_hugging_face_repository(tmp_path: Path) -> None:
     assert dataset.labels == ("dog", "cat")
     assert {split: len(samples) for split, samples in dataset.splits.items()} == {"train": 8, "val": 2, "test": 2}
     sample = dataset.splits["train"][5]
-    assert (sample.name, sample.label) == ("data/train-00001-of-00002.parquet[1]", 1)
+    assert (sample.name, sample.target) == ("data/train-00001-of-00002.parquet[1]", 1)
     with ThreadPoolExecutor(4) as pool:
         read = list(pool.map(lambda sample: sample.read(), dataset.splits["train"] * 20))
     assert read == [jpeg(i) for i in range(8)] * 20

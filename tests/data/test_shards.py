@@ -27,7 +27,7 @@ def test_folder_of_shards(tmp_path: Path) -> None:
     dataset = open_dataset(tmp_path)
     assert dataset.labels == ("dog", "cat")
     assert [s.name for s in dataset.splits["train"]][3:5] == ["train-0000.tar:0003.jpg", "train-0001.tar:0004.jpg"]
-    assert [s.label for s in dataset.splits["train"]] == [0, 1] * 4
+    assert [s.target for s in dataset.splits["train"]] == [0, 1] * 4
     assert [s.read() for s in dataset.splits["val"]] == [jpeg(i) for i in range(8, 12)]
     assert state(tmp_path) == before
 
@@ -51,7 +51,7 @@ def test_labels_of_every_kind(tmp_path: Path) -> None:
         "README.md": "x",
     }
     dataset = open_dataset(tar(tmp_path / "x.tar", files))
-    found = {s.name: dataset.labels[s.label] for part in dataset.splits.values() for s in part}
+    found = {s.name: dataset.labels[s.target] for part in dataset.splits.values() for s in part}
     assert found == {"x.tar:a/1.jpg": "cat", "x.tar:b/1.jpg": "dog", "x.tar:2.PNG": "dog", "x.tar:3.jpg": "cat"}
     note = "ignored 1 images with no .cls, .txt or .json with a label beside them (first: x.tar:alone.jpg)"
     assert dataset.notes[0] == note

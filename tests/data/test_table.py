@@ -24,7 +24,7 @@ def test_path_and_label(tmp_path: Path) -> None:
     assert dataset.labels == ("cat", "dog")
     samples = sorted((s for part in dataset.splits.values() for s in part), key=lambda s: s.name)
     assert [s.name for s in samples] == list(IMAGES)
-    assert [s.label for s in samples] == [1, 0] * 4
+    assert [s.target for s in samples] == [1, 0] * 4
     assert samples[3].read() == jpeg(3)
     assert len(dataset.splits["val"]) >= 2
     assert state(tmp_path) == before
@@ -46,7 +46,7 @@ def test_labels_file_and_numbers(tmp_path: Path) -> None:
     rows = ROWS.replace("cat", "1").replace("dog", "0")
     dataset = open_dataset(csv(tmp_path, "path,label\n" + rows, **{"labels.txt": "dog\ncat\n"}))
     assert dataset.labels == ("dog", "cat")
-    assert {(s.name, s.label) for s in dataset.splits["train"]} <= {(n, i % 2) for n, i in IMAGES.items()}
+    assert {(s.name, s.target) for s in dataset.splits["train"]} <= {(n, i % 2) for n, i in IMAGES.items()}
 
 
 def test_numbers_alone_are_names(tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ import subprocess
 import sys
 import time
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,8 +23,10 @@ from mobilenets.arch.network import Block
 from mobilenets.errors import DataError, UsageError
 from mobilenets.export.onnx import to_onnx
 from mobilenets.image import Pixels, Preprocess, prepare
-from mobilenets.runtime.predict import Prediction, find_images, predict
+from mobilenets.runtime.predict import Prediction, find_images
+from mobilenets.runtime.predict import predict as run
 from mobilenets.runtime.session import Session
+from mobilenets.tasks.classify import Classify, Top
 
 NETWORK = Network(alpha=0.25, height=40, width=32, classes=7, blocks=(Block(2, 64), Block(1, 96)))
 
@@ -31,6 +34,11 @@ NETWORK = Network(alpha=0.25, height=40, width=32, classes=7, blocks=(Block(2, 6
 @pytest.fixture(scope="module")
 def session(random_model) -> Session:
     return Session.from_onnx(to_onnx(random_model(NETWORK)))
+
+
+def predict(session: Session, images: Iterable[Any], top: int = 5, *how: int, **named: int) -> Iterator[Prediction]:
+    """A classifier's answers."""
+    return run(session, images, lambda row: Classify().answer(row, session.labels, {}, top), *how, **named)
 
 
 def encoded(seed: int, size: tuple[int, int] = (48, 40), kind: str = "PNG") -> bytes:
@@ -50,16 +58,19 @@ def one_by_one(session: Session, images: list[bytes], top: int) -> list[Predicti
     for i, image in enumerate(images):
         p = session.run(prepare(image, session.preprocess)[None])[0]
         best = sorted(range(len(p)), key=lambda k: -p[k])[:top]
-        predictions.append(Prediction(str(i), tuple((session.labels[k], float(p[k])) for k in best)))
+        predictions.append(Prediction(str(i), Top(tuple((session.labels[k], float(p[k])) for k in best))))
     return predictions
+
+
+def near(a: Top, b: Top) -> bool:
+    return [label for label, _ in a.top] == [label for label, _ in b.top] and np.allclose(
+        [p for _, p in a.top], [p for _, p in b.top], rtol=1e-3, atol=1e-6
+    )
 
 
 def same(found: list[Prediction], expected: list[Prediction]) -> bool:
     return len(found) == len(expected) and all(
-        a.name == b.name
-        and (a.error is None) == (b.error is None)
-        and [label for label, _ in a.top] == [label for label, _ in b.top]
-        and np.allclose([p for _, p in a.top], [p for _, p in b.top], rtol=1e-3, atol=1e-6)
+        a.name == b.name and (a.error is None) == (b.error is None) and (a.answer is None or near(a.answer, b.answer))
         for a, b in zip(found, expected, strict=True)
     )
 
@@ -77,9 +88,9 @@ def test_any_batch_size_gives_what_single_images_give(batch_size: int, workers: 
 
 def test_probabilities_are_best_first_and_sum_to_one(session: Session) -> None:
     for prediction in predict(session, named(IMAGES), top=99):
-        values = [p for _, p in prediction.top]
+        values = [p for _, p in prediction.answer.top]
         assert prediction.error is None
-        assert sorted(label for label, _ in prediction.top) == sorted(session.labels)
+        assert sorted(label for label, _ in prediction.answer.top) == sorted(session.labels)
         assert values == sorted(values, reverse=True) and sum(values) == pytest.approx(1, abs=1e-5)
         assert all(type(p) is float for p in values)
 
@@ -88,7 +99,7 @@ def test_files_and_their_content_give_the_same(session: Session, tmp_path: Path)
     (tmp_path / "a.jpg").write_bytes(encoded(3, kind="JPEG"))
     images = [("path", tmp_path / "a.jpg"), ("bytes", encoded(3, kind="JPEG"))]
     by_path, by_bytes = predict(session, images)
-    assert by_path.top == by_bytes.top
+    assert by_path.answer == by_bytes.answer
 
 
 DAMAGED = [b"", b"\x00", b"hello", IMAGES[0][:60], encoded(1, kind="JPEG")[:200], b"\xff\xd8\xff\xe0", b"GIF89a"]
@@ -102,11 +113,11 @@ def test_damaged_images_are_named_in_their_place(order: list[int], session: Sess
     assert [prediction.name for prediction in found] == [str(i) for i in range(len(order))]
     for prediction, k in zip(found, order, strict=True):
         if k >= 0:
-            assert prediction.top == ()
+            assert prediction.answer is None
             assert prediction.error and "\n" not in prediction.error
         else:
             (alone,) = predict(session, [("x", IMAGES[-k])])
-            assert same([prediction], [Prediction(prediction.name, alone.top)])
+            assert same([prediction], [Prediction(prediction.name, alone.answer)])
 
 
 def test_missing_files_and_folders_are_named(session: Session, tmp_path: Path) -> None:
@@ -119,7 +130,7 @@ def test_nothing_gives_nothing(session: Session) -> None:
     assert list(predict(session, [])) == []
 
 
-@pytest.mark.parametrize(("name", "value"), [("top", 0), ("batch_size", 0), ("workers", -1)])
+@pytest.mark.parametrize(("name", "value"), [("batch_size", 0), ("workers", -1)])
 def test_wrong_arguments_are_refused_at_once(name: str, value: int, session: Session) -> None:
     with pytest.raises(UsageError, match=rf"{name} \(={value}\)"):
         predict(session, [], **{name: value})
@@ -162,7 +173,7 @@ def test_equal_probabilities_stand_in_the_order_of_the_labels(random_model) -> N
     flat = {name: array * 0 if name.startswith("fc.") else array for name, array in model.weights.items()}
     session = Session.from_onnx(to_onnx(replace(model, weights=flat)))
     (prediction,) = predict(session, [("x", IMAGES[0])], top=5)
-    assert [label for label, _ in prediction.top] == [f"class {i}" for i in range(5)]
+    assert [label for label, _ in prediction.answer.top] == [f"class {i}" for i in range(5)]
 
 
 def test_an_error_of_the_caller_s_iterable_comes_through(session: Session) -> None:
@@ -205,7 +216,7 @@ def test_ten_thousand_images_in_bounded_memory(session: Session) -> None:
 
 INTERRUPTED = """
 import sys, time
-from mobilenets.runtime.predict import predict
+from mobilenets.api import answered
 from mobilenets.runtime import open_session
 session = open_session(sys.argv[1])
 image = open(sys.argv[2], "rb").read()
@@ -213,7 +224,7 @@ def endless():
     while True:
         yield "x", image
 try:
-    for i, prediction in enumerate(predict(session, endless())):
+    for i, prediction in enumerate(answered(session, endless())):
         if i == 20:
             print("running", flush=True)
 except KeyboardInterrupt:

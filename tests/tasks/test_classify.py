@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy as reference
 
-from mobilenets.tasks.classify import cross_entropy
+from mobilenets.tasks.classify import class_weights, cross_entropy, generalised_cross_entropy
 
 CPU = torch.device("cpu")
 
@@ -12,13 +12,13 @@ CPU = torch.device("cpu")
 def test_plain_and_smoothed_are_torch_s() -> None:
     logits, labels = torch.randn(12, 4, generator=torch.Generator().manual_seed(0)), torch.arange(12) % 4
     for smoothing in (0.0, 0.1):
-        loss = cross_entropy(labels.numpy(), 4, smoothing, False, CPU)
+        loss = cross_entropy(None, smoothing)
         torch.testing.assert_close(loss(logits, labels), reference(logits, labels, label_smoothing=smoothing))
 
 
 def test_weighted_classes_count_the_same() -> None:
     labels = np.array([0] * 9 + [1] * 3)
-    loss = cross_entropy(labels, 2, 0.0, True, CPU)
+    loss = cross_entropy(class_weights(labels, 2, CPU), 0.0)
     target = torch.from_numpy(labels)
     logits = torch.zeros(12, 2)
     per_class = [loss(logits[target == c], target[target == c]).item() for c in (0, 1)]
@@ -28,12 +28,23 @@ def test_weighted_classes_count_the_same() -> None:
 
 def test_shares_of_a_batch_add_up_to_the_batch() -> None:
     labels = np.array([0] * 9 + [1] * 3)
-    loss = cross_entropy(labels, 2, 0.0, True, CPU)
+    loss = cross_entropy(class_weights(labels, 2, CPU), 0.0)
     logits, target = torch.randn(12, 2, generator=torch.Generator().manual_seed(0)), torch.from_numpy(labels)
     parts = loss(logits[:5], target[:5]) * 5 / 12 + loss(logits[5:], target[5:]) * 7 / 12
     torch.testing.assert_close(parts, loss(logits, target))
 
 
 def test_a_class_without_images_is_no_division_by_zero() -> None:
-    loss = cross_entropy(np.array([0, 0, 2]), 3, 0.0, True, CPU)
+    loss = cross_entropy(class_weights(np.array([0, 0, 2]), 3, CPU), 0.0)
     assert torch.isfinite(loss(torch.zeros(3, 3), torch.tensor([0, 0, 2])))
+
+
+def test_a_label_held_for_unlikely_pulls_less() -> None:
+    """The gradient of the generalised cross-entropy is that of the cross-entropy times p^q."""
+    logits = torch.tensor([[4.0, 0.0, -1.0]]).requires_grad_()
+    for label in range(3):
+        target = torch.tensor([label])
+        (plain,) = torch.autograd.grad(cross_entropy(None, 0.0)(logits, target), logits)
+        (robust,) = torch.autograd.grad(generalised_cross_entropy(None)(logits, target), logits)
+        p = logits.softmax(1)[0, label].detach()
+        torch.testing.assert_close(robust, plain * p**0.7)

@@ -52,7 +52,7 @@ def test_augmentation_grows_with_alpha() -> None:
 def test_no_weight_decay_on_depthwise_batch_norm_and_bias() -> None:
     module = MobileNet(expand(Network(alpha=0.25, height=32, width=32, classes=3)))
     names = {id(parameter): name for name, parameter in module.named_parameters()}
-    decayed, rest = parameter_groups(module, 0.1)
+    decayed, rest = parameter_groups(module, 13, 0.1)
     decayed_names = [names[id(parameter)] for parameter in decayed["params"]]  # type: ignore[attr-defined]
     assert decayed_names == ["conv0.weight", *(f"pw{i}.weight" for i in range(1, 14)), "fc.weight"]
     assert decayed["weight_decay"] == 0.1 and rest["weight_decay"] == 0.0
@@ -63,7 +63,7 @@ def test_no_weight_decay_on_depthwise_batch_norm_and_bias() -> None:
 def test_every_optimiser_learns(opt: str) -> None:
     torch.manual_seed(0)
     module = MobileNet(expand(Network(alpha=0.25, height=32, width=32, classes=2)))
-    optimiser = build_optimiser(module, Recipe(opt=opt, batch_size=16).settled(0.25, fine_tuning=False))  # type: ignore[arg-type]
+    optimiser = build_optimiser(module, 13, Recipe(opt=opt, batch_size=16).settled(0.25, fine_tuning=False))  # type: ignore[arg-type]
     x, y = torch.randn(16, 3, 32, 32), torch.arange(16) % 2
     losses = []
     for _ in range(12):
@@ -107,7 +107,7 @@ def test_layer_decay_shrinks_with_every_block_below_the_classifier() -> None:
     names = {id(parameter): name for name, parameter in module.named_parameters()}
     scales = {
         names[id(parameter)]: group["scale"]
-        for group in parameter_groups(module, 0.1, layer_decay=0.5)
+        for group in parameter_groups(module, len(SHALLOW_BODY), 0.1, layer_decay=0.5)
         for parameter in group["params"]
     }
     assert scales.keys() == set(names.values())

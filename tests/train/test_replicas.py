@@ -14,12 +14,14 @@ from mobilenets.arch import Network, expand
 from mobilenets.data.augment import Augmentation, random_colours
 from mobilenets.data.loader import Batch
 from mobilenets.image import Preprocess, normalise
+from mobilenets.tasks.task import Objective
 from mobilenets.train.module import MobileNet, initialise
 from mobilenets.train.replicas import Replicas, replica_count
 
 MakeReplicas = Callable[..., Replicas]
 NETWORK = Network(alpha=0.25, height=64, width=64, classes=4)
 PREPROCESS = Preprocess(64, 64)
+OBJECTIVE = Objective(cross_entropy)
 
 
 def module() -> MobileNet:
@@ -51,11 +53,11 @@ def replicas() -> Iterator[Callable[..., Replicas]]:
 def test_gradients_are_those_of_the_shares_taken_one_by_one(replicas: MakeReplicas) -> None:
     whole, plain, data = module(), module(), batch(25)
     engine = replicas(whole, 3)
-    loss, _ = engine.gradients(data, cross_entropy)
+    loss = engine.gradients(data, OBJECTIVE)
     expected = 0.0
     for rows in np.array_split(np.arange(25), 3):
         x = engine.to_input(data.pixels[rows])
-        part = cross_entropy(plain.train()(x), torch.from_numpy(data.labels[rows])) * len(rows) / 25
+        part = cross_entropy(plain.train()(x), torch.from_numpy(data.targets[rows])) * len(rows) / 25
         part.backward()  # type: ignore[no-untyped-call]
         expected += part.item()
     assert abs(loss - expected) < 1e-6
@@ -66,7 +68,7 @@ def test_gradients_are_those_of_the_shares_taken_one_by_one(replicas: MakeReplic
 def test_running_statistics_are_averaged_and_shared(replicas: MakeReplicas) -> None:
     made = module()
     engine = replicas(made, 2)
-    engine.gradients(batch(8), cross_entropy)
+    engine.gradients(batch(8), OBJECTIVE)
     means = [m.get_submodule("dw3_bn").running_mean for m in engine._modules]
     assert torch.equal(means[0], means[1]) and means[0].abs().sum() > 0  # type: ignore[arg-type, union-attr, operator]
 
@@ -84,7 +86,7 @@ def test_the_same_batch_gives_the_same_bits(replicas: MakeReplicas) -> None:
     for _ in range(2):
         made = module()
         engine = replicas(made, 2, bf16=True)
-        engine.gradients(batch(16), cross_entropy)
+        engine.gradients(batch(16), OBJECTIVE)
         results.append([parameter.grad.clone() for parameter in made.parameters() if parameter.grad is not None])
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
 
@@ -94,7 +96,7 @@ def test_logits_do_not_depend_on_the_number_of_replicas(replicas: MakeReplicas) 
     answers = []
     for count in (1, 2, 4):
         engine = replicas(copy.deepcopy(made), count)
-        answers.append(engine.logits(engine.module, pixels))
+        answers.append(engine.outputs(engine.module, pixels))
     for answer in answers[1:]:
         torch.testing.assert_close(answer, answers[0], rtol=1e-5, atol=1e-6)
 

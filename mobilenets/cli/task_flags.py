@@ -1,0 +1,43 @@
+"""`--task` and the flags of every task, made from the fields of the classes in `tasks`."""
+
+from dataclasses import field, fields, make_dataclass
+from typing import Annotated, Any, get_type_hints
+
+from cyclopts import Parameter
+
+from ..errors import UsageError
+from ..tasks import TASKS, Task, task_type
+
+__all__ = ["TaskFlags", "task_of"]
+
+
+def _flags() -> type:
+    """A dataclass of all settings of all tasks; None: not given. Tasks that share a name share the flag."""
+    texts: dict[str, list[str]] = {}
+    types: dict[str, Any] = {}
+    for task in TASKS:
+        kind = task_type(task)
+        hints = get_type_hints(kind, include_extras=True)
+        for setting in fields(kind):
+            types[setting.name], text = hints[setting.name].__origin__, hints[setting.name].__metadata__[0]
+            texts.setdefault(setting.name, []).append(f"{task}: {text}")
+    columns = [
+        (name, Annotated[types[name] | None, Parameter(help=" ".join(told))], field(default=None))
+        for name, told in texts.items()
+    ]
+    # cyclopts takes a class of the module `types`, where make_dataclass would put it, for one of Python's own
+    return make_dataclass("TaskFlags", columns, frozen=True, namespace={"__module__": __name__})
+
+
+TaskFlags = Parameter(name="*")(_flags())
+
+
+def task_of(name: str, flags: Any) -> Task:
+    """The task with the settings that were given; `UsageError` for one that it does not have."""
+    kind = task_type(name)
+    known = {setting.name for setting in fields(kind)}
+    given = {name: value for name, value in vars(flags).items() if value is not None}
+    for setting in given:
+        if setting not in known:
+            raise UsageError(f"--{setting.replace('_', '-')} is no setting of the task {name}")
+    return kind(**given)

@@ -1,0 +1,34 @@
+"""Targets that are class indices: renumbered for a trained model, and drawn evenly."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..data.sources import Dataset
+from ..errors import DataError
+
+__all__ = ["balanced", "renumbered"]
+
+Ints = np.ndarray[Any, np.dtype[np.integer[Any]]]
+
+
+def renumbered(dataset: Dataset, labels: tuple[str, ...]) -> Dataset:
+    """With the model's numbers for the labels, which may stand in another order there."""
+    unknown = [label for label in dataset.labels if label not in labels]
+    if unknown:
+        raise DataError(f"{dataset.root} has labels that the model does not know: {', '.join(unknown[:5])}")
+    number = [labels.index(label) for label in dataset.labels]
+    splits = {
+        split: tuple(replace(sample, target=number[sample.target]) for sample in samples)
+        for split, samples in dataset.splits.items()
+    }
+    return replace(dataset, labels=labels, splits=splits)
+
+
+def balanced(labels: Ints) -> Callable[[np.random.Generator], Ints]:
+    """An epoch that draws every class equally often, with repetition."""
+    counts = np.bincount(labels)
+    weight = 1.0 / counts[labels]
+    return lambda rng: rng.choice(len(labels), len(labels), p=weight / weight.sum())

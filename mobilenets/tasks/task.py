@@ -1,0 +1,153 @@
+"""What a task is: how data become targets, what is learned from them, how good that is, how an answer is told.
+
+Most tasks share the defaults: an image goes in, one vector of `Network.classes` numbers comes out. torch is imported by
+what training calls, never by what predicting does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import numpy as np
+
+from ..arch.network import Network, Output
+from ..data.augment import View, same_target
+from ..data.cache import Images
+from ..data.sources import Dataset, open_dataset
+from ..errors import DataError
+from ..image import Pixels
+from .result import Answer, Result
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+    from torch import Tensor, nn
+
+__all__ = ["Objective", "Task", "Wishes"]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Loss = Callable[[Any, Any], "Tensor"]
+
+
+class Wishes(Protocol):
+    """What of a recipe a task's loss and order follow; what a task cannot follow it refuses."""
+
+    @property
+    def smoothing(self) -> float: ...
+    @property
+    def balance(self) -> str: ...
+
+
+def _plainly(module: nn.Module, x: Tensor, targets: Any) -> Any:
+    return module(x)
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """What training makes small. `loss`: (outputs in fp32, targets) -> the mean over the images, so that shares of a
+    batch add up to the batch. `forward`: of a module whose outputs depend on the targets while it learns.
+    """
+
+    loss: Loss
+    forward: Callable[[nn.Module, Tensor, Any], Any] = _plainly
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task; its fields are its settings: flags of `mobilenets train`, kept with the run.
+
+    A field is annotated `Annotated[type, "what the flag does."]`.
+    """
+
+    name: ClassVar[str]
+    things: ClassVar[str] = "classes"  # what a data set's labels name
+    output: ClassVar[Output] = "softmax"
+    score: ClassVar[str]  # the figure from 0 to 1 that chooses the best epoch; `Result.score` is it too
+    columns: ClassVar[tuple[str, ...]]  # of an answer in CSV, see `Answer.rows`
+
+    def settings(self) -> dict[str, Any]:
+        """As JSON takes it."""
+        return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_settings(cls, values: dict[str, Any]) -> Task:
+        """What `settings` wrote."""
+        paths = {field.name for field in fields(cls) if "Path" in str(field.type)}
+        return cls(**{name: Path(v) if name in paths and v is not None else v for name, v in values.items()})
+
+    # data
+
+    def open(self, path: str | Path, val_fraction: float | None = 0.1) -> Dataset:
+        """The data set at `path` with this task's targets; `val_fraction` as in `open_dataset`."""
+        return open_dataset(path, val_fraction)
+
+    def outputs(self, dataset: Dataset) -> tuple[str, ...]:
+        """The name of each of the network's outputs."""
+        return dataset.labels
+
+    def fitted(self, network: Network, dataset: Dataset) -> Network:
+        """`network` with the end that these data ask for."""
+        return network.replace(classes=len(self.outputs(dataset)), output=self.output)
+
+    def retarget(self, dataset: Dataset, labels: tuple[str, ...], decoding: dict[str, Any]) -> Dataset:
+        """The data set with its targets as a trained model counts them; `DataError` for what it does not know."""
+        from .targets import renumbered
+
+        return renumbered(dataset, labels)
+
+    def check(self, dataset: Dataset, train: Images) -> None:
+        """`DataError` where what could be decoded is not enough to learn from."""
+        seen = set(train.targets.tolist())
+        lost = [label for i, label in enumerate(dataset.labels) if i not in seen]
+        if lost:
+            raise DataError(f"no image of {', '.join(lost[:5])} could be decoded: nothing to learn it from")
+
+    # learning
+
+    def taught(self, train: Images, folder: Path, note: Callable[[str], None]) -> Images:
+        """The training images with what a teacher says of them, and perhaps more images. `folder` keeps it."""
+        return train
+
+    def module(self, body: nn.Module, network: Network, decoding: dict[str, Any]) -> nn.Module:
+        """What learns: `body` (train.module.MobileNet), or it and a head whose arrays' names begin with "task."."""
+        return body
+
+    def objective(self, targets: Array, network: Network, wishes: Wishes, device: torch.device) -> Objective:
+        """The loss, from all training targets."""
+        raise NotImplementedError
+
+    def order(self, targets: Array, batch_size: int, wishes: Wishes) -> Callable[[np.random.Generator], Array] | None:
+        """Which images make an epoch, in turn; None: all, shuffled."""
+        return None
+
+    view: ClassVar[View] = staticmethod(same_target)
+    """A random view of a training image, with its target."""
+
+    # judging
+
+    def validate(self, outputs: Tensor, targets: Array) -> tuple[float, float]:
+        """(score, loss) of the outputs for all validation images, on the CPU."""
+        raise NotImplementedError
+
+    def evaluate(self, outputs: Array, images: Images, labels: tuple[str, ...], decoding: dict[str, Any]) -> Result:
+        """Every figure of the report; `outputs` as the runtime that serves the model gives them."""
+        raise NotImplementedError
+
+    # telling
+
+    def answer(self, output: Array, labels: tuple[str, ...], decoding: dict[str, Any], top: int) -> Answer:
+        """What one image's output says."""
+        raise NotImplementedError
+
+    def draw(self, image: Image.Image, answer: Answer) -> Image.Image:
+        """The image with the answer on it."""
+        from .drawing import captioned
+
+        return captioned(image, answer.line())
+
+    def thumbnail(self, pixels: Pixels, target: Any) -> Pixels:
+        """A picture of the report."""
+        return pixels
