@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..data.rows import shown
 from ..errors import MissingExtraError, MobilenetsError, ModelFileError, UsageError
+from .integers import keep_integers
 from .layers import Content, chain
 from .recognise import Given, Imported, recognise
 
@@ -30,8 +31,8 @@ FORMATS = {
 }
 
 
-def import_files(paths: Sequence[Path], given: Given | None = None) -> Imported:
-    """The MobileNet v1 in one file, or in several that run one after the other.
+def import_files(paths: Sequence[Path], given: Given | None = None, int8: bool = False) -> Imported:
+    """The MobileNet v1 in one file, or in several that run one after the other; `int8`: its own integers as well.
 
     `ModelFileError` where a file is damaged or no MobileNet v1, `UsageError` for what has to be said with flags.
     """
@@ -44,10 +45,11 @@ def import_files(paths: Sequence[Path], given: Given | None = None) -> Imported:
         with _naming(path):
             contents.append(read_content(data, path.suffix.lower()))
     with _naming(" + ".join(map(str, paths))):
-        imported = recognise(chain(contents), given)
-    source = {"file": " + ".join(path.name for path in paths), "sha256": digest.hexdigest()}
-    model = imported.model
-    return replace(imported, model=replace(model, data={"imported": {**source, **model.data["imported"]}}))
+        content = chain(contents)
+        imported = recognise(content, given)
+        source = {"file": " + ".join(path.name for path in paths), "sha256": digest.hexdigest()}
+        model = replace(imported.model, data={"imported": {**source, **imported.model.data["imported"]}})
+        return replace(imported, model=model, integers=keep_integers(content, model) if int8 else None)
 
 
 def read_content(data: bytes, suffix: str) -> Content:

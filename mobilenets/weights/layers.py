@@ -14,6 +14,7 @@ import numpy as np
 from ..arch.network import Network
 from ..errors import MissingExtraError, ModelFileError
 from ..image import Preprocess
+from ..quant.scheme import Affine, IntegerLayer
 
 __all__ = ["Array", "Content", "Layer", "Norm", "Number", "chain", "convolution", "extra"]
 
@@ -47,6 +48,8 @@ class Layer:
     activation: str | None = None  # "none", "relu", "relu6"
     stride: int | None = None
     padding: Pads | Side | None = None
+    integers: IntegerLayer | None = None  # what `weight` and `bias` were dequantised from; float files have none
+    gives: Affine | None = None  # what the integers behind the layer and its activation stand for
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class Content:
     pixels: tuple[Number, Number] | None = None  # mean, std: the network's input is (pixel - mean) / std
     labels: tuple[str, ...] | None = None
     quantised: bool = False
+    image: Affine | None = None  # what pixel - 128 stands for, where the file takes integers
     maker: str = ""  # whose conventions: "keras.applications", "timm"
     conventions: Mapping[str, Any] = field(default_factory=dict)  # what format and naming imply: setting -> value
     network: Network | None = None  # in the metadata of a file that this package exported

@@ -8,6 +8,7 @@ from safetensors import SafetensorError, safe_open
 
 from ..errors import ModelFileError
 from ..model import load, model_file
+from ..quant.file import FORMAT
 from .hub.catalogue import Published, find, names
 from .hub.fetch import Note, Progress, fetch
 from .importing import FORMATS, import_files
@@ -69,7 +70,7 @@ def is_ours(path: Path) -> bool:
         if suffix == ".onnx":
             return b"mobilenets.onnx" in path.read_bytes()
         with safe_open(path, "numpy") as file:
-            return (file.metadata() or {}).get("format") == "mobilenets.model"
+            return (file.metadata() or {}).get("format") in ("mobilenets.model", FORMAT)
     except (SafetensorError, OSError):
         return False  # the importer says what is wrong with it
 

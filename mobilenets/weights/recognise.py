@@ -11,6 +11,7 @@ from ..data.imagenet import names as imagenet_names
 from ..errors import ModelFileError, NetworkError, UsageError
 from ..image import Preprocess
 from ..model import Model
+from ..quant.scheme import QuantModel
 from .layers import Array, Content, Layer, Norm, Number
 from .skeleton import Skeleton, assemble, weight
 
@@ -53,6 +54,7 @@ class Imported:
 
     model: Model
     facts: tuple[Fact, ...]
+    integers: QuantModel | None = None  # the file's own, where they were asked for
 
 
 @dataclass(slots=True)

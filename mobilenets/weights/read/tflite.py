@@ -13,6 +13,7 @@ from ...errors import MobilenetsError, ModelFileError
 from ..layers import Array, Content, Layer, Number, Pads, convolution, extra
 from .exported import stated
 from .tflite_file import FLOAT, FLOAT16, INT8, UINT8, File, Operator
+from .tflite_integers import affine, integer_layer
 
 __all__ = ["read_tflite"]
 
@@ -104,7 +105,8 @@ class _Reader:
         self.pads = None
         kernel, shape = self._kernel(operator, 4), self.file.shape(operator.takes)
         depthwise = operator.kind == "DEPTHWISE_CONV_2D"  # (1, k, k, out); else (out, k, k, in)
-        kernel = kernel.transpose((3, 0, 1, 2) if depthwise else (0, 3, 1, 2))
+        order = (3, 0, 1, 2) if depthwise else (0, 3, 1, 2)
+        kernel = kernel.transpose(order)
         if len(shape) != 4 or (not depthwise and shape[3] != kernel.shape[1]):
             raise ModelFileError(f"{name}: a kernel for {kernel.shape[1]} channels takes shape {tuple(shape)}")
         return convolution(
@@ -115,6 +117,8 @@ class _Reader:
             activation=_activation(options),
             stride=int(stride[0]),
             padding=padding,
+            integers=integer_layer(self.file, operator, order),
+            gives=affine(self.file, operator.gives),
         )
 
     def _fully_connected(self, operator: Operator) -> Layer:
@@ -122,7 +126,15 @@ class _Reader:
         if operator.options.WeightsFormat():
             raise ModelFileError(f"{name}: a shuffled kernel, which is not read")
         kernel, bias = self._kernel(operator, 2), self._bias(operator)
-        return Layer("fully_connected", name, kernel, bias, activation=_activation(operator.options))
+        return Layer(
+            "fully_connected",
+            name,
+            kernel,
+            bias,
+            activation=_activation(operator.options),
+            integers=integer_layer(self.file, operator, (0, 1)),
+            gives=affine(self.file, operator.gives),
+        )
 
     def _pool(self, operator: Operator) -> Layer:
         name, shape = self.file.name(operator.gives), self.file.shape(operator.takes)
@@ -136,12 +148,14 @@ class _Reader:
             raise ModelFileError(
                 f"{name}: a pool over a part of {tuple(shape)}: that of MobileNet v1 is over all of it"
             )
-        return Layer("pool", name)
+        return Layer("pool", name, gives=affine(self.file, operator.gives))
 
     def _activate(self, operator: Operator) -> None:
         if not self.layers or self.layers[-1].activation != "none":
             raise ModelFileError(f"{operator} follows no convolution that lacks one")
-        self.layers[-1] = replace(self.layers[-1], activation=operator.kind.lower())
+        gives = affine(self.file, operator.gives)
+        same = gives == self.layers[-1].gives  # integers that are rounded twice follow another law than ours
+        self.layers[-1] = replace(self.layers[-1], activation=operator.kind.lower(), gives=gives if same else None)
 
     def _check_flat(self, operator: Operator) -> None:
         before, after = self.file.shape(operator.takes), self.file.shape(operator.gives)
@@ -189,6 +203,7 @@ class _Reader:
             layers=tuple(self.layers),
             size=(shape[1], shape[2]) if spatial else None,
             quantised=kernels in (UINT8, INT8),
+            image=affine(self.file, first),
         )
         said = stated(self.file.metadata(), "mobilenets_")
         if pixels := self._pixels(first):  # what integers stand for goes before what was rounded to make them

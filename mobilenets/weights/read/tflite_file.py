@@ -43,7 +43,7 @@ class File:
 
     def __init__(self, content: bytes) -> None:
         self.tflite = extra("tflite")
-        self.left = 2 * len(content)  # what may yet be read: many parts of a damaged file may claim the same bytes
+        self.left = 4 * len(content)  # what may yet be read: many parts of a damaged file may claim the same bytes
         self.model = self.tflite.Model.GetRootAsModel(content, 0)
         if self.model.SubgraphsLength() != 1:
             raise ModelFileError(f"{self.model.SubgraphsLength()} subgraphs: a MobileNet v1 has one")

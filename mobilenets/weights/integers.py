@@ -1,0 +1,58 @@
+"""The integers of a file that was quantised elsewhere, kept: its own weights, biases, scales and zero points."""
+
+from dataclasses import replace
+
+from ..arch.graph import CONVOLUTIONS
+from ..errors import ModelFileError
+from ..model import Model
+from ..quant.scheme import Affine, IntegerLayer, QuantModel
+from .layers import Content, Layer
+from .skeleton import assemble
+
+__all__ = ["keep_integers"]
+
+
+def keep_integers(content: Content, model: Model) -> QuantModel:
+    """`model` is what `recognise` made of `content`. `ModelFileError` names the first layer that has no integers."""
+    if content.image is None:
+        raise ModelFileError("its input are no integers: import it without --int8, then quantize it")
+    skeleton = assemble(content.layers)
+    pools = {layer.gives for layer in content.layers if layer.kind == "pool" and layer.gives is not None}
+    if len(pools) > 1:
+        raise ModelFileError("one file gives other integers than the next one takes")
+    body = iter(skeleton.body)
+    before = content.image
+    activations: dict[str, Affine] = {"image": before}
+    layers: dict[str, IntegerLayer] = {}
+    for op in model.graph.ops:
+        if op.kind == "global_average_pool":
+            activations[op.name] = pools.pop() if pools else before
+        elif op.kind in (*CONVOLUTIONS, "fully_connected"):
+            layer = skeleton.classifier if op.kind == "fully_connected" else next(body)
+            layers[op.name], before = _integers(layer)
+            activations[op.name] = before
+    layers["fc"] = _last(layers["fc"], model.network.classes)
+    return QuantModel(
+        model.network,
+        activations,
+        layers,
+        model.preprocess,
+        model.labels,
+        model.task,
+        model.decoding,
+        data=model.data,
+    )
+
+
+def _integers(layer: Layer) -> tuple[IntegerLayer, Affine]:
+    if layer.integers is None or layer.gives is None:
+        raise ModelFileError(f"{layer.name} has no integers to keep: import it without --int8, then quantize it")
+    return layer.integers, layer.gives
+
+
+def _last(layer: IntegerLayer, outputs: int) -> IntegerLayer:
+    """The classifier's last outputs, weight (out, in): the background class, which is dropped, stands first."""
+    weight, first = layer.weight.reshape(layer.weight.shape[:2]), len(layer.weight) - outputs
+    return replace(
+        layer, weight=weight[first:].copy(), scale=layer.scale[first:].copy(), bias=layer.bias[first:].copy()
+    )

@@ -1,0 +1,100 @@
+"""Integers that a file brings are kept: LiteRT's XNNPACK gives the same bytes, but for halves in the pool."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mobilenets.errors import ModelFileError
+from mobilenets.image import prepare
+from mobilenets.quant import reference
+from mobilenets.quant.scheme import QuantModel
+from mobilenets.weights import Given, import_files
+
+litert = pytest.importorskip("ai_edge_litert.interpreter")
+
+HEADS = "mobilenet_v1_1.0_224_quant_embedding_extractor.tflite", "mobilenet_quant_v1_224_head_layers.tflite"
+IMAGES = 6
+
+
+def integers(shared_data: Path, *names: str) -> QuantModel:
+    found = import_files([shared_data / "weights" / name for name in names], int8=True).integers
+    assert found is not None
+    return found
+
+
+def photographs(shared_data: Path, model: QuantModel) -> np.ndarray:
+    paths = sorted((shared_data / "imagenet-1000").glob("*.jpg"))[::150][:IMAGES]
+    return np.stack([prepare(path, model.preprocess) for path in paths])
+
+
+def litert_logits(path: Path, inputs: np.ndarray) -> np.ndarray:
+    """What goes into the softmax, or what comes out where there is none; as int8."""
+    network = litert.Interpreter(str(path), num_threads=1)
+    network.allocate_tensors()
+    softmax = [op for op in network._get_ops_details() if op["op_name"] == "SOFTMAX"]
+    index = softmax[0]["inputs"][0] if softmax else network.get_output_details()[0]["index"]
+    given = network.get_input_details()[0]
+    found = []
+    for one in inputs:
+        network.set_tensor(given["index"], one.view(given["dtype"])[None])
+        network.invoke()
+        found.append(network.get_tensor(index)[0].copy())
+    return np.stack(found)
+
+
+def test_an_int8_network_gives_the_bytes_of_litert(shared_data: Path) -> None:
+    model = integers(shared_data, "vww_96_int8.tflite")
+    images = photographs(shared_data, model)
+    expected = litert_logits(shared_data / "weights" / "vww_96_int8.tflite", images ^ 128)
+    assert (reference.run(model, images) == expected).all()
+    assert model.activations["image"].zero_point == -128  # [0, 1]
+
+
+def test_a_uint8_network_gives_the_bytes_of_litert(shared_data: Path) -> None:
+    model = integers(shared_data, "mobilenet_v1_0.5_160_quant.tflite")
+    images = photographs(shared_data, model)
+    expected = litert_logits(shared_data / "weights" / "mobilenet_v1_0.5_160_quant.tflite", images)
+    assert (reference.run(model, images) == (expected[:, 1:] ^ 128).view(np.int8)).all()  # without the background
+    assert any(layer.zero_point for layer in model.layers.values())
+
+
+def test_halves_in_an_even_pool_are_the_only_difference(shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """LiteRT pools 4x4 in its own kernel, which rounds halves up; XNNPACK's rule rounds them to even."""
+    name = "mobilenet_v1_0.25_128_quant.tflite"
+    model = integers(shared_data, name)
+    images = photographs(shared_data, model)
+    expected = (litert_logits(shared_data / "weights" / name, images)[:, 1:] ^ 128).view(np.int8)
+    assert np.abs(reference.run(model, images).astype(int) - expected).max() <= 1
+    apply = reference.apply
+
+    def halves_up(op, layer, x, *others):  # type: ignore[no-untyped-def]
+        if layer is not None:
+            return apply(op, layer, x, *others)
+        return ((x.astype(int).sum(axis=(1, 2)) + 8) // 16).astype(np.int8)
+
+    monkeypatch.setattr(reference, "apply", halves_up)
+    assert (reference.run(model, images) == expected).all()
+
+
+def test_two_files_become_one_network(shared_data: Path) -> None:
+    model = integers(shared_data, *HEADS)
+    images = photographs(shared_data, model)[:2]
+    pooled = litert_logits(shared_data / "weights" / HEADS[0], images)
+    expected = (litert_logits(shared_data / "weights" / HEADS[1], pooled)[:, 1:] ^ 128).view(np.int8)
+    assert (reference.run(model, images) == expected).all()
+
+
+def test_integers_are_near_the_floats_they_stand_for(shared_data: Path) -> None:
+    imported = import_files([shared_data / "weights" / "person_detect.tflite"], int8=True)
+    model, floats = imported.integers, imported.model
+    assert model is not None
+    layer, kernel = model.layers["fc"], floats.weights["fc.weight"]
+    assert np.allclose(layer.weight * layer.scale[:, None], kernel, rtol=1e-6)
+    assert model.network.channels == 1 and model.labels == floats.labels
+
+
+def test_a_float_file_has_none_to_keep(shared_data: Path) -> None:
+    with pytest.raises(ModelFileError, match="its input are no integers: import it without"):
+        import_files([shared_data / "weights" / "vww_96_float.tflite"], Given(pixels=(0.0, 255.0)), int8=True)
+    assert import_files([shared_data / "weights" / "vww_96_int8.tflite"]).integers is None
