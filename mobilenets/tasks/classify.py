@@ -50,7 +50,9 @@ class Classify(Task):
 
     noisy_labels: Annotated[bool, "many labels are wrong: a loss that believes unlikely ones less."] = False
 
-    def objective(self, targets: Array, network: Network, wishes: Wishes, device: torch.device) -> Objective:
+    def objective(
+        self, targets: Array, network: Network, decoding: dict[str, Any], wishes: Wishes, device: torch.device
+    ) -> Objective:
         weight = class_weights(targets, network.classes, device) if wishes.balance == "loss" else None
         if not self.noisy_labels:
             return Objective(cross_entropy(weight, wishes.smoothing))
@@ -61,7 +63,7 @@ class Classify(Task):
     def order(self, targets: Array, batch_size: int, wishes: Wishes) -> Callable[[np.random.Generator], Array] | None:
         return balanced(targets) if wishes.balance == "sample" else None
 
-    def validate(self, outputs: Tensor, targets: Array) -> tuple[float, float]:
+    def validate(self, outputs: Tensor, targets: Array, decoding: dict[str, Any]) -> tuple[float, float]:
         import torch
         from torch.nn import functional
 

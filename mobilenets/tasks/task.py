@@ -115,7 +115,9 @@ class Task:
         """What learns: `body` (train.module.MobileNet), or it and a head whose arrays' names begin with "task."."""
         return body
 
-    def objective(self, targets: Array, network: Network, wishes: Wishes, device: torch.device) -> Objective:
+    def objective(
+        self, targets: Array, network: Network, decoding: dict[str, Any], wishes: Wishes, device: torch.device
+    ) -> Objective:
         """The loss, from all training targets."""
         raise NotImplementedError
 
@@ -128,7 +130,7 @@ class Task:
 
     # judging
 
-    def validate(self, outputs: Tensor, targets: Array) -> tuple[float, float]:
+    def validate(self, outputs: Tensor, targets: Array, decoding: dict[str, Any]) -> tuple[float, float]:
         """(score, loss) of the outputs for all validation images, on the CPU."""
         raise NotImplementedError
 

@@ -133,7 +133,7 @@ def _prepare(dataset: Dataset, run: Run, watch: Watch, interrupts: Interrupts) -
         val=val,
         state=state,
         replicas=Replicas(module, count, preprocess, device, recipe.precision == "bf16"),
-        objective=task.objective(train.targets, network, recipe, device),
+        objective=task.objective(train.targets, network, dataset.decoding, recipe, device),
         watch=watch,
         interrupts=interrupts,
         saved=time.monotonic(),
@@ -224,7 +224,7 @@ def _validate(loop: _Loop, module: nn.Module) -> tuple[float, float]:
     """(score, loss) on the validation images, in fp32."""
     batches = plain_batches(loop.val, EVAL_BATCH)
     outputs = torch.cat([loop.replicas.outputs(module, batch.pixels) for batch in batches])
-    return loop.task.validate(outputs, loop.val.targets)
+    return loop.task.validate(outputs, loop.val.targets, loop.decoding)
 
 
 def _finalise(loop: _Loop) -> Model:
