@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .errors import MobilenetsError
     from .image import Preprocess
     from .model import Model, load
-    from .runtime import Prediction, Session, open_session
+    from .runtime import CompiledSession, Prediction, Session, open_session
     from .train.recipe import Recipe
 
 __version__ = "0.1.0"
@@ -45,7 +45,7 @@ _HOME = {
     "errors": ("MobilenetsError",),
     "image": ("Preprocess",),
     "model": ("Model", "load"),
-    "runtime": ("Prediction", "Session", "open_session"),
+    "runtime": ("CompiledSession", "Prediction", "Session", "open_session"),
     "train.recipe": ("Recipe",),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
@@ -54,6 +54,7 @@ __all__ = [
     "PAPER",
     "Block",
     "Budget",
+    "CompiledSession",
     "Cost",
     "Graph",
     "Latency",

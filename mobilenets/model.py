@@ -68,7 +68,7 @@ class Model:
         digest = hashlib.sha256()
         for name in sorted(self.weights):
             digest.update(name.encode())
-            digest.update(np.ascontiguousarray(self.weights[name], "<f4").tobytes())
+            digest.update(np.ascontiguousarray(self.weights[name], "<f4").reshape(-1).data)  # no copy
         return digest.hexdigest()
 
     def save(self, path: str | Path) -> Path:

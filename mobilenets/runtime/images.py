@@ -33,9 +33,10 @@ def pixels_of(images: Images, preprocess: Preprocess) -> Pixels:
 
 
 def _bytes_of(images: Images, preprocess: Preprocess) -> Pixels:
-    values = images * np.asarray(preprocess.std, np.float32) + np.asarray(preprocess.mean, np.float32)
-    nearest = np.rint(values)
-    off = ~((np.abs(values - nearest) <= NEAR) & (nearest >= 0) & (nearest <= 255))  # also where it is no number
+    with np.errstate(over="ignore"):
+        values = images * np.asarray(preprocess.std, np.float32) + np.asarray(preprocess.mean, np.float32)
+    nearest = np.rint(values.clip(0, 255))
+    off = ~(np.abs(values - nearest) <= NEAR)  # also where it is no number
     if off.any():
         raise UsageError(
             f"float32 images hold {images[off][0]:g}, must be bytes normalised with mean {preprocess.mean} and "

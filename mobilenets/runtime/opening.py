@@ -6,6 +6,7 @@ from typing import Any, Literal, Protocol, get_args
 from ..compiler import has_compiler
 from ..errors import ModelFileError, UsageError
 from ..image import Preprocess
+from ..machine import give_back_memory
 from ..model import Model, model_file
 from ..quant.file import load
 from ..quant.scheme import QuantModel
@@ -57,7 +58,9 @@ def open_session(model: str | Path | Model | QuantModel, threads: int = 0, runti
         path = model_file(Path(model))
         if path.suffix == ".onnx":
             return _from_onnx(path, threads, runtime)
-        model = load(path)
+        session = open_session(load(path), threads, runtime)  # the loaded model ends with this call
+        give_back_memory()
+        return session
     softmax = not isinstance(model, QuantModel) or model.network.output == "softmax"
     if runtime == "compiled" or (runtime == "auto" and has_compiler() and softmax):
         return CompiledSession(model, threads)
