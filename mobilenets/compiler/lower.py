@@ -186,7 +186,7 @@ def panels(channels: int, target: Target) -> tuple[int, int, int]:
 
 def tile_pixels(count: int, nr: int, target: Target) -> int:
     """Pixels of a tile: as many as the registers hold, and such that few are left over."""
-    most = max(1, min(target.sums // nr, 8 if nr > 1 else 14))
+    most = max(1, min(target.sums // nr, 8 if nr > 1 else 16))
     return min(range(max(1, most // 2), most + 1), key=lambda mr: (count % mr + (count // mr) * 0.5, -mr))
 
 

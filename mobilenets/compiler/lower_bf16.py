@@ -51,7 +51,7 @@ def lower_bf16(model: Model, target: Target, name: str, precision: str) -> Lower
     steps = [lowering.image(graph.ops[0].shape_out) if half else float_image(graph)]
     for ops, limit in fused(graph):
         steps.append(lowering.step(ops, limit, steps[-1].output))
-    border = np.pad(rounded(mean), (0, steps[0].output.channels - c)) if half else mean
+    border = rounded(mean) if half else mean
     program = Program(name, target, tuple(steps), model.network.classes)
     return Lowered(program, lowering.blob, tuple(border.tolist()), model.preprocess, model.labels)
 
@@ -72,7 +72,8 @@ class _Lowering:
 
     def image(self, shape: tuple[int, int, int]) -> Step:
         h, w, c = shape
-        image = _image("image", shape, c + c % 2, "uint16_t")
+        image = _image("image", shape, c, "uint16_t")
+        image = replace(image, size=image.size + HALF)  # the second half of the last pair
         source = Buffer("pixels", 0, "uint8_t", h, w, c)
         return Step("bf16_image", "image", source, image, h, f"{h}x{w}x{c} bytes")
 
@@ -129,10 +130,10 @@ class _Lowering:
         spare = HALF * TILE * pixel if self.tiles else 0
         kernel, bias = self._weights(depthwise)
         taps, offsets = pack_depthwise(kernel, stored), pack_bias(bias, stored)
-        lanes = _lanes(stored, self.target, 2 if self.parts == 1 else 1)
+        lanes = _lanes(stored, self.target)
         if self.parts == 1:
-            order = deinterleaved(stored, lanes)
-            taps, offsets = taps[..., order], offsets[order]
+            lanes = self._pair_lanes(stored, w if step.stride == 1 else 0)
+            taps, offsets = (deinterleaved(array, lanes) for array in (taps, offsets))
         constants = self.blob.add("dw", "float", taps), self.blob.add("dw_bias", "float", offsets)
         kind: Kind = "bf16_separable_tiles" if self.tiles else "bf16_separable"
         split: Kind = "split_separable_tiles" if self.tiles else "split_separable"
@@ -150,13 +151,20 @@ class _Lowering:
     def _packed(self, step: Step, op: Op, channels: int) -> Step:
         """The weights as a matrix of the elements that a sum reads, in their order."""
         kernel, bias = self._weights(op)
-        deep = np.pad(kernel, ((0, 0), (0, step.depth - kernel.shape[1]), *([(0, 0)] * (kernel.ndim - 2))))
-        if step.lanes and self.parts == 1:
-            deep = deep[:, deinterleaved(step.depth, step.lanes)]
-        matrix = deep.transpose(0, 2, 3, 1).reshape(len(deep), -1) if deep.ndim == 4 else deep
+        kernel = kernel.reshape(*kernel.shape[:2], *(kernel.shape[2:] or (1, 1)))
+        deep = np.pad(kernel, ((0, 0), (0, step.depth - kernel.shape[1]), (0, 0), (0, 0)))
+        rows = deep.transpose(0, 2, 3, 1).reshape(len(deep), deep.shape[2], -1)
+        matrix = np.pad(rows, ((0, 0), (0, 0), (0, rows.shape[2] % 2))).reshape(len(deep), -1)  # whole pairs
         packed = pack_pairs(matrix, channels, step.nr * step.vector, self.parts)
         constants = self.blob.add("w", "uint16_t", packed), self.blob.add("bias", "float", pack_bias(bias, channels))
         return replace(step, constants=(*step.constants, *constants))
+
+    def _pair_lanes(self, channels: int, width: int) -> int:
+        """Pairs in the widest vector that divides the channels, or that takes several of `width` pixels at once."""
+        fitting = (v for v in (16, 8, 4) if v <= self.target.vector)
+        return next(
+            v for v in fitting if channels % (2 * v) == 0 or (2 * v % channels == 0 and 2 * v // channels <= width)
+        )
 
     def _weights(self, op: Op) -> tuple[Array, Array]:
         return self.weights[f"{op.name}.weight"], self.weights[f"{op.name}.bias"]
@@ -175,6 +183,6 @@ def _image(name: str, shape: tuple[int, int, int], channels: int, element: Eleme
     return Buffer(name, size, element, h, w, channels)
 
 
-def _lanes(channels: int, target: Target, vectors: int = 1) -> int:
-    """Floats in the widest vector of which so many divide the channels."""
-    return next(v for v in (16, 8, 4) if v <= target.vector and channels % (v * vectors) == 0)
+def _lanes(channels: int, target: Target) -> int:
+    """Floats in the widest vector that divides the channels."""
+    return next(v for v in (16, 8, 4) if v <= target.vector and channels % v == 0)

@@ -30,9 +30,13 @@ def split(array: Array, parts: int) -> Halves:
     return np.stack(found)
 
 
-def deinterleaved(channels: int, lanes: int) -> np.ndarray[Any, np.dtype[np.intp]]:
-    """The order in which a depthwise convolution writes channels: of each 2 `lanes` the even ones, then the odd."""
-    return np.arange(channels).reshape(-1, lanes, 2).transpose(0, 2, 1).reshape(-1)
+def deinterleaved(array: Array, lanes: int) -> Array:
+    """(..., C): of each 2 `lanes` the even ones, then the odd ones, as a vector of pairs falls apart. Repeated as often
+    as C fits into them."""
+    if array.shape[-1] < 2 * lanes:
+        array = np.tile(array, 2 * lanes // array.shape[-1])
+    pairs = array.reshape(*array.shape[:-1], -1, lanes, 2)
+    return np.ascontiguousarray(pairs.swapaxes(-1, -2)).reshape(array.shape)
 
 
 def pack_pairs(matrix: Array, channels: int, panel: int, parts: int = 1) -> Halves:

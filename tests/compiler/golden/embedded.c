@@ -3,7 +3,7 @@
 
 #define INLINE static inline __attribute__((always_inline, unused))
 #define UNROLL _Pragma("GCC unroll 16")
-#define MR_MAX 8
+#define MR_MAX 16
 #define NR_MAX 1
 #define DW_MAX 4 /* pixels of a depthwise convolution at a time */
 
@@ -230,7 +230,7 @@ static void conv_1(int part, int parts,
     const float *restrict in, float *restrict out, const float *restrict w, const float *restrict bias) {
     const int first = 16 * part / parts, last = 16 * (part + 1) / parts;
     border(out, 16, 16, 16, NULL, first, last);
-    conv4(8, 1, in, 32, 3, 3, 2, 1, 1, w, bias, 6, out, 16, 4, first, last);
+    conv4(16, 1, in, 32, 3, 3, 2, 1, 1, w, bias, 6, out, 16, 4, first, last);
 }
 
 /* separable: 16x16x2 -> 8x8x4 */
@@ -241,7 +241,7 @@ static void separable_2(int part, int parts,
     for (int y = first; y < last; y += 8) {
         const int end = y + 8 < last ? y + 8 : last;
         depthwise4(in, 16, 4, 2, 1, 1, dw, dw_bias, 6, scratch, 8, y, end);
-        pointwise4(8, 1, scratch, 4, 2, w, bias, 6, out, 8, 4, y * 8, end * 8);
+        pointwise4(16, 1, scratch, 4, 2, w, bias, 6, out, 8, 4, y * 8, end * 8);
     }
 }
 
