@@ -48,7 +48,7 @@ class QuantizedFile:
 
     path: Path
     model: QuantModel
-    tried: tuple[Tried, ...]  # rules of ranges, the chosen one first
+    tried: tuple[Tried, ...]  # the chosen first
     losses: tuple[Loss, ...]  # of each layer, first to last
     calibrated_on: int
     judged: Judged
@@ -61,6 +61,7 @@ class QuantizedFile:
             "network": self.model.name,
             "integers_sha256": self.model.digest(),
             "rule": self.tried[0].rule,
+            "equalised": self.tried[0].equalised,
             "tried": [asdict(tried) for tried in self.tried],
             "layers": [asdict(loss) for loss in self.losses],
             "calibrated_on": self.calibrated_on,
@@ -183,4 +184,10 @@ def _metrics(judged: Judged) -> dict[str, Any]:
 
 
 def _origin(floats: Model, found: Quantized) -> dict[str, Any]:
-    return {"from_sha256": floats.digest(), "rule": found.tried[0].rule, "calibrated_on": found.images}
+    chosen = found.tried[0]
+    return {
+        "from_sha256": floats.digest(),
+        "rule": chosen.rule,
+        "equalised": chosen.equalised,
+        "calibrated_on": found.images,
+    }

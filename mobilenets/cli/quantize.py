@@ -58,9 +58,9 @@ def _show(result: "QuantizedFile", json: bool) -> None:
     for loss in result.losses:
         affine = result.model.activations[loss.name]
         layers.add_row(loss.name, f"{loss.snr:.1f}", f"{affine.scale:.4g}", str(affine.zero_point))
-    rules = _table(f"rules of ranges, {result.calibrated_on} images", "rule", "agreement", "logits, dB")
+    rules = _table(f"tried on {result.calibrated_on} images", "ranges", "equalised", "agreement", "logits, dB")
     for tried in result.tried:
-        rules.add_row(tried.rule, f"{tried.agreement:.1%}", f"{tried.snr:.1f}")
+        rules.add_row(tried.rule, "yes" if tried.equalised else "no", f"{tried.agreement:.1%}", f"{tried.snr:.1f}")
     smaller = f"{_bytes(result.bytes_float)} float, {_bytes(result.bytes_int8)} int8"
     _print(layers, "", rules, "", *_judged(result.judged), f"{result.path}  {smaller}")
 

@@ -26,18 +26,19 @@ MOST = 1e3  # a channel's factor and 1 / factor: nearly dead ones stay so
 ROOM = 0.9  # ReLU6: channels are left alone that come nearer to 6 than this, and none is brought nearer
 
 
-def equalise(model: Model, ranges: Ranges) -> tuple[Model, dict[str, Doubles]]:
-    """The same function with other weights, and by what each op's channels were divided; `ranges` are `model`'s."""
+def equalise(model: Model, ranges: Ranges) -> tuple[Model, Ranges]:
+    """The same function with other weights, and its ranges; `ranges` are `model`'s."""
     graph, weights = fold_batch_norm(model.graph, model.weights)
-    factors: dict[str, Doubles] = {}
+    equal = dict(ranges)
     for first, second in _pairs(graph):
         high = np.asarray(ranges[first.name][1], np.float64)
         factor = _factors(high, second, weights[f"{second.name}.weight"])
         if model.network.activation == "relu6":
             factor = np.where(high > 6 * ROOM, 1.0, np.maximum(factor, high / (6 * ROOM)))
-        factors[first.name] = factor
+        smallest, largest = ((values / factor).astype(np.float32) for values in ranges[first.name])
+        equal[first.name] = smallest, largest
         _scale(weights, first, second, factor)
-    return replace(model, weights={**model.weights, **unfold(model.graph, weights)}), factors
+    return replace(model, weights={**model.weights, **unfold(model.graph, weights)}), equal
 
 
 def _pairs(graph: Graph) -> Iterator[tuple[Op, Op]]:

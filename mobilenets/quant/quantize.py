@@ -4,8 +4,8 @@ Batch norms are folded, channels equalised, ranges chosen by the rule whose netw
 images that were held back, biases corrected, and each layer compared with what it was.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,24 +18,23 @@ from .calibrate import RULES, ranges_by
 from .correct import correct_biases
 from .equalise import equalise
 from .integers import to_integers
-from .observe import Activations, batches, channel_ranges, histograms, mean_sums
-from .scheme import Floats, Integers, QuantModel
+from .observe import Activations, Ranges, batches, channel_ranges, histograms, mean_sums
+from .scheme import Floats, QuantModel
 
 __all__ = ["Choices", "Loss", "Quantized", "Tried", "quantize"]
 
-Run = Callable[[QuantModel, Pixels], Integers]  # (N, H, W, C) uint8 -> logits (N, classes) int8
-
 FEWEST = 10  # images: below that no held-back part says anything
 HELD_BACK = 0.25
+MOST_CORRECTED = 128  # images from which biases are corrected: their means are known well enough
 MOST_COMPARED = 64  # images of which each layer is compared
 
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What is done; all else than the default is for comparison."""
+    """None: what agrees best with the float network on images held back. All else is for comparison."""
 
-    rule: str | None = None  # of ranges: a key of RULES; None: the one that agrees best
-    equalised: bool = True
+    rule: str | None = None  # of ranges: a key of RULES
+    equalised: bool | None = None
     corrected: bool = True
     per_channel: bool = True  # one scale for each output channel of the weights, or for each layer
 
@@ -46,9 +45,10 @@ class Choices:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """One rule of ranges, on the images that were held back."""
+    """One rule of ranges, with or without equalisation, on the images that were held back."""
 
     rule: str
+    equalised: bool
     agreement: float  # share of images whose largest logit is that of the float network
     snr: float  # dB, of the logits
 
@@ -63,7 +63,7 @@ class Loss:
 
 @dataclass(frozen=True, slots=True)
 class Quantized:
-    """The network in integers, the rules that were tried (the chosen one first) and what each layer lost."""
+    """The network in integers, what was tried (the chosen first) and what each layer lost."""
 
     model: QuantModel
     tried: tuple[Tried, ...]
@@ -72,52 +72,59 @@ class Quantized:
 
 
 def quantize(
-    model: Model,
-    images: Pixels,
-    activations: Callable[[Model], Activations],
-    choices: Choices | None = None,
-    run: Run = reference.run,
+    model: Model, images: Pixels, activations: Callable[[Model], Activations], choices: Choices | None = None
 ) -> Quantized:
     """`images` (N, H, W, C) uint8 as the network sees them, of all that it will see; 200 to 500 are enough.
 
-    `activations` opens a float network (see `observe.Activations`), `run` runs one of integers.
+    `activations` opens a float network, see `observe.Activations`.
     """
     choices = choices or Choices()
     if len(images) < FEWEST:
         raise UsageError(f"{len(images)} images to calibrate on: must be at least {FEWEST}, better 200 to 500")
     order = np.random.default_rng(0).permutation(len(images))
-    held, kept = (np.sort(part) for part in np.split(order, [int(len(images) * HELD_BACK)]))
-    open_model = activations(model)
-    ranges = channel_ranges(open_model, images[kept])
-    if choices.equalised:
-        model, factors = equalise(model, ranges)
-        ranges = {name: _divided(values, factors.get(name)) for name, values in ranges.items()}
-        open_model = activations(model)
+    held, kept = (images[np.sort(part)] for part in np.split(order, [int(len(images) * HELD_BACK)]))
+    ranges = channel_ranges(activations(model), kept)
+    starts = {False: (model, ranges), True: equalise(model, ranges)}
+    wanted = (False, True) if choices.equalised is None else (choices.equalised,)
+    found: list[_Candidate] = []
+    for equalised in wanted:
+        found += _candidates(*starts[equalised], activations, kept, held, replace(choices, equalised=equalised))
+    found.sort(key=lambda candidate: (-candidate.tried.agreement, -candidate.tried.snr))
+    best = found[0]
+    losses = _losses(best.integers, best.floats, held[:MOST_COMPARED])
+    return Quantized(best.integers, tuple(candidate.tried for candidate in found), losses, len(images))
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    tried: Tried
+    integers: QuantModel
+    floats: Activations  # of the float network that it was made from
+
+
+def _candidates(
+    model: Model,
+    ranges: Ranges,
+    activations: Callable[[Model], Activations],
+    kept: Pixels,
+    held: Pixels,
+    choices: Choices,
+) -> Iterator[_Candidate]:
+    """`model` under each rule of ranges."""
+    run = activations(model)
     whole = {name: (float(low.min()), float(high.max())) for name, (low, high) in ranges.items() if name != "pool"}
-    found = histograms(open_model, images[kept], whole)
-    wanted = mean_sums(model, open_model, images[kept])
-    expected = np.concatenate([open_model(batch)["fc"] for batch in batches(images[held])])
-    tried: dict[str, tuple[Tried, QuantModel]] = {}
+    found = histograms(run, kept, whole)
+    seen = kept[:MOST_CORRECTED]
+    means = mean_sums(model, run, seen)
+    expected = np.concatenate([run(batch)["fc"] for batch in batches(held)])
     for rule in [choices.rule] if choices.rule else RULES:
         integers = to_integers(model, ranges_by(rule, found), choices.per_channel)
         if choices.corrected:
-            integers = correct_biases(integers, wanted, images[kept])
-        tried[rule] = _tried(rule, integers, run(integers, images[held]), expected), integers
-    ranked = sorted(tried.values(), key=lambda pair: (-pair[0].agreement, -pair[0].snr))
-    chosen = ranked[0][1]
-    losses = _losses(chosen, open_model, images[held][:MOST_COMPARED])
-    return Quantized(chosen, tuple(pair[0] for pair in ranked), losses, len(images))
-
-
-def _divided(values: tuple[Floats, Floats], factor: Any) -> tuple[Floats, Floats]:
-    low, high = values
-    return values if factor is None else ((low / factor).astype(np.float32), (high / factor).astype(np.float32))
-
-
-def _tried(rule: str, model: QuantModel, logits: Integers, expected: Floats) -> Tried:
-    real = model.activations["fc"].real(logits)
-    agreement = float((real.argmax(axis=1) == expected.argmax(axis=1)).mean())
-    return Tried(rule, agreement, decibels(np.square(expected).sum(), np.square(expected - real).sum()))
+            integers = correct_biases(integers, means, seen)
+        real = integers.activations["fc"].real(reference.run(integers, held))
+        agreement = float((real.argmax(axis=1) == expected.argmax(axis=1)).mean())
+        snr = decibels(np.square(expected).sum(), np.square(expected - real).sum())
+        yield _Candidate(Tried(rule, bool(choices.equalised), agreement, snr), integers, run)
 
 
 def _losses(model: QuantModel, run: Activations, images: Pixels) -> tuple[Loss, ...]:
