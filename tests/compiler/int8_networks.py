@@ -1,0 +1,83 @@
+"""int8 networks of random integers, and every byte of them that leaves a step of the C, compared with the oracle."""
+
+import ctypes
+
+import numpy as np
+from running import Running, aligned
+
+from mobilenets.arch.graph import CONVOLUTIONS, expand, weight_shapes
+from mobilenets.arch.network import Network
+from mobilenets.compiler import compile_model
+from mobilenets.compiler.lower_int8 import lower_int8
+from mobilenets.compiler.plan import plan
+from mobilenets.compiler.targets import INT8_TARGETS, missing
+from mobilenets.image import Pixels, Preprocess
+from mobilenets.quant import reference
+from mobilenets.quant.scheme import HIGH, LOW, Affine, IntegerLayer, QuantModel
+
+RUNNABLE = [target.name for target in INT8_TARGETS.values() if not missing(target.features)]
+
+
+def random_integers(network: Network, seed: int = 0, harsh: float = 1.0, weight_zero: int = 0) -> QuantModel:
+    """Sums spread over what a byte holds, times `harsh`; zero points also at both ends.
+
+    `harsh` 0: weights at the ends of their range, and scales that are powers of two, so that many sums lie just between
+    two whole numbers.
+    """
+    rng = np.random.default_rng(seed)
+    graph = expand(network)
+    layers, activations = {}, {"image": Affine(0.02, int(rng.choice([LOW, HIGH, 0])))}
+    for array, shape in weight_shapes(graph).items():
+        name, _, kind = array.rpartition(".")
+        if kind != "weight" or len(shape) == 1:
+            continue
+        weight = rng.integers(LOW, HIGH + 1, shape) if harsh else rng.choice([-HIGH, HIGH], shape)
+        scale = (harsh or 1.0) * rng.uniform(0.3, 1.5, shape[0]) / (100 * np.prod(shape[1:]) ** 0.5)
+        if not harsh:
+            scale = np.exp2(np.round(np.log2(scale)))
+        bias = rng.integers(-8000, 8000, shape[0]).astype(np.int32)
+        layers[name] = IntegerLayer(weight.astype(np.int8), scale.astype(np.float32), bias, weight_zero)
+        zero = int(rng.choice([HIGH, 0] if name == "fc" else [LOW, *rng.integers(LOW, 0, 2)]))  # above 0, ReLU ends all
+        activations[name] = Affine(float(rng.uniform(0.01, 0.05)) if harsh else 2.0**-5, zero)
+    last = [op.name for op in graph.ops if op.kind in CONVOLUTIONS][-1]
+    activations["pool"] = activations[last] if seed % 2 else Affine(0.03, int(rng.integers(LOW, HIGH + 1)))
+    pixels = Preprocess(network.height, network.width, network.channels)
+    return QuantModel(network, activations, layers, pixels, tuple(map(str, range(network.classes))))
+
+
+def images_for(model: QuantModel, count: int = 2) -> Pixels:
+    """Of random pixels, but the last, whose pixels are all 0 or 255."""
+    p = model.preprocess
+    rng = np.random.default_rng(3)
+    images = rng.integers(0, 256, (count, p.height, p.width, p.channels), np.uint8)
+    images[-1] = rng.choice([0, 255], images[-1].shape)
+    return images
+
+
+def compare(
+    model: QuantModel, target: str, images: Pixels, parts: int = 1, oracle: QuantModel | None = None
+) -> tuple[int, int]:
+    """(bytes compared, bytes that differ), of all that the steps hand on; `oracle` computes what they should be."""
+    lowered = lower_int8(model, INT8_TARGETS[target], "network")
+    arena = plan(lowered.program.steps)
+    run = Running(compile_model(model, target))
+    compared = differing = 0
+    for image in images:
+        exact = dict(reference.steps(oracle or model, image[None]))
+        memory = aligned(np.full(arena.size(parts), 0xFF, np.uint8))
+        output = np.empty((2, model.network.classes), np.float32)
+        arrays = [ctypes.c_void_p(a.ctypes.data) for a in (run.weights, image, output, memory)]
+        for number, step in enumerate(lowered.program.steps):
+            for part in range(parts):
+                run.code.mobilenets_network_step(number, part, parts, *arrays)
+            b = step.output
+            if b.size:
+                wanted = exact[b.name][0].astype(np.int16) - LOW
+                found = memory[arena.offsets[b.name] :][: b.size].view(np.int16 if b.element == "int16_t" else np.uint8)
+                found = found.reshape(b.height, b.width, b.channels) if b.height else found
+                compared += wanted.size
+                differing += int((found[..., : wanted.shape[-1]] != wanted).sum())
+        real = model.activations["fc"].real(exact["fc"])
+        differing += int((output[0].view(np.uint32) != real[0].view(np.uint32)).sum())
+        assert np.allclose(output[1], reference.outputs(model, exact["fc"])[0], rtol=1e-5, atol=1e-9)
+    return compared, differing
