@@ -24,7 +24,7 @@ from .shards import list_shards
 from .split import split_by_content
 from .table import list_csv
 
-__all__ = ["Dataset", "Sample", "open_dataset", "typical_short_side"]
+__all__ = ["Dataset", "Sample", "assemble", "list_images", "open_dataset", "typical_short_side"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +56,8 @@ def open_dataset(path: str | Path, val_fraction: float | None = 0.1, workers: in
     else the source does, else they are sorted. All files are read once, by `workers` threads (0: one a core); what
     cannot be read stays a sample.
     """
-    if val_fraction is not None and not 0 < val_fraction < 1:
-        raise UsageError(f"val_fraction (={val_fraction!r}) must be above 0 and below 1")
     root = Path(path)
-    listing = _list(root)
+    listing = list_images(root)
     declared = read_names(root if root.is_dir() else root.parent)
     if declared and listing.names and listing.ordered and listing.names != declared:
         raise DataError(
@@ -69,20 +67,44 @@ def open_dataset(path: str | Path, val_fraction: float | None = 0.1, workers: in
     labels = indices(listing, names, declared is not None or listing.names is not None)
     if len(names) < 2:
         raise DataError(f"{root}: {names[0]!r} is the only class: there is nothing to tell apart")
-    contents = hash_all([row.read for row in listing.rows], workers)
+    told = [names[label] for label in labels]
+    return assemble(root, listing, names, labels, told, val_fraction, classes=labels, workers=workers)
+
+
+def assemble(
+    root: Path,
+    listing: Listing,
+    labels: tuple[str, ...],
+    targets: Sequence[Any],
+    told: Sequence[str],
+    val_fraction: float | None,
+    *,
+    classes: Sequence[int] | None = None,
+    decoding: dict[str, Any] | None = None,
+    workers: int = 0,
+) -> Dataset:
+    """The data set of the listed rows, whatever their `targets` are: hashed, split, checked for what would be a lie.
+
+    `told`: each target as text that is equal where they are, for the fingerprint and for images that are there with
+    two of them. `classes`: each row's class, so that val has its share of each, and none is without an image.
+    """
+    if val_fraction is not None and not 0 < val_fraction < 1:
+        raise UsageError(f"val_fraction (={val_fraction!r}) must be above 0 and below 1")
+    rows = _checked(root, listing).rows
+    contents = hash_all([row.read for row in rows], workers)
     groups = same_content(contents)
-    splits, notes = _splits(root, listing.rows, labels, contents, val_fraction)
-    if val_fraction is not None:
-        notes += check_classes(root, labels, splits, names)
-    named = [names[label] for label in labels]
-    notes += check_labels(root, listing.rows, named, splits, groups)
-    notes += check_overlap(root, listing.rows, named, splits, groups)
+    splits, notes = _splits(root, rows, classes or [0] * len(rows), contents, val_fraction)
+    if val_fraction is not None and classes is not None:
+        notes += check_classes(root, classes, splits, labels)
+    notes += check_labels(root, rows, told, splits, groups)
+    notes += check_overlap(root, rows, told, splits, groups)
     return Dataset(
         root=root,
-        labels=names,
-        splits=_samples(listing.rows, labels, splits),
-        fingerprint=fingerprint(zip(splits, named, contents, strict=True)),
+        labels=labels,
+        splits=_samples(rows, targets, splits),
+        fingerprint=fingerprint(zip(splits, told, contents, strict=True)),
         notes=(*listing.notes, *notes),
+        decoding=decoding or {},
     )
 
 
@@ -102,8 +124,8 @@ def _short_side(sample: Sample) -> int:
         return 0
 
 
-def _list(path: Path) -> Listing:
-    """The rows at `path`, whatever its layout."""
+def list_images(path: Path) -> Listing:
+    """The rows at `path` with one label each, whatever its layout."""
     if path.is_dir():
         tables, shards = _packed(path)
         if tables:
@@ -166,8 +188,8 @@ def _splits(
     return splits, [f"no val split: {held} of {len(train)} of {whole} ({fraction * 100:g} %) held out by content hash"]
 
 
-def _samples(rows: Sequence[Row], labels: Sequence[int], splits: Sequence[str]) -> dict[str, tuple[Sample, ...]]:
+def _samples(rows: Sequence[Row], targets: Sequence[Any], splits: Sequence[str]) -> dict[str, tuple[Sample, ...]]:
     parts: dict[str, list[Sample]] = {"train": [], "val": [], "test": [], "all": []}
-    for row, label, split in zip(rows, labels, splits, strict=True):
-        parts[split].append(Sample(row.name, label, row.read))
+    for row, target, split in zip(rows, targets, splits, strict=True):
+        parts[split].append(Sample(row.name, target, row.read))
     return {split: tuple(samples) for split, samples in parts.items() if samples}

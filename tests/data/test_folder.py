@@ -227,7 +227,7 @@ def test_paths_that_are_no_data_set(tmp_path: Path) -> None:
 @pytest.mark.parametrize("fraction", [0, 1, -0.1, float("nan")])
 def test_val_fraction_is_checked(tmp_path: Path, fraction: float) -> None:
     with pytest.raises(UsageError, match="must be above 0 and below 1"):
-        open_dataset(tmp_path, val_fraction=fraction)
+        open_dataset(write(tmp_path, SPLIT), val_fraction=fraction)
 
 
 def test_flowers(shared_data: Path) -> None:
