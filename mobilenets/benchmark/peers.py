@@ -17,7 +17,7 @@ __all__ = ["PEERS", "PRECISIONS", "Floats", "Peer", "Setup"]
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
-PRECISIONS = ("fp32", "bf16")
+PRECISIONS = ("fp32", "bf16x6", "bf16x3", "bf16")  # as in compiler; others know the first and the last
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +52,22 @@ class Peer:
 
 
 class Ours(Peer):
+    precisions = PRECISIONS
     threads_by = "threads of its own pool; of several images, one thread each"
 
     def __init__(self, setup: Setup) -> None:
         from ..compiler import compile_model
 
         super().__init__(setup)
-        library = compile_model(setup.model, setup.target)
+        library = compile_model(setup.model, setup.target, precision=setup.precision)
         self.file_bytes = library.path.stat().st_size + library.weights.stat().st_size
         self.arena_bytes = library.arena(setup.threads)
 
     def load(self) -> None:
         from ..runtime import CompiledSession
 
-        self.session = CompiledSession(self.setup.model, self.setup.threads, self.setup.target)
+        setup = self.setup
+        self.session = CompiledSession(setup.model, setup.threads, setup.target, precision=setup.precision)
 
     def run(self, images: Pixels) -> Floats:
         return self.session.logits(images)

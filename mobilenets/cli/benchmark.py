@@ -39,7 +39,7 @@ def benchmark(
     batch_sizes
         Images at once, for images/s.
     precisions
-        fp32, bf16; each runtime in those it has.
+        fp32, bf16x6 and bf16x3 (fp32 in parts of bf16), bf16; each runtime in those it has.
     data
         Images on which the runtimes' top-1 must agree, in any layout that train reads; noise without.
     report

@@ -16,18 +16,23 @@ __all__ = ["CompiledSession", "Floats"]
 class CompiledSession:
     """An open library, with the labels and preprocessing of its model. Safe from many threads, one arena each.
 
-    One image is worked on by all `threads` together, several images by one thread each. `folder` as in `compile_model`.
+    One image is worked on by all `threads` together, several images by one thread each. The rest as in `compile_model`.
     """
 
     def __init__(
-        self, model: Model | QuantModel, threads: int = 0, target: str = "auto", folder: Path | None = None
+        self,
+        model: Model | QuantModel,
+        threads: int = 0,
+        target: str = "auto",
+        folder: Path | None = None,
+        precision: str = "fp32",
     ) -> None:
         if not 0 <= threads <= cores():
             raise UsageError(f"threads (={threads}) must be from 1 to this machine's {cores()} cores, or 0 for all")
         self.name, self.labels, self.preprocess = model.name, model.labels, model.preprocess
         self.task, self.decoding = model.task, model.decoding
         self.threads = threads
-        library = compile_model(model, target, folder)
+        library = compile_model(model, target, folder, precision)
         self.runtime = f"mobilenets, {library.target}"
         self._open = OpenLibrary(library, threads or cores())
 
