@@ -42,6 +42,7 @@ class Session:
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         options.add_session_config_entry("session.force_spinning_stop", "1")  # idle threads leave the cores to others
+        options.add_session_config_entry("session.x64quantprecision", "1")  # no sum saturates where VNNI is absent
         try:
             session = ort.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
             metadata = session.get_modelmeta().custom_metadata_map
