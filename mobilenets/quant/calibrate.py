@@ -11,6 +11,7 @@ from .scheme import HIGH, LOW
 __all__ = ["RULES", "ranges_by"]
 
 PERCENTILE = 99.99
+SMALLEST = 1e-30  # so that a range of nothing has a scale
 SHARES = np.linspace(0.2, 1.0, 81)  # of the whole range, tried for the smallest error
 
 
@@ -35,7 +36,7 @@ def _least_error(histogram: Histogram) -> Range:
 
 
 def _error(values: Doubles, counts: Doubles, found: Range) -> float:
-    scale = affine(*found)
+    scale = affine(*found, finest=SMALLEST)
     integers = np.clip(np.rint(values / scale.scale) + scale.zero_point, LOW, HIGH)
     return float(counts @ (scale.scale * (integers - scale.zero_point) - values) ** 2)
 

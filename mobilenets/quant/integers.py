@@ -19,10 +19,10 @@ MOST_BIAS = 2**30  # a bias may take half of int32, the products the other half
 SMALLEST_SCALE = 1e-5  # of a layer's largest, for channels of zeros: XNNPACK refuses multipliers below 2^-32
 
 
-def affine(low: float, high: float) -> Affine:
-    """255 steps from `low` to `high`, both moved to 0 where they leave it out; 0 is exactly one of the integers."""
+def affine(low: float, high: float, finest: float) -> Affine:
+    """255 steps of at least `finest` from `low` to `high`, moved to 0 where they leave it out; 0 is one of them."""
     low, high = min(low, 0.0), max(high, 0.0)
-    scale = (high - low) / (HIGH - LOW) or 1 / (HIGH - LOW)  # an array of zeros only
+    scale = max((high - low) / (HIGH - LOW), finest)
     return Affine(scale, int(np.clip(np.rint(LOW - low / scale), LOW, HIGH)))
 
 
@@ -59,7 +59,8 @@ def to_integers(model: Model, ranges: Mapping[str, Range], per_channel: bool = T
             bias = bias + (weight.sum(axis=(2, 3)) * offset).sum(axis=1)
             weight = weight * gain[:, None, None]
         layers[op.name] = _layer(weight, bias, source, per_channel)
-        source = activations[op.name] = affine(*ranges[op.name])
+        finest = source.scale * float(layers[op.name].scale.max())  # sums have no finer steps
+        source = activations[op.name] = affine(*ranges[op.name], finest)
     return QuantModel(
         model.network,
         activations,
@@ -77,7 +78,7 @@ def _layer(weight: Doubles, bias: Doubles, source: Affine, per_channel: bool) ->
     flat = np.abs(weight.reshape(len(weight), -1))
     largest = flat.max(axis=1) if per_channel else np.full(len(weight), flat.max())
     least = np.abs(bias) / (source.scale * MOST_BIAS)  # a channel of next to no weights must still hold its bias
-    floor = max(largest.max() * SMALLEST_SCALE, np.finfo(np.float32).tiny * 2**32)
+    floor = (largest.max() or 1.0) * SMALLEST_SCALE
     scale = np.maximum(np.maximum(largest / HIGH, least), floor).astype(np.float32)
     steps = scale.astype(np.float64).reshape(-1, *[1] * (weight.ndim - 1))
     return IntegerLayer(

@@ -48,10 +48,12 @@ def batches(images: Pixels) -> Iterator[Pixels]:
 
 
 def channel_ranges(run: Activations, images: Pixels) -> Ranges:
-    """Over all images and pixels."""
+    """Over all images and pixels; not of the pool, which has the range of what it takes."""
     found: dict[str, tuple[Floats, Floats]] = {}
     for batch in batches(images):
         for name, values in run(batch).items():
+            if name == "pool":
+                continue
             axes = tuple(range(values.ndim - 1))
             low, high = values.min(axis=axes), values.max(axis=axes)
             before = found.get(name, (low, high))

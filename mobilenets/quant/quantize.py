@@ -112,7 +112,7 @@ def _candidates(
 ) -> Iterator[_Candidate]:
     """`model` under each rule of ranges."""
     run = activations(model)
-    whole = {name: (float(low.min()), float(high.max())) for name, (low, high) in ranges.items() if name != "pool"}
+    whole = {name: (float(low.min()), float(high.max())) for name, (low, high) in ranges.items()}
     found = histograms(run, kept, whole)
     seen = kept[:MOST_CORRECTED]
     means = mean_sums(model, run, seen)
