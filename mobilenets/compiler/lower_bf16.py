@@ -151,11 +151,7 @@ class _Lowering:
     def _packed(self, step: Step, op: Op, channels: int) -> Step:
         """The weights as a matrix of the elements that a sum reads, in their order."""
         kernel, bias = self._weights(op)
-        kernel = kernel.reshape(*kernel.shape[:2], *(kernel.shape[2:] or (1, 1)))
-        deep = np.pad(kernel, ((0, 0), (0, step.depth - kernel.shape[1]), (0, 0), (0, 0)))
-        rows = deep.transpose(0, 2, 3, 1).reshape(len(deep), deep.shape[2], -1)
-        matrix = np.pad(rows, ((0, 0), (0, 0), (0, rows.shape[2] % 2))).reshape(len(deep), -1)  # whole pairs
-        packed = pack_pairs(matrix, channels, step.nr * step.vector, self.parts)
+        packed = pack_pairs(kernel, step.depth, channels, step.nr * step.vector, self.parts)
         constants = self.blob.add("w", "uint16_t", packed), self.blob.add("bias", "float", pack_bias(bias, channels))
         return replace(step, constants=(*step.constants, *constants))
 

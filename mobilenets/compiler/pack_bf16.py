@@ -39,8 +39,13 @@ def deinterleaved(array: Array, lanes: int) -> Array:
     return np.ascontiguousarray(pairs.swapaxes(-1, -2)).reshape(array.shape)
 
 
-def pack_pairs(matrix: Array, channels: int, panel: int, parts: int = 1) -> Halves:
-    """(N, K) -> (parts, channels / panel, K / 2, panel, 2)."""
-    padded = np.pad(matrix, ((0, channels - len(matrix)), (0, 0)))
-    pairs = padded.reshape(-1, panel, matrix.shape[1] // 2, 2).transpose(0, 2, 1, 3)
-    return split(pairs, parts)
+def pack_pairs(kernel: Array, depth: int, channels: int, panel: int, parts: int = 1) -> Halves:
+    """(N, C, 3, 3) or (N, C, 1, 1) or (N, C) -> (parts, channels / panel, K / 2, panel, 2).
+
+    K: the elements under one row of the kernel, [columns][depth], made even; then those under the next row.
+    """
+    square = kernel.reshape(*kernel.shape[:2], *(kernel.shape[2:] or (1, 1)))
+    deep = np.pad(square, ((0, channels - len(kernel)), (0, depth - kernel.shape[1]), (0, 0), (0, 0)))
+    rows = deep.transpose(0, 2, 3, 1).reshape(channels, deep.shape[2], -1)
+    matrix = np.pad(rows, ((0, 0), (0, 0), (0, rows.shape[2] % 2))).reshape(channels // panel, panel, -1, 2)
+    return split(matrix.transpose(0, 2, 1, 3), parts)

@@ -1,0 +1,283 @@
+"""Every kernel of bf16 against its naive oracle of floats, over random shapes, as test_kernels.py does it.
+
+In each body: the processor's own products of pairs where it has them, pairs widened to floats, and the tiles of AMX,
+which tiles.c puts into C.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_kernels import HEAD, KERNELS, WIDTHS, Kernels, Layer, assert_close, bordered, layers, read_only
+
+from mobilenets.compiler.build import link
+from mobilenets.compiler.pack import pack_bias, pack_depthwise
+from mobilenets.compiler.pack_bf16 import deinterleaved, pack_pairs, rounded, split, widened
+from mobilenets.compiler.program import Target
+from mobilenets.compiler.targets import BF16_TARGETS, missing
+
+NAMES = ("conv", "depthwise", "pointwise", "pointwise_tiles", "split", "pool", "fully_connected")
+FILES = ("intrinsics", "border", "vectors", "bf16_dot", "bf16_vectors", "tile", "bf16_tile", "tiles", "bf16_image")
+ROUNDING = 2.0**-8  # of a bf16, relative
+CANARY = 64
+WRITTEN = 0x4640  # 12288 as bf16
+PAIRS = BF16_TARGETS["avx512bf16"]
+BODIES = ["widened", *(["pairs"] if not missing(PAIRS.features) else [])]
+
+
+def built(width: int, body: str, folder: Path) -> Kernels:
+    target = PAIRS if body == "pairs" else BF16_TARGETS[WIDTHS[width]]
+    if missing(target.features):
+        target = Target("any", width, 8, (), ())
+    text = HEAD + "".join((KERNELS / f"{name}.c").read_text("utf-8") for name in FILES)
+    for name in NAMES:  # to be called from outside
+        kernel = (KERNELS / f"bf16_{name}.c").read_text("utf-8")
+        text += kernel.replace(f"INLINE void bf16_{name}@(", f"void {name}_(")
+    text = text.replace("INLINE void bf16_image(", "void image_(").replace("@", str(width))
+    link({"kernels.c": text}, target, folder / f"{body}{width}.so")
+    return Kernels(folder / f"{body}{width}.so", width)
+
+
+@pytest.fixture(scope="session")
+def kernels(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[int, str], Kernels]:
+    folder = tmp_path_factory.mktemp("bf16")
+    return {(width, body): built(width, body, folder) for width in WIDTHS for body in BODIES}
+
+
+@pytest.fixture(scope="session")
+def oracle(tmp_path_factory: pytest.TempPathFactory) -> Kernels:
+    path = tmp_path_factory.mktemp("oracle") / "naive.so"
+    link({"naive.c": (KERNELS / "naive.c").read_text("utf-8")}, BF16_TARGETS["portable"], path)
+    return Kernels(path)
+
+
+def halves(array: np.ndarray, behind: int = 0) -> np.ndarray:
+    """bf16 among numbers that are none; `behind`: that many elements of 0 behind it."""
+    memory = np.full(array.size + behind + 2 * CANARY, 0x7FFF, np.uint16)
+    memory[CANARY : CANARY + array.size] = np.ravel(array)
+    memory[CANARY + array.size : CANARY + array.size + behind] = 0
+    return memory[CANARY : CANARY + array.size].reshape(array.shape)
+
+
+class Output:
+    """Elements to be written: bf16 or floats."""
+
+    def __init__(self, *shape: int, floats: bool = False) -> None:
+        kind, value = (np.float32, 12345) if floats else (np.uint16, WRITTEN)
+        self.memory = np.full(int(np.prod(shape)) + 2 * CANARY, value, kind)
+        self.array, self.value = self.memory[CANARY:-CANARY].reshape(shape), value
+
+    def numbers(self) -> np.ndarray:
+        """What was written; all around it is as it was."""
+        assert (self.memory[:CANARY] == self.value).all() and (self.memory[-CANARY:] == self.value).all()
+        return self.array if self.array.dtype == np.float32 else widened(self.array)
+
+    def inner(self) -> np.ndarray:
+        """Of a bordered image, whose border is as it was."""
+        edge = self.array.copy()
+        edge[1:-1, 1:-1] = self.value
+        assert (edge == self.value).all()
+        return self.numbers()[1:-1, 1:-1]
+
+
+def assert_near(found: np.ndarray, exact: np.ndarray, relative: float) -> None:
+    """Within `relative` of each number, and floats' own error of the sums."""
+    assert found.shape == exact.shape
+    assert (np.abs(found - exact) <= relative * np.abs(exact) + 3e-6 * max(1, np.abs(exact).max())).all()
+
+
+def exactly(layer: Layer, *shapes: tuple[int, ...]) -> list[np.ndarray]:
+    """Floats that bf16 hold exactly."""
+    return [widened(rounded(array)) for array in layer.draw(*shapes)]
+
+
+bodies = st.sampled_from(BODIES)
+
+
+@settings(max_examples=200)
+@given(layers, bodies)
+def test_conv(kernels, oracle, layer: Layer, body: str) -> None:
+    (h, w), (oh, ow), c, n = layer.image, layer.out, layer.depth, layer.channels
+    image, kernel = exactly(layer, (h, w, c), (n, c, 3, 3))
+    (bias,) = layer.draw((n,))
+    exact = np.empty((oh, ow, n), np.float32)
+    oracle("naive_conv", image, h, w, c, kernel, bias, layer.stride, *layer.before, layer.limit, exact, oh, ow, n)
+    output = Output(oh + 2, ow + 2, layer.stored)
+    inputs = halves(rounded(bordered(image, c, 0)), behind=1)
+    packed = halves(pack_pairs(kernel, c, layer.stored, layer.panel)), read_only(pack_bias(bias, layer.stored))
+    down, right = (1 - pad for pad in layer.before)
+    for rows in layer.parts(oh):
+        shape = (w, c, layer.stride, down, right)
+        tile = (layer.mr, layer.nr)
+        kernels[layer.width, body](
+            "conv_", *tile, inputs, *shape, *packed, layer.limit, output.array, ow, layer.stored, *rows
+        )
+    assert_near(output.inner()[:, :, :n], exact, ROUNDING)
+    assert not output.inner()[:, :, n:].any()
+
+
+@settings(max_examples=200)
+@given(layers, bodies)
+def test_depthwise(kernels, oracle, layer: Layer, body: str) -> None:
+    (h, w), (oh, ow), c, both = layer.image, layer.out, layer.channels, 2 * layer.width
+    stored = 8 if c <= 8 else 16 if c <= 16 else -(-c // both) * both
+    if stored < both and (layer.stride == 2 or ow < both // stored):
+        stored = both
+    stored = -(-stored // both) * both if stored > both else stored
+    image, kernel = exactly(layer, (h, w, c), (c, 1, 3, 3))
+    (bias,) = layer.draw((c,))
+    exact = np.empty((oh, ow, c), np.float32)
+    oracle("naive_depthwise", image, h, w, c, kernel, bias, layer.stride, *layer.before, layer.limit, exact, oh, ow)
+    packed = [deinterleaved(a, layer.width) for a in (pack_depthwise(kernel, stored), pack_bias(bias, stored))]
+    down, right = (1 - pad for pad in layer.before)
+    inputs, found = halves(rounded(bordered(image, stored, 0))), []
+    pixel = stored if stored < both else stored + 32 * (layer.seed % 2)
+    for first, last in layer.parts(oh):
+        rows = Output(last - first, ow, pixel)
+        shape, weights = (w, stored, layer.stride, down, right), map(read_only, packed)
+        kernels[layer.width, body](
+            "depthwise_", inputs, *shape, *weights, layer.limit, rows.array, pixel, ow, first, last
+        )
+        found.append(rows.numbers())
+        assert (rows.array[:, :, stored:] == WRITTEN).all()
+    whole = np.concatenate(found)
+    assert_near(whole[:, :, :c], exact, ROUNDING)
+    assert not whole[:, :, c:stored].any()
+
+
+@settings(max_examples=300)
+@given(layers, bodies, st.booleans(), st.integers(1, 3), st.booleans())
+def test_pointwise(kernels, oracle, layer: Layer, body: str, tiles: bool, parts: int, floats: bool) -> None:
+    """Numbers that are the sum of one, two or three bf16; in tiles, and not."""
+    (h, w), c, n, nr = layer.image, layer.depth, layer.channels, min(layer.nr, 2) if tiles else layer.nr
+    depth = c + c % 2 if c <= 32 else 64
+    panel = nr * layer.width
+    stored = -(-n // panel) * panel
+    image, kernel, bias = layer.draw((h * w, c), (n, c, 1, 1), (n,))
+    if parts == 1:
+        image, kernel = widened(rounded(image)), widened(rounded(kernel))
+    exact = np.empty((h, w, n), np.float32)
+    oracle("naive_pointwise", image, h * w, c, kernel, bias, layer.limit, exact, n)
+    output = Output(h + 2, w + 2, stored, floats=floats)
+    packed = halves(pack_pairs(kernel, depth, stored, panel, parts))
+    pixel = depth + 2 * layer.spare
+    for first, last in layer.parts(h):
+        count = (last - first) * w
+        rows = np.full((parts, count + 16, pixel), 0x7FFF, np.uint16)  # tiles read 16 pixels at a time
+        rows[:, :count, :depth] = split(np.pad(image[first * w : last * w], ((0, 0), (0, depth - c))), parts)
+        rows = halves(rows)
+        name, tile = ("pointwise_tiles_", (nr,)) if tiles else ("pointwise_", (layer.mr, nr))
+        shape = (pixel, (count + 16) * pixel, depth)
+        weights = (packed, depth * stored, parts, read_only(pack_bias(bias, stored)), layer.limit)
+        place = (output.array, 4 if floats else 2, w, stored, first * w, last * w)
+        kernels[layer.width, body](name, *tile, rows, *shape, *weights, *place)
+    found = output.inner()
+    error = {1: 0, 2: 3e-5 * c**0.5, 3: 1e-6 * c**0.5}[parts] * max(1, np.abs(exact).max())
+    assert (np.abs(found[:, :, :n] - exact) <= error + 3e-6 + (1e-6 if floats else ROUNDING) * np.abs(exact)).all()
+    assert not found[:, :, n:].any()
+
+
+@settings(max_examples=100)
+@given(layers, bodies)
+def test_fully_connected(kernels, oracle, layer: Layer, body: str) -> None:
+    c, n = layer.depth, layer.channels
+    depth = c + c % 2
+    vector, kernel = exactly(layer, (c,), (n, c))
+    (bias,) = layer.draw((n,))
+    exact = np.empty(n, np.float32)
+    oracle("naive_pointwise", vector, 1, c, kernel, bias, -1.0, exact, n)
+    output = Output(layer.stored, floats=True)
+    packed = halves(pack_pairs(kernel, depth, layer.stored, layer.panel)), read_only(pack_bias(bias, layer.stored))
+    inputs = halves(rounded(np.pad(vector, (0, depth - c))))
+    for first, last in layer.parts(layer.stored // layer.panel):
+        panels = (first * layer.panel, last * layer.panel)
+        kernels[layer.width, body]("fully_connected_", layer.nr, inputs, depth, *packed, output.array, *panels)
+    assert_close(output.numbers()[:n], exact, c)
+    assert not output.array[n:].any()
+
+
+@settings(max_examples=50)
+@given(layers, bodies)
+def test_pool(kernels, oracle, layer: Layer, body: str) -> None:
+    (h, w), c = layer.image, -(-layer.channels // layer.width) * layer.width
+    (image,) = exactly(layer, (h, w, c))
+    exact, output = np.empty(c, np.float32), Output(c)
+    oracle("naive_pool", image, h * w, c, exact)
+    inputs = halves(np.pad(rounded(image), ((1, 1), (1, 1), (0, 0)), constant_values=0x7FFF))
+    kernels[layer.width, body]("pool_", inputs, h, w, c, output.array)
+    assert_near(output.numbers(), exact, ROUNDING)
+
+
+@settings(max_examples=50)
+@given(layers, bodies, st.integers(1, 3))
+def test_split(kernels, layer: Layer, body: str, parts: int) -> None:
+    """The same parts as packing makes of weights, and their sum is the number."""
+    c, pixels = -(-layer.channels // layer.width) * layer.width, layer.image[0]
+    (numbers,) = layer.draw((pixels, c))
+    pixel = c + 16 * layer.spare
+    output = Output(parts, pixels, pixel)
+    kernels[layer.width, body]("split_", read_only(numbers), c, pixels, parts, output.array, pixel, pixels * pixel)
+    found = output.numbers()[:, :, :c]
+    assert (rounded(found) == split(numbers, parts)).all()
+    assert np.abs(found.astype(np.float64).sum(0) - numbers).max() <= 2.0 ** (-8 * parts) * np.abs(numbers).max()
+    assert (output.array[:, :, c:] == WRITTEN).all()
+
+
+@given(layers, st.sampled_from([1, 3]))
+def test_image(kernels, layer: Layer, channels: int) -> None:
+    h, w = layer.image
+    pixels = np.random.default_rng(layer.seed).integers(0, 256, (h, w, channels), np.uint8)
+    output = Output((h + 2) * (w + 2) * channels + 1)
+    for rows in layer.parts(h):
+        kernels[layer.width, BODIES[0]]("image_", pixels, h, w, channels, output.array, *rows)
+    found = output.numbers()
+    image = found[:-1].reshape(h + 2, w + 2, channels)
+    assert (image[1:-1, 1:-1] == pixels).all() and found[-1] == 0  # bytes are bf16 exactly
+    assert (rounded(image[[0, -1]]) == WRITTEN).all() and (rounded(image[:, [0, -1]]) == WRITTEN).all()
+
+
+@pytest.mark.parametrize("body", BODIES)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_rounding_is_to_nearest_even_and_keeps_what_is_no_number(kernels, width: int, body: str) -> None:
+    numbers = np.float32([1, 1 + 2**-8, 1 + 3 * 2**-8, 1 + 2**-8 + 2**-20, -0.0, np.inf, -3.4e38, np.nan] * 2)
+    output = Output(1, 1, 16)
+    kernels[width, body]("split_", read_only(numbers), 16, 1, 1, output.array, 16, 16)
+    expected = np.float32([1, 1, 1 + 2**-6, 1 + 2**-7, -0.0, np.inf, -np.inf, np.nan] * 2)
+    assert np.array_equal(output.numbers().ravel(), expected, equal_nan=True)
+    assert np.array_equal(widened(rounded(numbers[:7])), expected[:7])
+
+
+def test_a_tile_product_is_the_instructions(tmp_path: Path) -> None:
+    """Bit for bit what the manual of TDPBF16PS says, in numpy's floats: even and odd products apart, no subnormals."""
+    use = """
+void product(const uint16_t *a, const uint16_t *b, float *c) {
+    tiles t = {0};
+    t.shapes.bytes[0] = 28, t.shapes.rows[0] = 7;
+    t.shapes.bytes[1] = 40, t.shapes.rows[1] = 7;
+    t.shapes.bytes[2] = 28, t.shapes.rows[2] = 10;
+    TILES_BEGIN(t);
+    TILE_LOAD(t, 0, c, 28);
+    TILE_LOAD(t, 1, a, 40);
+    TILE_LOAD(t, 2, b, 28);
+    TILE_DOT_BF16(t, 0, 1, 2);
+    TILE_STORE(t, 0, c, 28);
+}"""
+    link({"it.c": HEAD + (KERNELS / "tiles.c").read_text("utf-8") + use}, BF16_TARGETS["portable"], tmp_path / "it.so")
+    rng = np.random.default_rng(0)
+    a = rounded((rng.standard_normal((7, 20)) * 2.0 ** rng.integers(-70, 3, (7, 20))).astype(np.float32))
+    b = rounded((rng.standard_normal((10, 7, 2)) * 2.0 ** rng.integers(-70, 3, (10, 7, 2))).astype(np.float32))
+    c = (rng.standard_normal((7, 7)) * 2.0 ** rng.integers(-128, 3, (7, 7))).astype(np.float32)
+
+    def flushed(x: np.ndarray) -> np.ndarray:
+        return np.where(np.abs(x) < np.float32(2.0**-126), np.float32(0), x)
+
+    sums = np.zeros((2, 7, 7), np.float32)
+    for k in range(10):
+        for odd in (0, 1):
+            product = widened(a[:, 2 * k + odd])[:, None] * widened(b[k, :, odd])
+            sums[odd] = flushed(sums[odd] + product)
+    expected = flushed(flushed(c) + flushed(sums[0] + sums[1]))
+    Kernels(tmp_path / "it.so")("product", a, b, c)
+    assert (c == expected).all() and np.abs(c).max() > 0
