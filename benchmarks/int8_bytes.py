@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[1] / "tests" / "compiler")]
-from int8_networks import RUNNABLE, compare, images_for, random_integers
+from int8_networks import RUNNABLE, compare, images_for, random_integers  # noqa: E402
 
-from mobilenets.arch import named
+from mobilenets.arch import named  # noqa: E402
 
 QUICK = ("1.0-224", "0.5-160", "0.25-128")
 ALL = tuple(f"{alpha}-{side}" for alpha in ("1.0", "0.75", "0.5", "0.25") for side in (224, 192, 160, 128))
