@@ -3,10 +3,12 @@
 python benchmarks/runtimes.py            the paper's 16 alpha x resolution points, one thread and all cores: minutes
 python benchmarks/runtimes.py --quick    1.0-224, 0.5-160 and 0.25-128, without torch, in under 50 s
 python benchmarks/runtimes.py --target avx2   our C built for AVX2, oneDNN and ATen held to it too
+python benchmarks/runtimes.py --precisions fp32 bf16
+sudo chrt --rr 5 python benchmarks/runtimes.py    before all other programs, where they cannot be stopped
 
-Random weights, fp32. `ratio`: the best peer's median over ours, above 1 where ours is faster; `ratio_p10`: the same of
+Random weights. `ratio`: the best peer's median over ours, above 1 where ours is faster; `ratio_p10`: the same of
 the tenth percentiles, which other programs disturb less. `share`: mult-adds over (time x threads x what one core can
-do, measured here from registers alone): 1 is the machine's limit.
+do in fp32, measured here from registers alone): 1 is the machine's limit.
 """
 
 import argparse
@@ -15,6 +17,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -33,7 +36,7 @@ from mobilenets.runtime.measure import untrained
 QUICK = ("1.0-224", "0.5-160", "0.25-128")
 ALL = tuple(f"{alpha}-{side}" for alpha in ("1.0", "0.75", "0.5", "0.25") for side in (224, 192, 160, 128))
 SLOW = ("torch eager", "torch.compile")  # never the best peer; --quick leaves out both, else the second alone
-TOLERANCE = 1e-4  # of logits, relative to the largest
+TOLERANCES = {"fp32": 1e-4, "bf16": 0.1}  # of logits, relative to the largest
 LIMITS = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}  # read when a runtime is loaded
 LIMITED = ("OpenVINO", "torch eager")  # all but a few element-wise ops; the others choose by what the processor has
 
@@ -43,6 +46,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="three networks, less time each")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     parser.add_argument("--threads", type=int, nargs="+", default=sorted({1, cores()}))
+    parser.add_argument("--precisions", nargs="+", default=["fp32"], choices=tuple(TOLERANCES))
     parser.add_argument("--target", default="auto", choices=("auto", "avx512", "avx2", "portable"))
     args = parser.parse_args()
     if not all(1 <= threads <= cores() for threads in args.threads):
@@ -60,11 +64,11 @@ def main() -> None:
     kinds = {name: kind for name, kind in PEERS.items() if name not in slow}
     peers = [name for name in kinds if name != OURS]
     show(f"\n{head(peers)}")
-    for row in rows(QUICK if args.quick else ALL, args, kinds, 0.45 if args.quick else 1.0, limit):
+    for row in rows(QUICK if args.quick else ALL, args, kinds, 0.3 if args.quick else 0.7, limit):
         result["rows"].append(row)
         show(line(row, peers), flush=True)
         for name, why in row["missing"].items():
-            print(f"{row['network']}, {row['threads']} thread(s): {name}: {why}", file=sys.stderr)
+            print(f"{row['network']} {row['precision']}, {row['threads']} thread(s): {name}: {why}", file=sys.stderr)
     if args.json:
         print(json.dumps(result, indent=2))
 
@@ -72,17 +76,17 @@ def main() -> None:
 def rows(
     networks: tuple[str, ...], args: argparse.Namespace, kinds: dict[str, type[Peer]], seconds: float, limit: float
 ) -> Iterator[dict[str, Any]]:
-    """One a network and number of threads; `seconds` for each runtime."""
-    for network in networks:
+    """One a network, precision and number of threads; `seconds` for each runtime."""
+    for network, precision in product(networks, args.precisions):
         model = untrained(named(network))
         image = noise(model, 1)
         for n in args.threads:
             start = time.perf_counter()
-            ready, absent = opened(Setup(model, "fp32", n, args.target), image, kinds)
+            ready, absent = opened(Setup(model, precision, n, args.target), image, kinds)
             found = {one.opened.name: one for one in time_peers(ready, image, seconds * len(ready))}
             absent |= {name: one.failure for name, one in found.items() if one.failure}
             timed = {name: one for name, one in found.items() if not one.failure}
-            row = {"network": network, "precision": "fp32", "threads": n, **compared(timed, args.target == "avx2")}
+            row = {"network": network, "precision": precision, "threads": n, **compared(timed, args.target == "avx2")}
             row["share"] = {
                 name: cost(model.network).mult_adds / (one.latency.median / 1e3 * limit * n)
                 for name, one in timed.items()
@@ -100,7 +104,7 @@ def opened(setup: Setup, image: np.ndarray, kinds: dict[str, type[Peer]]) -> tup
         logits = peer.peer.run(image)
         expected = logits if expected is None else expected
         difference = float(np.abs(logits - expected).max() / np.abs(expected).max())
-        if difference < TOLERANCE:
+        if difference < TOLERANCES[setup.precision]:
             ready.append(peer)
         else:
             absent[peer.name] = f"logits differ by {difference:.1e} of the largest"
@@ -129,7 +133,7 @@ def compared(timed: dict[str, Timed], limited: bool) -> dict[str, Any]:
 
 def head(peers: Sequence[str]) -> str:
     """Of a table in Markdown."""
-    names = ["network", "threads", "ours, ms", "share", "ratio", "ratio p10", "best peer", *peers]
+    names = ["network", "precision", "threads", "ours, ms", "share", "ratio", "ratio p10", "best peer", *peers]
     return f"| {' | '.join(names)} |\n{'| --- ' * len(names)}|"
 
 
@@ -139,7 +143,8 @@ def line(row: dict[str, Any], peers: Sequence[str]) -> str:
     cells = [f"{times[name]:.3f} ({row['share'][name]:.0%})" if times.get(name) else "-" for name in peers]
     ours = [f"{row['ours_ms']:.3f}", f"{row['share'][OURS]:.0%}"] if row["ours_ms"] else ["-", "-"]
     ratios = [f"{row[key]:.2f}" if row[key] else "-" for key in ("ratio", "ratio_p10")]
-    return f"| {' | '.join([row['network'], str(row['threads']), *ours, *ratios, row['best_peer'] or '-', *cells])} |"
+    what = [row["network"], row["precision"], str(row["threads"])]
+    return f"| {' | '.join([*what, *ours, *ratios, row['best_peer'] or '-', *cells])} |"
 
 
 if __name__ == "__main__":
