@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "compiler": "errors files machine image arch model quant",
     "runtime": "errors files image machine arch cost model quant export compiler",
     "tasks": "errors files image machine arch model data export runtime",
-    "train": "errors files image machine arch cost model data tasks quant export runtime",
+    "train": "errors files image machine arch cost model data tasks quant export compiler runtime",
     "report": "errors files image arch cost model tasks design quant",
     "benchmark": "errors files image machine arch cost model quant export runtime compiler train",
     "assess": "errors files image arch cost model quant tasks design data runtime report train",

@@ -67,6 +67,7 @@ class MobileNet(nn.Module):
     def __init__(self, graph: Graph) -> None:
         super().__init__()
         self.graph = graph
+        self.fused: Callable[[Tensor], Tensor] | None = None  # how it trains in C, see fused.py
         for op in graph.ops[1:]:
             self.add_module(op.name, MODULES[op.kind](op, graph.network))
         self._last_read = [
@@ -74,6 +75,8 @@ class MobileNet(nn.Module):
         ]
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.fused is not None and self.training:
+            return self.fused(x)
         values: dict[int, Tensor] = {0: x}
         for position, op in enumerate(self.graph.ops[1:], 1):
             x = getattr(self, op.name)(*(values[i] for i in op.inputs))

@@ -17,6 +17,7 @@ from ..data.augment import Colour
 from ..data.loader import Batch
 from ..image import Pixels, Preprocess
 from ..tasks.task import Objective
+from .fused import fuse
 
 __all__ = ["Replicas", "replica_count"]
 
@@ -37,6 +38,8 @@ class Replicas:
         self.device = device
         self.bf16 = bf16
         self._modules = [module] + [_sharing_copy(module) for _ in range(count - 1)]
+        for each in self._modules:
+            fuse(each, bf16)
         self._pool = ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))
 
     def __enter__(self) -> "Replicas":

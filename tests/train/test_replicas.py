@@ -15,6 +15,7 @@ from mobilenets.data.augment import Augmentation, random_colours
 from mobilenets.data.loader import Batch
 from mobilenets.image import Preprocess, normalise
 from mobilenets.tasks.task import Objective
+from mobilenets.train.fused import fuse
 from mobilenets.train.module import MobileNet, initialise
 from mobilenets.train.replicas import Replicas, replica_count
 
@@ -53,6 +54,7 @@ def replicas() -> Iterator[Callable[..., Replicas]]:
 def test_gradients_are_those_of_the_shares_taken_one_by_one(replicas: MakeReplicas) -> None:
     whole, plain, data = module(), module(), batch(25)
     engine = replicas(whole, 3)
+    fuse(plain, bf16=False)
     loss = engine.gradients(data, OBJECTIVE)
     expected = 0.0
     for rows in np.array_split(np.arange(25), 3):

@@ -1,0 +1,201 @@
+"""Training on the processor in C: convolution, batch norm and activation in one pass (kernels/layer.c says how).
+
+`fuse(module)` makes the networks in it train that way: the same numbers to fp32 rounding, or with what is kept
+between layers in bf16. torch's own modules stay the oracle, and what runs on a GPU, where there is no C compiler, or
+where a layer is one that no kernel takes.
+"""
+
+import ctypes
+import hashlib
+import math
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..arch.graph import ACTIVATIONS, Graph, Op
+from ..compiler.build import FLAGS, compiler, link
+from ..compiler.program import Target
+from ..compiler.targets import best_target
+from ..errors import CompileError, WorkError
+from ..files import cache_folder
+from .module import MobileNet
+
+__all__ = ["Fused", "fuse", "takes"]
+
+_KINDS = {"conv": 0, "depthwise": 1, "pointwise": 2}
+_TEMPLATES = ("vectors.c", "pointwise.c", "depthwise.c", "pool.c")  # once for each width of a vector
+_ARRAYS = ("weight", "gamma", "beta", "running_mean", "running_var", "d_weight", "d_gamma", "d_beta")
+
+
+class _Layer(ctypes.Structure):
+    """`struct layer` of kernels/layer.c."""
+
+    _fields_ = (
+        *((name, ctypes.c_int32) for name in ("kind", "stride", "top", "left", "height", "width", "channels")),
+        *((name, ctypes.c_int32) for name in ("out_height", "out_width", "out_channels")),
+        *((name, ctypes.c_float) for name in ("limit", "epsilon", "momentum")),
+        ("unused", ctypes.c_int32),
+        *((name, ctypes.c_void_p) for name in _ARRAYS),
+        ("of_place", ctypes.c_void_p * 13),
+    )
+
+
+def fuse(module: nn.Module, bf16: bool) -> None:
+    """Let every MobileNet in `module` train in C, where that can be."""
+    for network in module.modules():
+        if isinstance(network, MobileNet) and takes(network.graph) and _on_cpu(network):
+            try:
+                network.fused = Fused(network, bf16)
+            except WorkError:  # no compiler, or no place to keep what it makes
+                return
+
+
+def _on_cpu(module: nn.Module) -> bool:
+    return next(module.parameters()).device.type == "cpu"
+
+
+def takes(graph: Graph) -> bool:
+    """Whether the kernels hold all of the network below its pooling."""
+    ops = graph.ops
+    end = next((i for i, op in enumerate(ops) if op.kind == "global_average_pool"), 0)
+    triples = [ops[i : i + 3] for i in range(1, end, 3)]
+    return end > 3 and end % 3 == 1 and all(map(_takes, range(len(triples)), triples))
+
+
+def _takes(position: int, triple: tuple[Op, ...]) -> bool:
+    conv, norm, act = triple
+    if norm.kind != "batch_norm" or act.kind not in ACTIVATIONS or conv.bias:
+        return False
+    if conv.kind == "pointwise":
+        return position > 0 and conv.stride == 1 and not any(conv.padding)
+    return conv.kind == ("depthwise" if position else "conv") and conv.kernel == 3 and conv.stride in (1, 2)
+
+
+class Fused:
+    """A network with the memory that its passes work in: for one thread, and backward follows each forward."""
+
+    def __init__(self, network: MobileNet, bf16: bool, target: str = "auto") -> None:
+        self._code = _library(bf16, best_target(target))
+        ops = network.graph.ops
+        end = next(i for i, op in enumerate(ops) if op.kind == "global_average_pool")
+        self._network, self._above = network, [op.name for op in ops[end + 1 :]]
+        self._convolutions: list[Any] = [network.get_submodule(op.name) for op in ops[1:end:3]]
+        self._norms: list[Any] = [network.get_submodule(op.name) for op in ops[2:end:3]]
+        self._layers = (_Layer * len(self._norms))()
+        for layer, op, norm, act in zip(self._layers, ops[1:end:3], self._norms, ops[3 : end + 1 : 3], strict=True):
+            layer.kind, layer.stride, (layer.top, layer.left) = _KINDS[op.kind], op.stride, op.padding[:2]
+            layer.height, layer.width, layer.channels = op.shape_in
+            layer.out_height, layer.out_width, layer.out_channels = op.shape_out
+            layer.limit, layer.epsilon = 6.0 if act.kind == "relu6" else math.inf, norm.eps
+        self._arena = self._scratch = torch.empty(0)
+        self._images = 0  # that the arena is laid out for
+        self.passes = 0
+
+    def __deepcopy__(self, memo: object) -> None:
+        """The copy of a network begins without: memory is not shared between threads."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Normalised (N, C, H, W) -> what the network gives in training mode."""
+        layers = zip(self._convolutions, self._norms, strict=True)
+        parameters = [p for convolution, norm in layers for p in (convolution.weight, norm.weight, norm.bias)]
+        x = _Chain.apply(self, x.float().contiguous(memory_format=torch.channels_last), *parameters)
+        for name in self._above:
+            x = self._network.get_submodule(name)(x)
+        return x
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W), channels last -> pooled (N, C, 1, 1); the running statistics move on."""
+        self._lay_out(len(x))
+        self.passes += 1
+        weights = []
+        for layer, convolution, norm in zip(self._layers, self._convolutions, self._norms, strict=True):
+            norm.num_batches_tracked += 1
+            layer.momentum = 1 / int(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
+            weight = convolution.weight.detach()
+            weights.append(weight.permute(0, 2, 3, 1).contiguous() if layer.kind == 0 else weight.contiguous())
+            layer.weight = weights[-1].data_ptr()
+            layer.gamma, layer.beta = norm.weight.data_ptr(), norm.bias.data_ptr()
+            layer.running_mean, layer.running_var = norm.running_mean.data_ptr(), norm.running_var.data_ptr()
+        pooled = torch.empty(len(x), self._layers[-1].out_channels)
+        self._code.forward(self._layers, len(self._layers), len(x), *_pointers(x, pooled, self._scratch))
+        return pooled[:, :, None, None]
+
+    def backward(self, x: Tensor, d_pooled: Tensor) -> list[Tensor]:
+        """The gradients of weight, gamma and beta of each layer, for the pass that `forward` made last."""
+        gradients: list[Tensor] = []
+        for layer, convolution in zip(self._layers, self._convolutions, strict=True):
+            n, c, h, w = convolution.weight.shape
+            parts = torch.empty(n, h, w, c), torch.empty(n), torch.empty(n)
+            layer.d_weight, layer.d_gamma, layer.d_beta = (part.data_ptr() for part in parts)
+            gradients += parts[0].permute(0, 3, 1, 2), *parts[1:]
+        d_pooled = d_pooled.float().contiguous()
+        self._code.backward(self._layers, len(self._layers), len(x), *_pointers(x, d_pooled, self._scratch))
+        return gradients
+
+    def _lay_out(self, images: int) -> None:
+        if images == self._images:
+            return
+        count = len(self._layers)
+        size = self._code.place(self._layers, count, images, None) + 64
+        if size > len(self._arena):
+            self._arena = torch.empty(size, dtype=torch.uint8)
+            self._scratch = torch.empty(self._code.scratch_floats(self._layers, count))
+        start = self._arena.data_ptr()
+        self._code.place(self._layers, count, images, start + -start % 64)
+        self._images = images
+
+
+class _Chain(torch.autograd.Function):
+    """The layers below the pooling and it, as one function of the image and all their weights."""
+
+    @staticmethod
+    def forward(ctx: Any, engine: Fused, x: Tensor, *parameters: Tensor) -> Tensor:
+        pooled = engine.forward(x)
+        ctx.engine, ctx.number = engine, engine.passes
+        ctx.save_for_backward(x)
+        return pooled
+
+    @staticmethod
+    def backward(ctx: Any, d_pooled: Tensor) -> tuple[Tensor | None, ...]:
+        if ctx.number != ctx.engine.passes:
+            raise RuntimeError("backward of a pass that is not the last: its activations are gone")
+        return None, None, *ctx.engine.backward(*ctx.saved_tensors, d_pooled)
+
+
+def _pointers(*tensors: Tensor) -> tuple[int, ...]:
+    return tuple(tensor.data_ptr() for tensor in tensors)
+
+
+@cache
+def _library(bf16: bool, target: Target) -> ctypes.CDLL:
+    """The kernels, compiled for `target` where they have not been before; `WorkError` where that fails."""
+    text = source(target.vector, bf16)
+    key = hashlib.sha256(repr((text, target, FLAGS, compiler())).encode()).hexdigest()[:32]
+    path = cache_folder() / "training" / f"{key}.so"
+    try:
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            link({"training.c": text}, target, path)
+        code = ctypes.CDLL(str(path))
+    except OSError as exc:
+        raise CompileError(f"{path}: cannot be made or loaded: {exc.strerror or exc}") from exc
+    pointer, integer = ctypes.c_void_p, ctypes.c_int
+    code.place.argtypes, code.place.restype = (pointer, integer, integer, pointer), ctypes.c_size_t
+    code.scratch_floats.argtypes, code.scratch_floats.restype = (pointer, integer), ctypes.c_size_t
+    for function in (code.forward, code.backward):
+        function.argtypes, function.restype = (pointer, integer, integer, pointer, pointer, pointer), None
+    return code
+
+
+def source(vector: int, bf16: bool) -> str:
+    """The C of all kernels for vectors of `vector` floats, and of half of that for few channels."""
+    kernels = files(__package__) / "kernels"
+    narrow = max(4, vector // 2)
+    parts = [f"#define WIDE {vector}\n#define NARROW {narrow}", "#define BF16" if bf16 else ""]
+    parts.append((kernels / "layer.c").read_text("utf-8"))
+    for width in dict.fromkeys((vector, narrow)):
+        parts += [(kernels / name).read_text("utf-8").replace("@", str(width)) for name in _TEMPLATES]
+    return "\n".join((*parts, (kernels / "network.c").read_text("utf-8")))

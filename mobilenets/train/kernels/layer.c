@@ -1,0 +1,52 @@
+/* Training kernels: convolution, batch norm and activation as one layer.
+ *
+ * Of each layer only the raw output of the convolution is kept. Whoever reads it normalises and activates it on the way;
+ * whoever writes it adds up the sums that its batch norm needs. Backward alike: what is kept is the gradient at the
+ * batch norm's output, and the layer below turns it into that of the convolution as it reads it.
+ * Images lie as [channels / width][image][row][column][width]: `width` channels are one vector, padded with zeros. */
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define INLINE static inline __attribute__((always_inline, unused))
+#define UNROLL _Pragma("GCC unroll 16")
+#define BLOCK 64    /* pixels that a pointwise convolution works on together */
+#define ROWS NARROW /* of them (or of the weights' rows) whose sums are in registers at a time: it divides BLOCK */
+
+#ifdef BF16
+typedef uint16_t stored;
+#else
+typedef float stored;
+#endif
+
+enum { IMAGE, DEPTHWISE, POINTWISE }; /* IMAGE: the first convolution, 3x3 */
+
+struct layer {
+    /* set by fused.py */
+    int32_t kind, stride, top, left; /* padding pixels above and on the left */
+    int32_t height, width, channels, out_height, out_width, out_channels;
+    float limit, epsilon; /* limit of the activation: 6, or infinity */
+    float momentum;       /* of the running statistics */
+    int32_t unused;
+    const float *weight, *gamma, *beta; /* weight: [out][3][3][in] of IMAGE, else as torch has it */
+    float *running_mean, *running_var, *d_weight, *d_gamma, *d_beta;
+    /* set by `place` */
+    stored *y, *gradient;                               /* output of the convolution; gradient of the batch norm's */
+    float *packed, *transposed, *d_packed;              /* weights: [depth][channels] in some order */
+    float *mean, *inverse, *scale, *shift;              /* a channel each: 1 / deviation; output = scale * y + shift */
+    float *slope, *offset;                              /* gradient of y = scale * gradient + slope * y + offset */
+    double *sums, *squares;
+};
+
+static int rounded(int n, int to) { return (n + to - 1) / to * to; }
+static int padded(int channels) { return rounded(channels, NARROW); }
+static int pitch_of(int channels) { return padded(channels) + 16; } /* no power of two: the cache has few places for those */
+static int most(int a, int b) { return a > b ? a : b; }
+static int depth_of(const struct layer *l) { return l->kind == IMAGE ? 9 * l->channels : l->channels; }
+
+/* Pixels of a row in a depthwise convolution's ring, forward and backward, with the zeros beside them. */
+static int ring_pitch(const struct layer *l) {
+    const int forward = most(l->left + l->width, (l->out_width - 1) * l->stride + 3);
+    return most(forward, most(l->out_width, (l->width - 1 + l->left) / l->stride + 1) + 2);
+}

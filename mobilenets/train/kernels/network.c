@@ -1,0 +1,212 @@
+/* A chain of layers, forward and backward, on one thread. */
+#define JOINED_(name, width) name##width
+#define JOINED(name, width) JOINED_(name, width)
+/* `name` in the vector width that a tensor of so many channels is kept in. */
+#define ON(channels, name, ...) \
+    (padded(channels) % WIDE ? JOINED(name, NARROW)(__VA_ARGS__) : JOINED(name, WIDE)(__VA_ARGS__))
+
+static long pixels_of(const struct layer *l, int images) { return (long)images * l->out_height * l->out_width; }
+
+static int lanes(int channels) { return padded(channels) % WIDE ? NARROW : WIDE; }
+
+static char *take(char **free, size_t bytes) {
+    char *taken = *free;
+    *free += (bytes + 63) / 64 * 64;
+    return taken;
+}
+
+/* Bytes of all that the layers keep for so many images; with an arena of that size their pointers are set into it. */
+size_t place(struct layer *layers, int count, int images, char *arena) {
+    char *free = arena, *gradients[2];
+    size_t largest[2] = {0};
+    for (int i = 0; i < count; i++) {
+        const size_t bytes = pixels_of(layers + i, images) * padded(layers[i].out_channels) * sizeof(stored);
+        if (bytes > largest[i & 1]) largest[i & 1] = bytes;
+    }
+    for (int i = 0; i < 2; i++) gradients[i] = take(&free, largest[i]);
+    for (int i = 0; i < count; i++) {
+        struct layer *l = layers + i;
+        const size_t channels = padded(l->out_channels), depth = padded(l->kind == DEPTHWISE ? 9 : depth_of(l));
+        l->gradient = (stored *)gradients[i & 1];
+        l->y = (stored *)take(&free, pixels_of(l, images) * channels * sizeof(stored));
+        float **matrices[] = {&l->packed, &l->transposed, &l->d_packed};
+        for (int k = 0; k < 3; k++) *matrices[k] = (float *)take(&free, depth * channels * sizeof(float));
+        float **rows[] = {&l->mean, &l->inverse, &l->scale, &l->shift, &l->slope, &l->offset};
+        for (int k = 0; k < 6; k++) *rows[k] = (float *)take(&free, channels * sizeof(float));
+        l->sums = (double *)take(&free, channels * sizeof(double));
+        l->squares = (double *)take(&free, channels * sizeof(double));
+    }
+    return free - arena;
+}
+
+/* Floats of working memory: two blocks of rows and one of products, or a ring of rows. */
+size_t scratch_floats(const struct layer *layers, int count) {
+    size_t floats = 0;
+    for (int i = 0; i < count; i++) {
+        const struct layer *l = layers + i;
+        const size_t ring = 4 * (size_t)ring_pitch(l) * WIDE;
+        const size_t widest = most(pitch_of(depth_of(l)), pitch_of(l->out_channels)), blocks = 3 * BLOCK * widest;
+        const size_t needed = l->kind == DEPTHWISE ? ring : blocks;
+        if (needed > floats) floats = needed;
+    }
+    return floats;
+}
+
+/* A matrix for `product`: pairs of vectors of columns, each pair depth after depth. w[k * down + c * right]. */
+static void pack(const float *w, int depth, long down, int channels, long right, float *to) {
+    const int width = lanes(channels), all = padded(channels), rows = padded(depth);
+    for (int c = 0; c < all; c += 2 * width) {
+        const int columns = all - c < 2 * width ? width : 2 * width;
+        for (int k = 0; k < rows; k++)
+            for (int i = 0; i < columns; i++)
+                *to++ = k < depth && c + i < channels ? w[k * down + (c + i) * right] : 0;
+    }
+}
+
+static void pack_weights(struct layer *l) {
+    const int channels = padded(l->out_channels), depth = depth_of(l);
+    if (l->kind == DEPTHWISE) {
+        memset(l->packed, 0, 9 * channels * sizeof(float));
+        for (int c = 0; c < l->channels; c++)
+            for (int k = 0; k < 9; k++) l->packed[k * channels + c] = l->weight[c * 9 + k];
+    } else {
+        pack(l->weight, depth, 1, l->out_channels, depth, l->packed);
+        if (l->kind == POINTWISE) pack(l->weight, l->out_channels, depth, depth, 1, l->transposed);
+    }
+}
+
+static void unpack_gradient(struct layer *l) {
+    const int channels = padded(l->out_channels), rows = l->kind == DEPTHWISE ? 9 : depth_of(l);
+    for (int c = 0; c < l->out_channels; c++)
+        for (int k = 0; k < rows; k++) l->d_weight[c * rows + k] = l->d_packed[k * channels + c];
+}
+
+/* What the batch norm makes of the sums; its running statistics move on. */
+static void normalise(struct layer *l, long pixels) {
+    const int channels = l->out_channels;
+    for (int c = 0; c < channels; c++) {
+        const double mean = l->sums[c] / pixels, rounded_var = l->squares[c] / pixels - mean * mean;
+        const double var = rounded_var < 0 ? 0 : rounded_var, inverse = 1 / sqrt(var + l->epsilon);
+        const double unbiased = var * pixels / (pixels > 1 ? pixels - 1 : 1);
+        l->running_mean[c] += l->momentum * ((float)mean - l->running_mean[c]);
+        l->running_var[c] += l->momentum * ((float)unbiased - l->running_var[c]);
+        l->mean[c] = mean;
+        l->inverse[c] = inverse;
+        l->scale[c] = l->gamma[c] * inverse;
+        l->shift[c] = l->beta[c] - mean * l->gamma[c] * inverse;
+    }
+    for (int c = channels; c < padded(channels); c++) l->mean[c] = l->inverse[c] = l->scale[c] = l->shift[c] = 0;
+}
+
+/* The gradients of the batch norm's weights, and how that of its input follows from that of its output. */
+static void normalise_backward(struct layer *l, long pixels) {
+    for (int c = 0; c < padded(l->out_channels); c++) {
+        const double sum = l->sums[c], product = l->squares[c] * l->inverse[c];
+        const double slope = -l->scale[c] * product * l->inverse[c] / pixels;
+        l->slope[c] = slope;
+        l->offset[c] = -l->scale[c] * sum / pixels - slope * l->mean[c];
+        if (c < l->out_channels) {
+            l->d_beta[c] = sum;
+            l->d_gamma[c] = product;
+        }
+    }
+}
+
+static void clear_sums(struct layer *l) {
+    memset(l->sums, 0, padded(l->out_channels) * sizeof(double));
+    memset(l->squares, 0, padded(l->out_channels) * sizeof(double));
+}
+
+/* What the first convolution sees at one place of an image, [H][W][channels]: the columns from..to-1 of three lie in it. */
+INLINE void image_window(const struct layer *l, const float *image, int top, int left, int channels, float *restrict row) {
+    const int from = left < 0 ? -left : 0, to = l->width - left < 3 ? l->width - left : 3;
+    for (int k = 0; k < padded(9 * channels); k++) row[k] = 0;
+    for (int y = 0; y < 3; y++) {
+        if (top + y < 0 || top + y >= l->height) continue;
+        const float *pixels = image + ((long)(top + y) * l->width + left) * channels;
+        if (from == 0 && to == 3)
+            for (int i = 0; i < 3 * channels; i++) row[y * 3 * channels + i] = pixels[i];
+        else
+            for (int i = from * channels; i < to * channels; i++) row[y * 3 * channels + i] = pixels[i];
+    }
+}
+
+/* rows[p][(ky, kx, channel)]: all that it sees at output pixels first..first+count-1 of x, [N][H][W][channels]. */
+static void image_rows(const struct layer *l, const float *x, long first, int count, float *restrict rows) {
+    const int area = l->out_height * l->out_width, pitch = pitch_of(9 * l->channels);
+    const float *image = x + first / area * l->height * l->width * l->channels;
+    int row = first % area / l->out_width, column = first % l->out_width;
+    for (int p = 0; p < count; p++, rows += pitch) {
+        const int top = row * l->stride - l->top, left = column * l->stride - l->left;
+        if (l->channels == 3) image_window(l, image, top, left, 3, rows);
+        else image_window(l, image, top, left, l->channels, rows);
+        if (++column < l->out_width) continue;
+        column = 0;
+        if (++row < l->out_height) continue;
+        row = 0;
+        image += (long)l->height * l->width * l->channels;
+    }
+}
+
+/* The rows of the matrix that a pointwise or the first convolution multiplies with its weights. */
+static void operand(const struct layer *l, const float *x, int images, long first, int count, float *rows) {
+    if (l->kind == IMAGE) image_rows(l, x, first, count, rows);
+    else ON(l->channels, activated_rows, l - 1, pixels_of(l, images), first, count, rows);
+}
+
+static void convolve(struct layer *l, const float *x, int images, float *scratch) {
+    const long pixels = pixels_of(l, images);
+    const int pitch = pitch_of(depth_of(l)), depth = padded(depth_of(l)), channels = padded(l->out_channels);
+    float *rows = scratch, *out = rows + BLOCK * pitch;
+    for (long first = 0; first < pixels; first += BLOCK) {
+        const int count = pixels - first < BLOCK ? pixels - first : BLOCK;
+        operand(l, x, images, first, count, rows);
+        ON(channels, product, rows, pitch, depth, l->packed, channels, count, out);
+        ON(channels, keep_outputs, l, out, pixels, first, count);
+    }
+}
+
+static void convolve_backward(struct layer *l, const float *x, int images, float *scratch) {
+    const long pixels = pixels_of(l, images);
+    const int pitch = pitch_of(depth_of(l)), depth = padded(depth_of(l));
+    const int out_pitch = pitch_of(l->out_channels), channels = padded(l->out_channels);
+    float *rows = scratch, *d = rows + BLOCK * pitch, *out = d + BLOCK * out_pitch;
+    for (long first = 0; first < pixels; first += BLOCK) {
+        const int count = pixels - first < BLOCK ? pixels - first : BLOCK;
+        operand(l, x, images, first, count, rows);
+        ON(channels, gradient_rows, l, pixels, first, count, d);
+        ON(channels, weight_gradient, rows, pitch, depth, d, out_pitch, channels, count, l->d_packed);
+        if (l->kind == IMAGE) continue; /* nobody asks for the gradient of the image */
+        ON(l->channels, product, d, out_pitch, channels, l->transposed, depth, count, out);
+        ON(l->channels, keep_gradients, l - 1, out, pixels, first, count);
+    }
+}
+
+/* x: [N][H][W][C] -> pooled: [N][channels]. */
+void forward(struct layer *layers, int count, int images, const float *x, float *pooled, float *scratch) {
+    for (int i = 0; i < count; i++) {
+        struct layer *l = layers + i;
+        pack_weights(l);
+        clear_sums(l);
+        if (l->kind == DEPTHWISE) ON(l->channels, depthwise_forward, l, l - 1, images, scratch);
+        else convolve(l, x, images, scratch);
+        normalise(l, pixels_of(l, images));
+    }
+    const struct layer *last = layers + count - 1;
+    ON(last->out_channels, pool_forward, last, images, pooled);
+}
+
+/* After `forward`: d_pooled -> every d_weight, d_gamma, d_beta. */
+void backward(struct layer *layers, int count, int images, const float *x, const float *d_pooled, float *scratch) {
+    for (int i = 0; i < count; i++) clear_sums(layers + i);
+    struct layer *last = layers + count - 1;
+    ON(last->out_channels, pool_backward, last, images, d_pooled);
+    for (struct layer *l = last; l >= layers; l--) {
+        const int channels = padded(l->out_channels), rows = l->kind == DEPTHWISE ? 9 : padded(depth_of(l));
+        normalise_backward(l, pixels_of(l, images));
+        memset(l->d_packed, 0, (size_t)rows * channels * sizeof(float));
+        if (l->kind == DEPTHWISE) ON(l->channels, depthwise_backward, l, l - 1, images, scratch);
+        else convolve_backward(l, x, images, scratch);
+        unpack_gradient(l);
+    }
+}

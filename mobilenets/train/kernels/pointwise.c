@@ -1,0 +1,110 @@
+/* Pointwise convolutions, BLOCK pixels at a time: both operands are laid out as rows of a matrix, normalised on the way. */
+
+/* rows[p][c]: what the layer below gives at pixels first..first+count-1, its batch norm and activation worked out. */
+static void activated_rows@(const struct layer *from, long pixels, long first, int count, float *restrict rows) {
+    const int pitch = pitch_of(from->out_channels);
+    for (int c = 0; c < padded(from->out_channels); c += @) {
+        const stored *y = from->y + c * pixels + first * @;
+        const vec@ scale = load@(from->scale + c), shift = load@(from->shift + c);
+        for (int p = 0; p < count; p++)
+            store@(rows + p * pitch + c, active@(scale * read@(y + p * @) + shift, from->limit));
+    }
+}
+
+/* rows[p][c]: the gradient of this layer's convolution, from that of its batch norm's output. */
+static void gradient_rows@(const struct layer *l, long pixels, long first, int count, float *restrict rows) {
+    const int pitch = pitch_of(l->out_channels);
+    for (int c = 0; c < padded(l->out_channels); c += @) {
+        const long start = c * pixels + first * @;
+        const vec@ a = load@(l->scale + c), b = load@(l->slope + c), d = load@(l->offset + c);
+        for (int p = 0; p < count; p++)
+            store@(rows + p * pitch + c,
+                   a * read@(l->gradient + start + p * @) + (b * read@(l->y + start + p * @) + d));
+    }
+}
+
+/* The heart: ROWS x nr vectors of sums in registers. sum[i][j] += a[i * row + k * step] * w[k * pitch + j * @]. */
+INLINE void multiply@(vec@ *restrict sum, int nr, const float *restrict a, long row, long step, const float *restrict w,
+                      long pitch, int depth) {
+    for (int k = 0; k < depth; k++) {
+        vec@ b[2];
+        UNROLL for (int j = 0; j < nr; j++) b[j] = load@(w + k * pitch + j * @);
+        UNROLL for (int i = 0; i < ROWS; i++) {
+            const float x = a[i * row + k * step];
+            UNROLL for (int j = 0; j < nr; j++) sum[i * nr + j] += x * b[j];
+        }
+    }
+}
+
+INLINE void tile@(int nr, const float *restrict rows, int pitch, int depth, const float *restrict w, int count,
+                  float *restrict out) {
+    for (int p = 0; p < count; p += ROWS) {
+        vec@ sum[ROWS * 2] = {0};
+        multiply@(sum, nr, rows + p * pitch, pitch, 1, w, nr * @, depth);
+        UNROLL for (int i = 0; i < ROWS; i++)
+            UNROLL for (int j = 0; j < nr; j++) store@(out + (j * BLOCK + p + i) * @, sum[i * nr + j]);
+    }
+}
+
+/* out[c / @][BLOCK][@] = rows (count x depth) * w (depth x channels), w as `pack` leaves it. */
+static void product@(const float *restrict rows, int pitch, int depth, const float *restrict w, int channels, int count,
+                     float *restrict out) {
+    int c = 0;
+    for (; c + 2 * @ <= channels; c += 2 * @) tile@(2, rows, pitch, depth, w + (long)c * depth, count, out + c * BLOCK);
+    if (c < channels) tile@(1, rows, pitch, depth, w + (long)c * depth, count, out + c * BLOCK);
+}
+
+INLINE void weight_tile@(int nr, const float *restrict a, int pitch_a, const float *restrict d, int pitch_d, int count,
+                         float *restrict to, int channels) {
+    vec@ sum[ROWS * 2];
+    UNROLL for (int i = 0; i < ROWS; i++)
+        UNROLL for (int j = 0; j < nr; j++) sum[i * nr + j] = load@(to + i * channels + j * @);
+    multiply@(sum, nr, a, 1, pitch_a, d, pitch_d, count);
+    UNROLL for (int i = 0; i < ROWS; i++)
+        UNROLL for (int j = 0; j < nr; j++) store@(to + i * channels + j * @, sum[i * nr + j]);
+}
+
+/* to[k][c] += sum over pixels of a[p][k] * d[p][c]. */
+static void weight_gradient@(const float *restrict a, int pitch_a, int depth, const float *restrict d, int pitch_d,
+                             int channels, int count, float *restrict to) {
+    for (int k = 0; k < depth; k += ROWS) {
+        int c = 0;
+        for (; c + 2 * @ <= channels; c += 2 * @)
+            weight_tile@(2, a + k, pitch_a, d + c, pitch_d, count, to + (long)k * channels + c, channels);
+        if (c < channels) weight_tile@(1, a + k, pitch_a, d + c, pitch_d, count, to + (long)k * channels + c, channels);
+    }
+}
+
+/* Keep a block of outputs; their sums and sums of squares go to the batch norm. */
+static void keep_outputs@(struct layer *l, const float *restrict out, long pixels, long first, int count) {
+    for (int c = 0; c < padded(l->out_channels); c += @) {
+        stored *y = l->y + c * pixels + first * @;
+        vec@ sum = {0}, squares = {0};
+        for (int p = 0; p < count; p++) {
+            const vec@ v = load@(out + c * BLOCK + p * @);
+            sum += v;
+            squares += v * v;
+            write@(y + p * @, v);
+        }
+        add_sums@(l->sums + c, sum);
+        add_sums@(l->squares + c, squares);
+    }
+}
+
+/* Keep a block of gradients for the layer below, at its batch norm's output; with the sums that this will need. */
+static void keep_gradients@(struct layer *below, const float *restrict out, long pixels, long first, int count) {
+    for (int c = 0; c < padded(below->out_channels); c += @) {
+        const long start = c * pixels + first * @;
+        const vec@ scale = load@(below->scale + c), shift = load@(below->shift + c), mean = load@(below->mean + c);
+        vec@ sum = {0}, products = {0};
+        for (int p = 0; p < count; p++) {
+            const vec@ y = read@(below->y + start + p * @);
+            const vec@ g = passed@(load@(out + c * BLOCK + p * @), scale * y + shift, below->limit);
+            sum += g;
+            products += g * (y - mean);
+            write@(below->gradient + start + p * @, g);
+        }
+        add_sums@(below->sums + c, sum);
+        add_sums@(below->squares + c, products);
+    }
+}

@@ -1,0 +1,229 @@
+"""Training in C against torch's modules in float64: outputs, every gradient, running statistics."""
+
+import copy
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from mobilenets.arch import Network, expand
+from mobilenets.arch.network import Block
+from mobilenets.compiler import TARGETS, has_compiler
+from mobilenets.compiler.targets import missing
+from mobilenets.train.fused import Fused, fuse, takes
+from mobilenets.train.module import MobileNet, initialise
+
+pytestmark = pytest.mark.skipif(not has_compiler(), reason="no C compiler here")
+HERE = [name for name, target in TARGETS.items() if not missing(target.features)]
+SMALL = Network(alpha=0.25, height=40, width=36, classes=4, blocks=(Block(1, 64), Block(2, 128)))
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """As training runs."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@st.composite
+def networks(draw: st.DrawFn) -> Network:
+    """Few layers, so that rounding seldom moves a value across the kink of a ReLU; odd sizes, channels, paddings."""
+    blocks = draw(st.lists(st.builds(Block, st.sampled_from([1, 2]), st.integers(16, 200)), min_size=1, max_size=2))
+    return Network(
+        alpha=draw(st.floats(0.1, 0.5)),
+        height=draw(st.integers(32, 45)),
+        width=draw(st.integers(32, 45)),
+        channels=draw(st.sampled_from([1, 3])),
+        classes=3,
+        blocks=tuple(blocks),
+        head=draw(st.sampled_from([0, 96])),
+        activation=draw(st.sampled_from(["relu", "relu6"])),
+        padding=draw(st.sampled_from(["symmetric", "same", "keras"])),
+        epsilon=draw(st.sampled_from([1e-5, 1e-3])),
+        rounding=draw(st.sampled_from(["floor", "multiple_of_8"])),
+    )
+
+
+def made(network: Network, seed: int = 0) -> MobileNet:
+    """Batch norms far from the identity, some of their scales negative."""
+    module = MobileNet(expand(network))
+    initialise(module, seed)
+    generator = torch.Generator().manual_seed(seed)
+    for norm in module.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            nn.init.normal_(norm.weight, 1.0, 0.7, generator=generator)
+            nn.init.normal_(norm.bias, 0.0, 0.5, generator=generator)
+    return module.to(memory_format=torch.channels_last).train()
+
+
+def images(network: Network, count: int, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(count, network.channels, network.height, network.width, generator=generator) + 0.5
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def learned(module: MobileNet, call: Any, x: Tensor) -> dict[str, Tensor]:
+    """Logits, gradients and running statistics after one step, by their names."""
+    logits = call(x)
+    slope = torch.linspace(-1, 1, logits.numel(), dtype=logits.dtype).view_as(logits)
+    (logits * slope + logits.square() / 2).sum().backward()
+    found = {"logits": logits.detach()}
+    found |= {f"{name}.grad": p.grad for name, p in module.named_parameters() if p.grad is not None}
+    return found | {name: buffer.clone() for name, buffer in module.named_buffers()}
+
+
+def error(found: Tensor, exact: Tensor) -> float:
+    exact = exact.double()
+    return float((found.double() - exact).norm() / exact.norm().clamp_min(1e-6))
+
+
+def assert_as_exact_as_torch(module: MobileNet, x: Tensor, bf16: bool, target: str, floor: float) -> None:
+    """No tensor further from float64 than a few times what torch's own fp32 or autocast is, or than `floor`."""
+    exact, peer = copy.deepcopy(module).double(), copy.deepcopy(module)
+    beside_kink = far_from_kinks(exact)
+    expected = learned(exact, exact, x.double())
+    if not bf16:
+        assume(not any(beside_kink))
+
+    def torchs(x: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            return peer(x).float()  # type: ignore[no-any-return]
+
+    theirs, ours = learned(peer, torchs, x), learned(module, Fused(module, bf16, target), x)
+    assert ours.keys() == expected.keys()
+    for name, value in expected.items():
+        bound = max(floor, 10 * error(theirs[name], value))
+        assert error(ours[name], value) <= bound, f"{name}: {error(ours[name], value):.1e} > {bound:.1e}"
+
+
+def far_from_kinks(module: MobileNet) -> list[bool]:
+    """Filled as it runs: whether some value lies where rounding decides on which side of a ReLU's kink it falls."""
+    found: list[bool] = []
+    for layer in module.modules():
+        if isinstance(layer, nn.ReLU | nn.ReLU6):
+            layer.register_forward_pre_hook(
+                lambda layer, x: found.append(float(torch.minimum(x[0].abs(), (x[0] - 6).abs()).min().detach()) < 1e-6)
+            )
+    return found
+
+
+@settings(max_examples=25)
+@given(networks(), st.integers(1, 3), st.sampled_from(HERE), st.integers(0, 99))
+def test_one_step_is_torchs(network: Network, count: int, target: str, seed: int) -> None:
+    assert_as_exact_as_torch(made(network, seed), images(network, count, seed), False, target, 1e-3)
+
+
+@pytest.mark.parametrize("target", HERE)
+@pytest.mark.parametrize("activation", ["relu", "relu6"])
+def test_bf16_loses_no_more_than_autocast(target: str, activation: str) -> None:
+    network = SMALL.replace(activation=activation)
+    assert_as_exact_as_torch(made(network), images(network, 8), True, target, 1e-2)
+
+
+def test_a_whole_network_step_after_step() -> None:
+    """All 27 layers: gradients far from torch's would not lead to the same losses."""
+    network = Network(alpha=0.25, height=48, width=48, classes=3)
+    losses = []
+    for attach in (False, True):
+        module, x = made(network), images(network, 12)
+        if attach:
+            fuse(module, bf16=False)
+            assert module.fused is not None
+        optimiser = torch.optim.SGD(module.parameters(), lr=0.02)
+        for _ in range(4):
+            loss = nn.functional.cross_entropy(module(x), torch.arange(12) % 3)
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            losses.append(loss.item())
+    assert losses[0] == pytest.approx(losses[4], rel=1e-4) and losses[:4] == pytest.approx(losses[4:], rel=0.1)
+
+
+def test_batches_of_any_size_follow_one_another_and_repeat() -> None:
+    module = made(SMALL)
+    engine = Fused(module, bf16=True)
+    first = learned(module, engine, images(SMALL, 3))["logits"]
+    for count in (7, 1, 3):
+        last = learned(module, engine, images(SMALL, count))["logits"]
+    assert torch.equal(first, last)
+
+
+def test_networks_side_by_side_are_those_one_after_the_other() -> None:
+    def run(seed: int) -> Tensor:
+        module = made(SMALL, seed)
+        engine = Fused(module, bf16=False)
+        return torch.stack([learned(module, engine, images(SMALL, 4, seed))["logits"] for _ in range(3)])
+
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(run, range(8)))
+    assert all(torch.equal(a, run(seed)) for seed, a in enumerate(together))
+
+
+def test_statistics_can_be_averaged_evenly() -> None:
+    """momentum None, as the end of training asks for."""
+    module = made(SMALL)
+    for norm in module.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            norm.momentum = None
+    exact = copy.deepcopy(module).double()
+    engine = Fused(module, bf16=False)
+    with torch.no_grad():
+        for seed in range(3):
+            engine(images(SMALL, 4, seed))
+            exact(images(SMALL, 4, seed).double())
+    for (name, ours), theirs in zip(module.named_buffers(), exact.buffers(), strict=True):
+        assert error(ours, theirs.double()) < 1e-5, name
+
+
+def test_large_means_do_not_swallow_the_variance() -> None:
+    module = made(SMALL)
+    exact = copy.deepcopy(module).double()
+    x = images(SMALL, 4) * 0.1 + 10
+    ours, expected = learned(module, Fused(module, bf16=False), x), learned(exact, exact, x.double())
+    assert error(ours["conv0_bn.running_var"] - 0.9, expected["conv0_bn.running_var"] - 0.9) < 1e-4
+
+
+def test_a_stale_pass_is_refused() -> None:
+    module = made(SMALL)
+    engine = Fused(module, bf16=False)
+    stale = engine(images(SMALL, 2)).sum()
+    engine(images(SMALL, 2))
+    with pytest.raises(RuntimeError, match="not the last"):
+        stale.backward()
+
+
+def test_what_no_kernel_takes_stays_with_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    full = MobileNet(expand(SMALL.replace(convolution="full")))
+    assert not takes(full.graph)
+    fuse(full, bf16=False)
+    assert full.fused is None
+    maps = expand(Network(alpha=0.25, height=32, width=32, output="features"))
+    assert not takes(maps)
+    monkeypatch.setenv("CC", "no-such-compiler")
+    module = made(SMALL)
+    from mobilenets.compiler import build
+    from mobilenets.train import fused
+
+    build.compiler.cache_clear()
+    fused._library.cache_clear()
+    try:
+        fuse(module, bf16=False)
+        assert module.fused is None
+    finally:
+        monkeypatch.undo()
+        build.compiler.cache_clear()
+
+
+def test_a_copy_and_evaluation_are_torchs_own() -> None:
+    module = made(SMALL)
+    fuse(module, bf16=False)
+    twin = copy.deepcopy(module)
+    assert module.fused is not None and twin.fused is None
+    assert torch.equal(module.eval()(images(SMALL, 2)), twin.eval()(images(SMALL, 2)))
