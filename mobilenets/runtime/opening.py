@@ -61,7 +61,7 @@ def open_session(model: str | Path | Model | QuantModel, threads: int = 0, runti
         session = open_session(load(path), threads, runtime)  # the loaded model ends with this call
         give_back_memory()
         return session
-    softmax = not isinstance(model, QuantModel) or model.network.output == "softmax"
+    softmax = model.network.output == "softmax"  # what the compiler knows
     if runtime == "compiled" or (runtime == "auto" and has_compiler() and softmax):
         return CompiledSession(model, threads)
     if isinstance(model, QuantModel):

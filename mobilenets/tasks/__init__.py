@@ -8,6 +8,7 @@ from .task import Task
 __all__ = ["TASKS", "Task", "task_type"]
 
 TASKS = {
+    "attributes": "Attributes",
     "classify": "Classify",
 }
 

@@ -1,0 +1,197 @@
+"""Attributes of images: a CSV with a column of 0 and 1 for each, or CelebA's files as they were published."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError
+from ..image import read
+from .rows import Listing, Row, checked_split, listed, shown
+
+__all__ = ["Marked", "list_attributes"]
+
+CELEBA = "list_attr_celeba.txt"
+PARTITION = "list_eval_partition.txt"
+_PARTS = {"0": "train", "1": "val", "2": "test"}  # of CelebA's partition
+_IMAGE = ("path", "image", "image_id", "file", "filename")  # names of the first column
+_FOLDERS = ("", "images", "img_align_celeba", "Img/img_align_celeba", "../Img/img_align_celeba")  # beside the file
+_MISSING = frozenset(("", "?", "na", "nan", "none", "null"))
+
+Line = tuple[int, list[str]]  # its number in the file, its cells
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """Listed images with `values` (N, A) float32: 1, 0, or NaN where it is not known. `names` are the A attributes."""
+
+    listing: Listing
+    names: tuple[str, ...]
+    values: np.ndarray[Any, np.dtype[np.float32]]
+
+
+def list_attributes(path: Path) -> Marked:
+    """The attributes in a CSV file, in CelebA's `list_attr_celeba.txt`, or in the one such file of a folder.
+
+    The first column names the image, relative to the file or to the folder `images` beside it; a column `split` is the
+    split; each other column is an attribute: 1, 0, or nothing where it is not known. -1 stands for 0 where there is no
+    0 in the file, as in CelebA. `DataError` names the line and column that break a rule.
+    """
+    file = _file(path)
+    header, lines = (_celeba if file.name == CELEBA else _csv)(file)
+    split_at = next((at for at, name in enumerate(header) if name.lower() == "split"), None)
+    columns = [at for at in range(1, len(header)) if at != split_at]
+    names = tuple(header[at] for at in columns)
+    _check_names(file, names)
+    parts = _partition(file.with_name(PARTITION)) if file.name == CELEBA else None
+    folder = _image_folder(file, lines)
+    first: dict[str, int] = {}
+    rows = []
+    for number, cells in lines:
+        image = cells[0].strip()
+        if image in first:
+            raise DataError(f"{file}: line {number} repeats {shown(image)!r}, which line {first[image]} has")
+        first[image] = number
+        if not image or not (folder / image).is_file():
+            raise DataError(f"{file}: line {number}: image {shown(image)!r} is no file in {folder}")
+        split = None
+        if split_at is not None:
+            split = checked_split(cells[split_at], f"{file}: line {number}")
+        elif parts is not None:
+            split = _part(file, number, image, parts)
+        rows.append(Row(shown(image), split, "", partial(read, folder / image)))
+    return Marked(Listing(rows, names), names, _values(file, header, columns, lines))
+
+
+def _file(path: Path) -> Path:
+    """`path` itself, or what of a folder it must be."""
+    if not path.is_dir():
+        if not path.is_file():
+            raise DataError(f"{path}: no such file or folder")
+        return path
+    for place in (path / CELEBA, path / "Anno" / CELEBA):
+        if place.is_file():
+            return place
+    found = sorted(path.glob("*.csv"))
+    if len(found) != 1:
+        has = listed([file.name for file in found]) or "none"
+        raise DataError(f"{path}: must hold one .csv file of attributes, or {CELEBA}; it holds {has}")
+    return found[0]
+
+
+def _csv(path: Path) -> tuple[list[str], list[Line]]:
+    """Header and lines; `DataError` for one of another length."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            header = [name.strip() for name in next(reader, [])]
+            lines = [(reader.line_num, cells) for cells in reader if cells]
+    except UnicodeDecodeError as exc:
+        raise DataError(f"{path}: is not UTF-8 text ({exc.reason} at byte {exc.start})") from exc
+    except csv.Error as exc:
+        raise DataError(f"{path}: line {reader.line_num} is no CSV: {exc}") from exc
+    except OSError as exc:
+        raise DataError(f"{path}: cannot be read: {exc.strerror}") from exc
+    if len(header) < 2 or header[0].lower() not in _IMAGE:
+        has = shown(",".join(header[:5])) or "nothing"
+        raise DataError(f"{path}: its first line must be path,ATTRIBUTE,ATTRIBUTE,...; it begins with {has}")
+    return header, _checked(path, lines, len(header))
+
+
+def _celeba(path: Path) -> tuple[list[str], list[Line]]:
+    """The number of images, the names of the attributes, then a line an image, all parted by blanks."""
+    text = _text(path)
+    names = text[1].split() if len(text) > 1 else []
+    if not names or not text[0].strip().isdigit():
+        raise DataError(f"{path}: must begin with a line that counts the images and one that names the attributes")
+    lines = [(number, line.split()) for number, line in enumerate(text[2:], 3) if line.strip()]
+    if len(lines) != int(text[0]):
+        raise DataError(f"{path}: line 1 says {text[0].strip()} images, there are {len(lines)}")
+    return ["image", *names], _checked(path, lines, 1 + len(names))
+
+
+def _checked(path: Path, lines: list[Line], columns: int) -> list[Line]:
+    if not lines:
+        raise DataError(f"{path}: holds no row below the header")
+    for number, cells in lines:
+        if len(cells) != columns:
+            raise DataError(f"{path}: line {number} has {len(cells)} of {columns} columns")
+    return lines
+
+
+def _text(path: Path) -> list[str]:
+    try:
+        return path.read_text("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise DataError(f"{path}: cannot be read as UTF-8 text: {exc}") from exc
+
+
+def _check_names(path: Path, names: Sequence[str]) -> None:
+    if not names:
+        raise DataError(f"{path}: has no column of an attribute")
+    for at, name in enumerate(names):
+        if not name:
+            raise DataError(f"{path}: an attribute has no name, beside {names[at - 1]!r}")
+        if name in names[:at]:
+            raise DataError(f"{path}: two columns are named {name!r}")
+
+
+def _partition(path: Path) -> dict[str, str] | None:
+    """Image -> split, None without the file."""
+    if not path.is_file() and (path.parent.parent / "Eval" / path.name).is_file():
+        path = path.parent.parent / "Eval" / path.name  # as the whole of CelebA lies on disk
+    if not path.is_file():
+        return None
+    found = {}
+    for number, line in enumerate(_text(path), 1):
+        cells = line.split()
+        if cells and (len(cells) != 2 or cells[1] not in _PARTS):
+            raise DataError(f"{path}: line {number} (={shown(line)!r}) must be an image and 0, 1 or 2")
+        if cells:
+            found[cells[0]] = _PARTS[cells[1]]
+    return found
+
+
+def _part(path: Path, number: int, image: str, parts: dict[str, str]) -> str:
+    if image not in parts:
+        raise DataError(f"{path}: line {number}: {PARTITION} does not say in which split {image} is")
+    return parts[image]
+
+
+def _image_folder(path: Path, lines: list[Line]) -> Path:
+    """Where the first image lies."""
+    image = lines[0][1][0].strip()
+    for folder in _FOLDERS:
+        if image and (path.parent / folder / image).is_file():
+            return path.parent / folder
+    raise DataError(f"{path}: line {lines[0][0]}: image {shown(image)!r} lies neither beside the file nor in images/")
+
+
+def _values(
+    path: Path, header: Sequence[str], columns: Sequence[int], lines: list[Line]
+) -> np.ndarray[Any, np.dtype[np.float32]]:
+    cells = [[line[at].strip() for at in columns] for _, line in lines]
+    known = {"1": 1.0, "0": 0.0, "1.0": 1.0, "0.0": 0.0}
+    used = {cell for line in cells for cell in line}
+    if "-1" in used and "0" not in used:
+        known["-1"] = 0.0
+    values = {cell: np.nan if cell.lower() in _MISSING else known.get(cell) for cell in used}
+    if None in values.values():
+        number, at, cell = next(_strange(lines, columns, values))
+        rule = "0 where the others are 0 and 1" if cell == "-1" else "0, 1, or empty where it is not known"
+        raise DataError(f"{path}: line {number}, column {shown(header[at])}: {shown(cell)!r} must be {rule}")
+    return np.array([[values[cell] for cell in line] for line in cells], np.float32)
+
+
+def _strange(
+    lines: list[Line], columns: Sequence[int], values: dict[str, float | None]
+) -> Iterator[tuple[int, int, str]]:
+    """(line, column, value) of what is no value of an attribute."""
+    for number, line in lines:
+        for at in columns:
+            if values[line[at].strip()] is None:
+                yield number, at, line[at].strip()

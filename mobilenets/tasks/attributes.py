@@ -1,0 +1,131 @@
+"""Attributes: of several things, which an image shows. Its figures are in `multilabel.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from ..arch.network import Network, Output
+from ..data.attributes import list_attributes
+from ..data.cache import Images
+from ..data.sources import Dataset, assemble
+from ..errors import DataError, UsageError
+from .multilabel import AttributeScores, average_precisions, evaluate_attributes
+from .task import Array, Objective, Task, Wishes
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+__all__ = ["Attributes", "Shown", "known_cross_entropy"]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Every attribute with its probability, the most probable first; `top` of them are told in a line."""
+
+    attributes: tuple[tuple[str, float], ...]
+    top: int
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"attributes": dict(self.attributes)}
+
+    def line(self) -> str:
+        return "  ".join(f"{label} {p:.0%}" for label, p in self.attributes[: self.top])
+
+    def rows(self) -> tuple[tuple[str, ...], ...]:
+        return tuple((label, f"{p:.6f}") for label, p in self.attributes)
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes(Task):
+    """Which of several attributes an image shows; each is a question of its own."""
+
+    name: ClassVar[str] = "attributes"
+    things: ClassVar[str] = "attributes"
+    output: ClassVar[Output] = "sigmoid"
+    score: ClassVar[str] = "mean_ap"
+    columns: ClassVar[tuple[str, ...]] = ("attribute", "probability")
+
+    def open(self, path: str | Path, val_fraction: float | None = 0.1) -> Dataset:
+        """A CSV of 0 and 1, or CelebA's files: see `data.attributes`."""
+        marked = list_attributes(Path(path))
+        told = ["".join("?" if np.isnan(v) else f"{v:.0f}" for v in row) for row in marked.values]
+        dataset = assemble(Path(path), marked.listing, marked.names, list(marked.values), told, val_fraction)
+        return replace(dataset, notes=(*dataset.notes, *_unlearnable(dataset)))
+
+    def retarget(self, dataset: Dataset, labels: tuple[str, ...], decoding: dict[str, Any]) -> Dataset:
+        """In the model's order; an attribute that the data do not have is not known of any image."""
+        unknown = [label for label in dataset.labels if label not in labels]
+        if unknown:
+            raise DataError(f"{dataset.root} has attributes that the model does not know: {', '.join(unknown[:5])}")
+        at = [labels.index(label) for label in dataset.labels]
+
+        def moved(target: Array) -> Array:
+            values = np.full(len(labels), np.nan, np.float32)
+            values[at] = target
+            return values
+
+        splits = {
+            split: tuple(replace(sample, target=moved(sample.target)) for sample in samples)
+            for split, samples in dataset.splits.items()
+        }
+        return replace(dataset, labels=labels, splits=splits)
+
+    def check(self, dataset: Dataset, train: Images) -> None:
+        if not np.isfinite(train.targets).any():
+            raise DataError(f"{dataset.root}: no attribute of any training image is known")
+
+    def objective(
+        self, targets: Array, network: Network, decoding: dict[str, Any], wishes: Wishes, device: torch.device
+    ) -> Objective:
+        if wishes.smoothing:
+            raise UsageError(f"smoothing (={wishes.smoothing}) must be 0 with the task {self.name}")
+        return Objective(known_cross_entropy)
+
+    def order(self, targets: Array, batch_size: int, wishes: Wishes) -> Callable[[np.random.Generator], Array] | None:
+        if wishes.balance != "none":
+            raise UsageError(f"balance (={wishes.balance}) must be none with the task {self.name}")
+        return None
+
+    def validate(self, outputs: Tensor, targets: Array, decoding: dict[str, Any]) -> tuple[float, float]:
+        import torch
+
+        found = average_precisions(outputs.sigmoid().numpy(), targets)
+        loss = float(known_cross_entropy(outputs, torch.from_numpy(targets)))
+        return float(np.nanmean(found)) if np.isfinite(found).any() else 0.0, loss
+
+    def evaluate(
+        self, outputs: Array, images: Images, labels: tuple[str, ...], decoding: dict[str, Any]
+    ) -> AttributeScores:
+        return evaluate_attributes(outputs, images.targets, labels, images.names)
+
+    def answer(self, output: Array, labels: tuple[str, ...], decoding: dict[str, Any], top: int) -> Shown:
+        best = np.argsort(-output, kind="stable")
+        return Shown(tuple((labels[i], float(output[i])) for i in best), top)
+
+
+def known_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """The binary cross-entropy of logits (N, A) and probabilities (N, A), averaged over all; NaN is not known: 0.
+
+    Divided by N A, not by what is known: shares of a batch then add up to the batch.
+    """
+    from torch.nn import functional
+
+    known = ~target.isnan()
+    value = functional.binary_cross_entropy_with_logits(logits, target.nan_to_num(), reduction="none")
+    return (value * known).sum() / target.numel()
+
+
+def _unlearnable(dataset: Dataset) -> list[str]:
+    """A note on attributes that all training images have, or none: there is nothing to tell apart."""
+    train = dataset.splits.get("train")
+    if not train:
+        return []
+    targets = np.stack([sample.target for sample in train])
+    alike = [name for at, name in enumerate(dataset.labels) if not {0.0, 1.0} <= set(targets[:, at].tolist())]
+    return [f"all training images are alike in {', '.join(alike[:5])}: nothing to learn there"] if alike else []
