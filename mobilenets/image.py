@@ -8,17 +8,20 @@ floating-point pixels are refused, because nothing states their range.
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from .errors import ImageError, NetworkError
 
 __all__ = [
     "EXTENSIONS",
+    "Fit",
     "Pixels",
     "Preprocess",
     "Resize",
@@ -29,12 +32,14 @@ __all__ = [
     "prepare",
     "read",
     "shrink_short_side",
+    "upright_size",
 ]
 
 # corrupt EXIF and the like: what matters of it becomes an ImageError, the rest is noise on a user's terminal
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 Resize = Literal["bilinear", "bicubic", "lanczos", "box"]
+Fit = Literal["crop", "stretch"]
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
 EXTENSIONS = frozenset(
@@ -44,6 +49,7 @@ EXTENSIONS = frozenset(
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "WEBP", "TIFF", "JPEG2000", "ICO", "AVIF")
 _MAX_PIXELS = 178_956_970  # Pillow's own bound for a decompression bomb
 _MAX_FILE = 1 << 30
+_LYING = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 _KERNELS = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
@@ -57,7 +63,8 @@ class Preprocess:
     """From any image to the network's input; stored in every model file and exported graph.
 
     The centred box of the network's aspect ratio that covers `crop` of the image is resized to height x width
-    by Pillow's `resize` kernel (with antialiasing); then (pixel - mean) / std.
+    by Pillow's `resize` kernel (with antialiasing); then (pixel - mean) / std. `fit` "stretch": the whole image is,
+    whatever its aspect ratio.
     """
 
     height: int
@@ -67,10 +74,13 @@ class Preprocess:
     resize: Resize = "bilinear"
     mean: float | tuple[float, ...] = 127.5  # Keras, TF-slim and timm give MobileNet v1 the range [-1, 1]
     std: float | tuple[float, ...] = 127.5  # one number, or one a channel
+    fit: Fit = "crop"  # "stretch": for tasks that must see all of the image
 
     def __post_init__(self) -> None:
         if self.resize not in get_args(Resize):
             raise NetworkError(f"resize (={self.resize!r}) must be one of {', '.join(get_args(Resize))}")
+        if self.fit not in get_args(Fit):
+            raise NetworkError(f"fit (={self.fit!r}) must be one of {', '.join(get_args(Fit))}")
         if not (isinstance(self.crop, int | float) and 0 < self.crop <= 1):
             raise NetworkError(f"crop (={self.crop!r}) must be above 0 and at most 1")
         for name in ("mean", "std"):
@@ -100,6 +110,23 @@ def decode(source: bytes | Path, channels: int = 3, at_least: tuple[int, int] | 
     `at_least` (height, width): a JPEG may be decoded at 1/2, 1/4 or 1/8 as long as both sides stay at or above twice
     this size, which is several times faster and leaves the resize to a small target its antialiasing.
     """
+    with _opened(source) as image:
+        if at_least is not None:
+            _draft(image, at_least)
+        image.load()
+        return _plain(_upright(image), channels)
+
+
+def upright_size(source: bytes | Path) -> tuple[int, int]:
+    """(width, height) in pixels of the image as `decode` gives it, from its header; `ImageError`."""
+    with _opened(source) as image:
+        turned = image.getexif().get(ExifTags.Base.Orientation) in _LYING
+        return (image.height, image.width) if turned else image.size
+
+
+@contextmanager
+def _opened(source: bytes | Path) -> Iterator[Image.Image]:
+    """The image, its header read; whatever is raised while it is open becomes an `ImageError`."""
     try:
         data = source if isinstance(source, bytes) else read(source)
         if not data:
@@ -107,10 +134,7 @@ def decode(source: bytes | Path, channels: int = 3, at_least: tuple[int, int] | 
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             if image.width * image.height > _MAX_PIXELS:
                 raise ImageError(f"{image.width}x{image.height} pixels: more than {_MAX_PIXELS} are refused")
-            if at_least is not None:
-                _draft(image, at_least)
-            image.load()
-            return _plain(_upright(image), channels)
+            yield image
     except ImageError:
         raise
     except UnidentifiedImageError as exc:
@@ -176,7 +200,10 @@ def _upper_eight_bits(image: Image.Image) -> Image.Image:
 
 
 def centre_box(width: int, height: int, preprocess: Preprocess) -> tuple[float, float, float, float]:
-    """(left, top, right, bottom): the largest centred box of the network's aspect ratio, times `crop`."""
+    """(left, top, right, bottom): the largest centred box of the network's aspect ratio, times `crop`;
+    all of a stretched image."""
+    if preprocess.fit == "stretch":
+        return 0.0, 0.0, float(width), float(height)
     scale = min(width / preprocess.width, height / preprocess.height) * preprocess.crop
     w, h = preprocess.width * scale, preprocess.height * scale
     left, top = max(0.0, (width - w) / 2), max(0.0, (height - h) / 2)

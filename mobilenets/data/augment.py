@@ -8,7 +8,7 @@ import numpy as np
 
 from ..image import Pixels, Preprocess, as_image, crop_resize
 
-__all__ = ["Augmentation", "Colour", "View", "random_colours", "random_view", "same_target"]
+__all__ = ["Augmentation", "Colour", "Place", "View", "drawn", "random_colours", "random_view", "same_target", "seen"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +61,30 @@ def same_target(
     return random_view(pixels, preprocess, how, rng), target
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a view shows: a box (left, top, right, bottom) of the image in its pixels, perhaps mirrored."""
+
+    box: tuple[float, float, float, float]
+    mirrored: bool
+
+
 def random_view(pixels: Pixels, preprocess: Preprocess, how: Augmentation, rng: np.random.Generator) -> Pixels:
     """A random crop of (h, w, C), resized to (H, W, C), mirrored half of the time."""
+    return seen(pixels, preprocess, drawn(pixels, preprocess, how, rng))
+
+
+def drawn(pixels: Pixels, preprocess: Preprocess, how: Augmentation, rng: np.random.Generator) -> Place:
+    """Where a random view of (h, w, C) lies."""
     area, stretch, x, y, mirror = rng.random(5)
     box = _random_box(pixels.shape[1], pixels.shape[0], preprocess, how, area, stretch, x, y)
-    view = crop_resize(as_image(pixels), preprocess, box)
-    return view[:, ::-1] if how.flip and mirror < 0.5 else view
+    return Place(box, bool(how.flip and mirror < 0.5))
+
+
+def seen(pixels: Pixels, preprocess: Preprocess, place: Place) -> Pixels:
+    """The view at `place`, (H, W, C)."""
+    view = crop_resize(as_image(pixels), preprocess, place.box)
+    return view[:, ::-1] if place.mirrored else view
 
 
 def _random_box(
@@ -79,9 +97,10 @@ def _random_box(
     x: float,
     y: float,
 ) -> tuple[float, float, float, float]:
-    """A box of random area, aspect ratio (around the network's) and place; x, y and the like in [0, 1)."""
+    """A box of random area, aspect ratio (around what evaluation sees) and place; x, y and the like in [0, 1)."""
     pixels = (how.min_area + (1 - how.min_area) * area) * width * height
-    ratio = preprocess.width / preprocess.height * how.max_stretch ** (2 * stretch - 1)
+    shape = preprocess.width / preprocess.height if preprocess.fit == "crop" else width / height
+    ratio = shape * how.max_stretch ** (2 * stretch - 1)
     w, h = min(width, (pixels * ratio) ** 0.5), min(height, (pixels / ratio) ** 0.5)
     left, top = x * (width - w), y * (height - h)
     return left, top, min(width, left + w), min(height, top + h)
