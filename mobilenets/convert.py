@@ -86,25 +86,47 @@ def import_model(
     return imported.model.save(path), imported
 
 
-def export_model(model: str | Path, output: str | Path | None = None, format: str = "onnx") -> Exported:
+def export_model(
+    model: str | Path, output: str | Path | None = None, format: str = "onnx", overwrite: bool = False
+) -> Exported:
     """Write a model beside itself, or to `output`, after what was written has been read back and run.
 
     The logits of a float network are compared with torch's, those of an int8 one with `quant.reference`'s
-    (`ParityError`). `format`: a key of `export.FORMATS`.
+    (`ParityError`). `format`: a key of `export.FORMATS`. A file that is there already is refused at once, unless
+    `overwrite`.
     """
-    from .export import FORMATS, write
+    from .export import write
     from .files import write_atomic
     from .quant.file import load
 
     opened = open_model(model)
+    path = _output(opened if isinstance(opened, Path) else Path(model), output, format, overwrite)
     trained = opened if isinstance(opened, Model) else load(opened)
     if format != "onnx" and trained.network.convolution == "full":
         raise UsageError(f"format {format} holds separable networks, this has full convolutions: use onnx")
     content = write(trained, format)
     difference = _difference(trained, content, format)
-    source = opened if isinstance(opened, Path) else Path(model)
-    path = Path(output) if output else source.with_suffix(FORMATS[format].suffix)
     return Exported(write_atomic(path, content), format, len(content), difference)
+
+
+def _output(source: Path, output: str | Path | None, format: str, overwrite: bool) -> Path:
+    """Where to write; `UsageError` for an unknown format, another format's suffix, and what is there already."""
+    from .export import FORMATS
+
+    if format not in FORMATS:
+        raise UsageError(f"format {format!r} must be one of {', '.join(FORMATS)}")
+    suffix = FORMATS[format].suffix
+    path = Path(output) if output else source.with_suffix(suffix)
+    if path.suffix != "." + suffix.rpartition(".")[2]:
+        raise UsageError(f"output {path}: format {format} is a {suffix} file")
+    _keep(path, overwrite)
+    return path
+
+
+def _keep(path: Path, overwrite: bool) -> None:
+    """`UsageError` for what is there and must not be overwritten."""
+    if path.exists() and not overwrite:
+        raise UsageError(f"{path} exists: choose another --output, or --overwrite it")
 
 
 def _difference(trained: "Model | QuantModel", content: bytes, format: str) -> float:
@@ -171,22 +193,29 @@ def compile_to_c(
     target: str = "auto",
     name: str = "network",
     embed: bool = False,
+    precision: str = "fp32",
+    overwrite: bool = False,
 ) -> CompiledFiles:
     """Write a model as C into the folder `output` (default: beside the model), and build its library there.
 
     Its logits are compared with ONNX Runtime's (`ParityError`) before anything is written. `target`: a key of
     `compiler.TARGETS`, or auto: what this processor has. `name`: of the files and of the function
-    mobilenets_NAME_run. `embed`: the weights in the C, instead of in a file of their own.
+    mobilenets_NAME_run. `embed`: the weights in the C, instead of in a file of their own. `precision`: of
+    `compiler.PRECISIONS`. Files that are there already are refused at once, unless `overwrite`.
     """
     from .compiler import write_c
     from .export.onnx import to_onnx
     from .runtime import CompiledSession, Session
-    from .runtime.parity import agree
+    from .runtime.parity import BOUND, agree
 
     opened = open_model(model)
-    trained = opened if isinstance(opened, Model) else load(opened)
-    logits, reference = CompiledSession(trained, 1, target).logits, Session.from_onnx(to_onnx(trained), 1).logits
-    difference = agree(logits, reference, trained.preprocess, "compiled logits differ from ONNX Runtime's")
     source = opened if isinstance(opened, Path) else Path(model)
     folder = Path(output) if output else source.parent / f"{source.stem}-c"
-    return CompiledFiles(folder, write_c(trained, folder, target, name, embed), difference)
+    for file in (f"{name}.c", f"mobilenets_{name}.h", f"{name}.weights", f"lib{name}.so"):
+        _keep(folder / file, overwrite)
+    trained = opened if isinstance(opened, Model) else load(opened)
+    logits = CompiledSession(trained, 1, target, precision=precision).logits
+    reference = Session.from_onnx(to_onnx(trained), 1).logits
+    bound = {"bf16": 0.1, "bf16x3": 1e-3}.get(precision, BOUND)
+    difference = agree(logits, reference, trained.preprocess, "compiled logits differ from ONNX Runtime's", bound)
+    return CompiledFiles(folder, write_c(trained, folder, target, name, embed, precision), difference)

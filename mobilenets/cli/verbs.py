@@ -240,6 +240,7 @@ def export(
         "onnx", "tflite", "tflite-float16", "tflite-dynamic", "tflite-micro", "keras-h5", "timm", "torch"
     ] = "onnx",
     output: Path | None = None,
+    overwrite: Json = False,
     json: Json = False,
 ) -> None:
     """Write a trained model for other programs, read it back and compare its logits.
@@ -255,22 +256,26 @@ def export(
         Of an int8 model: onnx (QDQ), tflite (uint8 in and out), tflite-micro (int8 in and out).
     output
         By default beside the model.
+    overwrite
+        Write over a file that is there.
     json
         Print one JSON object and nothing else.
     """
     from ..api import export_model
     from . import show
 
-    show.exported(export_model(model, output, format), json)
+    show.exported(export_model(model, output, format, overwrite), json)
 
 
 def compile_(
     model: str,
     *,
     output: Path | None = None,
-    target: Literal["auto", "avx512", "avx2", "portable"] = "auto",
+    target: Literal["auto", "amx", "avx512bf16", "avx512", "avx2", "portable"] = "auto",
+    precision: Literal["fp32", "bf16", "bf16x3", "bf16x6"] = "fp32",
     name: str = "network",
     embed: Json = False,
+    overwrite: Json = False,
     json: Json = False,
 ) -> None:
     """Write a trained model as C for one processor: no dependency, no malloc; and build its library.
@@ -282,18 +287,23 @@ def compile_(
     output
         The folder to write to; by default one beside the model.
     target
-        The vectors to use: auto takes what this processor has.
+        The instructions to use: auto takes what this processor has. amx and avx512bf16 are for bf16.
+    precision
+        fp32; bf16: half the memory, and faster where the processor multiplies bf16; bf16x3 and bf16x6: floats by
+        products of bf16, worth it with amx only (error 1e-4, and fp32's own).
     name
         Of the files and of the function, mobilenets_NAME_run.
     embed
         Put the weights into the C, instead of into a file of their own.
+    overwrite
+        Write over files that are there.
     json
         Print one JSON object and nothing else.
     """
     from ..api import compile_to_c
     from . import show
 
-    show.compiled(compile_to_c(model, output, target, name, embed), json)
+    show.compiled(compile_to_c(model, output, target, name, embed, precision, overwrite), json)
 
 
 def demo(*, project: Path = Path("runs"), json: Json = False) -> None:

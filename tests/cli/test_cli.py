@@ -254,11 +254,28 @@ def test_a_run_that_fails_at_once_leaves_nothing(tmp_path: Path, capsys: pytest.
 
 def test_output_that_cannot_be_written(trained: Path, photos: Path, tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
     code, _, err = run(capsys, "export", trained, "--output", tmp_path)
-    assert code == 1 and "cannot be written" in err
+    assert code == 2 and "format onnx is a .onnx file" in err
+    code, _, err = run(capsys, "export", trained, "--output", tmp_path / "model.tflite")
+    assert code == 2 and "format onnx is a .onnx file" in err
     code, _, err = run(capsys, "export", trained, "--output", tmp_path / "none" / "x.onnx")
     assert code == 1 and "cannot be written" in err and not (tmp_path / "none").exists()
     code, _, err = run(capsys, "evaluate", trained, photos, "--report", tmp_path / "none" / "r.html")
     assert code == 2 and "no folder" in err
+
+
+@pytest.mark.parametrize("verb, name", [("export", "model.onnx"), ("compile", "mobilenets_network.h")])
+def test_what_is_there_is_overwritten_only_when_asked(
+    verb: str, name: str, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / name
+    path.write_text("mine")
+    output = path if verb == "export" else tmp_path
+    code, _, err = run(capsys, verb, trained, "--output", output)
+    assert code == 2 and f"{name} exists: choose another --output, or --overwrite it" in err
+    assert [file.name for file in tmp_path.iterdir()] == [name] and path.read_text() == "mine"
+    code, _, err = run(capsys, verb, trained, "--output", output, "--overwrite")
+    assert code == 0, err
+    assert path.read_bytes() != b"mine"
 
 
 def test_a_reader_that_has_enough(capsys: pytest.CaptureFixture[str]) -> None:

@@ -55,7 +55,7 @@ def test_other_weights_are_noticed(format: str, fault: float, floats: Path, monk
         return graph, weights
 
     monkeypatch.setattr(tflite_writer, "fold_batch_norm", wrong)
-    output = floats.with_name(f"wrong.{format}")
+    output = floats.with_name(f"wrong{FORMATS[format].suffix}")
     with pytest.raises(ParityError, match=r"differ from torch's by|was read back as other values"):
         export_model(floats, output, format)
     assert not output.exists()
