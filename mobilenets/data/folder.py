@@ -11,7 +11,7 @@ from .imagenet import wnid_of
 from .labels import ordered_names
 from .rows import Listing, Row, listed, shown, split_name
 
-__all__ = ["holds_images", "list_folder", "visible"]
+__all__ = ["holds_images", "list_files", "list_folder", "visible"]
 
 _LITTER = (".", "__MACOSX", "@eaDir", "lost+found")  # hidden; made by macOS, Synology, ext4
 
@@ -34,6 +34,17 @@ def list_folder(root: Path) -> Listing:
     if beside:
         listing.notes.append(f"ignored beside the splits: {listed([name + '/' for name in beside])}")
     return listing
+
+
+def list_files(root: Path) -> list[Row]:
+    """Every image below `root`, whatever its folders are called but for train/, val/ and test/ at the top."""
+    splits = _splits(root) or {None: root}
+    rows = [
+        _row(path, root, split, "") for split, base in splits.items() for path in _walk(str(base)) if _is_image(path)
+    ]
+    if not rows:
+        raise DataError(f"{root}: holds no image file ({listed(sorted(EXTENSIONS), 6)})")
+    return rows
 
 
 def visible(folder: str | Path) -> list[os.DirEntry[str]]:

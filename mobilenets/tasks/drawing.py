@@ -2,7 +2,7 @@
 
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["captioned"]
+__all__ = ["captioned", "stacked"]
 
 
 def captioned(image: Image.Image, text: str) -> Image.Image:
@@ -20,4 +20,13 @@ def captioned(image: Image.Image, text: str) -> Image.Image:
     page = Image.new("RGB", (image.width, image.height + height), "white")
     page.paste(image.convert("RGB"))
     ImageDraw.Draw(page).multiline_text((size // 2, image.height + size // 4), "\n".join(lines), "black", font)
+    return page
+
+
+def stacked(upper: Image.Image, lower: Image.Image) -> Image.Image:
+    """One above the other, both as wide as `lower`."""
+    height = round(upper.height * lower.width / upper.width)
+    page = Image.new("RGB", (lower.width, height + lower.height), "white")
+    page.paste(upper.convert("RGB").resize((lower.width, height)))
+    page.paste(lower, (0, height))
     return page

@@ -1,0 +1,76 @@
+"""Photos with the place where they were taken: a CSV file (path,latitude,longitude), or files whose EXIF has GPS."""
+
+import io
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from PIL import ExifTags, Image
+
+from ..errors import DataError, ImageError
+from .folder import list_files
+from .parallel import ordered
+from .rows import Listing, listed
+from .table import Line, read_lines, row_of
+
+__all__ = ["list_places"]
+
+Place = tuple[float, float]
+
+
+def list_places(path: Path) -> tuple[Listing, list[Place]]:
+    """The photos at `path`, each with its (latitude, longitude) in degrees; `DataError` names what is no place.
+
+    Of a folder, photos without GPS are left out; a note names them.
+    """
+    if path.is_dir():
+        return _from_exif(path)
+    lines = read_lines(path, ("path", "latitude", "longitude"))
+    places = [(_degrees(line, "latitude", 90), _degrees(line, "longitude", 180)) for line in lines]
+    return Listing([row_of(line, "") for line in lines]), places
+
+
+def _degrees(line: Line, name: str, most: int) -> float:
+    text = line.cells[name]
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not -most <= value <= most:  # not a number neither
+        raise DataError(f"{line.where}: {name} (={text!r}) must be a number from -{most} to {most}")
+    return value
+
+
+def _from_exif(folder: Path) -> tuple[Listing, list[Place]]:
+    rows = list_files(folder)
+    found = list(ordered(_place_of, [row.read for row in rows]))
+    kept = [(row, place) for row, place in zip(rows, found, strict=True) if place is not None]
+    without = [row.name for row, place in zip(rows, found, strict=True) if place is None]
+    if not kept:
+        raise DataError(f"{folder}: none of its {len(rows)} images has a place in its EXIF (GPS): use a CSV file")
+    listing = Listing([row for row, _ in kept])
+    if without:
+        listing.notes.append(f"{len(without)} of {len(rows)} images have no place in their EXIF: {listed(without)}")
+    return listing, [place for _, place in kept]
+
+
+def _place_of(read: Callable[[], bytes]) -> Place | None:
+    try:
+        with Image.open(io.BytesIO(read())) as image:
+            gps = image.getexif().get_ifd(ExifTags.IFD.GPSInfo)
+    except (ImageError, OSError, ValueError, SyntaxError):  # what cannot be read has no place
+        return None
+    latitude = _signed(gps, ExifTags.GPS.GPSLatitude, ExifTags.GPS.GPSLatitudeRef, "S", 90)
+    longitude = _signed(gps, ExifTags.GPS.GPSLongitude, ExifTags.GPS.GPSLongitudeRef, "W", 180)
+    return None if latitude is None or longitude is None else (latitude, longitude)
+
+
+def _signed(gps: dict[int, Any], value: int, reference: int, negative: str, most: int) -> float | None:
+    """Degrees, minutes and seconds as one number; None for what is no place."""
+    try:
+        degrees, minutes, seconds = (float(part) for part in gps[value])
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return None
+    total = degrees + minutes / 60 + seconds / 3600
+    return (-total if gps.get(reference) == negative else total) if 0 <= total <= most else None

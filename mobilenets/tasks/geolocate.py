@@ -1,0 +1,147 @@
+"""Geolocation as PlaNet does it: the Earth cut into cells, one class each; the answer is a point."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import numpy as np
+
+from ..arch.network import Network
+from ..data.cache import Images
+from ..data.places import list_places
+from ..data.sources import Dataset, Sample, assemble
+from ..errors import DataError
+from .cells import ancestors, cut, distances, within
+from .located import RADII, Located, Point, evaluate_places
+from .task import Array, Loss, Objective, Task, Wishes
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+    from torch import Tensor
+
+__all__ = ["Geolocate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Geolocate(Task):
+    """Where on Earth a photo was taken. A target is (latitude, longitude, cell); cell -1: in none."""
+
+    name: ClassVar[str] = "geolocate"
+    score: ClassVar[str] = "mean_within"  # the mean of the shares within the five distances
+    things: ClassVar[str] = "cells"
+    columns: ClassVar[tuple[str, ...]] = ("rank", "latitude", "longitude", "cell", "probability")
+
+    max_photos: Annotated[int, "a cell with more photos is split into four (PlaNet: 10,000 of 91 million)."] = 50
+    min_photos: Annotated[int, "a cell with fewer is dropped, and so are its photos (PlaNet: 50)."] = 10
+    hierarchy: Annotated[bool, "the loss also asks for the right larger cell, at every level."] = False
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.min_photos <= self.max_photos:
+            raise DataError(f"min_photos (={self.min_photos}) must be from 1 to max_photos (={self.max_photos})")
+
+    def open(self, path: str | Path, val_fraction: float | None = 0.1) -> Dataset:
+        listing, places = list_places(Path(path))
+        told = [f"{latitude:.6f},{longitude:.6f}" for latitude, longitude in places]
+        targets = [np.array([*place, -1.0]) for place in places]
+        return self._with_cells(assemble(Path(path), listing, (), targets, told, val_fraction))
+
+    def _with_cells(self, dataset: Dataset) -> Dataset:
+        """Cells cut from the training photos, which alone lose those that lie in none."""
+        train = dataset.splits.get("train", ())
+        if not train:
+            return dataset
+        cells = cut(np.array([sample.target[:2] for sample in train]), self.max_photos, self.min_photos)
+        tokens = [cell.token for cell in cells]
+        splits = {split: _in_cells(samples, tokens) for split, samples in dataset.splits.items()}
+        kept = tuple(sample for sample in splits["train"] if sample.target[2] >= 0)
+        dropped = len(train) - len(kept)
+        note = f"{len(cells)} S2 cells of {self.min_photos} to {self.max_photos} photos"
+        note += f"; {dropped} training photos lie in none" if dropped else ""
+        decoding = {"cells": [[c.token, c.latitude, c.longitude, c.photos] for c in cells]}
+        return replace(
+            dataset,
+            labels=tuple(tokens),
+            splits={**splits, "train": kept},
+            notes=(*dataset.notes, note),
+            decoding=decoding,
+        )
+
+    def fitted(self, network: Network, dataset: Dataset) -> Network:
+        if len(dataset.labels) < 2:
+            rule = f"at least 2 cells of {self.min_photos} photos or more are needed (--min-photos, --max-photos)"
+            raise DataError(f"{dataset.root}: {len(dataset.labels)} S2 cells: {rule}")
+        return Task.fitted(self, network, dataset)
+
+    def retarget(self, dataset: Dataset, labels: tuple[str, ...], decoding: dict[str, Any]) -> Dataset:
+        return dataset  # a place is a place, whatever the cells
+
+    def check(self, dataset: Dataset, train: Images) -> None:
+        """A cell whose photos cannot be decoded is never answered: nothing to refuse."""
+
+    def objective(
+        self, targets: Array, network: Network, decoding: dict[str, Any], wishes: Wishes, device: torch.device
+    ) -> Objective:
+        levels = ancestors([cell[0] for cell in decoding["cells"]]) if self.hierarchy else []
+        return Objective(_cross_entropies(levels, device))
+
+    def validate(self, outputs: Tensor, targets: Array, decoding: dict[str, Any]) -> tuple[float, float]:
+        from torch.nn import functional
+
+        km = distances(_centres(decoding)[outputs.argmax(1).numpy()], targets[:, :2])
+        known = targets[:, 2] >= 0
+        cells = outputs.new_tensor(targets[known, 2]).long()
+        loss = float(functional.cross_entropy(outputs[known], cells)) if known.any() else 0.0
+        return float(np.mean([(km <= radius).mean() for radius in RADII])), loss
+
+    def evaluate(self, outputs: Array, images: Images, labels: tuple[str, ...], decoding: dict[str, Any]) -> Located:
+        weights = np.array([cell[3] for cell in decoding["cells"]], np.float64)
+        return evaluate_places(outputs, images.targets[:, :2], images.names, _centres(decoding), weights)
+
+    def answer(self, output: Array, labels: tuple[str, ...], decoding: dict[str, Any], top: int) -> Point:
+        order = np.argsort(-output, kind="stable")
+        cells = [decoding["cells"][i] for i in order]
+        return Point(tuple((c[0], c[1], c[2], float(output[i])) for c, i in zip(cells, order, strict=True)), top)
+
+    def draw(self, image: Image.Image, answer: Any) -> Image.Image:
+        from .drawing import captioned, stacked
+        from .map import with_cells, with_points, world
+
+        chart = with_cells(world(), [(token, p) for token, _, _, p in answer.cells])
+        chart = with_points(chart, np.array([[answer.latitude, answer.longitude]]), (200, 62, 44), 5)
+        return captioned(stacked(image, chart), answer.line())
+
+
+def _in_cells(samples: tuple[Sample, ...], tokens: list[str]) -> tuple[Sample, ...]:
+    cells = within(np.array([sample.target[:2] for sample in samples]), tokens)
+    return tuple(
+        replace(sample, target=np.array([*sample.target[:2], cell]))
+        for sample, cell in zip(samples, cells, strict=True)
+    )
+
+
+def _centres(decoding: dict[str, Any]) -> Array:
+    """(cells, 2): the mean place of each cell's training photos, nearer to the next photo than its middle."""
+    return np.array([cell[1:3] for cell in decoding["cells"]], np.float64)
+
+
+def _cross_entropies(levels: list[Array], device: torch.device) -> Loss:
+    """The mean over the levels of the cross-entropy of the cell, or of the larger cell that it falls into."""
+    import torch
+    from torch.nn import functional
+
+    groups = [torch.from_numpy(level).to(device) for level in levels]
+
+    def loss(logits: Tensor, target: Tensor) -> Tensor:
+        cell = target[:, 2].long()
+        total = functional.cross_entropy(logits, cell)
+        log_p = functional.log_softmax(logits, 1)
+        for group in groups:
+            whole = torch.zeros(len(logits), int(group.max()) + 1, device=logits.device)
+            whole = whole.index_add(1, group, log_p.exp())
+            total = total + functional.nll_loss(whole.clamp_min(1e-12).log(), group[cell])
+        return total / (1 + len(groups))
+
+    return loss
