@@ -161,6 +161,17 @@ def test_held_to_avx2_only_those_count_that_can_be_held(script: ModuleType) -> N
     assert script.compared({"OpenVINO": timed(3.0)}, limited=False)["ratio"] is None
 
 
+@pytest.mark.skipif(not has_compiler(), reason="no C compiler")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_where_the_time_goes(precision: str) -> None:
+    command = [sys.executable, str(ROOT / "benchmarks" / "layers.py"), "0.25-32", "--precision", precision]
+    printed = subprocess.run(command, capture_output=True, check=True, text=True).stdout.splitlines()
+    assert re.match(r"compiled in [\d.]+ s, opened from the cache in [\d.]+ ms", printed[1])
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in printed if line.startswith("| ")][2:]
+    assert rows[-1][0] == "all" and rows[-1][2] == f"{sum(float(row[2]) for row in rows[:-1]):.2f}"
+    assert all(float(row[3]) >= 0 for row in rows)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not has_compiler(), reason="no C compiler")
 def test_the_script_runs_whole() -> None:
