@@ -261,7 +261,7 @@ def compiled(result: CompiledFiles, json: bool) -> None:
     w = result.written
     _print(
         *(f"{result.folder / file}" for file in w.files),
-        f"for {w.target}: {_bytes(w.weights_bytes)} of weights, {_bytes(w.arena_bytes)} of arena, "
+        f"for {w.target} in {w.precision}: {_bytes(w.weights_bytes)} of weights, {_bytes(w.arena_bytes)} of arena, "
         f"{_bytes(w.library_bytes)} library",
         f"logits agree with ONNX Runtime's within {result.difference:.1e} of the largest",
     )

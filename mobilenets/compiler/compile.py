@@ -35,6 +35,7 @@ class Library:
     path: Path
     weights: Path
     target: str
+    precision: str
     features: tuple[str, ...]  # that the processor must have
     steps: int
     classes: int
@@ -120,6 +121,7 @@ class Written:
 
     files: tuple[str, ...]
     target: str
+    precision: str
     weights_bytes: int
     arena_bytes: int  # for one thread
     library_bytes: int
@@ -146,7 +148,7 @@ def write_c(
     link(texts, chosen, library)
     files_written = (*texts, *([] if embed else [f"{name}.weights"]), library.name)
     size = library.stat().st_size
-    return Written(files_written, chosen.name, lowered.weights.size, source.arena.one, size)
+    return Written(files_written, chosen.name, lowered.program.precision, lowered.weights.size, source.arena.one, size)
 
 
 def _compile(model: Model | QuantModel, target: Target, folder: Path, precision: str = "fp32") -> Library:
@@ -157,6 +159,7 @@ def _compile(model: Model | QuantModel, target: Target, folder: Path, precision:
     weights.write_bytes(lowered.weights.tobytes())
     values = {
         "target": target.name,
+        "precision": lowered.program.precision,
         "features": target.features,
         "steps": source.steps,
         "classes": lowered.program.classes,

@@ -50,7 +50,8 @@ def emit(lowered: Lowered, embed: bool = False) -> Source:
 
 def _head(lowered: Lowered) -> str:
     program = lowered.program
-    return f"""/* {program.name}: written by mobilenets for {program.target.name}; see the header. */
+    made = f"{program.target.name} in {program.precision}"
+    return f"""/* {program.name}: written by mobilenets for {made}; see the header. */
 #include "mobilenets_{program.name}.h"
 
 #define INLINE static inline __attribute__((always_inline, unused))

@@ -39,7 +39,13 @@ def header(lowered: Lowered, arena: Arena, embed: bool) -> str:
     weights = (
         "" if embed else "\n * weights: WEIGHTS_BYTES bytes that came with this file, at an address like the arena's."
     )
-    return f"""/* {name}: a network as C, written by mobilenets for {program.target.name}.
+    made = f"{program.target.name} in {program.precision}"
+    permission = (
+        "\n * Linux lets a process use AMX that has asked: once, syscall(SYS_arch_prctl, 0x1023, 18) must return 0."
+        if "amx_tile" in program.target.features
+        else ""
+    )
+    return f"""/* {name}: a network as C, written by mobilenets for {made}.{permission}
  *
  * pixels: bytes [HEIGHT][WIDTH][CHANNELS]. Of any picture: the centred box of this aspect ratio that covers CROP of it,
  *   resized with the kernel RESIZE and antialiasing. (pixel - MEAN) / STD is worked out inside, not by the caller.

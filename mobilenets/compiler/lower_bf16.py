@@ -52,7 +52,7 @@ def lower_bf16(model: Model, target: Target, name: str, precision: str) -> Lower
     for ops, limit in fused(graph):
         steps.append(lowering.step(ops, limit, steps[-1].output))
     border = rounded(mean) if half else mean
-    program = Program(name, target, tuple(steps), model.network.classes)
+    program = Program(name, target, tuple(steps), model.network.classes, precision)
     return Lowered(program, lowering.blob, tuple(border.tolist()), model.preprocess, model.labels)
 
 

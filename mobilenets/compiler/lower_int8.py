@@ -38,7 +38,7 @@ def lower_int8(model: QuantModel, target: Target, name: str) -> Lowered:
     for ops, limit in fused(graph):
         steps.append(lowering.step(ops, limit, source))
         source = steps[-1].output
-    program = Program(name, target, tuple(steps), model.network.classes)
+    program = Program(name, target, tuple(steps), model.network.classes, "int8")
     return Lowered(program, lowering.blob, (), model.preprocess, model.labels)
 
 

@@ -144,6 +144,7 @@ class Program:
     target: Target
     steps: tuple[Step, ...]
     classes: int
+    precision: str = "fp32"
 
 
 def aligned(size: int) -> int:

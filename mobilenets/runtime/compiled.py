@@ -33,7 +33,7 @@ class CompiledSession:
         self.task, self.decoding = model.task, model.decoding
         self.threads = threads
         library = compile_model(model, target, folder, precision)
-        self.runtime = f"mobilenets, {library.target}"
+        self.runtime = f"mobilenets, {library.target} in {library.precision}"
         self._open = OpenLibrary(library, threads or cores())
 
     def run(self, images: Images) -> Floats:

@@ -118,6 +118,8 @@ def _loaded(library: Library) -> ctypes.CDLL:
         code = ctypes.CDLL(str(library.path))
     except OSError as exc:
         raise CompileError(f"{library.path} cannot be loaded: {exc}") from exc
+    if "amx_tile" in library.features:
+        _ask_for_tiles()
     at, number = ctypes.c_void_p, ctypes.c_int
     for name, result, arguments in (
         ("network_run", None, (at, at, at, at)),
@@ -130,3 +132,9 @@ def _loaded(library: Library) -> ctypes.CDLL:
         function.restype, function.argtypes = result, arguments
         setattr(code, f"mobilenets_{name}", function)
     return code
+
+
+def _ask_for_tiles() -> None:
+    """Linux lets a process use AMX that has asked for it: arch_prctl(ARCH_REQ_XCOMP_PERM, XTILEDATA)."""
+    if ctypes.CDLL(None).syscall(158, 0x1023, 18):
+        raise CompileError("this system lets no program use AMX: choose another target, avx512bf16")

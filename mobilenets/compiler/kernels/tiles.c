@@ -8,7 +8,7 @@ typedef struct tile_shapes { /* what ldtilecfg reads */
     uint8_t rows[16];
 } tile_shapes;
 
-#ifdef __AMX_BF16__
+#if defined(__AMX_BF16__) || defined(__AMXBF16__) /* as clang had it */
 
 typedef tile_shapes tiles;
 #define TILES_BEGIN(t) __asm__ volatile("ldtilecfg %0" : : "m"(t))

@@ -1,4 +1,4 @@
-/* embedded: written by mobilenets for portable; see the header. */
+/* embedded: written by mobilenets for portable in fp32; see the header. */
 #include "mobilenets_embedded.h"
 
 #define INLINE static inline __attribute__((always_inline, unused))

@@ -1,4 +1,4 @@
-/* full: written by mobilenets for avx2; see the header. */
+/* full: written by mobilenets for avx2 in fp32; see the header. */
 #include "mobilenets_full.h"
 
 #define INLINE static inline __attribute__((always_inline, unused))

@@ -1,4 +1,4 @@
-/* separable: a network as C, written by mobilenets for avx512.
+/* separable: a network as C, written by mobilenets for avx512 in fp32.
  *
  * pixels: bytes [HEIGHT][WIDTH][CHANNELS]. Of any picture: the centred box of this aspect ratio that covers CROP of it,
  *   resized with the kernel RESIZE and antialiasing. (pixel - MEAN) / STD is worked out inside, not by the caller.

@@ -1,4 +1,4 @@
-/* separable: written by mobilenets for avx512; see the header. */
+/* separable: written by mobilenets for avx512 in fp32; see the header. */
 #include "mobilenets_separable.h"
 
 #define INLINE static inline __attribute__((always_inline, unused))

@@ -1,0 +1,154 @@
+"""Compiled networks in bf16, and in floats made of bf16, against torch in float64.
+
+The code for AMX runs here with its instructions put into C (tiles.c): the target without the compiler's flags for it.
+"""
+
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import make_random_model
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from running import Array, Running, float64_logits, images_of, needs_compiler, relative_rms
+from test_emitted import FOUND, STRICT, compiled
+from test_parity import ODD, PAPER, networks
+
+import mobilenets.compiler.targets
+from mobilenets.arch.network import Block, Network
+from mobilenets.benchmark.torch_module import inference
+from mobilenets.compiler.compile import PRECISIONS, _compile, compile_model, sources_of, write_c
+from mobilenets.compiler.program import Target
+from mobilenets.compiler.targets import BF16_TARGETS, missing
+from mobilenets.errors import CompileError, UsageError
+from mobilenets.image import Pixels
+from mobilenets.model import Model
+from mobilenets.runtime.library import OpenLibrary
+
+pytestmark = needs_compiler
+
+SPLITS = {"bf16x6": 1e-5, "bf16x3": 3e-4}  # relative RMS of the logits
+TARGETS: dict[str, Target] = {
+    "amx": replace(BF16_TARGETS["amx"], flags=BF16_TARGETS["avx512"].flags),
+    **{name: target for name, target in BF16_TARGETS.items() if not missing(target.features)},
+}
+
+
+def logits_of(model: Model, images: Pixels, target: str, precision: str, folder: Path) -> Array:
+    """Of a library made for it; parts of a step in any number and order give the same bits."""
+    run = Running(_compile(model, TARGETS[target], folder, precision))
+    whole = np.stack([run(image) for image in images])
+    assert np.isfinite(whole).all()
+    for parts, backwards in ((2, True), (7, False)):
+        assert (run(images[0], parts, backwards) == whole[0]).all()
+    return whole[:, 0]
+
+
+def check(network: Network, target: str, precision: str, folder: Path) -> float:
+    model = make_random_model(network, seed=1)
+    images = images_of(model, 4)
+    exact = float64_logits(model, images)
+    rms = relative_rms(logits_of(model, images, target, precision, folder), exact)
+    if precision == "bf16":
+        assert rms <= relative_rms(inference(model, "bf16", 1)(images), exact)
+    else:
+        assert rms <= SPLITS[precision]
+    return rms
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["bf16", *SPLITS])
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("network", PAPER, ids=lambda network: network.name)
+def test_the_papers_networks(network: Network, target: str, precision: str, tmp_path: Path) -> None:
+    if target == "amx" and network.height > 160:
+        pytest.skip("its instructions put into C take a minute")
+    check(network, target, precision, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["bf16", *SPLITS])
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("network", ODD.values(), ids=ODD)
+def test_odd_networks(network: Network, target: str, precision: str, tmp_path: Path) -> None:
+    check(network, target, precision, tmp_path)
+
+
+@pytest.mark.parametrize("precision", ["bf16", *SPLITS])
+@pytest.mark.parametrize(("name", "target"), [("stem of 5", "amx"), ("one class", list(TARGETS)[1])])
+def test_some_odd_networks(name: str, target: str, precision: str, tmp_path: Path) -> None:
+    check(ODD[name], target, precision, tmp_path)
+
+
+@pytest.mark.slow
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
+@given(networks, st.sampled_from(list(TARGETS)), st.sampled_from(list(SPLITS)))
+def test_any_network(tmp_path_factory, network: Network, target: str, precision: str) -> None:
+    check(network, target, precision, tmp_path_factory.mktemp("any"))
+
+
+SMALL = Network(1, 32, 40, blocks=(Block(1, 64), Block(2, 100)), stem=24, classes=5)
+
+
+@pytest.mark.parametrize("command", FOUND, ids=lambda command: command[0])
+@pytest.mark.parametrize("precision", PRECISIONS[1:])
+@pytest.mark.parametrize("target", BF16_TARGETS)
+def test_no_compiler_warns(target: str, precision: str, command: list[str], tmp_path: Path) -> None:
+    made, _ = sources_of(make_random_model(SMALL), BF16_TARGETS[target], "net", False, precision)
+    files = {"net.c": made.c, "mobilenets_net.h": made.h}
+    flags = BF16_TARGETS[target].flags
+    assert compiled(tmp_path, files, *command, *STRICT, "-std=c99", *flags, "-c", "net.c") == ""
+    if shutil.which("objdump"):
+        disassembled = subprocess.run(["objdump", "-d", "net.o"], cwd=tmp_path, capture_output=True, text=True).stdout
+        for instruction, named in {
+            "tdpbf16ps": target == "amx",
+            "ldtilecfg": target == "amx",
+            "vdpbf16ps": target == "avx512bf16" or (target, precision) == ("amx", "bf16"),
+        }.items():
+            assert (instruction in disassembled) == named
+
+
+def test_tiles_and_pairs_agree(tmp_path: Path) -> None:
+    """The same rounding everywhere; only sums are in another order."""
+    model = make_random_model(SMALL, seed=2)
+    images = images_of(model)
+    found = {}
+    for target in TARGETS:
+        (tmp_path / target).mkdir()
+        found[target] = logits_of(model, images, target, "bf16", tmp_path / target)
+    for logits in found.values():
+        assert relative_rms(logits, found["amx"]) < 5e-3
+
+
+def test_the_precision_is_named_and_part_of_what_is_cached(tmp_path: Path) -> None:
+    model = make_random_model(SMALL)
+    libraries = {precision: compile_model(model, precision=precision) for precision in PRECISIONS}
+    assert len({library.path for library in libraries.values()}) == len(PRECISIONS)
+    assert all(library.precision == precision for precision, library in libraries.items())
+    assert compile_model(model, precision="bf16") == libraries["bf16"]
+    assert libraries["bf16"].weights.stat().st_size < 0.6 * libraries["fp32"].weights.stat().st_size
+    assert libraries["bf16"].arena(1) < 0.6 * libraries["fp32"].arena(1)
+    written = write_c(model, tmp_path, "auto", "net", False, "bf16x3")
+    assert written.precision == "bf16x3" and " in bf16x3.\n" in (tmp_path / "mobilenets_net.h").read_text()
+
+
+def test_what_there_is_not_is_refused() -> None:
+    model = make_random_model(SMALL)
+    with pytest.raises(UsageError, match=r"precision \(='bf8'\) must be one of fp32, bf16, bf16x3, bf16x6"):
+        compile_model(model, precision="bf8")
+    with pytest.raises(UsageError, match="target 'amx' must be auto, avx512, avx2, portable"):
+        compile_model(model, "amx")
+
+
+@pytest.mark.skipif(not missing(("amx_tile",)), reason="this processor has AMX")
+def test_a_processor_without_amx_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By name of what it lacks; and where only the system refuses, by that. Never by an illegal instruction."""
+    library = compile_model(make_random_model(SMALL), "amx", tmp_path, "bf16")
+    with pytest.raises(CompileError, match=r"was built for amx: this processor lacks .*amx_tile, amx_bf16$"):
+        OpenLibrary(library, 1)
+    monkeypatch.setattr(mobilenets.compiler.targets, "_features", lambda: frozenset(library.features))
+    with pytest.raises(CompileError, match="lets no program use AMX"):
+        OpenLibrary(library, 1)
