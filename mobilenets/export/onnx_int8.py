@@ -5,6 +5,8 @@ times their scale) and what becomes of them. Activations are uint8, 128 above ou
 processors multiply uint8 by int8. Weights are int8 with a scale for each output channel.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from ..arch.graph import ACTIVATIONS, CONVOLUTIONS, Op
@@ -26,10 +28,23 @@ def to_onnx_int8(model: QuantModel) -> bytes:
         elif op.kind in (*CONVOLUTIONS, "fully_connected"):
             x = _layer(write, model, op, x, follows.get(position))
         elif op.kind == "global_average_pool":
-            x = _stepped(write, NODES[op.kind](write, op, x), op.name, model.activations[op.name])
+            x = _pool(write, model, op, x)
         elif op.kind not in ACTIVATIONS:  # the last op
             x = NODES[op.kind](write, op, x)
     return finish(write, model, x)
+
+
+def _pool(write: Writer, model: QuantModel, op: Op, x: str) -> str:
+    """Of one scale, it counts in steps: ONNX Runtime's s / (s * pixels) is not always 1 / pixels."""
+    source, target = model.sources()[op.name], model.activations[op.name]
+    if source != target:
+        return _stepped(write, NODES[op.kind](write, op, x), op.name, target)
+    steps = replace(target, scale=1.0)
+    quantised = write.nodes[-1].input[0]  # what the last DequantizeLinear took
+    mean = NODES[op.kind](write, op, _dequantised(write, quantised, f"{op.name}_in", steps))
+    scale_and_zero = _scale(write, f"{op.name}_in", steps)
+    quantised = write.node("QuantizeLinear", [mean, *scale_and_zero], f"{op.name}_quantized")
+    return _dequantised(write, quantised, op.name, target)
 
 
 def _layer(write: Writer, model: QuantModel, op: Op, x: str, activation: str | None) -> str:

@@ -12,7 +12,7 @@ from integer_networks import FORMS, extremes, quantised, with_zero_points
 
 from mobilenets.export.onnx_int8 import to_onnx_int8
 from mobilenets.quant import reference
-from mobilenets.quant.scheme import QuantModel
+from mobilenets.quant.scheme import Affine, QuantModel
 from mobilenets.runtime.session import Session
 
 
@@ -50,6 +50,24 @@ def test_any_zero_point_of_the_pool(zero_point: int) -> None:
     model = replace(model, activations={**model.activations, "pw8": moved, "pool": moved})
     images = extremes(model)
     np.testing.assert_array_equal(integers(model, images)[0], reference.run(model, images))
+
+
+@pytest.mark.parametrize("scale", [6 / 255, 0.0014017376])
+def test_halves_of_a_pool_over_six_pixels(scale: float) -> None:
+    """A quotient of scales that is not 1 / 6 to the last bit would move some of them."""
+    model = quantised(FORMS["two classes"])
+    moved = Affine(scale, -128)
+    model = replace(model, activations={**model.activations, "pw13": moved, "pool": moved})
+    images = extremes(model, 40)
+    np.testing.assert_array_equal(integers(model, images)[0], reference.run(model, images))
+
+
+def test_a_pool_with_a_scale_of_its_own() -> None:
+    model = quantised(FORMS["plain"])
+    pool = replace(model.activations["pool"], scale=model.activations["pool"].scale / 1.5)
+    model = replace(model, activations={**model.activations, "pool": pool})
+    images = extremes(model)
+    assert np.abs(integers(model, images)[0] - reference.run(model, images)).max() <= 1
 
 
 def test_onnx_runtime_computes_in_integers(tmp_path: Path) -> None:

@@ -53,6 +53,15 @@ def test_where_litert_s_mean_differs(zero_point: int, same: bool) -> None:
     assert (litert(pixels_to_logits_int8(model), images) == reference.run(model, images)).all() == same
 
 
+@pytest.mark.parametrize("scale", [6 / 255, 0.0014017376])
+def test_halves_of_a_pool_over_six_pixels(scale: float) -> None:
+    model = quantised(FORMS["two classes"])
+    moved = replace(model.activations["pool"], scale=scale)
+    model = replace(model, activations={**model.activations, "pw13": moved, "pool": moved})
+    images = extremes(model, 40)
+    np.testing.assert_array_equal(litert(pixels_to_logits_int8(model), images), reference.run(model, images))
+
+
 def test_weights_with_zero_points_are_uint8_throughout(model: QuantModel) -> None:
     model = with_zero_points(model)
     images = extremes(model)
