@@ -1,10 +1,11 @@
 """Which images to hold out: told by their content alone, so that no renaming or copying moves one across."""
 
+import hashlib
 from collections.abc import Sequence
 
 from .contents import Digest
 
-__all__ = ["held_out", "split_by_content"]
+__all__ = ["held_out", "split_by_content", "split_by_group"]
 
 
 def held_out(contents: Sequence[Digest], fraction: float) -> set[Digest]:
@@ -33,3 +34,19 @@ def split_by_content(labels: Sequence[int], contents: Sequence[Digest | None], f
         "val" if content is not None and content in val[label] else "train"
         for label, content in zip(labels, contents, strict=True)
     ]
+
+
+def split_by_group(groups: Sequence[str], fraction: float) -> list[str]:
+    """'train', 'val' or 'test' for every image, all of a group (as a person) in one, told by the group's name.
+
+    About `fraction` of the groups go to val and as many to test, at least two each; none where fewer than two are left.
+    """
+    ranked = sorted((hashlib.sha256(name.encode()).digest(), name) for name in set(groups))
+    share = [int.from_bytes(digest[:8]) / 2**64 for digest, _ in ranked]
+    val = max(2, sum(number < fraction for number in share))
+    test = max(2, sum(number < 2 * fraction for number in share) - val)
+    names = [name for _, name in ranked]
+    if len(names) < val + test + 2:
+        return ["train"] * len(groups)
+    part = dict.fromkeys(names[:val], "val") | dict.fromkeys(names[val : val + test], "test")
+    return [part.get(group, "train") for group in groups]

@@ -10,6 +10,7 @@ __all__ = ["TASKS", "Task", "task_type"]
 TASKS = {
     "attributes": "Attributes",
     "classify": "Classify",
+    "embed": "Embed",
     "geolocate": "Geolocate",
 }
 

@@ -1,0 +1,128 @@
+"""Embeddings: unit vectors that are near where two photos show one identity, also of identities never seen before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import numpy as np
+
+from ..arch.network import Network, Output
+from ..data.cache import Images
+from ..data.identities import list_identities, list_pairs
+from ..data.sources import Dataset, assemble
+from ..errors import DataError, UsageError
+from .task import Array, Objective, Task, Wishes
+from .triplets import imitation_loss, photos_of_each, triplet_loss
+from .verification import Likeness, evaluate_embeddings, verification_auc
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+__all__ = ["Embed", "Vector"]
+
+VALIDATED = 128  # photos at a time that the validation loss finds triplets in
+
+
+@dataclass(frozen=True, slots=True)
+class Vector:
+    """An image's embedding, of length 1."""
+
+    values: tuple[float, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"embedding": list(self.values)}
+
+    def line(self) -> str:
+        return " ".join(f"{value:.3f}" for value in self.values)
+
+    def rows(self) -> tuple[tuple[str, ...], ...]:
+        return tuple((str(at), f"{value:.6f}") for at, value in enumerate(self.values))
+
+
+@dataclass(frozen=True, slots=True)
+class Embed(Task):
+    """A unit vector for each image: near for photos of one identity, far for those of two."""
+
+    name: ClassVar[str] = "embed"
+    things: ClassVar[str] = "identities"
+    output: ClassVar[Output] = "l2_normalise"
+    score: ClassVar[str] = "auc"
+    columns: ClassVar[tuple[str, ...]] = ("dimension", "value")
+
+    dimensions: Annotated[int, "numbers in a vector (128: FaceNet gained nothing by more)."] = 128
+    margin: Annotated[float, "how much nearer (squared) one identity's photos should be (0.2: FaceNet's)."] = 0.2
+    photos: Annotated[int, "photos of an identity that a batch has together (4: pairs, and many identities)."] = 4
+
+    def __post_init__(self) -> None:
+        for name, value, low, high in (
+            ("dimensions", self.dimensions, 2, 4096),
+            ("margin", self.margin, 0.001, 2),
+            ("photos", self.photos, 2, 1024),
+        ):
+            if not low <= value <= high:
+                raise UsageError(f"{name} (={value}) must be from {low:g} to {high:g}")
+
+    def open(self, path: str | Path, val_fraction: float | None = 0.2) -> Dataset:
+        """Any layout that labels each photo with its identity; or LFW's pairs (a .txt), to be judged by."""
+        root = Path(path)
+        if root.suffix.lower() == ".txt":
+            return _pairs(root)
+        listing, names = list_identities(root, val_fraction)
+        number = {name: at for at, name in enumerate(names)}
+        told = [str(row.label) for row in listing.rows]
+        return assemble(root, listing, names, [number[name] for name in told], told, val_fraction)
+
+    def outputs(self, dataset: Dataset) -> tuple[str, ...]:
+        return tuple(map(str, range(self.dimensions)))
+
+    def retarget(self, dataset: Dataset, labels: tuple[str, ...], decoding: dict[str, Any]) -> Dataset:
+        """As it is: a model knows no identities."""
+        return dataset
+
+    def check(self, dataset: Dataset, train: Images) -> None:
+        counts = np.unique(train.targets, return_counts=True)[1]
+        if (counts > 1).sum() < 2:
+            raise DataError(f"{dataset.root}: two photos each of two identities must be decoded to learn from")
+
+    def objective(
+        self, targets: Array, network: Network, decoding: dict[str, Any], wishes: Wishes, device: torch.device
+    ) -> Objective:
+        if wishes.smoothing:
+            raise UsageError(f"smoothing (={wishes.smoothing}) must be 0 with the task {self.name}")
+        return Objective(imitation_loss if targets.ndim == 2 else triplet_loss(self.margin))
+
+    def order(self, targets: Array, batch_size: int, wishes: Wishes) -> Callable[[np.random.Generator], Array] | None:
+        if wishes.balance != "none":
+            raise UsageError(f"balance (={wishes.balance}) must be none with the task {self.name}")
+        return None if targets.ndim == 2 else photos_of_each(targets, self.photos)
+
+    def validate(self, outputs: Tensor, targets: Array, decoding: dict[str, Any]) -> tuple[float, float]:
+        import torch
+        from torch.nn import functional
+
+        loss, identity = triplet_loss(self.margin), torch.from_numpy(targets)
+        parts = [
+            loss(outputs[at : at + VALIDATED], identity[at : at + VALIDATED]) * len(outputs[at : at + VALIDATED])
+            for at in range(0, len(outputs), VALIDATED)
+        ]
+        auc = verification_auc(functional.normalize(outputs).numpy(), targets)
+        return auc, float(sum(parts)) / len(outputs)
+
+    def evaluate(self, outputs: Array, images: Images, labels: tuple[str, ...], decoding: dict[str, Any]) -> Likeness:
+        return evaluate_embeddings(outputs, images.targets, images.names)
+
+    def answer(self, output: Array, labels: tuple[str, ...], decoding: dict[str, Any], top: int) -> Vector:
+        return Vector(tuple(map(float, output)))
+
+
+def _pairs(path: Path) -> Dataset:
+    """Photos whose targets are their identity and the number of their pair."""
+    listing, names = list_pairs(path)
+    number = {name: at for at, name in enumerate(names)}
+    told = [str(row.label) for row in listing.rows]
+    targets = [np.array([number[name], at // 2]) for at, name in enumerate(told)]
+    return assemble(path, listing, names, targets, told, None)

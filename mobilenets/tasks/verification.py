@@ -1,0 +1,206 @@
+"""How good embeddings are: are two photos of one identity (verification), is the nearest photo of it (retrieval)?"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from ..data.cache import Images
+from ..errors import DataError, MissingExtraError, WorkError
+from ..image import Pixels
+from .result import Picture, Section, Table
+
+__all__ = ["Likeness", "evaluate_embeddings", "nearest", "verification_auc"]
+
+FALSE_ACCEPTS = (1e-1, 1e-2, 1e-3, 1e-4)
+KS = (1, 5, 10)
+MOST_DIFFERENT = 2_000_000  # pairs of two identities; beyond, as many are drawn
+BLOCK = 256  # queries at a time
+NEIGHBOURS = 5  # of a query, in the report
+QUERIES = 12
+
+Floats = np.ndarray[Any, np.dtype[np.float32]]
+Ints = np.ndarray[Any, np.dtype[np.int64]]
+Pairs = tuple[Ints, Ints, np.ndarray[Any, np.dtype[np.bool_]]]  # first, second, whether they are of one identity
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A photo and the photos nearest to it, by their positions; `right` says which are of its identity."""
+
+    name: str
+    index: int
+    neighbours: tuple[int, ...]
+    right: tuple[bool, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """Embeddings on one split; all rates are fractions.
+
+    `accepted`: of pairs of one identity the share accepted where at most 1e-1, ... 1e-4 of the others are; None where
+    there are too few of these to tell. `recall`: photos of whose identity one is among the 1, 5, 10 nearest.
+    """
+
+    images: int
+    identities: int
+    pairs: int
+    auc: float
+    accepted: dict[str, float | None]
+    recall: dict[str, float]
+    queries: tuple[Query, ...]  # for the report: the failures first
+
+    @property
+    def score(self) -> float:
+        return self.auc
+
+    def headline(self) -> str:
+        found = f", recall@1 {self.recall['1']:.1%}" if self.recall else ""
+        known = [f"{rate:.1%} accepted at {far} false" for far, rate in self.accepted.items() if rate is not None]
+        accepted = f", {known[-1]}" if known else ""
+        return f"AUC {self.auc:.4f}{accepted}{found}, {self.identities} identities, {self.images:,} images"
+
+    def facts(self) -> tuple[tuple[str, str, str], ...]:
+        facts = [("AUC", f"{self.auc:.4f}", f"{self.pairs:,} pairs of photos of {self.identities} identities")]
+        if self.recall:
+            facts.append(("recall@1", f"{self.recall['1']:.1%}", "the nearest photo is of the same identity"))
+        return tuple(facts)
+
+    def metrics(self) -> dict[str, Any]:
+        return {"images": self.images, "auc": self.auc, "accepted": self.accepted, "recall": self.recall}
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def tables(self) -> tuple[Table, ...]:
+        accepted = ((far, "too few pairs" if rate is None else f"{rate:.1%}") for far, rate in self.accepted.items())
+        tables = [Table("verification", ("false accepts", "true accepts"), tuple(accepted))]
+        if self.recall:
+            rows = tuple((k, f"{rate:.1%}") for k, rate in self.recall.items())
+            tables.append(Table("retrieval", ("among the nearest", "found"), rows))
+        return tuple(tables)
+
+    def sections(self, images: Images) -> tuple[Section, ...]:
+        caption = "Of pairs of photos of one identity, the share accepted where so few of the others are."
+        pictures = tuple(self._picture(images, query) for query in self.queries)
+        nearest = f"A photo, and the {NEIGHBOURS} nearest to it of all others; the queries that failed come first."
+        return (
+            Section("Verification", caption, self.tables()),
+            *([Section("Nearest neighbours", nearest, pictures=pictures)] if pictures else []),
+        )
+
+    def _picture(self, images: Images, query: Query) -> Picture:
+        row = [images.pixels(query.index), *(images.pixels(i) for i in query.neighbours)]
+        right = sum(query.right)
+        return Picture(
+            side_by_side(row),
+            f"{query.name}: {right} of {len(query.right)}",
+            "" if query.right and query.right[0] else "the nearest is another's",
+        )
+
+
+def side_by_side(pictures: Sequence[Pixels]) -> Pixels:
+    """(H, W, C) of one size, parted by white; the first one by more."""
+    h, w, c = pictures[0].shape
+    row: list[Pixels] = []
+    for at, picture in enumerate(pictures):
+        row += [np.full((h, (0, w // 8, w // 32)[min(at, 2)], c), 255, np.uint8), picture]
+    return np.concatenate(row, axis=1)
+
+
+def verification_auc(vectors: Floats, identities: Ints) -> float:
+    """The chance that a pair of one identity is nearer than a pair of two: over all pairs of `vectors` (N, D)."""
+    return _roc(vectors, all_pairs(identities))[0]
+
+
+def evaluate_embeddings(vectors: Floats, targets: Ints, names: Sequence[str]) -> Likeness:
+    """Unit `vectors` (N, D) of photos whose identities are `targets` (N,); or (N, 2): identity and number of its pair.
+
+    `DataError` where there is no pair of one identity, or none of two; `WorkError` for what are no numbers.
+    """
+    if not np.isfinite(vectors).all():
+        bad = int(np.flatnonzero(~np.isfinite(vectors).all(1))[0])
+        raise WorkError(f"{names[bad]}: its embedding must be finite numbers")
+    listed = targets.ndim == 2
+    identities = targets[:, 0] if listed else targets
+    pairs = listed_pairs(targets) if listed else all_pairs(identities)
+    auc, accepted = _roc(vectors, pairs)
+    recall, queries = ({}, ()) if listed else _retrieval(vectors, identities, names)
+    return Likeness(len(names), len(set(identities.tolist())), len(pairs[0]), auc, accepted, recall, queries)
+
+
+def all_pairs(identities: Ints) -> Pairs:
+    """Every pair of one identity; every pair of two, or where these are too many `MOST_DIFFERENT` drawn ones."""
+    n = len(identities)
+    if n * (n - 1) // 2 <= MOST_DIFFERENT:
+        first, second = np.triu_indices(n, 1)
+        return first, second, identities[first] == identities[second]
+    of_one = [np.flatnonzero(identities == one) for one in np.unique(identities)]
+    pairs = [(own[a], own[b]) for own in of_one for a, b in [np.triu_indices(len(own), 1)]]
+    drawn = np.random.default_rng(0).integers(0, n, (2, MOST_DIFFERENT))
+    drawn = drawn[:, identities[drawn[0]] != identities[drawn[1]]]
+    first = np.concatenate([*(a for a, _ in pairs), drawn[0]])
+    second = np.concatenate([*(b for _, b in pairs), drawn[1]])
+    return first, second, np.arange(len(first)) < len(first) - drawn.shape[1]
+
+
+def listed_pairs(targets: Ints) -> Pairs:
+    """Of rows (identity, number of the pair): the pairs of which both photos are there."""
+    _, start, count = np.unique(targets[:, 1], return_index=True, return_counts=True)
+    first = start[count == 2]
+    return first, first + 1, targets[first, 0] == targets[first + 1, 0]
+
+
+def _roc(vectors: Floats, pairs: Pairs) -> tuple[float, dict[str, float | None]]:
+    """The area under the curve, and the share of true accepts at each of `FALSE_ACCEPTS`."""
+    try:
+        from sklearn.metrics import roc_auc_score, roc_curve
+    except ImportError as exc:
+        raise MissingExtraError("evaluation needs scikit-learn: pip install 'mobilenets[train]'") from exc
+    first, second, same = pairs
+    different = int((~same).sum())
+    if not same.any() or not different:
+        lacking = "one identity" if different else "two identities"
+        raise DataError(f"no pair of photos of {lacking}: there is nothing to verify")
+    likeness = np.concatenate(
+        [
+            np.einsum("nd,nd->n", vectors[first[at : at + 65536]], vectors[second[at : at + 65536]])
+            for at in range(0, len(first), 65536)
+        ]
+    )
+    false, true, _ = roc_curve(same, likeness, drop_intermediate=False)
+    accepted = {f"{far:g}": float(true[false <= far].max()) if different * far >= 1 else None for far in FALSE_ACCEPTS}
+    return float(roc_auc_score(same, likeness)), accepted
+
+
+def nearest(vectors: Floats, queries: Floats, k: int) -> tuple[Ints, Floats]:
+    """The `k` rows of unit `vectors` (N, D) nearest to each of unit `queries` (Q, D), and their cosines: (Q, k)."""
+    found, cosines = [], []
+    for at in range(0, len(queries), BLOCK):
+        likeness = queries[at : at + BLOCK] @ vectors.T
+        best = np.argsort(-likeness, axis=1, kind="stable")[:, :k]
+        found.append(best)
+        cosines.append(np.take_along_axis(likeness, best, 1))
+    return np.concatenate(found), np.concatenate(cosines)
+
+
+def _retrieval(vectors: Floats, identities: Ints, names: Sequence[str]) -> tuple[dict[str, float], tuple[Query, ...]]:
+    """recall@k over the photos whose identity has another one, and some of them with their neighbours."""
+    counts = np.bincount(identities)
+    asked = np.flatnonzero(counts[identities] > 1)
+    found, _ = nearest(vectors, vectors[asked], max(KS) + 1)
+    others = np.stack([row[row != i][: max(KS)] for row, i in zip(found, asked, strict=True)])
+    right = identities[others] == identities[asked][:, None]
+    recall = {str(k): float(right[:, :k].any(1).mean()) for k in KS}
+    shown = np.argsort(right[:, 0] * NEIGHBOURS + right[:, :NEIGHBOURS].sum(1), kind="stable")
+    shown = np.concatenate([shown[: QUERIES // 2], shown[QUERIES // 2 :: max(1, len(shown) // (QUERIES // 2))]])
+    return recall, tuple(
+        Query(
+            names[asked[at]],
+            int(asked[at]),
+            tuple(others[at, :NEIGHBOURS].tolist()),
+            tuple(right[at, :NEIGHBOURS].tolist()),
+        )
+        for at in shown[:QUERIES].tolist()
+    )
