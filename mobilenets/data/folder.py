@@ -1,6 +1,7 @@
 """A folder per class, with or without train/ val/ test/ above; or files named by ImageNet's ids."""
 
 import os
+import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -106,7 +107,7 @@ def _classes(root: Path, splits: dict[str | None, Path]) -> Listing:
         before = len(rows)
         folders = [entry for entry in visible(base) if _is_folder(entry)]
         images = [entry for entry in visible(base) if not _is_folder(entry) and _is_image(entry.name)]
-        flat = [] if folders else _named_by_wnid(images, root, split)
+        flat = [] if folders else _named_by_class(images, root, split)
         if images and not folders and not flat:
             if split != "test":
                 raise DataError(_no_class_folders(base, len(images)))
@@ -114,6 +115,8 @@ def _classes(root: Path, splits: dict[str | None, Path]) -> Listing:
             continue
         loose += len(images) - len(flat)
         rows += flat
+        if flat and not wnid_of(flat[0].name):
+            notes.append(f"{base.name}/: the classes are what stands before the numbers in the files' names")
         for folder in folders:
             paths = list(_walk(folder.path))
             rows += [_row(path, root, split, shown(folder.name)) for path in paths if _is_image(path)]
@@ -129,10 +132,22 @@ def _classes(root: Path, splits: dict[str | None, Path]) -> Listing:
     return Listing(rows, ordered_names(names), notes=notes)
 
 
-def _named_by_wnid(images: list[os.DirEntry[str]], root: Path, split: str | None) -> list[Row]:
-    """A row for each of `images`, whose class their names tell; empty where that is not so of all."""
-    rows = [_row(entry.path, root, split, wnid) for entry in images if (wnid := wnid_of(entry.name))]
-    return rows if len(rows) == len(images) else []
+def _named_by_class(images: list[os.DirEntry[str]], root: Path, split: str | None) -> list[Row]:
+    """A row for each of `images`, whose class their names tell: n01440764_tench.jpg, Maine_Coon_12.jpg.
+
+    Empty where that is not so of all, or all tell the same (IMG_0001.jpg).
+    """
+    for told in (wnid_of, _word_of):
+        rows = [_row(entry.path, root, split, label) for entry in images if (label := told(entry.name))]
+        if len(rows) == len(images) and (told is wnid_of or len({row.label for row in rows}) > 1):
+            return rows
+    return []
+
+
+def _word_of(name: str) -> str | None:
+    """What stands before the number: Maine_Coon_12.jpg -> Maine_Coon."""
+    match = re.fullmatch(r"([^\W\d_].*?)[ _-]+\d+", os.path.splitext(name)[0])
+    return match and match[1]
 
 
 def _row(path: str, root: Path, split: str | None, label: str) -> Row:

@@ -15,6 +15,7 @@ from ..errors import DataError, ImageError, UsageError
 from ..image import decode
 from .checks import check_classes, check_labels, check_overlap, same_content
 from .contents import Digest, fingerprint, hash_all
+from .dogs import is_dogs, list_dogs
 from .folder import holds_images, list_folder, visible
 from .labels import class_names, indices, read_names
 from .parallel import ordered
@@ -126,6 +127,8 @@ def _short_side(sample: Sample) -> int:
 
 def list_images(path: Path) -> Listing:
     """The rows at `path` with one label each, whatever its layout."""
+    if path.is_dir() and is_dogs(path):
+        return list_dogs(path)
     if path.is_dir():
         tables, shards = _packed(path)
         if tables:

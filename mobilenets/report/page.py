@@ -96,7 +96,7 @@ def _classifier(score: Evaluation) -> dict[str, Any]:
     return {
         "matrix": _matrix(score) if few else None,
         "heat_map": None if few else heat_map(score.confusion),
-        "pairs": _confused_pairs(score),
+        "pairs": score.confused,
         "worst_classes": () if few else _worst(score.per_class),
         "macro": _macro(score.per_class),
         "calibration": _calibration(score),
@@ -156,19 +156,6 @@ def _matrix(score: Evaluation) -> list[tuple[str, list[tuple[int, float]], int]]
     for one, counts in zip(score.per_class, score.confusion, strict=True):
         rows.append((one.label, [(count, count / max(one.images, 1)) for count in counts], one.images))
     return rows
-
-
-def _confused_pairs(score: Evaluation) -> list[tuple[str, str, int, float]]:
-    """(truth, prediction, images, share of the truth's images), the most frequent first."""
-    pairs = [
-        (count, count / score.per_class[i].images, i, j)
-        for i, row in enumerate(score.confusion)
-        for j, count in enumerate(row)
-        if count and i != j
-    ]
-    pairs.sort(key=lambda pair: (-pair[0], -pair[1], pair[2], pair[3]))
-    labels = [one.label for one in score.per_class]
-    return [(labels[i], labels[j], count, share) for count, share, i, j in pairs[:MOST_PAIRS]]
 
 
 def _worst(per_class: Sequence[ClassScore]) -> list[ClassScore]:

@@ -12,12 +12,14 @@ import numpy as np
 
 from ..data.cache import Images
 from ..errors import DataError, MissingExtraError, WorkError
-from .result import Section, Table
+from .result import Picture, Section, Table
 
-__all__ = ["CalibrationBin", "ClassScore", "Evaluation", "Mistake", "evaluate_probabilities"]
+__all__ = ["CalibrationBin", "ClassScore", "Confused", "Evaluation", "Mistake", "evaluate_probabilities"]
 
 BINS = 15  # of the calibration error: what Guo et al. 2017 and most who report it use
 MOST_MISTAKES = 24
+MOST_PAIRS = 12
+EXAMPLES = 4  # of each pair, as pictures
 
 Floats = np.ndarray[Any, np.dtype[np.floating[Any]]]
 Ints = np.ndarray[Any, np.dtype[np.integer[Any]]]
@@ -51,6 +53,17 @@ class Mistake:
 
 
 @dataclass(frozen=True, slots=True)
+class Confused:
+    """Images of one class taken for another; `examples` are positions in the split, the most confident first."""
+
+    truth: str
+    predicted: str
+    images: int
+    share: float  # of the true class's images
+    examples: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CalibrationBin:
     """The images whose highest probability lies in (low, high]: its mean, and the share predicted right.
 
@@ -81,6 +94,7 @@ class Evaluation:
     confusion: tuple[tuple[int, ...], ...]  # rows: truth; columns: prediction
     calibration: tuple[CalibrationBin, ...]
     mistakes: tuple[Mistake, ...]  # the most confident first, at most 24
+    confused: tuple[Confused, ...]  # the most frequent first, at most 12
 
     @property
     def score(self) -> float:
@@ -114,8 +128,14 @@ class Evaluation:
         return (Table("by class", ("class", "images", "precision", "recall", "F1"), tuple(rows)),)
 
     def sections(self, images: Images) -> tuple[Section, ...]:
-        """None: the page has a template for classifiers."""
-        return ()
+        """What the page's template for classifiers does not show."""
+        pictures = tuple(
+            Picture(images.pixels(i), pair.truth, f"taken for {pair.predicted}")
+            for pair in self.confused
+            for i in pair.examples
+        )
+        caption = f"Up to {EXAMPLES} images of each of the most frequent confusions, the most confident first."
+        return (Section("Confused pairs", caption, pictures=pictures),) if pictures else ()
 
 
 def evaluate_probabilities(
@@ -143,6 +163,7 @@ def evaluate_probabilities(
         confusion=confusion,
         calibration=bins,
         mistakes=_mistakes(predicted, truth, confidence, labels, names),
+        confused=_confused(predicted, truth, confidence, labels),
     )
 
 
@@ -237,4 +258,17 @@ def _mistakes(
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:MOST_MISTAKES]
     return tuple(
         Mistake(names[i], i, labels[truth[i]], labels[predicted[i]], float(confidence[i])) for i in worst.tolist()
+    )
+
+
+def _confused(predicted: Ints, truth: Ints, confidence: Floats, labels: Sequence[str]) -> tuple[Confused, ...]:
+    wrong = np.flatnonzero(predicted != truth)
+    pairs: dict[tuple[int, int], list[int]] = {}
+    for i in wrong[np.argsort(-confidence[wrong], kind="stable")].tolist():
+        pairs.setdefault((int(truth[i]), int(predicted[i])), []).append(i)
+    counts = np.bincount(truth, minlength=len(labels))
+    ranked = sorted(pairs.items(), key=lambda one: (-len(one[1]), -len(one[1]) / counts[one[0][0]], one[0]))
+    return tuple(
+        Confused(labels[a], labels[b], len(found), len(found) / float(counts[a]), tuple(found[:EXAMPLES]))
+        for (a, b), found in ranked[:MOST_PAIRS]
     )

@@ -145,3 +145,19 @@ def test_imagenet_size_takes_seconds() -> None:
     start = time.perf_counter()
     score(probabilities, truth)
     assert time.perf_counter() - start < 10
+
+
+def test_confused_pairs_are_those_of_the_matrix() -> None:
+    rng = np.random.default_rng(5)
+    p = rng.dirichlet(np.ones(6), 400)
+    truth = rng.integers(0, 6, 400)
+    result = evaluate_probabilities(p, truth, tuple("abcdef"), tuple(map(str, range(400))))
+    counts = np.array(result.confusion)
+    np.fill_diagonal(counts, 0)
+    assert [pair.images for pair in result.confused] == sorted(counts.ravel().tolist(), reverse=True)[:12]
+    for pair in result.confused:
+        row, column = "abcdef".index(pair.truth), "abcdef".index(pair.predicted)
+        assert pair.images == counts[row, column] and pair.share == pytest.approx(pair.images / (truth == row).sum())
+        assert all(truth[i] == row and p[i].argmax() == column for i in pair.examples) and len(pair.examples) == 4
+        said = [p[i].max() for i in pair.examples]
+        assert said == sorted(said, reverse=True)
