@@ -1,7 +1,6 @@
 """One short function a verb: flags in, `api` called, the answer shown. Imports stand inside."""
 
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -156,6 +155,7 @@ def predict(
     batch_size: int = 32,
     max_bad: float = 0.01,
     runtime: RuntimeFlag = "auto",
+    pictures: Path | None = None,
     json: Json = False,
     csv: Json = False,
 ) -> int:
@@ -175,14 +175,19 @@ def predict(
         Share of images that may be undecodable before the command fails (they are named either way).
     runtime
         compiled (C for this very network), onnx (ONNX Runtime), or auto: compiled where there is a C compiler.
+    pictures
+        A new folder for the images with the answers drawn on them.
     json
         Print one JSON object and nothing else.
     csv
         Print a line for each part of an answer; of a classifier image,rank,label,probability,error.
     """
+    from itertools import chain
+
     from ..api import answered, open_model
-    from ..runtime import open_session
+    from ..runtime import find_images, open_session
     from ..tasks import task_type
+    from .pictures import drawn, new_folder
     from .predictions import write
     from .progress import Bars
 
@@ -192,20 +197,13 @@ def predict(
         raise UsageError("predict needs an image, a folder, or - for standard input")
     with Bars() as bars:
         session = open_session(open_model(model, bars), runtime=runtime)
-    predictions = answered(session, _sources(images), top, batch_size)
-    form = "json" if json else "csv" if csv else "table"
-    return write(predictions, form, task_type(session.task).columns, max_bad)
-
-
-def _sources(images: tuple[str, ...]) -> Iterator[tuple[str, Path | bytes]]:
-    """(name, path or content) for every image."""
-    from itertools import chain
-
-    from ..runtime import find_images
-
     paths = find_images([Path(image) for image in images if image != "-"])
-    piped = [("-", sys.stdin.buffer.read())] if "-" in images else []
-    return chain(piped, ((str(path), path) for path in paths))
+    piped = {"-": sys.stdin.buffer.read()} if "-" in images else {}
+    task = task_type(session.task)()
+    predictions = answered(session, chain(piped.items(), ((str(path), path) for path in paths)), top, batch_size)
+    if pictures is not None:
+        predictions = drawn(predictions, piped, task, new_folder(pictures))
+    return write(predictions, "json" if json else "csv" if csv else "table", task.columns, max_bad)
 
 
 def import_(

@@ -295,3 +295,20 @@ def test_describe_reads_models(random_model: MakeModel, tmp_path: Path, capsys: 
     path = random_model(Network(alpha=0.25, height=64, width=64, classes=3)).save(tmp_path / "model.safetensors")
     code, out, _ = run(capsys, "describe", path)
     assert code == 0 and "0.25-64" in out and "labels: class 0, class 1, class 2" in out
+
+
+def test_predict_draws_answers_into_a_new_folder(trained: Path, photos: Path, tmp_path: Path, capsys) -> None:
+    images = sorted((photos / "val").rglob("*.jpg"))[:2]
+    same = tmp_path / "same" / images[0].name
+    same.parent.mkdir()
+    same.write_bytes(images[0].read_bytes())
+    folder = tmp_path / "out"
+    command = ["predict", str(trained), *map(str, [*images, same]), "--pictures", str(folder)]
+    assert main(command) == 0
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == sorted([f"{images[0].stem}.jpg", f"{images[0].stem}-2.jpg", f"{images[1].stem}.jpg"])
+    with Image.open(images[0]) as before, Image.open(folder / f"{images[0].stem}.jpg") as after:
+        assert after.width == before.width and after.height > before.height
+    capsys.readouterr()
+    assert main(command) == 2
+    assert "the folder must be empty" in capsys.readouterr().err

@@ -1,0 +1,38 @@
+"""`predict --pictures FOLDER`: each image with what was said of it drawn on it."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from ..errors import UsageError
+from ..image import decode
+from ..runtime import Prediction
+from ..tasks import Task
+
+__all__ = ["drawn", "new_folder"]
+
+
+def new_folder(path: Path) -> Path:
+    """`path`, made where it is not there; `UsageError` where something lies in it, which could be overwritten."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if any(path.iterdir()):
+            raise UsageError(f"--pictures {path}: the folder must be empty, or not be there yet")
+    except OSError as exc:
+        raise UsageError(f"--pictures {path}: cannot be made: {exc.strerror}") from exc
+    return path
+
+
+def drawn(
+    predictions: Iterable[Prediction], sources: dict[str, bytes], task: Task, folder: Path
+) -> Iterator[Prediction]:
+    """The predictions as they come, each drawn as a JPEG named after its image; `sources`: of what is no file."""
+    taken: Counter[str] = Counter()
+    for prediction in predictions:
+        if prediction.error is None:
+            stem = Path(prediction.name).stem
+            taken[stem] += 1
+            number = f"-{taken[stem]}" if taken[stem] > 1 else ""
+            image = decode(sources.get(prediction.name, Path(prediction.name)))
+            task.draw(image, prediction.answer).convert("RGB").save(folder / f"{stem}{number}.jpg", quality=90)
+        yield prediction
