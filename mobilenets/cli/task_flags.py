@@ -1,7 +1,7 @@
 """`--task` and the flags of every task, made from the fields of the classes in `tasks`."""
 
 from dataclasses import field, fields, make_dataclass
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_origin, get_type_hints
 
 from cyclopts import Parameter
 
@@ -13,20 +13,28 @@ __all__ = ["TaskFlags", "task_of"]
 
 def _flags() -> type:
     """A dataclass of all settings of all tasks; None: not given. Tasks that share a name share the flag."""
-    texts: dict[str, list[str]] = {}
+    told: dict[str, dict[str, list[str]]] = {}  # setting -> text -> the tasks of which it is said
     types: dict[str, Any] = {}
     for task in TASKS:
         kind = task_type(task)
         hints = get_type_hints(kind, include_extras=True)
         for setting in fields(kind):
             types[setting.name], text = hints[setting.name].__origin__, hints[setting.name].__metadata__[0]
-            texts.setdefault(setting.name, []).append(f"{task}: {text}")
+            told.setdefault(setting.name, {}).setdefault(text, []).append(task)
     columns = [
-        (name, Annotated[types[name] | None, Parameter(help=" ".join(told))], field(default=None))
-        for name, told in texts.items()
+        (name, Annotated[types[name] | None, _parameter(types[name], texts)], field(default=None))
+        for name, texts in told.items()
     ]
     # cyclopts takes a class of the module `types`, where make_dataclass would put it, for one of Python's own
     return make_dataclass("TaskFlags", columns, frozen=True, namespace={"__module__": __name__})
+
+
+def _parameter(kind: Any, texts: dict[str, list[str]]) -> Parameter:
+    """The help of a flag; several numbers follow it without being told apart."""
+    text = " ".join(f"{', '.join(tasks)}: {text}" for text, tasks in texts.items())
+    return (
+        Parameter(help=text, consume_multiple=True, negative=()) if get_origin(kind) is tuple else Parameter(help=text)
+    )
 
 
 TaskFlags = Parameter(name="*")(_flags())

@@ -15,7 +15,8 @@ from ..data.cache import Images
 from ..data.sources import Dataset, assemble
 from ..errors import DataError, UsageError
 from .multilabel import AttributeScores, average_precisions, evaluate_attributes
-from .task import Array, Objective, Task, Wishes
+from .task import Array, Objective, Wishes
+from .teacher import Distilled, with_unlabelled
 
 if TYPE_CHECKING:
     import torch
@@ -42,7 +43,7 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
-class Attributes(Task):
+class Attributes(Distilled):
     """Which of several attributes an image shows; each is a question of its own."""
 
     name: ClassVar[str] = "attributes"
@@ -56,7 +57,10 @@ class Attributes(Task):
         marked = list_attributes(Path(path))
         told = ["".join("?" if np.isnan(v) else f"{v:.0f}" for v in row) for row in marked.values]
         dataset = assemble(Path(path), marked.listing, marked.names, list(marked.values), told, val_fraction)
-        return replace(dataset, notes=(*dataset.notes, *_unlearnable(dataset)))
+        dataset = replace(dataset, notes=(*dataset.notes, *_unlearnable(dataset)))
+        if self.unlabelled is None or "train" not in dataset.splits:
+            return dataset
+        return with_unlabelled(dataset, self.unlabelled, np.full(len(marked.names), np.nan, np.float32))
 
     def retarget(self, dataset: Dataset, labels: tuple[str, ...], decoding: dict[str, Any]) -> Dataset:
         """In the model's order; an attribute that the data do not have is not known of any image."""
@@ -79,6 +83,19 @@ class Attributes(Task):
     def check(self, dataset: Dataset, train: Images) -> None:
         if not np.isfinite(train.targets).any():
             raise DataError(f"{dataset.root}: no attribute of any training image is known")
+
+    def learned(self, outputs: Array, names: tuple[str, ...] | None, dataset: Dataset) -> Array:
+        """Probabilities (N, A) in the order of the data's attributes. Numbers that leave 0 to 1 are logits."""
+        labels = dataset.labels
+        if names is not None:
+            lacking = [label for label in labels if label not in names]
+            if lacking:
+                raise DataError(f"the teacher {self.teacher} does not know the attributes {', '.join(lacking[:5])}")
+            outputs = outputs[:, [names.index(label) for label in labels]]
+        if outputs.shape[1] != len(labels):
+            raise DataError(f"the teacher {self.teacher} gives {outputs.shape[1]} numbers for {len(labels)} attributes")
+        logits = outputs.min() < 0 or outputs.max() > 1
+        return 1 / (1 + np.exp(-outputs.astype(np.float64))) if logits else outputs
 
     def objective(
         self, targets: Array, network: Network, decoding: dict[str, Any], wishes: Wishes, device: torch.device

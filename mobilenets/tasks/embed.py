@@ -14,7 +14,8 @@ from ..data.cache import Images
 from ..data.identities import list_identities, list_pairs
 from ..data.sources import Dataset, assemble
 from ..errors import DataError, UsageError
-from .task import Array, Objective, Task, Wishes
+from .task import Array, Objective, Wishes
+from .teacher import Distilled, with_unlabelled
 from .triplets import imitation_loss, photos_of_each, triplet_loss
 from .verification import Likeness, evaluate_embeddings, verification_auc
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Embed", "Vector"]
 
+STRANGER = -1  # the identity of an image without a label
 VALIDATED = 128  # photos at a time that the validation loss finds triplets in
 
 
@@ -44,7 +46,7 @@ class Vector:
 
 
 @dataclass(frozen=True, slots=True)
-class Embed(Task):
+class Embed(Distilled):
     """A unit vector for each image: near for photos of one identity, far for those of two."""
 
     name: ClassVar[str] = "embed"
@@ -58,6 +60,7 @@ class Embed(Task):
     photos: Annotated[int, "photos of an identity that a batch has together (4: pairs, and many identities)."] = 4
 
     def __post_init__(self) -> None:
+        Distilled.__post_init__(self)
         for name, value, low, high in (
             ("dimensions", self.dimensions, 2, 4096),
             ("margin", self.margin, 0.001, 2),
@@ -74,7 +77,10 @@ class Embed(Task):
         listing, names = list_identities(root, val_fraction)
         number = {name: at for at, name in enumerate(names)}
         told = [str(row.label) for row in listing.rows]
-        return assemble(root, listing, names, [number[name] for name in told], told, val_fraction)
+        dataset = assemble(root, listing, names, [number[name] for name in told], told, val_fraction)
+        if self.unlabelled is None or "train" not in dataset.splits:
+            return dataset
+        return with_unlabelled(dataset, self.unlabelled, STRANGER)
 
     def outputs(self, dataset: Dataset) -> tuple[str, ...]:
         return tuple(map(str, range(self.dimensions)))
@@ -84,9 +90,18 @@ class Embed(Task):
         return dataset
 
     def check(self, dataset: Dataset, train: Images) -> None:
-        counts = np.unique(train.targets, return_counts=True)[1]
-        if (counts > 1).sum() < 2:
+        counts = np.unique(train.targets[train.targets != STRANGER], return_counts=True)[1]
+        if self.teacher is None and (counts > 1).sum() < 2:
             raise DataError(f"{dataset.root}: two photos each of two identities must be decoded to learn from")
+
+    def learned(self, outputs: Array, names: tuple[str, ...] | None, dataset: Dataset) -> Array:
+        """Unit vectors (N, D)."""
+        if outputs.shape[1] != self.dimensions:
+            raise DataError(
+                f"dimensions (={self.dimensions}) must be {outputs.shape[1]}, as the teacher {self.teacher} has"
+            )
+        lengths: Array = np.linalg.norm(outputs, axis=1, keepdims=True)
+        return outputs / np.maximum(lengths, 1e-12)
 
     def objective(
         self, targets: Array, network: Network, decoding: dict[str, Any], wishes: Wishes, device: torch.device

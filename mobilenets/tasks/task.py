@@ -76,6 +76,7 @@ class Task:
     def from_settings(cls, values: dict[str, Any]) -> Task:
         """What `settings` wrote."""
         paths = {field.name for field in fields(cls) if "Path" in str(field.type)}
+        values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
         return cls(**{name: Path(v) if name in paths and v is not None else v for name, v in values.items()})
 
     # data
@@ -107,8 +108,8 @@ class Task:
 
     # learning
 
-    def taught(self, train: Images, folder: Path, note: Callable[[str], None]) -> Images:
-        """The training images with what a teacher says of them, and perhaps more images. `folder` keeps it."""
+    def taught(self, train: Images, dataset: Dataset, folder: Path, note: Callable[[str], None]) -> Images:
+        """The training images with what a teacher says of them. The run's `folder` keeps it."""
         return train
 
     def module(self, body: nn.Module, network: Network, decoding: dict[str, Any]) -> nn.Module:

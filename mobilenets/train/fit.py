@@ -98,7 +98,7 @@ def _prepare(dataset: Dataset, run: Run, watch: Watch, interrupts: Interrupts) -
     train = decode(dataset, "train", settings, watch, interrupts, side)
     val = decode(dataset, "val", settings, watch, interrupts, None)
     check(task, dataset, train, val)
-    train = task.taught(train, run.path, watch.note)
+    train = task.taught(train, dataset, run.path, watch.note)
     device = torch.device(recipe.device)
     module = _module(run.settings, dataset.decoding)
     initialise(module, recipe.seed)

@@ -98,7 +98,7 @@ class Run:
     def discard_if_empty(self) -> None:
         """Remove the folder of a run that failed before its first epoch, so that its name is free again."""
         names = {path.name for path in self.path.iterdir()}
-        if names <= {"labels.txt", "settings.json", "initial.safetensors"}:
+        if names <= {"labels.txt", "settings.json", "initial.safetensors", "teacher.safetensors"}:
             for name in names:
                 (self.path / name).unlink()
             self.path.rmdir()

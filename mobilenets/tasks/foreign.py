@@ -1,0 +1,172 @@
+"""Networks of any other make that run as teachers: an ONNX graph, or a torch module in a file.
+
+A torch file holds code: open only one that you trust, as you would a program.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import MobilenetsError, ModelFileError, UsageError
+from ..image import Pixels, Preprocess, normalise
+from ..machine import cores, need_torch
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["Foreign", "open_foreign", "save_module"]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Floats = np.ndarray[Any, np.dtype[np.float32]]
+TORCH = (".pt2", ".pt", ".pth", ".ts")
+KEPT = "preprocess.json"  # in a .pt2 that `save_module` wrote
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """A network with the images it takes. `call`: (N, H, W, C) normalised -> its first output."""
+
+    preprocess: Preprocess
+    call: Callable[[Array], Floats]
+    takes_bytes: bool = False
+
+    def run(self, pixels: Pixels) -> Floats:
+        """(N, H, W, C) uint8 -> (N, ...) float32."""
+        outputs = self.call(pixels if self.takes_bytes else normalise(pixels, self.preprocess))
+        return outputs.reshape(len(pixels), -1)
+
+
+def open_foreign(path: Path, size: int | None, mean: tuple[float, ...], std: tuple[float, ...]) -> Foreign | None:
+    """The network in a file of another make; None for one of ours. `size`, `mean` and `std` say what the file does not.
+
+    `UsageError` where nothing says it, `ModelFileError` for a file that cannot be run.
+    """
+    kind = path.suffix.lower() if path.is_file() else ""
+    try:
+        if kind == ".onnx":
+            return _onnx(path, size, mean, std)
+        if kind in TORCH:
+            need_torch()
+            return _torch(path, size, mean, std)
+    except MobilenetsError:
+        raise
+    except Exception as exc:  # neither ONNX Runtime nor torch has an error tree
+        raise ModelFileError(f"teacher {path}: cannot be opened: {next(iter(str(exc).splitlines()), exc)}") from exc
+    return None
+
+
+def _onnx(path: Path, size: int | None, mean: tuple[float, ...], std: tuple[float, ...]) -> Foreign | None:
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    if session.get_modelmeta().custom_metadata_map.get("format") == "mobilenets.onnx":
+        return None
+    image = session.get_inputs()[0]
+    shape = image.shape
+    if len(session.get_inputs()) != 1 or len(shape) != 4:
+        raise ModelFileError(f"teacher {path}: its graph must take images (N, C, H, W) or (N, H, W, C), not {shape}")
+    first = shape[1] in (1, 3)
+    if not first and shape[3] not in (1, 3):
+        raise ModelFileError(f"teacher {path}: none of {shape}, which its graph takes, is 1 or 3 channels")
+    channels, sides = (shape[1], shape[2:]) if first else (shape[3], shape[1:3])
+    takes_bytes = image.type == "tensor(uint8)"
+    preprocess = _preprocess(path, sides, channels, size, mean, std, takes_bytes)
+    one, name = shape[0] == 1, session.get_outputs()[0].name
+
+    def call(x: Array) -> Floats:
+        x = np.ascontiguousarray(x.transpose(0, 3, 1, 2)) if first else x
+        parts = np.split(x, len(x)) if one else [x]
+        return np.concatenate([np.asarray(session.run([name], {image.name: part})[0], np.float32) for part in parts])
+
+    return Foreign(preprocess, call, takes_bytes)
+
+
+def _preprocess(
+    path: Path,
+    sides: Any,
+    channels: int,
+    size: int | None,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    takes_bytes: bool,
+) -> Preprocess:
+    """From what the file says of its input (H, W; no number where it may vary) and what the user does."""
+    fixed = all(isinstance(side, int) for side in sides)
+    if fixed and size not in (None, sides[0]):
+        raise UsageError(f"teacher_size (={size}): {path} takes {sides[0]}x{sides[1]} pixels")
+    if not fixed and size is None:
+        raise UsageError(f"teacher {path} does not say what size of images it takes: give teacher_size")
+    if takes_bytes and mean:
+        raise UsageError(f"teacher {path} takes pixels from 0 to 255: give no teacher_mean and teacher_std")
+    if not takes_bytes and not mean:
+        raise UsageError(f"teacher {path} does not say how pixels are normalised: give teacher_mean and teacher_std")
+    height, width = sides if fixed else (size or 0, size or 0)
+    mean, std = ((127.5,), (127.5,)) if takes_bytes else (mean, std)
+    of_pixels = {name: v[0] if len(v) == 1 else v for name, v in (("mean", mean), ("std", std))}
+    return Preprocess(height, width, channels, **of_pixels)
+
+
+def _torch(path: Path, size: int | None, mean: tuple[float, ...], std: tuple[float, ...]) -> Foreign:
+    import json
+
+    import torch
+
+    kept = {KEPT: ""}
+    if path.suffix.lower() == ".pt2":
+        module: Any = torch.export.load(path, extra_files=kept).module()
+    else:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # that TorchScript will go
+            module = torch.jit.load(str(path), map_location="cpu").eval()  # type: ignore[no-untyped-call]
+    if kept[KEPT]:
+        if size or mean:
+            raise UsageError(f"teacher {path} says itself what images it takes: give no size, mean or std")
+        preprocess = Preprocess(**json.loads(kept[KEPT]))
+    else:
+        preprocess = _preprocess(path, (None, None), 3, size, mean, std, takes_bytes=False)
+
+    def call(x: Array) -> Floats:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(cores())
+        try:
+            with torch.no_grad():
+                outputs = module(torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2))))
+        finally:
+            torch.set_num_threads(threads)
+        outputs = outputs[0] if isinstance(outputs, list | tuple) else outputs
+        return outputs.float().numpy()  # type: ignore[no-any-return]
+
+    return Foreign(preprocess, call)
+
+
+def save_module(module: nn.Module, preprocess: Preprocess, path: str | Path) -> Path:
+    """Write a torch module, which takes normalised (N, C, H, W), as a `.pt2` that a task takes as its `teacher`.
+
+    Where it runs, and whether it is in training mode, is as it was afterwards. `ModelFileError` where torch cannot
+    export it.
+    """
+    import json
+
+    import torch
+
+    path, training = Path(path), module.training
+    if path.suffix != ".pt2":
+        raise UsageError(f"{path}: an exported module is a .pt2 file")
+    example = torch.zeros(2, preprocess.channels, preprocess.height, preprocess.width)
+    try:
+        batch = torch.export.Dim("batch", min=1)
+        program = torch.export.export(module.eval(), (example,), dynamic_shapes=({0: batch},))
+        torch.export.save(program, path, extra_files={KEPT: json.dumps(preprocess.to_dict())})
+    except Exception as exc:  # torch's tracer raises nearly anything
+        raise ModelFileError(f"torch cannot export the module: {next(iter(str(exc).splitlines()), exc)}") from exc
+    finally:
+        module.train(training)
+    return path
