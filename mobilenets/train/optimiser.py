@@ -9,7 +9,61 @@ from torch import Tensor, nn
 from .module import Convolution
 from .recipe import Recipe
 
-__all__ = ["build_optimiser", "learning_rate", "parameter_groups"]
+__all__ = ["AdamW", "Optimiser", "build_optimiser", "learning_rate", "parameter_groups"]
+
+
+class AdamW:
+    """`torch.optim.AdamW(groups, lr, fused=True)`, bit for bit, without torch.optim's import of a compiler (1.3 s)."""
+
+    def __init__(self, groups: list[dict[str, Any]], lr: float) -> None:
+        self.param_groups = [{"lr": lr, **group} for group in groups]
+        self._parameters = [parameter for group in groups for parameter in group["params"]]
+        self._slots: dict[Tensor, dict[str, Tensor]] = {}
+
+    @torch.no_grad()
+    def step(self) -> None:
+        for group in self.param_groups:
+            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+            slots = [self._slots.get(p) or self._slots.setdefault(p, _slot(p)) for p in parameters]
+            steps, means, squares = ([slot[key] for slot in slots] for key in ("step", "exp_avg", "exp_avg_sq"))
+            torch._foreach_add_(steps, 1)
+            torch._fused_adamw_(
+                parameters,
+                [parameter.grad for parameter in parameters],
+                means,
+                squares,
+                [],
+                steps,
+                lr=group["lr"],
+                beta1=0.9,
+                beta2=0.999,
+                weight_decay=group["weight_decay"],
+                eps=1e-8,
+                amsgrad=False,
+                maximize=False,
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        """As torch's optimisers give it."""
+        slots = {i: self._slots[p] for i, p in enumerate(self._parameters) if p in self._slots}
+        return {"state": slots, "param_groups": self.param_groups}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The averages and counts of `state_dict`; groups and rates stay as they are."""
+        for i, slot in state["state"].items():
+            parameter = self._parameters[i]
+            self._slots[parameter] = {key: value.to(parameter.device) for key, value in slot.items()}
+
+
+Optimiser = torch.optim.Optimizer | AdamW
+
+
+def _slot(parameter: Tensor) -> dict[str, Tensor]:
+    return {
+        "step": torch.zeros((), device=parameter.device),
+        "exp_avg": torch.zeros_like(parameter),
+        "exp_avg_sq": torch.zeros_like(parameter),
+    }
 
 
 def parameter_groups(
@@ -40,14 +94,14 @@ def _depth(blocks: int, name: str) -> int:
     return 1 if not block else blocks + 1 - int(block)
 
 
-def build_optimiser(module: nn.Module, blocks: int, recipe: Recipe) -> torch.optim.Optimizer:
+def build_optimiser(module: nn.Module, blocks: int, recipe: Recipe) -> Optimiser:
     """For a settled recipe: AdamW, SGD with Nesterov momentum 0.9, or RMSprop as the paper's (decay 0.9, momentum 0.9).
 
     AdamW's decay is decoupled; SGD and RMSprop add it to the gradient, where a hundredth of it does the same.
     """
     lr, layer_decay = recipe.lr or 0.0, recipe.layer_decay or 1.0
     if recipe.opt == "adamw":
-        return torch.optim.AdamW(parameter_groups(module, blocks, recipe.weight_decay, layer_decay), lr, fused=True)
+        return AdamW(parameter_groups(module, blocks, recipe.weight_decay, layer_decay), lr)
     groups = parameter_groups(module, blocks, recipe.weight_decay / 100, layer_decay)
     if recipe.opt == "sgd":
         return torch.optim.SGD(groups, lr, momentum=0.9, nesterov=True)

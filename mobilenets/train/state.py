@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..errors import TrainingError
 from ..files import write_atomic
+from .optimiser import Optimiser
 
 __all__ = ["Progress", "State"]
 
@@ -34,7 +35,7 @@ class Progress:
 class State:
     """Module, averaged weights, optimiser, progress."""
 
-    def __init__(self, module: nn.Module, optimiser: torch.optim.Optimizer, ema: float) -> None:
+    def __init__(self, module: nn.Module, optimiser: Optimiser, ema: float) -> None:
         self.module = module
         self.optimiser = optimiser
         self.ema_decay = ema

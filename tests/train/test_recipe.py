@@ -67,7 +67,7 @@ def test_every_optimiser_learns(opt: str) -> None:
     x, y = torch.randn(16, 3, 32, 32), torch.arange(16) % 2
     losses = []
     for _ in range(12):
-        optimiser.zero_grad()
+        module.zero_grad()
         loss = torch.nn.functional.cross_entropy(module(x), y)
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
