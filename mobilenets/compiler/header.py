@@ -1,8 +1,11 @@
 """The header that goes with the emitted C: what a caller must know, as constants and comments."""
 
+from textwrap import fill
+
+from .build import FLAGS
 from .lower import Lowered
 from .plan import Arena
-from .program import ALIGNMENT
+from .program import ALIGNMENT, Target
 
 __all__ = ["arguments", "header", "literal"]
 
@@ -46,6 +49,7 @@ def header(lowered: Lowered, arena: Arena, embed: bool) -> str:
         else ""
     )
     return f"""/* {name}: a network as C, written by mobilenets for {made}.{permission}
+{_flags(program.target)}
  *
  * pixels: bytes [HEIGHT][WIDTH][CHANNELS]. Of any picture: the centred box of this aspect ratio that covers CROP of it,
  *   resized with the kernel RESIZE and antialiasing. (pixel - MEAN) / STD is worked out inside, not by the caller.
@@ -82,6 +86,12 @@ static const char *const {prefix}_LABELS[{program.classes}] __attribute__((unuse
 
 #endif
 """
+
+
+def _flags(target: Target) -> str:
+    flags = [flag for flag in (*FLAGS, *target.flags) if flag not in ("-shared", "-fPIC")]  # of a library
+    text = f"Tested and measured with {' '.join(flags)}, by gcc."
+    return fill(text, 118, initial_indent=" * ", subsequent_indent=" *   ", break_on_hyphens=False)
 
 
 def literal(value: float) -> str:

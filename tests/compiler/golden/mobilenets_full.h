@@ -1,4 +1,5 @@
 /* full: a network as C, written by mobilenets for avx2 in fp32.
+ * Tested and measured with -O2 -std=c11 -ffp-contract=fast -fno-math-errno -mavx2 -mfma, by gcc.
  *
  * pixels: bytes [HEIGHT][WIDTH][CHANNELS]. Of any picture: the centred box of this aspect ratio that covers CROP of it,
  *   resized with the kernel RESIZE and antialiasing. (pixel - MEAN) / STD is worked out inside, not by the caller.

@@ -1,4 +1,4 @@
-/* int8: written by mobilenets for avx512vnni; see the header. */
+/* int8: written by mobilenets for avx512vnni in int8; see the header. */
 #include "mobilenets_int8.h"
 
 #define INLINE static inline __attribute__((always_inline, unused))

@@ -1,4 +1,6 @@
-/* int8: a network as C, written by mobilenets for avx512vnni.
+/* int8: a network as C, written by mobilenets for avx512vnni in int8.
+ * Tested and measured with -O2 -std=c11 -ffp-contract=fast -fno-math-errno -mavx512f -mavx512bw -mavx512dq -mavx512vl
+ *   -mfma -mprefer-vector-width=512 -mavx512vnni, by gcc.
  *
  * pixels: bytes [HEIGHT][WIDTH][CHANNELS]. Of any picture: the centred box of this aspect ratio that covers CROP of it,
  *   resized with the kernel RESIZE and antialiasing. (pixel - MEAN) / STD is worked out inside, not by the caller.
