@@ -273,7 +273,8 @@ def exported(result: Exported, json: bool) -> None:
         return
     _print(
         f"{result.path}  {_bytes(result.bytes)}  {result.format}",
-        f"read back, its logits are the model's own within {result.difference:.1e} of the largest",
+        "read back, its logits are the model's own"
+        + (f" within {result.difference:.1e} of the largest" if result.difference else ""),
     )
 
 
