@@ -40,6 +40,7 @@ MAY_IMPORT = {
     "report": "errors files image arch cost model tasks design quant",
     "benchmark": "errors files image machine arch cost model quant export runtime compiler train",
     "assess": "errors files image arch cost model quant tasks design data runtime report train",
+    "index": "errors files runtime tasks",
     "convert": "errors files machine image arch model quant train export weights compiler runtime",
     "quantize": "errors image model quant tasks data runtime train assess convert",
     "api": "errors files machine image arch cost model quant tasks design data runtime report train assess "

@@ -56,6 +56,14 @@ _HELP = {
   cat photo.jpg | mobilenets predict model.onnx - --json
 """,
     ),
+    "search": (
+        "Find the images of a folder that are nearest to others, by a network that was trained to embed.",
+        """Examples:
+  mobilenets search photos/ one.jpg --model runs/faces-0.25-96
+  mobilenets search photos/ --model runs/faces-0.25-96 --save photos.safetensors
+  mobilenets search photos.safetensors one.jpg two.jpg --sheet found.png
+""",
+    ),
     "import": (
         "Bring in a MobileNet v1 that was trained elsewhere: Keras, timm, TensorFlow Lite, PyTorch or ONNX.",
         """Examples:
@@ -105,6 +113,7 @@ for verb, (summary, examples) in _HELP.items():
     function = {
         "train": "training:train",
         "import": "verbs:import_",
+        "search": "search:search",
         "compile": "verbs:compile_",
         "quantize": "quantize:quantize",
         "benchmark": "benchmark:benchmark",

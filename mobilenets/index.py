@@ -1,0 +1,146 @@
+"""An index of images: their embeddings, and those nearest to another image's."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import ModelFileError, UsageError
+from .files import write_atomic
+from .runtime import Runner, find_images
+from .runtime.predict import predict
+from .tasks.verification import nearest
+
+__all__ = ["Found", "Index", "Match", "build_index", "load_index", "look_up"]
+
+LARGE = 20_000  # images from which on a graph of neighbours (HNSW, by faiss) beats comparing with all of them
+LINKS = 32  # of an image in that graph
+
+Floats = np.ndarray[Any, np.dtype[np.float32]]
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """An image of the index, and the cosine of its embedding and the one looked up: 1 for the same image."""
+
+    image: str
+    cosine: float
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The images nearest to one, the nearest first; or none and one line of `error`."""
+
+    image: str
+    matches: tuple[Match, ...]
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Index:
+    """Unit `vectors` (N, D) of the N images `names`. `model`: the file or run folder of the network they come from."""
+
+    names: tuple[str, ...]
+    vectors: Floats
+    model: str
+
+    @property
+    def exact(self) -> bool:
+        """Whether each image is compared with all; else a few percent of the neighbours may be missed."""
+        return len(self.names) < LARGE or find_spec("faiss") is None
+
+    def save(self, path: str | Path) -> Path:
+        """One `.safetensors`."""
+        from safetensors.numpy import save
+
+        path = Path(path)
+        if path.suffix != ".safetensors":
+            raise UsageError(f"{path}: an index is a .safetensors file")
+        metadata = {"format": "mobilenets.index", "names": json.dumps(self.names), "model": self.model}
+        return write_atomic(path, save({"vectors": self.vectors}, metadata))
+
+    def nearest(self, queries: Floats, k: int) -> tuple[np.ndarray[Any, Any], Floats]:
+        """The `k` images nearest to each of unit `queries` (Q, D): their positions and cosines, (Q, k) each."""
+        k = min(k, len(self.names))
+        if self.exact:
+            return nearest(self.vectors, queries, k)
+        cosines, positions = self._graph.search(np.ascontiguousarray(queries), k)
+        return positions, cosines
+
+    @cached_property
+    def _graph(self) -> Any:
+        import faiss
+
+        graph = faiss.IndexHNSWFlat(self.vectors.shape[1], LINKS, faiss.METRIC_INNER_PRODUCT)
+        graph.hnsw.efSearch = 4 * LINKS
+        graph.add(self.vectors)
+        return graph
+
+
+def build_index(session: Runner, folder: Path, model: str) -> tuple[Index, tuple[str, ...]]:
+    """The images below `folder`, a line for each that cannot be decoded. `model`: what `session` was opened from."""
+    _check_task(session, model)
+    names, vectors, bad = [], [], []
+    paths = ((str(path), path) for path in find_images([folder]))
+    for said in predict(session, paths, lambda row: row.copy()):
+        if said.error is None:
+            names.append(said.name)
+            vectors.append(said.answer)
+        else:
+            bad.append(f"skipped {said.name}: {said.error}")
+    if not names:
+        raise UsageError(f"{folder}: holds no image that can be decoded")
+    return Index(tuple(names), np.stack(vectors), model), tuple(bad)
+
+
+def load_index(path: Path) -> Index:
+    """What `Index.save` wrote; `ModelFileError` for another file."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "numpy") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != "mobilenets.index":
+                raise ModelFileError(f"{path}: is no index: `mobilenets search FOLDER --save` writes one")
+            names = tuple(json.loads(metadata["names"]))
+            index = Index(names, file.get_tensor("vectors"), metadata["model"])
+    except (SafetensorError, OSError, KeyError, ValueError) as exc:
+        raise ModelFileError(f"{path}: cannot be read as an index: {exc}") from exc
+    if index.vectors.ndim != 2 or len(index.vectors) != len(names):
+        raise ModelFileError(f"{path}: {len(names)} names for vectors {index.vectors.shape}")
+    return index
+
+
+def look_up(
+    index: Index, session: Runner, images: Iterable[tuple[str, Path | bytes]], top: int = 10
+) -> Iterator[Found]:
+    """The `top` images of the index nearest to each of (name, file or its content), as they come."""
+    _check_task(session, index.model)
+    if top < 1:
+        raise UsageError(f"top (={top}) must be at least 1")
+    if len(session.labels) != index.vectors.shape[1]:
+        raise UsageError(f"the index has {index.vectors.shape[1]} dimensions, the model {len(session.labels)}")
+    return _found(index, session, images, top)
+
+
+def _found(index: Index, session: Runner, images: Iterable[tuple[str, Path | bytes]], top: int) -> Iterator[Found]:
+    for said in predict(session, images, lambda row: row.copy()):
+        if said.error is not None:
+            yield Found(said.name, (), said.error)
+        else:
+            positions, cosines = index.nearest(said.answer[None], top)
+            yield Found(said.name, _matches(index.names, positions[0], cosines[0]))
+
+
+def _matches(names: Sequence[str], positions: Iterable[Any], cosines: Iterable[Any]) -> tuple[Match, ...]:
+    return tuple(Match(names[at], float(cosine)) for at, cosine in zip(positions, cosines, strict=True) if at >= 0)
+
+
+def _check_task(session: Runner, model: str) -> None:
+    if session.task != "embed":
+        raise UsageError(f"{model}: its task is {session.task}: only a network that was trained to embed can search")
