@@ -126,7 +126,7 @@ def train_network(
     if initial:
         network, preprocess = initial.network, preprocess or initial.preprocess
     network = task.fitted(network or Network(), dataset)
-    preprocess = preprocess or Preprocess(network.height, network.width, network.channels)
+    preprocess = task.prepared(preprocess or Preprocess(network.height, network.width, network.channels))
     recipe = resolve(recipe, network.alpha, fine_tuning=initial is not None)
     source = str(initial.data.get("imported", {}).get("file", initial.name)) if initial else ""
     settings = Settings(str(dataset.root), network, preprocess, recipe, command, source, task)
@@ -166,6 +166,7 @@ def _run(dataset: "Dataset", run: "Run", watch: Watch) -> Trained:
         from .train.frozen import fit_frozen as fit
     else:
         from .train.fit import fit
+    dataset = replace(dataset, decoding=run.settings.task.decoding(run.settings.network, dataset))
     for note in dataset.notes:
         watch.note(note)
     model = fit(dataset, run, watch)
@@ -219,7 +220,7 @@ def evaluate_model(
 def predict_images(
     model: str | Path,
     images: Sequence[str | Path],
-    top: int = 5,
+    top: int | None = None,
     batch_size: int = 32,
     runtime: "Runtime" = "auto",
 ) -> "Iterator[Prediction]":
@@ -233,16 +234,18 @@ def predict_images(
 
 
 def answered(
-    session: "Runner", images: "Iterable[tuple[str, Path | bytes]]", top: int = 5, batch_size: int = 32
+    session: "Runner", images: "Iterable[tuple[str, Path | bytes]]", top: int | None = None, batch_size: int = 32
 ) -> "Iterator[Prediction]":
     """What an open model says of each (name, file or its content), as its task puts it: `Prediction.answer`.
 
-    `top`: of many classes, how many are told.
+    `top`: of many classes (boxes, places), how many are told; by default what suits the task.
     """
     from .runtime.predict import predict
     from .tasks import task_type
 
-    if top < 1:
-        raise UsageError(f"top (={top}) must be at least 1")
     task = task_type(session.task)()
-    return predict(session, images, lambda row: task.answer(row, session.labels, session.decoding, top), batch_size)
+    most = task.top if top is None else top
+    if most < 1:
+        raise UsageError(f"top (={top}) must be at least 1")
+    told = predict(session, images, lambda row: task.answer(row, session.labels, session.decoding, most), batch_size)
+    return (p if p.size is None else replace(p, answer=task.placed(p.answer, p.size)) for p in told)

@@ -1,45 +1,30 @@
 """ONNX, written from the graph: batch norm folded, normalisation inside, labels and the rest in the metadata.
 
 Input `image`: uint8 (N, H, W, C), RGB or grey, as `image.prepare` makes it. Outputs: `logits` and what becomes of
-them (`probabilities` or `embedding`), float32 (N, classes). N is dynamic. Metadata: network, preprocess, labels, task,
-decoding, version.
+them (`probabilities` or `embedding`), float32 (N, classes); of a detector see detection.py. N is dynamic.
+Metadata: network, preprocess, labels, task, decoding, version.
 """
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from ..arch.fold import fold_batch_norm
 from ..arch.graph import Op
 from ..image import Preprocess
 from ..model import Described, Model
+from .writer import Writer
 
 __all__ = ["NODES", "Writer", "finish", "geometry", "to_onnx"]
 
+Shape = tuple[int, ...]
+
 OPSET = 17
 IR_VERSION = 9  # what runtimes from 2023 on read
-
-
-@dataclass(slots=True)
-class Writer:
-    """Nodes and constants as they come."""
-
-    weights: dict[str, np.ndarray] = field(default_factory=dict)
-    nodes: list[onnx.NodeProto] = field(default_factory=list)
-    constants: list[onnx.TensorProto] = field(default_factory=list)
-
-    def constant(self, name: str, array: np.ndarray) -> str:
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
-        return name
-
-    def node(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
-        self.nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
-        return output
 
 
 def _input(write: Writer, op: Op, x: str, preprocess: Preprocess) -> str:
@@ -94,17 +79,24 @@ def to_onnx(model: Model) -> bytes:
     """The serialised ONNX model, checked by ONNX's own checker."""
     graph, weights = fold_batch_norm(model.graph, model.weights)
     write = Writer(weights)
-    outputs: list[str] = []
+    values: dict[str, str] = {}  # by the op's name
+    x = "image"
     for op in graph.ops:
-        if op.kind == "input":
-            outputs.append(_input(write, op, "image", model.preprocess))
-        else:
-            outputs.append(NODES[op.kind](write, op, outputs[op.inputs[0]]))
-    return finish(write, model, outputs[-1])
+        x = _input(write, op, x, model.preprocess) if op.kind == "input" else NODES[op.kind](write, op, x)
+        values[op.name] = x
+    if model.network.output != "features":
+        return finish(write, model, x)
+    from .detection import detector
+
+    answer, shapes = detector(write, model, values)
+    return finish(write, model, answer, shapes)
 
 
-def finish(write: Writer, model: Described, answer: str) -> bytes:
-    """The file of all that was written, from `image` to `logits` and `answer`, with what `model` says of itself."""
+def finish(write: Writer, model: Described, answer: str, shapes: Sequence[Shape] = ()) -> bytes:
+    """The file of all that was written, from `image` to `logits` and `answer`, with what `model` says of itself.
+
+    `shapes`: of these two for one image; by default one number a class.
+    """
     network = model.network
     image: list[str | int] = ["N", network.height, network.width, network.channels]
     proto = helper.make_model(
@@ -113,8 +105,8 @@ def finish(write: Writer, model: Described, answer: str) -> bytes:
             f"mobilenet_{network.name}",
             [helper.make_tensor_value_info("image", TensorProto.UINT8, image)],
             [
-                helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", network.classes])
-                for name in ("logits", answer)
+                helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", *shape])
+                for name, shape in zip(("logits", answer), shapes or [(network.classes,)] * 2, strict=True)
             ],
             write.constants,
         ),

@@ -12,23 +12,28 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError, ImageError, UsageError
-from ..image import EXTENSIONS, Pixels, Preprocess, prepare
+from ..image import EXTENSIONS, Pixels, Preprocess, prepare, read, upright_size
 from ..machine import cores
 from .compiled import Floats
 from .opening import Runner
 
 __all__ = ["Prediction", "find_images", "predict"]
 
-Decoded = Pixels | ImageError
+Size = tuple[int, int]  # (width, height) of an upright image
+Decoded = tuple[Pixels, Size] | ImageError
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What one image shows, as the task's `answer` puts it; or None and one line of `error`."""
+    """What one image shows, as the task's `answer` puts it; or None and one line of `error`.
+
+    `size`: the upright image's (width, height) in pixels.
+    """
 
     name: str
     answer: Any
     error: str | None = None
+    size: Size | None = None
 
 
 def find_images(paths: Sequence[Path]) -> Iterator[Path]:
@@ -107,7 +112,8 @@ def _decode_ahead(
 
 def _decode(source: Path | bytes, preprocess: Preprocess) -> Decoded:
     try:
-        return prepare(source, preprocess)
+        data = source if isinstance(source, bytes) else read(source)
+        return prepare(data, preprocess), upright_size(data)
     except ImageError as exc:
         return exc
 
@@ -115,10 +121,10 @@ def _decode(source: Path | bytes, preprocess: Preprocess) -> Decoded:
 def _answered(
     session: Runner, batch: list[tuple[str, Decoded]], answer: Callable[[Floats], Any]
 ) -> Iterator[Prediction]:
-    pixels = [decoded for _, decoded in batch if not isinstance(decoded, ImageError)]
+    pixels = [decoded[0] for _, decoded in batch if not isinstance(decoded, ImageError)]
     rows: Iterator[Floats] = iter(session.run(np.stack(pixels)) if pixels else ())
     for name, decoded in batch:
         if isinstance(decoded, ImageError):
             yield Prediction(name, None, str(decoded))
         else:
-            yield Prediction(name, answer(next(rows)))
+            yield Prediction(name, answer(next(rows)), size=decoded[1])

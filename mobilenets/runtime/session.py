@@ -81,9 +81,9 @@ class Session:
 
 def _check(opened: Session) -> None:
     """What another tool made of the graph or its metadata must still fit together."""
-    taken, classes = tuple(opened.session.get_inputs()[0].shape[1:]), opened.session.get_outputs()[0].shape[-1]
+    taken, answer = tuple(opened.session.get_inputs()[0].shape[1:]), opened.session.get_outputs()[0].shape
     given = (opened.preprocess.height, opened.preprocess.width, opened.preprocess.channels)
     if given != taken:
         raise ModelFileError(f"its preprocessing gives {given} but its graph takes {taken} (H, W, C)")
-    if len(opened.labels) != classes:
-        raise ModelFileError(f"{len(opened.labels)} labels for a graph of {classes} classes")
+    if len(answer) == 2 and len(opened.labels) != answer[-1]:
+        raise ModelFileError(f"{len(opened.labels)} labels for a graph of {answer[-1]} classes")

@@ -11,6 +11,7 @@ TASKS = {
     "attributes": "Attributes",
     "classify": "Classify",
     "embed": "Embed",
+    "detect": "Detect",
     "geolocate": "Geolocate",
 }
 

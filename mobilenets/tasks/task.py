@@ -18,7 +18,7 @@ from ..data.augment import View, same_target
 from ..data.cache import Images
 from ..data.sources import Dataset, open_dataset
 from ..errors import DataError
-from ..image import Pixels
+from ..image import Pixels, Preprocess
 from .result import Answer, Result
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ class Task:
     output: ClassVar[Output] = "softmax"
     score: ClassVar[str]  # the figure from 0 to 1 that chooses the best epoch; `Result.score` is it too
     columns: ClassVar[tuple[str, ...]]  # of an answer in CSV, see `Answer.rows`
+    top: ClassVar[int] = 5  # how many parts of an answer are told, where the user does not say
 
     def settings(self) -> dict[str, Any]:
         """As JSON takes it."""
@@ -93,6 +94,14 @@ class Task:
         """`network` with the end that these data ask for."""
         return network.replace(classes=len(self.outputs(dataset)), output=self.output)
 
+    def prepared(self, preprocess: Preprocess) -> Preprocess:
+        """What of an image the network must see."""
+        return preprocess
+
+    def decoding(self, network: Network, dataset: Dataset) -> dict[str, Any]:
+        """What the model file keeps to read the outputs with, besides the labels."""
+        return dataset.decoding
+
     def retarget(self, dataset: Dataset, labels: tuple[str, ...], decoding: dict[str, Any]) -> Dataset:
         """The data set with its targets as a trained model counts them; `DataError` for what it does not know."""
         from .targets import renumbered
@@ -113,7 +122,10 @@ class Task:
         return train
 
     def module(self, body: nn.Module, network: Network, decoding: dict[str, Any]) -> nn.Module:
-        """What learns: `body` (train.module.MobileNet), or it and a head whose arrays' names begin with "task."."""
+        """What learns: `body` (train.module.MobileNet), or it and a head whose arrays' names begin with "task.".
+
+        One that does more than the exported network's `logits` has a method of this name for these, to be compared.
+        """
         return body
 
     def objective(
@@ -144,6 +156,10 @@ class Task:
     def answer(self, output: Array, labels: tuple[str, ...], decoding: dict[str, Any], top: int) -> Answer:
         """What one image's output says."""
         raise NotImplementedError
+
+    def placed(self, answer: Answer, size: tuple[int, int]) -> Answer:
+        """The answer as it holds for the image itself, of `size` (width, height) pixels upright."""
+        return answer
 
     def draw(self, image: Image.Image, answer: Answer) -> Image.Image:
         """The image with the answer on it."""

@@ -88,14 +88,15 @@ class MobileNet(nn.Module):
 
 
 def initialise(module: nn.Module, seed: int) -> None:
-    """He's normal initialisation by fan-in (batch norm follows every convolution); small classifier, zero biases."""
+    """He's normal initialisation by fan-in where batch norm follows; elsewhere small weights and zero biases."""
     generator = torch.Generator().manual_seed(seed)
     for layer in module.modules():
-        if isinstance(layer, nn.Conv2d):
+        if isinstance(layer, nn.Conv2d) and layer.bias is None:
             nn.init.kaiming_normal_(layer.weight, mode="fan_in", nonlinearity="relu", generator=generator)
-        elif isinstance(layer, nn.Linear):
+        elif isinstance(layer, nn.Linear | nn.Conv2d):
             nn.init.normal_(layer.weight, std=0.01, generator=generator)
-            nn.init.zeros_(layer.bias)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
 
 
 def weights_of(state: Mapping[str, Tensor]) -> dict[str, np.ndarray]:

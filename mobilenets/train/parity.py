@@ -5,6 +5,7 @@ import torch
 from ..image import Pixels, normalise
 from ..model import Model
 from ..runtime.parity import BOUND, Logits, Run, agree
+from ..tasks import task_type
 from .module import MobileNet, load_weights
 
 __all__ = ["check_parity"]
@@ -12,12 +13,13 @@ __all__ = ["check_parity"]
 
 def check_parity(model: Model, run: Run, bound: float = BOUND) -> float:
     """Largest difference between the logits of `run` and torch's, see `runtime.parity.agree`."""
-    module = MobileNet(model.graph).eval()
+    module = task_type(model.task)().module(MobileNet(model.graph), model.network, model.decoding).eval()
     load_weights(module, model.weights)
+    logits = getattr(module, "logits", module)
 
     def reference(images: Pixels) -> Logits:
         with torch.no_grad():
             x = torch.from_numpy(normalise(images, model.preprocess)).permute(0, 3, 1, 2)
-            return module(x).numpy()  # type: ignore[no-any-return]
+            return logits(x).numpy()  # type: ignore[no-any-return]
 
     return agree(run, reference, model.preprocess, "exported logits differ from torch's", bound)

@@ -100,7 +100,7 @@ def _folders(root: Path, file: Path) -> list[Path]:
 
 
 def _image(row: Json, folders: list[Path], file: Path) -> Path:
-    name = _value(row, "file_name", str, f"{file}: image {row['id']}")
+    name: str = _value(row, "file_name", str, f"{file}: image {row['id']}")
     found = next((folder / name for folder in folders if (folder / name).is_file()), None)
     if found is None:
         raise DataError(f"{file}: image {row['id']}: {name!r} is in none of {listed(list(map(str, folders)), 4)}")

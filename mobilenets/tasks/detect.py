@@ -1,0 +1,151 @@
+"""Detection: boxes and their classes, by SSD or Faster R-CNN on a MobileNet. The parts are in `detection/`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+import numpy as np
+
+from ..arch.network import Network, Output
+from ..data.augment import View
+from ..data.cache import Images
+from ..data.rows import listed
+from ..data.sources import Dataset, assemble
+from ..errors import DataError, UsageError
+from ..image import Preprocess
+from .detection.average_precision import average_precision
+from .detection.boxes import Boxes, Size, gathered, view
+from .detection.coco import coco_files, read_coco
+from .detection.layout import BOXES, smallest, ssd_decoding
+from .detection.result import Detected, Detections, boxed, found
+from .detection.voc import read_voc, voc_root
+from .result import Answer
+from .task import Array, Objective, Task, Wishes
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+    from torch import Tensor, nn
+
+__all__ = ["Detect"]
+
+
+@dataclass(frozen=True, slots=True)
+class Detect(Task):
+    """Where in an image things of which class are."""
+
+    name: ClassVar[str] = "detect"
+    output: ClassVar[Output] = "features"
+    score: ClassVar[str] = "map50"
+    columns: ClassVar[tuple[str, ...]] = ("rank", "label", "score", "left", "top", "right", "bottom")
+    top: ClassVar[int] = BOXES
+    view: ClassVar[View] = staticmethod(view)
+
+    detector: Annotated[
+        Literal["ssd", "faster-rcnn"], "ssd, or faster-rcnn: slower, as the body's end runs once a proposal."
+    ] = "ssd"
+    lite: Annotated[bool, "SSD's head and extra layers depthwise separable (SSDLite): smaller and faster."] = False
+
+    # data
+
+    def open(self, path: str | Path, val_fraction: float | None = 0.1) -> Dataset:
+        path = Path(path)
+        if files := coco_files(path):
+            annotations = read_coco(path, files)
+        elif root := voc_root(path):
+            annotations = read_voc(root)
+        else:
+            raise DataError(
+                f"{path}: holds no boxes: neither Annotations/*.xml (Pascal VOC) nor annotations/*.json (COCO), "
+                "nor is it a .json file"
+            )
+        targets = gathered(path, annotations)
+        told = [target.text() for target in targets]
+        dataset = assemble(path, annotations.listing, annotations.labels, targets, told, val_fraction)
+        return replace(dataset, notes=(*dataset.notes, *_absent(dataset)))
+
+    def prepared(self, preprocess: Preprocess) -> Preprocess:
+        return replace(preprocess, fit="stretch", crop=1.0)
+
+    def decoding(self, network: Network, dataset: Dataset) -> dict[str, Any]:
+        small = smallest([sample.target for sample in dataset.splits["train"]])
+        return ssd_decoding(network, small, self.lite)
+
+    def retarget(self, dataset: Dataset, labels: tuple[str, ...], decoding: dict[str, Any]) -> Dataset:
+        unknown = [label for label in dataset.labels if label not in labels]
+        if unknown:
+            raise DataError(f"{dataset.root} has classes that the model does not know: {', '.join(unknown[:5])}")
+        number = np.array([labels.index(label) for label in dataset.labels])
+        splits = {
+            split: tuple(replace(s, target=replace(s.target, labels=number[s.target.labels])) for s in samples)
+            for split, samples in dataset.splits.items()
+        }
+        return replace(dataset, labels=labels, splits=splits)
+
+    def check(self, dataset: Dataset, train: Images) -> None:
+        if all(target.ignored.all() for target in train.targets):
+            raise DataError(f"{dataset.root}: no image of train has a box: nothing to learn from")
+
+    # learning
+
+    def module(self, body: nn.Module, network: Network, decoding: dict[str, Any]) -> nn.Module:
+        from .detection.ssd import SingleShot
+
+        return SingleShot(body, network, decoding)
+
+    def objective(
+        self, targets: Array, network: Network, decoding: dict[str, Any], wishes: Wishes, device: torch.device
+    ) -> Objective:
+        for name, plain in (("smoothing", 0.0), ("balance", "none")):
+            if getattr(wishes, name) != plain:
+                raise UsageError(f"{name} (={getattr(wishes, name)}) must be {plain} for a detector")
+        return Objective(_sum, _losses)
+
+    # judging
+
+    def validate(self, outputs: Tensor, targets: Array, decoding: dict[str, Any]) -> tuple[float, float]:
+        """Among equal mAP@.5 the better mAP@[.5:.95] wins."""
+        classes = 1 + max(int(target.labels.max(initial=0)) for target in targets)
+        names = [str(i) for i in range(max(classes, int(outputs[..., 5].max()) + 1))]
+        precision = average_precision(outputs.numpy(), targets.tolist(), names)
+        return precision.ap50, 1 - precision.ap
+
+    def evaluate(self, outputs: Array, images: Images, labels: tuple[str, ...], decoding: dict[str, Any]) -> Detections:
+        targets: list[Boxes] = images.targets.tolist()
+        return Detections(len(images), average_precision(outputs, targets, labels), outputs, labels)
+
+    # telling
+
+    def answer(self, output: Array, labels: tuple[str, ...], decoding: dict[str, Any], top: int) -> Detected:
+        return found(output, labels, top)
+
+    def placed(self, answer: Answer, size: Size) -> Detected:
+        assert isinstance(answer, Detected)
+        return answer.on(size)
+
+    def draw(self, image: Image.Image, answer: Answer) -> Image.Image:
+        assert isinstance(answer, Detected)
+        return boxed(image, answer)
+
+
+def _losses(module: Any, x: Tensor, targets: list[Boxes]) -> dict[str, Tensor]:
+    losses: dict[str, Tensor] = module.losses(x, targets)
+    return losses
+
+
+def _sum(losses: dict[str, Tensor], targets: list[Boxes]) -> Tensor:
+    """Of parts that are means over boxes: shares of a batch add up to it as far as they hold as many boxes."""
+    return sum(losses.values())  # type: ignore[return-value]
+
+
+def _absent(dataset: Dataset) -> list[str]:
+    """A note for each split in which classes have no box."""
+    notes = []
+    for split, samples in dataset.splits.items():
+        present = set(np.concatenate([sample.target.labels for sample in samples]).tolist())
+        lacking = [label for i, label in enumerate(dataset.labels) if i not in present]
+        if lacking:
+            notes.append(f"{len(lacking)} of {len(dataset.labels)} classes have no box in {split}: {listed(lacking)}")
+    return notes

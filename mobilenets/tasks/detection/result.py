@@ -1,0 +1,150 @@
+"""What a detector says of one image, and how good it is on many."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from ...data.cache import Images
+from ...image import as_image
+from ..result import Picture, Section, Table
+from .average_precision import Array, Precision
+from .boxes import Boxes, Size
+
+__all__ = ["SHOWN", "Detected", "Detections", "Found", "boxed", "found"]
+
+SHOWN = 0.5  # the score of a box that is told and drawn
+PICTURES = 8  # images of the report, spread evenly
+_SIDE = 256
+Edges = tuple[float, float, float, float]
+_COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#808000")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One box. `edges`: left, top, right, bottom, as fractions of the image or in its pixels."""
+
+    label: str
+    number: int  # of the class
+    score: float
+    edges: Edges
+
+
+@dataclass(frozen=True, slots=True)
+class Detected:
+    """The boxes of one image, best first."""
+
+    boxes: tuple[Found, ...]
+
+    def on(self, size: Size) -> "Detected":
+        """Fractions as pixels of an image of (width, height)."""
+        width, height = size
+        return Detected(tuple(replace(box, edges=_scaled(box.edges, width, height)) for box in self.boxes))
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"boxes": [{"label": b.label, "score": b.score, "box": list(b.edges)} for b in self.boxes]}
+
+    def line(self) -> str:
+        return "  ".join(f"{b.label} {b.score:.1%} ({', '.join(f'{e:g}' for e in b.edges)})" for b in self.boxes)
+
+    def rows(self) -> tuple[tuple[str, ...], ...]:
+        rows = enumerate(self.boxes, 1)
+        return tuple((str(i), b.label, f"{b.score:.6f}", *(f"{e:g}" for e in b.edges)) for i, b in rows)
+
+
+def _scaled(edges: Edges, width: int, height: int) -> Edges:
+    left, top, right, bottom = edges
+    return round(left * width, 1), round(top * height, 1), round(right * width, 1), round(bottom * height, 1)
+
+
+def found(output: Array, labels: Sequence[str], most: int, least: float = SHOWN) -> Detected:
+    """The `most` best boxes of a row (K, 6) whose score is at least `least`; edges are fractions."""
+    rows = output[(output[:, 5] >= 0) & (output[:, 4] >= least)]
+    best = rows[np.argsort(-rows[:, 4], kind="stable")][:most].tolist()
+    return Detected(tuple(Found(labels[int(c)], int(c), score, tuple(edges)) for *edges, score, c in best))
+
+
+def boxed(image: Image.Image, detected: Detected, names: bool = True) -> Image.Image:
+    """The image with the boxes on it, a colour a class; edges are in its pixels."""
+    drawn = image.convert("RGB")
+    pen, width = ImageDraw.Draw(drawn), max(1, max(image.size) // 250)
+    font = ImageFont.load_default(max(9, max(image.size) // 50))
+    for box in reversed(detected.boxes):
+        colour = _COLOURS[box.number % len(_COLOURS)]
+        pen.rectangle(box.edges, outline=colour, width=width)
+        if names:
+            corner, text = box.edges[:2], f"{box.label} {box.score:.0%}"
+            pen.rectangle(pen.textbbox(corner, text, font), fill=colour)
+            pen.text(corner, text, "white", font)
+    return drawn
+
+
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """A detector on one split."""
+
+    images: int
+    precision: Precision
+    outputs: Array  # (N, K, 6)
+    labels: tuple[str, ...]
+
+    @property
+    def score(self) -> float:
+        return self.precision.ap50
+
+    def headline(self) -> str:
+        p = self.precision
+        return f"mAP@.5 {p.ap50:.2%}, mAP@[.5:.95] {p.ap:.2%} (COCO's), {self.images:,} images"
+
+    def facts(self) -> tuple[tuple[str, str, str], ...]:
+        return (
+            ("mAP@.5", f"{self.precision.ap50:.1%}", "a box is right where it overlaps the true one by half"),
+            ("mAP", f"{self.precision.ap:.1%}", "COCO's: mean over overlaps of .50, .55, .. .95"),
+        )
+
+    def metrics(self) -> dict[str, Any]:
+        return {"images": self.images, "map50": self.precision.ap50, "map": self.precision.ap}
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**self.metrics(), "per_class": [asdict(one) for one in self.precision.per_class]}
+
+    def tables(self) -> tuple[Table, ...]:
+        return (
+            Table(
+                "average precision",
+                ("class", "boxes", "AP@.5", "AP@[.5:.95]"),
+                tuple(
+                    (one.label, str(one.boxes), _rate(one.ap50), _rate(one.ap))
+                    for one in self.precision.per_class
+                    if one.boxes
+                ),
+            ),
+        )
+
+    def sections(self, images: Images) -> tuple[Section, ...]:
+        chosen = range(0, len(images), max(1, -(-len(images) // PICTURES)))
+        pictures = [picture for i in chosen for picture in self._pictures(images, i)]
+        caption = f"In pairs: the boxes found, of a score of {SHOWN:.0%} and more, and those that are there."
+        return Section("Average precision", tables=self.tables()), Section("Images", caption, pictures=tuple(pictures))
+
+    def _pictures(self, images: Images, i: int) -> tuple[Picture, Picture]:
+        """What was found in image i, and the truth, in the image's own shape."""
+        target: Boxes = images.targets[i]
+        scale = _SIDE / max(target.size)
+        size = max(1, round(target.size[0] * scale)), max(1, round(target.size[1] * scale))
+        image = as_image(images.pixels(i)).resize(size)
+        told = found(self.outputs[i], self.labels, len(self.outputs[i])).on(size)
+        ones = np.ones((len(target.labels), 1), np.float32)
+        rows = np.concatenate([target.edges, ones, target.labels[:, None].astype(np.float32)], 1)
+        true = found(rows, self.labels, len(rows)).on(size)
+        counts = [f"{len(boxes.boxes)} box{'es' if len(boxes.boxes) != 1 else ''}" for boxes in (told, true)]
+        return (
+            Picture(np.asarray(boxed(image, told, names=False)), f"{images.names[i]}: found {counts[0]}"),
+            Picture(np.asarray(boxed(image, true, names=False)), f"there: {counts[1]}"),
+        )
+
+
+def _rate(rate: float | None) -> str:
+    return "" if rate is None else f"{rate:.1%}"
