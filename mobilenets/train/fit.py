@@ -1,7 +1,7 @@
 """The training loop: images and a recipe in, the best model out; resumable to the same weights, bit for bit."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,12 @@ from ..data.augment import Augmentation
 from ..data.cache import Images
 from ..data.loader import TrainingBatches, central_batches, plain_batches
 from ..data.sources import Dataset
-from ..errors import Interrupted, TrainingError
+from ..errors import Interrupted, TrainingError, UsageError
 from ..model import Model, load
+from ..quant import file
+from ..quant.scheme import Affine
 from ..tasks.task import Objective, Task
+from . import qat
 from .images import check, decode
 from .interrupt import Interrupts
 from .module import MobileNet, initialise, load_weights, weights_of
@@ -52,6 +55,7 @@ class _Loop:
     saved: float  # time of the last checkpoint
     speed: float = 0.0  # images a second, this epoch
     epoch_started: float = 0.0
+    activations: dict[str, Affine] = field(default_factory=dict)  # of the epochs that learn in integers
 
     @property
     def recipe(self) -> Recipe:
@@ -83,6 +87,7 @@ def fit(dataset: Dataset, run: Run, watch: Watch | None = None) -> Model:
             loop = _prepare(dataset, run, watch or Watch(), interrupts)
             with loop.replicas:
                 while loop.state.progress.epoch < loop.epochs and not _out_of_patience(loop):
+                    _learn_in_integers(loop)
                     _train_epoch(loop)
                     _finish_epoch(loop)
                 return _finalise(loop)
@@ -101,6 +106,8 @@ def _prepare(dataset: Dataset, run: Run, watch: Watch, interrupts: Interrupts) -
     train = task.taught(train, dataset, run.path, watch.note)
     device = torch.device(recipe.device)
     module = _module(run.settings, dataset.decoding)
+    if recipe.quantize and not isinstance(module, MobileNet):
+        raise UsageError(f"quantize: of task {task.name} the head is not learned in integers")
     initialise(module, recipe.seed)
     module = module.to(device).to(memory_format=torch.channels_last)
     if settings.pretrained and not run.checkpoint.is_file():
@@ -138,6 +145,21 @@ def _prepare(dataset: Dataset, run: Run, watch: Watch, interrupts: Interrupts) -
         interrupts=interrupts,
         saved=time.monotonic(),
     )
+
+
+def _learn_in_integers(loop: _Loop) -> None:
+    """Where the recipe says so, when it is time: ranges are measured, and no epoch before counts as the best."""
+    if not loop.recipe.quantize or loop.activations or loop.state.progress.epoch < qat.first_epoch(loop.epochs):
+        return
+    state, preprocess = loop.state, loop.run.settings.preprocess
+    if state.progress.batch == 0 and state.progress.epoch == qat.first_epoch(loop.epochs):
+        pixels = np.concatenate(list(central_batches(loop.train.images, preprocess, EVAL_BATCH, qat.IMAGES)))
+        qat.write_activations(loop.run.activations, qat.calibrated(_model(loop, state.averaged, 0.0), pixels))
+        state.progress.best = (-1.0, 0.0)
+        loop.watch.note(f"from epoch {state.progress.epoch + 1} on it learns in int8")
+    loop.activations = qat.read_activations(loop.run.activations)
+    for module in (*loop.replicas.modules, state.averaged):
+        qat.attach(module, loop.activations, preprocess)
 
 
 def _train_epoch(loop: _Loop) -> None:
@@ -234,6 +256,10 @@ def _finalise(loop: _Loop) -> Model:
     module = _module(loop.run.settings, loop.decoding)
     module = module.to(loop.replicas.device).to(memory_format=torch.channels_last)
     load_weights(module, best.weights)
+    if loop.recipe.quantize:
+        file.save(qat.to_model(module, qat.read_activations(loop.run.activations), best), loop.run.integers)
+        loop.watch.note(f"int8: val {loop.task.score} {loop.state.progress.best[0]:.2%}, in {loop.run.integers}")
+        return best
     _measure_statistics(loop, module)
     score, loss = _validate(loop, module)
     before = loop.state.progress.best

@@ -45,6 +45,8 @@ class Recipe:
     """Learning rate of each block as a share of the one above it; by default 1 from scratch, 0.85 fine-tuning."""
     freeze: bool = False
     """Fine-tuning: train the classifier alone, on features that are computed once."""
+    quantize: bool = False
+    """Learn the last fifth of the epochs in int8 arithmetic; an int8 model is written beside the best one."""
     weight_decay: float = 0.05
     """Weight decay, never on depthwise filters (nine weights overfit little: paper, 3.2), batch norm and bias."""
     warmup_epochs: float = 3.0
@@ -95,6 +97,8 @@ class Recipe:
         for name, low, high in ranges:
             if getattr(self, name) is not None:
                 _check_range(name, getattr(self, name), low, high)
+        if self.quantize and (self.freeze or self.patience):
+            raise UsageError("quantize trains the whole network to the last epoch: leave out freeze and patience")
         for name, choices in (("opt", Optimizer), ("balance", Balance), ("precision", Precision)):
             if getattr(self, name) not in get_args(choices):
                 raise UsageError(f"{name} (={getattr(self, name)!r}) must be one of {', '.join(get_args(choices))}")

@@ -42,6 +42,11 @@ class Replicas:
             fuse(each, bf16)
         self._pool = ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))
 
+    @property
+    def modules(self) -> tuple[nn.Module, ...]:
+        """The module and its copies."""
+        return tuple(self._modules)
+
     def __enter__(self) -> "Replicas":
         return self
 

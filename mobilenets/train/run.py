@@ -127,6 +127,16 @@ class Run:
         return self.path / "best.safetensors"
 
     @property
+    def integers(self) -> Path:
+        """The best model in int8, of a run that learned in integers."""
+        return self.path / "best.int8.safetensors"
+
+    @property
+    def activations(self) -> Path:
+        """What its activations' integers stand for, from the epoch on from which it learns in them."""
+        return self.path / "activations.json"
+
+    @property
     def last(self) -> Path:
         return self.path / "last.safetensors"
 
