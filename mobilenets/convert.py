@@ -69,21 +69,24 @@ def import_model(
     files: Sequence[str | Path],
     output: str | Path | None = None,
     given: "Given | None" = None,
+    int8: bool = False,
 ) -> "tuple[Path, Imported]":
     """Write what is in `files` (one, or several that run one after the other) as a `.safetensors` model.
 
-    By default beside the first file; a file that exists is never overwritten unless `output` names it.
+    `int8`: the integers of a quantised `.tflite` as they are, else they become floats. By default beside the first file; a file that exists is never overwritten unless `output` names it.
     """
+    from .quant.file import save
     from .weights import import_files
 
     paths = [Path(file) for file in files]
-    imported = import_files(paths, given)
-    path = Path(output) if output else paths[0].with_suffix(".safetensors")
+    imported = import_files(paths, given, int8)
+    path = Path(output) if output else paths[0].with_suffix(".int8.safetensors" if int8 else ".safetensors")
     if path.suffix != ".safetensors":
         raise UsageError(f"output {path}: a model is a .safetensors file")
     if output is None and path.exists():
         raise UsageError(f"{path} exists: say with --output where to write")
-    return imported.model.save(path), imported
+    written = imported.model.save(path) if imported.integers is None else save(imported.integers, path)
+    return written, imported
 
 
 def export_model(

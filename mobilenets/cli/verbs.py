@@ -211,6 +211,7 @@ def import_(
     *,
     source: SourceFlags = _SOURCE,
     output: Path | None = None,
+    int8: Json = False,
     json: Json = False,
 ) -> None:
     """Bring in a MobileNet v1 that was trained elsewhere: Keras, timm, TensorFlow Lite, PyTorch or ONNX.
@@ -221,13 +222,15 @@ def import_(
         A .h5, .keras, .safetensors, .tflite, .pt, .pth, .bin or .onnx file; several run one after the other.
     output
         The .safetensors model to write; by default beside the first file.
+    int8
+        Keep the integers of a uint8 or int8 .tflite: its own weights and scales, run as they are.
     json
         Print one JSON object and nothing else.
     """
     from ..api import import_model
     from . import show
 
-    path, imported = import_model(files, output, source.given())
+    path, imported = import_model(files, output, source.given(), int8)
     show.imported(path, imported, json)
 
 
