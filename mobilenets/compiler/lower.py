@@ -185,14 +185,20 @@ def panels(channels: int, target: Target) -> tuple[int, int, int]:
 
 
 def tile_pixels(count: int, nr: int, target: Target) -> int:
-    """Pixels of a tile: as many as the registers hold, and such that few are left over."""
+    """Pixels of a tile: as many as the registers hold, and such that few are left over.
+
+    A tile takes a cycle for each of its vectors and one to begin; a pixel left over waits some 6 for its own sums.
+    """
     most = max(1, min(target.sums // nr, 8 if nr > 1 else 16))
-    return min(range(max(1, most // 2), most + 1), key=lambda mr: (count % mr + (count // mr) * 0.5, -mr))
+    return min(
+        range(max(1, most // 2), most + 1), key=lambda mr: ((count // mr) * (mr * nr + 1) + (count % mr) * 6, -mr)
+    )
 
 
 def group_rows(height: int, row: int, weights: int) -> int:
     """Rows at a time, of so many bytes: few enough to stay in the first-level cache, all where the weights do not stay
-    in the second."""
+    in the second. Where that is not far from it, a divisor of the height."""
     if weights > WEIGHTS_CACHE:
         return height
-    return max(1, min(height, ROWS_CACHE // row))
+    most = max(1, min(height, ROWS_CACHE // row))
+    return max((rows for rows in range((most + 1) // 2, most + 1) if height % rows == 0), default=most)

@@ -47,16 +47,19 @@ def logits_of(model: Model, images: Pixels, target: str, precision: str, folder:
     return whole[:, 0]
 
 
-def check(network: Network, target: str, precision: str, folder: Path) -> float:
-    model = make_random_model(network, seed=1)
-    images = images_of(model, 4)
-    exact = float64_logits(model, images)
-    rms = relative_rms(logits_of(model, images, target, precision, folder), exact)
-    if precision == "bf16":
-        assert rms <= relative_rms(inference(model, "bf16", 1)(images), exact)
-    else:
-        assert rms <= SPLITS[precision]
-    return rms
+def check(network: Network, target: str, precision: str, folder: Path) -> None:
+    """bf16 is held against torch's bf16, over as many networks as make the error of a few logits a measure."""
+    found: dict[str, list[Array]] = {"ours": [], "torch": [], "exact": []}
+    for seed in range(1, 5 if precision == "bf16" and network.classes < 100 else 2):
+        model = make_random_model(network, seed=seed)
+        images = images_of(model, 6)
+        found["ours"].append(logits_of(model, images, target, precision, folder))
+        found["exact"].append(float64_logits(model, images))
+        if precision == "bf16":
+            found["torch"].append(inference(model, "bf16", 1)(images))
+    ours, exact = np.stack(found["ours"]), np.stack(found["exact"])
+    bound = SPLITS[precision] if precision in SPLITS else relative_rms(np.stack(found["torch"]), exact)
+    assert relative_rms(ours, exact) <= bound
 
 
 @pytest.mark.slow
