@@ -73,7 +73,8 @@ def import_model(
 ) -> "tuple[Path, Imported]":
     """Write what is in `files` (one, or several that run one after the other) as a `.safetensors` model.
 
-    `int8`: the integers of a quantised `.tflite` as they are, else they become floats. By default beside the first file; a file that exists is never overwritten unless `output` names it.
+    `int8`: the integers of a quantised `.tflite` as they are, else they become floats. By default beside the first
+    file; a file that exists is never overwritten unless `output` names it.
     """
     from .quant.file import save
     from .weights import import_files
