@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..arch.fold import fold_batch_norm
-from ..arch.graph import ACTIVATIONS, Graph, Op
+from ..arch.graph import ACTIVATIONS, OUTPUTS, Graph, Op
+from ..errors import CompileError
 from ..image import Preprocess
 from ..model import Model
 from .blob import Blob
@@ -82,6 +83,8 @@ def without_normalisation(
 
 def fused(graph: Graph) -> Iterator[tuple[list[Op], int]]:
     """Convolutions with their activations, depthwise with pointwise ones; then the classifier's ops one by one."""
+    if graph.network.output not in OUTPUTS:
+        raise CompileError(f"{graph.network.name}: output (={graph.network.output!r}) must be {' or '.join(OUTPUTS)}")
     held: list[Op] = []
     for op in graph.ops[1:]:
         if op.kind in ACTIVATIONS:
@@ -107,8 +110,9 @@ def float_step(
     shape = f"{shape_text(ops[0].shape_in)} -> {shape_text(op.shape_out)}"
     if op.kind == "global_average_pool":
         return Step("pool", op.name, source, Buffer(op.name, FLOAT * source.channels), 1, shape)
-    if op.kind == "softmax":
-        return Step("softmax", op.name, source, Buffer("output", 0), 1, shape, depth=op.shape_out[2])
+    if op.kind in OUTPUTS:
+        output = Buffer("output", 0)
+        return Step(op.kind, op.name, source, output, 1, shape, depth=op.shape_out[2])  # type: ignore[arg-type]
     vector, nr, channels = panels(op.shape_out[2], target)
     step = Step(
         kind="separable" if len(ops) == 2 else op.kind,  # type: ignore[arg-type]

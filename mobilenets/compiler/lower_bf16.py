@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..arch.fold import fold_batch_norm
-from ..arch.graph import Op
+from ..arch.graph import OUTPUTS, Op
 from ..model import Model
 from .blob import Blob
 from .lower import (
@@ -79,7 +79,7 @@ class _Lowering:
 
     def step(self, ops: list[Op], limit: int, source: Buffer) -> Step:
         op = ops[-1]
-        if op.kind == "softmax" or (self.parts > 1 and len(ops) == 1):
+        if op.kind in OUTPUTS or (self.parts > 1 and len(ops) == 1):
             return float_step(ops, limit, source, self.weights, self.target, self.blob)
         shape = f"{shape_text(ops[0].shape_in)} -> {shape_text(op.shape_out)}"
         if op.kind == "global_average_pool":

@@ -41,6 +41,8 @@ Kind = Literal[
     "pool",
     "fully_connected",
     "softmax",
+    "sigmoid",
+    "l2_normalise",
     "bf16_image",
     "bf16_conv",
     "bf16_separable",

@@ -21,7 +21,9 @@ KERNELS: dict[str, tuple[str, ...]] = {
     "pointwise": ("border", "vectors", "tile", "pointwise"),
     "pool": ("pool",),
     "fully_connected": ("vectors", "tile", "fully_connected"),
-    "softmax": ("softmax",),
+    "softmax": ("exponential", "softmax"),
+    "sigmoid": ("exponential", "sigmoid"),
+    "l2_normalise": ("l2_normalise",),
     **BF16_KERNELS,
     **INT8_KERNELS,
 }
@@ -90,8 +92,8 @@ def _fully_connected(step: Step) -> list[str]:
     ]
 
 
-def _softmax(step: Step) -> list[str]:
-    return [f"if (part == 0) softmax(in, {step.depth}, out);"]
+def _output(step: Step) -> list[str]:
+    return [f"if (part == 0) {step.kind}(in, {step.depth}, out);"]
 
 
 def _rows(step: Step) -> str:
@@ -110,7 +112,9 @@ TEMPLATES: dict[str, Template] = {
     "pointwise": _pointwise,
     "pool": _pool,
     "fully_connected": _fully_connected,
-    "softmax": _softmax,
+    "softmax": _output,
+    "sigmoid": _output,
+    "l2_normalise": _output,
     **BF16_TEMPLATES,
     **INT8_TEMPLATES,
 }

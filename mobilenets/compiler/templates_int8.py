@@ -16,7 +16,7 @@ INT8_KERNELS: dict[str, tuple[str, ...]] = {
     "int8_pointwise": (*_VECTORS, "int8_rows", "int8_product"),
     "int8_pool": (*_VECTORS, "int8_pool"),
     "int8_fully_connected": (*_VECTORS, "int8_product"),
-    "int8_softmax": ("int8_logits", "softmax"),
+    "int8_softmax": ("int8_logits", "exponential", "softmax"),
 }
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
+from ..arch.graph import OUTPUTS
 from ..compiler import has_compiler
 from ..errors import ModelFileError, UsageError
 from ..image import Preprocess
@@ -61,8 +62,9 @@ def open_session(model: str | Path | Model | QuantModel, threads: int = 0, runti
         session = open_session(load(path), threads, runtime)  # the loaded model ends with this call
         give_back_memory()
         return session
-    softmax = model.network.output == "softmax"  # what the compiler knows
-    if runtime == "compiled" or (runtime == "auto" and has_compiler() and softmax):
+    outputs = ("softmax",) if isinstance(model, QuantModel) else OUTPUTS  # that the compiler knows
+    known = model.network.output in outputs
+    if runtime == "compiled" or (runtime == "auto" and has_compiler() and known):
         return CompiledSession(model, threads)
     if isinstance(model, QuantModel):
         return NumpySession(model)

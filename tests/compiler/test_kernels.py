@@ -30,9 +30,10 @@ Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 KERNELS = files("mobilenets.compiler") / "kernels"
 WIDTHS = {16: "avx512", 8: "avx2", 4: "portable"}
-PLAIN = ("border", "image", "pool", "softmax")
+OUTPUTS = ("softmax", "sigmoid", "l2_normalise")
+PLAIN = ("border", "image", "pool", "exponential", *OUTPUTS)
 OF_VECTORS = ("vectors", "tile", "depthwise", "pointwise", "conv", "fully_connected")
-NAMES = ("border", "image", "pool", "softmax", "conv@", "depthwise@", "pointwise@", "fully_connected@")
+NAMES = ("border", "image", "pool", *OUTPUTS, "conv@", "depthwise@", "pointwise@", "fully_connected@")
 
 HEAD = """
 #include <stddef.h>
@@ -335,6 +336,19 @@ def test_softmax(fast: dict[int, Kernels], naive: Kernels, classes: int, scale: 
     assert abs(output.array[1].sum(dtype=np.float64) - 1) < 1e-5
 
 
+@pytest.mark.parametrize("kind", ["sigmoid", "l2_normalise"])
+@given(st.integers(1, 300), st.floats(0, 1000), st.integers(0, 1000))
+def test_the_other_outputs(
+    kind: str, fast: dict[int, Kernels], naive: Kernels, classes: int, scale: float, seed: int
+) -> None:
+    sums = (np.random.default_rng(seed).standard_normal(classes) * scale).astype(np.float32)
+    exact, output = np.empty((2, classes), np.float32), Written(2, classes)
+    naive(f"naive_{kind}", sums, classes, exact)
+    fast[16](f"{kind}_", read_only(sums), classes, output.array)
+    assert (output.array[0] == sums).all() and output.unharmed()
+    assert np.allclose(output.array[1], exact[1], rtol=2e-6, atol=1e-37)
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_exponential_over_its_whole_range(fast: dict[int, Kernels], width: int) -> None:
     x = np.concatenate([np.linspace(-110, 0, 2_000_001), -np.logspace(-40, 2, 100_001)]).astype(np.float32)
@@ -350,9 +364,10 @@ def test_the_exponential_over_its_whole_range(fast: dict[int, Kernels], width: i
 
 def test_a_number_that_is_none_stays_seen(fast: dict[int, Kernels]) -> None:
     """Of weights that overflow: no probabilities that look like some."""
-    output = np.empty((2, 3), np.float32)
-    fast[16]("softmax_", np.asarray([1, np.nan, 2], np.float32), 3, output)
-    assert np.isnan(output[1]).any()
+    for kind in OUTPUTS:
+        output = np.empty((2, 3), np.float32)
+        fast[16](f"{kind}_", np.asarray([1, np.nan, 2], np.float32), 3, output)
+        assert np.isnan(output[1]).any()
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -393,6 +408,12 @@ def test_the_other_naive_kernels_are_numpys(naive: Kernels) -> None:
     naive("naive_softmax", a[0], 9, both)
     assert (both[0] == a[0]).all()
     assert np.allclose(both[1], torch.softmax(torch.from_numpy(a[0]).double(), 0).numpy(), atol=1e-7)
+    naive("naive_sigmoid", a[0], 9, both)
+    assert np.allclose(both, [a[0], 1 / (1 + np.exp(-a[0].astype(np.float64)))], atol=1e-7)
+    naive("naive_l2_normalise", a[0], 9, both)
+    assert np.allclose(both, [a[0], a[0] / np.linalg.norm(a[0])], atol=1e-7)
+    naive("naive_l2_normalise", np.zeros(9, np.float32), 9, both)
+    assert not both.any()
     pixels = rng.integers(0, 256, (2, 3, 1), np.uint8)
     image = np.empty((4, 5, 1), np.float32)
     naive("naive_image", pixels, 2, 3, 1, np.asarray([7.5], np.float32), image)

@@ -14,7 +14,10 @@ from running import RUNNABLE, Running, float64_logits, images_of, needs_compiler
 import mobilenets.runtime.compiled
 from mobilenets.arch.network import SHALLOW_BODY, Block, Network
 from mobilenets.compiler import compile_model
+from mobilenets.errors import CompileError
+from mobilenets.export.onnx import to_onnx
 from mobilenets.image import Preprocess
+from mobilenets.runtime import Session, open_session
 from mobilenets.runtime.compiled import CompiledSession
 
 pytestmark = needs_compiler
@@ -183,3 +186,19 @@ def test_a_forked_process_goes_on(model, many_cores) -> None:
     child.join()
     assert answered, "the child hangs"
     assert (session.logits(images) == expected).all()
+
+
+@pytest.mark.parametrize("output", ["sigmoid", "l2_normalise"])
+def test_the_other_outputs_are_onnx_runtimes(output: str) -> None:
+    model = make_random_model(Network(0.25, 32, 48, classes=9, blocks=SMALL, output=output))  # type: ignore[arg-type]
+    session, reference = open_session(model), Session.from_onnx(to_onnx(model))
+    assert isinstance(session, CompiledSession)
+    images = images_of(model)
+    assert np.allclose(session.run(images), reference.run(images), atol=1e-5)
+    assert relative_rms(session.logits(images), reference.logits(images)) < BOUND
+
+
+def test_maps_alone_are_not_compiled() -> None:
+    model = make_random_model(Network(0.25, 32, 32, blocks=SMALL, output="features"))
+    with pytest.raises(CompileError, match="must be softmax or sigmoid or l2_normalise"):
+        compile_model(model)

@@ -83,3 +83,21 @@ void naive_softmax(const float *in, int classes, float *out) {
         out[classes + i] = (float)(exp((double)in[i] - largest) / total);
     }
 }
+
+/* out: the logits, then the sigmoid of each. */
+void naive_sigmoid(const float *in, int classes, float *out) {
+    for (int i = 0; i < classes; i++) {
+        out[i] = in[i];
+        out[classes + i] = (float)(1.0 / (1.0 + exp(-(double)in[i])));
+    }
+}
+
+/* out: the sums, then the same with length 1. */
+void naive_l2_normalise(const float *in, int classes, float *out) {
+    double total = 0.0;
+    for (int i = 0; i < classes; i++) total += (double)in[i] * (double)in[i];
+    for (int i = 0; i < classes; i++) {
+        out[i] = in[i];
+        out[classes + i] = total == 0.0 ? 0.0f : (float)((double)in[i] / sqrt(total));
+    }
+}
