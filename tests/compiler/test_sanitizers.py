@@ -7,18 +7,22 @@ beside its buffers is found, though all buffers lie in one array.
 
 import shutil
 import subprocess
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import make_random_model
+from int8_networks import random_integers
 from running import RUNNABLE, float64_logits, images_of, relative_rms
 from test_plan import spans
 
 from mobilenets.arch.network import Block, Network
 from mobilenets.compiler.compile import sources_of
-from mobilenets.compiler.targets import TARGETS
+from mobilenets.compiler.program import Target
+from mobilenets.compiler.targets import BF16_TARGETS, INT8_TARGETS, TARGETS, best_target
+from mobilenets.quant import reference
 
 pytestmark = pytest.mark.slow
 
@@ -31,6 +35,18 @@ NETWORKS = {
     "odd": Network(1.3, 32, 70, stem=5, blocks=(Block(2, 3), Block(1, 17), Block(2, 130)), classes=1001),
     "one pixel": Network(0.25, 32, 32, blocks=(Block(2, 16),) * 5, classes=1),
 }
+PLAIN = TARGETS[RUNNABLE[-1]]
+KINDS: dict[str, tuple[str, Target]] = {  # tiles: of AMX, emulated
+    "fp32": ("fp32", TARGETS[RUNNABLE[0]]),
+    "fp32 plain": ("fp32", PLAIN),
+    "bf16": ("bf16", best_target("auto", BF16_TARGETS)),
+    "bf16 plain": ("bf16", PLAIN),
+    "bf16x3 tiles": ("bf16x3", replace(BF16_TARGETS["amx"], flags=())),
+    "int8": ("int8", best_target("auto", INT8_TARGETS)),
+    "int8 plain": ("int8", PLAIN),
+}
+FLOATS = [kind for kind in KINDS if kind.startswith("fp32")]
+BOUNDS = {"fp32": 1e-5, "bf16": 0.05, "bf16x3": 3e-4, "int8": 1e-6}
 COMMANDS = {  # name -> compiler and flags
     "gcc address, undefined": (
         "gcc -O1 -fsanitize=address,undefined,float-cast-overflow,float-divide-by-zero -fno-sanitize-recover=all"
@@ -125,10 +141,11 @@ def command(name: str) -> list[str]:
     return [found, *flags, "-g", "-std=gnu11"]
 
 
-def build(folder: Path, name: str, network: Network, target: str) -> None:
+def build(folder: Path, name: str, network: Network, kind: str) -> None:
     """`driver` in `folder`, with the weights and the image that it reads."""
-    model = make_random_model(network, seed=1)
-    made, lowered = sources_of(model, TARGETS[target], "net")
+    precision, target = KINDS[kind]
+    model = random_integers(network) if precision == "int8" else make_random_model(network, seed=1)
+    made, lowered = sources_of(model, target, "net", precision="fp32" if precision == "int8" else precision)
     steps = lowered.program.steps
     used = [spans(steps, made.arena, number, 3) for number in range(len(steps))]
     ends = np.cumsum([len(step) for step in used])
@@ -143,43 +160,62 @@ def build(folder: Path, name: str, network: Network, target: str) -> None:
         (folder / file).write_text(content, "utf-8")
     (folder / "weights").write_bytes(lowered.weights.tobytes())
     images_of(model, 1).tofile(folder / "pixels")
-    words = [*command(name), *TARGETS[target].flags, "-o", "driver", "main.c", "net.c", "pool.c", "-lpthread"]
+    words = [*command(name), *target.flags, "-o", "driver", "main.c", "net.c", "pool.c", "-lpthread"]
     done = subprocess.run(words, cwd=folder, capture_output=True, text=True)
     if "cannot find" in done.stderr and "san" in done.stderr:
         pytest.skip(f"{name}: not installed")
     assert done.returncode == 0, done.stderr
 
 
-def run(folder: Path, network: Network, *before: str) -> None:
+def run(folder: Path, network: Network, kind: str, *before: str) -> None:
+    """No finding, and the right answer."""
     done = subprocess.run([*before, "./driver"], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, f"{done.returncode}\n{done.stderr[-4000:]}"
+    precision, _ = KINDS[kind]
+    found = np.fromfile(folder / "output", np.float32).reshape(2, -1)[0]
+    assert relative_rms(found, expected_logits(network, precision)) <= BOUNDS[precision]
+
+
+def expected_logits(network: Network, precision: str) -> np.ndarray:
+    if precision == "int8":
+        integers = random_integers(network)
+        return integers.activations["fc"].real(reference.run(integers, images_of(integers, 1)))[0]
     model = make_random_model(network, seed=1)
-    logits = np.fromfile(folder / "output", np.float32).reshape(2, -1)[0]
-    assert relative_rms(logits, float64_logits(model, images_of(model, 1))[0]) <= 1e-5
+    return float64_logits(model, images_of(model, 1))[0]
 
 
-@pytest.mark.parametrize("target", [RUNNABLE[0], RUNNABLE[-1]])
-@pytest.mark.parametrize("sanitizer", [name for name in COMMANDS if name != "gcc" and "thread" not in name])
-@pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
-def test_the_sanitizers_find_nothing(network: Network, sanitizer: str, target: str, tmp_path: Path) -> None:
-    build(tmp_path, sanitizer, network, target)
-    run(tmp_path, network)
+SANITIZERS = [name for name in COMMANDS if name != "gcc" and "thread" not in name]
+UNWRITTEN = pytest.mark.xfail(reason="a tile's rows behind the last pixel are multiplied unwritten; sums are dropped")
+FEW = ("33x65", "alpha .1, grey", "odd")  # for what is not fp32
 
 
+@pytest.mark.parametrize("sanitizer", SANITIZERS)
+@pytest.mark.parametrize(("network", "kind"), [(n, k) for n in NETWORKS for k in KINDS if n in FEW or k in FLOATS])
+def test_the_sanitizers_find_nothing(
+    network: str, kind: str, sanitizer: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    if kind == "bf16x3 tiles" and sanitizer == "clang memory":
+        request.applymarker(UNWRITTEN)
+    build(tmp_path, sanitizer, NETWORKS[network], kind)
+    run(tmp_path, NETWORKS[network], kind)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if "plain" not in kind])
 @pytest.mark.parametrize("network", ["33x65", "head"])
-def test_threads_do_not_race(network: str, tmp_path: Path) -> None:
-    build(tmp_path, "gcc thread", NETWORKS[network], RUNNABLE[0])
+def test_threads_do_not_race(network: str, kind: str, tmp_path: Path) -> None:
+    build(tmp_path, "gcc thread", NETWORKS[network], kind)
     # the sanitizer's own memory does not fit every layout that the kernel draws
     fixed = ["setarch", "-R"] if shutil.which("setarch") else []
-    run(tmp_path, NETWORKS[network], *fixed)
+    run(tmp_path, NETWORKS[network], kind, *fixed)
 
 
 @pytest.mark.skipif(not shutil.which("valgrind"), reason="no valgrind")
-@pytest.mark.parametrize("target", [target for target in RUNNABLE if target != "avx512"])  # which it does not know
-@pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
-def test_valgrind_finds_nothing(network: Network, target: str, tmp_path: Path) -> None:
-    build(tmp_path, "gcc", network, target)
-    run(tmp_path, network, "valgrind", "--quiet", "--error-exitcode=9", "--leak-check=full", "--track-origins=no")
+@pytest.mark.parametrize("kind", ["fp32 plain", "bf16 plain", "int8 plain"])  # it knows no AVX-512
+@pytest.mark.parametrize("network", NETWORKS)
+def test_valgrind_finds_nothing(network: str, kind: str, tmp_path: Path) -> None:
+    build(tmp_path, "gcc", NETWORKS[network], kind)
+    flags = ["--quiet", "--error-exitcode=9", "--leak-check=full", "--track-origins=no"]
+    run(tmp_path, NETWORKS[network], kind, "valgrind", *flags)
 
 
 @pytest.mark.parametrize(
@@ -191,12 +227,11 @@ def test_valgrind_finds_nothing(network: Network, target: str, tmp_path: Path) -
 )
 def test_they_would_find_something(sanitizer: str, broken: tuple[str, str], found: str, tmp_path: Path) -> None:
     """A kernel that writes one pixel too many into the buffer beside its own, and a border that is left out."""
-    build(tmp_path, sanitizer, NETWORKS["33x65"], RUNNABLE[-1])
+    build(tmp_path, sanitizer, NETWORKS["33x65"], "fp32 plain")
     text = (tmp_path / "net.c").read_text("utf-8")
     assert broken[0] in text
     (tmp_path / "net.c").write_text(text.replace(*broken), "utf-8")
-    flags = TARGETS[RUNNABLE[-1]].flags
-    words = [*command(sanitizer), *flags, "-o", "driver", "main.c", "net.c", "pool.c", "-lpthread"]
+    words = [*command(sanitizer), *PLAIN.flags, "-o", "driver", "main.c", "net.c", "pool.c", "-lpthread"]
     subprocess.run(words, cwd=tmp_path, check=True, capture_output=True)
     done = subprocess.run(["./driver"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode != 0 and found in done.stderr
