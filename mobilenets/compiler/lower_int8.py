@@ -212,8 +212,12 @@ class _Lowering:
         return vector, min(range(1, most + 1), key=lambda nr: -(-vectors // nr) * (nr + 0.7))
 
     def _pixels(self, count: int, nr: int) -> int:
-        """Pixels of a tile: those for which the tiles, and the single pixels that are left over, take least."""
-        most = max(1, self.target.sums // nr)
+        """Pixels of a tile: those for which the tiles, and the single pixels that are left over, take least.
+
+        No more than leave the loads of a tile to its products; where the panel is one vector, the four that become
+        bytes together.
+        """
+        most = 4 if nr == 1 else min(8, self.target.sums // nr)
 
         def cost(mr: int) -> float:
             return count // mr * max(mr * nr + 1, mr + nr) + count % mr * (nr + 2)

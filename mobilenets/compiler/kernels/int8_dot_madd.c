@@ -12,15 +12,19 @@ typedef uint8_t quarter@ __attribute__((vector_size(@), aligned(1), may_alias));
 
 INLINE ints@ dot@(ints@ sum, group@ a, group@ w) {
 #if @ == 16 && defined(__AVX512BW__)
-    return sum + (ints@)_mm512_madd_epi16((__m512i)a, (__m512i)w);
+    sum += (ints@)_mm512_madd_epi16((__m512i)a, (__m512i)w);
 #elif @ == 8 && defined(__AVX2__)
-    return sum + (ints@)_mm256_madd_epi16((__m256i)a, (__m256i)w);
+    sum += (ints@)_mm256_madd_epi16((__m256i)a, (__m256i)w);
 #elif @ == 4 && defined(__SSE2__)
-    return sum + (ints@)_mm_madd_epi16((__m128i)a, (__m128i)w);
+    sum += (ints@)_mm_madd_epi16((__m128i)a, (__m128i)w);
 #else /* the low halves and the high ones, as numbers with a sign */
     const ints@ p = (ints@)a, q = (ints@)w;
-    return sum + (p << 16 >> 16) * (q << 16 >> 16) + (p >> 16) * (q >> 16);
+    sum += (p << 16 >> 16) * (q << 16 >> 16) + (p >> 16) * (q >> 16);
 #endif
+#if defined(__SSE2__)
+    __asm__("" : "+v"(sum)); /* one product after the other: compilers would keep them all and add them up at the end */
+#endif
+    return sum;
 }
 
 INLINE group@ spread@(const code *p) {
@@ -28,7 +32,18 @@ INLINE group@ spread@(const code *p) {
     __builtin_memcpy(&two, p, 4);
     return (group@)(two - (ints@){0});
 }
-INLINE group@ weights@(const int8_t *p) { return __builtin_convertvector(*(const narrow_group@ *)p, group@); }
+INLINE group@ weights@(const int8_t *p) {
+#if @ == 16 && defined(__AVX512BW__)
+    return (group@)_mm512_cvtepi8_epi16(_mm256_loadu_si256((const void *)p));
+#elif @ == 8 && defined(__AVX2__)
+    return (group@)_mm256_cvtepi8_epi16(_mm_loadu_si128((const void *)p));
+#elif @ == 4 && defined(__SSE2__)
+    const __m128i eight = _mm_loadl_epi64((const void *)p);
+    return (group@)_mm_srai_epi16(_mm_unpacklo_epi8(eight, eight), 8);
+#else
+    return __builtin_convertvector(*(const narrow_group@ *)p, group@);
+#endif
+}
 INLINE group@ ones@(void) { return (group@){0} + 1; }
 
 /* @ channels of two rows side by side. */
