@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         export_model,
         import_model,
         predict_images,
+        quantize_model,
         resume_run,
         train_network,
     )
@@ -36,6 +37,7 @@ _HOME = {
         "export_model",
         "import_model",
         "predict_images",
+        "quantize_model",
         "resume_run",
         "train_network",
     ),
@@ -75,6 +77,7 @@ __all__ = [
     "named",
     "open_session",
     "predict_images",
+    "quantize_model",
     "resume_run",
     "train_network",
 ]

@@ -16,7 +16,9 @@ from .design import Budget, Design, Prior, Space, read_runs, search
 from .errors import UsageError, WorkError
 from .image import Preprocess
 from .machine import need_torch
-from .model import Model, load
+from .model import Model
+from .quant.file import load
+from .quantize import QuantizedFile, quantize_model
 from .tasks import Task
 from .train.recipe import Recipe
 from .train.watch import Watch
@@ -30,6 +32,7 @@ __all__ = [
     "CompiledFiles",
     "Evaluated",
     "Exported",
+    "QuantizedFile",
     "Trained",
     "answered",
     "compile_to_c",
@@ -39,6 +42,7 @@ __all__ = [
     "import_model",
     "open_model",
     "predict_images",
+    "quantize_model",
     "resume_run",
     "train_network",
 ]

@@ -15,6 +15,7 @@ from .data.sources import Dataset
 from .design.prior import POINTS
 from .errors import UsageError
 from .model import Model
+from .quant.scheme import QuantModel
 from .runtime import Runner, Runtime, measure_sessions, open_session
 from .tasks import task_type
 from .tasks.evaluation import Evaluation, Mistake
@@ -120,7 +121,7 @@ def _run(session: Runner, images: Images) -> np.ndarray[Any, np.dtype[np.float32
     return np.concatenate(parts) if parts else np.zeros((0, len(session.labels)), np.float32)
 
 
-def report(path: Path, model: Model, judged: Judged, run: "Run | None" = None) -> Path:
+def report(path: Path, model: Model | QuantModel, judged: Judged, run: "Run | None" = None) -> Path:
     """Write the HTML report; with the curves and settings of `run` where the model comes from one."""
     from .report import Report, write_report
 

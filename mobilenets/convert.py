@@ -11,7 +11,8 @@ import numpy as np
 from .arch.fold import fold_batch_norm
 from .errors import ParityError, UsageError
 from .machine import need_torch
-from .model import Model, load, model_file
+from .model import Model, model_file
+from .quant.file import load, save
 from .train.watch import Watch
 
 if TYPE_CHECKING:
@@ -76,7 +77,6 @@ def import_model(
     `int8`: the integers of a quantised `.tflite` as they are, else they become floats. By default beside the first
     file; a file that exists is never overwritten unless `output` names it.
     """
-    from .quant.file import save
     from .weights import import_files
 
     paths = [Path(file) for file in files]
@@ -101,7 +101,6 @@ def export_model(
     """
     from .export import write
     from .files import write_atomic
-    from .quant.file import load
 
     opened = open_model(model)
     path = _output(opened if isinstance(opened, Path) else Path(model), output, format, overwrite)
@@ -202,14 +201,17 @@ def compile_to_c(
 ) -> CompiledFiles:
     """Write a model as C into the folder `output` (default: beside the model), and build its library there.
 
-    Its logits are compared with ONNX Runtime's (`ParityError`) before anything is written. `target`: a key of
+    Its logits are compared with ONNX Runtime's, those of an int8 model with `quant.reference`'s bit for bit
+    (`ParityError`), before anything is written. `target`: a key of
     `compiler.TARGETS`, or auto: what this processor has. `name`: of the files and of the function
     mobilenets_NAME_run. `embed`: the weights in the C, instead of in a file of their own. `precision`: of
     `compiler.PRECISIONS`. Files that are there already are refused at once, unless `overwrite`.
     """
     from .compiler import write_c
     from .export.onnx import to_onnx
+    from .quant.scheme import QuantModel
     from .runtime import CompiledSession, Session
+    from .runtime.numpy_session import NumpySession
     from .runtime.parity import BOUND, agree
 
     opened = open_model(model)
@@ -219,6 +221,9 @@ def compile_to_c(
         _keep(folder / file, overwrite)
     trained = opened if isinstance(opened, Model) else load(opened)
     logits = CompiledSession(trained, 1, target, precision=precision).logits
+    if isinstance(trained, QuantModel):
+        same = agree(logits, NumpySession(trained).logits, trained.preprocess, "logits differ from numpy's", bound=0)
+        return CompiledFiles(folder, write_c(trained, folder, target, name, embed), same)
     reference = Session.from_onnx(to_onnx(trained), 1).logits
     bound = {"bf16": 0.1, "bf16x3": 1e-3}.get(precision, BOUND)
     difference = agree(logits, reference, trained.preprocess, "compiled logits differ from ONNX Runtime's", bound)

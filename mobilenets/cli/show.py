@@ -18,6 +18,7 @@ from ..cost import PRECISIONS, Cost, cost
 from ..design import Candidate, Design
 from ..errors import MissingExtraError
 from ..model import Model
+from ..quant.scheme import QuantModel
 from ..weights import Imported
 
 __all__ = ["benchmarked", "compiled", "described", "designed", "evaluated", "exported", "imported", "paper", "trained"]
@@ -59,7 +60,7 @@ def _bytes(value: float) -> str:
     return f"{value / 1e6:.2f} MB" if value >= 1e6 else f"{value / 1e3:.1f} KB"
 
 
-def described(network: Network, model: Model | None, json: bool) -> None:
+def described(network: Network, model: Model | QuantModel | None, json: bool) -> None:
     costs = cost(network)
     if json:
         _json(_cost_json(costs, model))
@@ -88,10 +89,11 @@ def described(network: Network, model: Model | None, json: bool) -> None:
     _print(layers, "", shares, "", sizes, "", f"{network.name}: {total}")
     if model is not None:
         trained = [f"trained: {jsonlib.dumps(model.metrics)}"] if model.metrics else []
-        _print(*trained, f"labels: {', '.join(model.labels[:20])}")
+        held = [f"{model.name}: this file's weights are integers"] if isinstance(model, QuantModel) else []
+        _print(*held, *trained, f"labels: {', '.join(model.labels[:20])}")
 
 
-def _cost_json(costs: Cost, model: Model | None) -> dict[str, Any]:
+def _cost_json(costs: Cost, model: Model | QuantModel | None) -> dict[str, Any]:
     layers = [{**asdict(layer), "intensity": layer.intensity()} for layer in costs.layers]
     values = {
         "name": costs.network.name,

@@ -13,6 +13,7 @@ from .options import BudgetFlags, Json, NetworkFlags, RuntimeFlag, SourceFlags
 if TYPE_CHECKING:
     from ..arch import Network
     from ..model import Model
+    from ..quant.scheme import QuantModel
 
 __all__ = ["compile_", "demo", "describe", "design", "evaluate", "export", "import_", "predict"]
 
@@ -46,10 +47,11 @@ def describe(
         show.described(*_network(what, network, classes), json)
 
 
-def _network(what: str, flags: NetworkFlags, classes: int) -> "tuple[Network, Model | None]":
+def _network(what: str, flags: NetworkFlags, classes: int) -> "tuple[Network, Model | QuantModel | None]":
     """The network, and the trained model where `what` is one."""
     from ..api import open_model
-    from ..model import Model, load
+    from ..model import Model
+    from ..quant.file import load
     from ..weights import FORMATS, is_published
 
     if what and (Path(what).exists() or Path(what).suffix.lower() in FORMATS or ("/" in what and is_published(what))):

@@ -13,6 +13,7 @@ from ..errors import MissingExtraError
 from ..files import write_atomic
 from ..image import Pixels
 from ..model import Model
+from ..quant.scheme import QuantModel
 from ..tasks.evaluation import ClassScore, Evaluation, Mistake
 from ..tasks.result import Result, Section
 from . import text
@@ -33,7 +34,7 @@ class Report:
     """What the page is made of. Sections whose data is missing are left out."""
 
     title: str
-    model: Model
+    model: Model | QuantModel
     cost: Cost
     evaluation: Result
     sections: Sequence[Section] = ()  # of a task whose figures are not a classifier's
