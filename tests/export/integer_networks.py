@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 from conftest import make_random_model
+from hypothesis import strategies as st
 from test_onnx import NETWORKS, interpret, some_images
 
 from mobilenets.arch.graph import CONVOLUTIONS
@@ -19,6 +20,19 @@ FORMS = {
     "1001 classes": Network(0.25, 65, 33, 3, 1001, padding="same", activation="relu6", blocks=SHALLOW_BODY),
     "Keras' padding, odd": Network(0.5, 47, 33, 3, 4, padding="keras", blocks=(Block(1, 64), Block(2, 96))),
 }
+
+
+SHAPES = st.builds(
+    Network,
+    alpha=st.sampled_from([0.25, 0.33, 0.5]),
+    height=st.integers(32, 60),
+    width=st.integers(32, 60),
+    channels=st.sampled_from([1, 3]),
+    classes=st.integers(2, 40),
+    blocks=st.lists(st.builds(Block, st.sampled_from([1, 2]), st.integers(8, 90)), min_size=1, max_size=4).map(tuple),
+    activation=st.sampled_from(["relu", "relu6"]),
+    padding=st.sampled_from(["symmetric", "same", "keras"]),
+)
 
 
 def quantised(network: Network, seed: int = 0) -> QuantModel:

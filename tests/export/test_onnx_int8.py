@@ -8,8 +8,11 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from integer_networks import FORMS, extremes, quantised, with_zero_points
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from integer_networks import FORMS, SHAPES, extremes, quantised, with_zero_points
 
+from mobilenets.arch.network import Network
 from mobilenets.export.onnx_int8 import to_onnx_int8
 from mobilenets.quant import reference
 from mobilenets.quant.scheme import Affine, QuantModel
@@ -39,6 +42,14 @@ def test_every_byte_is_the_oracle_s(model: QuantModel) -> None:
 
 def test_weights_with_zero_points(model: QuantModel) -> None:
     model = with_zero_points(model)
+    images = extremes(model)
+    np.testing.assert_array_equal(integers(model, images)[0], reference.run(model, images))
+
+
+@settings(max_examples=25)
+@given(network=SHAPES, seed=st.integers(0, 9))
+def test_any_shape(network: Network, seed: int) -> None:
+    model = quantised(network, seed)
     images = extremes(model)
     np.testing.assert_array_equal(integers(model, images)[0], reference.run(model, images))
 

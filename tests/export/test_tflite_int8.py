@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from integer_networks import FORMS, extremes, quantised, with_zero_points
-from litert_peer import BUILT_IN, litert, opened
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from integer_networks import FORMS, SHAPES, extremes, quantised, with_zero_points
+from litert_peer import BUILT_IN, differing_means, litert, opened
 
+from mobilenets.arch.network import Network
 from mobilenets.errors import UsageError
 from mobilenets.export.tflite_int8 import pixels_to_logits_int8, to_tflite_int8, to_tflite_micro
 from mobilenets.quant import reference
@@ -39,15 +42,31 @@ def test_every_byte_is_the_oracle_s(model: QuantModel) -> None:
     np.testing.assert_array_equal(micro.astype(int) + 128, answers)
 
 
+@settings(max_examples=25)
+@given(network=SHAPES, seed=st.integers(0, 9))
+def test_any_shape(network: Network, seed: int) -> None:
+    model = quantised(network, seed)
+    height, width, _ = model.graph.op("pool").shape_in
+    assume(not differing_means(height * width))
+    images = extremes(model)
+    np.testing.assert_array_equal(litert(pixels_to_logits_int8(model), images), reference.run(model, images))
+
+
+def test_pools_that_litert_rounds_otherwise() -> None:
+    """None of a square image up to 416 pixels, by all sums that there can be; 12 shapes of maps up to 13x13."""
+    assert not any(differing_means((-(-side // 32)) ** 2) for side in range(32, 417))
+    maps = [(h, w) for h in range(1, 14) for w in range(h, 14) if differing_means(h * w)]
+    few = [(2, 7), (2, 13), (3, 10), (4, 7), (4, 13), (5, 6), (5, 12), (6, 10), (7, 8), (8, 13), (10, 11), (10, 12)]
+    assert maps == few
+
+
 @pytest.mark.parametrize(("zero_point", "same"), [(-128, True), (-127, False), (-126, True), (-101, False)])
 def test_where_litert_s_mean_differs(zero_point: int, same: bool) -> None:
-    """It rounds the mean of the integers, the law that of the real numbers: halves part where the zero point is odd.
-
-    Behind a ReLU, which this package's networks have there, it is -128.
-    """
+    """In its MEAN, where the zero point is odd. Behind a ReLU, which this package's networks have there, it is -128."""
     model = quantised(FORMS["1001 classes"])
     assert model.activations["pool"].zero_point == -128
     moved = replace(model.activations["pool"], zero_point=zero_point)
+    assert same == (not differing_means(6, zero_point))
     model = replace(model, activations={**model.activations, "pw8": moved, "pool": moved})
     images = extremes(model)
     assert (litert(pixels_to_logits_int8(model), images) == reference.run(model, images)).all() == same
