@@ -47,7 +47,11 @@ MAY_IMPORT = {
     "weights convert quantize",
 }
 SEES_ALL = ("", "cli", "__main__")  # the package itself (lazily, see below) and the command line
-MAY_IMPORT_TORCH = ("train/", "data/loader.py", "tasks/detection/ssd.py", "tasks/detection/faster_rcnn.py")
+MAY_IMPORT_TORCH = (
+    "train/",
+    "data/loader.py",
+    *(f"tasks/detection/{name}.py" for name in ("parts", "ssd", "faster_rcnn")),
+)
 IMPORT_TORCH_IN_A_FUNCTION = (
     "tasks/",
     "benchmark/torch_module.py",

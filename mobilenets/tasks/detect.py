@@ -18,7 +18,7 @@ from ..image import Preprocess
 from .detection.average_precision import average_precision
 from .detection.boxes import Boxes, Size, gathered, view
 from .detection.coco import coco_files, read_coco
-from .detection.layout import BOXES, smallest, ssd_decoding
+from .detection.layout import BOXES, faster_rcnn_decoding, smallest, ssd_decoding
 from .detection.result import Detected, Detections, boxed, found
 from .detection.voc import read_voc, voc_root
 from .result import Answer
@@ -71,7 +71,11 @@ class Detect(Task):
 
     def decoding(self, network: Network, dataset: Dataset) -> dict[str, Any]:
         small = smallest([sample.target for sample in dataset.splits["train"]])
-        return ssd_decoding(network, small, self.lite)
+        if self.detector == "ssd":
+            return ssd_decoding(network, small, self.lite)
+        if self.lite:
+            raise UsageError("lite makes SSD's head separable: faster-rcnn has no such head")
+        return faster_rcnn_decoding(network, small)
 
     def retarget(self, dataset: Dataset, labels: tuple[str, ...], decoding: dict[str, Any]) -> Dataset:
         unknown = [label for label in dataset.labels if label not in labels]
@@ -91,6 +95,10 @@ class Detect(Task):
     # learning
 
     def module(self, body: nn.Module, network: Network, decoding: dict[str, Any]) -> nn.Module:
+        if decoding["detector"] == "faster-rcnn":
+            from .detection.faster_rcnn import TwoStage
+
+            return TwoStage(body, network, decoding)
         from .detection.ssd import SingleShot
 
         return SingleShot(body, network, decoding)

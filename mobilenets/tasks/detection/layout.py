@@ -10,9 +10,10 @@ from ...arch.network import Network
 from ...errors import UsageError
 from .boxes import Boxes
 
-__all__ = ["BOXES", "Layout", "scales", "smallest", "ssd_decoding", "taps"]
+__all__ = ["BOXES", "PROPOSALS", "Layout", "faster_rcnn_decoding", "smallest", "ssd_decoding"]
 
 BOXES = 100  # an image at most, as COCO's evaluation counts them
+PROPOSALS = 300  # an image that Faster R-CNN looks at twice, as in the paper
 
 _EXTRA = (512, 256, 256, 128)  # channels of the extra layers at alpha 1 (ssd_mobilenet_v1)
 _LEAST_CHANNELS = 16
@@ -51,10 +52,11 @@ def taps(network: Network) -> tuple[str, str]:
 
 
 def smallest(targets: Sequence[Boxes]) -> float:
-    """A size (share of the side) that nine of ten boxes have: the root of their area."""
+    """How large (as a share of the side, the root of the area) things are of the class whose things are smallest."""
     edges = np.concatenate([target.edges[~target.ignored] for target in targets])
-    areas = (edges[:, 2] - edges[:, 0]) * (edges[:, 3] - edges[:, 1])
-    return float(np.quantile(np.sqrt(areas), 0.1)) if len(areas) else _SCALES[0]
+    labels = np.concatenate([target.labels[~target.ignored] for target in targets])
+    sizes = np.sqrt((edges[:, 2] - edges[:, 0]) * (edges[:, 3] - edges[:, 1]))
+    return min((float(np.median(sizes[labels == label])) for label in set(labels.tolist())), default=_SCALES[0])
 
 
 def scales(layout: Layout, small: float) -> list[float]:
@@ -79,5 +81,25 @@ def ssd_decoding(network: Network, small: float, lite: bool) -> dict[str, object
         "score": 0.01,
         "overlap": 0.45,
         "candidates": 400,
+        "boxes": BOXES,
+    }
+
+
+def faster_rcnn_decoding(network: Network, small: float) -> dict[str, object]:
+    """The same of Faster R-CNN. Anchors of four sizes, from the smallest things to most of the image."""
+    maps = taps(network)[:1]
+    side = min(next(op.shape_out for op in expand(network).ops if op.name == maps[0])[:2])
+    sizes = np.geomspace(max(1 / (2 * side), min(_SCALES[0], small)), 0.85, 4)
+    return {
+        "detector": "faster-rcnn",
+        "maps": list(maps),
+        "sizes": [round(float(size), 4) for size in sizes],
+        "ratios": [0.5, 1.0, 2.0],
+        "candidates": 2 * PROPOSALS,
+        "proposals": PROPOSALS,
+        "proposal_overlap": 0.7,
+        "cells": min(14, side),
+        "score": 0.01,
+        "overlap": 0.5,
         "boxes": BOXES,
     }

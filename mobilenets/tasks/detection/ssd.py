@@ -9,63 +9,49 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torchvision.models.detection.anchor_utils import DefaultBoxGenerator
-from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.ssd import SSD, SSDScoringHead
 from torchvision.ops import Conv2dNormActivation, box_iou
 
-from ...arch.graph import Graph
 from ...arch.network import Network
 from .boxes import Boxes
-from .layout import BOXES, Layout
+from .layout import Layout
+from .parts import Anchors, Detector, padded, sized, torch_targets
 
-__all__ = ["Anchors", "SingleShot", "padded", "torch_targets"]
+__all__ = ["SingleShot"]
 
 Settings = dict[str, Any]
 _Block = partial(Conv2dNormActivation, activation_layer=nn.ReLU6)
 
 
-class SingleShot(nn.Module):
-    """The body's layers under their own names, and `task`: torchvision's SSD, of which the parts are called.
-
-    (N, C, H, W) -> (N, BOXES, 6): left, top, right, bottom as fractions, score, class; -1 where there is no box.
-    """
+class SingleShot(Detector):
+    """The body's layers under their own names, and `task`: torchvision's SSD, of which the parts are called."""
 
     def __init__(self, body: nn.Module, network: Network, decoding: Settings) -> None:
-        super().__init__()
-        self.graph: Graph = body.graph  # type: ignore[assignment]
-        for name, layer in body.named_children():
-            self.add_module(name, layer)
+        super().__init__(body)
         layout = Layout.of(network)
-        self.taps = decoding["maps"]
-        anchors = Anchors(
-            DefaultBoxGenerator(decoding["ratios"], scales=decoding["scales"], clip=False), layout.maps, layout.side
-        )
+        self.maps = decoding["maps"]
+        generator = DefaultBoxGenerator(decoding["ratios"], scales=decoding["scales"], clip=False)
         counts = [2 + 2 * len(ratios) for ratios in decoding["ratios"]]
         self.task = SSD(
             Extra(layout, decoding["lite"]),
-            anchors,
+            Anchors(generator, layout.maps, layout.side),
             layout.side,
             network.classes + 1,
             head=Heads(layout.channels, counts, network.classes + 1, decoding["lite"]),
             score_thresh=decoding["score"],
             nms_thresh=decoding["overlap"],
-            detections_per_img=BOXES,
+            detections_per_img=decoding["boxes"],
             topk_candidates=decoding["candidates"],
         )
 
     def raw(self, x: Tensor) -> dict[str, Tensor]:
         """`bbox_regression` (N, anchors, 4) and `cls_logits` (N, anchors, classes + 1), background first."""
-        maps = []
-        for op in self.graph.ops[1:]:
-            x = getattr(self, op.name)(x)
-            if op.name in self.taps:
-                maps.append(x)
-        found: dict[str, Tensor] = self.task.head(self.task.backbone(maps))
-        return found
+        values = self.run(self.graph.ops[1:], x)
+        found: dict[str, Tensor] = self.task.head(self.task.backbone([values[name] for name in self.maps]))
+        return {name: part.float() for name, part in found.items()}
 
     def logits(self, x: Tensor) -> Tensor:
         """(N, anchors, 4 + classes + 1): `raw`, side by side."""
@@ -73,17 +59,16 @@ class SingleShot(nn.Module):
         return torch.cat([raw["bbox_regression"], raw["cls_logits"]], 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        raw = {name: part.float() for name, part in self.raw(x).items()}
-        anchors = self.task.anchor_generator(None, x)
-        found = self.task.postprocess_detections(raw, anchors, [x.shape[-2:]] * len(x))
-        return padded(found, x.shape[-1], x.shape[-2])
+        images = sized(x)
+        anchors = self.task.anchor_generator(images, [])
+        return padded(self.task.postprocess_detections(self.raw(x), anchors, images.image_sizes), images)
 
     def losses(self, x: Tensor, targets: Sequence[Boxes]) -> dict[str, Tensor]:
         """Smooth L1 of the matched boxes and cross-entropy with three hard negatives a box, each over the boxes."""
-        raw = {name: part.float() for name, part in self.raw(x).items()}
+        raw = self.raw(x)
         with torch.autocast(x.device.type, enabled=False):
             wanted = torch_targets(targets, x)
-            anchors = self.task.anchor_generator(None, x)
+            anchors = self.task.anchor_generator(sized(x), [])
             matched = [self._matched(target["boxes"], anchors[0]) for target in wanted]
             losses: dict[str, Tensor] = self.task.compute_loss(wanted, raw, anchors, matched)
         return losses
@@ -94,20 +79,6 @@ class SingleShot(nn.Module):
             return torch.full((len(anchors),), -1, device=anchors.device)
         matched: Tensor = self.task.proposal_matcher(box_iou(boxes, anchors))
         return matched
-
-
-class Anchors(nn.Module):
-    """What torchvision's generator makes for maps of these sizes: (anchors, 4) in pixels, kept with the weights."""
-
-    def __init__(self, generator: nn.Module, maps: Sequence[tuple[int, int]], side: tuple[int, int]) -> None:
-        super().__init__()
-        images = ImageList(torch.zeros(1, 3, *side), [side])
-        boxes = generator(images, [torch.zeros(1, 1, *size) for size in maps])[0]
-        self.boxes = nn.Parameter(boxes, requires_grad=False)
-
-    def forward(self, images: Any, features: Any) -> list[Tensor]:
-        """The same for each image."""
-        return [self.boxes.data] * len(features)
 
 
 class Extra(nn.Module):
@@ -155,25 +126,3 @@ def _predictor(channels: int, outputs: int, lite: bool) -> nn.Module:
     if not lite:
         return nn.Conv2d(channels, outputs, 1)
     return nn.Sequential(_Block(channels, channels, 3, groups=channels), nn.Conv2d(channels, outputs, 1))
-
-
-def torch_targets(targets: Sequence[Boxes], x: Tensor) -> list[dict[str, Tensor]]:
-    """As torchvision takes them: boxes in pixels of `x`, classes from 1; without those that are to be ignored."""
-    scale = np.array([x.shape[-1], x.shape[-2]] * 2, np.float32)
-    return [
-        {
-            "boxes": torch.from_numpy(target.edges[~target.ignored] * scale).to(x.device),
-            "labels": torch.from_numpy(target.labels[~target.ignored] + 1).to(x.device),
-        }
-        for target in targets
-    ]
-
-
-def padded(found: Sequence[dict[str, Tensor]], width: int, height: int) -> Tensor:
-    """What torchvision found in each image as one tensor (N, BOXES, 6), see `SingleShot`."""
-    table = torch.full((len(found), BOXES, 6), -1.0)
-    for i, one in enumerate(found):
-        boxes, scores, labels = (one[name].detach().cpu() for name in ("boxes", "scores", "labels"))
-        table[i, : len(boxes), :4] = boxes / torch.tensor([width, height] * 2)
-        table[i, : len(boxes), 4], table[i, : len(boxes), 5] = scores, labels - 1
-    return table

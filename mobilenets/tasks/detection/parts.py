@@ -1,0 +1,78 @@
+"""What both detectors are made of: the body's layers, fixed anchors, targets and answers as torchvision has them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torchvision.models.detection.image_list import ImageList
+
+from ...arch.graph import Graph, Op
+from .boxes import Boxes
+from .layout import BOXES
+
+__all__ = ["Anchors", "Detector", "padded", "sized", "torch_targets"]
+
+
+class Detector(nn.Module):
+    """The body's layers under their own names; a subclass adds `task`.
+
+    (N, C, H, W) -> (N, BOXES, 6): left, top, right, bottom as fractions, score, class; -1 where there is no box.
+    """
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.graph: Graph = body.graph  # type: ignore[assignment]
+        for name, layer in body.named_children():
+            self.add_module(name, layer)
+
+    def run(self, ops: Sequence[Op], x: Tensor) -> dict[str, Tensor]:
+        """What activations give, by the names of their ops."""
+        values = {}
+        for op in ops:
+            x = getattr(self, op.name)(x)
+            if op.kind == self.graph.network.activation:
+                values[op.name] = x
+        return values
+
+
+class Anchors(nn.Module):
+    """What torchvision's generator makes for maps of these sizes: (anchors, 4) in pixels, kept with the weights."""
+
+    def __init__(self, generator: nn.Module, maps: Sequence[tuple[int, int]], side: tuple[int, int]) -> None:
+        super().__init__()
+        boxes = generator(sized(torch.zeros(1, 3, *side)), [torch.zeros(1, 1, *size) for size in maps])[0]
+        self.boxes = nn.Parameter(boxes, requires_grad=False)
+
+    def forward(self, images: ImageList, features: Any) -> list[Tensor]:
+        """The same for each image."""
+        return [self.boxes.data] * len(images.image_sizes)
+
+
+def sized(x: Tensor) -> ImageList:
+    """Images (N, C, H, W) with their size, as torchvision takes them."""
+    return ImageList(x, [(x.shape[-2], x.shape[-1])] * len(x))
+
+
+def torch_targets(targets: Sequence[Boxes], x: Tensor) -> list[dict[str, Tensor]]:
+    """As torchvision takes them: boxes in pixels of `x`, classes from 1; without those that are to be ignored."""
+    scale = np.array([x.shape[-1], x.shape[-2]] * 2, np.float32)
+    return [
+        {
+            "boxes": torch.from_numpy(target.edges[~target.ignored] * scale).to(x.device),
+            "labels": torch.from_numpy(target.labels[~target.ignored] + 1).to(x.device),
+        }
+        for target in targets
+    ]
+
+
+def padded(found: Sequence[dict[str, Tensor]], images: ImageList) -> Tensor:
+    """What torchvision found in each image as one tensor (N, BOXES, 6), see `Detector`."""
+    table = torch.full((len(found), BOXES, 6), -1.0)
+    height, width = images.image_sizes[0]
+    for i, one in enumerate(found):
+        boxes, scores, labels = (one[name].detach().cpu() for name in ("boxes", "scores", "labels"))
+        table[i, : len(boxes), :4] = boxes / torch.tensor([width, height] * 2)
+        table[i, : len(boxes), 4], table[i, : len(boxes), 5] = scores, labels - 1
+    return table
