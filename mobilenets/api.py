@@ -140,7 +140,7 @@ def train_network(
         initial.save(run.initial)
     try:
         return _run(dataset, run, watch)
-    except WorkError:
+    except (UsageError, WorkError):
         run.discard_if_empty()
         raise
 
