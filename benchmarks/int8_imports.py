@@ -1,0 +1,100 @@
+"""Networks that others quantised, run here with their own integers and by LiteRT: how many bytes of the logits differ.
+
+    python benchmarks/int8_imports.py PHOTOS FILE[+FILE] [...]
+
+`A.tflite+B.tflite` run one after the other. "halves up" is our law but for the pool, which then rounds halves away from
+-128 as LiteRT's own kernel does (XNNPACK takes no AVERAGE_POOL_2D of integers).
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import tflite
+from ai_edge_litert.interpreter import Interpreter
+
+from mobilenets.image import Pixels, prepare
+from mobilenets.quant import reference
+from mobilenets.quant.scheme import QuantModel
+from mobilenets.runtime import open_session
+from mobilenets.weights import import_files
+
+CHECKED = 100  # images that numpy computes as well
+
+
+def litert_logits(path: Path, inputs: np.ndarray) -> np.ndarray:
+    """(N, ...) what goes into the softmax, or comes out where there is none, by XNNPACK on one thread."""
+    network = Interpreter(model_content=readable(path.read_bytes()), num_threads=1)
+    network.allocate_tensors()
+    softmax = [op for op in network._get_ops_details() if op["op_name"] == "SOFTMAX"]
+    index = softmax[0]["inputs"][0] if softmax else network.get_output_details()[0]["index"]
+    given = network.get_input_details()[0]
+    found = []
+    for one in inputs:
+        network.set_tensor(given["index"], one.view(given["dtype"])[None])
+        network.invoke()
+        found.append(network.get_tensor(index)[0].copy())
+    return np.stack(found)
+
+
+def readable(content: bytes) -> bytes:
+    """Old converters give a bias the axis of its kernel, which today's LiteRT refuses: axis 0."""
+    changed = bytearray(content)
+    graph = tflite.Model.GetRootAsModel(changed, 0).Subgraphs(0)
+    for number in range(graph.TensorsLength()):
+        quantisation = graph.Tensors(number).Quantization()
+        if quantisation is not None and graph.Tensors(number).ShapeLength() == 1:
+            offset = quantisation._tab.Offset(16)
+            if offset:
+                at = quantisation._tab.Pos + offset
+                changed[at : at + 4] = bytes(4)
+    return bytes(changed)
+
+
+def halves_up(model: QuantModel, images: Pixels) -> np.ndarray:
+    """int8 logits under our law with LiteRT's pool."""
+    law = reference.apply
+
+    def apply(op, layer, x, *others):  # type: ignore[no-untyped-def]
+        if layer is not None:
+            return law(op, layer, x, *others)
+        pixels = x.shape[1] * x.shape[2]
+        return ((x.astype(int).sum(axis=(1, 2)) + 128 * pixels + pixels // 2) // pixels - 128).astype(np.int8)
+
+    reference.apply = apply
+    try:
+        return reference.run(model, images)
+    finally:
+        reference.apply = law
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("files", nargs="+")
+    flags = parser.parse_args()
+    print(f"| file | bytes | differ | largest | top-1 the same | halves up, {CHECKED} photographs |")
+    print("| --- | --- | --- | --- | --- | --- |", flush=True)
+    for name in flags.files:
+        paths = [Path(part) for part in name.split("+")]
+        model = import_files(paths, int8=True).integers
+        assert model is not None
+        images = np.stack([prepare(path, model.preprocess) for path in sorted(flags.photos.glob("*.jpg"))])
+        theirs = images
+        for path in paths:
+            signed = Interpreter(model_content=readable(path.read_bytes())).get_input_details()[0]["dtype"] == np.int8
+            theirs = litert_logits(path, theirs ^ 128 if signed and theirs is images else theirs)
+        theirs = theirs.reshape(len(images), -1)[:, -model.network.classes :]
+        theirs = theirs if theirs.dtype == np.int8 else (theirs ^ 128).view(np.int8)
+        session, affine = open_session(model), model.activations["fc"]
+        real = np.concatenate([session.logits(images[i : i + 50]) for i in range(0, len(images), 50)])
+        ours = np.rint(real / np.float32(affine.scale)).astype(int) + affine.zero_point
+        assert (ours[:4] == reference.run(model, images[:4])).all()
+        wrong, same = ours != theirs, (ours.argmax(axis=1) == theirs.argmax(axis=1)).mean()
+        left = int((halves_up(model, images[:CHECKED]) != theirs[:CHECKED]).sum())
+        largest = np.abs(ours - theirs).max()
+        print(f"| {paths[0].name} | {wrong.size:,} | {wrong.sum():,} | {largest} | {same:.1%} | {left} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
