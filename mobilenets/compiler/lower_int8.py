@@ -7,15 +7,17 @@ has it. What a convolution reads is laid out in scratch, which is kept so small 
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from ..arch.graph import Graph, Op
+from ..arch.graph import OUTPUTS, Graph, Op
 from ..errors import CompileError
 from ..quant.scheme import Affine, QuantModel, limits, pool_multiplier
 from .blob import Blob
 from .lower import Lowered, fused
 from .pack_int8 import byte, pack_bias, pack_factor, pack_product, pack_taps
+from .plan import plan
 from .program import SIZES, Buffer, Constant, Element, Kind, Program, Rule, Step, Target, aligned
+from .targets import INT8_TARGETS
 
-__all__ = ["lower_int8"]
+__all__ = ["arena_bytes_int8", "lower_int8"]
 
 ROWS_CACHE = 16384  # bytes of depthwise rows that wait for the pointwise convolution: half of a first-level cache
 WEIGHTS_CACHE = 131072  # bytes of weights that may be read once a group of rows
@@ -26,10 +28,10 @@ ACTIVATIONS = {-1: None, 0: "relu", 6: "relu6"}
 def lower_int8(model: QuantModel, target: Target, name: str) -> Lowered:
     """Depthwise and pointwise convolutions fused as in floats; the same numbers on every target.
 
-    `CompileError` for a network that does not end in a softmax.
+    `CompileError` for a network that ends in its maps.
     """
-    if model.network.output != "softmax":
-        raise CompileError(f"{model.name}: output (={model.network.output!r}) must be softmax to be compiled in int8")
+    if model.network.output not in OUTPUTS:
+        raise CompileError(f"{model.name}: output (={model.network.output!r}) must be one of {', '.join(OUTPUTS)}")
     graph = model.graph
     lowering = _Lowering(model, target, Blob(), _largest(graph))
     h, w, c = graph.ops[0].shape_out
@@ -40,6 +42,11 @@ def lower_int8(model: QuantModel, target: Target, name: str) -> Lowered:
         source = steps[-1].output
     program = Program(name, target, tuple(steps), model.network.classes, "int8")
     return Lowered(program, lowering.blob, (), model.preprocess, model.labels)
+
+
+def arena_bytes_int8(model: QuantModel, target: str = "portable") -> int:
+    """Memory beside the weights that one thread needs, without compiling anything."""
+    return plan(lower_int8(model, INT8_TARGETS[target], "network").program.steps).one
 
 
 def stored(channels: int) -> int:
@@ -81,8 +88,8 @@ class _Lowering:
 
     def step(self, ops: list[Op], limit: int, source: Buffer) -> Step:
         op = ops[-1]
-        if op.kind == "softmax":
-            return self._softmax(op, source)
+        if op.kind in OUTPUTS:
+            return self._output(op, source)
         if op.kind == "global_average_pool":
             return self._pool(op, source)
         vector, nr = self._panels(op.shape_out[2])
@@ -176,11 +183,11 @@ class _Lowering:
             factor=float(pool_multiplier(source.height * source.width, a, b)),
         )
 
-    def _softmax(self, op: Op, source: Buffer) -> Step:
+    def _output(self, op: Op, source: Buffer) -> Step:
         logits = self.model.activations["fc"]
         zero = byte(logits.zero_point)
         return Step(
-            "int8_softmax",
+            _KINDS[op.kind],
             op.name,
             source,
             Buffer("output", 0),
@@ -229,6 +236,9 @@ _KINDS: dict[str, Kind] = {
     "conv": "int8_conv",
     "pointwise": "int8_pointwise",
     "fully_connected": "int8_fully_connected",
+    "softmax": "int8_softmax",
+    "sigmoid": "int8_sigmoid",
+    "l2_normalise": "int8_l2_normalise",
 }
 
 

@@ -58,6 +58,8 @@ Kind = Literal[
     "int8_pool",
     "int8_fully_connected",
     "int8_softmax",
+    "int8_sigmoid",
+    "int8_l2_normalise",
 ]
 
 

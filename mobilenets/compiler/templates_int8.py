@@ -17,6 +17,8 @@ INT8_KERNELS: dict[str, tuple[str, ...]] = {
     "int8_pool": (*_VECTORS, "int8_pool"),
     "int8_fully_connected": (*_VECTORS, "int8_product"),
     "int8_softmax": ("int8_logits", "exponential", "softmax"),
+    "int8_sigmoid": ("int8_logits", "exponential", "sigmoid"),
+    "int8_l2_normalise": ("int8_logits", "l2_normalise"),
 }
 
 
@@ -85,11 +87,11 @@ def _fully_connected(step: Step) -> list[str]:
     ]
 
 
-def _softmax(step: Step) -> list[str]:
+def _output(step: Step) -> list[str]:
     return [
         "if (part == 0) {",
         f"    int8_logits(in, {step.depth}, {step.factor!r}f, {step.rules[-1].zero}, scratch);",
-        f"    softmax(scratch, {step.depth}, out);",
+        f"    {step.kind.removeprefix('int8_')}(scratch, {step.depth}, out);",
         "}",
     ]
 
@@ -108,5 +110,7 @@ INT8_TEMPLATES: dict[str, Callable[[Step], list[str]]] = {
     "int8_pointwise": _pointwise,
     "int8_pool": _pool,
     "int8_fully_connected": _fully_connected,
-    "int8_softmax": _softmax,
+    "int8_softmax": _output,
+    "int8_sigmoid": _output,
+    "int8_l2_normalise": _output,
 }

@@ -62,8 +62,7 @@ def open_session(model: str | Path | Model | QuantModel, threads: int = 0, runti
         session = open_session(load(path), threads, runtime)  # the loaded model ends with this call
         give_back_memory()
         return session
-    outputs = ("softmax",) if isinstance(model, QuantModel) else OUTPUTS  # that the compiler knows
-    known = model.network.output in outputs
+    known = model.network.output in OUTPUTS  # that the compiler knows
     if runtime == "compiled" or (runtime == "auto" and has_compiler() and known):
         return CompiledSession(model, threads)
     if isinstance(model, QuantModel):

@@ -40,7 +40,8 @@ def random_integers(network: Network, seed: int = 0, harsh: float = 1.0, weight_
         zero = int(rng.choice([HIGH, 0] if name == "fc" else [LOW, *rng.integers(LOW, 0, 2)]))  # above 0, ReLU ends all
         activations[name] = Affine(float(rng.uniform(0.01, 0.05)) if harsh else 2.0**-5, zero)
     last = [op.name for op in graph.ops if op.kind in CONVOLUTIONS][-1]
-    activations["pool"] = activations[last] if seed % 2 else Affine(0.03, int(rng.integers(LOW, HIGH + 1)))
+    if network.output != "features":
+        activations["pool"] = activations[last] if seed % 2 else Affine(0.03, int(rng.integers(LOW, HIGH + 1)))
     pixels = Preprocess(network.height, network.width, network.channels)
     return QuantModel(network, activations, layers, pixels, tuple(map(str, range(network.classes))))
 

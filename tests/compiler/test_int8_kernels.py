@@ -306,9 +306,7 @@ def test_pool(flavours: dict[str, Flavour], layer: Layer, scale: float) -> None:
     exact = layer.exact((image.astype(np.int64) - layer.zeros[0]).sum(axis=(0, 1)), factor)
     output = Written(f.code, c)
     zeros = layer.bounds
-    f.kernels(
-        "int8_pool_", stored(image, c, 0), h * w, c, byte(layer.zeros[0]), float(factor), *zeros, output.array
-    )
+    f.kernels("int8_pool_", stored(image, c, 0), h * w, c, byte(layer.zeros[0]), float(factor), *zeros, output.array)
     assert (output.array == exact).all() and output.unharmed()
 
 

@@ -3,7 +3,7 @@
 
 #define INLINE static inline __attribute__((always_inline, unused))
 #define UNROLL _Pragma("GCC unroll 16")
-#define MR_MAX 18
+#define MR_MAX 8
 #define NR_MAX 2
 #define DW_MAX 4 /* pixels of a depthwise convolution at a time */
 
@@ -513,13 +513,21 @@ INLINE void int8_depthwise16(const uint8_t *restrict in, int height, int width, 
         }
 }
 
-/* The mean of all pixels, 16 channels at a time: the sum of what they stand for, times factor. */
+/* The mean of all pixels, 16 channels at a time: the sum of what they stand for, times factor. Four pixels are added up
+ * at once, as a column of four rows is. */
 INLINE void int8_pool16(const uint8_t *restrict in, int pixels, int channels, int from_zero, float factor, int zero,
                        int low, int high, code *restrict out) {
-    typedef uint8_t part16 __attribute__((vector_size(16), aligned(1), may_alias));
+    const uint8_t nothing[16] = {0};
+    code four[4 * 16];
     for (int c = 0; c < channels; c += 16) {
         ints16 sum = (ints16){0} - pixels * from_zero;
-        for (int p = 0; p < pixels; p++) sum += __builtin_convertvector(*(const part16 *)(in + p * channels + c), ints16);
+        for (int p = 0; p < pixels; p += 4) {
+            const uint8_t *from = in + p * channels + c;
+            column16(from, p + 1 < pixels ? from + channels : nothing, p + 2 < pixels ? from + 2 * channels : nothing,
+                    p + 3 < pixels ? from + 3 * channels : nothing, four, GROUP * 16);
+            UNROLL for (int i = 0; i < PLANES; i++)
+                sum = dot16(sum, *(const group16 *)(four + i * GROUP * 16), ones16());
+        }
         sum = nearest16(sum, factor - (reals16){0}, (float)(high - zero));
         codes16(narrow16(sum, sum, sum, sum, zero, low), 0, out + c);
     }
@@ -625,7 +633,7 @@ static void int8_conv_0(int part, int parts,
     const int groups = (3 * 3 + GROUP - 1) / GROUP, pitch = 102 + groups * GROUP;
     for (int y = first; y < last; y++) {
         int8_rows(in, 40, 36, 3, y * 2 - 1, 3, 1, 0, scratch, pitch);
-        int8_product16(18, 1, scratch, 3, pitch, 6, groups, w, 0, bias, factor, 0, 0, 192, out + y * 288, 16, 18);
+        int8_product16(3, 1, scratch, 3, pitch, 6, groups, w, 0, bias, factor, 0, 0, 192, out + y * 288, 16, 18);
     }
 }
 
@@ -637,7 +645,7 @@ static void int8_separable_1(int part, int parts,
     for (int y = first; y < last; y += 2) {
         const int end = y + 2 < last ? y + 2 : last;
         int8_depthwise8(in, 20, 18, 16, 1, 1, 1, dw, 0, dw_bias, dw_factor, 0, 0, 0, 192, columns, rows, 18, y, end);
-        int8_product16(18, 1, rows, 1, 0, 16, 16 / GROUP, w, 0, bias, factor, 0, 0, 192, out + y * 288, 16, (end - y) * 18);
+        int8_product16(4, 1, rows, 1, 0, 16, 16 / GROUP, w, 0, bias, factor, 0, 0, 192, out + y * 288, 16, (end - y) * 18);
     }
 }
 
@@ -649,7 +657,7 @@ static void int8_separable_2(int part, int parts,
     for (int y = first; y < last; y += 10) {
         const int end = y + 10 < last ? y + 10 : last;
         int8_depthwise16(in, 20, 18, 16, 2, 1, 1, dw, 0, dw_bias, dw_factor, 0, 0, 0, 192, columns, rows, 9, y, end);
-        int8_product16(10, 2, rows, 1, 0, 16, 16 / GROUP, w, 0, bias, factor, 0, 0, 192, out + y * 216, 24, (end - y) * 9);
+        int8_product16(8, 2, rows, 1, 0, 16, 16 / GROUP, w, 0, bias, factor, 0, 0, 192, out + y * 216, 24, (end - y) * 9);
     }
 }
 
@@ -659,7 +667,7 @@ static void int8_pointwise_3(int part, int parts,
     const int first = 10 * part / parts, last = 10 * (part + 1) / parts;
     for (int y = first; y < last; y++) {
         int8_rows(in, 10, 9, 24, y, 1, 0, 0, scratch, 216);
-        int8_product16(9, 1, scratch, 1, 0, 24, 24 / GROUP, w, 0, bias, factor, 0, 0, 192, out + y * 144, 16, 9);
+        int8_product16(3, 1, scratch, 1, 0, 24, 24 / GROUP, w, 0, bias, factor, 0, 0, 192, out + y * 144, 16, 9);
     }
 }
 
