@@ -87,9 +87,11 @@ def _part(step: Step) -> int:
 def _product(step: Step, rows: str) -> str:
     a, b = step.input, step.output
     tiles = step.kind.endswith("_tiles")
+    deep = max(deep for deep in range(2, 33, 2) if a.channels % deep == 0)
+    depth = f"{a.channels}, {deep}" if tiles else f"{a.channels}"
     kernel = f"bf16_pointwise_tiles{step.vector}(" if tiles else f"bf16_pointwise{step.vector}({step.mr}, "
     return (
-        f"{kernel}{step.nr}, {rows}, {step.pixel}, {_part(step)}, {a.channels}, w, {a.channels * b.channels}, "
+        f"{kernel}{step.nr}, {rows}, {step.pixel}, {_part(step)}, {depth}, w, {a.channels * b.channels}, "
         f"{step.parts}, bias, {step.limit}, out, {SIZES[b.element]}, {b.width}, {b.channels}, y * {b.width}, "
         f"end * {b.width});"
     )

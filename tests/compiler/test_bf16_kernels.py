@@ -152,7 +152,8 @@ def test_depthwise(kernels, oracle, layer: Layer, body: str) -> None:
 def test_pointwise(kernels, oracle, layer: Layer, body: str, tiles: bool, parts: int, floats: bool) -> None:
     """Numbers that are the sum of one, two or three bf16; in tiles, and not."""
     (h, w), c, n, nr = layer.image, layer.depth, layer.channels, min(layer.nr, 2) if tiles else layer.nr
-    depth = c + c % 2 if c <= 32 else 64
+    depth = c + c % 2
+    deep = max(deep for deep in range(2, 33, 2) if depth % deep == 0)
     panel = nr * layer.width
     stored = -(-n // panel) * panel
     image, kernel, bias = layer.draw((h * w, c), (n, c, 1, 1), (n,))
@@ -169,7 +170,7 @@ def test_pointwise(kernels, oracle, layer: Layer, body: str, tiles: bool, parts:
         rows[:, :count, :depth] = split(np.pad(image[first * w : last * w], ((0, 0), (0, depth - c))), parts)
         rows = halves(rows)
         name, tile = ("pointwise_tiles_", (nr,)) if tiles else ("pointwise_", (layer.mr, nr))
-        shape = (pixel, (count + 16) * pixel, depth)
+        shape = (pixel, (count + 16) * pixel, depth, *([deep] if tiles else []))
         weights = (packed, depth * stored, parts, read_only(pack_bias(bias, stored)), layer.limit)
         place = (output.array, 4 if floats else 2, w, stored, first * w, last * w)
         kernels[layer.width, body](name, *tile, rows, *shape, *weights, *place)

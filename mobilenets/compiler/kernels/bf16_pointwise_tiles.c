@@ -1,8 +1,8 @@
 /* As bf16_pointwise@, in tiles: 32 pixels times nr vectors (one or two) at a time. Of a, whole tiles of 16 pixels are
- * read, whatever lies behind the last one; of depth, 32 at a time, or all where it is less. */
+ * read, whatever lies behind the last one; of depth, `deep` at a time: an even number up to 32 that divides it. */
 INLINE void tile_products@(tiles *t, int nr, int both, const uint16_t *restrict a, int pixel, int depth,
-                           const uint16_t *restrict w) {
-    for (int k = 0; k < depth; k += 32) {
+                           int deep, const uint16_t *restrict w) {
+    for (int k = 0; k < depth; k += deep) {
         TILE_LOAD(*t, 4, a + k, 2 * pixel);
         if (both) TILE_LOAD(*t, 5, a + 16 * pixel + k, 2 * pixel);
         TILE_LOAD(*t, 6, w + k * nr * @, 4 * nr * @);
@@ -17,8 +17,8 @@ INLINE void tile_products@(tiles *t, int nr, int both, const uint16_t *restrict 
 }
 
 INLINE void tile_block@(tiles *t, int nr, const uint16_t *restrict a, int pixel, int a_part, int depth,
-                        const uint16_t *restrict w, int w_part, int parts, const float *restrict bias, float limit,
-                        void *restrict out, int size, int width, int channels, int first, int last, int n) {
+                        int deep, const uint16_t *restrict w, int w_part, int parts, const float *restrict bias,
+                        float limit, void *restrict out, int size, int width, int channels, int first, int last, int n) {
     float sums[4][16 * @] __attribute__((aligned(64)));
     const int both = last - first > 16;
     TILE_ZERO(*t, 0);
@@ -27,7 +27,7 @@ INLINE void tile_block@(tiles *t, int nr, const uint16_t *restrict a, int pixel,
     TILE_ZERO(*t, 3);
     for (int i = 0; i < parts; i++)
         for (int j = 0; i + j < parts; j++)
-            tile_products@(t, nr, both, a + i * a_part, pixel, depth, w + j * w_part);
+            tile_products@(t, nr, both, a + i * a_part, pixel, depth, deep, w + j * w_part);
     TILE_STORE(*t, 0, sums[0], 4 * @);
     TILE_STORE(*t, 1, sums[1], 4 * @);
     TILE_STORE(*t, 2, sums[2], 4 * @);
@@ -41,10 +41,9 @@ INLINE void tile_block@(tiles *t, int nr, const uint16_t *restrict a, int pixel,
 }
 
 INLINE void bf16_pointwise_tiles@(int nr, const uint16_t *restrict a, int pixel, int a_part, int depth,
-                             const uint16_t *restrict w, int w_part, int parts, const float *restrict bias, float limit,
-                             void *restrict out, int size, int width, int channels, int first, int last) {
+                             int deep, const uint16_t *restrict w, int w_part, int parts, const float *restrict bias,
+                             float limit, void *restrict out, int size, int width, int channels, int first, int last) {
     tiles t;
-    const int deep = depth < 32 ? depth : 32;
     __builtin_memset(&t, 0, sizeof(tile_shapes));
     tile_shapes *shapes = (tile_shapes *)&t;
     shapes->palette = 1;
@@ -55,7 +54,7 @@ INLINE void bf16_pointwise_tiles@(int nr, const uint16_t *restrict a, int pixel,
     TILES_BEGIN(t);
     for (int n = 0; n < channels; n += nr * @)
         for (int p = first; p < last; p += 32)
-            tile_block@(&t, nr, a + (p - first) * pixel, pixel, a_part, depth, w + n * depth, w_part, parts, bias + n,
-                        limit, out, size, width, channels, p, last, n);
+            tile_block@(&t, nr, a + (p - first) * pixel, pixel, a_part, depth, deep, w + n * depth, w_part, parts,
+                        bias + n, limit, out, size, width, channels, p, last, n);
     TILES_END(t);
 }
