@@ -3,7 +3,6 @@
 The prediction is the class of the highest probability; of equal ones, the one with the lower index.
 """
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..data.cache import Images
-from ..errors import DataError, MissingExtraError, WorkError
+from ..errors import DataError, WorkError
 from .result import Picture, Section, Table
 
 __all__ = ["CalibrationBin", "ClassScore", "Confused", "Evaluation", "Mistake", "evaluate_probabilities"]
@@ -144,7 +143,7 @@ def evaluate_probabilities(
     """Score `probabilities` (N, classes) against `truth` (N,), class indices; `names` (N) name the images.
 
     `DataError` where the sizes disagree or N is 0, `WorkError` naming the first image whose values are no
-    probabilities (NaN, logits), `MissingExtraError` without scikit-learn.
+    probabilities (NaN, logits).
     """
     _check_sizes(probabilities, truth, labels, names)
     _check_values(probabilities, truth, names)
@@ -215,19 +214,13 @@ def _rank_of_truth(probabilities: Floats, truth: Ints) -> Ints:
 def _per_class(
     truth: Ints, predicted: Ints, labels: Sequence[str]
 ) -> tuple[tuple[tuple[int, ...], ...], tuple[ClassScore, ...]]:
-    try:
-        from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
-    except ImportError as exc:
-        raise MissingExtraError("evaluation needs scikit-learn: pip install 'mobilenets[train]'") from exc
-    indices = np.arange(len(labels))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of the shape, where the split holds one class only
-        confusion = confusion_matrix(truth, predicted, labels=indices)
-    scores = precision_recall_fscore_support(truth, predicted, labels=indices, zero_division=np.nan)
-    rows = zip(labels, *scores, strict=True)
+    confusion = np.zeros((len(labels), len(labels)), np.int64)
+    np.add.at(confusion, (truth, predicted), 1)
+    columns = (confusion.diagonal(), confusion.sum(axis=0), confusion.sum(axis=1))
+    rows = zip(labels, *(column.tolist() for column in columns), strict=True)
     return tuple(tuple(row) for row in confusion.tolist()), tuple(
-        ClassScore(label, int(images), _known(precision), _known(recall), _known(f1))
-        for label, precision, recall, f1, images in rows
+        ClassScore(label, images, _share(right, guesses), _share(right, images), _share(2 * right, guesses + images))
+        for label, right, guesses, images in rows
     )
 
 
@@ -235,8 +228,8 @@ def _rate(rate: float | None) -> str:
     return "" if rate is None else f"{rate:.1%}"
 
 
-def _known(rate: float) -> float | None:
-    return None if np.isnan(rate) else float(rate)
+def _share(count: int, of: int) -> float | None:
+    return count / of if of else None
 
 
 def _calibration(confidence: Floats, right: Bools) -> tuple[CalibrationBin, ...]:

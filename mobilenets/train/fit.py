@@ -19,6 +19,7 @@ from ..quant import file
 from ..quant.scheme import Affine
 from ..tasks.task import Objective, Task
 from . import qat
+from .fused import fuse
 from .images import check, decode
 from .interrupt import Interrupts
 from .module import MobileNet, initialise, load_weights, weights_of
@@ -283,6 +284,7 @@ def _measure_statistics(loop: _Loop, module: nn.Module) -> None:
         norm.reset_running_stats()
         norm.momentum = None  # PyTorch's way to say: the plain average of all batches
     module.train()
+    fuse(module, bf16=False)
     torch.set_num_threads(loop.recipe.replicas)  # one module now, on all the cores that the replicas had
     images = loop.train.images
     for pixels in central_batches(images, loop.train.preprocess, EVAL_BATCH, STATISTICS_IMAGES):

@@ -81,7 +81,7 @@ class Replicas:
         std, mean = (np.asarray(value, np.float32) for value in (self.preprocess.std, self.preprocess.mean))
         x = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device).float().view(n, h, w * c)
         shift = (127.5 * (1 - gain + shift) - mean) / std  # colours change about mid-grey, whatever the network takes
-        x = torch.addcmul(self._rows(shift, w), x, self._rows(gain / std, w))
+        torch.addcmul(self._rows(shift, w), x, self._rows(gain / std, w), out=x)
         return x.view(n, h, w, c).permute(0, 3, 1, 2)
 
     def _rows(self, values: np.ndarray[Any, Any], width: int) -> Tensor:

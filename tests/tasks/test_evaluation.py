@@ -52,7 +52,8 @@ def test_absent_but_predicted_class_has_precision_and_no_recall() -> None:
 
 def test_agrees_with_scikit_learn_and_scipy() -> None:
     from scipy.stats import binomtest  # type: ignore[import-untyped]
-    from sklearn.metrics import accuracy_score, f1_score, top_k_accuracy_score
+    from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, top_k_accuracy_score
+    from sklearn.metrics import precision_recall_fscore_support as scores
 
     probabilities, truth = sample(500, 12)
     found = score(probabilities, truth)
@@ -61,6 +62,9 @@ def test_agrees_with_scikit_learn_and_scipy() -> None:
     assert found.top5 == top_k_accuracy_score(truth, probabilities, k=5, labels=np.arange(12))
     known = [c.f1 for c in found.per_class if c.f1 is not None]
     assert np.mean(known) == pytest.approx(f1_score(truth, predicted, average="macro"))
+    ours = np.array([(c.precision, c.recall, c.f1, c.images) for c in found.per_class])
+    assert ours.T == pytest.approx(np.array(scores(truth, predicted)))
+    assert np.array_equal(found.confusion, confusion_matrix(truth, predicted))
     assert np.sum(found.confusion) == 500 and np.trace(np.array(found.confusion)) == found.top1 * 500
     for right, images in ((0, 3), (3, 3), (417, 500), (1, 1000)):
         interval = binomtest(right, images).proportion_ci(method="wilson")

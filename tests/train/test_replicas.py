@@ -1,6 +1,9 @@
 """Replicas against one plain module, and the batches they are fed."""
 
 import copy
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -120,3 +123,12 @@ def test_input_is_the_change_of_colour_then_image_normalise(mean: Any, std: Any)
 
 def test_one_replica_a_core_with_enough_images_each() -> None:
     assert [replica_count(2, 64), replica_count(16, 64), replica_count(4, 16), replica_count(1, 512)] == [2, 2, 1, 1]
+
+
+def test_waiting_threads_sleep() -> None:
+    """OpenMP's spin where another program has a core; said before torch is imported, and not over the user's word."""
+    code = "import os, mobilenets.train.recipe; print(os.environ['OMP_WAIT_POLICY'])"
+    plain = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    for environment, policy in ((plain, "passive"), (plain | {"OMP_WAIT_POLICY": "active"}, "active")):
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == policy
