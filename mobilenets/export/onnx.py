@@ -1,7 +1,7 @@
 """ONNX, written from the graph: batch norm folded, normalisation inside, labels and the rest in the metadata.
 
 Input `image`: uint8 (N, H, W, C), RGB or grey, as `image.prepare` makes it. Outputs: `logits` and what becomes of
-them (`probabilities` or `embedding`), float32 (N, classes); of a detector see detection.py. N is dynamic.
+them (`probabilities` or `embedding`), float32 (N, classes); of a detector see ssd.py. N is dynamic.
 Metadata: network, preprocess, labels, task, decoding, version.
 """
 
@@ -79,17 +79,22 @@ def to_onnx(model: Model) -> bytes:
     """The serialised ONNX model, checked by ONNX's own checker."""
     graph, weights = fold_batch_norm(model.graph, model.weights)
     write = Writer(weights)
-    values: dict[str, str] = {}  # by the op's name
-    x = "image"
-    for op in graph.ops:
-        x = _input(write, op, x, model.preprocess) if op.kind == "input" else NODES[op.kind](write, op, x)
-        values[op.name] = x
-    if model.network.output != "features":
-        return finish(write, model, x)
-    from .detection import detector
 
-    answer, shapes = detector(write, model, values)
-    return finish(write, model, answer, shapes)
+    def run(ops: Sequence[Op], x: str) -> dict[str, str]:
+        """Writes them, one after the other; what each gives, by its name."""
+        values = {}
+        for op in ops:
+            x = _input(write, op, x, model.preprocess) if op.kind == "input" else NODES[op.kind](write, op, x)
+            values[op.name] = x
+        return values
+
+    if model.network.output != "features":
+        return finish(write, model, run(graph.ops, "image")[graph.ops[-1].name])
+    from .faster_rcnn import faster_rcnn
+    from .ssd import ssd
+
+    detector = {"ssd": ssd, "faster-rcnn": faster_rcnn}[model.decoding["detector"]]
+    return finish(write, model, *detector(write, model, graph.ops, run))
 
 
 def finish(write: Writer, model: Described, answer: str, shapes: Sequence[Shape] = ()) -> bytes:

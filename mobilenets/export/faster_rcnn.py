@@ -1,0 +1,141 @@
+"""Faster R-CNN in ONNX, from the arrays "task.*": proposals, the body's end once each, decoding, suppression.
+
+`logits` (N, anchors, 5): what the first stage says of every anchor, offsets of a box and whether there is a thing.
+`detections` as in ssd.py.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from ..arch.graph import Op
+from ..model import Model
+from .boxes import (
+    Shapes,
+    as_float,
+    best,
+    by_anchor,
+    candidates,
+    constant,
+    convolution,
+    corners,
+    decoded,
+    listed,
+    reshaped,
+    sides,
+    sliced,
+)
+from .writer import Writer
+
+__all__ = ["faster_rcnn"]
+
+WEIGHTS = (10.0, 10.0, 5.0, 5.0)  # of torchvision's box coder in the second stage; 1 in the first
+
+Run = Callable[[Sequence[Op], str], Mapping[str, str]]
+
+
+def faster_rcnn(write: Writer, model: Model, ops: Sequence[Op], run: Run) -> tuple[str, Shapes]:
+    """Nodes to `logits` and `detections`. `run` writes ops and says what each gives."""
+    name = model.decoding["maps"][0]
+    cut = next(i for i, op in enumerate(ops) if op.name == name) + 1
+    features = run(ops[:cut], "image")[name]
+    proposals, anchors = _proposals(write, model, features)
+    things, edges = sliced(write, proposals, 2, 4, 5), sliced(write, proposals, 2, 0, 4)
+    scale = 2.0 ** round(np.log2(ops[cut - 1].shape_out[0] / model.network.height))
+    regions = _regions(write, model, features, edges, scale)
+    end = run(ops[cut:], regions)[ops[-1].name]
+    answer = _answer(write, model, write.node("GlobalAveragePool", [end], "region"), edges, things)
+    return answer, ((anchors, 5), (model.decoding["boxes"], 6))
+
+
+def _proposals(write: Writer, model: Model, features: str) -> tuple[str, int]:
+    """(N, proposals, 5): edges as fractions and a score, -1 where there are fewer; and how many anchors there are."""
+    decoding, arrays = model.decoding, model.weights
+    rpn = "task.rpn.head"
+
+    def layer(name: str, x: str) -> str:
+        return convolution(write, arrays[f"{name}.weight"], arrays[f"{name}.bias"], x, name)
+
+    x = write.node("Relu", [layer(f"{rpn}.conv.0.0", features)], "rpn")
+    shapes = len(decoding["sizes"]) * len(decoding["ratios"])
+    offsets, things = (
+        by_anchor(write, layer(f"{rpn}.{name}", x), columns, shapes, name)
+        for name, columns in (("bbox_pred", 4), ("cls_logits", 1))
+    )
+    write.node("Concat", [offsets, things], "logits", axis=2)
+    anchors = arrays["task.rpn.anchor_generator.boxes"] / sides(model.network)
+    middle, size = (constant(write, f"anchor_{i}", part) for i, part in enumerate(corners(anchors)))
+    boxes = decoded(write, offsets, middle, size, (1.0,) * 4, 2, "proposed")
+    scores = write.node("Transpose", [write.node("Sigmoid", [things], "thing")], "things", perm=[0, 2, 1])
+    scores = candidates(write, scores, min(decoding["candidates"], len(anchors)), "things")
+    bounds = decoding["proposals"], decoding["proposal_overlap"], 0.0
+    found, where = best(write, boxes, scores, len(anchors), *bounds, "proposal")
+    # of fewer anchors than proposals the places run over
+    place = write.node("Mod", [where, constant(write, "anchors", len(anchors), np.int64)], "proposal_anchor")
+    return listed(write, boxes, place, [found], "proposals"), len(anchors)
+
+
+def _regions(write: Writer, model: Model, features: str, edges: str, scale: float) -> str:
+    """(N * proposals, C, cells, cells) cut out of the map (N, C, H, W); `scale`: of pixels to its cells."""
+    cells, proposals = model.decoding["cells"], model.decoding["proposals"]
+    pixels = write.node("Mul", [edges, constant(write, "sides", sides(model.network))], "proposal_pixels")
+    count = sliced(write, write.node("Shape", [edges], "proposals_shape"), 0, 0, 1)
+    zero, one = (constant(write, f"range_{value}", value, np.int64) for value in (0, 1))
+    number = write.node("Range", [zero, write.node("Squeeze", [count], "images"), one], "image_numbers")
+    column = write.node("Unsqueeze", [number, constant(write, "column", [1], np.int64)], "image_column")
+    spread = write.node("Expand", [column, constant(write, "spread", [1, proposals], np.int64)], "image_of_proposal")
+    return write.node(
+        "RoiAlign",
+        [features, reshaped(write, pixels, [-1, 4], "rois"), reshaped(write, spread, [-1], "roi_images")],
+        "regions",
+        output_height=cells,
+        output_width=cells,
+        sampling_ratio=2,
+        spatial_scale=scale,
+        mode="avg",
+        coordinate_transformation_mode="output_half_pixel",
+    )
+
+
+def _answer(write: Writer, model: Model, region: str, edges: str, things: str) -> str:
+    """What the last two layers say of the regions: boxes of their own for each class, of which the best are kept."""
+    decoding, arrays, classes = model.decoding, model.weights, model.network.classes
+    proposals = decoding["proposals"]
+    flat = write.node("Flatten", [region], "region_vector")
+    scores, offsets = (
+        write.node("Gemm", [flat, *_arrays(write, arrays, f"task.roi_heads.box_predictor.{name}")], name, transB=1)
+        for name in ("cls_score", "bbox_pred")
+    )
+    scores = write.node(
+        "Softmax", [reshaped(write, scores, [-1, proposals, classes + 1], "region_logits")], "p", axis=2
+    )
+    scores = sliced(write, scores, 2, 1, None)
+    nobody = write.node("Less", [things, constant(write, "no_thing", 0)], "no_proposal")
+    scores = write.node("Where", [nobody, constant(write, "no_p", 0), scores], "region_scores")
+    offsets = sliced(write, reshaped(write, offsets, [-1, proposals, classes + 1, 4], "region_offsets"), 2, 1, None)
+    middle, size = _corners(write, edges)
+    boxes = reshaped(write, decoded(write, offsets, middle, size, WEIGHTS, 3, "box"), [0, -1, 4], "boxes")
+    # classes are kept from suppressing each other by lying apart, as torchvision has it
+    apart = np.repeat(np.arange(classes, dtype=np.float32)[None] * 2, proposals, 0).reshape(1, -1, 1)
+    shifted = write.node("Add", [boxes, constant(write, "apart", apart)], "boxes_apart")
+    bounds = decoding["boxes"], decoding["overlap"], decoding["score"]
+    scores = reshaped(write, scores, [0, 1, -1], "scores")
+    found, where = best(write, shifted, scores, proposals * classes, *bounds, "detection")
+    number = constant(write, "classes", classes, np.int64)
+    place = write.node("Mod", [where, constant(write, "boxes_count", proposals * classes, np.int64)], "place")
+    label = as_float(write, write.node("Mod", [where, number], "label"))
+    return listed(write, boxes, place, [found, label], "detections")
+
+
+def _arrays(write: Writer, arrays: Mapping[str, np.ndarray], name: str) -> list[str]:
+    return [write.constant(f"{name}.{part}", arrays[f"{name}.{part}"]) for part in ("weight", "bias")]
+
+
+def _corners(write: Writer, edges: str) -> tuple[str, str]:
+    """Centres and sizes (N, K, 1, 2) of boxes (N, K, 4)."""
+    low, high = sliced(write, edges, 2, 0, 2), sliced(write, edges, 2, 2, 4)
+    size = write.node("Sub", [high, low], "proposal_size")
+    half = write.node("Mul", [size, constant(write, "half", 0.5)], "proposal_half")
+    middle = write.node("Add", [low, half], "proposal_middle")
+    axis = constant(write, "classes_axis", [2], np.int64)
+    return write.node("Unsqueeze", [middle, axis], "middle"), write.node("Unsqueeze", [size, axis], "size")
