@@ -2,14 +2,20 @@
 
 from dataclasses import replace
 
+import numpy as np
+
 from ..arch.graph import CONVOLUTIONS
 from ..errors import ModelFileError
 from ..model import Model
-from ..quant.scheme import Affine, IntegerLayer, QuantModel
+from ..quant.scheme import Affine, Floats, IntegerLayer, QuantModel
 from .layers import Content, Layer
 from .skeleton import assemble
 
 __all__ = ["keep_integers"]
+
+# LiteRT pools uint8 in its own kernel, which rounds halves up; our law rounds them to even. A scale that is this much
+# smaller behind the pool lifts halves above the middle, and nothing else (sums of (q - zero point) are at least 0 there)
+HALVES_UP = 1 - 2**-20
 
 
 def keep_integers(content: Content, model: Model) -> QuantModel:
@@ -32,6 +38,10 @@ def keep_integers(content: Content, model: Model) -> QuantModel:
             layers[op.name], before = _integers(layer)
             activations[op.name] = before
     layers["fc"] = _last(layers["fc"], model.network.classes)
+    if content.format.endswith("uint8"):
+        pool = activations["pool"]
+        activations["pool"] = Affine(pool.scale * HALVES_UP, pool.zero_point)
+        layers["fc"] = replace(layers["fc"], scale=_same_products(layers["fc"].scale, pool, activations["pool"]))
     return QuantModel(
         model.network,
         activations,
@@ -56,3 +66,13 @@ def _last(layer: IntegerLayer, outputs: int) -> IntegerLayer:
     return replace(
         layer, weight=weight[first:].copy(), scale=layer.scale[first:].copy(), bias=layer.bias[first:].copy()
     )
+
+
+def _same_products(scale: Floats, before: Affine, after: Affine) -> Floats:
+    """`scale` for inputs of scale `after`, so that its products with that are what they were, as near as can be."""
+    wanted = np.float32(before.scale) * scale
+    guess = (wanted / np.float64(after.scale)).astype(np.float32)
+    tries = np.stack([guess, np.nextafter(guess, np.float32(0)), np.nextafter(guess, np.float32(1))])
+    misses = np.abs(np.float32(after.scale) * tries - wanted)
+    chosen: Floats = np.take_along_axis(tries, misses.argmin(axis=0)[None], axis=0)[0]
+    return chosen
