@@ -14,7 +14,7 @@ from .skeleton import assemble
 __all__ = ["keep_integers"]
 
 # LiteRT pools uint8 in its own kernel, which rounds halves up; our law rounds them to even. A scale that is this much
-# smaller behind the pool lifts halves above the middle, and nothing else (sums of (q - zero point) are at least 0 there)
+# smaller behind the pool lifts halves above the middle, and nothing else (no q is below the zero point there)
 HALVES_UP = 1 - 2**-20
 
 
