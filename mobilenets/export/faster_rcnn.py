@@ -30,6 +30,7 @@ from .writer import Writer
 __all__ = ["faster_rcnn"]
 
 WEIGHTS = (10.0, 10.0, 5.0, 5.0)  # of torchvision's box coder in the second stage; 1 in the first
+SMALLEST = 1e-3, 1e-2  # pixels of a side that the stages keep, as torchvision has it
 
 Run = Callable[[Sequence[Op], str], Mapping[str, str]]
 
@@ -68,6 +69,7 @@ def _proposals(write: Writer, model: Model, features: str) -> tuple[str, int]:
     boxes = decoded(write, offsets, middle, size, (1.0,) * 4, 2, "proposed")
     scores = write.node("Transpose", [write.node("Sigmoid", [things], "thing")], "things", perm=[0, 2, 1])
     scores = candidates(write, scores, min(decoding["candidates"], len(anchors)), "things")
+    scores = _of_some_size(write, model, scores, boxes, SMALLEST[0], "proposed")
     bounds = decoding["proposals"], decoding["proposal_overlap"], 0.0
     found, where = best(write, boxes, scores, len(anchors), *bounds, "proposal")
     # of fewer anchors than proposals the places run over
@@ -120,11 +122,22 @@ def _answer(write: Writer, model: Model, region: str, edges: str, things: str) -
     shifted = write.node("Add", [boxes, constant(write, "apart", apart)], "boxes_apart")
     bounds = decoding["boxes"], decoding["overlap"], decoding["score"]
     scores = reshaped(write, scores, [0, 1, -1], "scores")
+    scores = _of_some_size(write, model, scores, boxes, SMALLEST[1], "found")
     found, where = best(write, shifted, scores, proposals * classes, *bounds, "detection")
     number = constant(write, "classes", classes, np.int64)
     place = write.node("Mod", [where, constant(write, "boxes_count", proposals * classes, np.int64)], "place")
     label = as_float(write, write.node("Mod", [where, number], "label"))
     return listed(write, boxes, place, [found, label], "detections")
+
+
+def _of_some_size(write: Writer, model: Model, scores: str, boxes: str, least: float, name: str) -> str:
+    """Scores (N, 1, A) with zeros for boxes (N, A, 4) that the image's edges have cut to less than `least` pixels."""
+    extent = write.node("Sub", [sliced(write, boxes, 2, 2, 4), sliced(write, boxes, 2, 0, 2)], f"{name}_sides")
+    extent = write.node("Mul", [extent, constant(write, f"{name}_scale", sides(model.network)[:2])], f"{name}_pixels")
+    shorter = write.node("ReduceMin", [extent], f"{name}_shorter", axes=[2], keepdims=1)
+    small = write.node("Less", [shorter, constant(write, f"{name}_least", least)], f"{name}_small")
+    small = write.node("Transpose", [small], f"{name}_small_row", perm=[0, 2, 1])
+    return write.node("Where", [small, constant(write, f"{name}_nobody", 0), scores], f"{name}_large_scores")
 
 
 def _arrays(write: Writer, arrays: Mapping[str, np.ndarray], name: str) -> list[str]:
