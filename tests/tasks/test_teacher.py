@@ -1,0 +1,262 @@
+"""Teachers of every make: what they say is what is learned, asked once, the same after an interruption."""
+
+import json
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_random_model
+from marked import NAMES, NETWORK, RECIPE, make_identities, make_marked, save
+from safetensors.numpy import load_file
+from torch import nn
+
+from mobilenets.api import resume_run, train_network
+from mobilenets.errors import DataError, Interrupted, ModelFileError, TrainingError, UsageError, WorkError
+from mobilenets.export.onnx import to_onnx
+from mobilenets.image import Preprocess, normalise, prepare
+from mobilenets.model import Model
+from mobilenets.runtime import open_session
+from mobilenets.tasks import Task
+from mobilenets.tasks.attributes import Attributes
+from mobilenets.tasks.embed import Embed
+from mobilenets.tasks.foreign import open_foreign, save_module
+from mobilenets.tasks.teacher import with_unlabelled
+from mobilenets.train.watch import Watch
+
+PREPROCESS = Preprocess(32, 32)
+SHORT = replace(RECIPE, epochs=1)
+
+
+class Bright(nn.Module):
+    """How bright each channel is, as a logit: the attributes of `make_marked`. Takes (N, 3, H, W) in [-1, 1]."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 8 * x.mean((2, 3))
+
+
+@pytest.fixture(scope="module")
+def marked_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_marked(tmp_path_factory.mktemp("marked"))
+
+
+@pytest.fixture(scope="module")
+def bright(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_module(Bright(), PREPROCESS, tmp_path_factory.mktemp("bright") / "bright.pt2")
+
+
+def our_teacher(folder: Path, labels: tuple[str, ...] = NAMES, task: str = "attributes") -> Path:
+    output = "sigmoid" if task == "attributes" else "l2_normalise"
+    model = make_random_model(NETWORK.replace(classes=len(labels), output=output))
+    return replace(model, labels=labels, task=task).save(folder / "teacher.safetensors")
+
+
+def taught(run: Path) -> np.ndarray:
+    return load_file(run / "teacher.safetensors")["outputs"]
+
+
+def test_a_student_learns_what_a_module_says(marked_data: Path, bright: Path, tmp_path: Path) -> None:
+    notes: list[str] = []
+
+    class Listen(Watch):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    task = Attributes(teacher=bright)
+    trained = train_network(marked_data, NETWORK, replace(RECIPE, epochs=4), task=task, runs=tmp_path, watch=Listen())
+    targets = taught(trained.run)
+    assert targets.shape == (trained.model.data["train"], 3) and 0 <= targets.min() and targets.max() <= 1
+    assert trained.evaluated.evaluation.score > 0.8
+    assert any("asked about" in note for note in notes)
+    settings = json.loads((trained.run / "settings.json").read_text())
+    assert settings["task"]["teacher"] == str(bright)
+
+
+def test_a_model_of_ours_and_its_onnx_say_the_same(marked_data: Path, tmp_path: Path) -> None:
+    labels = ("blue", "other", "red", "green")  # in another order, and one more
+    ours = our_teacher(tmp_path, labels)
+    (tmp_path / "teacher.onnx").write_bytes(to_onnx(open_model(ours)))
+    runs = [
+        train_network(marked_data, NETWORK, SHORT, task=Attributes(teacher=file), runs=tmp_path).run
+        for file in (ours, tmp_path / "teacher.onnx")
+    ]
+    said = [taught(run) for run in runs]
+    np.testing.assert_allclose(*said, atol=1e-4)
+    dataset = Attributes().open(marked_data)
+    session = open_session(ours)
+    image = np.stack([prepare(dataset.splits["train"][0].read(), session.preprocess)])
+    np.testing.assert_allclose(said[0][0], session.run(image)[0][[2, 3, 0]], atol=1e-4)
+
+
+def open_model(path: Path) -> Model:
+    from mobilenets.model import load
+
+    return load(path)
+
+
+def test_a_stopped_run_goes_on_with_what_was_said(
+    marked_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even where the teacher is gone; and to the same weights."""
+    from mobilenets.train import fit as loop
+
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    task = Attributes(teacher=our_teacher(tmp_path))
+    recipe = replace(RECIPE, epochs=2)
+    whole = train_network(marked_data, NETWORK, recipe, task=task, runs=tmp_path, name="whole")
+
+    class Stop(Watch):
+        def epoch(self, row: dict[str, float]) -> None:
+            raise Interrupted(2, "stopped")
+
+    with pytest.raises(Interrupted):
+        train_network(marked_data, NETWORK, recipe, task=task, runs=tmp_path, name="part", watch=Stop())
+    (tmp_path / "teacher.safetensors").unlink()
+    assert resume_run(tmp_path / "part").model.digest() == whole.model.digest()
+
+
+def test_unlabelled_images_are_learned_from_and_none_is_held_out(marked_data: Path, tmp_path: Path) -> None:
+    more = tmp_path / "more"
+    for i in range(5):
+        save(more / f"{i}.png", (30 * i, 90, 10), np.random.default_rng(100 + i))
+    dataset = Attributes().open(marked_data)
+    (more / "copy.png").write_bytes(dataset.splits["val"][0].read())
+    (more / "broken.png").write_bytes(b"")
+    task = Attributes(teacher=our_teacher(tmp_path), unlabelled=more)
+    wider = task.open(marked_data)
+    assert len(wider.splits["train"]) == len(dataset.splits["train"]) + 5
+    assert len(wider.splits["val"]) == len(dataset.splits["val"])
+    assert wider.fingerprint != dataset.fingerprint
+    assert "unlabelled: 5 images" in wider.notes[-1] and "2 left out" in wider.notes[-1]
+    trained = train_network(marked_data, NETWORK, SHORT, task=task, runs=tmp_path)
+    assert len(taught(trained.run)) == len(wider.splits["train"])
+    with pytest.raises(DataError, match="holds no image that the data do not have"):
+        with_unlabelled(wider, more, np.full(3, np.nan, np.float32))
+
+
+def test_embeddings_are_learned_from_a_teacher(tmp_path: Path) -> None:
+    data = make_identities(tmp_path / "data", 8, 4)
+    teacher = our_teacher(tmp_path, tuple(map(str, range(16))), "embed")
+    task = Embed(dimensions=16, teacher=teacher)
+    trained = train_network(data, NETWORK, SHORT, task=task, runs=tmp_path)
+    np.testing.assert_allclose(np.linalg.norm(taught(trained.run), axis=1), 1, atol=1e-5)
+    with pytest.raises(DataError, match=r"dimensions \(=8\) must be 16, as the teacher"):
+        train_network(data, NETWORK, SHORT, task=Embed(dimensions=8, teacher=teacher), runs=tmp_path, name="wrong")
+    assert not (tmp_path / "wrong").exists()
+
+
+@pytest.mark.parametrize("order", ["NCHW", "NHWC", "bytes", "one at a time"])
+def test_anyones_onnx(tmp_path: Path, order: str) -> None:
+    onnx_file(tmp_path / "a.onnx", order)
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), np.uint8)
+    given = (None, (), ()) if order == "bytes" else (None, (127.5,), (127.5,))
+    foreign = open_foreign(tmp_path / "a.onnx", *given)
+    assert foreign is not None and foreign.preprocess.height == 32
+    expected = (pixels.astype(np.float32) if order == "bytes" else normalise(pixels, PREPROCESS)).mean((1, 2))
+    np.testing.assert_allclose(foreign.run(pixels), expected, rtol=1e-4, atol=1e-5)
+
+
+def onnx_file(path: Path, order: str, side: int | str = 32, channels: int | str = 3) -> None:
+    """The mean of each channel."""
+    from onnx import TensorProto, helper, save_model
+
+    axes = [2, 3] if order in ("NCHW", "one at a time") else [1, 2]
+    shape = ["N" if order != "one at a time" else 1, channels, side, side]
+    shape = shape if axes == [2, 3] else [shape[0], side, side, channels]
+    kind = TensorProto.UINT8 if order == "bytes" else TensorProto.FLOAT
+    nodes = [helper.make_node("Cast", ["image"], ["x"], to=TensorProto.FLOAT)]
+    nodes.append(helper.make_node("ReduceMean", ["x"], ["y"], axes=axes, keepdims=0))
+    graph = helper.make_graph(
+        nodes,
+        "means",
+        [helper.make_tensor_value_info("image", kind, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", channels])],
+    )
+    save_model(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+
+
+def test_a_torch_file_runs_as_the_module(tmp_path: Path, bright: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
+    expected = Bright()(torch.from_numpy(normalise(pixels, PREPROCESS)).permute(0, 3, 1, 2)).numpy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.script(Bright()).save(str(tmp_path / "bright.pt"))
+    ours, script = open_foreign(bright, None, (), ()), open_foreign(tmp_path / "bright.pt", 32, (127.5,), (127.5,))
+    assert ours is not None and script is not None
+    for one in (ours, script):
+        np.testing.assert_allclose(one.run(pixels), expected, atol=1e-5)
+        np.testing.assert_allclose(one.run(pixels[:1]), expected[:1], atol=1e-5)
+    with pytest.raises(UsageError, match=r"a \.pt2 file"):
+        save_module(Bright(), PREPROCESS, tmp_path / "bright.onnx")
+
+
+@pytest.mark.parametrize(
+    ("make", "given", "said"),
+    [
+        (lambda path: onnx_file(path, "NCHW"), (None, (), ()), "does not say how pixels are normalised"),
+        (lambda path: onnx_file(path, "NCHW"), (64, (0.0,), (255.0,)), "takes 32x32 pixels"),
+        (lambda path: onnx_file(path, "NCHW", "side"), (None, (0.0,), (1.0,)), "what size of images"),
+        (lambda path: onnx_file(path, "bytes"), (None, (0.0,), (1.0,)), "takes pixels from 0 to 255"),
+        (lambda path: onnx_file(path, "NCHW", 32, 5), (None, (0.0,), (1.0,)), "is 1 or 3 channels"),
+        (lambda path: path.write_bytes(b"no graph"), (None, (0.0,), (1.0,)), "cannot be opened"),
+    ],
+)
+def test_what_is_wrong_with_an_onnx_file_is_said(tmp_path, make, given, said) -> None:  # type: ignore[no-untyped-def]
+    make(tmp_path / "a.onnx")
+    with pytest.raises((UsageError, WorkError), match=said) as caught:
+        open_foreign(tmp_path / "a.onnx", *given)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_wrong_with_a_torch_file_is_said(tmp_path: Path, bright: Path) -> None:
+    with pytest.raises(UsageError, match="says itself what images it takes"):
+        open_foreign(bright, 32, (), ())
+    for name in ("a.pt", "a.pt2"):
+        (tmp_path / name).write_bytes(b"nothing")
+        with pytest.raises(ModelFileError, match="cannot be opened"):
+            open_foreign(tmp_path / name, 32, (0.0,), (1.0,))
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"unlabelled": Path("more")}, "unlabelled .* is said of a teacher"),
+        ({"teacher_size": 96}, "teacher_size .* is said of a teacher"),
+        ({"teacher": Path("t.onnx"), "teacher_mean": (1.0,)}, "give both or neither"),
+    ],
+)
+def test_settings_that_contradict(values: dict[str, object], said: str) -> None:
+    for task in (Attributes, Embed):
+        with pytest.raises(UsageError, match=said):
+            task(**values)  # type: ignore[arg-type]
+
+
+def test_settings_are_kept() -> None:
+    task = Attributes(teacher=Path("t.onnx"), teacher_mean=(1.0, 2.0, 3.0), teacher_std=(4.0,), unlabelled=Path("more"))
+    kept = json.loads(json.dumps(task.settings()))
+    assert Attributes.from_settings(kept) == task
+
+
+def test_a_teacher_that_does_not_fit(marked_data: Path, tmp_path: Path, bright: Path) -> None:
+    def refused(task: Task, error: type[Exception], said: str) -> None:
+        with pytest.raises(error, match=said):
+            train_network(marked_data, NETWORK, SHORT, task=task, runs=tmp_path, name="run")
+        assert not (tmp_path / "run").exists()
+
+    refused(Attributes(teacher=tmp_path / "none.onnx"), ModelFileError, "no such file")
+    refused(Attributes(teacher=our_teacher(tmp_path, ("red",))), DataError, "does not know the attributes green, blue")
+    refused(Attributes(teacher=our_teacher(tmp_path, NAMES, "embed")), ModelFileError, "its task is embed, must be")
+    refused(Attributes(teacher=our_teacher(tmp_path), teacher_size=32), UsageError, "says itself")
+    wide = save_module(nn.Sequential(Bright(), nn.Linear(3, 5)), PREPROCESS, tmp_path / "wide.pt2")
+    refused(Attributes(teacher=wide), DataError, "gives 5 numbers for 3 attributes")
+
+
+def test_answers_of_other_data_are_not_learned(marked_data: Path, bright: Path, tmp_path: Path) -> None:
+    run = train_network(marked_data, NETWORK, SHORT, task=Attributes(teacher=bright), runs=tmp_path).run
+    other = make_marked(tmp_path / "other", 40)
+    settings = json.loads((run / "settings.json").read_text())
+    (run / "settings.json").write_text(json.dumps({**settings, "data": str(other)}))
+    with pytest.raises(TrainingError, match="of other data, not resumed"):
+        resume_run(run)
