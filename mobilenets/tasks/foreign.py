@@ -109,9 +109,13 @@ def _preprocess(
     if not takes_bytes and not mean:
         raise UsageError(f"teacher {path} does not say how pixels are normalised: give teacher_mean and teacher_std")
     height, width = sides if fixed else (size or 0, size or 0)
-    mean, std = ((127.5,), (127.5,)) if takes_bytes else (mean, std)
-    of_pixels = {name: v[0] if len(v) == 1 else v for name, v in (("mean", mean), ("std", std))}
-    return Preprocess(height, width, channels, **of_pixels)
+    if takes_bytes:
+        return Preprocess(height, width, channels)
+    return Preprocess(height, width, channels, mean=_one_or_all(mean), std=_one_or_all(std))
+
+
+def _one_or_all(numbers: tuple[float, ...]) -> float | tuple[float, ...]:
+    return numbers[0] if len(numbers) == 1 else numbers
 
 
 def _torch(path: Path, size: int | None, mean: tuple[float, ...], std: tuple[float, ...]) -> Foreign:
