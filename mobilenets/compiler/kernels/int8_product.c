@@ -12,6 +12,7 @@ INLINE void int8_tile@(int mr, int nr, const code *restrict a, int runs, int row
     }
     for (int r = 0; r < runs; r++)
         for (int k = 0; k < groups; k++) {
+            __asm__ volatile("" : : : "memory"); /* or compilers keep what neighbours read for the next turn */
             group@ b[4];
             UNROLL for (int j = 0; j < nr; j++) b[j] = weights@(w + (((r * groups + k) * nr + j) * @) * GROUP);
             UNROLL for (int i = 0; i < mr; i++) {

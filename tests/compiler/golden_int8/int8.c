@@ -176,6 +176,7 @@ INLINE void int8_tile16(int mr, int nr, const code *restrict a, int runs, int ro
     }
     for (int r = 0; r < runs; r++)
         for (int k = 0; k < groups; k++) {
+            __asm__ volatile("" : : : "memory"); /* or compilers keep what neighbours read for the next turn */
             group16 b[4];
             UNROLL for (int j = 0; j < nr; j++) b[j] = weights16(w + (((r * groups + k) * nr + j) * 16) * GROUP);
             UNROLL for (int i = 0; i < mr; i++) {
@@ -547,6 +548,7 @@ INLINE void int8_tile8(int mr, int nr, const code *restrict a, int runs, int row
     }
     for (int r = 0; r < runs; r++)
         for (int k = 0; k < groups; k++) {
+            __asm__ volatile("" : : : "memory"); /* or compilers keep what neighbours read for the next turn */
             group8 b[4];
             UNROLL for (int j = 0; j < nr; j++) b[j] = weights8(w + (((r * groups + k) * nr + j) * 8) * GROUP);
             UNROLL for (int i = 0; i < mr; i++) {
