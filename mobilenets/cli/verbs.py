@@ -274,7 +274,7 @@ def compile_(
     model: str,
     *,
     output: Path | None = None,
-    target: Literal["auto", "amx", "avx512bf16", "avx512", "avx2", "portable"] = "auto",
+    target: Literal["auto", "amx", "avx512bf16", "avx512vnni", "avx512", "avx2", "portable"] = "auto",
     precision: Literal["fp32", "bf16", "bf16x3", "bf16x6"] = "fp32",
     name: str = "network",
     embed: Json = False,
@@ -290,7 +290,8 @@ def compile_(
     output
         The folder to write to; by default one beside the model.
     target
-        The instructions to use: auto takes what this processor has. amx and avx512bf16 are for bf16.
+        The instructions to use: auto takes what this processor has. amx and avx512bf16 are for bf16, avx512vnni
+        for int8.
     precision
         fp32; bf16: half the memory, and faster where the processor multiplies bf16; bf16x3 and bf16x6: floats by
         products of bf16, worth it with amx only (error 1e-4, and fp32's own).
