@@ -83,6 +83,9 @@ void mobilenets_pool_end(struct pool *);
 static void *room(size_t size) {
     void *memory = NULL;
     if (posix_memalign(&memory, MOBILENETS_NET_ALIGNMENT, size)) exit(3);
+#ifdef TILES /* of 16 pixels, read whole whatever lies behind the last one: no numbers, so that none of it may count */
+    memset(memory, 0xff, size);
+#endif
     return memory;
 }
 
@@ -160,7 +163,8 @@ def build(folder: Path, name: str, network: Network, kind: str) -> None:
         (folder / file).write_text(content, "utf-8")
     (folder / "weights").write_bytes(lowered.weights.tobytes())
     images_of(model, 1).tofile(folder / "pixels")
-    words = [*command(name), *target.flags, "-o", "driver", "main.c", "net.c", "pool.c", "-lpthread"]
+    defined = ["-DTILES"] if "tiles" in kind else []
+    words = [*command(name), *target.flags, *defined, "-o", "driver", "main.c", "net.c", "pool.c", "-lpthread"]
     done = subprocess.run(words, cwd=folder, capture_output=True, text=True)
     if "cannot find" in done.stderr and "san" in done.stderr:
         pytest.skip(f"{name}: not installed")
@@ -185,17 +189,12 @@ def expected_logits(network: Network, precision: str) -> np.ndarray:
 
 
 SANITIZERS = [name for name in COMMANDS if name != "gcc" and "thread" not in name]
-UNWRITTEN = pytest.mark.xfail(reason="a tile's rows behind the last pixel are multiplied unwritten; sums are dropped")
 FEW = ("33x65", "alpha .1, grey", "odd")  # for what is not fp32
 
 
 @pytest.mark.parametrize("sanitizer", SANITIZERS)
 @pytest.mark.parametrize(("network", "kind"), [(n, k) for n in NETWORKS for k in KINDS if n in FEW or k in FLOATS])
-def test_the_sanitizers_find_nothing(
-    network: str, kind: str, sanitizer: str, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    if kind == "bf16x3 tiles" and sanitizer == "clang memory":
-        request.applymarker(UNWRITTEN)
+def test_the_sanitizers_find_nothing(network: str, kind: str, sanitizer: str, tmp_path: Path) -> None:
     build(tmp_path, sanitizer, NETWORKS[network], kind)
     run(tmp_path, NETWORKS[network], kind)
 
@@ -210,7 +209,7 @@ def test_threads_do_not_race(network: str, kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not shutil.which("valgrind"), reason="no valgrind")
-@pytest.mark.parametrize("kind", ["fp32 plain", "bf16 plain", "int8 plain"])  # it knows no AVX-512
+@pytest.mark.parametrize("kind", ["fp32 plain", "bf16 plain", "bf16x3 tiles", "int8 plain"])  # it knows no AVX-512
 @pytest.mark.parametrize("network", NETWORKS)
 def test_valgrind_finds_nothing(network: str, kind: str, tmp_path: Path) -> None:
     build(tmp_path, "gcc", NETWORKS[network], kind)
