@@ -27,19 +27,19 @@ def keep_integers(content: Content, model: Model) -> QuantModel:
     if len(pools) > 1:
         raise ModelFileError("one file gives other integers than the next one takes")
     body = iter(skeleton.body)
-    before = content.image
+    before = pooled = content.image
     activations: dict[str, Affine] = {"image": before}
     layers: dict[str, IntegerLayer] = {}
     for op in model.graph.ops:
         if op.kind == "global_average_pool":
-            activations[op.name] = pools.pop() if pools else before
+            activations[op.name], pooled = pools.pop() if pools else before, before
         elif op.kind in (*CONVOLUTIONS, "fully_connected"):
             layer = skeleton.classifier if op.kind == "fully_connected" else next(body)
             layers[op.name], before = _integers(layer)
             activations[op.name] = before
     layers["fc"] = _last(layers["fc"], model.network.classes)
-    if content.format.endswith("uint8"):
-        pool = activations["pool"]
+    pool = activations["pool"]
+    if content.format.endswith("uint8") and pool == pooled:  # another scale is one that was lifted before
         activations["pool"] = Affine(pool.scale * HALVES_UP, pool.zero_point)
         layers["fc"] = replace(layers["fc"], scale=_same_products(layers["fc"].scale, pool, activations["pool"]))
     return QuantModel(

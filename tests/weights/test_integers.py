@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mobilenets.convert import export_model
 from mobilenets.errors import ModelFileError
 from mobilenets.image import prepare
 from mobilenets.quant import reference
+from mobilenets.quant.file import save
 from mobilenets.quant.scheme import QuantModel
 from mobilenets.weights import Given, import_files
 
@@ -93,3 +95,11 @@ def test_a_float_file_has_none_to_keep(shared_data: Path) -> None:
     with pytest.raises(ModelFileError, match="its input are no integers: import it without"):
         import_files([shared_data / "weights" / "vww_96_float.tflite"], Given(pixels=(0.0, 255.0)), int8=True)
     assert import_files([shared_data / "weights" / "vww_96_int8.tflite"]).integers is None
+
+
+def test_what_is_exported_again_comes_back_the_same(shared_data: Path, tmp_path: Path) -> None:
+    """The pool's scale, once lifted, is not lifted again."""
+    model = integers(shared_data, "mobilenet_v1_0.25_128_quant.tflite")
+    done = export_model(save(model, tmp_path / "m.safetensors"), tmp_path / "m.tflite", "tflite")
+    imported = import_files([done.path], int8=True).integers
+    assert imported is not None and imported.digest() == model.digest()
