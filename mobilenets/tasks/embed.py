@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -14,6 +14,7 @@ from ..data.cache import Images
 from ..data.identities import list_identities, list_pairs
 from ..data.sources import Dataset, assemble
 from ..errors import DataError, UsageError
+from ..image import Preprocess
 from .task import Array, Objective, Wishes
 from .teacher import Distilled, with_unlabelled
 from .triplets import imitation_loss, photos_of_each, triplet_loss
@@ -84,6 +85,10 @@ class Embed(Distilled):
 
     def outputs(self, dataset: Dataset) -> tuple[str, ...]:
         return tuple(map(str, range(self.dimensions)))
+
+    def prepared(self, preprocess: Preprocess) -> Preprocess:
+        """All of an image: photos of identities are cut to them already, and what is at their border tells as much."""
+        return replace(preprocess, crop=1.0)
 
     def retarget(self, dataset: Dataset, labels: tuple[str, ...], decoding: dict[str, Any]) -> Dataset:
         """As it is: a model knows no identities."""
