@@ -134,6 +134,8 @@ def _opened(model: str | Path, output: str | Path | None, watch: Watch) -> tuple
     floats = opened if isinstance(opened, Model) else file.load(opened)
     if isinstance(floats, QuantModel):
         raise UsageError(f"{source} is an int8 model already")
+    if floats.task != "classify":
+        raise UsageError(f"{source}: its task is {floats.task}: quantize judges classifiers only")
     path = Path(output) if output else source.with_suffix(".int8.safetensors")
     if path.suffix != ".safetensors":
         raise UsageError(f"output {path}: a model is a .safetensors file")

@@ -107,3 +107,8 @@ def test_an_index_of_another_network(faces: Path, tmp_path: Path, capsys: pytest
     model = str(faces / "model.safetensors")
     assert main(["search", str(path), str(faces / "photos"), "--model", model]) == 2
     assert "the index has 3 dimensions, the model 16" in capsys.readouterr().err
+
+
+def test_an_embedding_is_not_made_int8(faces: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["quantize", str(faces / "model.safetensors"), "--data", str(faces / "photos")]) == 2
+    assert "its task is embed: quantize judges classifiers only" in capsys.readouterr().err
