@@ -49,7 +49,7 @@ _HELP = {
 """,
     ),
     "predict": (
-        "Name what images show. Runs in ONNX Runtime, without torch; any number of images in little memory.",
+        "Say what images show, as the model's task puts it. Needs no torch; any number of images in little memory.",
         """Examples:
   mobilenets predict runs/photos-0.25-96 holiday.jpg
   mobilenets predict model.onnx folder/ --csv > answers.csv
