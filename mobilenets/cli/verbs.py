@@ -25,6 +25,7 @@ def describe(
     *,
     network: NetworkFlags = _NETWORK,
     classes: int = 1000,
+    task: Literal["detect"] | None = None,
     json: Json = False,
 ) -> None:
     """What a network costs: mult-adds, parameters, bytes, memory; layer by layer.
@@ -36,12 +37,18 @@ def describe(
         keras/0.25-128, or `paper` for Tables 4 to 9. Without it, the flags.
     classes
         Outputs of a network that is given by name or flags.
+    task
+        detect: the paper's detectors (Table 13) instead.
     json
         Print one JSON object and nothing else.
     """
     from . import show
 
-    if what == "paper":
+    if task is not None:
+        from .detectors import detectors
+
+        detectors(json)
+    elif what == "paper":
         show.paper(json)
     else:
         show.described(*_network(what, network, classes), json)
@@ -153,7 +160,7 @@ def predict(
     model: str,
     images: Annotated[tuple[str, ...], Parameter(allow_leading_hyphen=True, negative=())],
     *,
-    top: int = 5,
+    top: int | None = None,
     batch_size: int = 32,
     max_bad: float = 0.01,
     runtime: RuntimeFlag = "auto",
@@ -170,7 +177,7 @@ def predict(
     images
         Files, folders (searched to any depth), or - for one image from standard input.
     top
-        Labels for each image.
+        How much of an answer is told: labels of a class, boxes; by default 5 labels, all boxes that are likely.
     batch_size
         Images the network takes at once.
     max_bad

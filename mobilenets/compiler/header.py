@@ -48,10 +48,11 @@ def header(lowered: Lowered, arena: Arena, embed: bool) -> str:
         if "amx_tile" in program.target.features
         else ""
     )
+    shown = "the centred box of this aspect ratio that covers CROP of it" if p.fit == "crop" else "all of it, stretched"
     return f"""/* {name}: a network as C, written by mobilenets for {made}.{permission}
 {_flags(program.target)}
  *
- * pixels: bytes [HEIGHT][WIDTH][CHANNELS]. Of any picture: the centred box of this aspect ratio that covers CROP of it,
+ * pixels: bytes [HEIGHT][WIDTH][CHANNELS]. Of any picture: {shown},
  *   resized with the kernel RESIZE and antialiasing. (pixel - MEAN) / STD is worked out inside, not by the caller.
  * output: CLASSES logits, then CLASSES probabilities.
  * arena: ARENA_BYTES bytes for the time of a call, at an address that ALIGNMENT divides.{weights}

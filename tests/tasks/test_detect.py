@@ -1,0 +1,111 @@
+"""`--task detect` from annotations to boxes in the pixels of a photo, small."""
+
+import json
+import re
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+from PIL import Image
+from scenes import LABELS, SIZE, make_coco, make_voc
+
+from mobilenets.api import Trained, evaluate_model, export_model, predict_images, resume_run, train_network
+from mobilenets.arch.network import Network
+from mobilenets.cli import main
+from mobilenets.errors import DataError, UsageError
+from mobilenets.tasks.detect import Detect
+from mobilenets.tasks.detection.result import SHOWN, Detected, Detections
+from mobilenets.train.recipe import Recipe
+from mobilenets.train.watch import Watch
+
+RECIPE = Recipe(epochs=24, batch_size=8, lr=2e-2, warmup_epochs=1, augment=0.0, ema=0.9, replicas=1, workers=1)
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_voc(tmp_path_factory.mktemp("scenes") / "voc")
+
+
+@pytest.fixture(scope="module")
+def run(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    return train_network(scenes, Network(0.25, 96, 96), RECIPE, task=Detect(), runs=tmp_path_factory.mktemp("runs"))
+
+
+def test_it_learns(run: Trained) -> None:
+    assert run.evaluated.evaluation.score > 0.4
+
+
+def test_evaluate_gives_the_figures_of_train(run: Trained, scenes: Path, tmp_path: Path) -> None:
+    """From the run, and from the exported file, on annotations in the other layout as well."""
+    exported = export_model(run.run, tmp_path / "m.onnx")
+    assert exported.difference < 1e-4
+    result = evaluate_model(exported.path, scenes).evaluation
+    assert isinstance(result, Detections) and result.metrics() == {
+        name: run.model.metrics[name] for name in ("images", "map50", "map")
+    }
+    assert evaluate_model(run.run, make_coco(tmp_path / "coco", 8)).evaluation.score > 0.2
+
+
+def test_boxes_are_in_the_pixels_of_the_photo(run: Trained, scenes: Path, tmp_path: Path) -> None:
+    """The same picture at three times its size has boxes three times as large."""
+    small = scenes / "JPEGImages" / "050.png"
+    large = tmp_path / "large.png"
+    with Image.open(small) as image:
+        image.resize((SIZE[0] * 3, SIZE[1] * 3), Image.Resampling.NEAREST).save(large)
+    a, b = (p.answer for p in predict_images(run.run, [small, large], top=2))
+    assert isinstance(a, Detected) and isinstance(b, Detected) and len(a.boxes) == len(b.boxes) > 0
+    for one, other in zip(a.boxes, b.boxes, strict=True):
+        assert one.label == other.label in LABELS and one.score >= SHOWN
+        np.testing.assert_allclose(np.array(one.edges) * 3, other.edges, atol=12)
+        left, top, right, bottom = other.edges
+        assert 0 <= left < right <= SIZE[0] * 3 and 0 <= top < bottom <= SIZE[1] * 3
+
+
+def test_predict_prints_and_draws(
+    run: Trained, scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = str(scenes / "JPEGImages" / "051.png")
+    assert main(["predict", str(run.run), image, "--json"]) == 0
+    boxes = json.loads(capsys.readouterr().out)["predictions"][0]["boxes"]
+    assert boxes and set(boxes[0]) == {"label", "score", "box"}
+    assert main(["predict", str(run.run), image, "--csv", "--pictures", str(tmp_path / "drawn")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "image,rank,label,score,left,top,right,bottom,error" and len(lines) == len(boxes) + 1
+    (picture,) = (tmp_path / "drawn").iterdir()
+    with Image.open(picture) as drawn, Image.open(image) as plain:
+        assert drawn.size == plain.size and drawn.convert("RGB").tobytes() != plain.convert("RGB").tobytes()
+
+
+def test_the_report_shows_boxes_and_the_truth(run: Trained) -> None:
+    page = run.report.read_text()
+    assert "mAP@.5" in page and "Average precision" in page
+    assert len(re.findall(r"<figcaption>[^<]*: found \d+ box", page)) == 8
+    assert len(re.findall(r"<figcaption>there: 2 boxes", page)) == 8
+
+
+@pytest.mark.parametrize("detector", ["ssd", "faster-rcnn"])
+def test_a_resumed_run_ends_in_the_same_weights(tmp_path: Path, detector: Literal["ssd", "faster-rcnn"]) -> None:
+    class Stop(Watch):
+        def epoch(self, row: dict[str, float]) -> None:
+            if row["epoch"] == 1:
+                raise KeyboardInterrupt
+
+    recipe, data = Recipe(epochs=2, batch_size=4, replicas=2, workers=1), make_voc(tmp_path / "voc", 8, 2)
+    task, network = Detect(detector=detector), Network(0.25, 64, 64)
+    whole = train_network(data, network, recipe, task=task, runs=tmp_path, name="whole")
+    with pytest.raises(KeyboardInterrupt):
+        train_network(data, network, recipe, task=task, runs=tmp_path, name="cut", watch=Stop())
+    assert resume_run(tmp_path / "cut").model.digest() == whole.model.digest()
+
+
+@pytest.mark.parametrize("recipe", [Recipe(smoothing=0.1), Recipe(balance="loss"), Recipe(balance="sample")])
+def test_what_a_detector_cannot_follow_is_refused(recipe: Recipe, scenes: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="for a detector"):
+        train_network(scenes, Network(0.25, 64, 64), recipe, task=Detect(), runs=tmp_path)
+
+
+def test_other_classes_are_refused(run: Trained, tmp_path: Path) -> None:
+    root = make_voc(tmp_path / "voc", 2, 2, lambda text: text.replace("<name>bar", "<name>tree"))
+    with pytest.raises(DataError, match="has classes that the model does not know: tree"):
+        evaluate_model(run.run, root)
