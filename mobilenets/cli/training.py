@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..data.sources import Dataset
     from ..design import Budget, Space
     from ..model import Model
+    from ..tasks import Task
 
 __all__ = ["space_of", "train"]
 
@@ -99,7 +100,9 @@ def train(
             sizes = ", ".join(f"{len(samples):,} {split}" for split, samples in dataset.splits.items())
             bars.note(f"{data}: {len(dataset.labels)} {learned.things}, {sizes} images")
             if bounds:
-                chosen = _designed(network, bounds, dataset, calibrate, bars, fine_tuning=pretrained is not None)
+                chosen = _designed(
+                    network, bounds, learned, dataset, calibrate, bars, fine_tuning=pretrained is not None
+                )
             else:
                 chosen = network.network(len(dataset.labels))
             start = None
@@ -145,6 +148,7 @@ def _pretrained(
 def _designed(
     flags: NetworkFlags,
     budget: "Budget",
+    task: "Task",
     dataset: "Dataset",
     calibrate: tuple[Path, ...],
     watch: Watch,
@@ -154,6 +158,7 @@ def _designed(
     from ..arch.network import BODY
 
     space = space_of(flags, dataset)
+    space = replace(space, base=task.fitted(space.base, dataset))
     if fine_tuning:  # nobody publishes a shallow one
         space = replace(space, depths=(BODY,))
     design = design_network(budget, space, calibrate=calibrate)
