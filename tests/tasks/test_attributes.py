@@ -190,3 +190,9 @@ def test_what_it_cannot_follow_is_refused(tmp_path: Path, wish: dict[str, object
     data = make_marked(tmp_path / "data", 24)
     with pytest.raises(UsageError, match="with the task attributes"):
         train_network(data, NETWORK, replace(RECIPE, **wish), task=Attributes(), runs=tmp_path)
+
+
+def test_clothing_attributes(shared_data: Path) -> None:
+    dataset = Attributes().open(shared_data / "clothing-attributes")
+    assert len(dataset.labels) == 39 and sum(map(len, dataset.splits.values())) == 2098
+    assert any("two labels" in note for note in dataset.notes)

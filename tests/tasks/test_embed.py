@@ -212,3 +212,9 @@ def test_a_run_learns_and_tells_strangers_apart(tmp_path: Path, capsys: pytest.C
     pairs = lfw(tmp_path / "lfw", "Ann_Lee\t1\t2\nBo\t1\t2\nAnn_Lee\t1\tCy\t2\nBo\t2\tCy\t1\n")
     judged = evaluate_model(trained.run, pairs)
     assert judged.split == "all" and judged.evaluation.to_dict()["pairs"] == 4
+
+
+def test_orl_faces(shared_data: Path) -> None:
+    dataset = Embed().open(shared_data / "orl-faces")
+    sizes = {split: len(samples) for split, samples in dataset.splits.items()}
+    assert sizes == {"train": 280, "val": 40, "test": 80}
