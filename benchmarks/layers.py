@@ -4,12 +4,13 @@ python benchmarks/layers.py 0.25-128
 python benchmarks/layers.py runs/photos-0.25-96/best.safetensors --precision bf16
 
 A step is timed by itself, between the others, as they run in a whole image; all images' medians, in Markdown. `share`:
-of the fp32 multiply-adds that one core can do from registers alone (bf16 can be above 1). Above the table: seconds to
-compile, and milliseconds to open the library from the cache.
+of the multiply-adds that one core can do from registers alone in that precision (unknown of AMX). Above the table:
+seconds to compile, and milliseconds to open the library from the cache.
 """
 
 import argparse
 import ctypes
+import math
 import statistics
 import tempfile
 import time
@@ -42,7 +43,7 @@ def main() -> None:
     model = load(args.model) if Path(args.model).exists() else untrained(named(args.model))
     compiled, opened = seconds_to_compile(model, args.target, args.precision), seconds_to_open(model, args)
     session = CompiledSession(model, 1, args.target, precision=args.precision)
-    limit = mult_adds_a_second()
+    limit = mult_adds_a_second(args.target, args.precision) or math.nan
     print(
         f"{model.name} {args.precision}, {session.runtime}, on {processor()}: {limit / 1e9:.1f} GMAC/s from registers"
     )

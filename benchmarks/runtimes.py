@@ -3,12 +3,14 @@
 python benchmarks/runtimes.py            the paper's 16 alpha x resolution points, one thread and all cores: minutes
 python benchmarks/runtimes.py --quick    1.0-224, 0.5-160 and 0.25-128, without torch, in under 50 s
 python benchmarks/runtimes.py --target avx2   our C built for AVX2, oneDNN and ATen held to it too
-python benchmarks/runtimes.py --precisions fp32 bf16
+python benchmarks/runtimes.py --precisions fp32 bf16 int8
 sudo chrt --rr 5 python benchmarks/runtimes.py    before all other programs, where they cannot be stopped
 
 Random weights. `ratio`: the best peer's median over ours, above 1 where ours is faster; `ratio_p10`: the same of
 the tenth percentiles, which other programs disturb less. `share`: mult-adds over (time x threads x what one core can
-do in fp32, measured here from registers alone): 1 is the machine's limit.
+do in that precision with the target's instructions, measured here from registers alone): 1 is the machine's limit.
+int8 is made of the random weights, the same integers for all; `differ`: how many of an image's logits are not those of
+quant/reference.py.
 """
 
 import argparse
@@ -24,19 +26,25 @@ import numpy as np
 
 from mobilenets.arch import named
 from mobilenets.benchmark import PEERS
+from mobilenets.benchmark.integers import integers_of, law_of
 from mobilenets.benchmark.limit import mult_adds_a_second
 from mobilenets.benchmark.measure import Timed, noise, processor, time_peers
 from mobilenets.benchmark.opening import Missing, Opened, open_peers
-from mobilenets.benchmark.peers import Peer, Setup
+from mobilenets.benchmark.peers import PRECISIONS, Peer, Setup
 from mobilenets.benchmark.result import OURS
+from mobilenets.compiler.targets import BF16_TARGETS, INT8_TARGETS
 from mobilenets.cost import cost
+from mobilenets.errors import UsageError
 from mobilenets.machine import cores
+from mobilenets.model import Model
+from mobilenets.quant.scheme import QuantModel
 from mobilenets.runtime.measure import untrained
 
 QUICK = ("1.0-224", "0.5-160", "0.25-128")
 ALL = tuple(f"{alpha}-{side}" for alpha in ("1.0", "0.75", "0.5", "0.25") for side in (224, 192, 160, 128))
 SLOW = ("torch eager", "torch.compile")  # never the best peer; --quick leaves out both, else the second alone
-TOLERANCES = {"fp32": 1e-4, "bf16": 0.1}  # of logits, relative to the largest
+TOLERANCES = {"fp32": 1e-4, "bf16x6": 1e-4, "bf16x3": 1e-3, "bf16": 0.1, "int8": 0.1}  # of logits, by the largest
+CALIBRATED = 4  # images
 LIMITS = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}  # read when a runtime is loaded
 LIMITED = ("OpenVINO", "torch eager")  # all but a few element-wise ops; the others choose by what the processor has
 
@@ -46,17 +54,24 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="three networks, less time each")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     parser.add_argument("--threads", type=int, nargs="+", default=sorted({1, cores()}))
-    parser.add_argument("--precisions", nargs="+", default=["fp32"], choices=tuple(TOLERANCES))
-    parser.add_argument("--target", default="auto", choices=("auto", "avx512", "avx2", "portable"))
+    parser.add_argument("--precisions", nargs="+", default=["fp32"], choices=PRECISIONS)
+    parser.add_argument("--target", default="auto", choices=("auto", *{**BF16_TARGETS, **INT8_TARGETS}))
     args = parser.parse_args()
     if not all(1 <= threads <= cores() for threads in args.threads):
         parser.error(f"--threads must be from 1 to {cores()}")
     if args.target == "avx2":
         os.environ.update(LIMITS)
-    limit = mult_adds_a_second(args.target)
-    result: dict[str, Any] = {"processor": processor(), "target": args.target, "limit_gmacs": limit / 1e9, "rows": []}
+    try:
+        limits = {precision: mult_adds_a_second(args.target, precision) for precision in args.precisions}
+    except UsageError as exc:
+        parser.error(str(exc))
+    gmacs = {precision: limit and limit / 1e9 for precision, limit in limits.items()}
+    result: dict[str, Any] = {"processor": processor(), "target": args.target, "limit_gmacs": gmacs, "rows": []}
     show = print if not args.json else lambda *_, **__: None
-    show(f"{processor()}, target {args.target}: {limit / 1e9:.1f} G mult-adds a second on one core, from registers")
+    said = ", ".join(
+        f"{limit:.1f} in {precision}" if limit else f"unknown in {precision}" for precision, limit in gmacs.items()
+    )
+    show(f"{processor()}, target {args.target}: G mult-adds a second on one core, from registers: {said}")
     if args.target == "avx2":
         result["held_to_avx2"] = LIMITED
         show(f"held to AVX2 as well: {', '.join(LIMITED)}; the others cannot be, and do not count for the ratio")
@@ -64,7 +79,7 @@ def main() -> None:
     kinds = {name: kind for name, kind in PEERS.items() if name not in slow}
     peers = [name for name in kinds if name != OURS]
     show(f"\n{head(peers)}")
-    for row in rows(QUICK if args.quick else ALL, args, kinds, 0.3 if args.quick else 0.7, limit):
+    for row in rows(QUICK if args.quick else ALL, args, kinds, 0.3 if args.quick else 0.7, limits):
         result["rows"].append(row)
         show(line(row, peers), flush=True)
         for name, why in row["missing"].items():
@@ -74,12 +89,19 @@ def main() -> None:
 
 
 def rows(
-    networks: tuple[str, ...], args: argparse.Namespace, kinds: dict[str, type[Peer]], seconds: float, limit: float
+    networks: tuple[str, ...],
+    args: argparse.Namespace,
+    kinds: dict[str, type[Peer]],
+    seconds: float,
+    limits: dict[str, float | None],
 ) -> Iterator[dict[str, Any]]:
     """One a network, precision and number of threads; `seconds` for each runtime."""
     for network, precision in product(networks, args.precisions):
-        model = untrained(named(network))
-        image = noise(model, 1)
+        model: Model | QuantModel = untrained(named(network))
+        images, limit = noise(model, CALIBRATED), limits[precision]
+        if precision == "int8":
+            model, _ = integers_of(model, images, "noise")
+        image = images[:1]
         for n in args.threads:
             start = time.perf_counter()
             ready, absent = opened(Setup(model, precision, n, args.target), image, kinds)
@@ -88,9 +110,12 @@ def rows(
             timed = {name: one for name, one in found.items() if not one.failure}
             row = {"network": network, "precision": precision, "threads": n, **compared(timed, args.target == "avx2")}
             row["share"] = {
-                name: cost(model.network).mult_adds / (one.latency.median / 1e3 * limit * n)
+                name: limit and cost(model.network).mult_adds / (one.latency.median / 1e3 * limit * n)
                 for name, one in timed.items()
             }
+            if isinstance(model, QuantModel):
+                law = law_of(model, image)
+                row["differ"] = {one.name: law.differing(one.peer.run(image))[0] for one in ready}
             yield row | {"missing": absent, "seconds": time.perf_counter() - start}
 
 
@@ -140,8 +165,10 @@ def head(peers: Sequence[str]) -> str:
 def line(row: dict[str, Any], peers: Sequence[str]) -> str:
     """Milliseconds with the share of the limit; a dash for what did not run."""
     times = {OURS: row["ours_ms"], **row["peers_ms"]}
-    cells = [f"{times[name]:.3f} ({row['share'][name]:.0%})" if times.get(name) else "-" for name in peers]
-    ours = [f"{row['ours_ms']:.3f}", f"{row['share'][OURS]:.0%}"] if row["ours_ms"] else ["-", "-"]
+    shares = {name: "-" if share is None else f"{share:.0%}" for name, share in row["share"].items()}
+    apart = {name: f", {count} differ" for name, count in row.get("differ", {}).items()}
+    cells = [f"{times[name]:.3f} ({shares[name]}{apart.get(name, '')})" if times.get(name) else "-" for name in peers]
+    ours = [f"{row['ours_ms']:.3f}", shares[OURS] + apart.get(OURS, "")] if row["ours_ms"] else ["-", "-"]
     ratios = [f"{row[key]:.2f}" if row[key] else "-" for key in ("ratio", "ratio_p10")]
     what = [row["network"], row["precision"], str(row["threads"])]
     return f"| {' | '.join([*what, *ours, *ratios, row['best_peer'] or '-', *cells])} |"

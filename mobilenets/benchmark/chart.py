@@ -96,7 +96,9 @@ def _page(result: Benchmark, svg: str) -> str:
     names = "runtime precision threads median p10 p90 images/s agreement file load".split()
     body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in _cells(row))}</tr>" for row in result.rows)
     about = f"One uint8 image in, logits out; all runtimes in turn in one run. Agreement: {result.image_count} images, "
-    lines = [f"<p>{escape(text)}</p>" for text in (*result.verdicts(), result.caution() or "")]
+    lines = [
+        f"<p>{escape(text)}</p>" for text in (*result.verdicts(), *result.about_integers(), result.caution() or "")
+    ]
     missing = [f"<p>{escape(f'{m.name} {m.precision}, {m.threads} thread(s): {m.reason}')}</p>" for m in result.missing]
     return PAGE.format(
         title=escape(_title(result)),

@@ -1,57 +1,91 @@
 """What one core can do at best: multiply-adds a second, from registers alone. No network on it can be faster."""
 
 import ctypes
+import platform
 import tempfile
 import time
 from pathlib import Path
 
 from ..compiler.build import link
-from ..compiler.targets import best_target
+from ..compiler.program import Target
+from ..compiler.targets import BF16_TARGETS, INT8_TARGETS, TARGETS, best_target
 
 __all__ = ["mult_adds_a_second"]
 
 CHAINS = 12  # sums that wait for each other only within themselves: more than latency x units of any processor here
 STEPS = 200_000
 SECONDS = 0.3
+SPLIT = {"bf16x6": 6, "bf16x3": 3}  # products of bf16 that one of floats takes
 
 SOURCE = """
-typedef float vector __attribute__((vector_size({bytes})));
+#if defined(__x86_64__)
+#include <immintrin.h>
+#define CHANGED(v) __asm__("" : "+v"(v))
+#elif defined(__aarch64__)
+#define CHANGED(v) __asm__("" : "+w"(v))
+#else
+#define CHANGED(v) __asm__("" : "+m"(v))
+#endif
+typedef {element} vector __attribute__((vector_size({bytes})));
+#define DOT(s) ({dot})
 
-/* Chains of s = s * a + b, a below 1: every sum stays an ordinary number. Each has a name: all are registers. */
-float chains(float a, float b, long steps)
+/* Chains of s += a * b. Each has a name: all are registers. For all the compiler knows, a changes before each. */
+double chains(long steps)
 {{
-    vector va = (vector){{0}} + a, vb = (vector){{0}} + b;
+    vector a = (vector){{0}} + 3, b = (vector){{0}} + 5;
     vector {begin};
     for (long n = 0; n < steps; n++) {{
         {step}
     }}
     vector sum = {sum};
-    return sum[0];
+    return (double)sum[0];
 }}
 """
 
 
-def mult_adds_a_second(target: str = "auto") -> float:
-    """fp32, one core, with the vectors of `target`: the best of many short runs. `CompileError` without a compiler."""
-    chosen = best_target(target)
+def mult_adds_a_second(target: str = "auto", precision: str = "fp32") -> float | None:
+    """One core, with the instructions that kernels of `target` use: the best of many short runs.
+
+    None for AMX, of which no core was at hand to try it on. `CompileError` without a compiler.
+    """
+    chosen = best_target(target, {"fp32": TARGETS, "int8": INT8_TARGETS}.get(precision, BF16_TARGETS))
+    if chosen.name == "amx":
+        return None
+    element, dot, products = _dot(chosen, precision)
     with tempfile.TemporaryDirectory(prefix="mobilenets-") as folder:
         library = Path(folder) / "limit.so"
-        link({"limit.c": _source(chosen.vector)}, chosen, library)
+        link({"limit.c": _source(chosen, element, dot)}, chosen, library)
         chains = ctypes.CDLL(str(library)).chains
-    chains.restype = ctypes.c_float
-    arguments = ctypes.c_float(0.999), ctypes.c_float(1e-3), ctypes.c_long(STEPS)
+    chains.restype, steps = ctypes.c_double, ctypes.c_long(STEPS)
     shortest, end = float("inf"), time.perf_counter() + SECONDS
     while (start := time.perf_counter()) < end:
-        chains(*arguments)
+        chains(steps)
         shortest = min(shortest, time.perf_counter() - start)
-    return chosen.vector * CHAINS * STEPS / shortest
+    return products * chosen.vector * CHAINS * STEPS / shortest / SPLIT.get(precision, 1)
 
 
-def _source(vector: int) -> str:
+def _dot(target: Target, precision: str) -> tuple[str, str, int]:
+    """The elements of a sum s, C of s + a * b, and how many products that adds to each element."""
+    name = {4: "_mm", 8: "_mm256", 16: "_mm512"}[target.vector]
+    wide = f"__m{32 * target.vector}"
+    if precision == "int8" and target.dot == "vnni":
+        return "int", f"(vector){name}_dpbusd_epi32(({wide}i)s, ({wide}i)a, ({wide}i)b)", 4
+    if precision == "int8" and platform.machine() in ("x86_64", "AMD64"):
+        return "int", f"s + (vector){name}_madd_epi16(({wide}i)a, ({wide}i)b)", 2
+    if precision == "int8":
+        return "int", "s + (a << 16 >> 16) * (b << 16 >> 16) + (a >> 16) * (b >> 16)", 2
+    if "avx512_bf16" in target.features:
+        return "float", f"(vector){name}_dpbf16_ps(({wide})s, ({wide}bh)a, ({wide}bh)b)", 2
+    return "float", "s + a * b", 1
+
+
+def _source(target: Target, element: str, dot: str) -> str:
     names = [f"s{i}" for i in range(CHAINS)]
     return SOURCE.format(
-        bytes=4 * vector,
-        begin=", ".join(f"{name} = vb * {i}.0f" for i, name in enumerate(names)),
-        step=" ".join(f"{name} = {name} * va + vb;" for name in names),
+        element=element,
+        bytes=4 * target.vector,
+        begin=", ".join(f"{name} = b * {i}" for i, name in enumerate(names)),
+        dot=dot,
+        step=" ".join(f"CHANGED(a); {name} = DOT({name});" for name in names),
         sum=" + ".join(names),
     )

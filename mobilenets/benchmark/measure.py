@@ -13,6 +13,9 @@ from ..errors import UsageError, WorkError
 from ..image import Pixels
 from ..machine import cores
 from ..model import Model
+from ..quant import reference as int8_reference
+from ..quant.scheme import QuantModel
+from .integers import Law, integers_of, law_of
 from .opening import Missing, Opened, open_peers, reason
 from .peers import PEERS, PRECISIONS, Floats, Peer, Setup
 from .result import Benchmark, Row
@@ -20,6 +23,7 @@ from .result import Benchmark, Row
 __all__ = ["IMAGES", "Timed", "benchmark_model", "noise", "processor", "time_peers"]
 
 IMAGES = 100  # for the agreement, where no data are given
+INT8_IMAGES = 16  # the most of an int8 model, whose oracle takes a second for one of 1.0-224
 SECONDS = 1.0  # for each runtime and one image
 BATCH_SECONDS = 0.4  # for each runtime and a larger batch
 # seconds before each burst on several threads: those of the runtime before have gone to sleep by then
@@ -48,11 +52,20 @@ class Timed:
         return self.processor / self.wall
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a runtime said: see `Row`."""
+
+    agreement: float
+    difference: float
+    differing: tuple[int, int] | None
+
+
 def benchmark_model(
-    model: Model,
+    model: Model | QuantModel,
     *,
     threads: Sequence[int] = (),
-    precisions: Sequence[str] = ("fp32",),
+    precisions: Sequence[str] = (),
     batch_sizes: Sequence[int] = (1, 8, 32),
     images: Pixels | None = None,
     source: str = "noise",
@@ -63,48 +76,60 @@ def benchmark_model(
     """Time `model` in every runtime that is installed.
 
     `threads`: one and all cores where none is given. `images`: (N, H, W, C) uint8 from `source`, on which the
-    runtimes must agree; noise where there are none. `kinds`: see `PEERS`. A runtime that is not installed or fails
+    runtimes must agree; noise where there are none. `precisions`: fp32 where none is given, of an int8 model int8; int8
+    of a float model is made of the images. `kinds`: see `PEERS`. A runtime that is not installed or fails
     is listed with its reason. Raises `UsageError` for what cannot be measured.
     """
     threads = tuple(threads) or tuple(sorted({1, cores()}))
-    _check(threads, precisions, batch_sizes)
+    precisions = tuple(dict.fromkeys(precisions)) or ("int8" if isinstance(model, QuantModel) else "fp32",)
+    _check(model, threads, precisions, batch_sizes)
     images = noise(model, IMAGES) if images is None else images
+    images = images[:INT8_IMAGES] if isinstance(model, QuantModel) else images
     expected, name = _reference(model, images)
+    law = whence = None
+    if "int8" in precisions:
+        integers, whence = integers_of(model, images, source)
+        law = law_of(integers, images)
     rows: list[Row] = []
     missing: list[Missing] = []
     for n in dict.fromkeys(threads):
         found: list[Opened] = []
         threads_text = f"{n} thread{'s' if n > 1 else ''}"
         note(f"{threads_text}: opening the runtimes; torch.compile may take half a minute")
-        for precision in dict.fromkeys(precisions):
-            for peer in open_peers(Setup(model, precision, n), images[:1], PEERS if kinds is None else kinds):
+        for precision in precisions:
+            held = law.model if law and precision == "int8" else model
+            for peer in open_peers(Setup(held, precision, n), images[:1], PEERS if kinds is None else kinds):
                 (found if isinstance(peer, Opened) else missing).append(peer)  # type: ignore[arg-type]
         note(f"{threads_text}: timing {', '.join(f'{o.name} {o.precision}' for o in found)}")
-        measured, failed = _measure(found, images, expected, tuple(dict.fromkeys(batch_sizes)))
+        measured, failed = _measure(found, images, expected, law, tuple(dict.fromkeys(batch_sizes)))
         rows += sorted(measured, key=lambda row: row.latency.median)
         missing += failed
     if not rows:
         raise WorkError(f"no runtime could run it: {'; '.join(f'{m.name}: {m.reason}' for m in missing)}")
-    return Benchmark(model.name, weights, processor(), name, source, len(images), tuple(rows), tuple(missing))
+    return Benchmark(model.name, weights, processor(), name, source, len(images), whence, tuple(rows), tuple(missing))
 
 
-def _check(threads: Sequence[int], precisions: Sequence[str], batch_sizes: Sequence[int]) -> None:
+def _check(
+    model: Model | QuantModel, threads: Sequence[int], precisions: Sequence[str], batch_sizes: Sequence[int]
+) -> None:
     for n in threads:
         if not 1 <= n <= cores():
             raise UsageError(f"threads (={n}) must be from 1 to this machine's {cores()} cores")
     for precision in precisions:
         if precision not in PRECISIONS:
             raise UsageError(f"precision {precision!r} must be one of {', '.join(PRECISIONS)}")
+        if isinstance(model, QuantModel) and precision != "int8":
+            raise UsageError(f"precision {precision!r} is of float models, and {model.name} is int8")
     for size in batch_sizes:
         if not 1 <= size <= MAX_BATCH:
             raise UsageError(f"batch size (={size}) must be from 1 to {MAX_BATCH}")
 
 
 def _measure(
-    found: Sequence[Opened], images: Pixels, expected: Floats, batch_sizes: Sequence[int]
+    found: Sequence[Opened], images: Pixels, expected: Floats, law: Law | None, batch_sizes: Sequence[int]
 ) -> tuple[list[Row], list[Missing]]:
     """A row for each runtime that came through all of it, and what became of the others."""
-    answers: dict[str, tuple[float, float]] = {}
+    answers: dict[str, Answer] = {}
     failures: dict[str, str] = {}
     alive = list(found)
 
@@ -114,7 +139,7 @@ def _measure(
 
     for opened in found:
         try:
-            answers[_key(opened)] = _agreement(opened.peer, images, expected)
+            answers[_key(opened)] = _agreement(opened.peer, images, expected, law)
         except Exception as exc:
             fail(opened, reason(exc))
     latencies: dict[str, Timed] = {}
@@ -130,7 +155,7 @@ def _measure(
                 latencies[_key(timed.opened)] = timed
             if size in batch_sizes:
                 speeds[_key(timed.opened)][size] = 1e3 * size / timed.latency.median
-    rows = [_row(latencies[_key(o)], speeds[_key(o)], *answers[_key(o)]) for o in alive]
+    rows = [_row(latencies[_key(o)], speeds[_key(o)], answers[_key(o)]) for o in alive]
     return rows, [
         Missing(o.name, o.precision, o.peer.setup.threads, failures[_key(o)]) for o in found if _key(o) in failures
     ]
@@ -140,7 +165,7 @@ def _key(opened: Opened) -> str:
     return f"{opened.name} {opened.precision}"
 
 
-def _row(timed: Timed, speeds: dict[int, float], agreement: float, difference: float) -> Row:
+def _row(timed: Timed, speeds: dict[int, float], answer: "Answer") -> Row:
     opened, peer = timed.opened, timed.opened.peer
     return Row(
         runtime=opened.name,
@@ -148,8 +173,9 @@ def _row(timed: Timed, speeds: dict[int, float], agreement: float, difference: f
         precision=opened.precision,
         latency=timed.latency,
         images_per_second=speeds,
-        agreement=agreement,
-        difference=difference,
+        agreement=answer.agreement,
+        difference=answer.difference,
+        differing=answer.differing,
         file_bytes=peer.file_bytes,
         arena_bytes=peer.arena_bytes,
         load_ms=opened.load_ms,
@@ -158,11 +184,11 @@ def _row(timed: Timed, speeds: dict[int, float], agreement: float, difference: f
     )
 
 
-def _agreement(peer: Peer, images: Pixels, expected: Floats) -> tuple[float, float]:
-    """(share of equal top-1, largest difference of a logit relative to the largest)."""
+def _agreement(peer: Peer, images: Pixels, expected: Floats, law: Law | None) -> Answer:
     logits = np.concatenate([peer.run(images[i : i + 1]) for i in range(len(images))])
     same = float((logits.argmax(1) == expected.argmax(1)).mean())
-    return same, float(np.abs(logits - expected).max() / np.abs(expected).max())
+    difference = float(np.abs(logits - expected).max() / np.abs(expected).max())
+    return Answer(same, difference, law.differing(logits) if law and peer.setup.precision == "int8" else None)
 
 
 def time_peers(found: Sequence[Opened], batch: Pixels, seconds: float, least: int = MIN_RUNS) -> list[Timed]:
@@ -208,8 +234,10 @@ def _attempt(one: Timed, batch: Pixels, runs: int, count: bool = True) -> None:
         one.processor += time.process_time() - busy
 
 
-def _reference(model: Model, images: Pixels) -> tuple[Floats, str]:
-    """Logits in float32, and whose they are: torch's, else ONNX Runtime's."""
+def _reference(model: Model | QuantModel, images: Pixels) -> tuple[Floats, str]:
+    """Logits in float32, and whose they are: torch's, else ONNX Runtime's; of an int8 model numpy's, by its law."""
+    if isinstance(model, QuantModel):
+        return model.activations["fc"].real(int8_reference.run(model, images)), "the int8 law in numpy"
     if find_spec("torch") is not None:
         from .torch_module import reference
 
@@ -221,7 +249,7 @@ def _reference(model: Model, images: Pixels) -> tuple[Floats, str]:
     return np.concatenate([session.logits(image[None]) for image in images]), "ONNX Runtime, fp32"
 
 
-def noise(model: Model, count: int) -> Pixels:
+def noise(model: Model | QuantModel, count: int) -> Pixels:
     p = model.preprocess
     return np.random.default_rng(0).integers(0, 256, (count, p.height, p.width, p.channels), np.uint8)
 

@@ -1,7 +1,8 @@
 """Every runtime that can be timed: one model, the same weights, the same uint8 pixels in, logits out.
 
 Where a new one goes: a class here with what `Peer` has, and its entry in PEERS. Each normalises inside `run`, in its
-graph where its format can, and is told its number of threads in its own way (`threads_by`).
+graph where its format can, and is told its number of threads in its own way (`threads_by`). In int8 all get the same
+integers, and their answers are what the classifier's integers stand for.
 """
 
 from dataclasses import dataclass
@@ -12,22 +13,32 @@ import numpy as np
 from ..errors import WorkError
 from ..image import Pixels
 from ..model import Model
+from ..quant.scheme import LOW, QuantModel
 
 __all__ = ["PEERS", "PRECISIONS", "Floats", "Peer", "Setup"]
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
-PRECISIONS = ("fp32", "bf16x6", "bf16x3", "bf16")  # as in compiler; others know the first and the last
+PRECISIONS = ("fp32", "bf16x6", "bf16x3", "bf16", "int8")  # as in compiler; others know the first and the last two
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a runtime is to run, and how. `target`: of the compiler's, for this package's own."""
+    """What a runtime is to run, and how. `target`: of the compiler's, for this package's own.
 
-    model: Model
+    The precision is int8 of a `QuantModel`, and of no other.
+    """
+
+    model: Model | QuantModel
     precision: str = "fp32"
     threads: int = 1
     target: str = "auto"
+
+    @property
+    def floats(self) -> Model:
+        """The model of every precision but int8."""
+        assert isinstance(self.model, Model)
+        return self.model
 
 
 class Peer:
@@ -59,7 +70,8 @@ class Ours(Peer):
         from ..compiler import compile_model
 
         super().__init__(setup)
-        library = compile_model(setup.model, setup.target, precision=setup.precision)
+        self.precision = "fp32" if setup.precision == "int8" else setup.precision  # an int8 model's C is int8
+        library = compile_model(setup.model, setup.target, precision=self.precision)
         self.file_bytes = library.path.stat().st_size + library.weights.stat().st_size
         self.arena_bytes = library.arena(setup.threads)
 
@@ -67,7 +79,7 @@ class Ours(Peer):
         from ..runtime import CompiledSession
 
         setup = self.setup
-        self.session = CompiledSession(setup.model, setup.threads, setup.target, precision=setup.precision)
+        self.session = CompiledSession(setup.model, setup.threads, setup.target, precision=self.precision)
 
     def run(self, images: Pixels) -> Floats:
         return self.session.logits(images)
@@ -76,14 +88,17 @@ class Ours(Peer):
 class _FromOnnx(Peer):
     def __init__(self, setup: Setup) -> None:
         from ..export.onnx import to_onnx
+        from ..export.onnx_int8 import to_onnx_int8
 
         super().__init__(setup)
-        self.file = to_onnx(setup.model)
+        model = setup.model
+        self.file = to_onnx_int8(model) if isinstance(model, QuantModel) else to_onnx(model)
         self.file_bytes = len(self.file)
 
 
 class OnnxRuntime(_FromOnnx):
     package, modules = "onnxruntime", ("onnxruntime",)
+    precisions = ("fp32", "int8")
     threads_by = "intra_op_num_threads"
 
     def load(self) -> None:
@@ -99,7 +114,7 @@ class OpenVino(_FromOnnx):
     """A static shape for each size of batch; no pinning: a pinned thread waits where another program has its core."""
 
     package, modules = "openvino", ("openvino",)
-    precisions = ("fp32", "bf16")
+    precisions = ("fp32", "bf16", "int8")
     threads_by = "INFERENCE_NUM_THREADS, one stream, no pinning"
 
     def load(self) -> None:
@@ -113,7 +128,7 @@ class OpenVino(_FromOnnx):
         self.network = openvino.Model(logits, both.get_parameters(), "logits")
         self.settings = {
             "INFERENCE_NUM_THREADS": self.setup.threads,
-            "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[self.setup.precision],
+            "INFERENCE_PRECISION_HINT": "bf16" if self.setup.precision == "bf16" else "f32",
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,
             "ENABLE_CPU_PINNING": False,
@@ -145,13 +160,16 @@ class LiteRt(Peer):
     """The interpreter with XNNPACK, which is what it takes by default."""
 
     package, modules = "ai-edge-litert", ("ai_edge_litert", "flatbuffers")
+    precisions = ("fp32", "int8")
     threads_by = "num_threads"
 
     def __init__(self, setup: Setup) -> None:
         from ..export.tflite import pixels_to_logits
+        from ..export.tflite_int8 import pixels_to_logits_int8
 
         super().__init__(setup)
-        self.file = pixels_to_logits(setup.model)
+        model = setup.model
+        self.file = pixels_to_logits_int8(model) if isinstance(model, QuantModel) else pixels_to_logits(model)
         self.file_bytes = len(self.file)
 
     def load(self) -> None:
@@ -172,8 +190,14 @@ class LiteRt(Peer):
         interpreter, image, logits = self.interpreters[len(images)]
         interpreter.set_tensor(image, images)
         interpreter.invoke()
-        answer: Floats = interpreter.get_tensor(logits)
-        return answer
+        return self._real(interpreter.get_tensor(logits))
+
+    def _real(self, answer: np.ndarray[Any, Any]) -> Floats:
+        model = self.setup.model
+        if isinstance(model, Model):
+            return answer
+        shift = LOW if answer.dtype == np.uint8 else 0  # files whose weights have zero points are uint8 throughout
+        return model.activations["fc"].real((answer.astype(np.int16) + shift).astype(np.int8))
 
 
 class Ncnn(Peer):
@@ -187,7 +211,7 @@ class Ncnn(Peer):
         from .ncnn_file import ncnn_files
 
         super().__init__(setup)
-        self.files = ncnn_files(setup.model)
+        self.files = ncnn_files(setup.floats)
         self.file_bytes = len(self.files[0]) + len(self.files[1])
 
     def load(self) -> None:
@@ -201,7 +225,7 @@ class Ncnn(Peer):
         options.use_bf16_packed = options.use_bf16_storage = half
         if self.net.load_param_mem(self.files[0]) or self.net.load_model_mem(self.files[1]):
             raise WorkError("it cannot load its own files")
-        p = self.setup.model.preprocess
+        p = self.setup.floats.preprocess
         kinds = ncnn.Mat.PixelType
         self.pixels = kinds.PIXEL_RGB if p.channels == 3 else kinds.PIXEL_GRAY
         self.mean = [float(m) for m in np.broadcast_to(p.mean, (p.channels,))]
@@ -230,12 +254,12 @@ class Torch(Peer):
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
-        self.file_bytes = sum(array.nbytes for array in setup.model.weights.values())
+        self.file_bytes = sum(array.nbytes for array in setup.floats.weights.values())
 
     def load(self) -> None:
         from .torch_module import inference
 
-        self.call = inference(self.setup.model, self.setup.precision, self.setup.threads)
+        self.call = inference(self.setup.floats, self.setup.precision, self.setup.threads)
 
     def run(self, images: Pixels) -> Floats:
         return self.call(images)
@@ -247,7 +271,7 @@ class TorchCompile(Torch):
     def load(self) -> None:
         from .torch_module import inference
 
-        self.call = inference(self.setup.model, self.setup.precision, self.setup.threads, compiled=True)
+        self.call = inference(self.setup.floats, self.setup.precision, self.setup.threads, compiled=True)
 
 
 PEERS: dict[str, type[Peer]] = {

@@ -25,6 +25,7 @@ class Row:
     images_per_second: dict[int, float]  # by size of batch
     agreement: float  # share of images whose top-1 is the reference's
     difference: float  # largest of a logit from the reference's, relative to the largest
+    differing: tuple[int, int] | None  # int8: how many logits are not quant.reference's, and of how many
     file_bytes: int
     arena_bytes: int | None
     load_ms: float  # from its file to its first answer
@@ -51,6 +52,7 @@ class Benchmark:
     reference: str
     images: str  # what the agreement was measured on
     image_count: int
+    integers: str | None  # where those of int8 rows come from
     rows: tuple[Row, ...]
     missing: tuple[Missing, ...]
 
@@ -71,6 +73,14 @@ class Benchmark:
                 lines.append(f"any precision, {suffix}: {verdict(rows)}")
         return lines
 
+    def about_integers(self) -> list[str]:
+        """Where they come from, and whose logits are others than the law's."""
+        if self.integers is None:
+            return []
+        counts = {row.runtime: row.differing for row in self.rows if row.differing}
+        said = (f"{name} {differing:,} of {of:,}" for name, (differing, of) in counts.items())
+        return [f"int8: {self.integers}", f"int8 logits that are not quant/reference.py's: {', '.join(said)}"]
+
     def caution(self) -> str | None:
         """Said where other programs had much of the processor meanwhile."""
         used = sorted(row.cores_used for row in self.rows if row.threads == 1)
@@ -88,6 +98,7 @@ class Benchmark:
             "reference": self.reference,
             "images": self.images,
             "image_count": self.image_count,
+            "integers": self.integers,
             "rows": [row.to_dict() for row in self.rows],
             "missing": [asdict(missing) for missing in self.missing],
             "verdicts": self.verdicts(),

@@ -11,6 +11,7 @@ from .progress import Bars
 if TYPE_CHECKING:
     from ..image import Pixels
     from ..model import Model
+    from ..quant.scheme import QuantModel
 
 __all__ = ["benchmark"]
 
@@ -22,7 +23,7 @@ def benchmark(
     *,
     threads: Annotated[tuple[int, ...], Several] = (),
     batch_sizes: Annotated[tuple[int, ...], Several] = (1, 8, 32),
-    precisions: Annotated[tuple[str, ...], Several] = ("fp32",),
+    precisions: Annotated[tuple[str, ...], Several] = (),
     data: Path | None = None,
     report: Path | None = None,
     json: Json = False,
@@ -39,7 +40,8 @@ def benchmark(
     batch_sizes
         Images at once, for images/s.
     precisions
-        fp32, bf16x6 and bf16x3 (fp32 in parts of bf16), bf16; each runtime in those it has.
+        fp32 (the default), bf16x6 and bf16x3 (fp32 in parts of bf16), bf16, int8; each runtime in those it has. An
+        int8 model is int8; of a float model int8 is made on the spot, good for its time only.
     data
         Images on which the runtimes' top-1 must agree, in any layout that train reads; noise without.
     report
@@ -71,11 +73,12 @@ def benchmark(
     show.benchmarked(result, report, json)
 
 
-def _model(what: str, bars: Bars) -> "tuple[Model, str]":
+def _model(what: str, bars: Bars) -> "tuple[Model | QuantModel, str]":
     """The model, and whether its weights are trained or random."""
     from ..api import open_model
     from ..arch import named
-    from ..model import Model, load
+    from ..model import Model
+    from ..quant.file import load
     from ..runtime.measure import untrained
     from ..weights import FORMATS, import_files, is_published
 
@@ -87,7 +90,7 @@ def _model(what: str, bars: Bars) -> "tuple[Model, str]":
     return (load(opened) if opened.suffix == ".safetensors" else import_files([opened]).model), "trained"
 
 
-def _images(data: Path | None, model: "Model", bars: Bars) -> "tuple[Pixels | None, str]":
+def _images(data: Path | None, model: "Model | QuantModel", bars: Bars) -> "tuple[Pixels | None, str]":
     """Some of the images of a data set, spread over all of it, as the network sees them; and its name."""
     if data is None:
         return None, "noise"

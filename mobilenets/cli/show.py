@@ -303,5 +303,6 @@ def benchmarked(result: Benchmark, report: Path | None, json: bool) -> None:
         "ms: median of one image; img/s: in batches of so many; load: from its file to its first answer",
         f"top-1: images of {result.image_count} ({result.images}) with the same answer as {result.reference}",
     )
+    _print(*result.about_integers())
     _print(*([f"report  {report}"] if report else []), *([result.caution()] if result.caution() else []))
     _print(*result.verdicts())

@@ -10,6 +10,7 @@ from mobilenets.benchmark.measure import noise
 from mobilenets.benchmark.peers import Setup
 from mobilenets.benchmark.result import verdict
 from mobilenets.compiler import has_compiler
+from mobilenets.compiler.targets import BF16_TARGETS, INT8_TARGETS, missing
 from mobilenets.cost.latency import Latency
 from mobilenets.errors import UsageError, WorkError
 from mobilenets.image import Pixels
@@ -142,7 +143,7 @@ def test_nonsense_is_refused_before_anything_is_opened(values, text: str, random
 
 def row(runtime: str, median: float, precision: str = "fp32", spread: float = 0.01, cores_used: float = 1.0) -> Row:
     latency = Latency(median, median - spread, median + spread, median, median, 100, 1, runtime)
-    return Row(runtime, "1", precision, latency, {1: 1e3 / median}, 1.0, 0.0, 1, None, 1.0, "so", cores_used)
+    return Row(runtime, "1", precision, latency, {1: 1e3 / median}, 1.0, 0.0, None, 1, None, 1.0, "so", cores_used)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +174,7 @@ def test_the_verdict_is_honest(rows: list[Row], text: str) -> None:
 
 
 def benchmark(*rows: Row) -> Benchmark:
-    return Benchmark("0.25-32", "random", "a processor", "torch, fp32", "noise", 1, rows, ())
+    return Benchmark("0.25-32", "random", "a processor", "torch, fp32", "noise", 1, None, rows, ())
 
 
 def test_several_precisions_have_a_line_each_and_one_for_all() -> None:
@@ -190,5 +191,23 @@ def test_a_busy_machine_is_told() -> None:
 @needs_compiler
 def test_the_limit_of_a_core_is_one_that_processors_have() -> None:
     limit = mult_adds_a_second("portable")
-    assert 1e8 < limit < 1e12
-    assert mult_adds_a_second() > 0.5 * limit
+    assert limit and 1e8 < limit < 1e12
+    best = mult_adds_a_second()
+    assert best and best > 0.5 * limit
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("target", "precision", "times"),
+    [("avx512bf16", "bf16", 2), ("avx512bf16", "bf16x3", 2 / 3), ("avx512vnni", "int8", 4), ("avx512", "bf16", 1)],
+)
+def test_a_dot_product_does_as_many_products_as_it_has(target: str, precision: str, times: float) -> None:
+    """Or twice as many, where the processor has as many units for vectors of 512 bits."""
+    if missing({**BF16_TARGETS, **INT8_TARGETS}[target].features):
+        pytest.skip(f"not {target}")
+    floats, found = mult_adds_a_second("avx512"), mult_adds_a_second(target, precision)
+    assert floats and found and 0.4 * times < found / floats < 2.5 * times
+
+
+def test_of_amx_no_limit_is_claimed() -> None:
+    assert mult_adds_a_second("amx", "bf16") is None

@@ -19,11 +19,32 @@ from mobilenets.export.onnx import to_onnx
 
 ROOT = Path(__file__).parents[2]
 ROW = {
-    *("runtime", "version", "precision", "threads", "latency_ms", "images_per_second", "agreement", "difference"),
+    *(
+        "runtime",
+        "version",
+        "precision",
+        "threads",
+        "latency_ms",
+        "images_per_second",
+        "agreement",
+        "difference",
+        "differing",
+    ),
     *("file_bytes", "arena_bytes", "load_ms", "threads_by", "cores_used"),
 }
 TOP = {
-    *("network", "weights", "processor", "reference", "images", "image_count", "rows", "missing", "verdicts"),
+    *(
+        "network",
+        "weights",
+        "processor",
+        "reference",
+        "images",
+        "image_count",
+        "integers",
+        "rows",
+        "missing",
+        "verdicts",
+    ),
     "caution",
 }
 
@@ -138,7 +159,7 @@ def test_the_script_tells_ratio_and_share(script: ModuleType) -> None:
     assert len(script.ALL) == 16 and set(script.QUICK) <= set(script.ALL)
     args = type("Args", (), {"threads": [1], "target": "auto", "precisions": ["fp32"]})()
     kinds = {name: PEERS[name] for name in ("mobilenets", "ONNX Runtime")}
-    (row,) = script.rows(("0.25-32",), args, kinds, 0.05, limit=1e11)
+    (row,) = script.rows(("0.25-32",), args, kinds, 0.05, {"fp32": 1e11})
     assert {"network", "precision", "threads", "ours_ms", "peers_ms", "best_peer", "ratio"} <= set(row)
     assert row["best_peer"] == "ONNX Runtime"
     assert row["ratio"] == pytest.approx(row["peers_ms"]["ONNX Runtime"] / row["ours_ms"])
