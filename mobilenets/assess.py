@@ -14,7 +14,7 @@ from .data.cache import BadImage, Images, decode_split
 from .data.sources import Dataset
 from .design.prior import POINTS
 from .errors import UsageError
-from .model import Model
+from .model import TASK, Model
 from .quant.scheme import QuantModel
 from .runtime import Runner, Runtime, measure_sessions, open_session
 from .tasks import task_type
@@ -143,9 +143,17 @@ def report(path: Path, model: Model | QuantModel, judged: Judged, run: "Run | No
         sections=evaluation.sections(judged.images),
         mistakes_pictures=[(m, judged.images.pixels(m.index)) for m in _mistakes(evaluation)],
         prior_points=[(p.network.name, cost(p.network).mult_adds, p.top1, p.source) for p in POINTS],
-        notes=[f"skipped {bad.name}: {bad.reason}" for bad in evaluated.bad],
+        notes=[*_head(model), *(f"skipped {bad.name}: {bad.reason}" for bad in evaluated.bad)],
     )
     return write_report(path, content)
+
+
+def _head(model: Model | QuantModel) -> list[str]:
+    """What the costs of the network leave out: the arrays of a task."""
+    arrays = model.weights if isinstance(model, Model) else {}
+    extra = sum(array.size for name, array in arrays.items() if name.startswith(TASK))
+    of = f"mult-adds, parameters and memory are the body's: the head of task {model.task} has {extra:,} numbers more"
+    return [of] if extra else []
 
 
 def _mistakes(evaluation: Result) -> tuple[Mistake, ...]:
