@@ -21,6 +21,8 @@ __all__ = ["arena_bytes_int8", "lower_int8"]
 
 ROWS_CACHE = 16384  # bytes of depthwise rows that wait for the pointwise convolution: half of a first-level cache
 WEIGHTS_CACHE = 131072  # bytes of weights that may be read once a group of rows
+TILE = 16  # pixels of AMX, and sums of each
+SHALLOWEST = 16  # bytes of depth that make a tile
 SPARE = 0.03  # of the arena, for scratch
 ACTIVATIONS = {-1: None, 0: "relu", 6: "relu6"}
 
@@ -94,8 +96,10 @@ class _Lowering:
             return self._pool(op, source)
         vector, nr = self._panels(op.shape_out[2])
         height, width, channels = op.shape_out
+        kind: Kind = "int8_separable" if len(ops) == 2 else _KINDS[op.kind]
+        deep = self._deep(source.channels) if kind in _TILED and vector == TILE else 0
         step = Step(
-            kind="int8_separable" if len(ops) == 2 else _KINDS[op.kind],
+            kind=_TILED[kind] if deep else kind,
             name=" + ".join(o.name for o in ops),
             input=source,
             output=Buffer(op.name, height * width * stored(channels), "uint8_t", height, width, stored(channels)),
@@ -107,6 +111,7 @@ class _Lowering:
             right=1 - ops[0].padding[1] if ops[0].kernel == 3 else 0,
             vector=vector,
             nr=nr,
+            deep=deep,
             rules=tuple(self._rule(o, limit) for o in ops),
         )
         if op.kind == "fully_connected":
@@ -115,7 +120,7 @@ class _Lowering:
         elif len(ops) == 2:
             step = self._separable(step, ops)
         else:
-            step = replace(step, mr=self._pixels(width, nr), scratch=self._scratch(step, op))
+            step = replace(step, mr=self._pixels(width, nr), scratch=0 if deep else self._scratch(step, op))
         return replace(step, constants=(*step.constants, *self._product(step, op)))
 
     def _separable(self, step: Step, ops: list[Op]) -> Step:
@@ -209,6 +214,11 @@ class _Lowering:
         weight = self.model.layers[op.name].zero_point if op.name in self.model.layers else 0
         return Rule(byte(source.zero_point), weight, byte(target.zero_point), byte(low), byte(high))
 
+    def _deep(self, channels: int) -> int:
+        """Bytes of depth in a tile; 0 where there are none, or where so few go in that VNNI takes no longer."""
+        deep = max(deep for deep in range(4, 65, 4) if channels % deep == 0)
+        return deep if "amx_int8" in self.target.features and deep >= SHALLOWEST else 0
+
     def _panels(self, channels: int) -> tuple[int, int]:
         """(sums in a vector, vectors in a panel): little padding, few loads for each product."""
         vector = self.target.vector
@@ -239,6 +249,10 @@ _KINDS: dict[str, Kind] = {
     "softmax": "int8_softmax",
     "sigmoid": "int8_sigmoid",
     "l2_normalise": "int8_l2_normalise",
+}
+_TILED: dict[Kind, Kind] = {
+    "int8_separable": "int8_separable_tiles",
+    "int8_pointwise": "int8_pointwise_tiles",
 }
 
 

@@ -54,7 +54,9 @@ Kind = Literal[
     "bf16_fully_connected",
     "int8_conv",
     "int8_separable",
+    "int8_separable_tiles",
     "int8_pointwise",
+    "int8_pointwise_tiles",
     "int8_pool",
     "int8_fully_connected",
     "int8_softmax",
@@ -136,6 +138,7 @@ class Step:
     constants: tuple[Constant, ...] = ()  # weights and biases
     parts: int = 0  # bf16: how many of them make a number
     pixel: int = 0  # bf16: elements from pixel to pixel of the depthwise rows
+    deep: int = 0  # int8: bytes of depth in a tile of AMX
     rules: tuple[Rule, ...] = ()  # int8: of the depthwise convolution, if there is one, and of the step
     factor: float = 0.0  # int8: of a pool's sums, and what a step of the logits stands for
 

@@ -45,14 +45,21 @@ BF16_TARGETS = {
 }
 
 # for int8 networks, which have an instruction of their own
+_VNNI = replace(
+    TARGETS["avx512"],
+    name="avx512vnni",
+    features=(*TARGETS["avx512"].features, "avx512_vnni"),
+    flags=(*TARGETS["avx512"].flags, "-mavx512vnni"),
+    dot="vnni",
+)
 INT8_TARGETS = {
-    "avx512vnni": replace(
-        TARGETS["avx512"],
-        name="avx512vnni",
-        features=(*TARGETS["avx512"].features, "avx512_vnni"),
-        flags=(*TARGETS["avx512"].flags, "-mavx512vnni"),
-        dot="vnni",
+    "amx": replace(
+        _VNNI,
+        name="amx",
+        features=(*_VNNI.features, "amx_tile", "amx_int8"),
+        flags=(*_VNNI.flags, "-mamx-tile", "-mamx-int8"),
     ),
+    "avx512vnni": _VNNI,
     **TARGETS,
 }
 

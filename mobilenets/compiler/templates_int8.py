@@ -10,10 +10,13 @@ from .program import Rule, Step
 __all__ = ["INT8_KERNELS", "INT8_TEMPLATES"]
 
 _VECTORS = ("intrinsics", "int8_vectors", "int8_dot")
+_TILES = ("int8_product", "tiles", "int8_pointwise_tiles")
 INT8_KERNELS: dict[str, tuple[str, ...]] = {
     "int8_conv": (*_VECTORS, "int8_rows", "int8_product"),
     "int8_separable": (*_VECTORS, "int8_depthwise", "int8_product"),
+    "int8_separable_tiles": (*_VECTORS, "int8_depthwise", *_TILES),
     "int8_pointwise": (*_VECTORS, "int8_rows", "int8_product"),
+    "int8_pointwise_tiles": (*_VECTORS, *_TILES),
     "int8_pool": (*_VECTORS, "int8_pool"),
     "int8_fully_connected": (*_VECTORS, "int8_product"),
     "int8_softmax": ("int8_logits", "exponential", "softmax"),
@@ -39,7 +42,7 @@ def _conv(step: Step) -> list[str]:
 
 
 def _separable(step: Step) -> list[str]:
-    a, b, (inner, outer) = step.input, step.output, step.rules
+    a, b, inner = step.input, step.output, step.rules[0]
     columns = ((b.width - 1) * step.stride + 3) * step.lanes
     return [
         _rows(step),
@@ -49,24 +52,38 @@ def _separable(step: Step) -> list[str]:
         f"    int8_depthwise{step.lanes}(in, {a.height}, {a.width}, {a.channels}, {step.stride}, {1 - step.down}, "
         f"{1 - step.right}, dw, {inner.weight}, dw_bias, dw_factor, {inner.source}, {_clamp(inner)}, columns, rows, "
         f"{b.width}, y, end);",
-        f"    int8_product{step.vector}({step.mr}, {step.nr}, rows, 1, 0, {a.channels}, {a.channels} / GROUP, w, "
-        f"{outer.weight}, bias, factor, {_clamp(outer)}, out + y * {b.width * b.channels}, {b.channels}, "
-        f"(end - y) * {b.width});",
+        f"    {_product(step, 'rows', 'y', f'(end - y) * {b.width}')}",
         "}",
     ]
 
 
 def _pointwise(step: Step) -> list[str]:
-    a, b, rule = step.input, step.output, step.rules[-1]
+    a = step.input
     row = a.width * a.channels
     return [
         _rows(step),
         "for (int y = first; y < last; y++) {",
         f"    int8_rows(in, {a.height}, {a.width}, {a.channels}, y, 1, 0, 0, scratch, {row});",
-        f"    int8_product{step.vector}({step.mr}, {step.nr}, scratch, 1, 0, {a.channels}, {a.channels} / GROUP, w, "
-        f"{rule.weight}, bias, factor, {_clamp(rule)}, out + y * {b.width * b.channels}, {b.channels}, {b.width});",
+        f"    {_product(step, 'scratch', 'y', f'{a.width}')}",
         "}",
     ]
+
+
+def _pointwise_tiles(step: Step) -> list[str]:
+    """Bytes are codes there, so they are read where they lie."""
+    row = step.input.width * step.input.channels
+    return [_rows(step), _product(step, f"in + first * {row}", "first", f"(last - first) * {step.output.width}")]
+
+
+def _product(step: Step, codes: str, first: str, count: str) -> str:
+    """`count` pixels of the output from row `first` on; `codes`: what they see."""
+    a, b, rule = step.input, step.output, step.rules[-1]
+    pixel = f"{a.channels}, {step.deep}" if step.deep else f"1, 0, {a.channels}, {a.channels} / GROUP"
+    return (
+        f"{'int8_pointwise_tiles' if step.deep else 'int8_product'}{step.vector}({step.mr}, {step.nr}, {codes}, "
+        f"{pixel}, w, {rule.weight}, bias, factor, {_clamp(rule)}, out + {first} * {b.width * b.channels}, "
+        f"{b.channels}, {count});"
+    )
 
 
 def _pool(step: Step) -> list[str]:
@@ -107,7 +124,9 @@ def _clamp(rule: Rule) -> str:
 INT8_TEMPLATES: dict[str, Callable[[Step], list[str]]] = {
     "int8_conv": _conv,
     "int8_separable": _separable,
+    "int8_separable_tiles": _separable,
     "int8_pointwise": _pointwise,
+    "int8_pointwise_tiles": _pointwise_tiles,
     "int8_pool": _pool,
     "int8_fully_connected": _fully_connected,
     "int8_softmax": _output,

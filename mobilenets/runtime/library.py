@@ -119,7 +119,7 @@ def _loaded(library: Library) -> ctypes.CDLL:
     except OSError as exc:
         raise CompileError(f"{library.path} cannot be loaded: {exc}") from exc
     if "amx_tile" in library.features:
-        _ask_for_tiles()
+        _ask_for_tiles("avx512vnni" if library.precision == "int8" else "avx512bf16")
     at, number = ctypes.c_void_p, ctypes.c_int
     for name, result, arguments in (
         ("network_run", None, (at, at, at, at)),
@@ -134,7 +134,10 @@ def _loaded(library: Library) -> ctypes.CDLL:
     return code
 
 
-def _ask_for_tiles() -> None:
-    """Linux lets a process use AMX that has asked for it: arch_prctl(ARCH_REQ_XCOMP_PERM, XTILEDATA)."""
+def _ask_for_tiles(other: str) -> None:
+    """Linux lets a process use AMX that has asked for it: arch_prctl(ARCH_REQ_XCOMP_PERM, XTILEDATA).
+
+    `other`: a target without it, for who is refused.
+    """
     if ctypes.CDLL(None).syscall(158, 0x1023, 18):
-        raise CompileError("this system lets no program use AMX: choose another target, avx512bf16")
+        raise CompileError(f"this system lets no program use AMX: choose another target, {other}")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from int8_networks import RUNNABLE, images_for, random_integers
+from int8_networks import RUNNABLE, TARGETS, images_for, random_integers
 from test_emitted import COMPILERS, FOUND, STRICT, compiled, needs_nm, needs_one
 from test_plan import spans
 from test_sanitizers import COMMANDS, DRIVER, command
@@ -90,7 +90,7 @@ def build_and_run(folder: Path, name: str, network: Network, target: str, *befor
     """The driver of test_sanitizers.py with an int8 network, whose logits must be the oracle's."""
     model = random_integers(network, seed=1)
     image = images_for(model, 1)
-    made, lowered = sources_of(model, INT8_TARGETS[target], "net")
+    made, lowered = sources_of(model, TARGETS[target], "net")
     steps = lowered.program.steps
     used = [spans(steps, made.arena, number, 3) for number in range(len(steps))]
     ends = ", ".join(map(str, np.cumsum([len(step) for step in used])))
@@ -101,7 +101,7 @@ def build_and_run(folder: Path, name: str, network: Network, target: str, *befor
         (folder / file).write_text(content, "utf-8")
     (folder / "weights").write_bytes(lowered.weights.tobytes())
     image.tofile(folder / "pixels")
-    flags = INT8_TARGETS[target].flags
+    flags = TARGETS[target].flags
     words = [*command(name), *flags, "-o", "driver", "main.c", "net.c", "pool.c", "-lpthread"]
     done = subprocess.run(words, cwd=folder, capture_output=True, text=True)
     if "cannot find" in done.stderr and "san" in done.stderr:

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from int8_networks import RUNNABLE, compare, images_for, random_integers
-from running import Running, needs_compiler
+from int8_networks import RUNNABLE, compare, images_for, random_integers, running
+from running import needs_compiler
 
 from mobilenets.arch.network import SHALLOW_BODY, Block, Network, Output
-from mobilenets.compiler import compile_model
 from mobilenets.compiler.lower_int8 import arena_bytes_int8, lower_int8
 from mobilenets.compiler.targets import INT8_TARGETS
 from mobilenets.cost.memory import peak_elements
@@ -99,7 +98,7 @@ def test_any_network(network: Network, target: str, seed: int, harsh: float, zer
 @pytest.mark.parametrize("target", RUNNABLE)
 def test_parts_in_any_number_and_order_give_the_same_bits(target: str) -> None:
     model = random_integers(Network(0.25, 33, 65, padding="same", blocks=SMALL, classes=11), seed=4)
-    run, image = Running(compile_model(model, target)), images_for(model)[0]
+    run, image = running(model, target), images_for(model)[0]
     whole = run(image)
     assert np.ptp(whole[0]) > 0
     for parts, backwards in ((2, True), (3, False), (7, True)):

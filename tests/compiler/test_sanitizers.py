@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import make_random_model
+from int8_networks import TARGETS as INT8
 from int8_networks import random_integers
 from running import RUNNABLE, float64_logits, images_of, relative_rms
 from test_plan import spans
@@ -45,6 +46,8 @@ KINDS: dict[str, tuple[str, Target]] = {  # tiles: of AMX, emulated
     "int8": ("int8", best_target("auto", INT8_TARGETS)),
     "int8 plain": ("int8", PLAIN),
 }
+if "amx" in INT8:  # which takes VNNI for what is no tile
+    KINDS["int8 tiles"] = ("int8", INT8["amx"])
 FLOATS = [kind for kind in KINDS if kind.startswith("fp32")]
 BOUNDS = {"fp32": 1e-5, "bf16": 0.05, "bf16x3": 3e-4, "int8": 1e-6}
 COMMANDS = {  # name -> compiler and flags

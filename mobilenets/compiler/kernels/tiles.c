@@ -8,7 +8,7 @@ typedef struct tile_shapes { /* what ldtilecfg reads */
     uint8_t rows[16];
 } tile_shapes;
 
-#if defined(__AMX_BF16__) || defined(__AMXBF16__) /* as clang had it */
+#if defined(__AMX_BF16__) || defined(__AMX_INT8__) || defined(__AMXBF16__) || defined(__AMXINT8__) /* as clang had it */
 
 typedef tile_shapes tiles;
 #define TILES_BEGIN(t) __asm__ volatile("ldtilecfg %0" : : "m"(t))
@@ -19,6 +19,7 @@ typedef tile_shapes tiles;
 #define TILE_STORE(t, n, to, stride) \
     __asm__ volatile("tilestored %%tmm" #n ", (%0,%1,1)" : : "r"(to), "r"((ptrdiff_t)(stride)) : "memory")
 #define TILE_DOT_BF16(t, c, a, b) __asm__ volatile("tdpbf16ps %%tmm" #b ", %%tmm" #a ", %%tmm" #c : : "m"(t))
+#define TILE_DOT_INT8(t, c, a, b) __asm__ volatile("tdpbusd %%tmm" #b ", %%tmm" #a ", %%tmm" #c : : "m"(t))
 
 #else
 
@@ -34,6 +35,7 @@ typedef struct tiles {
 #define TILE_LOAD(t, n, from, stride) tile_load(&(t), n, from, stride)
 #define TILE_STORE(t, n, to, stride) tile_store(&(t), n, to, stride)
 #define TILE_DOT_BF16(t, c, a, b) tile_dot_bf16(&(t), c, a, b)
+#define TILE_DOT_INT8(t, c, a, b) tile_dot_int8(&(t), c, a, b)
 
 EMULATED void tile_load(tiles *t, int n, const void *from, int stride) {
     TILE_ZERO(*t, n);
@@ -69,6 +71,23 @@ EMULATED void tile_dot_bf16(tiles *t, int c, int a, int b) {
             }
             __builtin_memcpy(&sum, t->data[c][row] + 4 * n, 4);
             sum = tile_flushed(tile_flushed(sum) + tile_flushed(even + odd));
+            __builtin_memcpy(t->data[c][row] + 4 * n, &sum, 4);
+        }
+}
+
+/* c += a b, modulo 2^32: bytes of a without a sign, of b with one; four products at a time. */
+EMULATED void tile_dot_int8(tiles *t, int c, int a, int b) {
+    for (int row = 0; row < t->shapes.rows[c]; row++)
+        for (int n = 0; n < t->shapes.bytes[c] / 4; n++) {
+            int32_t sum = 0, before;
+            for (int k = 0; k < t->shapes.bytes[a] / 4; k++)
+                for (int i = 4 * k; i < 4 * k + 4; i++) {
+                    int8_t weight;
+                    __builtin_memcpy(&weight, &t->data[b][k][4 * n + i % 4], 1);
+                    sum += t->data[a][row][i] * weight; /* at most 64 of them */
+                }
+            __builtin_memcpy(&before, t->data[c][row] + 4 * n, 4);
+            (void)__builtin_add_overflow(before, sum, &sum);
             __builtin_memcpy(t->data[c][row] + 4 * n, &sum, 4);
         }
 }
