@@ -297,8 +297,8 @@ def compile_(
     output
         The folder to write to; by default one beside the model.
     target
-        The instructions to use: auto takes what this processor has. amx and avx512bf16 are for bf16, avx512vnni
-        for int8.
+        The instructions to use: auto takes what this processor has. avx512bf16 is for bf16, avx512vnni for int8, amx
+        for both.
     precision
         fp32; bf16: half the memory, and faster where the processor multiplies bf16; bf16x3 and bf16x6: floats by
         products of bf16, worth it with amx only (error 1e-4, and fp32's own).
