@@ -1,6 +1,6 @@
 """Where fine-tuning starts: the weights of a trained network, made ready for the user's images."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from ..image import Preprocess, normalise
 from ..model import TASK, Model
 from .module import load_weights, weights_of
 
-__all__ = ["restate", "start_from"]
+__all__ = ["centre", "restate", "start_from"]
 
 BATCH = 128
 IMAGES = 4096  # that statistics are taken from
@@ -26,14 +26,30 @@ def start_from(module: nn.Module, model: Model, images: Images, preprocess: Prep
     own = {name: array for name, array in weights_of(module.state_dict()).items() if name.startswith(TASK)}
     load_weights(module, {**own, **model.weights})
     device = next(module.parameters()).device
-    batches = central_batches(images, preprocess, BATCH, IMAGES)
     before = torch.get_num_threads()
     torch.set_num_threads(max(1, threads))  # one module now, on all the cores that the replicas will have
-    restate(
-        module,
-        (torch.from_numpy(normalise(pixels, preprocess)).to(device).permute(0, 3, 1, 2) for pixels in batches),
-    )
+
+    def inputs() -> Iterator[Tensor]:
+        for pixels in central_batches(images, preprocess, BATCH, IMAGES):
+            yield torch.from_numpy(normalise(pixels, preprocess)).to(device).permute(0, 3, 1, 2)
+
+    restate(module, inputs())
+    if model.network.output == "l2_normalise":
+        centre(module, inputs())
     torch.set_num_threads(before)
+
+
+@torch.no_grad()
+def centre(module: nn.Module, inputs: Iterable[Tensor]) -> None:
+    """Shift the last layer's sums to mean 0 over `inputs`.
+
+    Features are all positive: projected as they are, all vectors point one way, and unit vectors differ by little
+    (ORL: AUC of verification 0.966 after 8 epochs for 0.960 after 10).
+    """
+    mean = torch.cat([module(x) for x in inputs]).mean(0)
+    last = module.get_submodule("fc")
+    assert isinstance(last, nn.Linear)
+    last.bias.sub_(mean)
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ from conftest import MakeModel
 
 from mobilenets.arch import Network, expand
 from mobilenets.train.module import MobileNet, load_weights
-from mobilenets.train.start import restate
+from mobilenets.train.start import centre, restate
 
 NETWORK = Network(alpha=0.25, height=40, width=48, classes=4, activation="relu6", padding="same")
 
@@ -21,3 +21,12 @@ def test_restating_batch_norms_keeps_the_function_and_makes_training_mode_comput
         training = module.train()(x)
     torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(training, before, rtol=1e-3, atol=1e-3)
+
+
+def test_an_embedding_starts_centred() -> None:
+    network = Network(0.25, 32, 32, classes=5, output="l2_normalise")
+    module = MobileNet(expand(network)).eval()
+    x = torch.randn(12, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    before = module(x).detach()
+    centre(module, (x[:8], x[8:]))
+    torch.testing.assert_close(module(x), before - before.mean(0))
