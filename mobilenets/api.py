@@ -77,9 +77,11 @@ def design_network(
     calibrate: Sequence[str | Path] = (),
     threads: int = 1,
     runtime: "Runtime" = "auto",
+    precision: str = "fp32",
 ) -> Design:
     """The Pareto front and one choice for `budget`; latency is measured here, in `runtime`, on `threads` threads.
 
+    `precision`: of the latency, fp32 or int8; that of sizes is the budget's.
     `calibrate`: run folders or models of the user's whose validation top-1 moves the accuracy prior.
     Raises `BudgetError`, `LatencyError`.
     """
@@ -90,7 +92,8 @@ def design_network(
         return search(budget, space or Space(), prior)
     from .runtime import measure_networks
 
-    return search(budget, space or Space(), prior, partial(measure_networks, threads=threads, runtime=runtime))
+    measure = partial(measure_networks, threads=threads, runtime=runtime, precision=precision)
+    return search(budget, space or Space(), prior, measure)
 
 
 def train_network(

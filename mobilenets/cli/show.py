@@ -20,6 +20,7 @@ from ..errors import MissingExtraError
 from ..model import Model
 from ..quant.scheme import QuantModel
 from ..weights import Imported
+from .integers import memory
 
 __all__ = ["benchmarked", "compiled", "described", "designed", "evaluated", "exported", "imported", "paper", "trained"]
 
@@ -89,8 +90,15 @@ def described(network: Network, model: Model | QuantModel | None, json: bool) ->
     _print(layers, "", shares, "", sizes, "", f"{network.name}: {total}")
     if model is not None:
         trained = [f"trained: {jsonlib.dumps(model.metrics)}"] if model.metrics else []
-        held = [f"{model.name}: this file's weights are integers"] if isinstance(model, QuantModel) else []
+        held = [_integers(model)] if isinstance(model, QuantModel) else []
         _print(*held, *trained, f"labels: {', '.join(model.labels[:20])}")
+
+
+def _integers(model: QuantModel) -> str:
+    bytes_of = memory(model)
+    arenas = ", ".join(f"{_bytes(size)} {target}" for target, size in bytes_of["arena_bytes"].items())
+    held = f"{model.name}: this file's weights are integers, {_bytes(bytes_of['weights_bytes'])} with scales and biases"
+    return f"{held}; arena of the compiled C: {arenas}" if arenas else held
 
 
 def _cost_json(costs: Cost, model: Model | QuantModel | None) -> dict[str, Any]:
@@ -108,6 +116,8 @@ def _cost_json(costs: Cost, model: Model | QuantModel | None) -> dict[str, Any]:
     }
     if model is not None:
         values |= {"labels": list(model.labels), "metrics": model.metrics, "preprocess": model.preprocess.to_dict()}
+    if isinstance(model, QuantModel):
+        values["int8"] = memory(model)
     return values
 
 
@@ -265,7 +275,9 @@ def compiled(result: CompiledFiles, json: bool) -> None:
         *(f"{result.folder / file}" for file in w.files),
         f"for {w.target} in {w.precision}: {_bytes(w.weights_bytes)} of weights, {_bytes(w.arena_bytes)} of arena, "
         f"{_bytes(w.library_bytes)} library",
-        f"logits agree with ONNX Runtime's within {result.difference:.1e} of the largest",
+        "logits are those of quant/reference.py, bit for bit"
+        if w.precision == "int8"
+        else f"logits agree with ONNX Runtime's within {result.difference:.1e} of the largest",
     )
 
 

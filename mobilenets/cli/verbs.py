@@ -79,6 +79,7 @@ def design(
     calibrate: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative=())] = (),
     threads: int = 1,
     runtime: RuntimeFlag = "auto",
+    precision: Literal["fp32", "int8"] = "fp32",
     json: Json = False,
 ) -> None:
     """Find the network for a budget: the Pareto front over alpha x resolution x depth, and one choice with its reason.
@@ -96,6 +97,8 @@ def design(
     runtime
         Where latency is measured: compiled (C for each network), onnx (ONNX Runtime), or auto: compiled where there is
         a C compiler.
+    precision
+        In which latency is measured, fp32 or int8 (compiled); sizes have --budget-precision.
     json
         Print one JSON object and nothing else.
     """
@@ -110,7 +113,9 @@ def design(
         space = space_of(network, open_dataset(data))
     if bounds.max_latency is not None:
         print(f"measuring latency on {threads or 'all'} thread(s): up to two minutes", file=sys.stderr)
-    show.designed(design_network(bounds, space, calibrate=calibrate, threads=threads, runtime=runtime), json)
+    show.designed(
+        design_network(bounds, space, calibrate=calibrate, threads=threads, runtime=runtime, precision=precision), json
+    )
 
 
 def evaluate(

@@ -11,9 +11,12 @@ from ..arch.graph import expand, weight_shapes
 from ..arch.network import Network
 from ..compiler import has_compiler
 from ..cost.latency import Latency, time_interleaved
+from ..errors import UsageError
 from ..export.onnx import to_onnx
-from ..image import Preprocess
+from ..image import Pixels, Preprocess
 from ..model import Model
+from ..quant.scheme import QuantModel
+from .activations import min_max_integers
 from .compiled import CompiledSession
 from .opening import Runner, Runtime
 from .session import Session
@@ -21,16 +24,25 @@ from .session import Session
 __all__ = ["measure_networks", "measure_sessions", "untrained"]
 
 SEED = 0
+MEASURED = ("fp32", "int8")  # precisions
 
 
 def measure_networks(
-    networks: Sequence[Network], seconds: float = 1.0, threads: int = 1, runtime: Runtime = "auto"
+    networks: Sequence[Network],
+    seconds: float = 1.0,
+    threads: int = 1,
+    runtime: Runtime = "auto",
+    precision: str = "fp32",
 ) -> list[Latency]:
     """Median ms of one image through each network, untrained, timed in turn in one run of `seconds` in all.
 
-    Weights do not change the time, as long as no activation is subnormal; see `untrained`.
+    Weights do not change the time, as long as no activation is subnormal; see `untrained`. `precision`: fp32 or int8.
     """
-    return measure_sessions([_open_untrained(network, threads, runtime) for network in networks], seconds)
+    if precision not in MEASURED:
+        raise UsageError(f"precision (={precision!r}) must be one of {', '.join(MEASURED)}")
+    if precision == "int8" and not (has_compiler() and runtime != "onnx"):
+        raise UsageError("int8 is measured in compiled C: it needs a C compiler, and runtime auto or compiled")
+    return measure_sessions([_open_untrained(network, threads, runtime, precision) for network in networks], seconds)
 
 
 def measure_sessions(sessions: Sequence[Runner], seconds: float = 0.5) -> list[Latency]:
@@ -40,17 +52,23 @@ def measure_sessions(sessions: Sequence[Runner], seconds: float = 0.5) -> list[L
 
 
 @lru_cache(maxsize=64)  # a search measures its best networks twice
-def _open_untrained(network: Network, threads: int, runtime: Runtime) -> Runner:
+def _open_untrained(network: Network, threads: int, runtime: Runtime, precision: str) -> Runner:
     if runtime == "onnx" or not has_compiler():
         return Session.from_onnx(to_onnx(untrained(network)), threads)
+    model: Model | QuantModel = untrained(network)
+    if precision == "int8":
+        model = min_max_integers(untrained(network), _noise(model.preprocess))
     with tempfile.TemporaryDirectory(prefix="mobilenets-") as folder:  # nobody wants it again: not into the cache
-        return CompiledSession(untrained(network), threads, folder=Path(folder))
+        return CompiledSession(model, threads, folder=Path(folder))
 
 
 def _call(session: Runner) -> Callable[[], object]:
-    p = session.preprocess
-    image = np.random.default_rng(SEED).integers(0, 256, (1, p.height, p.width, p.channels), np.uint8)
+    image = _noise(session.preprocess)
     return lambda: session.run(image)
+
+
+def _noise(p: Preprocess) -> Pixels:
+    return np.random.default_rng(SEED).integers(0, 256, (1, p.height, p.width, p.channels), np.uint8)
 
 
 def untrained(network: Network) -> Model:

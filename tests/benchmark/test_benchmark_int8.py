@@ -15,6 +15,7 @@ from mobilenets.benchmark.opening import Missing, open_peers
 from mobilenets.benchmark.peers import Setup
 from mobilenets.cli import main
 from mobilenets.compiler import has_compiler
+from mobilenets.compiler.targets import INT8_TARGETS
 from mobilenets.errors import UsageError
 from mobilenets.export.onnx import to_onnx
 from mobilenets.image import Pixels
@@ -134,6 +135,23 @@ def test_the_verb_takes_an_int8_file(
     assert "int8: the model's own integers" in lines and max(map(len, lines)) <= 160
     assert main(["benchmark", str(path), "--precisions", "bf16"]) != 0
     assert "precision 'bf16' is of float models" in capsys.readouterr().err
+
+
+def test_describe_and_compile_say_what_an_int8_model_takes(
+    integers: QuantModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = save(integers, tmp_path / "m.int8.safetensors")
+    assert main(["describe", str(path), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)["int8"]
+    assert set(said["arena_bytes"]) == set(INT8_TARGETS)
+    assert path.stat().st_size - 12000 < said["weights_bytes"] < path.stat().st_size
+    assert main(["describe", str(path)]) == 0
+    assert "arena of the compiled C: " in capsys.readouterr().out
+    assert main(["compile", str(path), "--target", "portable", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["arena_bytes"] == said["arena_bytes"]["portable"]
+    assert main(["compile", str(path), "--target", "portable", "--overwrite"]) == 0
+    printed = capsys.readouterr().out
+    assert "quant/reference.py, bit for bit" in printed and "ONNX" not in printed
 
 
 def test_the_script_has_int8(floats: Model) -> None:

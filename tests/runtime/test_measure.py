@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from mobilenets.arch import Network, named
+from mobilenets.compiler import has_compiler
 from mobilenets.cost.latency import MIN_RUNS
 from mobilenets.design import Budget, Prior, Space, search
-from mobilenets.errors import LatencyError
+from mobilenets.errors import LatencyError, UsageError
 from mobilenets.export.onnx import to_onnx
 from mobilenets.runtime import Runtime, Session
 from mobilenets.runtime.measure import measure_networks, measure_sessions, untrained
@@ -33,6 +34,16 @@ def test_untrained_activations_are_ordinary_numbers(name: str) -> None:
     session = Session.from_onnx(to_onnx(untrained(network)), threads=1)
     noise = np.random.default_rng(1).integers(0, 256, (1, network.height, network.width, 3), np.uint8)
     assert 1e-6 < float(np.abs(session.logits(noise)).max()) < 1e3
+
+
+@pytest.mark.skipif(not has_compiler(), reason="no C compiler")
+def test_int8_is_measured_in_int8() -> None:
+    (latency,) = measure_networks([named("0.25-32")], 0.01, precision="int8")
+    assert latency.median > 0 and latency.runtime.endswith("in int8")
+    with pytest.raises(UsageError, match="int8 is measured in compiled C"):
+        measure_networks([named("0.25-32")], 0.01, runtime="onnx", precision="int8")
+    with pytest.raises(UsageError, match="must be one of fp32, int8"):
+        measure_networks([named("0.25-32")], 0.01, precision="bf16")
 
 
 def test_grey_input() -> None:
