@@ -112,6 +112,8 @@ def benchmark_model(
 def _check(
     model: Model | QuantModel, threads: Sequence[int], precisions: Sequence[str], batch_sizes: Sequence[int]
 ) -> None:
+    if model.network.output == "features":
+        raise UsageError(f"{model.name}: its task is {model.task}: the other runtimes are not given a detector's head")
     for n in threads:
         if not 1 <= n <= cores():
             raise UsageError(f"threads (={n}) must be from 1 to this machine's {cores()} cores")

@@ -105,6 +105,22 @@ def test_what_a_detector_cannot_follow_is_refused(recipe: Recipe, scenes: Path, 
         train_network(scenes, Network(0.25, 64, 64), recipe, task=Detect(), runs=tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("verb", "message"),
+    [
+        (["compile"], "output (='features') must be softmax"),
+        (["benchmark"], "its task is detect"),
+        (["export", "--format", "tflite"], "format tflite holds classifiers"),
+    ],
+)
+def test_verbs_that_take_no_detector_say_so(
+    run: Trained, verb: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([verb[0], str(run.run), *verb[1:]]) in (1, 2)
+    error = capsys.readouterr().err.strip()
+    assert message in error and "\n" not in error
+
+
 def test_other_classes_are_refused(run: Trained, tmp_path: Path) -> None:
     root = make_voc(tmp_path / "voc", 2, 2, lambda text: text.replace("<name>bar", "<name>tree"))
     with pytest.raises(DataError, match="has classes that the model does not know: tree"):
