@@ -11,10 +11,10 @@ import numpy as np
 
 from ...data.augment import Augmentation, drawn, seen
 from ...data.rows import Listing, listed
-from ...errors import DataError
-from ...image import Pixels, Preprocess
+from ...errors import DataError, ImageError
+from ...image import Pixels, Preprocess, upright_size
 
-__all__ = ["Annotations", "Box", "Boxes", "Size", "gathered", "same_size", "view"]
+__all__ = ["Annotations", "Box", "Boxes", "Size", "finite", "found_size", "gathered", "same_size", "view"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Size = tuple[int, int]  # (width, height) of the upright image, in pixels
@@ -116,6 +116,14 @@ def finite(values: Sequence[object], where: str) -> tuple[float, ...]:
 
 def _shown(edges: Sequence[float]) -> str:
     return f"({', '.join(f'{edge:g}' for edge in edges)})"
+
+
+def found_size(image: Path) -> Size | None:
+    """What the image itself says; None where it cannot be read, which is told where it is decoded."""
+    try:
+        return upright_size(image)
+    except ImageError:
+        return None
 
 
 def same_size(declared: Size | None, found: Size | None, where: str, image: str) -> Size:

@@ -8,9 +8,9 @@ from typing import Any
 
 from ...data.parallel import ordered
 from ...data.rows import Listing, Row, listed, shown, split_of
-from ...errors import DataError, ImageError
-from ...image import read, upright_size
-from .boxes import Annotations, Box, Size, finite, same_size
+from ...errors import DataError
+from ...image import read
+from .boxes import Annotations, Box, Size, finite, found_size, same_size
 
 __all__ = ["coco_files", "read_coco"]
 
@@ -85,7 +85,7 @@ def _add(annotations: Annotations, root: Path, file: Path, content: Json, ids: l
         boxes[row["image_id"]].append(_box(row, ids, where))
     folders = _folders(root, file)
     paths = [_image(row, folders, file) for row in images.values()]
-    for (key, row), path, found in zip(images.items(), paths, ordered(_size, paths), strict=True):
+    for (key, row), path, found in zip(images.items(), paths, ordered(found_size, paths), strict=True):
         name = shown(str(path.relative_to(root) if path.is_relative_to(root) else path))
         annotations.listing.rows.append(Row(name, split, "", partial(read, path)))
         annotations.sizes.append(same_size(_declared_size(row), found, f"{file}: image {key}", name))
@@ -105,13 +105,6 @@ def _image(row: Json, folders: list[Path], file: Path) -> Path:
     if found is None:
         raise DataError(f"{file}: image {row['id']}: {name!r} is in none of {listed(list(map(str, folders)), 4)}")
     return found
-
-
-def _size(image: Path) -> Size | None:
-    try:
-        return upright_size(image)
-    except ImageError:
-        return None  # told where it is decoded
 
 
 def _declared_size(row: Json) -> Size | None:

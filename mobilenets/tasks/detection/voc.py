@@ -12,9 +12,9 @@ from xml.parsers import expat
 from ...data.labels import ordered_names, read_names
 from ...data.parallel import ordered
 from ...data.rows import Listing, Row, listed, shown
-from ...errors import DataError, ImageError
-from ...image import EXTENSIONS, read, upright_size
-from .boxes import Annotations, Box, Size, finite, same_size
+from ...errors import DataError
+from ...image import EXTENSIONS, read
+from .boxes import Annotations, Box, Size, finite, found_size, same_size
 
 __all__ = ["read_voc", "voc_root"]
 
@@ -54,7 +54,7 @@ def read_voc(root: Path) -> Annotations:
     names = declared or ordered_names(_class(file, node) for file, node in objects)
     images = [_image(root, file, tree) for (file, _), tree in zip(files, trees, strict=True)]
     annotations = Annotations(names, Listing([], names))
-    for (file, split), tree, image, found in zip(files, trees, images, ordered(_size, images), strict=True):
+    for (file, split), tree, image, found in zip(files, trees, images, ordered(found_size, images), strict=True):
         name = shown(str(image.relative_to(root)))
         annotations.listing.rows.append(Row(name, split, "", partial(read, image)))
         annotations.sizes.append(same_size(_declared_size(tree), found, str(file), name))
@@ -118,13 +118,6 @@ def _image(root: Path, file: Path, tree: Node) -> Path:
     if found is None:
         raise DataError(f"{file}: its image {named!r} is not in {folder}")
     return found
-
-
-def _size(image: Path) -> Size | None:
-    try:
-        return upright_size(image)
-    except ImageError:
-        return None  # told where it is decoded
 
 
 def _declared_size(tree: Node) -> Size | None:
