@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from .design import Budget
     from .errors import MobilenetsError
     from .image import Preprocess
-    from .model import Model, load
+    from .model import Model
+    from .quant.file import load
     from .runtime import CompiledSession, Prediction, Session, open_session
     from .train.recipe import Recipe
 
@@ -46,7 +47,8 @@ _HOME = {
     "design": ("Budget",),
     "errors": ("MobilenetsError",),
     "image": ("Preprocess",),
-    "model": ("Model", "load"),
+    "model": ("Model",),
+    "quant.file": ("load",),
     "runtime": ("CompiledSession", "Prediction", "Session", "open_session"),
     "train.recipe": ("Recipe",),
 }

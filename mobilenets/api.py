@@ -123,7 +123,7 @@ def train_network(
     from .train.run import Run, Settings
 
     task = task or Classify()
-    dataset = data if isinstance(data, Dataset) else task.open(data)
+    dataset = data if isinstance(data, Dataset) else task.ready(task.open(data))
     watch, recipe = watch or Watch(), recipe or Recipe()
     if recipe.freeze and pretrained is None:
         raise UsageError("freeze trains the classifier of a trained network alone: there is no pretrained one")
@@ -164,7 +164,8 @@ def resume_run(path: str | Path, watch: Watch | None = None) -> Trained:
     from .train.run import Run
 
     run = Run.open(Path(path))
-    return _run(run.settings.task.open(run.settings.data), run, watch or Watch())
+    task = run.settings.task
+    return _run(task.ready(task.open(run.settings.data)), run, watch or Watch())
 
 
 def _run(dataset: "Dataset", run: "Run", watch: Watch) -> Trained:
@@ -226,16 +227,17 @@ def evaluate_model(
 
 def predict_images(
     model: str | Path,
-    images: Sequence[str | Path],
+    images: str | Path | Sequence[str | Path],
     top: int | None = None,
     batch_size: int = 32,
     runtime: "Runtime" = "auto",
 ) -> "Iterator[Prediction]":
-    """Predictions for files and folders, in order and in bounded memory; no torch."""
+    """Predictions for a file, a folder or several, in order and in bounded memory; no torch."""
     from .runtime import open_session
     from .runtime.predict import find_images
 
-    paths = find_images([Path(image) for image in images])
+    given = [images] if isinstance(images, str | Path) else images
+    paths = find_images([Path(image) for image in given])
     session = open_session(open_model(model), runtime=runtime)
     return answered(session, ((str(path), path) for path in paths), top, batch_size)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .quant.scheme import QuantModel
     from .weights import Given, Imported
 
-__all__ = ["CompiledFiles", "Exported", "compile_to_c", "export_model", "import_model", "open_model"]
+__all__ = ["CompiledFiles", "Exported", "compile_to_c", "export_model", "import_model", "keep", "open_model"]
 
 SMALLEST_HALF = 2**-25  # half of the smallest number that float16 tells from 0
 INTEGERS = 0.05  # of the largest logit: a few steps, for machines on which ONNX Runtime rounds in another way
@@ -71,11 +71,12 @@ def import_model(
     output: str | Path | None = None,
     given: "Given | None" = None,
     int8: bool = False,
+    overwrite: bool = False,
 ) -> "tuple[Path, Imported]":
     """Write what is in `files` (one, or several that run one after the other) as a `.safetensors` model.
 
     `int8`: the integers of a quantised `.tflite` as they are, else they become floats. By default beside the first
-    file; a file that exists is never overwritten unless `output` names it.
+    file; a file that is there already is refused, unless `overwrite`.
     """
     from .weights import import_files
 
@@ -84,8 +85,7 @@ def import_model(
     path = Path(output) if output else paths[0].with_suffix(".int8.safetensors" if int8 else ".safetensors")
     if path.suffix != ".safetensors":
         raise UsageError(f"output {path}: a model is a .safetensors file")
-    if output is None and path.exists():
-        raise UsageError(f"{path} exists: say with --output where to write")
+    keep(path, overwrite)
     written = imported.model.save(path) if imported.integers is None else save(imported.integers, path)
     return written, imported
 
@@ -122,11 +122,11 @@ def _output(source: Path, output: str | Path | None, format: str, overwrite: boo
     path = Path(output) if output else source.with_suffix(suffix)
     if path.suffix != "." + suffix.rpartition(".")[2]:
         raise UsageError(f"output {path}: format {format} is a {suffix} file")
-    _keep(path, overwrite)
+    keep(path, overwrite)
     return path
 
 
-def _keep(path: Path, overwrite: bool) -> None:
+def keep(path: Path, overwrite: bool) -> None:
     """`UsageError` for what is there and must not be overwritten."""
     if path.exists() and not overwrite:
         raise UsageError(f"{path} exists: choose another --output, or --overwrite it")
@@ -218,7 +218,7 @@ def compile_to_c(
     source = opened if isinstance(opened, Path) else Path(model)
     folder = Path(output) if output else source.parent / f"{source.stem}-c"
     for file in (f"{name}.c", f"mobilenets_{name}.h", f"{name}.weights", f"lib{name}.so"):
-        _keep(folder / file, overwrite)
+        keep(folder / file, overwrite)
     trained = opened if isinstance(opened, Model) else load(opened)
     logits = CompiledSession(trained, 1, target, precision=precision).logits
     if isinstance(trained, QuantModel):

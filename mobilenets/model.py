@@ -102,13 +102,19 @@ def in_order(file: bytes) -> bytes:
 
 
 def load(path: str | Path) -> Model:
-    """The model in `path`; `ModelFileError` names what is missing or of another shape."""
+    """The model in `path`, or the best of a run folder; `ModelFileError` names what is missing or of another shape."""
     path = Path(path)
+    if path.is_dir():
+        path = model_file(path)
     if not path.is_file():
         raise ModelFileError(f"{path}: no such model file")
+    if path.suffix == ".onnx":
+        raise ModelFileError(f"{path}: an exported file is for running: this wants the .safetensors model")
     try:
         with safe_open(path, "numpy") as file:
             metadata = file.metadata() or {}
+            if metadata.get("format") == "mobilenets.quantized":
+                raise ModelFileError("an int8 model: this wants the float model that it was made from")
             if metadata.get("format") != "mobilenets.model":
                 raise ModelFileError("its metadata says nothing of a mobilenets model")
             if metadata.get("version") != str(FORMAT_VERSION):

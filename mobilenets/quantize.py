@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .assess import default_split
-from .convert import open_model
+from .convert import keep, open_model
 from .data.cache import Images, decode_split
 from .data.sources import Dataset, Sample, open_dataset
 from .errors import DataError, UsageError
@@ -79,14 +79,15 @@ def quantize_model(
     rule: str | None = None,
     max_bad: float = 0.01,
     watch: Watch | None = None,
+    overwrite: bool = False,
 ) -> QuantizedFile:
-    """Write an int8 `.safetensors`, by default NAME.int8.safetensors beside `model`; never over a file not named.
+    """Write an int8 `.safetensors`, by default NAME.int8.safetensors beside `model`; over no file unless `overwrite`.
 
     Calibrated on `images` of train, drawn evenly over all classes; judged on test where there is one, else val. `rule`:
     minmax, percentile or mse; None: the one that agrees best with the float network on images held back.
     """
     watch = watch or Watch()
-    path, floats = _opened(model, output, watch)
+    path, floats = _opened(model, output, overwrite, watch)
     dataset = data if isinstance(data, Dataset) else open_dataset(data)
     for note in dataset.notes:
         watch.note(note)
@@ -127,7 +128,7 @@ def _classes(samples: Sequence[Sample]) -> list[int]:
     return sorted(set(targets)) if all(isinstance(target, int) for target in targets) else []
 
 
-def _opened(model: str | Path, output: str | Path | None, watch: Watch) -> tuple[Path, Model]:
+def _opened(model: str | Path, output: str | Path | None, overwrite: bool, watch: Watch) -> tuple[Path, Model]:
     """Where to write, and the float model."""
     opened = open_model(model, watch)
     source = opened if isinstance(opened, Path) else Path(model)
@@ -139,8 +140,7 @@ def _opened(model: str | Path, output: str | Path | None, watch: Watch) -> tuple
     path = Path(output) if output else source.with_suffix(".int8.safetensors")
     if path.suffix != ".safetensors":
         raise UsageError(f"output {path}: a model is a .safetensors file")
-    if output is None and path.exists():
-        raise UsageError(f"{path} exists: say with --output where to write")
+    keep(path, overwrite)
     return path, floats
 
 

@@ -248,7 +248,7 @@ def test_other_files_are_refused(content: bytes, tmp_path: Path) -> None:
 
 def test_no_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     assert "no such model file" in refusal(tmp_path / "none.safetensors")
-    assert "no such model file" in refusal(tmp_path)
+    assert "it holds no best.safetensors" in refusal(tmp_path)
 
 
 def test_labels_and_preprocessing_must_fit_in_memory_too(model: Model) -> None:

@@ -19,6 +19,7 @@ def quantize(
     images: int = 300,
     rule: Literal["minmax", "percentile", "mse"] | None = None,
     max_bad: float = 0.01,
+    overwrite: Json = False,
     json: Json = False,
 ) -> None:
     """Make a trained model's weights and activations int8, calibrated on some hundred of your images.
@@ -37,6 +38,8 @@ def quantize(
         How ranges are chosen; by default the rule that agrees best on images held back.
     max_bad
         Share of images that may be undecodable before it is an error.
+    overwrite
+        Write over a file that is there already.
     json
         Print one JSON object and nothing else.
     """
@@ -44,7 +47,7 @@ def quantize(
     from .progress import Bars
 
     with Bars() as bars:
-        result = quantize_model(model, data, output, images, rule, max_bad, bars)
+        result = quantize_model(model, data, output, images, rule, max_bad, bars, overwrite)
     _show(result, json)
 
 

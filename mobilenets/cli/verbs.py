@@ -226,6 +226,7 @@ def import_(
     source: SourceFlags = _SOURCE,
     output: Path | None = None,
     int8: Json = False,
+    overwrite: Json = False,
     json: Json = False,
 ) -> None:
     """Bring in a MobileNet v1 that was trained elsewhere: Keras, timm, TensorFlow Lite, PyTorch or ONNX.
@@ -238,13 +239,15 @@ def import_(
         The .safetensors model to write; by default beside the first file.
     int8
         Keep the integers of a uint8 or int8 .tflite: its own weights and scales, run as they are.
+    overwrite
+        Write over a file that is there already.
     json
         Print one JSON object and nothing else.
     """
     from ..api import import_model
     from . import show
 
-    path, imported = import_model(files, output, source.given(), int8)
+    path, imported = import_model(files, output, source.given(), int8, overwrite)
     show.imported(path, imported, json)
 
 

@@ -43,7 +43,7 @@ def save(model: QuantModel, path: str | Path) -> Path:
 
 
 def load(path: str | Path) -> Model | QuantModel:
-    """The model in `path`, of floats or of integers; `ModelFileError` says what is wrong with it."""
+    """The model in `path` or a run folder, of floats or of integers; `ModelFileError` says what is wrong with it."""
     try:
         with safe_open(path, "numpy") as file:
             metadata = file.metadata() or {}

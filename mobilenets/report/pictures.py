@@ -23,12 +23,12 @@ def _uri(image: Image.Image, kind: str, **options: Any) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
-def picture(pixels: Pixels) -> str:
-    """(H, W, C) uint8, C 1 or 3, with its longer side brought down to 256. Small ones stay exact (PNG)."""
+def picture(pixels: Pixels, side: int = _SIDE) -> str:
+    """(H, W, C) uint8, C 1 or 3, with its longer side brought down to `side`. Small ones stay exact (PNG)."""
     image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
     if max(image.size) <= 64:
         return _uri(image, "png", optimize=True)
-    image.thumbnail((_SIDE, _SIDE))
+    image.thumbnail((max(side, _SIDE),) * 2)
     return _uri(image, "jpeg", quality=85)
 
 

@@ -13,10 +13,11 @@ import numpy as np
 
 from ..errors import MissingExtraError
 
-__all__ = ["EARTH_KM", "Cell", "ancestors", "cut", "distances", "outline", "within"]
+__all__ = ["EARTH_KM", "Cell", "ancestors", "cut", "distances", "outlines", "within"]
 
 EARTH_KM = 6371.0088  # mean radius (IUGG)
 DEEPEST = 20  # level: cells of some 10 m
+STRAIGHT = 4  # level: cells of some 600 km, whose edges are nearly straight on a map
 Places = np.ndarray[Any, np.dtype[np.float64]]
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -112,9 +113,15 @@ def distances(places: Places, others: Places) -> Places:
     return km
 
 
-def outline(token: str) -> Places:
-    """(4, 2): the corners of a cell."""
+def outlines(token: str) -> list[Places]:
+    """The corners (4, 2) of a cell, or of the small ones that make it up where its edges are not straight."""
     s2 = _s2()
-    cell = s2.S2Cell(s2.S2CellId.FromToken(token))
-    corners = [s2.S2LatLng(cell.GetVertex(i)) for i in range(4)]
+    cells = [s2.S2CellId.FromToken(token)]
+    while cells[0].level() < STRAIGHT:
+        cells = [cell.child(i) for cell in cells for i in range(4)]
+    return [_corners(s2.S2Cell(cell)) for cell in cells]
+
+
+def _corners(cell: Any) -> Places:
+    corners = [_s2().S2LatLng(cell.GetVertex(i)) for i in range(4)]
     return np.array([[corner.lat().degrees(), corner.lng().degrees()] for corner in corners])

@@ -6,7 +6,8 @@ __all__ = ["captioned", "stacked"]
 
 
 def captioned(image: Image.Image, text: str) -> Image.Image:
-    """The image with `text` below it, wrapped to its width."""
+    """The image with `text` below it, wrapped to its width; two spaces part what stands in a row."""
+    text = text.replace("  ", ", ")
     size = max(12, image.width // 28)
     font = ImageFont.load_default(size)
     lines = [""]

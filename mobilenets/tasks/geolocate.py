@@ -46,13 +46,11 @@ class Geolocate(Task):
         listing, places = list_places(Path(path))
         told = [f"{latitude:.6f},{longitude:.6f}" for latitude, longitude in places]
         targets = [np.array([*place, -1.0]) for place in places]
-        return self._with_cells(assemble(Path(path), listing, (), targets, told, val_fraction))
+        return assemble(Path(path), listing, (), targets, told, val_fraction)
 
-    def _with_cells(self, dataset: Dataset) -> Dataset:
+    def ready(self, dataset: Dataset) -> Dataset:
         """Cells cut from the training photos, which alone lose those that lie in none."""
-        train = dataset.splits.get("train", ())
-        if not train:
-            return dataset
+        train = dataset.splits["train"]
         cells = cut(np.array([sample.target[:2] for sample in train]), self.max_photos, self.min_photos)
         tokens = [cell.token for cell in cells]
         splits = {split: _in_cells(samples, tokens) for split, samples in dataset.splits.items()}

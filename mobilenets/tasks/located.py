@@ -121,6 +121,7 @@ class Located:
                 "Map",
                 "Where the photos are: blue were put within 750 km, orange within 2500, red farther off.",
                 pictures=(Picture(np.asarray(chart), ""),),
+                width=640,
             ),
             Section("Farthest off", "The truth, and in red where the network put it.", pictures=worst),
         )

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .cells import outline
+from .cells import outlines
 
 __all__ = ["with_cells", "with_points", "world"]
 
 WIDTH = 720
-_PAPER, _GRID = (246, 247, 249), (214, 218, 224)
+_PAPER, _GRID, _INK = (246, 247, 249), (214, 218, 224), (37, 99, 168)
 Colour = tuple[int, int, int]
 
 
@@ -40,15 +40,20 @@ def with_cells(image: Image.Image, cells: Iterable[tuple[str, float]]) -> Image.
     most = max(shares.values(), default=0.0) or 1.0
     draw = ImageDraw.Draw(image)
     for token, share in shares.items():
-        corners = outline(token)
-        longitudes = corners[:, 1]
-        if np.ptp(longitudes) > 180:  # across the date line, or around a pole: on the side where most of it lies
-            longitudes = np.where(longitudes < 0, 180.0, longitudes)
         depth = (share / most) ** 0.5
-        fill = tuple(round(paper + (ink - paper) * depth) for paper, ink in zip(_PAPER, (37, 99, 168), strict=True))
-        points = [_at(latitude, longitude) for latitude, longitude in zip(corners[:, 0], longitudes, strict=True)]
-        draw.polygon(points, fill, _GRID)
+        fill = tuple(round(paper + (ink - paper) * depth) for paper, ink in zip(_PAPER, _INK, strict=True))
+        for corners in outlines(token):
+            _fill(draw, corners, fill)
     return image
+
+
+def _fill(draw: ImageDraw.ImageDraw, corners: np.ndarray[Any, Any], colour: tuple[int, ...]) -> None:
+    """A small cell; one across the date line is drawn at both edges of the map."""
+    latitudes, longitudes = corners.T
+    across = np.ptp(longitudes) > 180
+    for shift in (0, -360) if across else (0,):
+        east = np.where(longitudes < 0, longitudes + 360, longitudes) + shift if across else longitudes
+        draw.polygon([_at(*place) for place in zip(latitudes, east, strict=True)], colour)
 
 
 def with_points(image: Image.Image, places: np.ndarray[Any, Any], colour: Colour, radius: int = 2) -> Image.Image:

@@ -32,13 +32,14 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A part of the report, in this order; `figures` are SVG."""
+    """A part of the report, in this order; `figures` are SVG, pictures are shown `width` pixels wide."""
 
     title: str
     caption: str = ""
     tables: tuple[Table, ...] = ()
     figures: tuple[str, ...] = ()
     pictures: tuple[Picture, ...] = ()
+    width: int = 136
 
 
 class Result(Protocol):

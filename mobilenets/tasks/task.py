@@ -18,7 +18,7 @@ from ..data.augment import View, same_target
 from ..data.cache import Images
 from ..data.sources import Dataset, open_dataset
 from ..errors import DataError
-from ..image import Pixels, Preprocess
+from ..image import Preprocess
 from .result import Answer, Result
 
 if TYPE_CHECKING:
@@ -85,6 +85,10 @@ class Task:
     def open(self, path: str | Path, val_fraction: float | None = 0.1) -> Dataset:
         """The data set at `path` with this task's targets; `val_fraction` as in `open_dataset`."""
         return open_dataset(path, val_fraction)
+
+    def ready(self, dataset: Dataset) -> Dataset:
+        """The data set as it is learned from: with what training, and no trained model, decides."""
+        return dataset
 
     def outputs(self, dataset: Dataset) -> tuple[str, ...]:
         """The name of each of the network's outputs."""
@@ -166,7 +170,3 @@ class Task:
         from .drawing import captioned
 
         return captioned(image, answer.line())
-
-    def thumbnail(self, pixels: Pixels, target: Any) -> Pixels:
-        """A picture of the report."""
-        return pixels

@@ -87,7 +87,7 @@ class Likeness:
         nearest = f"A photo, and the {NEIGHBOURS} nearest to it of all others; the queries that failed come first."
         return (
             Section("Verification", caption, self.tables()),
-            *([Section("Nearest neighbours", nearest, pictures=pictures)] if pictures else []),
+            *([Section("Nearest neighbours", nearest, pictures=pictures, width=480)] if pictures else []),
         )
 
     def _picture(self, images: Images, query: Query) -> Picture:

@@ -43,7 +43,7 @@ def test_import_says_what_it_found_and_writes_a_model(
     assert code == 0 and "alpha" in text and "the widths" in text and "you" in text and str(out) in text
     model = load(out)
     assert model.network == NETWORK and model.labels == ("blue", "green", "red")
-    code, text, _ = run(capsys, "import", files / "k.h5", "--output", out, "--json")
+    code, text, _ = run(capsys, "import", files / "k.h5", "--output", out, "--overwrite", "--json")
     values = json.loads(text)
     assert {"name": "alpha", "value": "0.25", "source": "the widths"} in values["facts"]
     assert values["name"] == "0.25-32" and values["model"] == str(out)
@@ -58,7 +58,7 @@ def test_what_a_file_does_not_say_is_asked_for_at_once(files: Path, capsys: pyte
 def test_import_overwrites_nothing_unasked(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (files / "t.safetensors").read_bytes()
     code, _, err = run(capsys, "import", files / "t.safetensors")
-    assert code == 2 and "exists: say with --output" in err
+    assert code == 2 and "exists: choose another --output, or --overwrite it" in err
     assert (files / "t.safetensors").read_bytes() == before
 
 

@@ -16,7 +16,7 @@ from mobilenets.arch.network import Block, Network
 from mobilenets.cli import main
 from mobilenets.errors import DataError
 from mobilenets.model import load
-from mobilenets.tasks.cells import ancestors, cut, distances, outline, within
+from mobilenets.tasks.cells import ancestors, cut, distances, outlines, within
 from mobilenets.tasks.geolocate import Geolocate, _cross_entropies
 from mobilenets.tasks.located import RADII, evaluate_places
 from mobilenets.train.recipe import Recipe
@@ -50,7 +50,7 @@ def test_levels_join_neighbours_and_end_before_all_are_one() -> None:
     tokens = [cell.token for cell in cut(points, 40, 5)]
     counts = [len(set(level.tolist())) for level in ancestors(tokens)]
     assert counts == sorted(counts, reverse=True) and counts[-1] == 6 and counts[0] < len(tokens)
-    assert outline(tokens[0]).shape == (4, 2)
+    assert {corners.shape for corners in outlines(tokens[0])} == {(4, 2)} and len(outlines("5")) == 256
 
 
 def test_known_distances() -> None:

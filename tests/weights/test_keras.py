@@ -110,7 +110,9 @@ def test_keras_applications_in_every_format(tmp_path, alpha, size, classes) -> N
 
 def test_weights_alone_ask_for_the_size(tmp_path) -> None:
     peer = keras.applications.MobileNet(weights=None, alpha=0.25, input_shape=(32, 32, 3), classes=2)
-    with pytest.raises(UsageError, match=r"the file does not say the image size \(--img-size\): flags of mobilenets import$"):
+    with pytest.raises(
+        UsageError, match=r"the file does not say the image size \(--img-size\): flags of mobilenets import$"
+    ):
         read(*saved(peer, tmp_path, "m.weights.h5"))
 
 

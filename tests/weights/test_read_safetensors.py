@@ -105,7 +105,9 @@ def test_transformers(size: tuple[int, int], channels: int) -> None:
 
 
 def test_transformers_does_not_say_its_size() -> None:
-    with pytest.raises(UsageError, match=r"the file does not say the image size \(--img-size\): flags of mobilenets import$"):
+    with pytest.raises(
+        UsageError, match=r"the file does not say the image size \(--img-size\): flags of mobilenets import$"
+    ):
         read(Transformers().state_dict())
 
 

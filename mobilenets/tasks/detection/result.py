@@ -127,7 +127,9 @@ class Detections:
         chosen = range(0, len(images), max(1, -(-len(images) // PICTURES)))
         pictures = [picture for i in chosen for picture in self._pictures(images, i)]
         caption = f"In pairs: the boxes found, of a score of {SHOWN:.0%} and more, and those that are there."
-        return Section("Average precision", tables=self.tables()), Section("Images", caption, pictures=tuple(pictures))
+        return Section("Average precision", tables=self.tables()), Section(
+            "Images", caption, pictures=tuple(pictures), width=400
+        )
 
     def _pictures(self, images: Images, i: int) -> tuple[Picture, Picture]:
         """What was found in image i, and the truth, in the image's own shape."""
