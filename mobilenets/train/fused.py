@@ -18,13 +18,14 @@ from torch import Tensor, nn
 from ..arch.graph import ACTIVATIONS, Graph, Op
 from ..compiler.build import FLAGS, compiler, link
 from ..compiler.program import Target
-from ..compiler.targets import best_target
+from ..compiler.targets import BF16_TARGETS, TARGETS, best_target
 from ..errors import CompileError, WorkError
 from ..files import cache_folder
 from .module import MobileNet
 
-__all__ = ["Fused", "fuse", "takes"]
+__all__ = ["BF16", "Fused", "fuse", "takes"]
 
+BF16 = {name: target for name, target in BF16_TARGETS.items() if name != "amx"}  # whose tiles no kernel here uses
 _KINDS = {"conv": 0, "depthwise": 1, "pointwise": 2}
 _TEMPLATES = ("vectors.c", "pointwise.c", "depthwise.c", "pool.c")  # once for each width of a vector
 _ARRAYS = ("weight", "gamma", "beta", "running_mean", "running_var", "d_weight", "d_gamma", "d_beta")
@@ -78,7 +79,7 @@ class Fused:
     """A network with the memory that its passes work in: for one thread, and backward follows each forward."""
 
     def __init__(self, network: MobileNet, bf16: bool, target: str = "auto") -> None:
-        self._code = _library(bf16, best_target(target))
+        self._code = _library(bf16, best_target(target, BF16 if bf16 else TARGETS))
         ops = network.graph.ops
         end = next(i for i, op in enumerate(ops) if op.kind == "global_average_pool")
         self._network, self._above = network, [op.name for op in ops[end + 1 :]]

@@ -24,7 +24,7 @@ static void depthwise_plane@(struct layer *l, const struct layer *below, const s
                              float *restrict ring) {
     const int pitch = ring_pitch(l) * @, stride = l->stride;
     vec@ w[9], sum = {0}, squares = {0};
-    for (int k = 0; k < 9; k++) w[k] = load@(l->packed + k * padded(l->channels) + c);
+    for (int k = 0; k < 9; k++) w[k] = load@((const float *)l->packed + k * padded(l->channels) + c);
     for (int y = 0, ready = 0; y < l->out_height; y++) {
         for (; ready < y * stride + 3; ready++)
             activated_row@(below, in, c, ready - l->top, ring + (ready & 3) * pitch + l->left * @);
@@ -102,7 +102,7 @@ static void depthwise_plane_backward@(struct layer *l, struct layer *below, long
                                       float *restrict ring) {
     const int pitch = ring_pitch(l) * @, channels = padded(l->channels), stride = l->stride;
     vec@ w[9], w_sum[9] = {0}, sums[2] = {0};
-    for (int k = 0; k < 9; k++) w[k] = load@(l->packed + k * channels + c);
+    for (int k = 0; k < 9; k++) w[k] = load@((const float *)l->packed + k * channels + c);
     for (int y = 0, ready = -2; y < l->height; y++) {
         const int q = y + l->top, last = q / stride; /* the output rows last, last - 1, (last - 2) took from this one */
         for (; ready <= last; ready++) gradient_row@(l, out, c, ready, ring + (ready & 3) * pitch + 2 * @);

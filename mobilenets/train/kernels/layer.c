@@ -20,6 +20,18 @@ typedef uint16_t stored;
 typedef float stored;
 #endif
 
+#if defined BF16 && defined __AVX512BF16__
+#include <immintrin.h>
+#define PAIRED
+#define PAIR 2 /* numbers in an operand of a matrix product */
+#define DOT8(sum, a, b) (vec8)_mm256_dpbf16_ps((__m256)(sum), (__m256bh)(a), (__m256bh)(b))
+#define DOT16(sum, a, b) (vec16)_mm512_dpbf16_ps((__m512)(sum), (__m512bh)(a), (__m512bh)(b))
+typedef uint32_t operand __attribute__((may_alias));
+#else
+#define PAIR 1
+typedef float operand;
+#endif
+
 enum { IMAGE, DEPTHWISE, POINTWISE }; /* IMAGE: the first convolution, 3x3 */
 
 struct layer {
@@ -33,7 +45,8 @@ struct layer {
     float *running_mean, *running_var, *d_weight, *d_gamma, *d_beta;
     /* set by `place` */
     stored *y, *gradient;                               /* output of the convolution; gradient of the batch norm's */
-    float *packed, *transposed, *d_packed;              /* weights: [depth][channels] in some order */
+    operand *packed, *transposed; /* weights as `pack` leaves them; 3x3 ones as floats, [9][channels] */
+    float *d_packed;              /* their gradient, [depth][channels] */
     float *mean, *inverse, *scale, *shift;              /* a channel each: 1 / deviation; output = scale * y + shift */
     float *slope, *offset;                              /* gradient of y = scale * gradient + slope * y + offset */
     double *sums, *squares;

@@ -29,8 +29,9 @@ size_t place(struct layer *layers, int count, int images, char *arena) {
         const size_t channels = padded(l->out_channels), depth = padded(l->kind == DEPTHWISE ? 9 : depth_of(l));
         l->gradient = (stored *)gradients[i & 1];
         l->y = (stored *)take(&free, pixels_of(l, images) * channels * sizeof(stored));
-        float **matrices[] = {&l->packed, &l->transposed, &l->d_packed};
-        for (int k = 0; k < 3; k++) *matrices[k] = (float *)take(&free, depth * channels * sizeof(float));
+        l->packed = (operand *)take(&free, depth * channels * sizeof(float));
+        l->transposed = (operand *)take(&free, depth * channels * sizeof(float));
+        l->d_packed = (float *)take(&free, depth * channels * sizeof(float));
         float **rows[] = {&l->mean, &l->inverse, &l->scale, &l->shift, &l->slope, &l->offset};
         for (int k = 0; k < 6; k++) *rows[k] = (float *)take(&free, channels * sizeof(float));
         l->sums = (double *)take(&free, channels * sizeof(double));
@@ -39,36 +40,49 @@ size_t place(struct layer *layers, int count, int images, char *arena) {
     return free - arena;
 }
 
-/* Floats of working memory: two blocks of rows and one of products, or a ring of rows. */
+/* Floats of working memory: three blocks of operands and one of products, or a ring of rows. */
 size_t scratch_floats(const struct layer *layers, int count) {
     size_t floats = 0;
     for (int i = 0; i < count; i++) {
         const struct layer *l = layers + i;
         const size_t ring = 4 * (size_t)ring_pitch(l) * WIDE;
-        const size_t widest = most(pitch_of(depth_of(l)), pitch_of(l->out_channels)), blocks = 3 * BLOCK * widest;
+        const size_t widest = most(pitch_of(depth_of(l)), pitch_of(l->out_channels)), blocks = 4 * BLOCK * widest;
         const size_t needed = l->kind == DEPTHWISE ? ring : blocks;
         if (needed > floats) floats = needed;
     }
     return floats;
 }
 
+#ifdef PAIRED
+static uint32_t bf16(float x) {
+    uint32_t word;
+    memcpy(&word, &x, sizeof word);
+    return (word + 0x7fff + ((word >> 16) & 1)) >> 16;
+}
+static operand joined(float first, float second) { return bf16(first) | bf16(second) << 16; }
+#else
+static operand joined(float first, float second) { return (void)second, first; }
+#endif
+
 /* A matrix for `product`: pairs of vectors of columns, each pair depth after depth. w[k * down + c * right]. */
-static void pack(const float *w, int depth, long down, int channels, long right, float *to) {
+static void pack(const float *w, int depth, long down, int channels, long right, operand *to) {
     const int width = lanes(channels), all = padded(channels), rows = padded(depth);
     for (int c = 0; c < all; c += 2 * width) {
         const int columns = all - c < 2 * width ? width : 2 * width;
-        for (int k = 0; k < rows; k++)
-            for (int i = 0; i < columns; i++)
-                *to++ = k < depth && c + i < channels ? w[k * down + (c + i) * right] : 0;
+        for (int k = 0; k < rows; k += PAIR)
+            for (int i = c; i < c + columns; i++)
+                *to++ = joined(k < depth && i < channels ? w[k * down + i * right] : 0,
+                               k + 1 < depth && i < channels ? w[(k + 1) * down + i * right] : 0);
     }
 }
 
 static void pack_weights(struct layer *l) {
     const int channels = padded(l->out_channels), depth = depth_of(l);
     if (l->kind == DEPTHWISE) {
-        memset(l->packed, 0, 9 * channels * sizeof(float));
+        float *packed = (float *)l->packed;
+        memset(packed, 0, 9 * channels * sizeof(float));
         for (int c = 0; c < l->channels; c++)
-            for (int k = 0; k < 9; k++) l->packed[k * channels + c] = l->weight[c * 9 + k];
+            for (int k = 0; k < 9; k++) packed[k * channels + c] = l->weight[c * 9 + k];
     } else {
         pack(l->weight, depth, 1, l->out_channels, depth, l->packed);
         if (l->kind == POINTWISE) pack(l->weight, l->out_channels, depth, depth, 1, l->transposed);
@@ -133,10 +147,10 @@ INLINE void image_window(const struct layer *l, const float *image, int top, int
 
 /* rows[p][(ky, kx, channel)]: all that it sees at output pixels first..first+count-1 of x, [N][H][W][channels]. */
 static void image_rows(const struct layer *l, const float *x, long first, int count, float *restrict rows) {
-    const int area = l->out_height * l->out_width, pitch = pitch_of(9 * l->channels);
+    const int area = l->out_height * l->out_width, depth = padded(9 * l->channels);
     const float *image = x + first / area * l->height * l->width * l->channels;
     int row = first % area / l->out_width, column = first % l->out_width;
-    for (int p = 0; p < count; p++, rows += pitch) {
+    for (int p = 0; p < count; p++, rows += depth) {
         const int top = row * l->stride - l->top, left = column * l->stride - l->left;
         if (l->channels == 3) image_window(l, image, top, left, 3, rows);
         else image_window(l, image, top, left, l->channels, rows);
@@ -148,19 +162,26 @@ static void image_rows(const struct layer *l, const float *x, long first, int co
     }
 }
 
-/* The rows of the matrix that a pointwise or the first convolution multiplies with its weights. */
-static void operand(const struct layer *l, const float *x, int images, long first, int count, float *rows) {
-    if (l->kind == IMAGE) image_rows(l, x, first, count, rows);
-    else ON(l->channels, activated_rows, l - 1, pixels_of(l, images), first, count, rows);
+/* The matrix that a pointwise or the first convolution multiplies with its weights; `floats` is to work in. */
+static void operand_rows(const struct layer *l, const float *x, int images, long first, int count, float *floats,
+                         operand *across, operand *along) {
+    const int depth = padded(depth_of(l));
+    if (l->kind == IMAGE) {
+        image_rows(l, x, first, count, floats);
+        ON(depth, plain_rows, floats, depth, count, across, along);
+    } else {
+        ON(depth, activated_rows, l - 1, pixels_of(l, images), first, count, across, along);
+    }
 }
 
 static void convolve(struct layer *l, const float *x, int images, float *scratch) {
     const long pixels = pixels_of(l, images);
     const int pitch = pitch_of(depth_of(l)), depth = padded(depth_of(l)), channels = padded(l->out_channels);
-    float *rows = scratch, *out = rows + BLOCK * pitch;
+    operand *rows = (operand *)scratch;
+    float *out = scratch + BLOCK * pitch;
     for (long first = 0; first < pixels; first += BLOCK) {
         const int count = pixels - first < BLOCK ? pixels - first : BLOCK;
-        operand(l, x, images, first, count, rows);
+        operand_rows(l, x, images, first, count, out, rows, NULL);
         ON(channels, product, rows, pitch, depth, l->packed, channels, count, out);
         ON(channels, keep_outputs, l, out, pixels, first, count);
     }
@@ -170,15 +191,17 @@ static void convolve_backward(struct layer *l, const float *x, int images, float
     const long pixels = pixels_of(l, images);
     const int pitch = pitch_of(depth_of(l)), depth = padded(depth_of(l));
     const int out_pitch = pitch_of(l->out_channels), channels = padded(l->out_channels);
-    float *rows = scratch, *d = rows + BLOCK * pitch, *out = d + BLOCK * out_pitch;
+    operand *rows = (operand *)scratch, *along = rows + BLOCK * pitch;
+    operand *across = PAIR == 1 ? along : along + BLOCK * out_pitch;
+    float *out = (float *)(across + BLOCK * out_pitch);
     for (long first = 0; first < pixels; first += BLOCK) {
         const int count = pixels - first < BLOCK ? pixels - first : BLOCK;
-        operand(l, x, images, first, count, rows);
-        ON(channels, gradient_rows, l, pixels, first, count, d);
-        ON(channels, weight_gradient, rows, pitch, depth, d, out_pitch, channels, count, l->d_packed);
+        operand_rows(l, x, images, first, count, out, NULL, rows);
+        ON(channels, gradient_rows, l, pixels, first, count, across, along);
+        ON(channels, weight_gradient, rows, pitch, depth, along, out_pitch, channels, count, l->d_packed);
         if (l->kind == IMAGE) continue; /* nobody asks for the gradient of the image */
-        ON(l->channels, product, d, out_pitch, channels, l->transposed, depth, count, out);
-        ON(l->channels, keep_gradients, l - 1, out, pixels, first, count);
+        ON(depth, product, across, out_pitch, channels, l->transposed, depth, count, out);
+        ON(depth, keep_gradients, l - 1, out, pixels, first, count);
     }
 }
 
