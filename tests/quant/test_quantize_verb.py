@@ -57,13 +57,13 @@ def test_the_file_holds_the_network_and_what_it_costs(model: Path, photos: Path)
     assert json.loads(json.dumps(result.to_dict()))["bytes_int8"] == result.path.stat().st_size
 
 
-def test_nothing_is_overwritten_unless_it_is_named(model: Path, photos: Path) -> None:
+def test_nothing_is_overwritten_unasked(model: Path, photos: Path) -> None:
     taken = model.with_name("m.int8.safetensors")
     taken.write_bytes(b"mine")
     with pytest.raises(UsageError, match="exists: choose another --output, or --overwrite it"):
         quantize_model(model, photos, images=30)
     assert taken.read_bytes() == b"mine"
-    assert quantize_model(model, photos, taken, images=30).path == taken
+    assert quantize_model(model, photos, images=30, overwrite=True).path == taken
     with pytest.raises(UsageError, match="is an int8 model already"):
         quantize_model(taken, photos, images=30)
 
