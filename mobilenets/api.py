@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .arch.network import Network
-from .assess import Evaluated, default_split, judge, report
+from .assess import Evaluated, Judged, default_split, judge, report
+from .beside import Beside, compare, pair_with
 from .convert import CompiledFiles, Exported, compile_to_c, export_model, import_model, open_model
 from .design import Budget, Design, Prior, Space, read_runs, search
 from .errors import UsageError, WorkError
@@ -18,6 +19,7 @@ from .image import Preprocess
 from .machine import need_torch
 from .model import Model
 from .quant.file import load
+from .quant.scheme import QuantModel
 from .quantize import QuantizedFile, quantize_model
 from .tasks import Task
 from .train.recipe import Recipe
@@ -56,6 +58,7 @@ class Trained:
     model: Model
     evaluated: Evaluated
     report: Path
+    int8: Beside | None  # of a run that learned in integers
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -67,6 +70,7 @@ class Trained:
             "task": self.model.task,
             **self.evaluated.metrics(),
             "latency_ms": asdict(self.evaluated.latency),
+            **({"int8": self.int8.to_dict()} if self.int8 else {}),
         }
 
 
@@ -181,8 +185,15 @@ def _run(dataset: "Dataset", run: "Run", watch: Watch) -> Trained:
     judged = judge(run.best, dataset, default_split(dataset), run.settings.recipe.max_bad, 1, watch.decoded)
     model = replace(model, metrics={**model.metrics, **judged.evaluated.metrics()})
     model.save(run.best)
-    report(run.report, model, judged, run)
-    return Trained(run.path, model, judged.evaluated, run.report)
+    beside = _beside(run.best, model, judged)
+    report(run.report, model, judged, run, [beside.section()] if beside else [])
+    return Trained(run.path, model, judged.evaluated, run.report, beside)
+
+
+def _beside(path: Path, model: Model | QuantModel, judged: Judged) -> Beside | None:
+    """The model and its other half on the images that it was judged on, where both lie in one folder."""
+    pair = pair_with(path, model)
+    return compare(pair, judged.images, judged.evaluated.split) if pair else None
 
 
 def evaluate_model(
@@ -199,7 +210,8 @@ def evaluate_model(
     """Judge what `open_model` opens on `split` (default: test where there is one, else val).
 
     "all": on every image, whatever its split, also where none could be held out.
-    Latency is for one image on `threads` threads. `report_to` writes the HTML report, for a `.safetensors` or a run.
+    Latency is for one image on `threads` threads. `report_to` writes the HTML report, for a `.safetensors` or a run;
+    where NAME.int8.safetensors lies beside NAME.safetensors it sets the two side by side.
     Raises `DataError` where the data's labels are not the model's.
     """
     from .data.sources import Dataset
@@ -221,7 +233,9 @@ def evaluate_model(
         watch.note(note)
     judged = judge(opened, dataset, split or default_split(dataset), max_bad, threads, watch.decoded, runtime)
     if report_to is not None:
-        report(Path(report_to), opened if isinstance(opened, Model) else load(opened), judged)
+        loaded = load(opened) if isinstance(opened, Path) else opened
+        beside = _beside(opened, loaded, judged) if isinstance(opened, Path) else None
+        report(Path(report_to), loaded, judged, more=[beside.section()] if beside else [])
     return judged.evaluated
 
 

@@ -2,7 +2,7 @@
 
 import csv
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,12 +19,12 @@ from .quant.scheme import QuantModel
 from .runtime import Runner, Runtime, measure_sessions, open_session
 from .tasks import task_type
 from .tasks.evaluation import Evaluation, Mistake
-from .tasks.result import Result
+from .tasks.result import Result, Section
 
 if TYPE_CHECKING:
     from .train.run import Run
 
-__all__ = ["Evaluated", "Judged", "default_split", "judge", "report"]
+__all__ = ["Evaluated", "Judged", "answers", "default_split", "judge", "report"]
 
 BATCH = 64
 
@@ -72,7 +72,7 @@ def default_split(dataset: Dataset) -> str:
 
 
 def judge(
-    model: Path | Model,
+    model: Path | Model | QuantModel,
     dataset: Dataset,
     split: str,
     max_bad: float,
@@ -96,10 +96,10 @@ def judge(
         max_bad=max_bad,
         progress=progress and (lambda done, total: progress(split, done, total)),
     )
-    outputs = _run(session, images)
+    outputs = answers(session, images)
     seconds = time.perf_counter() - start
     evaluated = Evaluated(
-        model=session.name if isinstance(model, Model) else str(model),
+        model=str(model) if isinstance(model, Path) else session.name,
         network=session.name,
         data=dataset.root.resolve().name,
         split=split,
@@ -112,7 +112,7 @@ def judge(
     return Judged(evaluated, images)
 
 
-def _run(session: Runner, images: Images) -> np.ndarray[Any, np.dtype[np.float32]]:
+def answers(session: Runner, images: Images) -> np.ndarray[Any, np.dtype[np.float32]]:
     """(N, ...): what the runtime gives for each image."""
     parts = [
         session.run(np.stack([images.pixels(i) for i in range(start, min(start + BATCH, len(images)))]))
@@ -121,8 +121,17 @@ def _run(session: Runner, images: Images) -> np.ndarray[Any, np.dtype[np.float32
     return np.concatenate(parts) if parts else np.zeros((0, len(session.labels)), np.float32)
 
 
-def report(path: Path, model: Model | QuantModel, judged: Judged, run: "Run | None" = None) -> Path:
-    """Write the HTML report; with the curves and settings of `run` where the model comes from one."""
+def report(
+    path: Path,
+    model: Model | QuantModel,
+    judged: Judged,
+    run: "Run | None" = None,
+    more: Sequence[Section] = (),
+) -> Path:
+    """Write the HTML report; with the curves and settings of `run` where the model comes from one.
+
+    `more`: sections that stand before the task's own.
+    """
     from .report import Report, write_report
 
     evaluated, evaluation = judged.evaluated, judged.evaluated.evaluation
@@ -140,7 +149,7 @@ def report(path: Path, model: Model | QuantModel, judged: Judged, run: "Run | No
         latency=evaluated.latency,
         images_per_second=evaluated.images_per_second,
         command=run.settings.command if run else "",
-        sections=evaluation.sections(judged.images),
+        sections=[*more, *evaluation.sections(judged.images)],
         mistakes_pictures=[(m, judged.images.pixels(m.index)) for m in _mistakes(evaluation)],
         prior_points=[(p.network.name, cost(p.network).mult_adds, p.top1, p.source) for p in POINTS],
         notes=[*_head(model), *(f"skipped {bad.name}: {bad.reason}" for bad in evaluated.bad)],

@@ -51,10 +51,11 @@ class CompiledFiles:
         return {"folder": str(self.folder), **asdict(self.written), "difference": self.difference}
 
 
-def open_model(model: str | Path, watch: Watch | None = None) -> Path | Model:
+def open_model(model: str | Path, watch: Watch | None = None, floats: bool = False) -> "Path | Model | QuantModel":
     """The path of a file or run folder of this package; anything else that `open_pretrained` reads, imported.
 
-    So that every verb takes a `.tflite`, a `.h5` or the name of a published network as well.
+    So that every verb takes a `.tflite`, a `.h5` or the name of a published network as well. A file of integers keeps
+    them, so that it answers as it does elsewhere; with `floats` they become floats.
     """
     from .weights import FORMATS, is_ours, is_published, open_pretrained
 
@@ -62,7 +63,9 @@ def open_model(model: str | Path, watch: Watch | None = None) -> Path | Model:
     foreign = path.suffix.lower() in FORMATS and not path.is_dir() and not is_ours(path)
     if foreign or is_published(str(model)):
         watch = watch or Watch()
-        return open_pretrained(str(model), progress=watch.downloaded, note=watch.note).model
+        int8 = False if floats else None
+        imported = open_pretrained(str(model), progress=watch.downloaded, note=watch.note, int8=int8)
+        return imported.integers or imported.model
     return model_file(Path(model))
 
 
@@ -104,7 +107,7 @@ def export_model(
 
     opened = open_model(model)
     path = _output(opened if isinstance(opened, Path) else Path(model), output, format, overwrite)
-    trained = opened if isinstance(opened, Model) else load(opened)
+    trained = load(opened) if isinstance(opened, Path) else opened
     if format != "onnx" and trained.network.convolution == "full":
         raise UsageError(f"format {format} holds separable networks, this has full convolutions: use onnx")
     content = write(trained, format)
@@ -219,7 +222,7 @@ def compile_to_c(
     folder = Path(output) if output else source.parent / f"{source.stem}-c"
     for file in (f"{name}.c", f"mobilenets_{name}.h", f"{name}.weights", f"lib{name}.so"):
         keep(folder / file, overwrite)
-    trained = opened if isinstance(opened, Model) else load(opened)
+    trained = load(opened) if isinstance(opened, Path) else opened
     logits = CompiledSession(trained, 1, target, precision=precision).logits
     if isinstance(trained, QuantModel):
         same = agree(logits, NumpySession(trained).logits, trained.preprocess, "logits differ from numpy's", bound=0)

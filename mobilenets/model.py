@@ -63,6 +63,11 @@ class Model:
     def name(self) -> str:
         return self.network.name
 
+    @property
+    def nbytes(self) -> int:
+        """Of all weights."""
+        return sum(array.nbytes for array in self.weights.values())
+
     def digest(self) -> str:
         """SHA-256 over the names and bytes of all weights: equal digests are equal networks, bit for bit."""
         digest = hashlib.sha256()

@@ -40,11 +40,12 @@ MAY_IMPORT = {
     "report": "errors files image arch cost model tasks design quant",
     "benchmark": "errors files image machine arch cost model quant export runtime compiler train",
     "assess": "errors files image arch cost model quant tasks design data runtime report train",
+    "beside": "errors cost model quant tasks data runtime assess",
     "index": "errors files runtime tasks",
     "convert": "errors files machine image arch model quant train export weights compiler runtime",
-    "quantize": "errors image model quant tasks data runtime train assess convert",
+    "quantize": "errors arch model quant tasks data runtime train assess beside convert",
     "api": "errors files machine image arch cost model quant tasks design data runtime report train assess "
-    "weights convert quantize",
+    "beside weights convert quantize",
 }
 SEES_ALL = ("", "cli", "__main__")  # the package itself (lazily, see below) and the command line
 MAY_IMPORT_TORCH = (

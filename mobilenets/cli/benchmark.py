@@ -77,7 +77,6 @@ def _model(what: str, bars: Bars) -> "tuple[Model | QuantModel, str]":
     """The model, and whether its weights are trained or random."""
     from ..api import open_model
     from ..arch import named
-    from ..model import Model
     from ..quant.file import load
     from ..runtime.measure import untrained
     from ..weights import FORMATS, import_files, is_published
@@ -85,7 +84,7 @@ def _model(what: str, bars: Bars) -> "tuple[Model | QuantModel, str]":
     if not (Path(what).exists() or Path(what).suffix.lower() in FORMATS or ("/" in what and is_published(what))):
         return untrained(named(what)), "random"
     opened = open_model(what, bars)
-    if isinstance(opened, Model):
+    if not isinstance(opened, Path):
         return opened, "trained"
     return (load(opened) if opened.suffix == ".safetensors" else import_files([opened]).model), "trained"
 

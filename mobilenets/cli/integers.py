@@ -12,6 +12,8 @@ __all__ = ["memory"]
 
 def memory(model: QuantModel) -> dict[str, Any]:
     """Bytes of weights (with scales and biases), and of the arena of one thread by target; none of a body's maps."""
-    weights = sum(array.nbytes for layer in model.layers.values() for array in (layer.weight, layer.scale, layer.bias))
     targets = INT8_TARGETS if model.network.output in OUTPUTS else ()
-    return {"weights_bytes": weights, "arena_bytes": {target: arena_bytes_int8(model, target) for target in targets}}
+    return {
+        "weights_bytes": model.nbytes,
+        "arena_bytes": {target: arena_bytes_int8(model, target) for target in targets},
+    }

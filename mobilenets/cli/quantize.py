@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 from .options import Json
 
 if TYPE_CHECKING:
-    from ..quantize import Judged, QuantizedFile
+    from ..quantize import QuantizedFile
 
 __all__ = ["quantize"]
 
@@ -52,7 +52,7 @@ def quantize(
 
 
 def _show(result: "QuantizedFile", json: bool) -> None:
-    from .show import _bytes, _json, _print, _table
+    from .show import _json, _print, _table, filled
 
     if json:
         _json(result.to_dict())
@@ -64,16 +64,4 @@ def _show(result: "QuantizedFile", json: bool) -> None:
     rules = _table(f"tried on {result.calibrated_on} images", "ranges", "equalised", "agreement", "logits, dB")
     for tried in result.tried:
         rules.add_row(tried.rule, "yes" if tried.equalised else "no", f"{tried.agreement:.1%}", f"{tried.snr:.1f}")
-    smaller = f"{_bytes(result.bytes_float)} float, {_bytes(result.bytes_int8)} int8"
-    _print(layers, "", rules, "", *_judged(result.judged), f"{result.path}  {smaller}")
-
-
-def _judged(judged: "Judged") -> list[str]:
-    lines = [f"{judged.split}, {judged.images} images: the same answer to {judged.agreement:.1%}"]
-    for name, rate, interval in (
-        ("float", judged.top1_float, judged.interval_float),
-        ("int8", judged.top1_int8, judged.interval_int8),
-    ):
-        if rate is not None and interval is not None:
-            lines.append(f"top-1 {name:5} {rate:.1%}  (95 %: {interval[0]:.1%} to {interval[1]:.1%})")
-    return lines
+    _print(layers, "", rules, "", filled(result.beside.table()), "", f"{result.path}")

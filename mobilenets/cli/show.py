@@ -19,10 +19,22 @@ from ..design import Candidate, Design
 from ..errors import MissingExtraError
 from ..model import Model
 from ..quant.scheme import QuantModel
+from ..tasks.result import Table as Content
 from ..weights import Imported
 from .integers import memory
 
-__all__ = ["benchmarked", "compiled", "described", "designed", "evaluated", "exported", "imported", "paper", "trained"]
+__all__ = [
+    "benchmarked",
+    "compiled",
+    "described",
+    "designed",
+    "evaluated",
+    "exported",
+    "filled",
+    "imported",
+    "paper",
+    "trained",
+]
 
 
 SHOWN = 12  # rows of a Pareto front; --json gives all
@@ -212,11 +224,19 @@ def trained(result: Trained, json: bool) -> None:
         _json(result.to_dict())
         return
     e = result.evaluated
+    _print(*([filled(result.int8.table()), ""] if result.int8 else []))
     _print(
         f"{result.model.name}: {e.split} {e.evaluation.headline()}; {_speed(e)}",
         f"model   {result.run / 'best.safetensors'}",
         f"report  {result.report}",
     )
+
+
+def filled(content: Content) -> Table:
+    table = _table(content.title, *content.columns)
+    for row in content.rows:
+        table.add_row(*row)
+    return table
 
 
 def _speed(e: Evaluated) -> str:
@@ -231,10 +251,7 @@ def evaluated(result: Evaluated, report: Path | None, json: bool) -> None:
         return
     lines: list[Any] = []
     for content in result.evaluation.tables():
-        table = _table(content.title, *content.columns)
-        for row in content.rows:
-            table.add_row(*row)
-        lines += [table, ""]
+        lines += [filled(content), ""]
     lines.append(f"{result.network}: {result.split} {result.evaluation.headline()}")
     lines.append(f"{result.images_per_second:,.0f} images/s with decoding; {_speed(result)}")
     lines += [f"skipped {bad.name}: {bad.reason}" for bad in result.bad]

@@ -57,7 +57,6 @@ def describe(
 def _network(what: str, flags: NetworkFlags, classes: int) -> "tuple[Network, Model | QuantModel | None]":
     """The network, and the trained model where `what` is one."""
     from ..api import open_model
-    from ..model import Model
     from ..quant.file import load
     from ..weights import FORMATS, is_published
 
@@ -65,7 +64,7 @@ def _network(what: str, flags: NetworkFlags, classes: int) -> "tuple[Network, Mo
         opened = open_model(what)
         if isinstance(opened, Path) and opened.suffix == ".onnx":
             raise UsageError(f"{what}: describe reads .safetensors models, not ONNX")
-        model = opened if isinstance(opened, Model) else load(opened)
+        model = load(opened) if isinstance(opened, Path) else opened
         return model.network, model
     return replace(flags, model=what or flags.model).network(classes), None
 

@@ -49,7 +49,7 @@ class Tried:
 
     rule: str
     equalised: bool
-    agreement: float  # share of images whose largest logit is that of the float network
+    agreement: float  # with the float network, see `reference.agreement`
     snr: float  # dB, of the logits
 
 
@@ -111,7 +111,7 @@ def _candidates(
     choices: Choices,
 ) -> Iterator[_Candidate]:
     """`model` under each rule of ranges."""
-    run = activations(model)
+    run, output = activations(model), model.network.output
     whole = {name: (float(low.min()), float(high.max())) for name, (low, high) in ranges.items()}
     found = histograms(run, kept, whole)
     seen = kept[:MOST_CORRECTED]
@@ -122,9 +122,9 @@ def _candidates(
         if choices.corrected:
             integers = correct_biases(integers, means, seen)
         real = integers.activations["fc"].real(reference.run(integers, held))
-        agreement = float((real.argmax(axis=1) == expected.argmax(axis=1)).mean())
+        same = reference.agreement(output, reference.ended(output, real), reference.ended(output, expected))
         snr = decibels(np.square(expected).sum(), np.square(expected - real).sum())
-        yield _Candidate(Tried(rule, bool(choices.equalised), agreement, snr), integers, run)
+        yield _Candidate(Tried(rule, bool(choices.equalised), same, snr), integers, run)
 
 
 def _losses(model: QuantModel, run: Activations, images: Pixels) -> tuple[Loss, ...]:

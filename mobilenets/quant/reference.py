@@ -79,20 +79,32 @@ def apply(
 
 
 def outputs(model: QuantModel, logits: Integers) -> Floats:
-    """(N, classes) int8 -> float32: probabilities, or unit vectors, as the network ends.
+    """(N, classes) int8 -> float32: probabilities, or unit vectors, as the network ends."""
+    return ended(model.network.output, model.activations["fc"].real(logits))
 
-    In floats, so the last bits are the machine's own.
-    """
-    real = model.activations["fc"].real(logits)
+
+def ended(output: str, logits: Floats) -> Floats:
+    """softmax, sigmoid or l2_normalise of logits (N, classes). In floats: the last bits are the machine's own."""
     found: Floats
-    if model.network.output == "sigmoid":
-        found = np.reciprocal(1 + np.exp(np.minimum(-real, 80)))  # above 88 the power is infinite
-    elif model.network.output == "l2_normalise":
-        found = real / np.maximum(np.linalg.norm(real, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    if output == "sigmoid":
+        found = np.reciprocal(1 + np.exp(np.minimum(-logits, 80)))  # above 88 the power is infinite
+    elif output == "l2_normalise":
+        found = logits / np.maximum(np.linalg.norm(logits, axis=1, keepdims=True), np.finfo(np.float32).tiny)
     else:
-        powers = np.exp(real - real.max(axis=1, keepdims=True))
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
         found = powers / powers.sum(axis=1, keepdims=True)
     return found
+
+
+def agreement(output: str, one: Floats, other: Floats) -> float:
+    """How often two networks' outputs (N, classes) say the same: of images the likeliest class; of attributes yes or no
+    (at 0.5); of unit vectors the mean cosine.
+    """
+    if output == "sigmoid":
+        return float(((one > 0.5) == (other > 0.5)).mean())
+    if output == "l2_normalise":
+        return float((one * other).sum(axis=1).mean())
+    return float((one.argmax(axis=1) == other.argmax(axis=1)).mean())
 
 
 def _sums(op: Op, layer: IntegerLayer, x: Integers, source: Affine) -> Sums:

@@ -125,6 +125,11 @@ class QuantModel:
             before = self.activations.get(op.name, before)
         return found
 
+    @property
+    def nbytes(self) -> int:
+        """Of all integers and scales."""
+        return sum(a.nbytes for layer in self.layers.values() for a in (layer.weight, layer.scale, layer.bias))
+
     def digest(self) -> str:
         """SHA-256 over all integers and scales: equal digests are equal networks, bit for bit."""
         digest = hashlib.sha256()

@@ -16,7 +16,8 @@ __all__ = ["CompiledSession", "Floats"]
 class CompiledSession:
     """An open library, with the labels and preprocessing of its model. Safe from many threads, one arena each.
 
-    One image is worked on by all `threads` together, several images by one thread each. The rest as in `compile_model`.
+    One image is worked on by all `threads` together, several images by one thread each; `arena_bytes` is what
+    a call needs. The rest as in `compile_model`.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class CompiledSession:
         self.threads = threads
         library = compile_model(model, target, folder, precision)
         self.runtime = f"mobilenets, {library.target} in {library.precision}"
+        self.arena_bytes = library.arena(threads or cores())
         self._open = OpenLibrary(library, threads or cores())
 
     def run(self, images: Images) -> Floats:

@@ -1,7 +1,7 @@
 """The training loop: images and a recipe in, the best model out; resumable to the same weights, bit for bit."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -258,7 +258,9 @@ def _finalise(loop: _Loop) -> Model:
     module = module.to(loop.replicas.device).to(memory_format=torch.channels_last)
     load_weights(module, best.weights)
     if loop.recipe.quantize:
-        file.save(qat.to_model(module, qat.read_activations(loop.run.activations), best), loop.run.integers)
+        learned = qat.to_model(module, qat.read_activations(loop.run.activations), best)
+        origin = {"from_sha256": best.digest(), "rule": "learned"}
+        file.save(replace(learned, data={**best.data, "quantized": origin}), loop.run.integers)
         loop.watch.note(f"int8: val {loop.task.score} {loop.state.progress.best[0]:.2%}, in {loop.run.integers}")
         return best
     _measure_statistics(loop, module)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..data.rows import shown
 from ..errors import MissingExtraError, MobilenetsError, ModelFileError, UsageError
-from .integers import keep_integers
+from .integers import has_integers, keep_integers
 from .layers import Content, chain
 from .recognise import Given, Imported, recognise
 
@@ -31,8 +31,10 @@ FORMATS = {
 }
 
 
-def import_files(paths: Sequence[Path], given: Given | None = None, int8: bool = False) -> Imported:
-    """The MobileNet v1 in one file, or in several that run one after the other; `int8`: its own integers as well.
+def import_files(paths: Sequence[Path], given: Given | None = None, int8: bool | None = False) -> Imported:
+    """The MobileNet v1 in one file, or in several that run one after the other.
+
+    `int8`: its own integers as well; None: where it has them.
 
     `ModelFileError` where a file is damaged or no MobileNet v1, `UsageError` for what has to be said with flags.
     """
@@ -49,7 +51,8 @@ def import_files(paths: Sequence[Path], given: Given | None = None, int8: bool =
         imported = recognise(content, given)
         source = {"file": " + ".join(path.name for path in paths), "sha256": digest.hexdigest()}
         model = replace(imported.model, data={"imported": {**source, **imported.model.data["imported"]}})
-        return replace(imported, model=model, integers=keep_integers(content, model) if int8 else None)
+        wanted = has_integers(content) if int8 is None else int8
+        return replace(imported, model=model, integers=keep_integers(content, model) if wanted else None)
 
 
 def read_content(data: bytes, suffix: str) -> Content:

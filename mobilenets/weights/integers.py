@@ -11,11 +11,17 @@ from ..quant.scheme import Affine, Floats, IntegerLayer, QuantModel
 from .layers import Content, Layer
 from .skeleton import assemble
 
-__all__ = ["keep_integers"]
+__all__ = ["has_integers", "keep_integers"]
 
 # LiteRT pools uint8 in its own kernel, which rounds halves up; our law rounds them to even. A scale that is this much
 # smaller behind the pool lifts halves above the middle, and nothing else (no q is below the zero point there)
 HALVES_UP = 1 - 2**-20
+
+
+def has_integers(content: Content) -> bool:
+    """Whether it takes integers, and every layer with weights has them."""
+    weighted = [layer for layer in content.layers if layer.weight is not None]
+    return content.image is not None and all(layer.integers and layer.gives for layer in weighted)
 
 
 def keep_integers(content: Content, model: Model) -> QuantModel:

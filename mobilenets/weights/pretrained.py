@@ -24,6 +24,7 @@ def open_pretrained(
     given: Given | None = None,
     progress: Progress | None = None,
     note: Note | None = None,
+    int8: bool | None = False,
 ) -> Imported:
     """The trained network that `name_or_path` means.
 
@@ -31,7 +32,8 @@ def open_pretrained(
     name is `./imagenet`. Else it is a path: a model of ours or its run folder, of which no facts are listed because all
     of them stand in it, or any file that `import_files` reads; `A.tflite+B.tflite` are two that run one after the
     other. `given` goes before what is known of a published network, and that before what its files say.
-    `ModelFileError` for a path that does not exist, `UsageError` for a name that nobody has.
+    `int8`: of files, as in `import_files`. `ModelFileError` for a path that does not exist, `UsageError` for a name
+    that nobody has.
     """
     if is_published(name_or_path):
         return _published(find(name_or_path, alpha, height), given or Given(), progress, note)
@@ -39,7 +41,7 @@ def open_pretrained(
     ours = os.path.isdir(paths[0]) or (paths[0].suffix.lower() == ".safetensors" and is_ours(paths[0]))
     if len(paths) == 1 and ours:
         return Imported(load(model_file(paths[0])), ())
-    return import_files(paths, given)
+    return import_files(paths, given, int8)
 
 
 def is_published(text: str) -> bool:

@@ -109,6 +109,13 @@ def test_an_index_of_another_network(faces: Path, tmp_path: Path, capsys: pytest
     assert "the index has 3 dimensions, the model 16" in capsys.readouterr().err
 
 
-def test_an_embedding_is_not_made_int8(faces: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["quantize", str(faces / "model.safetensors"), "--data", str(faces / "photos")]) == 2
-    assert "its task is embed: quantize judges classifiers only" in capsys.readouterr().err
+def test_an_embedder_is_made_int8_and_searches(faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_identities(tmp_path / "people", 12, 3)
+    made = tmp_path / "model.int8.safetensors"
+    command = ["quantize", str(faces / "model.safetensors"), "--data", str(tmp_path / "people"), "--output", str(made)]
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert "AUC" in said and "same answer" in said
+    query = str(faces / "photos" / "person2" / "1.png")
+    assert main(["search", str(faces / "photos"), query, "--model", str(made)]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split() == ["1.000", query]

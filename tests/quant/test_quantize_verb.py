@@ -49,12 +49,13 @@ def test_the_file_holds_the_network_and_what_it_costs(model: Path, photos: Path)
     written = load(result.path)
     assert isinstance(written, QuantModel)
     assert written.digest() == result.model.digest()
-    assert written.metrics["top1"] == result.judged.top1_int8
+    both = result.beside
+    assert written.metrics["top1"] == both.integers.result.score
+    assert written.metrics["top1_float"] == both.floats.result.score
     assert written.data["quantized"]["calibrated_on"] == 30
-    assert result.judged.agreement > 0.8 and result.judged.split == "val"
-    low, high = result.judged.interval_int8 or (1.0, 0.0)
-    assert low <= (result.judged.top1_int8 or 0) <= high
-    assert json.loads(json.dumps(result.to_dict()))["bytes_int8"] == result.path.stat().st_size
+    assert both.agreement > 0.8 and both.split == "val"
+    assert both.floats.weights_bytes > 2 * both.integers.weights_bytes
+    assert json.loads(json.dumps(result.to_dict()))["int8"]["top1"] == both.integers.result.score
 
 
 def test_nothing_is_overwritten_unasked(model: Path, photos: Path) -> None:
@@ -71,5 +72,5 @@ def test_nothing_is_overwritten_unasked(model: Path, photos: Path) -> None:
 def test_the_command_prints_layers_rules_and_both_figures(model: Path, photos: Path, capsys) -> None:
     app(["quantize", str(model), "--data", str(photos), "--images", "30"], result_action="return_value")
     text = capsys.readouterr().out
-    for part in ("conv0", "minmax", "percentile", "mse", "top-1 float", "top-1 int8", "m.int8.safetensors"):
+    for part in ("conv0", "minmax", "percentile", "mse", "top-1", "same answer", "95 % interval", "m.int8.safetensors"):
         assert part in text
