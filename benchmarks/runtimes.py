@@ -2,7 +2,7 @@
 
 python benchmarks/runtimes.py            the paper's 16 alpha x resolution points, one thread and all cores: minutes
 python benchmarks/runtimes.py --quick    1.0-224, 0.5-160 and 0.25-128, without torch, in under 50 s
-python benchmarks/runtimes.py --target avx2   our C built for AVX2, oneDNN and ATen held to it too
+python benchmarks/runtimes.py --target avx2   our C built for AVX2, and all runtimes held to it, see held.py
 python benchmarks/runtimes.py --precisions fp32 bf16 int8
 sudo chrt --rr 5 python benchmarks/runtimes.py    before all other programs, where they cannot be stopped
 
@@ -17,12 +17,15 @@ import argparse
 import json
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from held import HELD, hold
 
 from mobilenets.arch import named
 from mobilenets.benchmark import PEERS
@@ -45,8 +48,7 @@ ALL = tuple(f"{alpha}-{side}" for alpha in ("1.0", "0.75", "0.5", "0.25") for si
 SLOW = ("torch eager", "torch.compile")  # never the best peer; --quick leaves out both, else the second alone
 TOLERANCES = {"fp32": 1e-4, "bf16x6": 1e-4, "bf16x3": 1e-3, "bf16": 0.1, "int8": 0.1}  # of logits, by the largest
 CALIBRATED = 4  # images
-LIMITS = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}  # read when a runtime is loaded
-LIMITED = ("OpenVINO", "torch eager")  # all but a few element-wise ops; the others choose by what the processor has
+LIMITS = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}  # of torch, which is not copied
 
 
 def main() -> None:
@@ -59,8 +61,10 @@ def main() -> None:
     args = parser.parse_args()
     if not all(1 <= threads <= cores() for threads in args.threads):
         parser.error(f"--threads must be from 1 to {cores()}")
-    if args.target == "avx2":
+    if args.target == "avx2" and HELD not in os.environ:
         os.environ.update(LIMITS)
+        with tempfile.TemporaryDirectory(prefix="held-") as folder:
+            hold(Path(folder))
     try:
         limits = {precision: mult_adds_a_second(args.target, precision) for precision in args.precisions}
     except UsageError as exc:
@@ -72,9 +76,6 @@ def main() -> None:
         f"{limit:.1f} in {precision}" if limit else f"unknown in {precision}" for precision, limit in gmacs.items()
     )
     show(f"{processor()}, target {args.target}: G mult-adds a second on one core, from registers: {said}")
-    if args.target == "avx2":
-        result["held_to_avx2"] = LIMITED
-        show(f"held to AVX2 as well: {', '.join(LIMITED)}; the others cannot be, and do not count for the ratio")
     slow = SLOW if args.quick else SLOW[1:]
     kinds = {name: kind for name, kind in PEERS.items() if name not in slow}
     peers = [name for name in kinds if name != OURS]
@@ -108,7 +109,7 @@ def rows(
             found = {one.opened.name: one for one in time_peers(ready, image, seconds * len(ready))}
             absent |= {name: one.failure for name, one in found.items() if one.failure}
             timed = {name: one for name, one in found.items() if not one.failure}
-            row = {"network": network, "precision": precision, "threads": n, **compared(timed, args.target == "avx2")}
+            row = {"network": network, "precision": precision, "threads": n, **compared(timed)}
             row["share"] = {
                 name: limit and cost(model.network).mult_adds / (one.latency.median / 1e3 * limit * n)
                 for name, one in timed.items()
@@ -136,18 +137,19 @@ def opened(setup: Setup, image: np.ndarray, kinds: dict[str, type[Peer]]) -> tup
     return ready, absent
 
 
-def compared(timed: dict[str, Timed], limited: bool) -> dict[str, Any]:
+def compared(timed: dict[str, Timed]) -> dict[str, Any]:
     """Ours, the peers and their ratio; None where one of the two did not run."""
     peers = {name: one.latency.median for name, one in timed.items() if name != OURS}
     ours = timed[OURS].latency.median if OURS in timed else None
-    fair = {name: ms for name, ms in peers.items() if name in LIMITED or not limited}
-    best = min(fair, key=lambda name: fair[name]) if fair else None
+    best = min(peers, key=lambda name: peers[name]) if peers else None
     return {
         "ours_ms": ours,
         "peers_ms": peers,
         "best_peer": best,
-        "ratio": fair[best] / ours if best and ours else None,
-        "ratio_p10": min(timed[name].latency.p10 for name in fair) / timed[OURS].latency.p10 if best and ours else None,
+        "ratio": peers[best] / ours if best and ours else None,
+        "ratio_p10": min(timed[name].latency.p10 for name in peers) / timed[OURS].latency.p10
+        if best and ours
+        else None,
         "latency_ms": {
             name: {"p10": one.latency.p10, "p90": one.latency.p90, "runs": one.latency.runs}
             for name, one in timed.items()

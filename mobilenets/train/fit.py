@@ -149,13 +149,16 @@ def _prepare(dataset: Dataset, run: Run, watch: Watch, interrupts: Interrupts) -
 
 
 def _learn_in_integers(loop: _Loop) -> None:
-    """Where the recipe says so, when it is time: ranges are measured, and no epoch before counts as the best."""
+    """Where the recipe says so, when it is time: from the averaged weights, and no epoch before counts as the best."""
     if not loop.recipe.quantize or loop.activations or loop.state.progress.epoch < qat.first_epoch(loop.epochs):
         return
     state, preprocess = loop.state, loop.run.settings.preprocess
     if state.progress.batch == 0 and state.progress.epoch == qat.first_epoch(loop.epochs):
+        settled, _ = _settled(loop, _model(loop, state.averaged, 0.0))
+        for module in (*loop.replicas.modules, state.averaged):
+            load_weights(module, settled.weights)
         pixels = np.concatenate(list(central_batches(loop.train.images, preprocess, EVAL_BATCH, qat.IMAGES)))
-        qat.write_activations(loop.run.activations, qat.calibrated(_model(loop, state.averaged, 0.0), pixels))
+        qat.write_activations(loop.run.activations, qat.calibrated(settled, pixels))
         state.progress.best = (-1.0, 0.0)
         loop.watch.note(f"from epoch {state.progress.epoch + 1} on it learns in int8")
     loop.activations = qat.read_activations(loop.run.activations)
@@ -166,6 +169,7 @@ def _learn_in_integers(loop: _Loop) -> None:
 def _train_epoch(loop: _Loop) -> None:
     recipe, state, progress = loop.recipe, loop.state, loop.state.progress
     epoch, batches = progress.epoch, len(loop.train)
+    averaged_from = qat.first_epoch(loop.epochs) * batches if loop.activations else 0
     steps, warmup = loop.epochs * batches, int(min(recipe.warmup_epochs, loop.epochs / 2) * batches)
     started, seen_before = time.monotonic(), progress.seen
     loop.epoch_started = started
@@ -177,7 +181,7 @@ def _train_epoch(loop: _Loop) -> None:
         if not np.isfinite(loss):
             raise TrainingError(f"the loss is {loss} in epoch {epoch + 1}: lower --lr (now {loop.peak:g})")
         state.optimiser.step()
-        state.average(step)
+        state.average(step - averaged_from)
         progress.batch = number + 1
         progress.loss += loss * len(batch.targets)
         progress.seen += len(batch.targets)
@@ -253,29 +257,42 @@ def _validate(loop: _Loop, module: nn.Module) -> tuple[float, float]:
 def _finalise(loop: _Loop) -> Model:
     """The best model, its batch-norm statistics measured anew where that does no harm."""
     loop.state.save(loop.run.checkpoint)
-    best = load(loop.run.best)
-    module = _module(loop.run.settings, loop.decoding)
-    module = module.to(loop.replicas.device).to(memory_format=torch.channels_last)
-    load_weights(module, best.weights)
+    best, before = load(loop.run.best), loop.state.progress.best
     if loop.recipe.quantize:
+        module = _loaded(loop, best)
         learned = qat.to_model(module, qat.read_activations(loop.run.activations), best)
         origin = {"from_sha256": best.digest(), "rule": "learned"}
         file.save(replace(learned, data={**best.data, "quantized": origin}), loop.run.integers)
-        loop.watch.note(f"int8: val {loop.task.score} {loop.state.progress.best[0]:.2%}, in {loop.run.integers}")
+        loop.watch.note(f"int8: val {loop.task.score} {before[0]:.2%}, in {loop.run.integers}")
         return best
-    _measure_statistics(loop, module)
-    score, loss = _validate(loop, module)
-    before = loop.state.progress.best
-    if (score, -loss) > before:
+    settled, score = _settled(loop, best)
+    if settled is not best:
         if score > before[0]:
             loop.watch.note(
                 f"batch-norm statistics of epoch {loop.state.progress.best_epoch + 1} measured anew: "
                 f"val {loop.task.score} {before[0]:.2%} -> {score:.2%}"
             )
-        best = _model(loop, module, score)
-        best.save(loop.run.best)
+        settled.save(loop.run.best)
     _checkpoint(loop)
-    return best
+    return settled
+
+
+def _settled(loop: _Loop, model: Model) -> tuple[Model, float]:
+    """`model` with batch-norm statistics measured anew, or as it is where it validates better; and its score."""
+    module = _loaded(loop, model)
+    score, loss = _validate(loop, module)
+    _measure_statistics(loop, module)
+    anew, loss_anew = _validate(loop, module)
+    if (anew, -loss_anew) > (score, -loss):
+        return _model(loop, module, anew), anew
+    return model, score
+
+
+def _loaded(loop: _Loop, model: Model) -> nn.Module:
+    module = _module(loop.run.settings, loop.decoding)
+    module = module.to(loop.replicas.device).to(memory_format=torch.channels_last)
+    load_weights(module, model.weights)
+    return module.eval()
 
 
 @torch.no_grad()
