@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 from .errors import MissingExtraError
 
-__all__ = ["cores", "give_back_memory", "need_torch"]
+__all__ = ["cores", "give_back_memory", "need_torch", "tiles_granted"]
 
 
 def cores() -> int:
@@ -29,3 +29,11 @@ def need_torch() -> None:
         raise MissingExtraError(
             "torch is not installed, and training and export need it: pip install 'mobilenets[train]'"
         )
+
+
+def tiles_granted() -> bool:
+    """Ask for AMX. Linux on x86-64 lets a process use tiles that has asked; sandboxes may refuse."""
+    import ctypes
+
+    arch_prctl, request_permission, tile_data = 158, 0x1023, 18
+    return bool(ctypes.CDLL(None).syscall(arch_prctl, request_permission, tile_data) == 0)

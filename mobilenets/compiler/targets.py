@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from ..errors import UsageError
+from ..machine import tiles_granted
 from .program import Target
 
 __all__ = ["BF16_TARGETS", "INT8_TARGETS", "TARGETS", "best_target", "missing"]
@@ -87,4 +88,5 @@ def _features() -> frozenset[str]:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return frozenset()
-    return frozenset(next((line.split(":", 1)[1] for line in lines if line.startswith("flags")), "").split())
+    has = frozenset(next((line.split(":", 1)[1] for line in lines if line.startswith("flags")), "").split())
+    return has if "amx_tile" not in has or tiles_granted() else frozenset(f for f in has if not f.startswith("amx"))

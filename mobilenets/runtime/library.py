@@ -12,6 +12,7 @@ from ..compiler import Library
 from ..compiler.targets import missing
 from ..errors import CompileError
 from ..image import Pixels
+from ..machine import tiles_granted
 
 __all__ = ["Floats", "OpenLibrary"]
 
@@ -118,8 +119,9 @@ def _loaded(library: Library) -> ctypes.CDLL:
         code = ctypes.CDLL(str(library.path))
     except OSError as exc:
         raise CompileError(f"{library.path} cannot be loaded: {exc}") from exc
-    if "amx_tile" in library.features:
-        _ask_for_tiles("avx512vnni" if library.precision == "int8" else "avx512bf16")
+    if "amx_tile" in library.features and not tiles_granted():
+        other = "avx512vnni" if library.precision == "int8" else "avx512bf16"
+        raise CompileError(f"this system lets no program use AMX: choose another target, {other}")
     at, number = ctypes.c_void_p, ctypes.c_int
     for name, result, arguments in (
         ("network_run", None, (at, at, at, at)),
@@ -132,12 +134,3 @@ def _loaded(library: Library) -> ctypes.CDLL:
         function.restype, function.argtypes = result, arguments
         setattr(code, f"mobilenets_{name}", function)
     return code
-
-
-def _ask_for_tiles(other: str) -> None:
-    """Linux lets a process use AMX that has asked for it: arch_prctl(ARCH_REQ_XCOMP_PERM, XTILEDATA).
-
-    `other`: a target without it, for who is refused.
-    """
-    if ctypes.CDLL(None).syscall(158, 0x1023, 18):
-        raise CompileError(f"this system lets no program use AMX: choose another target, {other}")

@@ -149,18 +149,20 @@ def _prepare(dataset: Dataset, run: Run, watch: Watch, interrupts: Interrupts) -
 
 
 def _learn_in_integers(loop: _Loop) -> None:
-    """Where the recipe says so, when it is time: from the averaged weights, and no epoch before counts as the best."""
-    if not loop.recipe.quantize or loop.activations or loop.state.progress.epoch < qat.first_epoch(loop.epochs):
+    """Where the recipe says so, when it is time: from the best float weights on, which stay the run's best."""
+    first = qat.first_epoch(loop.epochs)
+    if not loop.recipe.quantize or loop.activations or loop.state.progress.epoch < first:
         return
     state, preprocess = loop.state, loop.run.settings.preprocess
-    if state.progress.batch == 0 and state.progress.epoch == qat.first_epoch(loop.epochs):
-        settled, _ = _settled(loop, _model(loop, state.averaged, 0.0))
-        for module in (*loop.replicas.modules, state.averaged):
-            load_weights(module, settled.weights)
+    if state.progress.batch == 0 and state.progress.epoch == first:
+        best = _settle(loop, load(loop.run.best) if first else _model(loop, state.averaged, 0.0))
         pixels = np.concatenate(list(central_batches(loop.train.images, preprocess, EVAL_BATCH, qat.IMAGES)))
-        qat.write_activations(loop.run.activations, qat.calibrated(settled, pixels))
+        activations, corrected = qat.calibrated(best, pixels)
+        for module in (*loop.replicas.modules, state.averaged):
+            load_weights(module, corrected.weights)
+        qat.write_activations(loop.run.activations, activations)
         state.progress.best = (-1.0, 0.0)
-        loop.watch.note(f"from epoch {state.progress.epoch + 1} on it learns in int8")
+        loop.watch.note(f"from epoch {first + 1} on it learns in int8")
     loop.activations = qat.read_activations(loop.run.activations)
     for module in (*loop.replicas.modules, state.averaged):
         qat.attach(module, loop.activations, preprocess)
@@ -169,19 +171,23 @@ def _learn_in_integers(loop: _Loop) -> None:
 def _train_epoch(loop: _Loop) -> None:
     recipe, state, progress = loop.recipe, loop.state, loop.state.progress
     epoch, batches = progress.epoch, len(loop.train)
-    averaged_from = qat.first_epoch(loop.epochs) * batches if loop.activations else 0
     steps, warmup = loop.epochs * batches, int(min(recipe.warmup_epochs, loop.epochs / 2) * batches)
+    integers_from = qat.first_epoch(loop.epochs) * batches if recipe.quantize else steps
     started, seen_before = time.monotonic(), progress.seen
     loop.epoch_started = started
     for number, batch in enumerate(loop.train.epoch(epoch, progress.batch), progress.batch):
         step = epoch * batches + number
+        if step < integers_from:
+            rate = learning_rate(step, integers_from, warmup, loop.peak)
+        else:
+            rate = learning_rate(step - integers_from, steps - integers_from, 0, loop.peak * qat.RATE)
         for group in state.optimiser.param_groups:
-            group["lr"] = group["scale"] * learning_rate(step, steps, warmup, loop.peak)
+            group["lr"] = group["scale"] * rate
         loss = loop.replicas.gradients(batch, loop.objective)
         if not np.isfinite(loss):
             raise TrainingError(f"the loss is {loss} in epoch {epoch + 1}: lower --lr (now {loop.peak:g})")
         state.optimiser.step()
-        state.average(step - averaged_from)
+        state.average(step)
         progress.batch = number + 1
         progress.loss += loss * len(batch.targets)
         progress.seen += len(batch.targets)
@@ -221,7 +227,10 @@ def _finish_epoch(loop: _Loop) -> None:
     model.save(loop.run.last)
     if (score, -loss) > progress.best:
         progress.best, progress.best_epoch = (score, -loss), progress.epoch
-        model.save(loop.run.best)
+        if loop.activations:
+            _save_integers(loop, model)
+        else:
+            model.save(loop.run.best)
     progress.epoch, progress.batch = progress.epoch + 1, 0
     progress.loss, progress.seen = 0.0, 0
     loop.run.write_results(progress.history)
@@ -254,38 +263,40 @@ def _validate(loop: _Loop, module: nn.Module) -> tuple[float, float]:
     return loop.task.validate(outputs, loop.val.targets, loop.decoding)
 
 
+def _save_integers(loop: _Loop, model: Model) -> None:
+    """The int8 network that was validated; it says which float one it was learned from."""
+    integers = qat.to_model(loop.state.averaged, loop.activations, model)
+    origin = {"from_sha256": load(loop.run.best).digest(), "rule": "learned"}
+    file.save(replace(integers, data={**model.data, "quantized": origin}), loop.run.integers)
+
+
 def _finalise(loop: _Loop) -> Model:
-    """The best model, its batch-norm statistics measured anew where that does no harm."""
+    """The best float model."""
     loop.state.save(loop.run.checkpoint)
-    best, before = load(loop.run.best), loop.state.progress.best
     if loop.recipe.quantize:
-        module = _loaded(loop, best)
-        learned = qat.to_model(module, qat.read_activations(loop.run.activations), best)
-        origin = {"from_sha256": best.digest(), "rule": "learned"}
-        file.save(replace(learned, data={**best.data, "quantized": origin}), loop.run.integers)
-        loop.watch.note(f"int8: val {loop.task.score} {before[0]:.2%}, in {loop.run.integers}")
-        return best
-    settled, score = _settled(loop, best)
-    if settled is not best:
-        if score > before[0]:
-            loop.watch.note(
-                f"batch-norm statistics of epoch {loop.state.progress.best_epoch + 1} measured anew: "
-                f"val {loop.task.score} {before[0]:.2%} -> {score:.2%}"
-            )
-        settled.save(loop.run.best)
+        score = f"{loop.task.score} {loop.state.progress.best[0]:.2%}"
+        loop.watch.note(f"int8: val {score}, in {loop.run.integers}")
+        return load(loop.run.best)
+    best = _settle(loop, load(loop.run.best))
     _checkpoint(loop)
-    return settled
+    return best
 
 
-def _settled(loop: _Loop, model: Model) -> tuple[Model, float]:
-    """`model` with batch-norm statistics measured anew, or as it is where it validates better; and its score."""
-    module = _loaded(loop, model)
+def _settle(loop: _Loop, best: Model) -> Model:
+    """The run's best model from now on: `best`, its batch-norm statistics measured anew where that does no harm."""
+    module = _loaded(loop, best)
     score, loss = _validate(loop, module)
     _measure_statistics(loop, module)
     anew, loss_anew = _validate(loop, module)
     if (anew, -loss_anew) > (score, -loss):
-        return _model(loop, module, anew), anew
-    return model, score
+        best = _model(loop, module, anew)
+        if anew > score:
+            epoch, name = loop.state.progress.best_epoch + 1, loop.task.score
+            loop.watch.note(
+                f"batch-norm statistics of epoch {epoch} measured anew: val {name} {score:.2%} -> {anew:.2%}"
+            )
+    best.save(loop.run.best)
+    return best
 
 
 def _loaded(loop: _Loop, model: Model) -> nn.Module:

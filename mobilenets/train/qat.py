@@ -1,12 +1,14 @@
 """Quantisation-aware training: the last epochs learn under the law of `quant/scheme.py`, integer for integer.
 
-The network is trained in floats first; then its activations' ranges are measured and stay, its batch norms are folded
-with the statistics that they have by then, and every forward computes what the int8 network computes. Rounding passes
+The network is trained in floats first, to the end of its learning rate. From the best of that on its activations'
+ranges are measured and stay, its batch norms are folded with the statistics that they have by then, and every forward
+computes what the int8 network computes. Rounding passes
 gradients on as if it were not there; what an activation or the ends of int8 cut off gets none.
 """
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,17 +24,20 @@ from ..files import write_atomic
 from ..image import Pixels, Preprocess
 from ..model import Model
 from ..quant.calibrate import ranges_by
+from ..quant.correct import correct_biases
 from ..quant.integers import MOST_BIAS, SMALLEST_SCALE, image_scale, to_integers
-from ..quant.observe import channel_ranges, histograms
+from ..quant.observe import channel_ranges, histograms, mean_sums
 from ..quant.reference import activations_behind
 from ..quant.scheme import HIGH, LOW, Affine, Floats, IntegerLayer, QuantModel, limits, pool_multiplier
 from ..runtime.activations import open_activations
 from .module import MobileNet
 
-__all__ = ["IMAGES", "attach", "calibrated", "first_epoch", "read_activations", "to_model", "write_activations"]
+__all__ = ["IMAGES", "RATE", "attach", "calibrated", "first_epoch", "read_activations", "to_model", "write_activations"]
 
 SHARE = 0.2  # of all epochs that learn in integers
 IMAGES = 512  # that ranges are measured on
+CORRECTED = 64  # of them, from which biases are corrected
+RATE = 0.01  # of the peak learning rate, at which they start: with batch norms that stay, more soon overfits
 
 Activations = Mapping[str, Affine]
 
@@ -42,11 +47,21 @@ def first_epoch(epochs: int) -> int:
     return min(round(epochs * (1 - SHARE)), epochs - 1)
 
 
-def calibrated(model: Model, images: Pixels) -> dict[str, Affine]:
-    """What the integers of each array stand for, from what `model` computes on `images` (N, H, W, C) uint8."""
+def calibrated(model: Model, images: Pixels) -> tuple[dict[str, Affine], Model]:
+    """What the integers of each array stand for, from what `model` computes on `images` (N, H, W, C) uint8; and `model`
+    with biases that take back how rounding shifts the means.
+    """
     run = open_activations(model)
     whole = {name: (float(low.min()), float(high.max())) for name, (low, high) in channel_ranges(run, images).items()}
-    return dict(to_integers(model, ranges_by("mse", histograms(run, images, whole))).activations)
+    integers = to_integers(model, ranges_by("mse", histograms(run, images, whole)))
+    seen = images[:CORRECTED]
+    corrected = correct_biases(integers, mean_sums(model, run, seen), seen)
+    weights, sources = dict(model.weights), integers.sources()
+    for name, layer in corrected.layers.items():
+        shift = (layer.bias - integers.layers[name].bias) * (np.float64(sources[name].scale) * layer.scale)
+        bias = f"{name}.bias" if f"{name}.bias" in weights else f"{name}_bn.bias"
+        weights[bias] = (weights[bias] + shift).astype(np.float32)
+    return dict(integers.activations), replace(model, weights=weights)
 
 
 def write_activations(path: Path, activations: Activations) -> None:

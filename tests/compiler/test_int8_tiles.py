@@ -137,6 +137,15 @@ def test_auto_takes_amx_where_there_is_amx(monkeypatch: pytest.MonkeyPatch) -> N
     assert best_target("auto", INT8_TARGETS).name == "avx512vnni"
 
 
+@pytest.mark.parametrize("granted", [True, False])
+def test_auto_asks_the_system_for_tiles(monkeypatch: pytest.MonkeyPatch, granted: bool) -> None:
+    flags = "flags : " + " ".join(INT8_TARGETS["amx"].features)
+    monkeypatch.setattr(Path, "read_text", lambda self: flags)
+    monkeypatch.setattr(mobilenets.compiler.targets, "tiles_granted", lambda: granted)
+    monkeypatch.setattr(mobilenets.compiler.targets, "_features", mobilenets.compiler.targets._features.__wrapped__)
+    assert best_target("auto", INT8_TARGETS).name == ("amx" if granted else "avx512vnni")
+
+
 @pytest.mark.skipif(not missing(("amx_tile",)), reason="this processor has AMX")
 def test_a_processor_without_amx_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     library = compile_model(random_integers(SMALL), "amx", tmp_path)

@@ -26,7 +26,8 @@ def quantised(random_model, network: Network, **preprocess):  # type: ignore[no-
     images = (noise * np.linspace(0.1, 1, 6)[:, None, None, None]).astype(np.uint8)  # darker and lighter ones
     module = MobileNet(expand(network))
     load_weights(module, model.weights)
-    activations = calibrated(model, images)
+    activations, model = calibrated(model, images)
+    load_weights(module, model.weights)
     attach(module, activations, model.preprocess)
     x = torch.from_numpy(normalise(images, model.preprocess)).permute(0, 3, 1, 2)
     return module, to_model(module, activations, model), images, x
