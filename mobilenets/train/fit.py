@@ -1,34 +1,24 @@
 """The training loop: images and a recipe in, the best model out; resumable to the same weights, bit for bit."""
 
 import time
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import nn
 
-from ..arch.graph import expand
-from ..data.augment import Augmentation
-from ..data.cache import Images
-from ..data.loader import TrainingBatches, central_batches, plain_batches
+from ..data.loader import central_batches, plain_batches
 from ..data.sources import Dataset
-from ..errors import Interrupted, TrainingError, UsageError
+from ..errors import Interrupted, TrainingError
 from ..model import Model, load
 from ..quant import file
-from ..quant.scheme import Affine
-from ..tasks.task import Objective, Task
 from . import qat
 from .fused import fuse
-from .images import check, decode
 from .interrupt import Interrupts
-from .module import MobileNet, initialise, load_weights, weights_of
-from .optimiser import build_optimiser, learning_rate
-from .recipe import Recipe
-from .replicas import Replicas
-from .run import Run, Settings
-from .start import start_from
-from .state import State
+from .loop import Loop, module_of, prepare
+from .module import load_weights, weights_of
+from .optimiser import learning_rate
+from .run import Run
 from .watch import Watch
 
 __all__ = ["fit"]
@@ -36,43 +26,6 @@ __all__ = ["fit"]
 EVAL_BATCH = 128
 STATISTICS_IMAGES = 1024  # for batch norm's final statistics: thousands of pixels each
 CHECKPOINT_SECONDS = 15.0
-
-
-@dataclass(slots=True)
-class _Loop:
-    """What the loop works on, once it is made."""
-
-    run: Run
-    labels: tuple[str, ...]
-    decoding: dict[str, Any]
-    data: dict[str, Any]  # what the model file says of it
-    train: TrainingBatches
-    val: Images
-    state: State
-    replicas: Replicas
-    objective: Objective
-    watch: Watch
-    interrupts: Interrupts
-    saved: float  # time of the last checkpoint
-    speed: float = 0.0  # images a second, this epoch
-    epoch_started: float = 0.0
-    activations: dict[str, Affine] = field(default_factory=dict)  # of the epochs that learn in integers
-
-    @property
-    def recipe(self) -> Recipe:
-        return self.run.settings.recipe
-
-    @property
-    def task(self) -> Task:
-        return self.run.settings.task
-
-    @property
-    def epochs(self) -> int:
-        return self.recipe.epochs or 0  # a resolved recipe says it
-
-    @property
-    def peak(self) -> float:
-        return self.recipe.lr or 0.0
 
 
 def fit(dataset: Dataset, run: Run, watch: Watch | None = None) -> Model:
@@ -85,7 +38,7 @@ def fit(dataset: Dataset, run: Run, watch: Watch | None = None) -> Model:
     torch.set_num_threads(1)  # the replicas are the parallelism
     try:
         with Interrupts() as interrupts:
-            loop = _prepare(dataset, run, watch or Watch(), interrupts)
+            loop = prepare(dataset, run, watch or Watch(), interrupts)
             with loop.replicas:
                 while loop.state.progress.epoch < loop.epochs and not _out_of_patience(loop):
                     _learn_in_integers(loop)
@@ -96,91 +49,33 @@ def fit(dataset: Dataset, run: Run, watch: Watch | None = None) -> Model:
         torch.set_num_threads(threads)
 
 
-def _prepare(dataset: Dataset, run: Run, watch: Watch, interrupts: Interrupts) -> _Loop:
-    settings = run.settings
-    recipe, network, preprocess, task = settings.recipe, settings.network, settings.preprocess, settings.task
-    augmentation = Augmentation(recipe.strength(network.alpha), recipe.flip)
-    side = augmentation.short_side(network.height, network.width)
-    train = decode(dataset, "train", settings, watch, interrupts, side)
-    val = decode(dataset, "val", settings, watch, interrupts, None)
-    check(task, dataset, train, val)
-    train = task.taught(train, dataset, run.path, watch.note)
-    device = torch.device(recipe.device)
-    module = _module(run.settings, dataset.decoding)
-    if recipe.quantize and not isinstance(module, MobileNet):
-        raise UsageError(f"quantize: of task {task.name} the head is not learned in integers")
-    initialise(module, recipe.seed)
-    module = module.to(device).to(memory_format=torch.channels_last)
-    if settings.pretrained and not run.checkpoint.is_file():
-        if not run.initial.is_file():
-            raise TrainingError(f"{run.path}: its {run.initial.name} is gone, which {settings.pretrained} was kept in")
-        start_from(module, load(run.initial), train, preprocess, recipe.replicas)
-    state = State(module, build_optimiser(module, len(network.blocks), recipe), recipe.ema)
-    if run.checkpoint.is_file():
-        state.load(run.checkpoint)
-        if state.progress.data != dataset.fingerprint:
-            raise TrainingError(f"{run.path} was trained on other data than {dataset.root} holds now: not resumed")
-    state.progress.data = dataset.fingerprint
-    batch_size = min(recipe.batch_size, len(train))
-    count = min(recipe.replicas, batch_size // 2)
-    return _Loop(
-        run=run,
-        labels=task.outputs(dataset),
-        decoding=dataset.decoding,
-        data={"fingerprint": dataset.fingerprint, "train": len(train), "val": len(val)},
-        train=TrainingBatches(
-            train,
-            preprocess,
-            augmentation,
-            batch_size,
-            recipe.seed,
-            recipe.workers,
-            task.order(train.targets, batch_size, recipe),
-            task.view,
-        ),
-        val=val,
-        state=state,
-        replicas=Replicas(module, count, preprocess, device, recipe.precision == "bf16"),
-        objective=task.objective(train.targets, network, dataset.decoding, recipe, device),
-        watch=watch,
-        interrupts=interrupts,
-        saved=time.monotonic(),
-    )
-
-
-def _learn_in_integers(loop: _Loop) -> None:
+def _learn_in_integers(loop: Loop) -> None:
     """Where the recipe says so, when it is time: from the best float weights on, which stay the run's best."""
-    first = qat.first_epoch(loop.epochs)
-    if not loop.recipe.quantize or loop.activations or loop.state.progress.epoch < first:
-        return
     state, preprocess = loop.state, loop.run.settings.preprocess
-    if state.progress.batch == 0 and state.progress.epoch == first:
-        best = _settle(loop, load(loop.run.best) if first else _model(loop, state.averaged, 0.0))
+    if loop.activations or state.progress.epoch < loop.float_epochs:
+        return
+    if state.progress.batch == 0 and state.progress.epoch == loop.float_epochs:
+        best = _settle(loop, load(loop.run.best))
         pixels = np.concatenate(list(central_batches(loop.train.images, preprocess, EVAL_BATCH, qat.IMAGES)))
         activations, corrected = qat.calibrated(best, pixels)
         for module in (*loop.replicas.modules, state.averaged):
             load_weights(module, corrected.weights)
         qat.write_activations(loop.run.activations, activations)
         state.progress.best = (-1.0, 0.0)
-        loop.watch.note(f"from epoch {first + 1} on it learns in int8")
+        loop.watch.note(f"from epoch {loop.float_epochs + 1} on it learns in int8")
     loop.activations = qat.read_activations(loop.run.activations)
     for module in (*loop.replicas.modules, state.averaged):
         qat.attach(module, loop.activations, preprocess)
 
 
-def _train_epoch(loop: _Loop) -> None:
-    recipe, state, progress = loop.recipe, loop.state, loop.state.progress
+def _train_epoch(loop: Loop) -> None:
+    state, progress = loop.state, loop.state.progress
     epoch, batches = progress.epoch, len(loop.train)
-    steps, warmup = loop.epochs * batches, int(min(recipe.warmup_epochs, loop.epochs / 2) * batches)
-    integers_from = qat.first_epoch(loop.epochs) * batches if recipe.quantize else steps
     started, seen_before = time.monotonic(), progress.seen
     loop.epoch_started = started
     for number, batch in enumerate(loop.train.epoch(epoch, progress.batch), progress.batch):
         step = epoch * batches + number
-        if step < integers_from:
-            rate = learning_rate(step, integers_from, warmup, loop.peak)
-        else:
-            rate = learning_rate(step - integers_from, steps - integers_from, 0, loop.peak * qat.RATE)
+        rate = _rate(loop, step, batches)
         for group in state.optimiser.param_groups:
             group["lr"] = group["scale"] * rate
         loss = loop.replicas.gradients(batch, loop.objective)
@@ -196,7 +91,15 @@ def _train_epoch(loop: _Loop) -> None:
         _checkpoint(loop)
 
 
-def _checkpoint(loop: _Loop) -> None:
+def _rate(loop: Loop, step: int, batches: int) -> float:
+    """The learning rate: up and down over the float epochs, and down once more over those in integers."""
+    steps = loop.float_epochs * batches
+    if step >= steps:
+        return learning_rate(step - steps, loop.epochs * batches - steps, 0, loop.peak * qat.RATE)
+    return learning_rate(step, steps, int(min(loop.recipe.warmup_epochs, loop.float_epochs / 2) * batches), loop.peak)
+
+
+def _checkpoint(loop: Loop) -> None:
     """Save now and then; save and stop when a signal came."""
     stop = loop.interrupts.number
     if stop is not None or time.monotonic() - loop.saved > CHECKPOINT_SECONDS:
@@ -209,7 +112,7 @@ def _checkpoint(loop: _Loop) -> None:
         )
 
 
-def _finish_epoch(loop: _Loop) -> None:
+def _finish_epoch(loop: Loop) -> None:
     """Validate the averaged weights, keep them where they are the best yet, note the row, save."""
     progress = loop.state.progress
     score, loss = _validate(loop, loop.state.averaged)
@@ -238,7 +141,7 @@ def _finish_epoch(loop: _Loop) -> None:
     _checkpoint(loop)
 
 
-def _out_of_patience(loop: _Loop) -> bool:
+def _out_of_patience(loop: Loop) -> bool:
     progress, patience = loop.state.progress, loop.recipe.patience
     if patience is None or progress.epoch - 1 - progress.best_epoch < patience:
         return False
@@ -247,30 +150,25 @@ def _out_of_patience(loop: _Loop) -> bool:
     return True
 
 
-def _module(settings: Settings, decoding: dict[str, Any]) -> nn.Module:
-    """The network with the task's head, where it has one."""
-    return settings.task.module(MobileNet(expand(settings.network)), settings.network, decoding)
-
-
-def _model(loop: _Loop, module: nn.Module, score: float) -> Model:
+def _model(loop: Loop, module: nn.Module, score: float) -> Model:
     return loop.run.model(weights_of(module.state_dict()), loop.labels, loop.data, score, loop.decoding)
 
 
-def _validate(loop: _Loop, module: nn.Module) -> tuple[float, float]:
+def _validate(loop: Loop, module: nn.Module) -> tuple[float, float]:
     """(score, loss) on the validation images, in fp32."""
     batches = plain_batches(loop.val, EVAL_BATCH)
     outputs = torch.cat([loop.replicas.outputs(module, batch.pixels) for batch in batches])
     return loop.task.validate(outputs, loop.val.targets, loop.decoding)
 
 
-def _save_integers(loop: _Loop, model: Model) -> None:
+def _save_integers(loop: Loop, model: Model) -> None:
     """The int8 network that was validated; it says which float one it was learned from."""
     integers = qat.to_model(loop.state.averaged, loop.activations, model)
     origin = {"from_sha256": load(loop.run.best).digest(), "rule": "learned"}
     file.save(replace(integers, data={**model.data, "quantized": origin}), loop.run.integers)
 
 
-def _finalise(loop: _Loop) -> Model:
+def _finalise(loop: Loop) -> Model:
     """The best float model."""
     loop.state.save(loop.run.checkpoint)
     if loop.recipe.quantize:
@@ -282,7 +180,7 @@ def _finalise(loop: _Loop) -> Model:
     return best
 
 
-def _settle(loop: _Loop, best: Model) -> Model:
+def _settle(loop: Loop, best: Model) -> Model:
     """The run's best model from now on: `best`, its batch-norm statistics measured anew where that does no harm."""
     module = _loaded(loop, best)
     score, loss = _validate(loop, module)
@@ -299,15 +197,15 @@ def _settle(loop: _Loop, best: Model) -> Model:
     return best
 
 
-def _loaded(loop: _Loop, model: Model) -> nn.Module:
-    module = _module(loop.run.settings, loop.decoding)
+def _loaded(loop: Loop, model: Model) -> nn.Module:
+    module = module_of(loop.run.settings, loop.decoding)
     module = module.to(loop.replicas.device).to(memory_format=torch.channels_last)
     load_weights(module, model.weights)
     return module.eval()
 
 
 @torch.no_grad()
-def _measure_statistics(loop: _Loop, module: nn.Module) -> None:
+def _measure_statistics(loop: Loop, module: nn.Module) -> None:
     """Batch norm's mean and variance, averaged evenly over training images seen as evaluation sees them."""
     norms = [layer for layer in module.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
     for norm in norms:

@@ -32,9 +32,9 @@ from ..quant.scheme import HIGH, LOW, Affine, Floats, IntegerLayer, QuantModel, 
 from ..runtime.activations import open_activations
 from .module import MobileNet
 
-__all__ = ["IMAGES", "RATE", "attach", "calibrated", "first_epoch", "read_activations", "to_model", "write_activations"]
+__all__ = ["IMAGES", "RATE", "attach", "calibrated", "more_epochs", "read_activations", "to_model", "write_activations"]
 
-SHARE = 0.2  # of all epochs that learn in integers
+SHARE = 0.2  # epochs in integers, of those in floats
 IMAGES = 512  # that ranges are measured on
 CORRECTED = 64  # of them, from which biases are corrected
 RATE = 0.01  # of the peak learning rate, at which they start: with batch norms that stay, more soon overfits
@@ -42,9 +42,9 @@ RATE = 0.01  # of the peak learning rate, at which they start: with batch norms 
 Activations = Mapping[str, Affine]
 
 
-def first_epoch(epochs: int) -> int:
-    """The first one, from 0, that learns in integers: the last fifth does, at least one."""
-    return min(round(epochs * (1 - SHARE)), epochs - 1)
+def more_epochs(epochs: int) -> int:
+    """How many learn in integers, after `epochs` in floats."""
+    return max(1, round(epochs * SHARE))
 
 
 def calibrated(model: Model, images: Pixels) -> tuple[dict[str, Affine], Model]:

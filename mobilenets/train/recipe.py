@@ -46,7 +46,7 @@ class Recipe:
     freeze: bool = False
     """Fine-tuning: train the classifier alone, on features that are computed once."""
     quantize: bool = False
-    """Learn the last fifth of the epochs in int8 arithmetic; an int8 model is written beside the best one."""
+    """Learn a fifth more epochs in int8 arithmetic, from the best float model on; it is written beside that."""
     weight_decay: float = 0.05
     """Weight decay, never on depthwise filters (nine weights overfit little: paper, 3.2), batch norm and bias."""
     warmup_epochs: float = 3.0

@@ -1,0 +1,131 @@
+"""What a training loop works on: images, network, optimiser, and where it stands."""
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..arch.graph import expand
+from ..data.augment import Augmentation
+from ..data.cache import Images
+from ..data.loader import TrainingBatches
+from ..data.sources import Dataset
+from ..errors import TrainingError, UsageError
+from ..model import load
+from ..quant.scheme import Affine
+from ..tasks.task import Objective, Task
+from . import qat
+from .images import check, decode
+from .interrupt import Interrupts
+from .module import MobileNet, initialise
+from .optimiser import build_optimiser
+from .recipe import Recipe
+from .replicas import Replicas
+from .run import Run, Settings
+from .start import start_from
+from .state import State
+from .watch import Watch
+
+__all__ = ["Loop", "module_of", "prepare"]
+
+
+@dataclass(slots=True)
+class Loop:
+    """What the loop works on, once it is made."""
+
+    run: Run
+    labels: tuple[str, ...]
+    decoding: dict[str, Any]
+    data: dict[str, Any]  # what the model file says of it
+    train: TrainingBatches
+    val: Images
+    state: State
+    replicas: Replicas
+    objective: Objective
+    watch: Watch
+    interrupts: Interrupts
+    saved: float  # time of the last checkpoint
+    speed: float = 0.0  # images a second, this epoch
+    epoch_started: float = 0.0
+    activations: dict[str, Affine] = field(default_factory=dict)  # of the epochs that learn in integers
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.run.settings.recipe
+
+    @property
+    def task(self) -> Task:
+        return self.run.settings.task
+
+    @property
+    def float_epochs(self) -> int:
+        return self.recipe.epochs or 0  # a resolved recipe says it
+
+    @property
+    def epochs(self) -> int:
+        """In all."""
+        return self.float_epochs + (qat.more_epochs(self.float_epochs) if self.recipe.quantize else 0)
+
+    @property
+    def peak(self) -> float:
+        return self.recipe.lr or 0.0
+
+
+def prepare(dataset: Dataset, run: Run, watch: Watch, interrupts: Interrupts) -> Loop:
+    """Decode the images, make or load the network, and all else that an epoch needs."""
+    settings = run.settings
+    recipe, network, preprocess, task = settings.recipe, settings.network, settings.preprocess, settings.task
+    augmentation = Augmentation(recipe.strength(network.alpha), recipe.flip)
+    side = augmentation.short_side(network.height, network.width)
+    train = decode(dataset, "train", settings, watch, interrupts, side)
+    val = decode(dataset, "val", settings, watch, interrupts, None)
+    check(task, dataset, train, val)
+    train = task.taught(train, dataset, run.path, watch.note)
+    device = torch.device(recipe.device)
+    module = module_of(run.settings, dataset.decoding)
+    if recipe.quantize and not isinstance(module, MobileNet):
+        raise UsageError(f"quantize: of task {task.name} the head is not learned in integers")
+    initialise(module, recipe.seed)
+    module = module.to(device).to(memory_format=torch.channels_last)
+    if settings.pretrained and not run.checkpoint.is_file():
+        if not run.initial.is_file():
+            raise TrainingError(f"{run.path}: its {run.initial.name} is gone, which {settings.pretrained} was kept in")
+        start_from(module, load(run.initial), train, preprocess, recipe.replicas)
+    state = State(module, build_optimiser(module, len(network.blocks), recipe), recipe.ema)
+    if run.checkpoint.is_file():
+        state.load(run.checkpoint)
+        if state.progress.data != dataset.fingerprint:
+            raise TrainingError(f"{run.path} was trained on other data than {dataset.root} holds now: not resumed")
+    state.progress.data = dataset.fingerprint
+    batch_size = min(recipe.batch_size, len(train))
+    count = min(recipe.replicas, batch_size // 2)
+    return Loop(
+        run=run,
+        labels=task.outputs(dataset),
+        decoding=dataset.decoding,
+        data={"fingerprint": dataset.fingerprint, "train": len(train), "val": len(val)},
+        train=TrainingBatches(
+            train,
+            preprocess,
+            augmentation,
+            batch_size,
+            recipe.seed,
+            recipe.workers,
+            task.order(train.targets, batch_size, recipe),
+            task.view,
+        ),
+        val=val,
+        state=state,
+        replicas=Replicas(module, count, preprocess, device, recipe.precision == "bf16"),
+        objective=task.objective(train.targets, network, dataset.decoding, recipe, device),
+        watch=watch,
+        interrupts=interrupts,
+        saved=time.monotonic(),
+    )
+
+
+def module_of(settings: Settings, decoding: dict[str, Any]) -> nn.Module:
+    """The network with the task's head, where it has one."""
+    return settings.task.module(MobileNet(expand(settings.network)), settings.network, decoding)
