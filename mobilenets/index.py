@@ -14,7 +14,7 @@ from .errors import ModelFileError, UsageError
 from .files import write_atomic
 from .runtime import Runner, find_images
 from .runtime.predict import predict
-from .tasks.verification import nearest
+from .tasks.likeness.verification import nearest
 
 __all__ = ["Found", "Index", "Match", "build_index", "load_index", "look_up"]
 

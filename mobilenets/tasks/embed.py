@@ -15,10 +15,10 @@ from ..data.identities import list_identities, list_pairs
 from ..data.sources import Dataset, assemble
 from ..errors import DataError, UsageError
 from ..image import Preprocess
+from .likeness.triplets import imitation_loss, photos_of_each, triplet_loss
+from .likeness.verification import Likeness, evaluate_embeddings, verification_auc
 from .task import Array, Objective, Wishes
 from .teacher import Distilled, with_unlabelled
-from .triplets import imitation_loss, photos_of_each, triplet_loss
-from .verification import Likeness, evaluate_embeddings, verification_auc
 
 if TYPE_CHECKING:
     import torch

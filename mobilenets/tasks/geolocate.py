@@ -13,8 +13,8 @@ from ..data.cache import Images
 from ..data.places import list_places
 from ..data.sources import Dataset, Sample, assemble
 from ..errors import DataError
-from .cells import ancestors, cut, distances, within
-from .located import RADII, Located, Point, evaluate_places
+from .places.cells import ancestors, cut, distances, within
+from .places.located import RADII, Located, Point, evaluate_places
 from .task import Array, Loss, Objective, Task, Wishes
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Geolocate(Task):
 
     def draw(self, image: Image.Image, answer: Any) -> Image.Image:
         from .drawing import captioned, stacked
-        from .map import with_cells, with_points, world
+        from .places.map import with_cells, with_points, world
 
         chart = with_cells(world(), [(token, p) for token, _, _, p in answer.cells])
         chart = with_points(chart, np.array([[answer.latitude, answer.longitude]]), (200, 62, 44), 5)

@@ -17,10 +17,10 @@ from mobilenets.api import evaluate_model, train_network
 from mobilenets.cli import main
 from mobilenets.data.split import split_by_group
 from mobilenets.errors import DataError, UsageError, WorkError
-from mobilenets.tasks import verification
 from mobilenets.tasks.embed import Embed
-from mobilenets.tasks.triplets import imitation_loss, photos_of_each, triplet_loss
-from mobilenets.tasks.verification import evaluate_embeddings, nearest, verification_auc
+from mobilenets.tasks.likeness import verification
+from mobilenets.tasks.likeness.triplets import imitation_loss, photos_of_each, triplet_loss
+from mobilenets.tasks.likeness.verification import evaluate_embeddings, nearest, verification_auc
 
 
 def naive_triplet_loss(outputs: np.ndarray, identity: np.ndarray, margin: float) -> float:

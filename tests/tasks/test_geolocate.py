@@ -16,9 +16,9 @@ from mobilenets.arch.network import Block, Network
 from mobilenets.cli import main
 from mobilenets.errors import DataError
 from mobilenets.model import load
-from mobilenets.tasks.cells import ancestors, cut, distances, outlines, within
 from mobilenets.tasks.geolocate import Geolocate, _cross_entropies
-from mobilenets.tasks.located import RADII, evaluate_places
+from mobilenets.tasks.places.cells import ancestors, cut, distances, outlines, within
+from mobilenets.tasks.places.located import RADII, evaluate_places
 from mobilenets.train.recipe import Recipe
 
 pytest.importorskip("s2geometry")

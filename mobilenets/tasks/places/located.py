@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import DataError
+from ...errors import DataError
+from ..result import Picture, Section, Table
 from .cells import distances
-from .result import Picture, Section, Table
 
 if TYPE_CHECKING:
-    from ..data.cache import Images
+    from ...data.cache import Images
 
 __all__ = ["RADII", "Located", "Point", "evaluate_places"]
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ..data.cache import Images
-from ..errors import DataError, MissingExtraError, WorkError
-from ..image import Pixels
-from .result import Picture, Section, Table
+from ...data.cache import Images
+from ...errors import DataError, MissingExtraError, WorkError
+from ...image import Pixels
+from ..result import Picture, Section, Table
 
 __all__ = ["Likeness", "evaluate_embeddings", "nearest", "verification_auc"]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import MissingExtraError
+from ...errors import MissingExtraError
 
 __all__ = ["EARTH_KM", "Cell", "ancestors", "cut", "distances", "outlines", "within"]
 

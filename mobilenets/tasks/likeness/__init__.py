@@ -1,0 +1,1 @@
+"""What embeddings stand on: triplets, and how alike photos of one identity are."""

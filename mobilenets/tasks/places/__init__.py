@@ -1,0 +1,1 @@
+"""What geolocation stands on: cells, distances, figures, the map."""
