@@ -224,6 +224,8 @@ def evaluate_model(
         raise UsageError("a report needs the .safetensors model: an ONNX file does not say how it was trained")
     if report_to is not None and not Path(report_to).parent.is_dir():
         raise UsageError(f"{report_to}: there is no folder {Path(report_to).parent} to write the report to")
+    if report_to is not None and Path(report_to).is_dir():
+        raise UsageError(f"{report_to}: is a folder; name the .html file to write")
     if isinstance(data, Dataset):
         dataset = data
     else:

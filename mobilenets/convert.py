@@ -94,17 +94,18 @@ def import_model(
 
 
 def export_model(
-    model: str | Path, output: str | Path | None = None, format: str = "onnx", overwrite: bool = False
+    model: str | Path, output: str | Path | None = None, format: str | None = None, overwrite: bool = False
 ) -> Exported:
     """Write a model beside itself, or to `output`, after what was written has been read back and run.
 
     The logits of a float network are compared with torch's, those of an int8 one with `quant.reference`'s
-    (`ParityError`). `format`: a key of `export.FORMATS`. A file that is there already is refused at once, unless
-    `overwrite`.
+    (`ParityError`). `format`: a key of `export.FORMATS`; None: the one of `output`'s ending, else onnx. A file that is
+    there already is refused at once, unless `overwrite`.
     """
     from .export import write
     from .files import write_atomic
 
+    format = format or _format_of(output)
     opened = open_model(model)
     path = _output(opened if isinstance(opened, Path) else Path(model), output, format, overwrite)
     trained = load(opened) if isinstance(opened, Path) else opened
@@ -113,6 +114,14 @@ def export_model(
     content = write(trained, format)
     difference = _difference(trained, content, format)
     return Exported(write_atomic(path, content), format, len(content), difference)
+
+
+def _format_of(output: str | Path | None) -> str:
+    """The one with the longest ending that `output` has."""
+    from .export import FORMATS
+
+    fitting = [name for name, known in FORMATS.items() if output and str(output).endswith(known.suffix)]
+    return max(fitting, key=lambda name: len(FORMATS[name].suffix), default="onnx")
 
 
 def _output(source: Path, output: str | Path | None, format: str, overwrite: bool) -> Path:

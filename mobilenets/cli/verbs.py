@@ -253,9 +253,8 @@ def import_(
 def export(
     model: str,
     *,
-    format: Literal[
-        "onnx", "tflite", "tflite-float16", "tflite-dynamic", "tflite-micro", "keras-h5", "timm", "torch"
-    ] = "onnx",
+    format: Literal["onnx", "tflite", "tflite-float16", "tflite-dynamic", "tflite-micro", "keras-h5", "timm", "torch"]
+    | None = None,
     output: Path | None = None,
     overwrite: Json = False,
     json: Json = False,
@@ -271,6 +270,7 @@ def export(
         preprocessing as MediaPipe reads them), tflite-float16, tflite-dynamic (int8 weights), keras-h5 (a whole model,
         named as keras.applications names it), timm (its names in a .safetensors), torch (a state dict).
         Of an int8 model: onnx (QDQ), tflite (uint8 in and out), tflite-micro (int8 in and out).
+        By default what the ending of output says, else onnx.
     output
         By default beside the model.
     overwrite

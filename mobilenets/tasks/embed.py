@@ -22,6 +22,7 @@ from .teacher import Distilled, with_unlabelled
 
 if TYPE_CHECKING:
     import torch
+    from PIL import Image
     from torch import Tensor
 
 __all__ = ["Embed", "Vector"]
@@ -134,6 +135,9 @@ class Embed(Distilled):
 
     def evaluate(self, outputs: Array, images: Images, labels: tuple[str, ...], decoding: dict[str, Any]) -> Likeness:
         return evaluate_embeddings(outputs, images.targets, images.names)
+
+    def draw(self, image: Image.Image, answer: Any) -> Image.Image:
+        raise UsageError("a vector cannot be drawn: mobilenets search --sheet shows the photos nearest to one")
 
     def answer(self, output: Array, labels: tuple[str, ...], decoding: dict[str, Any], top: int) -> Vector:
         return Vector(tuple(map(float, output)))

@@ -252,11 +252,21 @@ def test_a_run_that_fails_at_once_leaves_nothing(tmp_path: Path, capsys: pytest.
     assert code == 1 and "cannot be decoded" in err and not (tmp_path / "runs" / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "format"), [("a.tflite", "tflite"), ("a.float16.tflite", "tflite-float16"), ("a.h5", "keras-h5")]
+)
+def test_the_ending_of_output_says_the_format(trained: Path, tmp_path: Path, capsys, name: str, format: str) -> None:  # type: ignore[no-untyped-def]
+    code, out, _ = run(capsys, "export", trained, "--output", tmp_path / name)
+    assert code == 0 and out.splitlines()[0].endswith(f"  {format}")
+
+
 def test_output_that_cannot_be_written(trained: Path, photos: Path, tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
     code, _, err = run(capsys, "export", trained, "--output", tmp_path)
     assert code == 2 and "format onnx is a .onnx file" in err
-    code, _, err = run(capsys, "export", trained, "--output", tmp_path / "model.tflite")
+    code, _, err = run(capsys, "export", trained, "--output", tmp_path / "model.tflite", "--format", "onnx")
     assert code == 2 and "format onnx is a .onnx file" in err
+    code, _, err = run(capsys, "evaluate", trained, photos, "--report", tmp_path)
+    assert code == 2 and "is a folder" in err
     code, _, err = run(capsys, "export", trained, "--output", tmp_path / "none" / "x.onnx")
     assert code == 1 and "cannot be written" in err and not (tmp_path / "none").exists()
     code, _, err = run(capsys, "evaluate", trained, photos, "--report", tmp_path / "none" / "r.html")
