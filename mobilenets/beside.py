@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from .assess import answers
-from .cost import Latency
+from .cost import Latency, cost
 from .data.cache import Images
 from .errors import ModelFileError
 from .model import Model
@@ -108,7 +108,7 @@ def compare(pair: Pair, images: Images, split: str) -> Beside:
         Half(
             task.evaluate(output, images, model.labels, model.decoding),
             replace(latency, runtime=session.runtime, threads=session.threads),
-            model.nbytes,
+            cost(model.network).bytes("fp32") if isinstance(model, Model) else model.nbytes,
             _arena(session),
         )
         for model, output, session, latency in zip(models, outputs, single, measure_sessions(single), strict=True)

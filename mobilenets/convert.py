@@ -88,7 +88,7 @@ def import_model(
     path = Path(output) if output else paths[0].with_suffix(".int8.safetensors" if int8 else ".safetensors")
     if path.suffix != ".safetensors":
         raise UsageError(f"output {path}: a model is a .safetensors file")
-    keep(path, overwrite)
+    keep(path, overwrite, *paths)
     written = imported.model.save(path) if imported.integers is None else save(imported.integers, path)
     return written, imported
 
@@ -134,14 +134,17 @@ def _output(source: Path, output: str | Path | None, format: str, overwrite: boo
     path = Path(output) if output else source.with_suffix(suffix)
     if path.suffix != "." + suffix.rpartition(".")[2]:
         raise UsageError(f"output {path}: format {format} is a {suffix} file")
-    keep(path, overwrite)
+    keep(path, overwrite, source)
     return path
 
 
-def keep(path: Path, overwrite: bool) -> None:
-    """`UsageError` for what is there and must not be overwritten."""
+def keep(path: Path, overwrite: bool, *sources: Path) -> None:
+    """`UsageError` for what is there and must not be overwritten; what is made of `sources` never replaces them."""
     if path.exists() and not overwrite:
         raise UsageError(f"{path} exists: choose another --output, or --overwrite it")
+    for source in sources:
+        if path.exists() and source.exists() and path.samefile(source):
+            raise UsageError(f"{path} is what is read: choose another --output")
 
 
 def _difference(trained: "Model | QuantModel", content: bytes, format: str) -> float:

@@ -63,11 +63,6 @@ class Model:
     def name(self) -> str:
         return self.network.name
 
-    @property
-    def nbytes(self) -> int:
-        """Of all weights."""
-        return sum(array.nbytes for array in self.weights.values())
-
     def digest(self) -> str:
         """SHA-256 over the names and bytes of all weights: equal digests are equal networks, bit for bit."""
         digest = hashlib.sha256()
@@ -92,7 +87,7 @@ def model_file(path: Path) -> Path:
     if not path.is_file():
         raise ModelFileError(f"{path}: no such model file")
     if path.suffix not in (".safetensors", ".onnx"):
-        raise ModelFileError(f"{path}: a model is a .safetensors or .onnx file, or a run folder")
+        raise ModelFileError(f"{path}: a model is a run folder, a .safetensors or .onnx file, or one that import reads")
     return path
 
 

@@ -17,7 +17,7 @@ from .data.sources import Dataset, Sample
 from .errors import DataError, UsageError
 from .model import Model
 from .quant import file
-from .quant.quantize import Choices, Loss, Quantized, Tried, quantize
+from .quant.quantize import FEWEST, Choices, Loss, Quantized, Tried, quantize
 from .quant.scheme import QuantModel
 from .runtime.activations import open_activations
 from .tasks import task_type
@@ -37,6 +37,7 @@ class QuantizedFile:
     tried: tuple[Tried, ...]  # the chosen first
     losses: tuple[Loss, ...]  # of each layer, first to last
     calibrated_on: int
+    held_back: int  # of them, on which `tried` was judged
     beside: Beside
 
     def to_dict(self) -> dict[str, Any]:
@@ -49,6 +50,7 @@ class QuantizedFile:
             "tried": [asdict(tried) for tried in self.tried],
             "layers": [asdict(loss) for loss in self.losses],
             "calibrated_on": self.calibrated_on,
+            "held_back": self.held_back,
             **self.beside.to_dict(),
         }
 
@@ -69,6 +71,8 @@ def quantize_model(
     minmax, percentile or mse; None: the one that agrees best with the float network on images held back.
     """
     watch = watch or Watch()
+    if images < FEWEST:
+        raise UsageError(f"images (={images}) to calibrate on must be at least {FEWEST}, better 200 to 500")
     path, floats = _opened(model, output, overwrite, watch)
     task = task_type(floats.task)()
     dataset = data if isinstance(data, Dataset) else task.open(data)
@@ -96,7 +100,9 @@ def quantize_model(
     metrics = {"split": split, **beside.integers.result.metrics(), "agreement": beside.agreement}
     metrics[f"{task.score}_float"] = beside.floats.result.score
     integers = replace(integers, metrics=metrics)
-    return QuantizedFile(file.save(integers, path), integers, found.tried, found.losses, len(pixels), beside)
+    return QuantizedFile(
+        file.save(integers, path), integers, found.tried, found.losses, len(pixels), found.held_back, beside
+    )
 
 
 def draw(dataset: Dataset, count: int, seed: int = 0) -> tuple[Sample, ...]:
@@ -125,6 +131,8 @@ def _classes(samples: Sequence[Sample]) -> list[int]:
 def _opened(model: str | Path, output: str | Path | None, overwrite: bool, watch: Watch) -> tuple[Path, Model]:
     """Where to write, and the float model."""
     opened = open_model(model, watch, floats=True)
+    if not isinstance(opened, Path) and Path(model).suffix == ".tflite":
+        watch.note("what of it is integers becomes floats first, and is quantised anew")
     source = opened if isinstance(opened, Path) else Path(model)
     floats = file.load(opened) if isinstance(opened, Path) else opened
     if isinstance(floats, QuantModel):
@@ -134,7 +142,9 @@ def _opened(model: str | Path, output: str | Path | None, overwrite: bool, watch
     path = Path(output) if output else source.with_suffix(".int8.safetensors")
     if path.suffix != ".safetensors":
         raise UsageError(f"output {path}: a model is a .safetensors file")
-    keep(path, overwrite)
+    keep(path, overwrite, source)
+    if not path.parent.is_dir():
+        raise UsageError(f"output {path}: there is no folder {path.parent}")
     return path, floats
 
 

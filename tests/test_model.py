@@ -69,7 +69,7 @@ def test_what_is_no_model(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="not a run folder, it holds no best"):
         model_file(tmp_path)
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(ModelFileError, match=r"notes.txt: a model is a .safetensors or .onnx file, or a run folder"):
+    with pytest.raises(ModelFileError, match=r"notes.txt: a model is a run folder, a .safetensors or .onnx file"):
         model_file(tmp_path / "notes.txt")
     with pytest.raises(ModelFileError, match="no such model file"):
         model_file(tmp_path / "none.onnx")

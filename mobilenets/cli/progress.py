@@ -53,8 +53,9 @@ class Bars(Watch):
         width = max(9, len(score))
         if row["epoch"] == 1:
             self.note(f"epoch  train loss  val loss  {score.replace('_', ' '):>{width}}  images/s  seconds")
+        loss = "-" if row["val_loss"] != row["val_loss"] else f"{row['val_loss']:.4f}"  # NaN: the task has none
         self.note(
-            f"{row['epoch']:5.0f}  {row['train_loss']:10.4f}  {row['val_loss']:8.4f}  {row[score]:{width}.1%}"
+            f"{row['epoch']:5.0f}  {row['train_loss']:10.4f}  {loss:>8}  {row[score]:{width}.1%}"
             f"  {row['images_per_second']:8,.0f}  {time.monotonic() - self._started:7.1f}"
         )
 

@@ -61,7 +61,13 @@ def _show(result: "QuantizedFile", json: bool) -> None:
     for loss in result.losses:
         affine = result.model.activations[loss.name]
         layers.add_row(loss.name, f"{loss.snr:.1f}", f"{affine.scale:.4g}", str(affine.zero_point))
-    rules = _table(f"tried on {result.calibrated_on} images", "ranges", "equalised", "agreement", "logits, dB")
+    rules = _table(
+        f"tried on {result.held_back} of the {result.calibrated_on} images, held back",
+        "ranges",
+        "equalised",
+        "agreement",
+        "logits, dB",
+    )
     for tried in result.tried:
         rules.add_row(tried.rule, "yes" if tried.equalised else "no", f"{tried.agreement:.1%}", f"{tried.snr:.1f}")
     _print(layers, "", rules, "", filled(result.beside.table()), "", f"{result.path}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from ..errors import UsageError
+from ..errors import DataError, UsageError
 from .options import Json, RuntimeFlag
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ def search(
         if path is not None and not path.parent.is_dir():
             raise UsageError(f"{path}: there is no folder {path.parent} to write it to")
     asked = ((str(path), path) for path in find_images(images))
+    if not index.exists():
+        raise DataError(f"{index}: no such file or folder")
     known = load_index(index) if index.is_file() else None
     name = model or (known.model if known else None)
     if name is None:

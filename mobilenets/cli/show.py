@@ -228,6 +228,11 @@ def trained(result: Trained, json: bool) -> None:
     _print(
         f"{result.model.name}: {e.split} {e.evaluation.headline()}; {_speed(e)}",
         f"model   {result.run / 'best.safetensors'}",
+        *(
+            [f"int8    {result.run / 'best.int8.safetensors'}: {result.int8.integers.result.headline()}"]
+            if result.int8
+            else []
+        ),
         f"report  {result.report}",
     )
 

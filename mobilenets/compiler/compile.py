@@ -98,8 +98,12 @@ def _target(model: Model | QuantModel, name: str, precision: str) -> Target:
     if isinstance(model, QuantModel):
         if precision != "fp32":
             raise UsageError(f"precision (={precision!r}) is of float models, and {model.name} is int8")
-        return best_target(name, INT8_TARGETS)
-    return best_target(name, TARGETS if precision == "fp32" else BF16_TARGETS)
+        precision = "int8"
+    targets = {"fp32": TARGETS, "int8": INT8_TARGETS}.get(precision, BF16_TARGETS)
+    try:
+        return best_target(name, targets)
+    except UsageError as exc:
+        raise UsageError(f"{exc} in {precision}") from exc
 
 
 def sources_of(

@@ -84,7 +84,9 @@ def without_normalisation(
 def fused(graph: Graph) -> Iterator[tuple[list[Op], int]]:
     """Convolutions with their activations, depthwise with pointwise ones; then the classifier's ops one by one."""
     if graph.network.output not in OUTPUTS:
-        raise CompileError(f"{graph.network.name}: output (={graph.network.output!r}) must be {' or '.join(OUTPUTS)}")
+        raise CompileError(
+            f"{graph.network.name}: a network that ends in maps (a detector) is not compiled: export it to ONNX"
+        )
     held: list[Op] = []
     for op in graph.ops[1:]:
         if op.kind in ACTIVATIONS:

@@ -33,7 +33,7 @@ def lower_int8(model: QuantModel, target: Target, name: str) -> Lowered:
     `CompileError` for a network that ends in its maps.
     """
     if model.network.output not in OUTPUTS:
-        raise CompileError(f"{model.name}: output (={model.network.output!r}) must be one of {', '.join(OUTPUTS)}")
+        raise CompileError(f"{model.name}: a network that ends in maps (a detector) is not compiled: export it to ONNX")
     graph = model.graph
     lowering = _Lowering(model, target, Blob(), _largest(graph))
     h, w, c = graph.ops[0].shape_out

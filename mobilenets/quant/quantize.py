@@ -21,7 +21,7 @@ from .integers import to_integers
 from .observe import Activations, Ranges, batches, channel_ranges, histograms, mean_sums
 from .scheme import Floats, QuantModel
 
-__all__ = ["Choices", "Loss", "Quantized", "Tried", "quantize"]
+__all__ = ["FEWEST", "Choices", "Loss", "Quantized", "Tried", "quantize"]
 
 FEWEST = 10  # images: below that no held-back part says anything
 HELD_BACK = 0.25
@@ -69,6 +69,7 @@ class Quantized:
     tried: tuple[Tried, ...]
     losses: tuple[Loss, ...]
     images: int
+    held_back: int  # of the images: on them `tried` was judged
 
 
 def quantize(
@@ -92,7 +93,7 @@ def quantize(
     found.sort(key=lambda candidate: (-candidate.tried.agreement, -candidate.tried.snr))
     best = found[0]
     losses = _losses(best.integers, best.floats, held[:MOST_COMPARED])
-    return Quantized(best.integers, tuple(candidate.tried for candidate in found), losses, len(images))
+    return Quantized(best.integers, tuple(candidate.tried for candidate in found), losses, len(images), len(held))
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,10 @@ def write_report(path: Path, report: Report) -> Path:
 def _context(report: Report) -> dict[str, Any]:
     """The template's variables; every figure and sum is worked out here."""
     score = report.evaluation
+    integral = isinstance(report.model, QuantModel)
     return {
+        "precision": "int8" if integral else "fp32",
+        "other": "fp32" if integral else "int8",
         "report": report,
         "model": report.model,
         "network": report.model.network,
@@ -79,7 +82,7 @@ def _context(report: Report) -> dict[str, Any]:
         "latency": report.latency,
         "notes": report.notes[:MOST_NOTES],
         "more_notes": report.notes[MOST_NOTES:],
-        "training": _training(report.history),
+        "training": _training(report.history, report.settings),
         "classifier": isinstance(score, Evaluation),
         "sections": report.sections,
         **(_classifier(score) if isinstance(score, Evaluation) else {}),
@@ -104,16 +107,18 @@ def _classifier(score: Evaluation) -> dict[str, Any]:
     }
 
 
-def _training(history: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+def _training(history: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> dict[str, Any] | None:
     rows = [{name: _number(value) for name, value in row.items()} for row in history]
     rows = [row for row in rows if row.get("epoch") is not None]
     if not rows:
         return None
     column = next((name for name in rows[0] if name.startswith("val_") and name != "val_loss"), "val_top1")
     scored = [(row.get(column) or -1.0, -(row.get("val_loss") or 0.0), -i) for i, row in enumerate(rows)]
-    best = -max(scored)[2]
+    floats = int(settings["epochs"]) if settings.get("quantize") else len(rows)
+    best = -max(scored[:floats])[2]
     return {
         "epochs": len(rows),
+        "integers_from": floats + 1 if floats < len(rows) else None,
         "best": rows[best],
         "name": _NAMES.get(column, column.removeprefix("val_")),
         "score": rows[best].get(column),

@@ -27,7 +27,7 @@ def millions(number: int) -> str:
 
 def size(number: int) -> str:
     """Bytes, in powers of 1000."""
-    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
         if number >= scale:
             return f"{number / scale:.3g}{GAP}{unit}"
     return f"{number}{GAP}B"

@@ -18,7 +18,8 @@ def renumbered(dataset: Dataset, labels: tuple[str, ...]) -> Dataset:
     """With the model's numbers for the labels, which may stand in another order there."""
     unknown = [label for label in dataset.labels if label not in labels]
     if unknown:
-        raise DataError(f"{dataset.root} has labels that the model does not know: {', '.join(unknown[:5])}")
+        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+        raise DataError(f"{dataset.root} has labels that the model does not know: {', '.join(unknown[:5])}{more}")
     number = [labels.index(label) for label in dataset.labels]
     splits = {
         split: tuple(replace(sample, target=number[sample.target]) for sample in samples)

@@ -148,7 +148,7 @@ class Task:
     # judging
 
     def validate(self, outputs: Tensor, targets: Array, decoding: dict[str, Any]) -> tuple[float, float]:
-        """(score, loss) of the outputs for all validation images, on the CPU."""
+        """(score, loss) of the outputs for all validation images, on the CPU; NaN where there is no loss to tell."""
         raise NotImplementedError
 
     def evaluate(self, outputs: Array, images: Images, labels: tuple[str, ...], decoding: dict[str, Any]) -> Result:

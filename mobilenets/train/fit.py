@@ -127,7 +127,8 @@ def _finish_epoch(loop: Loop) -> None:
     }
     progress.history.append(row)
     model = _model(loop, loop.state.averaged, score)
-    model.save(loop.run.last)
+    if not loop.activations:
+        model.save(loop.run.last)
     if (score, -loss) > progress.best:
         progress.best, progress.best_epoch = (score, -loss), progress.epoch
         if loop.activations:

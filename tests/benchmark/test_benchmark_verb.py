@@ -171,15 +171,14 @@ def test_the_script_tells_ratio_and_share(script: ModuleType) -> None:
 
 
 @pytest.mark.skipif(not has_compiler(), reason="no C compiler")
-def test_held_to_avx2_only_those_count_that_can_be_held(script: ModuleType) -> None:
+def test_the_ratio_is_of_the_fastest_peer(script: ModuleType) -> None:
     def timed(milliseconds: float) -> object:
         latency = type("L", (), {"median": milliseconds, "p10": milliseconds, "p90": milliseconds, "runs": 15})()
         return type("T", (), {"latency": latency, "cores_used": 1.0})()
 
     found = {"mobilenets": timed(2.0), "LiteRT": timed(1.0), "OpenVINO": timed(3.0)}
-    assert script.compared(found, limited=False)["ratio"] == 0.5
-    assert script.compared(found, limited=True)["ratio"] == 1.5
-    assert script.compared({"OpenVINO": timed(3.0)}, limited=False)["ratio"] is None
+    assert script.compared(found)["ratio"] == 0.5 and script.compared(found)["best_peer"] == "LiteRT"
+    assert script.compared({"OpenVINO": timed(3.0)})["ratio"] is None
 
 
 @pytest.mark.skipif(not has_compiler(), reason="no C compiler")

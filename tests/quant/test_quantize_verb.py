@@ -65,6 +65,12 @@ def test_nothing_is_overwritten_unasked(model: Path, photos: Path) -> None:
         quantize_model(model, photos, images=30)
     assert taken.read_bytes() == b"mine"
     assert quantize_model(model, photos, images=30, overwrite=True).path == taken
+    before = model.read_bytes()
+    with pytest.raises(UsageError, match="is what is read: choose another --output"):
+        quantize_model(model, photos, model, images=30, overwrite=True)
+    assert model.read_bytes() == before
+    with pytest.raises(UsageError, match=r"images \(=0\) to calibrate on must be at least 10"):
+        quantize_model(model, photos, images=0)
     with pytest.raises(UsageError, match="is an int8 model already"):
         quantize_model(taken, photos, images=30)
 

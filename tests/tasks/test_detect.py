@@ -108,7 +108,7 @@ def test_what_a_detector_cannot_follow_is_refused(recipe: Recipe, scenes: Path, 
 @pytest.mark.parametrize(
     ("verb", "message"),
     [
-        (["compile"], "output (='features') must be softmax"),
+        (["compile"], "a detector) is not compiled"),
         (["benchmark"], "its task is detect"),
         (["export", "--format", "tflite"], "format tflite holds classifiers"),
     ],
