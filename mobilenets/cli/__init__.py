@@ -2,8 +2,12 @@
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from ..errors import MobilenetsError
+
+if TYPE_CHECKING:
+    from cyclopts import CycloptsError
 
 __all__ = ["main"]
 
@@ -37,6 +41,15 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
 
 
+def _wrong(exc: "CycloptsError") -> str:
+    from cyclopts import MissingArgumentError
+
+    if isinstance(exc, MissingArgumentError) and exc.keyword is None and exc.argument is not None:
+        name = exc.argument.name
+        return f"{name if exc.argument.index is None else name.lstrip('-').upper()} is missing"
+    return " ".join(str(exc).split())
+
+
 def _run(arguments: list[str]) -> int:
     from cyclopts import CycloptsError
 
@@ -45,7 +58,8 @@ def _run(arguments: list[str]) -> int:
     try:
         code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as exc:
-        print(f"mobilenets: {' '.join(str(exc).split())} (see mobilenets --help)", file=sys.stderr)
+        verb = next((f" {word}" for word in arguments[:1] if word in list(app)), "")
+        print(f"mobilenets: {_wrong(exc)} (see mobilenets{verb} --help)", file=sys.stderr)
         return 2
     sys.stdout.flush()
     return code if isinstance(code, int) else 0

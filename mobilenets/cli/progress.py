@@ -27,6 +27,7 @@ class Bars(Watch):
         )
         self._tasks: dict[str, TaskID] = {}
         self._started = time.monotonic()
+        self._headed = False
 
     def __enter__(self) -> "Bars":
         self._progress.start()
@@ -51,7 +52,8 @@ class Bars(Watch):
     def epoch(self, row: dict[str, float]) -> None:
         score = next(name for name in row if name.startswith("val_") and name != "val_loss")
         width = max(9, len(score))
-        if row["epoch"] == 1:
+        if not self._headed:
+            self._headed = True
             self.note(f"epoch  train loss  val loss  {score.replace('_', ' '):>{width}}  images/s  seconds")
         loss = "-" if row["val_loss"] != row["val_loss"] else f"{row['val_loss']:.4f}"  # NaN: the task has none
         self.note(

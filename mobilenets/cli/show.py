@@ -101,9 +101,16 @@ def described(network: Network, model: Model | QuantModel | None, json: bool) ->
     total = f"{costs.mult_adds / 1e6:,.3f} M mult-adds, {costs.params:,} parameters, {network.classes} classes"
     _print(layers, "", shares, "", sizes, "", f"{network.name}: {total}")
     if model is not None:
-        trained = [f"trained: {jsonlib.dumps(model.metrics)}"] if model.metrics else []
+        figures = ", ".join(
+            _figure(name, value) for name, value in model.metrics.items() if not isinstance(value, dict)
+        )
+        trained = [f"trained: {figures}"] if figures else []
         held = [_integers(model)] if isinstance(model, QuantModel) else []
         _print(*held, *trained, f"labels: {', '.join(model.labels[:20])}")
+
+
+def _figure(name: str, value: Any) -> str:
+    return f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
 
 
 def _integers(model: QuantModel) -> str:

@@ -208,6 +208,8 @@ def predict(
         raise UsageError("--json and --csv: choose one")
     if not images:
         raise UsageError("predict needs an image, a folder, or - for standard input")
+    if flags := [image for image in images if image.startswith("--") and not Path(image).exists()]:
+        raise UsageError(f"unknown option {flags[0]} (see mobilenets predict --help)")
     with Bars() as bars:
         session = open_session(open_model(model, bars), runtime=runtime)
     paths = find_images([Path(image) for image in images if image != "-"])
