@@ -94,7 +94,7 @@ def test_flags_say_alpha_and_size(
         ("predict p.pt photos", 2, "flags of mobilenets import"),
         ("train photos --pretrained nothing.tflite", 1, "nothing.tflite: no such file"),
         ("train photos --pretrained keras/0.3-128", 2, "no published network is named 'keras/0.3-128'"),
-        ("import", 2, "files"),
+        ("import", 2, "FILES is missing"),
         ("import nothing.h5", 1, "nothing.h5: no such file"),
         ("import photo.jpg", 2, "trained networks are read from .tflite, .h5"),
         ("import k.h5 --mean 0", 2, "--mean and --std: give both or neither"),
