@@ -106,6 +106,29 @@ def test_signals_save_and_leave(number, code, photos, tmp_path) -> None:  # type
     assert loop.fit(open_dataset(photos), run).digest() == train(photos, tmp_path / "whole").digest()
 
 
+def test_int8_epochs_resume_to_the_same_integers(photos: Path, tmp_path: Path) -> None:
+    """Stopped as the float epochs end, and once more within the int8 ones; the float model is that of a plain run."""
+
+    class Stop(Watch):
+        def __init__(self, at: tuple[int, int]) -> None:
+            self.at = at
+
+        def step(self, epoch: int, epochs: int, batch: int, batches: int, images_per_second: float) -> None:
+            if (epoch, batch) == self.at:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    whole = start(photos, tmp_path / "whole", replace(RECIPE, quantize=True))
+    loop.fit(open_dataset(photos), whole)
+    cut = start(photos, tmp_path / "cut", replace(RECIPE, quantize=True))
+    for at in ((3, 3), (4, 2)):
+        with pytest.raises(Interrupted):
+            loop.fit(open_dataset(photos), cut, Stop(at))
+    loop.fit(open_dataset(photos), cut)
+    assert cut.integers.read_bytes() == whole.integers.read_bytes()
+    assert cut.best.read_bytes() == whole.best.read_bytes()
+    assert load(whole.best).digest() == train(photos, tmp_path / "plain").digest()
+
+
 def killed_runs(photos: Path, tmp_path: Path, kills: int) -> None:
     """SIGKILL a real process at random instants, resume it each time, compare the weights of the end."""
     program = (
