@@ -55,8 +55,8 @@ def main() -> None:
 
 
 def opened(name: str) -> Model:
-    model = open_model(name)
-    loaded = model if isinstance(model, Model) else load(model)
+    model = open_model(name, floats=True)
+    loaded = load(model) if isinstance(model, Path) else model
     if not isinstance(loaded, Model):
         raise SystemExit(f"{name} is int8 already")
     return loaded

@@ -152,7 +152,7 @@ def test_photographs(name: str, shared_data: Path) -> None:
     from mobilenets.quant.integers import to_integers
     from mobilenets.runtime.activations import open_activations
 
-    trained = open_model(shared_data / "weights" / name)
+    trained = open_model(shared_data / "weights" / name, floats=True)
     assert isinstance(trained, Model)
     paths = sorted((shared_data / "imagenet-1000").glob("*.jpg"))[::10]
     photos = np.stack([prepare(path, trained.preprocess) for path in paths])
