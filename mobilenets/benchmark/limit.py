@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..compiler.build import link
 from ..compiler.program import Target
-from ..compiler.targets import BF16_TARGETS, INT8_TARGETS, TARGETS, best_target
+from ..compiler.targets import best_target, targets_of
 
 __all__ = ["mult_adds_a_second"]
 
@@ -48,7 +48,7 @@ def mult_adds_a_second(target: str = "auto", precision: str = "fp32") -> float |
 
     None for AMX, of which no core was at hand to try it on. `CompileError` without a compiler.
     """
-    chosen = best_target(target, {"fp32": TARGETS, "int8": INT8_TARGETS}.get(precision, BF16_TARGETS))
+    chosen = best_target(target, targets_of(precision))
     if chosen.name == "amx":
         return None
     element, dot, products = _dot(chosen, precision)

@@ -20,7 +20,7 @@ from .lower import Lowered, lower
 from .lower_bf16 import PARTS, lower_bf16
 from .lower_int8 import lower_int8
 from .program import Target
-from .targets import BF16_TARGETS, INT8_TARGETS, TARGETS, best_target
+from .targets import best_target, targets_of
 
 __all__ = ["PRECISIONS", "Library", "Written", "compile_model", "sources_of", "write_c"]
 
@@ -99,9 +99,8 @@ def _target(model: Model | QuantModel, name: str, precision: str) -> Target:
         if precision != "fp32":
             raise UsageError(f"precision (={precision!r}) is of float models, and {model.name} is int8")
         precision = "int8"
-    targets = {"fp32": TARGETS, "int8": INT8_TARGETS}.get(precision, BF16_TARGETS)
     try:
-        return best_target(name, targets)
+        return best_target(name, targets_of(precision))
     except UsageError as exc:
         raise UsageError(f"{exc} in {precision}") from exc
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from ..arch.graph import OUTPUTS, Graph, Op
-from ..errors import CompileError
 from ..quant.scheme import Affine, QuantModel, limits, pool_multiplier
 from .blob import Blob
 from .lower import Lowered, fused
@@ -32,8 +31,6 @@ def lower_int8(model: QuantModel, target: Target, name: str) -> Lowered:
 
     `CompileError` for a network that ends in its maps.
     """
-    if model.network.output not in OUTPUTS:
-        raise CompileError(f"{model.name}: a network that ends in maps (a detector) is not compiled: export it to ONNX")
     graph = model.graph
     lowering = _Lowering(model, target, Blob(), _largest(graph))
     h, w, c = graph.ops[0].shape_out

@@ -10,7 +10,7 @@ from ..errors import UsageError
 from ..machine import tiles_granted
 from .program import Target
 
-__all__ = ["BF16_TARGETS", "INT8_TARGETS", "TARGETS", "best_target", "missing"]
+__all__ = ["BF16_TARGETS", "INT8_TARGETS", "TARGETS", "best_target", "missing", "targets_of"]
 
 TARGETS = {
     target.name: target
@@ -66,12 +66,22 @@ INT8_TARGETS = {
 
 
 def best_target(name: str = "auto", targets: Mapping[str, Target] = TARGETS) -> Target:
-    """The target of that name; `auto`: the first that this processor can run. `UsageError` for what it cannot."""
+    """The target of that name; `auto`: the first that this processor can run. `UsageError` for a name that is none."""
     if name == "auto":
-        return next(target for target in targets.values() if not missing(target.features))
+        return next(target for target in targets.values() if _runs(target))
     if name not in targets:
         raise UsageError(f"target {name!r} must be auto, {', '.join(targets)}")
     return targets[name]
+
+
+def targets_of(precision: str) -> Mapping[str, Target]:
+    """Those that networks of `precision` are compiled for."""
+    return {"fp32": TARGETS, "int8": INT8_TARGETS}.get(precision, BF16_TARGETS)
+
+
+def _runs(target: Target) -> bool:
+    """Whether the processor can, and the system lets it."""
+    return not missing(target.features) and ("amx_tile" not in target.features or tiles_granted())
 
 
 def missing(features: tuple[str, ...]) -> tuple[str, ...]:
@@ -88,5 +98,4 @@ def _features() -> frozenset[str]:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return frozenset()
-    has = frozenset(next((line.split(":", 1)[1] for line in lines if line.startswith("flags")), "").split())
-    return has if "amx_tile" not in has or tiles_granted() else frozenset(f for f in has if not f.startswith("amx"))
+    return frozenset(next((line.split(":", 1)[1] for line in lines if line.startswith("flags")), "").split())

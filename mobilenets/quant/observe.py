@@ -13,7 +13,17 @@ from ..model import Model
 from .reference import taps
 from .scheme import Floats
 
-__all__ = ["BINS", "Activations", "Histogram", "Ranges", "batches", "channel_ranges", "histograms", "mean_sums"]
+__all__ = [
+    "BINS",
+    "Activations",
+    "Histogram",
+    "Ranges",
+    "batches",
+    "channel_ranges",
+    "histograms",
+    "mean_sums",
+    "whole",
+]
 
 Doubles = np.ndarray[Any, np.dtype[np.float64]]
 Activations = Callable[[Pixels], Mapping[str, Floats]]  # of images: {op: (N, H, W, C)}; pool (N, C), fc (N, classes)
@@ -59,6 +69,11 @@ def channel_ranges(run: Activations, images: Pixels) -> Ranges:
             before = found.get(name, (low, high))
             found[name] = np.minimum(before[0], low), np.maximum(before[1], high)
     return found
+
+
+def whole(ranges: Ranges) -> dict[str, tuple[float, float]]:
+    """Op -> the smallest and largest value over all channels."""
+    return {name: (float(low.min()), float(high.max())) for name, (low, high) in ranges.items()}
 
 
 def histograms(run: Activations, images: Pixels, ranges: Mapping[str, tuple[float, float]]) -> dict[str, Histogram]:

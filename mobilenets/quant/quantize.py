@@ -18,7 +18,7 @@ from .calibrate import RULES, ranges_by
 from .correct import correct_biases
 from .equalise import equalise
 from .integers import to_integers
-from .observe import Activations, Ranges, batches, channel_ranges, histograms, mean_sums
+from .observe import Activations, Ranges, batches, channel_ranges, histograms, mean_sums, whole
 from .scheme import Floats, QuantModel
 
 __all__ = ["FEWEST", "Choices", "Loss", "Quantized", "Tried", "quantize"]
@@ -113,8 +113,7 @@ def _candidates(
 ) -> Iterator[_Candidate]:
     """`model` under each rule of ranges."""
     run, output = activations(model), model.network.output
-    whole = {name: (float(low.min()), float(high.max())) for name, (low, high) in ranges.items()}
-    found = histograms(run, kept, whole)
+    found = histograms(run, kept, whole(ranges))
     seen = kept[:MOST_CORRECTED]
     means = mean_sums(model, run, seen)
     expected = np.concatenate([run(batch)["fc"] for batch in batches(held)])

@@ -26,7 +26,7 @@ from .scheme import (
     requantise,
 )
 
-__all__ = ["activations_behind", "apply", "from_pixels", "outputs", "run", "steps", "taps"]
+__all__ = ["activations_behind", "agreement", "apply", "ended", "from_pixels", "outputs", "run", "steps", "taps"]
 
 BATCH = 4  # images at a time: what a layer of theirs needs stays in the cache
 

@@ -12,7 +12,7 @@ from ..export.onnx import to_onnx
 from ..image import Pixels
 from ..model import Model
 from ..quant.integers import to_integers
-from ..quant.observe import channel_ranges
+from ..quant.observe import channel_ranges, whole
 from ..quant.scheme import QuantModel
 
 __all__ = ["min_max_integers", "open_activations"]
@@ -49,7 +49,7 @@ def open_activations(model: Model) -> Callable[[Pixels], dict[str, Floats]]:
 def min_max_integers(model: Model, images: Pixels) -> QuantModel:
     """The network in integers without any of `quantize`'s care, for whom its time is all that matters."""
     ranges = channel_ranges(open_activations(model), images)
-    return to_integers(model, {name: (float(low.min()), float(high.max())) for name, (low, high) in ranges.items()})
+    return to_integers(model, whole(ranges))
 
 
 def _channels_last(name: str, values: Floats) -> Floats:

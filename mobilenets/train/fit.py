@@ -183,12 +183,11 @@ def _finalise(loop: Loop) -> Model:
 
 def _settle(loop: Loop, best: Model) -> Model:
     """The run's best model from now on: `best`, its batch-norm statistics measured anew where that does no harm."""
-    module = _loaded(loop, best)
-    score, loss = _validate(loop, module)
+    module, before = _loaded(loop, best), loop.state.progress.best
     _measure_statistics(loop, module)
-    anew, loss_anew = _validate(loop, module)
-    if (anew, -loss_anew) > (score, -loss):
-        best = _model(loop, module, anew)
+    anew, loss = _validate(loop, module)
+    if (anew, -loss) > before:
+        best, score = _model(loop, module, anew), before[0]
         if anew > score:
             epoch, name = loop.state.progress.best_epoch + 1, loop.task.score
             loop.watch.note(

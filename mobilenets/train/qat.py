@@ -2,8 +2,8 @@
 
 The network is trained in floats first, to the end of its learning rate. From the best of that on its activations'
 ranges are measured and stay, its batch norms are folded with the statistics that they have by then, and every forward
-computes what the int8 network computes. Rounding passes
-gradients on as if it were not there; what an activation or the ends of int8 cut off gets none.
+computes what the int8 network computes. Rounding passes gradients on as if it were not there; what an activation or the
+ends of int8 cut off gets none.
 """
 
 import json
@@ -26,7 +26,7 @@ from ..model import Model
 from ..quant.calibrate import ranges_by
 from ..quant.correct import correct_biases
 from ..quant.integers import MOST_BIAS, SMALLEST_SCALE, image_scale, to_integers
-from ..quant.observe import channel_ranges, histograms, mean_sums
+from ..quant.observe import channel_ranges, histograms, mean_sums, whole
 from ..quant.reference import activations_behind
 from ..quant.scheme import HIGH, LOW, Affine, Floats, IntegerLayer, QuantModel, limits, pool_multiplier
 from ..runtime.activations import open_activations
@@ -52,8 +52,8 @@ def calibrated(model: Model, images: Pixels) -> tuple[dict[str, Affine], Model]:
     with biases that take back how rounding shifts the means.
     """
     run = open_activations(model)
-    whole = {name: (float(low.min()), float(high.max())) for name, (low, high) in channel_ranges(run, images).items()}
-    integers = to_integers(model, ranges_by("mse", histograms(run, images, whole)))
+    found = histograms(run, images, whole(channel_ranges(run, images)))
+    integers = to_integers(model, ranges_by("mse", found))
     seen = images[:CORRECTED]
     corrected = correct_biases(integers, mean_sums(model, run, seen), seen)
     weights, sources = dict(model.weights), integers.sources()
