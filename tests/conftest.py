@@ -2,16 +2,21 @@
 
 import os
 import signal
+import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+from native import LACKS, Inspector
 from photos import make_photos
 
 from mobilenets.arch.graph import expand, weight_shapes
 from mobilenets.arch.network import Network
+from mobilenets.benchmark.measure import processor
+from mobilenets.compiler.processor import LEVELS, MASK, features, level_features
 from mobilenets.image import Preprocess
 from mobilenets.model import Model
 
@@ -29,8 +34,38 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# threads that wait for work must not spin: several test processes share the cores
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write the golden C anew, to be read as a diff")
+    parser.addoption("--processor", choices=list(LEVELS), help="hold product and tests to a lesser processor")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Mask the processor before any test module asks for its features."""
+    if level := config.getoption("--processor"):
+        os.environ[MASK] = level
+        sys.addaudithook(Inspector(level))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what was skipped for want of the processor, in one line."""
+    reports = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(r.longrepr[2].partition(LACKS)[2].strip() for r in reports if LACKS in str(r.longrepr))
+    lacking = "; ".join(f"{count} for {reason}" for reason, count in reasons.items())
+    level = terminalreporter.config.getoption("--processor")
+    held = f", held to {level}" if level else ""
+    terminalreporter.write_line(
+        f"processor: {processor()}{held} ({', '.join(level_names())}): "
+        f"{reasons.total()} tests skipped for want of features{': ' if lacking else ''}{lacking}"
+    )
+
+
+def level_names() -> list[str]:
+    """Return the levels that this processor, as it is masked, runs whole."""
+    return [level for level in LEVELS if level_features(level) <= features()]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from ..compiler.build import link
+from ..compiler.processor import load
 from ..compiler.program import Target
 from ..compiler.targets import best_target, targets_of
 
@@ -55,7 +56,7 @@ def mult_adds_a_second(target: str = "auto", precision: str = "fp32") -> float |
     with tempfile.TemporaryDirectory(prefix="mobilenets-") as folder:
         library = Path(folder) / "limit.so"
         link({"limit.c": _source(chosen, element, dot)}, chosen, library)
-        chains = ctypes.CDLL(str(library)).chains
+        chains = load(library, chosen.name, chosen.features).chains
     chains.restype, steps = ctypes.c_double, ctypes.c_long(STEPS)
     shortest, end = float("inf"), time.perf_counter() + SECONDS
     while (start := time.perf_counter()) < end:

@@ -1,16 +1,14 @@
 """The processors that C is written for: how wide their vectors are, what they must have, what the compiler is told."""
 
-import platform
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache
-from pathlib import Path
 
 from ..errors import UsageError
 from ..machine import tiles_granted
+from .processor import missing
 from .program import Target
 
-__all__ = ["BF16_TARGETS", "INT8_TARGETS", "TARGETS", "best_target", "missing", "targets_of"]
+__all__ = ["BF16_TARGETS", "INT8_TARGETS", "TARGETS", "best_target", "targets_of"]
 
 TARGETS = {
     target.name: target
@@ -82,20 +80,3 @@ def targets_of(precision: str) -> Mapping[str, Target]:
 def _runs(target: Target) -> bool:
     """Whether the processor can, and the system lets it."""
     return not missing(target.features) and ("amx_tile" not in target.features or tiles_granted())
-
-
-def missing(features: tuple[str, ...]) -> tuple[str, ...]:
-    """Which of these the processor at hand lacks."""
-    return tuple(feature for feature in features if feature not in _features())
-
-
-@cache
-def _features() -> frozenset[str]:
-    """What the processor says it has (Linux, x86); empty elsewhere: the portable target then."""
-    if platform.machine() not in ("x86_64", "AMD64"):
-        return frozenset()
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return frozenset()
-    return frozenset(next((line.split(":", 1)[1] for line in lines if line.startswith("flags")), "").split())

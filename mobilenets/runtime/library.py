@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..compiler import Library
-from ..compiler.targets import missing
+from ..compiler.processor import load
 from ..errors import CompileError
 from ..image import Pixels
-from ..machine import tiles_granted
 
 __all__ = ["Floats", "OpenLibrary"]
 
@@ -113,15 +112,7 @@ class _Pool:
 
 
 def _loaded(library: Library) -> ctypes.CDLL:
-    if lacking := missing(library.features):
-        raise CompileError(f"{library.path} was built for {library.target}: this processor lacks {', '.join(lacking)}")
-    try:
-        code = ctypes.CDLL(str(library.path))
-    except OSError as exc:
-        raise CompileError(f"{library.path} cannot be loaded: {exc}") from exc
-    if "amx_tile" in library.features and not tiles_granted():
-        other = "avx512vnni" if library.precision == "int8" else "avx512bf16"
-        raise CompileError(f"this system lets no program use AMX: choose another target, {other}")
+    code = load(library.path, library.target, library.features)
     at, number = ctypes.c_void_p, ctypes.c_int
     for name, result, arguments in (
         ("network_run", None, (at, at, at, at)),

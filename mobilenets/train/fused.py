@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ..arch.graph import ACTIVATIONS, Graph, Op
 from ..compiler.build import FLAGS, compiler, link
+from ..compiler.processor import load
 from ..compiler.program import Target
 from ..compiler.targets import BF16_TARGETS, TARGETS, best_target
 from ..errors import CompileError, WorkError
@@ -78,8 +79,8 @@ def _takes(position: int, triple: tuple[Op, ...]) -> bool:
 class Fused:
     """A network with the memory that its passes work in: for one thread, and backward follows each forward."""
 
-    def __init__(self, network: MobileNet, bf16: bool, target: str = "auto") -> None:
-        self._code = _library(bf16, best_target(target, BF16 if bf16 else TARGETS))
+    def __init__(self, network: MobileNet, bf16: bool, target: Target | None = None) -> None:
+        self._code = _library(bf16, target or best_target("auto", BF16 if bf16 else TARGETS))
         ops = network.graph.ops
         end = next(i for i, op in enumerate(ops) if op.kind == "global_average_pool")
         self._network, self._above = network, [op.name for op in ops[end + 1 :]]
@@ -180,9 +181,9 @@ def _library(bf16: bool, target: Target) -> ctypes.CDLL:
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
             link({"training.c": text}, target, path)
-        code = ctypes.CDLL(str(path))
     except OSError as exc:
-        raise CompileError(f"{path}: cannot be made or loaded: {exc.strerror or exc}") from exc
+        raise CompileError(f"{path}: cannot be written: {exc.strerror or exc}") from exc
+    code = load(path, target.name, target.features)
     pointer, integer = ctypes.c_void_p, ctypes.c_int
     code.place.argtypes, code.place.restype = (pointer, integer, integer, pointer), ctypes.c_size_t
     code.scratch_floats.argtypes, code.scratch_floats.restype = (pointer, integer), ctypes.c_size_t

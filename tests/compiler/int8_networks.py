@@ -1,31 +1,18 @@
 """int8 networks of random integers, and every byte of them that leaves a step of the C, compared with the oracle."""
 
 import ctypes
-from dataclasses import replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
-from running import Running, aligned
+from running import aligned, running
 
 from mobilenets.arch.graph import CONVOLUTIONS, expand, weight_shapes
 from mobilenets.arch.network import Network
-from mobilenets.compiler.compile import _compile
 from mobilenets.compiler.lower_int8 import lower_int8
 from mobilenets.compiler.plan import plan
-from mobilenets.compiler.program import Target
-from mobilenets.compiler.targets import INT8_TARGETS, missing
+from mobilenets.compiler.targets import INT8_TARGETS
 from mobilenets.image import Pixels, Preprocess
 from mobilenets.quant import reference
 from mobilenets.quant.scheme import HIGH, LOW, Affine, IntegerLayer, QuantModel
-
-VNNI = INT8_TARGETS["avx512vnni"]  # which AMX needs for what is no tile
-# Those that run here. AMX with its instructions put into C (kernels/tiles.c): without the compiler's flags for it.
-TARGETS: dict[str, Target] = {
-    **({} if missing(VNNI.features) else {"amx": replace(INT8_TARGETS["amx"], flags=VNNI.flags)}),
-    **{name: target for name, target in INT8_TARGETS.items() if name != "amx" and not missing(target.features)},
-}
-RUNNABLE = list(TARGETS)
 
 
 def random_integers(network: Network, seed: int = 0, harsh: float = 1.0, weight_zero: int = 0) -> QuantModel:
@@ -65,18 +52,13 @@ def images_for(model: QuantModel, count: int = 2) -> Pixels:
     return images
 
 
-def running(model: QuantModel, target: str) -> Running:
-    with TemporaryDirectory() as folder:
-        return Running(_compile(model, TARGETS[target], Path(folder)))
-
-
 def compare(
     model: QuantModel, target: str, images: Pixels, parts: int = 1, oracle: QuantModel | None = None
 ) -> tuple[int, int]:
     """(bytes compared, bytes that differ), of all that the steps hand on; `oracle` computes what they should be."""
-    lowered = lower_int8(model, TARGETS[target], "network")
+    lowered = lower_int8(model, INT8_TARGETS[target], "network")
     arena = plan(lowered.program.steps)
-    run = running(model, target)
+    run = running(model, INT8_TARGETS[target])
     compared = differing = 0
     for image in images:
         exact = dict(reference.steps(oracle or model, image[None]))

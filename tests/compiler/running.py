@@ -1,22 +1,27 @@
 """A compiled network called as C calls it, and what torch computes of it in float64."""
 
 import ctypes
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from native import runnable
 
 from mobilenets.compiler import Library, has_compiler
-from mobilenets.compiler.targets import TARGETS, missing
+from mobilenets.compiler.compile import _compile
+from mobilenets.compiler.processor import load
+from mobilenets.compiler.program import Target
 from mobilenets.image import Pixels
 from mobilenets.model import Model
+from mobilenets.quant.scheme import QuantModel
 from mobilenets.train.module import MobileNet, load_weights
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 needs_compiler = pytest.mark.skipif(not has_compiler(), reason="no C compiler")
-RUNNABLE = [target.name for target in TARGETS.values() if not missing(target.features)]
 CANARY = 64  # elements
 
 
@@ -25,7 +30,7 @@ class Running:
 
     def __init__(self, library: Library) -> None:
         self.library = library
-        self.code = ctypes.CDLL(str(library.path))
+        self.code = load(library.path, library.target, library.features)
         self.weights = aligned(np.fromfile(library.weights, np.uint8))
 
     def __call__(self, image: Pixels, parts: int = 1, backwards: bool = False) -> Array:
@@ -44,6 +49,12 @@ class Running:
                     self.code.mobilenets_network_step(step, part, parts, *arrays)
         assert (arena[size:] == 123).all() and (output[-CANARY:] == 12345).all()
         return output[:-CANARY].reshape(2, self.library.classes)
+
+
+def running(model: Model | QuantModel, target: Target, precision: str = "fp32") -> Running:
+    """Compile `model` for `target`, emulated where this processor does not run it."""
+    with TemporaryDirectory() as folder:
+        return Running(_compile(model, runnable(target), Path(folder), precision))
 
 
 def aligned(array: Array) -> Array:

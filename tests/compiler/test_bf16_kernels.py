@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from native import runnable
 from test_kernels import HEAD, KERNELS, WIDTHS, Kernels, Layer, assert_close, bordered, layers, read_only
 
 from mobilenets.compiler.build import link
 from mobilenets.compiler.pack import pack_bias, pack_depthwise
 from mobilenets.compiler.pack_bf16 import deinterleaved, pack_pairs, rounded, split, widened
-from mobilenets.compiler.program import Target
-from mobilenets.compiler.targets import BF16_TARGETS, missing
+from mobilenets.compiler.targets import BF16_TARGETS
 
 NAMES = ("conv", "depthwise", "pointwise", "pointwise_tiles", "split", "pool", "fully_connected")
 FILES = ("intrinsics", "border", "vectors", "bf16_dot", "bf16_vectors", "tile", "bf16_tile", "tiles", "bf16_image")
@@ -24,20 +24,18 @@ ROUNDING = 2.0**-8  # of a bf16, relative
 CANARY = 64
 WRITTEN = 0x4640  # 12288 as bf16
 PAIRS = BF16_TARGETS["avx512bf16"]
-BODIES = ["widened", *(["pairs"] if not missing(PAIRS.features) else [])]
+BODIES = ["widened", "pairs"]
 
 
 def built(width: int, body: str, folder: Path) -> Kernels:
-    target = PAIRS if body == "pairs" else BF16_TARGETS[WIDTHS[width]]
-    if missing(target.features):
-        target = Target("any", width, 8, (), ())
+    target = runnable(PAIRS if body == "pairs" else BF16_TARGETS[WIDTHS[width]])
     text = HEAD + "".join((KERNELS / f"{name}.c").read_text("utf-8") for name in FILES)
     for name in NAMES:  # to be called from outside
         kernel = (KERNELS / f"bf16_{name}.c").read_text("utf-8")
         text += kernel.replace(f"INLINE void bf16_{name}@(", f"void {name}_(")
     text = text.replace("INLINE void bf16_image(", "void image_(").replace("@", str(width))
     link({"kernels.c": text}, target, folder / f"{body}{width}.so")
-    return Kernels(folder / f"{body}{width}.so", width)
+    return Kernels(folder / f"{body}{width}.so", target, width)
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +48,7 @@ def kernels(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[int, str], K
 def oracle(tmp_path_factory: pytest.TempPathFactory) -> Kernels:
     path = tmp_path_factory.mktemp("oracle") / "naive.so"
     link({"naive.c": (KERNELS / "naive.c").read_text("utf-8")}, BF16_TARGETS["portable"], path)
-    return Kernels(path)
+    return Kernels(path, BF16_TARGETS["portable"])
 
 
 def halves(array: np.ndarray, behind: int = 0) -> np.ndarray:
@@ -280,5 +278,5 @@ void product(const uint16_t *a, const uint16_t *b, float *c) {
             product = widened(a[:, 2 * k + odd])[:, None] * widened(b[k, :, odd])
             sums[odd] = flushed(sums[odd] + product)
     expected = flushed(flushed(c) + flushed(sums[0] + sums[1]))
-    Kernels(tmp_path / "it.so")("product", a, b, c)
+    Kernels(tmp_path / "it.so", BF16_TARGETS["portable"])("product", a, b, c)
     assert (c == expected).all() and np.abs(c).max() > 0

@@ -1,11 +1,10 @@
 """Compiled networks in bf16, and in floats made of bf16, against torch in float64.
 
-The code for AMX runs here with its instructions put into C (tiles.c): the target without the compiler's flags for it.
+Targets that this processor does not run are emulated (tests/native.py), AMX with its instructions put into C (tiles.c).
 """
 
 import shutil
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +12,16 @@ import pytest
 from conftest import make_random_model
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from running import Array, Running, float64_logits, images_of, needs_compiler, relative_rms
+from running import Array, float64_logits, images_of, needs_compiler, relative_rms, running
 from test_emitted import FOUND, STRICT, compiled
 from test_parity import ODD, PAPER, networks
 
-import mobilenets.compiler.targets
+import mobilenets.compiler.processor
 from mobilenets.arch.network import Block, Network
 from mobilenets.benchmark.torch_module import inference
-from mobilenets.compiler.compile import PRECISIONS, _compile, compile_model, sources_of, write_c
-from mobilenets.compiler.program import Target
-from mobilenets.compiler.targets import BF16_TARGETS, missing
+from mobilenets.compiler.compile import PRECISIONS, compile_model, sources_of, write_c
+from mobilenets.compiler.processor import missing
+from mobilenets.compiler.targets import BF16_TARGETS
 from mobilenets.errors import CompileError, UsageError
 from mobilenets.image import Pixels
 from mobilenets.model import Model
@@ -31,15 +30,11 @@ from mobilenets.runtime.library import OpenLibrary
 pytestmark = needs_compiler
 
 SPLITS = {"bf16x6": 1e-5, "bf16x3": 3e-4}  # relative RMS of the logits
-TARGETS: dict[str, Target] = {  # tiles emulated
-    "amx": replace(BF16_TARGETS["amx"], flags=BF16_TARGETS["avx512"].flags),
-    **{name: target for name, target in BF16_TARGETS.items() if name != "amx" and not missing(target.features)},
-}
 
 
-def logits_of(model: Model, images: Pixels, target: str, precision: str, folder: Path) -> Array:
+def logits_of(model: Model, images: Pixels, target: str, precision: str) -> Array:
     """Of a library made for it; parts of a step in any number and order give the same bits."""
-    run = Running(_compile(model, TARGETS[target], folder, precision))
+    run = running(model, BF16_TARGETS[target], precision)
     whole = np.stack([run(image) for image in images])
     assert np.isfinite(whole).all()
     for parts, backwards in ((2, True), (7, False)):
@@ -47,13 +42,13 @@ def logits_of(model: Model, images: Pixels, target: str, precision: str, folder:
     return whole[:, 0]
 
 
-def check(network: Network, target: str, precision: str, folder: Path) -> None:
+def check(network: Network, target: str, precision: str) -> None:
     """bf16 is held against torch's bf16, over as many networks as make the error of a few logits a measure."""
     found: dict[str, list[Array]] = {"ours": [], "torch": [], "exact": []}
     for seed in range(1, 5 if precision == "bf16" and network.classes < 100 else 2):
         model = make_random_model(network, seed=seed)
         images = images_of(model, 6)
-        found["ours"].append(logits_of(model, images, target, precision, folder))
+        found["ours"].append(logits_of(model, images, target, precision))
         found["exact"].append(float64_logits(model, images))
         if precision == "bf16":
             found["torch"].append(inference(model, "bf16", 1)(images))
@@ -64,33 +59,33 @@ def check(network: Network, target: str, precision: str, folder: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bf16", *SPLITS])
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", BF16_TARGETS)
 @pytest.mark.parametrize("network", PAPER, ids=lambda network: network.name)
-def test_the_papers_networks(network: Network, target: str, precision: str, tmp_path: Path) -> None:
+def test_the_papers_networks(network: Network, target: str, precision: str) -> None:
     if target == "amx" and network.height > 160:
         pytest.skip("its instructions put into C take a minute")
-    check(network, target, precision, tmp_path)
+    check(network, target, precision)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bf16", *SPLITS])
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", BF16_TARGETS)
 @pytest.mark.parametrize("network", ODD.values(), ids=ODD)
-def test_odd_networks(network: Network, target: str, precision: str, tmp_path: Path) -> None:
-    check(network, target, precision, tmp_path)
+def test_odd_networks(network: Network, target: str, precision: str) -> None:
+    check(network, target, precision)
 
 
 @pytest.mark.parametrize("precision", ["bf16", *SPLITS])
-@pytest.mark.parametrize(("name", "target"), [("stem of 5", "amx"), ("one class", list(TARGETS)[1])])
-def test_some_odd_networks(name: str, target: str, precision: str, tmp_path: Path) -> None:
-    check(ODD[name], target, precision, tmp_path)
+@pytest.mark.parametrize(("name", "target"), [("stem of 5", "amx"), ("one class", "avx512bf16")])
+def test_some_odd_networks(name: str, target: str, precision: str) -> None:
+    check(ODD[name], target, precision)
 
 
 @pytest.mark.slow
 @settings(max_examples=60, suppress_health_check=list(HealthCheck))
-@given(networks, st.sampled_from(list(TARGETS)), st.sampled_from(list(SPLITS)))
-def test_any_network(tmp_path_factory, network: Network, target: str, precision: str) -> None:
-    check(network, target, precision, tmp_path_factory.mktemp("any"))
+@given(networks, st.sampled_from(list(BF16_TARGETS)), st.sampled_from(list(SPLITS)))
+def test_any_network(network: Network, target: str, precision: str) -> None:
+    check(network, target, precision)
 
 
 SMALL = Network(1, 32, 40, blocks=(Block(1, 64), Block(2, 100)), stem=24, classes=5)
@@ -114,14 +109,11 @@ def test_no_compiler_warns(target: str, precision: str, command: list[str], tmp_
             assert (instruction in disassembled) == named
 
 
-def test_tiles_and_pairs_agree(tmp_path: Path) -> None:
+def test_tiles_and_pairs_agree() -> None:
     """The same rounding everywhere; only sums are in another order."""
     model = make_random_model(SMALL, seed=2)
     images = images_of(model)
-    found = {}
-    for target in TARGETS:
-        (tmp_path / target).mkdir()
-        found[target] = logits_of(model, images, target, "bf16", tmp_path / target)
+    found = {target: logits_of(model, images, target, "bf16") for target in BF16_TARGETS}
     for logits in found.values():
         assert relative_rms(logits, found["amx"]) < 5e-3
 
@@ -152,6 +144,7 @@ def test_a_processor_without_amx_is_told(tmp_path: Path, monkeypatch: pytest.Mon
     library = compile_model(make_random_model(SMALL), "amx", tmp_path, "bf16")
     with pytest.raises(CompileError, match=r"was built for amx: this processor lacks .*amx_tile, amx_bf16$"):
         OpenLibrary(library, 1)
-    monkeypatch.setattr(mobilenets.compiler.targets, "_features", lambda: frozenset(library.features))
-    with pytest.raises(CompileError, match="lets no program use AMX"):
+    monkeypatch.setattr(mobilenets.compiler.processor, "features", lambda: frozenset(library.features))
+    monkeypatch.setattr(mobilenets.compiler.processor, "tiles_granted", lambda: False)
+    with pytest.raises(CompileError, match=r"grants no AMX tiles; use --target avx512bf16$"):
         OpenLibrary(library, 1)

@@ -16,16 +16,17 @@ import pytest
 from conftest import make_random_model
 from hypothesis import given
 from hypothesis import strategies as st
-from running import RUNNABLE, Running, images_of, needs_compiler
+from native import runnable
+from running import images_of, needs_compiler, running
 from test_golden import CASES, model_of, texts
 
 from mobilenets.arch.network import Block, Network
-from mobilenets.compiler import compile_model
 from mobilenets.compiler.build import link
 from mobilenets.compiler.compile import sources_of
 from mobilenets.compiler.emit import emit
 from mobilenets.compiler.header import _text
 from mobilenets.compiler.lower import lower
+from mobilenets.compiler.processor import load
 from mobilenets.compiler.program import Kind
 from mobilenets.compiler.targets import TARGETS
 from mobilenets.compiler.templates import KERNELS, TEMPLATES
@@ -116,7 +117,7 @@ def test_labels_read_from_c(tmp_path: Path) -> None:
     made, _ = sources_of(model, TARGETS["portable"], "odd", True)
     use = '#include "mobilenets_odd.h"\nconst char *label(int i) { return MOBILENETS_ODD_LABELS[i]; }\n'
     link({"mobilenets_odd.h": made.h, "use.c": use}, TARGETS["portable"], tmp_path / "labels.so")
-    code = ctypes.CDLL(str(tmp_path / "labels.so"))
+    code = load(tmp_path / "labels.so", "portable", ())
     code.label.restype = ctypes.c_char_p
     found = [code.label(i) for i in range(len(LABELS))]
     assert found == [label.encode().split(b"\0")[0] for label in LABELS]
@@ -147,16 +148,17 @@ def test_nothing_is_kept_and_nothing_else_is_seen(symbols: list[list[str]]) -> N
 
 
 @needs_compiler
-@pytest.mark.parametrize("target", RUNNABLE)
+@pytest.mark.parametrize("target", TARGETS)
 def test_embedded_weights_give_the_same_bits(target: str, tmp_path: Path) -> None:
     model = make_random_model(Network(0.25, 40, 33, blocks=(Block(1, 64), Block(2, 100)), classes=7))
     image = images_of(model, 1)[0]
     made, _ = sources_of(model, TARGETS[target], "net", True)
-    link({"net.c": made.c, "mobilenets_net.h": made.h}, TARGETS[target], tmp_path / "net.so")
+    built = runnable(TARGETS[target])
+    link({"net.c": made.c, "mobilenets_net.h": made.h}, built, tmp_path / "net.so")
     output, arena = np.empty((2, 7), np.float32), np.empty(made.arena.one, np.uint8)
-    code = ctypes.CDLL(str(tmp_path / "net.so"))
+    code = load(tmp_path / "net.so", target, built.features)
     code.mobilenets_net_run(*(ctypes.c_void_p(array.ctypes.data) for array in (image, output, arena)))
-    assert (output == Running(compile_model(model, target))(image)).all()
+    assert (output == running(model, TARGETS[target])(image)).all()
 
 
 def test_what_an_int_cannot_count_is_refused() -> None:

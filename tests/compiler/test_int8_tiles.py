@@ -11,26 +11,28 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from int8_networks import TARGETS, images_for, random_integers
+from int8_networks import images_for, random_integers
+from native import needs, runnable
 from running import needs_compiler
 from test_emitted import FOUND, STRICT, compiled
 from test_int8_emitted import texts
 from test_int8_kernels import HEAD, KERNELS, Layer, Written, eights, layers, stored
 from test_kernels import Kernels
 
+import mobilenets.compiler.processor
 import mobilenets.compiler.targets
 from mobilenets.arch.network import Block, Network
 from mobilenets.compiler import compile_model
 from mobilenets.compiler.build import link
 from mobilenets.compiler.lower_int8 import lower_int8
 from mobilenets.compiler.pack_int8 import pack_bias, pack_factor, pack_product
-from mobilenets.compiler.targets import INT8_TARGETS, best_target, missing
+from mobilenets.compiler.processor import MASK, missing
+from mobilenets.compiler.targets import INT8_TARGETS, best_target
 from mobilenets.errors import CompileError
 from mobilenets.quant import reference
 from mobilenets.runtime.library import OpenLibrary
 
 pytestmark = needs_compiler
-needs_vnni = pytest.mark.skipif("amx" not in TARGETS, reason="no VNNI, which AMX takes for what is no tile")
 
 PARTS = ("intrinsics", "int8_vectors", "int8_dot_vnni", "int8_product", "tiles", "int8_pointwise_tiles")
 PRODUCT = """
@@ -53,8 +55,9 @@ SMALL = Network(1.0, 33, 40, stem=20, blocks=(Block(1, 72), Block(2, 130)), clas
 @pytest.fixture(scope="module")
 def instruction(tmp_path_factory: pytest.TempPathFactory) -> Kernels:
     path = tmp_path_factory.mktemp("tile") / "it.so"
-    link({"it.c": HEAD + (KERNELS / "tiles.c").read_text("utf-8") + PRODUCT}, INT8_TARGETS["portable"], path)
-    return Kernels(path)
+    target = INT8_TARGETS["portable"]
+    link({"it.c": HEAD + (KERNELS / "tiles.c").read_text("utf-8") + PRODUCT}, target, path)
+    return Kernels(path, target)
 
 
 @settings(max_examples=200)
@@ -80,11 +83,11 @@ def kernels(tmp_path_factory: pytest.TempPathFactory) -> Kernels:
     text = HEAD + "".join((KERNELS / f"{part}.c").read_text("utf-8") for part in PARTS)
     text = text.replace("INLINE void int8_pointwise_tiles@(", "void tiles_(").replace("@", "16")
     path = tmp_path_factory.mktemp("kernels") / "tiles.so"
-    link({"kernels.c": text}, TARGETS["amx"], path)
-    return Kernels(path)
+    target = runnable(INT8_TARGETS["avx512vnni"])  # without the flags of AMX: its instructions are put into C
+    link({"kernels.c": text}, target, path)
+    return Kernels(path, target)
 
 
-@needs_vnni
 @settings(max_examples=300)
 @given(layers)
 def test_pointwise(kernels: Kernels, layer: Layer) -> None:
@@ -132,9 +135,9 @@ def test_which_steps_are_tiles() -> None:
 def test_auto_takes_amx_where_there_is_amx(monkeypatch: pytest.MonkeyPatch) -> None:
     features = frozenset(INT8_TARGETS["amx"].features)
     monkeypatch.setattr(mobilenets.compiler.targets, "tiles_granted", lambda: True)
-    monkeypatch.setattr(mobilenets.compiler.targets, "_features", lambda: features)
+    monkeypatch.setattr(mobilenets.compiler.processor, "features", lambda: features)
     assert best_target("auto", INT8_TARGETS).name == "amx"
-    monkeypatch.setattr(mobilenets.compiler.targets, "_features", lambda: features - {"amx_int8"})
+    monkeypatch.setattr(mobilenets.compiler.processor, "features", lambda: features - {"amx_int8"})
     assert best_target("auto", INT8_TARGETS).name == "avx512vnni"
 
 
@@ -143,7 +146,8 @@ def test_auto_asks_the_system_for_tiles(monkeypatch: pytest.MonkeyPatch, granted
     flags = "flags : " + " ".join(INT8_TARGETS["amx"].features)
     monkeypatch.setattr(Path, "read_text", lambda self: flags)
     monkeypatch.setattr(mobilenets.compiler.targets, "tiles_granted", lambda: granted)
-    monkeypatch.setattr(mobilenets.compiler.targets, "_features", mobilenets.compiler.targets._features.__wrapped__)
+    monkeypatch.setattr(mobilenets.compiler.processor, "_reported", mobilenets.compiler.processor._reported.__wrapped__)
+    monkeypatch.delenv(MASK, raising=False)
     assert best_target("auto", INT8_TARGETS).name == ("amx" if granted else "avx512vnni")
 
 
@@ -152,12 +156,13 @@ def test_a_processor_without_amx_is_told(tmp_path: Path, monkeypatch: pytest.Mon
     library = compile_model(random_integers(SMALL), "amx", tmp_path)
     with pytest.raises(CompileError, match=r"was built for amx: this processor lacks .*amx_tile, amx_int8$"):
         OpenLibrary(library, 1)
-    monkeypatch.setattr(mobilenets.compiler.targets, "_features", lambda: frozenset(library.features))
-    with pytest.raises(CompileError, match=r"lets no program use AMX: choose another target, avx512vnni$"):
+    monkeypatch.setattr(mobilenets.compiler.processor, "features", lambda: frozenset(library.features))
+    monkeypatch.setattr(mobilenets.compiler.processor, "tiles_granted", lambda: False)
+    with pytest.raises(CompileError, match=r"grants no AMX tiles; use --target avx512vnni$"):
         OpenLibrary(library, 1)
 
 
-@pytest.mark.skipif(bool(missing(INT8_TARGETS["amx"].features)), reason="this processor has no AMX")
+@needs(INT8_TARGETS["amx"])
 @pytest.mark.parametrize("weight_zero", [0, -3])
 def test_the_real_instructions(weight_zero: int, tmp_path: Path) -> None:
     """As they have been run nowhere yet."""

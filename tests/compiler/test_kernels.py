@@ -18,13 +18,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from native import runnable
 from torch.nn import functional
 
 from mobilenets.arch.graph import same_padding
 from mobilenets.compiler.build import link
 from mobilenets.compiler.pack import pack_bias, pack_conv, pack_depthwise, pack_pointwise
+from mobilenets.compiler.processor import load
 from mobilenets.compiler.program import Target
-from mobilenets.compiler.targets import TARGETS, missing
+from mobilenets.compiler.targets import TARGETS
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -56,8 +58,8 @@ WRITTEN = 12345.0
 class Kernels:
     """A library: `kernels("conv", ...)` calls a function of it with whole numbers, floats and arrays."""
 
-    def __init__(self, path: Path, width: int = 0) -> None:
-        self.code, self.width = ctypes.CDLL(str(path)), width
+    def __init__(self, path: Path, target: Target, width: int = 0) -> None:
+        self.code, self.width = load(path, target.name, target.features), width
 
     def __call__(self, name: str, *arguments: object) -> None:
         function: Callable[..., None] = getattr(self.code, name)
@@ -71,16 +73,14 @@ class Kernels:
 
 
 def built(width: int, folder: Path) -> Kernels:
-    """All kernels with vectors of `width` floats, for a processor without such vectors where this one has none."""
-    target = TARGETS[WIDTHS[width]]
-    if missing(target.features):
-        target = Target("any", width, 8, (), ())
+    """All kernels with vectors of `width` floats."""
+    target = runnable(TARGETS[WIDTHS[width]])
     text = HEAD + "".join((KERNELS / f"{name}.c").read_text("utf-8") for name in (*PLAIN, *OF_VECTORS)) + EXPONENTIALS
     for name in NAMES:  # to be called from outside
         text = text.replace(f"INLINE void {name}(", f"void {name.removesuffix('@')}_(")
     text = text.replace("@", str(width))
     link({"kernels.c": text}, target, folder / f"kernels{width}.so")
-    return Kernels(folder / f"kernels{width}.so", width)
+    return Kernels(folder / f"kernels{width}.so", target, width)
 
 
 @pytest.fixture(scope="session")
@@ -93,7 +93,7 @@ def fast(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Kernels]:
 def naive(tmp_path_factory: pytest.TempPathFactory) -> Kernels:
     path = tmp_path_factory.mktemp("naive") / "naive.so"
     link({"naive.c": (KERNELS / "naive.c").read_text("utf-8")}, TARGETS["portable"], path)
-    return Kernels(path)
+    return Kernels(path, TARGETS["portable"])
 
 
 def read_only(array: Floats) -> Floats:

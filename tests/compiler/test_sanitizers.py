@@ -14,9 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import make_random_model
-from int8_networks import TARGETS as INT8
 from int8_networks import random_integers
-from running import RUNNABLE, float64_logits, images_of, relative_rms
+from running import float64_logits, images_of, relative_rms
 from test_plan import spans
 
 from mobilenets.arch.network import Block, Network
@@ -36,18 +35,17 @@ NETWORKS = {
     "odd": Network(1.3, 32, 70, stem=5, blocks=(Block(2, 3), Block(1, 17), Block(2, 130)), classes=1001),
     "one pixel": Network(0.25, 32, 32, blocks=(Block(2, 16),) * 5, classes=1),
 }
-PLAIN = TARGETS[RUNNABLE[-1]]
+PLAIN = TARGETS["portable"]
 KINDS: dict[str, tuple[str, Target]] = {  # tiles: of AMX, emulated
-    "fp32": ("fp32", TARGETS[RUNNABLE[0]]),
+    "fp32": ("fp32", best_target()),
     "fp32 plain": ("fp32", PLAIN),
     "bf16": ("bf16", best_target("auto", BF16_TARGETS)),
     "bf16 plain": ("bf16", PLAIN),
     "bf16x3 tiles": ("bf16x3", replace(BF16_TARGETS["amx"], flags=())),
     "int8": ("int8", best_target("auto", INT8_TARGETS)),
     "int8 plain": ("int8", PLAIN),
+    "int8 tiles": ("int8", replace(INT8_TARGETS["amx"], flags=())),
 }
-if "amx" in INT8:  # which takes VNNI for what is no tile
-    KINDS["int8 tiles"] = ("int8", INT8["amx"])
 FLOATS = [kind for kind in KINDS if kind.startswith("fp32")]
 BOUNDS = {"fp32": 1e-5, "bf16": 0.05, "bf16x3": 3e-4, "int8": 1e-6}
 COMMANDS = {  # name -> compiler and flags

@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 import mobilenets.runtime.compiled
 from mobilenets import CompiledSession
 from mobilenets.arch import Network, named
-from mobilenets.compiler import compile_model, has_compiler
-from mobilenets.compiler import targets as compiler_targets
+from mobilenets.compiler import compile_model, has_compiler, processor
 from mobilenets.errors import CompileError, UsageError
 from mobilenets.export.onnx import to_onnx
 from mobilenets.image import Pixels, Preprocess, normalise
@@ -146,7 +145,7 @@ def test_a_lesser_processor_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     library = compile_model(MODEL)
     if not library.features:
         pytest.skip("this processor has nothing that another could lack")
-    monkeypatch.setattr(compiler_targets, "_features", lambda: frozenset(library.features[1:]))
+    monkeypatch.setattr(processor, "features", lambda: frozenset(library.features[1:]))
     lacks = f"was built for {library.target}: this processor lacks {library.features[0]}$"
     with pytest.raises(CompileError, match=lacks):
         OpenLibrary(library, 1)

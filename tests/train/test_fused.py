@@ -9,17 +9,17 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from native import runnable
 from torch import Tensor, nn
 
 from mobilenets.arch import Network, expand
 from mobilenets.arch.network import Block
 from mobilenets.compiler import TARGETS, has_compiler
-from mobilenets.compiler.targets import missing
+from mobilenets.compiler.program import Target
 from mobilenets.train.fused import BF16, Fused, fuse, takes
 from mobilenets.train.module import MobileNet, initialise
 
 pytestmark = pytest.mark.skipif(not has_compiler(), reason="no C compiler here")
-HERE, HERE_BF16 = ([name for name, t in targets.items() if not missing(t.features)] for targets in (TARGETS, BF16))
 SMALL = Network(alpha=0.25, height=40, width=36, classes=4, blocks=(Block(1, 64), Block(2, 128)))
 
 
@@ -87,7 +87,7 @@ def error(found: Tensor, exact: Tensor) -> float:
     return float((found.double() - exact).norm() / exact.norm().clamp_min(1e-5))
 
 
-def assert_as_exact_as_torch(module: MobileNet, x: Tensor, bf16: bool, target: str, floor: float) -> None:
+def assert_as_exact_as_torch(module: MobileNet, x: Tensor, bf16: bool, target: Target, floor: float) -> None:
     """No tensor further from float64 than a few times what torch's own fp32 or autocast is, or than `floor`."""
     exact, peer = copy.deepcopy(module).double(), copy.deepcopy(module)
     beside_kink = far_from_kinks(exact)
@@ -99,7 +99,7 @@ def assert_as_exact_as_torch(module: MobileNet, x: Tensor, bf16: bool, target: s
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             return peer(x).float()  # type: ignore[no-any-return]
 
-    theirs, ours = learned(peer, torchs, x), learned(module, Fused(module, bf16, target), x)
+    theirs, ours = learned(peer, torchs, x), learned(module, Fused(module, bf16, runnable(target)), x)
     assert ours.keys() == expected.keys()
     for name, value in expected.items():
         bound = max(floor, 10 * error(theirs[name], value))
@@ -118,16 +118,16 @@ def far_from_kinks(module: MobileNet) -> list[bool]:
 
 
 @settings(max_examples=25)
-@given(networks(), st.integers(1, 3), st.sampled_from(HERE), st.integers(0, 99))
+@given(networks(), st.integers(1, 3), st.sampled_from(list(TARGETS)), st.integers(0, 99))
 def test_one_step_is_torchs(network: Network, count: int, target: str, seed: int) -> None:
-    assert_as_exact_as_torch(made(network, seed), images(network, count, seed), False, target, 5e-3)
+    assert_as_exact_as_torch(made(network, seed), images(network, count, seed), False, TARGETS[target], 5e-3)
 
 
-@pytest.mark.parametrize("target", HERE_BF16)
+@pytest.mark.parametrize("target", BF16)
 @pytest.mark.parametrize("activation", ["relu", "relu6"])
 def test_bf16_loses_no_more_than_autocast(target: str, activation: str) -> None:
     network = SMALL.replace(activation=activation)
-    assert_as_exact_as_torch(made(network), images(network, 8), True, target, 1e-2)
+    assert_as_exact_as_torch(made(network), images(network, 8), True, BF16[target], 1e-2)
 
 
 def test_a_whole_network_step_after_step() -> None:

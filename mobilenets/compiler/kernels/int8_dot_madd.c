@@ -21,7 +21,7 @@ INLINE ints@ dot@(ints@ sum, group@ a, group@ w) {
     const ints@ p = (ints@)a, q = (ints@)w;
     sum += (p << 16 >> 16) * (q << 16 >> 16) + (p >> 16) * (q >> 16);
 #endif
-#if defined(__SSE2__)
+#if (@ == 16 && defined(__AVX512BW__)) || (@ == 8 && defined(__AVX2__)) || (@ == 4 && defined(__SSE2__))
     __asm__("" : "+v"(sum)); /* one product after the other: compilers would keep them all and add them up at the end */
 #endif
     return sum;

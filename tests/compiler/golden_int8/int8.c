@@ -98,10 +98,14 @@ typedef int8_t tap;
 typedef bytes16 group16;
 
 INLINE ints16 dot16(ints16 sum, group16 a, group16 w) {
-#if 16 == 16
+#if 16 == 16 && defined(__AVX512VNNI__)
     return (ints16)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)a, (__m512i)w);
-#else
+#elif 16 == 8 && defined(__AVX512VNNI__)
     return (ints16)_mm256_dpbusd_epi32((__m256i)sum, (__m256i)a, (__m256i)w);
+#else /* byte by byte: bits of `a` without a sign, of `w` with one */
+    const ints16 p = (ints16)a, q = (ints16)w;
+    return sum + (p & 255) * (q << 24 >> 24) + (p >> 8 & 255) * (q << 16 >> 24) + (p >> 16 & 255) * (q << 8 >> 24) +
+           (p >> 24 & 255) * (q >> 24);
 #endif
 }
 
@@ -116,7 +120,7 @@ INLINE group16 ones16(void) { return (group16){0} + 1; }
 /* 16 channels of four rows: the four bytes of a channel side by side. */
 INLINE void column16(const uint8_t *a, const uint8_t *b, const uint8_t *c, const uint8_t *d, code *to, int plane) {
     (void)plane;
-#if 16 == 16
+#if 16 == 16 && defined(__AVX512VNNI__)
     const __m512i ab = _mm512_castsi256_si512(_mm256_inserti128_si256(
         _mm256_castsi128_si256(_mm_loadu_si128((const void *)a)), _mm_loadu_si128((const void *)b), 1));
     const __m512i abc = _mm512_inserti32x4(ab, _mm_loadu_si128((const void *)c), 2);
@@ -124,11 +128,18 @@ INLINE void column16(const uint8_t *a, const uint8_t *b, const uint8_t *c, const
     const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     const __m512i turn = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
     _mm512_storeu_si512(to, _mm512_shuffle_epi8(_mm512_permutexvar_epi32(order, rows), turn));
-#else
+#elif 16 == 8 && defined(__SSE2__)
     const __m128i ab = _mm_unpacklo_epi8(_mm_loadl_epi64((const void *)a), _mm_loadl_epi64((const void *)b));
     const __m128i cd = _mm_unpacklo_epi8(_mm_loadl_epi64((const void *)c), _mm_loadl_epi64((const void *)d));
     _mm_storeu_si128((void *)to, _mm_unpacklo_epi16(ab, cd));
     _mm_storeu_si128((void *)(to + 16), _mm_unpackhi_epi16(ab, cd));
+#else
+    for (int i = 0; i < 16; i++) {
+        to[4 * i] = a[i];
+        to[4 * i + 1] = b[i];
+        to[4 * i + 2] = c[i];
+        to[4 * i + 3] = d[i];
+    }
 #endif
 }
 
@@ -310,10 +321,14 @@ typedef int8_t tap;
 typedef bytes8 group8;
 
 INLINE ints8 dot8(ints8 sum, group8 a, group8 w) {
-#if 8 == 16
+#if 8 == 16 && defined(__AVX512VNNI__)
     return (ints8)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)a, (__m512i)w);
-#else
+#elif 8 == 8 && defined(__AVX512VNNI__)
     return (ints8)_mm256_dpbusd_epi32((__m256i)sum, (__m256i)a, (__m256i)w);
+#else /* byte by byte: bits of `a` without a sign, of `w` with one */
+    const ints8 p = (ints8)a, q = (ints8)w;
+    return sum + (p & 255) * (q << 24 >> 24) + (p >> 8 & 255) * (q << 16 >> 24) + (p >> 16 & 255) * (q << 8 >> 24) +
+           (p >> 24 & 255) * (q >> 24);
 #endif
 }
 
@@ -328,7 +343,7 @@ INLINE group8 ones8(void) { return (group8){0} + 1; }
 /* 8 channels of four rows: the four bytes of a channel side by side. */
 INLINE void column8(const uint8_t *a, const uint8_t *b, const uint8_t *c, const uint8_t *d, code *to, int plane) {
     (void)plane;
-#if 8 == 16
+#if 8 == 16 && defined(__AVX512VNNI__)
     const __m512i ab = _mm512_castsi256_si512(_mm256_inserti128_si256(
         _mm256_castsi128_si256(_mm_loadu_si128((const void *)a)), _mm_loadu_si128((const void *)b), 1));
     const __m512i abc = _mm512_inserti32x4(ab, _mm_loadu_si128((const void *)c), 2);
@@ -336,11 +351,18 @@ INLINE void column8(const uint8_t *a, const uint8_t *b, const uint8_t *c, const 
     const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     const __m512i turn = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
     _mm512_storeu_si512(to, _mm512_shuffle_epi8(_mm512_permutexvar_epi32(order, rows), turn));
-#else
+#elif 8 == 8 && defined(__SSE2__)
     const __m128i ab = _mm_unpacklo_epi8(_mm_loadl_epi64((const void *)a), _mm_loadl_epi64((const void *)b));
     const __m128i cd = _mm_unpacklo_epi8(_mm_loadl_epi64((const void *)c), _mm_loadl_epi64((const void *)d));
     _mm_storeu_si128((void *)to, _mm_unpacklo_epi16(ab, cd));
     _mm_storeu_si128((void *)(to + 16), _mm_unpackhi_epi16(ab, cd));
+#else
+    for (int i = 0; i < 8; i++) {
+        to[4 * i] = a[i];
+        to[4 * i + 1] = b[i];
+        to[4 * i + 2] = c[i];
+        to[4 * i + 3] = d[i];
+    }
 #endif
 }
 
