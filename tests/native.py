@@ -43,8 +43,8 @@ def runnable(target: Target) -> Target:
     """Return `target` where this processor runs it, else its emulation.
 
     An emulated target has the same layout, packing and C; the compiler gets the flags that this processor allows, so
-    that it splits vectors and takes the portable body of each kernel; it does not optimise, which would take longer than
-    the tests.
+    that it splits vectors and takes the portable body of each kernel. It does not optimise: that would take longer
+    than the tests.
     """
     if not missing(target.features):
         return target

@@ -5,16 +5,14 @@
 
 import shutil
 import subprocess
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import pytest
+from driver import COMMANDS, build, command, run
 from int8_networks import images_for, random_integers
 from native import runnable
 from test_emitted import COMPILERS, FOUND, STRICT, compiled, needs_nm, needs_one
-from test_plan import spans
-from test_sanitizers import COMMANDS, DRIVER, command
 
 from mobilenets.arch.network import Block, Network
 from mobilenets.compiler.compile import sources_of
@@ -88,30 +86,12 @@ def test_nothing_is_allocated_and_nothing_is_kept(target: str, tmp_path: Path) -
 
 
 def build_and_run(folder: Path, name: str, network: Network, target: str, *before: str) -> None:
-    """The driver of test_sanitizers.py with an int8 network, whose logits must be the oracle's."""
+    """The logits of the driver, behind the command `before`, are the oracle's."""
     model = random_integers(network, seed=1)
     image = images_for(model, 1)
-    made, lowered = sources_of(model, INT8_TARGETS[target], "net")
-    steps = lowered.program.steps
-    used = [spans(steps, made.arena, number, 3) for number in range(len(steps))]
-    ends = ", ".join(map(str, np.cumsum([len(step) for step in used])))
-    text = DRIVER.replace("SPANS", ", ".join(f"{{{a}, {b - a}}}" for step in used for a, b in step))
-    pool = files("mobilenets.compiler").joinpath("pool.c").read_text("utf-8")
-    written = {"net.c": made.c, "mobilenets_net.h": made.h, "pool.c": pool, "main.c": text.replace("ENDS", ends)}
-    for file, content in written.items():
-        (folder / file).write_text(content, "utf-8")
-    (folder / "weights").write_bytes(lowered.weights.tobytes())
-    image.tofile(folder / "pixels")
-    flags = runnable(INT8_TARGETS[target]).flags
-    words = [*command(name), *flags, "-o", "driver", "main.c", "net.c", "pool.c", "-lpthread"]
-    done = subprocess.run(words, cwd=folder, capture_output=True, text=True)
-    if "cannot find" in done.stderr and "san" in done.stderr:
-        pytest.skip(f"{name}: not installed")
-    assert done.returncode == 0, done.stderr
-    done = subprocess.run([*before, "./driver"], cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, f"{done.returncode}\n{done.stderr[-4000:]}"
-    logits = np.fromfile(folder / "output", np.float32).reshape(2, -1)[0]
-    assert (logits == model.activations["fc"].real(reference.run(model, image))[0]).all()
+    build(folder, command(name), model, runnable(INT8_TARGETS[target]))
+    exact = model.activations["fc"].real(reference.run(model, image))[0]
+    assert (run(folder, image, *before) == exact).all()
 
 
 @pytest.mark.slow
