@@ -5,12 +5,12 @@ import pytest
 
 from mobilenets import Network
 from mobilenets.benchmark import PEERS, Benchmark, Missing, Peer, Row, benchmark_model, measure
-from mobilenets.benchmark.limit import mult_adds_a_second
+from mobilenets.benchmark.limit import _dot, mult_adds_a_second
 from mobilenets.benchmark.measure import noise
 from mobilenets.benchmark.peers import Setup
 from mobilenets.benchmark.result import verdict
 from mobilenets.compiler import has_compiler
-from mobilenets.compiler.targets import BF16_TARGETS, INT8_TARGETS, missing
+from mobilenets.compiler.targets import targets_of
 from mobilenets.cost.latency import Latency
 from mobilenets.errors import UsageError, WorkError
 from mobilenets.image import Pixels
@@ -189,24 +189,25 @@ def test_a_busy_machine_is_told() -> None:
 
 
 @needs_compiler
-def test_the_limit_of_a_core_is_one_that_processors_have() -> None:
-    limit = mult_adds_a_second("portable")
-    assert limit and 1e8 < limit < 1e12
-    best = mult_adds_a_second()
-    assert best and best > 0.5 * limit
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "bf16x3", "int8"])
+def test_a_core_has_a_limit(precision: str) -> None:
+    for target in ("portable", "auto"):
+        limit = mult_adds_a_second(target, precision)
+        assert limit and np.isfinite(limit)
 
 
-@needs_compiler
 @pytest.mark.parametrize(
-    ("target", "precision", "times"),
-    [("avx512bf16", "bf16", 2), ("avx512bf16", "bf16x3", 2 / 3), ("avx512vnni", "int8", 4), ("avx512", "bf16", 1)],
+    ("target", "precision", "products"),
+    [
+        ("portable", "fp32", 1),
+        ("avx512", "bf16", 1),
+        ("avx512bf16", "bf16", 2),  # vdpbf16ps
+        ("portable", "int8", 2),  # pmaddwd
+        ("avx512vnni", "int8", 4),  # vpdpbusd
+    ],
 )
-def test_a_dot_product_does_as_many_products_as_it_has(target: str, precision: str, times: float) -> None:
-    """Or twice as many, where the processor has as many units for vectors of 512 bits."""
-    if missing({**BF16_TARGETS, **INT8_TARGETS}[target].features):
-        pytest.skip(f"not {target}")
-    floats, found = mult_adds_a_second("avx512"), mult_adds_a_second(target, precision)
-    assert floats and found and 0.4 * times < found / floats < 2.5 * times
+def test_products_of_one_instruction_and_lane(target: str, precision: str, products: int) -> None:
+    assert _dot(targets_of(precision)[target], precision)[2] == products
 
 
 def test_of_amx_no_limit_is_claimed() -> None:

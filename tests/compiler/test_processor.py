@@ -72,7 +72,7 @@ def test_training_kernels_have_no_instruction_beyond_their_target(target: str, b
 @needs_compiler
 def test_the_inspector_stops_a_library_that_is_masked(tmp_path: Path) -> None:
     library = compile_model(make_random_model(NETWORK), "avx2", tmp_path)
-    with pytest.raises(AssertionError, match="instructions that --processor masks: .*VFMADD"):
+    with pytest.raises(AssertionError, match=r"instructions that --processor masks: .*VFMADD"):
         Inspector("sse2")("ctypes.dlopen", (str(library.path),))
     if not missing(library.features):
         Inspector("avx2")("ctypes.dlopen", (str(library.path),))
@@ -116,11 +116,10 @@ def test_a_masked_process_compiles_and_benchmarks_for_less(tmp_path: Path) -> No
 def test_nothing_is_run_that_the_processor_lacks(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The core's limit and the training kernels as well: an error, not an illegal instruction."""
     monkeypatch.setenv(MASK, "sse2")
-    with pytest.raises(
-        CompileError, match=f"was built for {target}: this processor lacks {TARGETS[target].features[0]}"
-    ):
+    refused = f"was built for {target}: this processor lacks {TARGETS[target].features[0]}"
+    with pytest.raises(CompileError, match=refused):
         mult_adds_a_second(target)
-    with pytest.raises(CompileError, match=f"was built for {target}: this processor lacks"):
+    with pytest.raises(CompileError, match=refused):
         fused._library(False, TARGETS[target])
 
 

@@ -165,7 +165,10 @@ def test_order_and_bounded_waiting() -> None:
 @pytest.mark.parametrize("leave", [lambda: _thread.interrupt_main(), None])
 def test_leaving_early_ends_promptly(leave: Callable[[], None] | None) -> None:
     """Ctrl-C, or an error in `progress`, when thousands of images are still to come."""
-    samples = [Sample(str(i), 0, lambda: (time.sleep(0.02), SAMPLES[0].read())[1]) for i in range(5_000)]
+    read: list[None] = []
+    samples = [
+        Sample(str(i), 0, lambda: (time.sleep(0.02), read.append(None), SAMPLES[0].read())[2]) for i in range(5_000)
+    ]
 
     def progress(done: int, total: int) -> None:
         if done == 5 and leave is None:
@@ -173,10 +176,9 @@ def test_leaving_early_ends_promptly(leave: Callable[[], None] | None) -> None:
 
     if leave:
         threading.Timer(0.3, leave).start()
-    start = time.perf_counter()
     with pytest.raises(KeyboardInterrupt if leave else RuntimeError):
         decode_split(samples, SMALL, short_side=None, workers=2, progress=progress)
-    assert time.perf_counter() - start < 5
+    assert len(read) < 2_500
     assert threading.active_count() < 20
 
 

