@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
+# the tests that run native code; `make test` runs them on lesser processors too
+NATIVE := tests/compiler tests/runtime tests/benchmark tests/train/test_fused.py
+
 .PHONY: demo test test-all check docs bench
 
 demo: $(READY)
@@ -11,6 +14,8 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --processor avx2 $(NATIVE)
+	$(BIN)/python -m pytest --processor sse2 $(NATIVE)
 
 test-all: $(READY)
 	$(BIN)/python -m pytest -m ""
