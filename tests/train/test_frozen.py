@@ -4,14 +4,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import MakeModel
 from photos import make_photos
+from sklearn.linear_model import LogisticRegression
+from small import NETWORK as SMALL
+from small import PREPROCESS, figures, images_of, make_squares, module_with, small_run
 
 from mobilenets.api import train_network
 from mobilenets.arch import Network
+from mobilenets.data.augment import Augmentation
+from mobilenets.data.cache import decode_split
+from mobilenets.data.sources import open_dataset
 from mobilenets.errors import UsageError
 from mobilenets.model import load
+from mobilenets.train.frozen import _classifier, _judged, _regression, _views, fit_frozen
 from mobilenets.train.recipe import Recipe
+from mobilenets.train.watch import Watch
 
 NETWORK = Network(alpha=0.25, height=32, width=32, classes=7, activation="relu6")
 RECIPE = Recipe(freeze=True, device="cpu", workers=2)
@@ -54,3 +63,96 @@ def test_the_same_seed_gives_the_same_classifier(photos: Path, tmp_path: Path, r
 def test_there_must_be_a_trained_network(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="freeze"):
         train_network(photos, NETWORK, RECIPE, runs=tmp_path)
+
+
+def of_sklearn(x: np.ndarray, labels: np.ndarray, strength: float, **more: object) -> np.ndarray:
+    """(N, classes): log-probabilities of the logistic regression fitted to standardised features."""
+    scaled = (x - x.mean(0)) / (x.std(0) + 1e-3)
+    return LogisticRegression(C=strength, max_iter=500, **more).fit(scaled, labels).predict_log_proba(scaled)
+
+
+def log_probabilities(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    logits = torch.from_numpy(x @ weight.T + bias)
+    return torch.log_softmax(logits, 1).numpy()
+
+
+def features(told: bool, classes: int = 3, count: int = 150) -> tuple[np.ndarray, np.ndarray]:
+    """Features (N, 20) far from standardised, which tell the labels or do not."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, classes, count)
+    x = rng.normal(0, 1, (count, 20))
+    if told:
+        x[:, :classes] += 6 * np.eye(classes)[labels]
+    return (x * np.linspace(0.5, 3, 20) + 2).astype(np.float32), labels
+
+
+@pytest.mark.parametrize(("told", "strength"), [(False, 0.0003), (True, 0.1)])
+def test_the_classifier_is_as_free_as_what_it_was_not_fitted_to_allows(told: bool, strength: float) -> None:
+    """Where the features say nothing it learns next to nothing; the images fitted to would always have it freest."""
+    x, labels = features(told)
+    found = log_probabilities(x, *_classifier([x], labels, False))
+    np.testing.assert_allclose(found, of_sklearn(x, labels, strength), atol=1e-3)
+
+
+def test_a_class_that_only_the_held_out_images_show_leaves_the_choice_to_the_default() -> None:
+    x, labels = features(True)
+    labels = np.where(np.arange(150) % 5 == 0, 2, labels % 2)
+    found = log_probabilities(x, *_classifier([x], labels, False))
+    np.testing.assert_allclose(found, of_sklearn(x, labels, 0.003), atol=1e-3)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_balance_weighs_rare_classes_up(classes: int) -> None:
+    """Each class then counts the same; the probabilities are scikit-learn's, of two classes too."""
+    x, labels = features(False, classes)
+    labels[:60] = 0
+    for balanced, weights in ((False, None), (True, "balanced")):
+        found = log_probabilities(x, *_regression([x], labels, 0.01, balanced))
+        np.testing.assert_allclose(found, of_sklearn(x, labels, 0.01, class_weight=weights), atol=1e-3)
+        assert (np.ptp(np.exp(found).mean(0)) < 0.1) == balanced
+
+
+def test_every_view_of_an_image_is_learned_with_its_label() -> None:
+    x, labels = features(True)
+    seen = [x, x + np.float32(0.5), x * np.float32(1.1)]
+    found = log_probabilities(np.concatenate(seen), *_classifier(seen, labels, False))
+    expected = of_sklearn(np.concatenate(seen), np.concatenate([labels] * 3), 0.1)
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_figures_are_accuracy_and_cross_entropy_of_any_logits() -> None:
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(0, 300, (50, 4)).astype(np.float32), rng.integers(0, 4, 50)
+    top1, loss = _judged(logits, labels)
+    tensor = torch.from_numpy(logits)
+    assert top1 == pytest.approx((tensor.argmax(1).numpy() == labels).mean())
+    assert loss == pytest.approx(float(torch.nn.functional.cross_entropy(tensor, torch.from_numpy(labels))), rel=1e-5)
+
+
+def test_the_row_tells_of_whole_images_as_evaluation_sees_them(tmp_path: Path, random_model: MakeModel) -> None:
+    data = make_squares(tmp_path / "data", train=20, noise=120)
+    run = small_run(data, tmp_path / "run", freeze=True, augment=1.0, flip=True)
+    random_model(SMALL).save(run.initial)
+    rows: list[dict[str, float]] = []
+    watch = Watch()
+    watch.epoch = rows.append  # type: ignore[method-assign]
+    model = fit_frozen(open_dataset(data), run, watch)
+    (row,) = rows
+    module = module_with(model)
+    top1, loss = figures(module, *images_of(open_dataset(data), "val"))
+    assert (row["val_top1"], row["val_loss"]) == pytest.approx((top1, loss), rel=1e-3)
+    assert row["train_loss"] == pytest.approx(figures(module, *images_of(open_dataset(data), "train"))[1], rel=1e-3)
+    assert model.metrics["val_top1"] == row["val_top1"] and (model.data["train"], model.data["val"]) == (60, 18)
+
+
+def test_views_are_the_centre_its_mirror_image_and_six_crops(tmp_path: Path) -> None:
+    data = make_squares(tmp_path / "data", train=1, val=1)
+    images = decode_split(open_dataset(data).splits["train"], PREPROCESS, short_side=40)
+    views = _views(images, PREPROCESS, Augmentation(1.0, True), 0)
+    centre, mirrored, *crops = (view(1) for view in views)
+    assert np.array_equal(centre, images.pixels(1)) and np.array_equal(mirrored, centre[:, ::-1])
+    assert len({crop.tobytes() for crop in crops}) == 6 and all(crop.shape == (32, 32, 3) for crop in crops)
+    assert all(np.array_equal(view(1), again) for view, again in zip(views[2:], crops, strict=True))
+    assert len(_views(images, PREPROCESS, Augmentation(1.0, False), 0)) == 7
+    other = _views(images, PREPROCESS, Augmentation(1.0, True), 1)[2]
+    assert not np.array_equal(other(1), crops[0])

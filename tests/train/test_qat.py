@@ -1,15 +1,30 @@
 """What training in integers computes is what the int8 network computes, and it learns."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from mobilenets.arch.graph import expand
 from mobilenets.arch.network import Block, Network
+from mobilenets.errors import TrainingError
 from mobilenets.image import Preprocess, normalise
+from mobilenets.model import Model
 from mobilenets.quant import reference
+from mobilenets.quant.integers import to_integers
+from mobilenets.quant.observe import mean_taps, weigh
+from mobilenets.quant.scheme import HIGH, LOW, Affine, QuantModel
 from mobilenets.train.module import MobileNet, load_weights
-from mobilenets.train.qat import attach, calibrated, more_epochs, to_model
+from mobilenets.train.qat import (
+    _Requantise,
+    attach,
+    calibrated,
+    more_epochs,
+    read_activations,
+    to_model,
+    write_activations,
+)
 
 TINY = Network(stem=8, blocks=(Block(1, 12), Block(2, 16)), height=32, width=40, classes=5)
 
@@ -125,3 +140,121 @@ def test_what_cannot_be_meant_together_is_refused() -> None:
 
     with pytest.raises(UsageError, match="leave out freeze and patience"):
         Recipe(quantize=True, patience=3)
+
+
+def small_model(random_model, network: Network = TINY) -> Model:  # type: ignore[no-untyped-def]
+    """With figures and labels of its own."""
+    made = random_model(network)
+    return replace(made, decoding={"a": 1}, metrics={"top1": 0.5}, data={"train": 7})
+
+
+def noise(count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, TINY.height, TINY.width, 3)).astype(np.uint8)
+
+
+def float_sums(model: Model, images: np.ndarray) -> dict[str, np.ndarray]:
+    """The mean of each channel before its activation, in the float network."""
+    module, found = MobileNet(expand(model.network)), {}
+    load_weights(module, model.weights)
+    for name, layer in module.eval().double().named_modules():
+        if name.endswith("_bn") or name == "fc":
+            key = name.removesuffix("_bn")
+            layer.register_forward_hook(
+                lambda _m, _i, out, key=key: found.update({key: out.transpose(0, 1).flatten(1).mean(1).numpy()})
+            )
+    with torch.no_grad():
+        module(torch.from_numpy(normalise(images, model.preprocess)).permute(0, 3, 1, 2).double())
+    return found
+
+
+def integer_sums(model: QuantModel, images: np.ndarray) -> dict[str, np.ndarray]:
+    """The same of the int8 network, and how far one step of a bias moves it."""
+    found, x = {}, reference.from_pixels(images)
+    sources, outputs = model.sources(), dict(reference.steps(model, images))
+    for op in model.graph.ops[1:]:
+        if op.name in model.layers:
+            layer, unit = model.layers[op.name], np.float64(sources[op.name].scale) * model.layers[op.name].scale
+            taken = x.astype(np.float64) - sources[op.name].zero_point
+            sums = weigh(op, layer.weight, mean_taps(op, taken)) + layer.bias
+            found[op.name] = sums * unit, unit
+        x = outputs.get(op.name, x)
+    return found
+
+
+@pytest.mark.parametrize("convolution", ["separable", "full"])
+def test_calibration_takes_back_how_rounding_shifts_the_mean_of_every_sum(random_model, convolution: str) -> None:
+    """To within the step in which a bias is rounded; as rounding leaves it the means are many steps off."""
+    model = small_model(random_model, TINY.replace(convolution=convolution))
+    images = noise(6)
+    wanted = float_sums(model, images)
+    activations, corrected = calibrated(model, images)
+    after = [integer_sums(int8_of(each, activations), images) for each in (corrected, model)]
+    errors = [
+        np.concatenate([np.abs(means - wanted[name]) / unit for name, (means, unit) in sums.items()]) for sums in after
+    ]
+    assert errors[0].max() < 1.6 and np.quantile(errors[1], 0.5) > 5
+    assert all(np.array_equal(corrected.weights[n], a) for n, a in model.weights.items() if not n.endswith("bias"))
+
+
+def int8_of(model: Model, activations: dict[str, Affine]) -> QuantModel:
+    module = MobileNet(expand(model.network))
+    load_weights(module, model.weights)
+    return to_model(module, activations, model)
+
+
+def test_the_integers_of_a_layer_are_those_that_quantising_the_network_gives(random_model) -> None:
+    """Of channels that are next to dead, or have a heavy bias, too; and all that a model says of itself stays."""
+    model = small_model(random_model)
+    activations, _ = calibrated(model, noise(6))
+    weights = {name: array.copy() for name, array in model.weights.items()}
+    weights["pw1.weight"][0] = 0
+    weights["pw1.weight"][1] *= 1e-9
+    weights["pw2_bn.bias"][:2] = 1e6, -1e6
+    model = replace(model, weights=weights)
+    found = int8_of(model, activations)
+    ranges = {n: tuple(a.real(np.array([LOW, HIGH], np.int8)).tolist()) for n, a in activations.items()}
+    expected = to_integers(model, ranges)
+    for name, layer in found.layers.items():
+        other = expected.layers[name]
+        np.testing.assert_allclose(layer.scale, other.scale, rtol=1e-5, err_msg=name)
+        np.testing.assert_allclose(layer.weight, other.weight, atol=1, err_msg=name)
+        np.testing.assert_allclose(layer.bias, other.bias, atol=1, rtol=1e-5, err_msg=name)
+        assert (layer.weight != other.weight).mean() < 0.01
+    for field in ("network", "preprocess", "labels", "task", "decoding", "metrics", "data"):
+        assert getattr(found, field) == getattr(model, field)
+    assert found.activations == activations
+
+
+def test_colours_between_and_beyond_those_of_pixels_are_rounded_to_them(random_model) -> None:
+    """What augmentation makes of an image is seen as the int8 network would see it."""
+    module, integers, images, x = quantised(random_model, TINY)
+    shift = torch.empty_like(x).uniform_(-0.5, 0.5, generator=torch.Generator().manual_seed(0))
+    changed = (x + shift) * 127.5 + 127.5
+    changed[(changed - changed.round()).abs() > 0.49] = 300.0  # not next to a half: fp32 would decide; and past white
+    pixels = changed.round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
+    with torch.no_grad():
+        found = module((changed - 127.5) / 127.5).numpy()
+    assert (changed < 0).any() and not np.array_equal(pixels, images)
+    assert np.array_equal(found, integers.activations["fc"].real(reference.run(integers, pixels)))
+
+
+def test_rounding_passes_gradients_on_and_what_is_cut_off_gets_none() -> None:
+    sums = torch.tensor([-300.0, -256.0, -7.0, 3.0, 200.0, 254.0, 300.0], requires_grad=True)
+    out = _Requantise.apply(sums, torch.tensor(0.5), -128, 127)
+    assert out.tolist() == [-128, -128, -4, 2, 100, 127, 127]  # halves to even
+    (out * torch.arange(1.0, 8.0)).sum().backward()
+    assert sums.grad is not None and sums.grad.tolist() == [0, 1, 1.5, 2, 2.5, 3, 0]
+
+
+def test_activations_are_read_as_they_were_written(tmp_path) -> None:
+    activations = {"image": Affine(1 / 127.5, 0), "fc": Affine(0.1, -128)}
+    path = tmp_path / "activations.json"
+    write_activations(path, activations)
+    assert read_activations(path) == activations
+    for text in ("[]", "{", '{"fc": 1}', '{"fc": [1]}'):
+        path.write_text(text)
+        with pytest.raises(TrainingError, match="cannot be resumed without it"):
+            read_activations(path)
+    path.unlink()
+    with pytest.raises(TrainingError, match="cannot be resumed without it"):
+        read_activations(path)
