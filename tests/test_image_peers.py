@@ -8,7 +8,7 @@ import torch
 from PIL import Image, ImageOps
 from torchvision.transforms.functional import normalize
 
-from mobilenets.image import Preprocess, decode, normalise, upright_size
+from mobilenets.image import Preprocess, Resize, decode, normalise, prepare, shrink_short_side, upright_size
 
 
 def encode(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -48,3 +48,32 @@ def test_normalise_as_torchvision_does(mean: float | tuple[float, ...], std: flo
     expected = normalize(image, np.broadcast_to(mean, 3).tolist(), np.broadcast_to(std, 3).tolist())
     found = normalise(pixels, Preprocess(32, 32, mean=mean, std=std))
     np.testing.assert_allclose(found, expected.permute(0, 2, 3, 1).numpy(), rtol=1e-6, atol=1e-6)
+
+
+KERNELS = {"bilinear": 2, "bicubic": 3, "lanczos": 1, "box": 4}  # Pillow's numbers, as its manual has them
+
+
+@pytest.mark.parametrize("kernel", [None, *KERNELS])
+def test_images_are_cropped_and_resized_as_pillow_does(kernel: Resize | None) -> None:
+    """By default the middle seven eighths, bilinear: what published ImageNet figures are measured with."""
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 80, 3), np.uint8))
+    how = Preprocess(32, 32) if kernel is None else Preprocess(32, 32, resize=kernel)
+    expected = image.resize((32, 32), KERNELS[kernel or "bilinear"], box=(12, 4, 68, 60))
+    assert np.array_equal(prepare(encode(image, "PNG"), how), np.asarray(expected))
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_whole_images_are_shrunk_as_pillow_does(kernel: Resize) -> None:
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 80, 3), np.uint8))
+    expected = image.resize((50, 40), KERNELS[kernel])
+    assert np.array_equal(np.asarray(shrink_short_side(image, 40, kernel)), np.asarray(expected))
+
+
+def test_a_large_jpeg_is_seen_as_the_whole_of_it_is() -> None:
+    """Decoded at a half it is nearly the same: a detail of each fourth pixel is not lost."""
+    stripes = np.zeros((512, 512, 3), np.uint8)
+    stripes[:, np.arange(512) % 16 < 8] = 200
+    data = encode(Image.fromarray(stripes), "JPEG", quality=95)
+    seen = prepare(data, Preprocess(64, 64, crop=1.0)).astype(int)
+    whole = np.asarray(decode(data).resize((64, 64), KERNELS["bilinear"])).astype(int)
+    assert np.abs(seen - whole).max() < 12 and np.ptp(whole) > 30

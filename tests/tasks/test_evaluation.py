@@ -175,3 +175,15 @@ def test_confused_pairs_are_those_of_the_matrix() -> None:
         assert all(truth[i] == row and p[i].argmax() == column for i in pair.examples) and len(pair.examples) == 4
         said = [p[i].max() for i in pair.examples]
         assert said == sorted(said, reverse=True)
+
+
+def test_of_pairs_as_frequent_the_larger_share_comes_first() -> None:
+    """One of ten a is taken for b, one of two b for c, one of two c for a."""
+    truth = [0] * 10 + [1] * 2 + [2] * 2
+    said = [1] + [0] * 9 + [2, 1] + [0, 2]
+    found = score(np.eye(3)[said] * 0.7 + 0.1, truth)
+    assert [(pair.truth, pair.predicted, pair.share) for pair in found.confused] == [
+        ("c1", "c2", 0.5),
+        ("c2", "c0", 0.5),
+        ("c0", "c1", 0.1),
+    ]
