@@ -121,6 +121,7 @@ def upright_size(source: bytes | Path) -> tuple[int, int]:
     """(width, height) in pixels of the image as `decode` gives it, from its header; `ImageError`."""
     with _opened(source) as image:
         turned = image.getexif().get(ExifTags.Base.Orientation) in _LYING
+        turned = turned and image.format != "TIFF"  # Pillow states a TIFF's size upright at once
         return (image.height, image.width) if turned else image.size
 
 

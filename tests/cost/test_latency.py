@@ -2,6 +2,8 @@
 
 import math
 import random
+import time
+from itertools import groupby
 
 import pytest
 
@@ -36,6 +38,26 @@ def test_calls_take_turns_in_bursts() -> None:
         turns = turns.replace("aa", "a").replace("bb", "b")
     assert turns.startswith("abab")
     assert min(first.runs, second.runs) >= MIN_RUNS
+
+
+def test_warm_up_runs_and_the_first_of_each_burst_are_not_counted() -> None:
+    order: list[str] = []
+
+    def call(name: str) -> None:
+        order.append(name)
+        time.sleep(0.002)
+
+    timed = time_interleaved([lambda: call("a"), lambda: call("b")], 0.0, 1, "none", warmup=7)
+    turns = ["".join(turn) for _, turn in groupby(order)]
+    assert turns[:2] == [7 * "a", 7 * "b"]  # all are warm before one is timed
+    for latency, name in zip(timed, "ab", strict=True):
+        assert latency.runs == sum(len(turn) - 1 for turn in turns[2:] if name in turn)
+
+
+def test_calls_are_warmed_up_by_default() -> None:
+    order: list[str] = []
+    time_interleaved([lambda: order.append("a"), lambda: order.append("b")], 0.0, 1, "none")
+    assert "".join(order).startswith(5 * "a" + 5 * "b" + "a")
 
 
 def test_slow_calls_still_run_often_enough() -> None:

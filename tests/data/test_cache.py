@@ -89,6 +89,19 @@ def test_without_memory_the_same_pixels_are_decoded_anew(short_side: int | None,
         assert not dropped.pixels(i).flags.writeable
 
 
+def test_memory_that_just_suffices_is_used() -> None:
+    needed = 40 * SMALL.height * SMALL.width * 3
+    for memory, fits in ((needed, True), (needed - 1, False)):
+        assert decode_split(SAMPLES, SMALL, short_side=None, memory=memory).in_memory == fits
+
+
+def test_a_quarter_of_the_free_memory_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    needed = 40 * SMALL.height * SMALL.width * 3
+    for free, fits in ((4 * needed, True), (4 * needed - 4, False)):
+        monkeypatch.setattr(cache, "free_memory", lambda free=free: free)
+        assert decode_split(SAMPLES, SMALL, short_side=None).in_memory == fits
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=30), st.integers(1, 200))
 def test_store_is_a_list_of_arrays(shapes: list[tuple[int, int]], block: int) -> None:

@@ -1,12 +1,15 @@
 """What makes a score a lie is refused, what does not is said."""
 
 import io
+from functools import partial
 from pathlib import Path
 
 import pytest
 from layouts import jpeg, write
 from PIL import Image
 
+from mobilenets.data.checks import check_labels
+from mobilenets.data.rows import Row
 from mobilenets.data.sources import open_dataset
 from mobilenets.errors import DataError
 
@@ -39,6 +42,19 @@ def test_a_few_two_labels_among_many_are_a_note(tmp_path: Path) -> None:
     write(tmp_path, {"val/dog/x.jpg": 1000})  # 1 of 7 in val: its score is off by that
     with pytest.raises(DataError, match=r"val/cat/0.jpg \(cat\) = val/dog/x.jpg \(dog\)"):
         open_dataset(tmp_path)
+
+
+@pytest.mark.parametrize(("images", "refused"), [(198, True), (199, True), (200, False)])
+def test_two_labels_are_refused_above_one_in_a_hundred(images: int, refused: bool) -> None:
+    """Both images of a pair count; `images` are all that train has."""
+    rows = [Row(f"{i}.jpg", "train", "", partial(jpeg, 0)) for i in range(images)]
+    labels = ["cat", *["dog"] * (images - 1)]
+    if refused:
+        with pytest.raises(DataError, match=r"0.jpg \(cat\) = 7.jpg \(dog\)"):
+            check_labels(Path("data"), rows, labels, ["train"] * images, [[0, 7]])
+    else:
+        (note,) = check_labels(Path("data"), rows, labels, ["train"] * images, [[0, 7]])
+        assert note == "1 image is there with two labels: 0.jpg (cat) = 7.jpg (dog)"
 
 
 @pytest.mark.parametrize("held", ["val", "test"])

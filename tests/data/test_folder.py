@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from layouts import jpeg, state, write
+from PIL import Image
 
 from mobilenets.data.sources import Dataset, open_dataset, typical_short_side
 from mobilenets.errors import DataError, ImageError, UsageError
@@ -176,6 +177,17 @@ def test_nothing_is_written(tmp_path: Path) -> None:
 
 def test_typical_short_side(tmp_path: Path) -> None:
     assert typical_short_side(open_dataset(write(tmp_path, classes()))) == 12
+
+
+def test_the_typical_short_side_is_the_median(tmp_path: Path) -> None:
+    """Of both sides of each image the shorter one; what cannot be decoded counts for nothing."""
+    sizes = [(90, 10), (20, 95), (30, 99), (93, 40), (50, 91)]
+    for number, size in enumerate(sizes):
+        label = tmp_path / ("train/cat" if number % 2 else "train/dog")
+        label.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", size, (number, 0, 0)).save(label / f"{number}.png")
+    write(tmp_path, {"train/cat/x.png": "no image", "val/cat/1.jpg": 1, "val/dog/2.jpg": 2})
+    assert typical_short_side(open_dataset(tmp_path)) == 30
 
 
 @pytest.mark.parametrize(

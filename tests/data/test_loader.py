@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mobilenets.data.augment import Augmentation, _random_box, random_colours, random_view
 from mobilenets.data.cache import Images, decode_split
-from mobilenets.data.loader import Order, TrainingBatches, central_batches, plain_batches
+from mobilenets.data.loader import Batch, Order, TrainingBatches, central_batches, plain_batches
 from mobilenets.data.sources import open_dataset
 from mobilenets.image import Preprocess, as_image, crop_resize
 from mobilenets.tasks.targets import balanced
@@ -38,6 +38,31 @@ def test_a_batch_follows_from_seed_epoch_and_number(images: Images) -> None:
     assert whole[0].pixels.shape == (10, 32, 48, 3) and whole[0].pixels.dtype == np.uint8
     for different in (batches(images).epoch(4), batches(images, seed=1).epoch(3)):
         assert not np.array_equal(next(different).pixels, whole[0].pixels)
+
+
+def test_every_epoch_and_seed_has_an_order_of_its_own(images: Images) -> None:
+    """With as many images as batches hold: each is a shuffle of them all."""
+    numbered = replace(images, targets=np.arange(len(images)))
+
+    def order(epoch: int, seed: int = 0) -> tuple[int, ...]:
+        parts = [batch.targets for batch in batches(numbered, batch_size=12, seed=seed).epoch(epoch)]
+        return tuple(np.concatenate(parts).tolist())
+
+    orders = {order(epoch) for epoch in range(3)} | {order(0, seed) for seed in (1, 2)}
+    assert len(orders) == 5 and all(sorted(one) == list(range(72)) for one in orders)
+    assert order(1) in orders and tuple(range(72)) not in orders
+
+
+def test_every_batch_epoch_and_seed_has_views_of_its_own(images: Images) -> None:
+    """Of one image, ever again: crops and colours differ."""
+
+    def shown(epoch: int, seed: int = 0) -> list[Batch]:
+        return list(batches(images, seed=seed, order=lambda rng: np.zeros(len(images), np.int64)).epoch(epoch))[:3]
+
+    found = [*shown(0), *shown(1), *shown(0, seed=1)]
+    assert len({view.tobytes() for batch in found for view in batch.pixels}) > 85  # of 90
+    colours = [batch.colour for batch in found if batch.colour]
+    assert len({gain.tobytes() for colour in colours for gain in colour.gain}) == 90
 
 
 def test_an_epoch_shows_no_image_twice(images: Images) -> None:

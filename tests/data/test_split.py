@@ -1,13 +1,14 @@
 """The split by content hash, class names and order: properties."""
 
 import hashlib
+from collections import Counter
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mobilenets.data.contents import fingerprint
 from mobilenets.data.labels import ordered_names
-from mobilenets.data.split import held_out, split_by_content
+from mobilenets.data.split import held_out, split_by_content, split_by_group
 
 hashes = st.binary(max_size=8).map(lambda data: hashlib.sha256(data).digest())
 fractions = st.floats(0.01, 0.99)
@@ -36,6 +37,27 @@ def test_more_images_move_none(contents: set[bytes], more: set[bytes]) -> None:
     assert after & contents == before
 
 
+@settings(max_examples=15)
+@given(st.sets(hashes, min_size=20, max_size=60), fractions)
+def test_a_hash_is_a_number_and_the_low_ones_are_held_out(contents: set[bytes], fraction: float) -> None:
+    """By the definition: of another one, images that a model was trained on would become val's."""
+    numbers = {content: int(content.hex()[:16], 16) / 16**16 for content in contents}
+    low = {content for content, number in numbers.items() if number < fraction}
+    if 0 < len(low) < len(contents):
+        assert held_out([*contents], fraction) == low
+
+
+@given(st.integers(0, 40), fractions, st.integers(0, 1000))
+def test_groups_are_whole_and_two_at_least_of_each_part(count: int, fraction: float, seed: int) -> None:
+    groups = [f"{seed} {i % count}" for i in range(3 * count)]
+    part = dict(zip(groups, split_by_group(groups, fraction), strict=True))
+    assert split_by_group(groups, fraction) == [part[group] for group in groups]
+    sizes = Counter(part.values())
+    assert sizes.keys() in ({"train", "val", "test"}, {"train"}, set())
+    assert len(sizes) < 2 or min(sizes.values()) >= 2
+    assert len(sizes) > 1 or count < 6 or fraction > 0.05
+
+
 def test_about_the_fraction() -> None:
     contents = [hashlib.sha256(bytes([i % 256, i // 256])).digest() for i in range(10_000)]
     assert abs(len(held_out(contents, 0.1)) - 1_000) < 150
@@ -58,6 +80,13 @@ def test_fingerprint_knows_no_order(images: list[tuple[str, str, bytes | None]],
     assert fingerprint(images) == fingerprint(random.sample(images, len(images)))
     if images:
         assert fingerprint(images) != fingerprint(images[1:])
+
+
+def test_a_fingerprint_tells_splits_labels_and_contents() -> None:
+    image = ("train", "cat", hashlib.sha256(b"a").digest())
+    others = [("val", *image[1:]), ("train", "dog", image[2]), (*image[:2], hashlib.sha256(b"b").digest()), image[:2]]
+    prints = {fingerprint([(*one, None)[:3]]) for one in (image, *others)}
+    assert len(prints) == 5 and all(len(one) == 64 for one in prints)
 
 
 @given(st.sets(st.integers(0, 5000)))

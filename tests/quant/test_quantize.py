@@ -19,7 +19,7 @@ from mobilenets.quant.calibrate import RULES, ranges_by
 from mobilenets.quant.correct import correct_biases
 from mobilenets.quant.equalise import equalise
 from mobilenets.quant.integers import affine, image_scale, to_integers
-from mobilenets.quant.observe import BINS, Histogram, channel_ranges, histograms, mean_sums
+from mobilenets.quant.observe import BINS, Activations, Histogram, channel_ranges, histograms, mean_sums
 from mobilenets.quant.quantize import Choices, quantize
 from mobilenets.runtime.activations import open_activations
 
@@ -201,6 +201,28 @@ def test_the_best_rule_comes_first_and_every_layer_is_compared(random_model) -> 
     assert min(loss.snr for loss in found.losses) > 15
     assert found.images == 40
     assert found.model.labels == model.labels
+
+
+def test_a_network_is_judged_on_images_that_it_was_not_fitted_to(random_model) -> None:
+    """The network that is opened first is asked for ranges; what it is not shown was held back."""
+    model, images, shown = random_model(TINY), draw_images(TINY, 40), []
+
+    def recording(model: Model) -> Activations:
+        run, own = open_activations(model), set()
+        shown.append(own)
+        return lambda batch: own.update(image.tobytes() for image in batch) or run(batch)
+
+    found = quantize(model, images, recording, Choices("mse", equalised=False))
+    fitted = np.array([image.tobytes() in shown[0] for image in images])
+    kept, held, run = images[fitted], images[~fitted], open_activations(model)
+    assert len(held) == found.held_back == 10
+    ranges = ranges_by("mse", histograms(run, kept, whole(channel_ranges(run, kept))))
+    wanted = correct_biases(to_integers(model, ranges), mean_sums(model, run, kept), kept)
+    assert found.model.digest() == wanted.digest()
+    expected, (tried,) = run(held)["fc"], found.tried
+    real = wanted.activations["fc"].real(reference.run(wanted, held))
+    assert tried.snr == pytest.approx(10 * np.log10(np.square(expected).sum() / np.square(real - expected).sum()))
+    assert tried.agreement == (real.argmax(axis=1) == expected.argmax(axis=1)).mean()
 
 
 def test_too_few_images_and_unknown_rules_are_refused(random_model) -> None:

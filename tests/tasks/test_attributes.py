@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from marked import NAMES, NETWORK, RECIPE, make_marked, save
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import accuracy_score, average_precision_score
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from mobilenets.api import evaluate_model, predict_images, train_network
@@ -139,6 +139,31 @@ def test_average_precision_is_scikit_learns() -> None:
     assert scores.mean_ap == pytest.approx(np.nanmean(found)) and scores.without == ("d",)
     assert "of 3 attributes (no image has d)" in scores.headline()
     assert scores.per_attribute[1].images == 40 and scores.per_attribute[3].ap is None
+
+
+def test_accuracy_is_over_what_is_known() -> None:
+    rng = np.random.default_rng(0)
+    truth, probabilities = rng.integers(0, 2, (40, 3)).astype(np.float32), rng.random((40, 3)).astype(np.float32)
+    probabilities[0] = 0.5  # says yes
+    truth[rng.random((40, 3)) < 0.4] = np.nan
+    known = ~np.isnan(truth)
+    scores = evaluate_attributes(probabilities, truth, "abc", [str(i) for i in range(40)])
+    assert scores.accuracy == accuracy_score(truth[known], probabilities[known] >= 0.5)
+    assert [one.images for one in scores.per_attribute] == known.sum(axis=0).tolist()
+    assert [one.positives for one in scores.per_attribute] == np.nansum(truth, axis=0).tolist()
+
+
+def test_mistakes_are_the_surest_wrong_answers_to_what_is_known() -> None:
+    truth = np.float32([[1, 0], [np.nan, 0], [0, 1], [0, np.nan]])
+    probabilities = np.float32([[0.2, 0.9], [0.99, 0.5], [0.6, 0.3], [0.1, 0.01]])
+    found = evaluate_attributes(probabilities, truth, ("hat", "bag"), tuple("wxyz")).errors
+    said = [(one.name, one.index, one.label, one.truth, round(one.probability, 5)) for one in found]
+    assert said == [
+        ("w", 0, "bag", False, 0.9),
+        ("w", 0, "hat", True, 0.2),
+        ("y", 2, "bag", True, 0.3),
+        ("y", 2, "hat", False, 0.6),
+    ]
 
 
 def test_by_hand() -> None:

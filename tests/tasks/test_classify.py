@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from sklearn.utils.class_weight import compute_class_weight
 from torch.nn.functional import cross_entropy as reference
 
 from mobilenets.tasks.classify import class_weights, cross_entropy, generalised_cross_entropy
@@ -24,6 +25,12 @@ def test_weighted_classes_count_the_same() -> None:
     per_class = [loss(logits[target == c], target[target == c]).item() for c in (0, 1)]
     assert np.isclose(per_class[0] * 9, per_class[1] * 3)  # each class's sum over the data set
     assert np.isclose(loss(logits, target).item(), np.log(2))
+
+
+def test_weights_are_scikit_learns_balanced_ones() -> None:
+    labels = np.array([0] * 9 + [1] * 3 + [2])
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
+    np.testing.assert_allclose(class_weights(labels, 3, CPU).numpy(), expected, rtol=1e-6)
 
 
 def test_shares_of_a_batch_add_up_to_the_batch() -> None:

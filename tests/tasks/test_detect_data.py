@@ -55,6 +55,16 @@ def test_crowds_are_ignored_not_learned(tmp_path: Path) -> None:
     assert first_box(make_coco(tmp_path / "c", iscrowd=1)).ignored.tolist() == [True, False]
 
 
+def test_what_is_difficult_is_ignored_not_learned(tmp_path: Path) -> None:
+    """The first object of each image; where nothing is said of it, it is not difficult."""
+
+    def edit(text: str) -> str:
+        return text.replace("<difficult>0", "<difficult>1", 1).replace("<difficult>0</difficult>\n", "")
+
+    samples = Detect().open(make_voc(tmp_path / "voc", 3, 1, edit)).splits["train"]
+    assert [sample.target.ignored.tolist() for sample in samples] == [[True, False]] * 3
+
+
 def test_a_pixel_outside_is_cut(tmp_path: Path) -> None:
     box = first_box(make_coco(tmp_path / "c", bbox=[-0.5, 10, 30, 62.9]))
     np.testing.assert_allclose(box.edges[0], [0, 10 / 72, 29.5 / 96, 1], rtol=1e-6)

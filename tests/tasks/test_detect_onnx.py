@@ -85,6 +85,22 @@ def test_onnx_runtime_finds_torch_s_boxes(kind: str, network: Network) -> None:
     assert check_parity(model, session.logits) < 1e-4
 
 
+@pytest.mark.parametrize(("kind", "overlap"), [("ssd", 0.45), ("faster-rcnn", 0.5)])
+def test_boxes_of_one_class_overlap_no_more_than_in_the_papers(kind: str, overlap: float) -> None:
+    """Random weights find something nearly everywhere: what is left touches the bound."""
+    module, model = made(TASKS[kind], Network(0.25, 96, 96))
+    images = np.random.default_rng(0).integers(0, 256, (2, 96, 96, 3), np.uint8)
+    with torch.no_grad():
+        found = module(torch.from_numpy(normalise(images, model.preprocess)).permute(0, 3, 1, 2))
+    most = [
+        box_iou(boxes, boxes).fill_diagonal_(0).max().item()
+        for image in found
+        for label in (0, 1)
+        if len(boxes := image[image[:, 5] == label, :4]) > 1
+    ]
+    assert overlap - 0.1 < max(most) <= overlap + 1e-5
+
+
 @pytest.mark.parametrize(("height", "width"), [(300, 300), (160, 160), (96, 224)])
 def test_ssd_s_anchors_are_torchvision_s_and_follow_the_resolution(height: int, width: int) -> None:
     _, model = made(Detect(), Network(0.25, height, width))

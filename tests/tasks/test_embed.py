@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from marked import NETWORK, RECIPE, make_identities, save
+from PIL import Image
 from sklearn.metrics import roc_auc_score
 from torch.nn.functional import normalize
 
@@ -17,6 +18,7 @@ from mobilenets.api import evaluate_model, train_network
 from mobilenets.cli import main
 from mobilenets.data.split import split_by_group
 from mobilenets.errors import DataError, UsageError, WorkError
+from mobilenets.image import Preprocess, prepare
 from mobilenets.tasks.embed import Embed
 from mobilenets.tasks.likeness import verification
 from mobilenets.tasks.likeness.triplets import imitation_loss, photos_of_each, triplet_loss
@@ -155,6 +157,14 @@ def test_an_identity_with_one_photo_is_named(tmp_path: Path) -> None:
 def test_too_few_identities(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="4 identities: too few to hold some out, at least 6"):
         Embed().open(make_identities(tmp_path, 4, 2))
+
+
+def test_a_photo_is_seen_up_to_its_border(tmp_path: Path) -> None:
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    pixels[:2] = pixels[-2:] = pixels[:, :2] = pixels[:, -2:] = 255
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    seen = prepare(tmp_path / "a.png", Embed().prepared(Preprocess(32, 32)))
+    assert np.array_equal(seen[:, :, 0] > 127, np.pad(np.zeros((30, 30), bool), 1, constant_values=True))
 
 
 def lfw(folder: Path, text: str) -> Path:

@@ -83,6 +83,16 @@ def test_ece_agrees_with_torchmetrics(skill: float) -> None:
     assert score(probabilities, truth).ece == pytest.approx(float(expected), abs=1e-6)
 
 
+def test_a_confidence_on_an_edge_belongs_to_the_bin_below() -> None:
+    """Bins are (low, high], as in Guo et al. 2017."""
+    edges = np.linspace(0, 1, 16)
+    just_above = [(np.nextafter(edges[at - 1], 1), at) for at in range(9, 16)]
+    for confidence, at in [(edges[at], at) for at in range(8, 16)] + just_above:
+        found = evaluate_probabilities(np.array([[confidence, 1 - confidence]]), np.array([0]), ("a", "b"), ["x"])
+        (one,) = (one for one in found.calibration if one.images)
+        assert (one.low, one.high, one.confidence, one.accuracy) == (edges[at - 1], edges[at], confidence, 1)
+
+
 def test_certain_and_right_is_calibrated() -> None:
     found = score([[1.0, 0.0], [0.0, 1.0]], [0, 1])
     assert found.ece == 0 and found.mistakes == () and found.calibration[-1].images == 2
@@ -162,3 +172,15 @@ def test_confused_pairs_are_those_of_the_matrix() -> None:
         assert all(truth[i] == row and p[i].argmax() == column for i in pair.examples) and len(pair.examples) == 4
         said = [p[i].max() for i in pair.examples]
         assert said == sorted(said, reverse=True)
+
+
+def test_of_pairs_as_frequent_the_larger_share_comes_first() -> None:
+    """One of ten a is taken for b, one of two b for c, one of two c for a."""
+    truth = [0] * 10 + [1] * 2 + [2] * 2
+    said = [1] + [0] * 9 + [2, 1] + [0, 2]
+    found = score(np.eye(3)[said] * 0.7 + 0.1, truth)
+    assert [(pair.truth, pair.predicted, pair.share) for pair in found.confused] == [
+        ("c1", "c2", 0.5),
+        ("c2", "c0", 0.5),
+        ("c0", "c1", 0.1),
+    ]
