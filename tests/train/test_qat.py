@@ -202,6 +202,20 @@ def int8_of(model: Model, activations: dict[str, Affine]) -> QuantModel:
     return to_model(module, activations, model)
 
 
+def test_the_largest_values_are_cut_off_where_the_rest_gains_by_it(random_model) -> None:
+    """A few white pixels on dark images: the first layer's range is not all that it gives."""
+    images = noise(6) // 16
+    images[:, 3, 3] = 255
+    model = small_model(random_model)
+    module = MobileNet(expand(TINY))
+    load_weights(module, model.weights)
+    with torch.no_grad():
+        x = torch.from_numpy(normalise(images, model.preprocess)).permute(0, 3, 1, 2)
+        largest = module.eval().conv0_bn(module.conv0(x)).max().item()
+    top = calibrated(model, images)[0]["conv0"].real(np.array(HIGH, np.int8))
+    assert 0.8 * largest < top < 0.995 * largest
+
+
 def test_the_integers_of_a_layer_are_those_that_quantising_the_network_gives(random_model) -> None:
     """Of channels that are next to dead, or have a heavy bias, too; and all that a model says of itself stays."""
     model = small_model(random_model)
