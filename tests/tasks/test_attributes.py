@@ -49,6 +49,24 @@ def test_celeba_as_published(tmp_path: Path) -> None:
         Attributes().open(tmp_path)
 
 
+def test_celebas_partition_is_train_val_and_test(tmp_path: Path) -> None:
+    images = tuple(f"{number:06}.jpg" for number in range(1, 7))
+    marks = "".join(f"{image} {1 if at % 2 else -1}\n" for at, image in enumerate(images))
+    path = table(tmp_path, f"6\nBald\n{marks}", "list_attr_celeba.txt", images)
+    parts = "".join(f"{image} {at // 2}\n" for at, image in enumerate(images))
+    (tmp_path / "list_eval_partition.txt").write_text(parts)
+    found = {split: [sample.name for sample in samples] for split, samples in Attributes().open(path).splits.items()}
+    assert found == {"train": [*images[:2]], "val": [*images[2:4]], "test": [*images[4:]]}
+
+
+@pytest.mark.parametrize("low, high, logits", [(0.0, 1.0, False), (-0.1, 1.0, True), (0.0, 1.1, True), (-9, 9, True)])
+def test_a_teachers_numbers_outside_0_to_1_are_logits(low: float, high: float, logits: bool, tmp_path: Path) -> None:
+    dataset = Attributes().open(table(tmp_path, "path,hat,bag\n1.png,1,0\n2.png,0,1\n"), None)
+    said = np.float32([[low, 0.5], [0.25, high]])
+    found = Attributes(teacher=tmp_path / "any.onnx").learned(said, None, dataset)
+    np.testing.assert_allclose(found, torch.from_numpy(said).sigmoid() if logits else said, rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -1,0 +1,54 @@
+"""Cells and what is said of places: small cases by hand."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from mobilenets.tasks.geolocate import Geolocate
+from mobilenets.tasks.places.cells import cut
+from mobilenets.tasks.places.located import evaluate_places
+
+pytest.importorskip("s2geometry")
+
+
+def test_a_cell_may_hold_just_as_many_photos_as_are_allowed() -> None:
+    """Around Munich, in one face of the cube: it is cut only where one more is there than may be."""
+    points = np.random.default_rng(0).uniform((46, 9), (50, 13), (12, 2))
+    (whole,) = cut(points, 12, 1)
+    assert whole.photos == 12 and whole.token == "5"  # S2's face 2
+    parts = cut(points, 11, 1)
+    assert all(cell.token != "5" for cell in parts) and sum(cell.photos for cell in parts) == 12
+    largest = max(cell.photos for cell in parts)
+    assert largest in [cell.photos for cell in cut(points, 11, largest)] and cut(points, 11, largest + 1) == []
+
+
+def test_a_cell_stands_for_the_middle_of_its_photos() -> None:
+    (cell,) = cut(np.array([[10.0, 20.0], [10.0, 22.0]]), 5, 1)
+    assert (cell.latitude, cell.longitude) == (pytest.approx(10, abs=0.01), pytest.approx(21))
+    (across,) = cut(np.array([[0.0, 179.0], [0.0, -179.0]]), 5, 1)
+    assert abs(across.longitude) == pytest.approx(180) and across.latitude == pytest.approx(0)
+
+
+def test_chance_draws_a_training_photo_not_a_cell() -> None:
+    """Three of four training photos are at (0, 0), and so is each photo that is judged, but for the last."""
+    centres, weights = np.array([[0.0, 0.0], [0.0, 90.0]]), np.array([3.0, 1.0])
+    truth, outputs = np.array([[0.0, 0.0], [0.1, 0.0], [0.0, 0.1], [0.0, 90.0]]), np.eye(2)[[0, 0, 1, 1]]
+    found = evaluate_places(outputs, truth, tuple("abcd"), centres, weights)
+    assert found.chance == {1: pytest.approx(0.25), **dict.fromkeys((25, 200, 750, 2500), pytest.approx(0.625))}
+    assert found.within == {1: 0.5, **dict.fromkeys((25, 200, 750, 2500), 0.75)}
+    assert [one.name for one in found.worst] == ["c", "b", "a", "d"] and found.worst[0].said == (0.0, 90.0)
+
+
+def test_validation_has_a_loss_where_the_cell_is_known_and_a_distance_everywhere() -> None:
+    """Of the photos that lie in a cell, the first one included."""
+    decoding = {"cells": [["a", 0.0, 0.0, 5], ["b", 0.0, 90.0, 5]]}
+    outputs = torch.randn(4, 2, generator=torch.Generator().manual_seed(0))
+    targets = np.array([[0.0, 0.0, 0], [0.0, 90.0, 1], [1.0, 1.0, 0], [50.0, 50.0, -1]])
+    _, loss = Geolocate().validate(outputs, targets, decoding)
+    assert loss == pytest.approx(cross_entropy(outputs[:3], torch.tensor([0, 1, 0])).item())
+    right = torch.tensor([[9.0, 0.0], [0.0, 9.0], [9.0, 0.0], [9.0, 0.0]])
+    score, _ = Geolocate().validate(right, targets, decoding)
+    assert score == pytest.approx((2 + 2 + 3 + 3 + 3) / 5 / 4)  # the third is 157 km off, the fourth a third of the way
+    targets[:, 2] = -1
+    assert Geolocate().validate(outputs, targets, decoding)[1] == 0
