@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-all check docs bench
+.PHONY: demo test test-all check docs bench mutants
 
 demo: $(READY)
 	$(BIN)/mobilenets demo
@@ -26,6 +26,13 @@ docs: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/sweep.py
 	$(BIN)/python benchmarks/startup.py
+
+mutants: $(BIN)/cosmic-ray  # make mutants ARGS="--count 50 --seed 2"; see docs/testing.md
+	$(BIN)/python scripts/mutants.py $(ARGS)
+
+$(BIN)/cosmic-ray: $(READY)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[mutants]'
+	touch $@
 
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mobilenets needs Python 3.11 or later: make PYTHON=python3.11 ...")'
