@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 # the tests that run native code; `make test` runs them on lesser processors too
 NATIVE := tests/compiler tests/runtime tests/benchmark tests/train/test_fused.py
 
-.PHONY: demo test test-all check docs bench
+.PHONY: demo test test-all check docs bench mutants
 
 demo: $(READY)
 	$(BIN)/mobilenets demo
@@ -31,6 +31,13 @@ docs: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/sweep.py
 	$(BIN)/python benchmarks/startup.py
+
+mutants: $(BIN)/cosmic-ray  # make mutants ARGS="--count 50 --seed 2"; see docs/testing.md
+	$(BIN)/python scripts/mutants.py $(ARGS)
+
+$(BIN)/cosmic-ray: $(READY)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[mutants]'
+	touch $@
 
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mobilenets needs Python 3.11 or later: make PYTHON=python3.11 ...")'
