@@ -15,6 +15,7 @@ from .beside import Beside, compare, pair_with
 from .convert import CompiledFiles, Exported, compile_to_c, export_model, import_model, open_model
 from .design import Budget, Design, Prior, Space, read_runs, search
 from .errors import UsageError, WorkError
+from .files import check_output
 from .image import Preprocess
 from .machine import need_torch
 from .model import Model
@@ -204,13 +205,15 @@ def evaluate_model(
     max_bad: float = 0.01,
     threads: int = 1,
     report_to: str | Path | None = None,
+    overwrite: bool = False,
     runtime: "Runtime" = "auto",
     watch: Watch | None = None,
 ) -> Evaluated:
     """Judge what `open_model` opens on `split` (default: test where there is one, else val).
 
     "all": on every image, whatever its split, also where none could be held out.
-    Latency is for one image on `threads` threads. `report_to` writes the HTML report, for a `.safetensors` or a run;
+    Latency is for one image on `threads` threads. `report_to` writes the HTML report, for a `.safetensors` or a run,
+    over a file that exists only with `overwrite`;
     where NAME.int8.safetensors lies beside NAME.safetensors it sets the two side by side.
     Raises `DataError` where the data's labels are not the model's.
     """
@@ -219,13 +222,11 @@ def evaluate_model(
     from .tasks import task_type
 
     watch = watch or Watch()
+    if report_to is not None:
+        check_output(Path(report_to), (".html",), overwrite, "--report")
     opened = open_model(model, watch)
     if report_to is not None and isinstance(opened, Path) and opened.suffix == ".onnx":
         raise UsageError("a report needs the .safetensors model: an ONNX file does not say how it was trained")
-    if report_to is not None and not Path(report_to).parent.is_dir():
-        raise UsageError(f"{report_to}: there is no folder {Path(report_to).parent} to write the report to")
-    if report_to is not None and Path(report_to).is_dir():
-        raise UsageError(f"{report_to}: is a folder; name the .html file to write")
     if isinstance(data, Dataset):
         dataset = data
     else:

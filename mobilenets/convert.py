@@ -10,6 +10,7 @@ import numpy as np
 
 from .arch.fold import fold_batch_norm
 from .errors import ParityError, UsageError
+from .files import check_output
 from .machine import need_torch
 from .model import Model, model_file
 from .quant.file import load, save
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from .quant.scheme import QuantModel
     from .weights import Given, Imported
 
-__all__ = ["CompiledFiles", "Exported", "compile_to_c", "export_model", "import_model", "keep", "open_model"]
+__all__ = ["CompiledFiles", "Exported", "compile_to_c", "export_model", "import_model", "open_model"]
 
 SMALLEST_HALF = 2**-25  # half of the smallest number that float16 tells from 0
 INTEGERS = 0.05  # of the largest logit: a few steps, for machines on which ONNX Runtime rounds in another way
@@ -86,9 +87,7 @@ def import_model(
     paths = [Path(file) for file in files]
     imported = import_files(paths, given, int8)
     path = Path(output) if output else paths[0].with_suffix(".int8.safetensors" if int8 else ".safetensors")
-    if path.suffix != ".safetensors":
-        raise UsageError(f"output {path}: a model is a .safetensors file")
-    keep(path, overwrite, *paths)
+    check_output(path, (".safetensors",), overwrite, sources=paths)
     written = imported.model.save(path) if imported.integers is None else save(imported.integers, path)
     return written, imported
 
@@ -132,19 +131,8 @@ def _output(source: Path, output: str | Path | None, format: str, overwrite: boo
         raise UsageError(f"format {format!r} must be one of {', '.join(FORMATS)}")
     suffix = FORMATS[format].suffix
     path = Path(output) if output else source.with_suffix(suffix)
-    if path.suffix != "." + suffix.rpartition(".")[2]:
-        raise UsageError(f"output {path}: format {format} is a {suffix} file")
-    keep(path, overwrite, source)
+    check_output(path, ("." + suffix.rpartition(".")[2],), overwrite, sources=[source])
     return path
-
-
-def keep(path: Path, overwrite: bool, *sources: Path) -> None:
-    """`UsageError` for what is there and must not be overwritten; what is made of `sources` never replaces them."""
-    if path.exists() and not overwrite:
-        raise UsageError(f"{path} exists: choose another --output, or --overwrite it")
-    for source in sources:
-        if path.exists() and source.exists() and path.samefile(source):
-            raise UsageError(f"{path} is what is read: choose another --output")
 
 
 def _difference(trained: "Model | QuantModel", content: bytes, format: str) -> float:
@@ -233,7 +221,8 @@ def compile_to_c(
     source = opened if isinstance(opened, Path) else Path(model)
     folder = Path(output) if output else source.parent / f"{source.stem}-c"
     for file in (f"{name}.c", f"mobilenets_{name}.h", f"{name}.weights", f"lib{name}.so"):
-        keep(folder / file, overwrite)
+        if folder.is_dir():
+            check_output(folder / file, (file,), overwrite)
     trained = load(opened) if isinstance(opened, Path) else opened
     logits = CompiledSession(trained, 1, target, precision=precision).logits
     if isinstance(trained, QuantModel):

@@ -2,11 +2,12 @@
 
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
-from .errors import WorkError
+from .errors import UsageError, WorkError
 
-__all__ = ["cache_folder", "write_atomic"]
+__all__ = ["cache_folder", "check_output", "write_atomic"]
 
 
 def cache_folder() -> Path:
@@ -17,6 +18,26 @@ def cache_folder() -> Path:
     import platformdirs
 
     return platformdirs.user_cache_path("mobilenets")
+
+
+def check_output(
+    path: Path, endings: tuple[str, ...], overwrite: bool, option: str = "--output", sources: Iterable[Path] = ()
+) -> None:
+    """Check, before any work is done, that `path` may be written.
+
+    Raises `UsageError` for an ending that is not among `endings`, for a folder that does not exist, for a path that is
+    a folder, for a file that exists (unless `overwrite`), and always for one of `sources`, the files that are read.
+    """
+    if not path.name.lower().endswith(endings):
+        raise UsageError(f"{option} {path}: the name must end in {' or '.join(endings)}")
+    if not path.parent.is_dir():
+        raise UsageError(f"{option} {path}: there is no folder {path.parent} to write it to")
+    if path.is_dir():
+        raise UsageError(f"{option} {path}: is a folder; name a file in it")
+    if path.exists() and any(source.exists() and path.samefile(source) for source in sources):
+        raise UsageError(f"{path} is what is read: choose another {option}")
+    if path.exists() and not overwrite:
+        raise UsageError(f"{path} exists: choose another {option}, or --overwrite it")
 
 
 def write_atomic(path: Path, content: bytes | str) -> Path:

@@ -11,10 +11,11 @@ import numpy as np
 from .arch.graph import OUTPUTS
 from .assess import default_split
 from .beside import Beside, Pair, compare
-from .convert import keep, open_model
+from .convert import open_model
 from .data.cache import decode_split
 from .data.sources import Dataset, Sample
 from .errors import DataError, UsageError
+from .files import check_output
 from .model import Model
 from .quant import file
 from .quant.quantize import FEWEST, Choices, Loss, Quantized, Tried, quantize
@@ -140,11 +141,7 @@ def _opened(model: str | Path, output: str | Path | None, overwrite: bool, watch
     if floats.network.output not in OUTPUTS:
         raise UsageError(f"{source}: its task is {floats.task}, whose head is not made integers")
     path = Path(output) if output else source.with_suffix(".int8.safetensors")
-    if path.suffix != ".safetensors":
-        raise UsageError(f"output {path}: a model is a .safetensors file")
-    keep(path, overwrite, source)
-    if not path.parent.is_dir():
-        raise UsageError(f"output {path}: there is no folder {path.parent}")
+    check_output(path, (".safetensors",), overwrite, sources=[source])
     return path, floats
 
 

@@ -8,8 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import MissingExtraError, UsageError
-from ..files import write_atomic
+from ..errors import MissingExtraError
+from ..files import check_output, write_atomic
 from .result import OURS, Benchmark, Row
 
 if TYPE_CHECKING:
@@ -31,19 +31,15 @@ th {{ color: #5b6570; font-weight: 400; }} div {{ overflow-x: auto; }}
 """
 
 
-def check_chart(path: Path) -> None:
+def check_chart(path: Path, overwrite: bool = False) -> None:
     """Before anything is measured: `UsageError` or `MissingExtraError` for what `write_chart` could not write."""
-    if path.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"{path}: a report is one of {', '.join(SUFFIXES)}")
-    if not path.parent.is_dir():
-        raise UsageError(f"{path}: there is no folder {path.parent} to write the report to")
+    check_output(path, SUFFIXES, overwrite, "--report")
     if find_spec("matplotlib") is None:
         raise MissingExtraError("a report needs matplotlib: pip install 'mobilenets[bench]'")
 
 
 def write_chart(path: Path, result: Benchmark) -> Path:
     """Write it, atomically, in the format of its suffix."""
-    check_chart(path)
     suffix = path.suffix.lower()
     if suffix == ".html":
         return write_atomic(path, _page(result, _drawn(result, "svg").decode()))

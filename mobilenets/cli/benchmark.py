@@ -26,6 +26,7 @@ def benchmark(
     precisions: Annotated[tuple[str, ...], Several] = (),
     data: Path | None = None,
     report: Path | None = None,
+    overwrite: Json = False,
     json: Json = False,
 ) -> None:
     """What is fastest on this machine: the network's own C and every runtime that is installed, in one run.
@@ -46,6 +47,8 @@ def benchmark(
         Images on which the runtimes' top-1 must agree, in any layout that train reads; noise without.
     report
         Draw the bars there too: .html (with the table), .png or .svg.
+    overwrite
+        Replace a report that exists.
     json
         Print one JSON object and nothing else.
     """
@@ -54,7 +57,7 @@ def benchmark(
     from . import show
 
     if report is not None:
-        check_chart(report)
+        check_chart(report, overwrite)
     with Bars() as bars:
         opened, weights = _model(model, bars)
         images, source = _images(data, opened, bars)

@@ -2,14 +2,18 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from io import BytesIO
 from pathlib import Path
 
+from PIL import Image
+
 from ..errors import UsageError
+from ..files import write_atomic
 from ..image import decode
 from ..runtime import Prediction
 from ..tasks import Task
 
-__all__ = ["drawn", "new_folder"]
+__all__ = ["drawn", "new_folder", "save_picture"]
 
 
 def new_folder(path: Path) -> Path:
@@ -34,5 +38,12 @@ def drawn(
             taken[stem] += 1
             number = f"-{taken[stem]}" if taken[stem] > 1 else ""
             image = decode(sources.get(prediction.name, Path(prediction.name)))
-            task.draw(image, prediction.answer).convert("RGB").save(folder / f"{stem}{number}.jpg", quality=90)
+            save_picture(folder / f"{stem}{number}.jpg", task.draw(image, prediction.answer))
         yield prediction
+
+
+def save_picture(path: Path, image: Image.Image) -> None:
+    """Encode `image` by the ending of `path` and write it; `WorkError` where it cannot be written."""
+    content = BytesIO()
+    image.convert("RGB").save(content, Image.registered_extensions()[path.suffix.lower()], quality=90)
+    write_atomic(path, content.getvalue())

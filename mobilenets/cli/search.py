@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from ..errors import DataError, UsageError
+from ..files import check_output
 from .options import Json, RuntimeFlag
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def search(
     top: int = 10,
     save: Path | None = None,
     sheet: Path | None = None,
+    overwrite: Json = False,
     runtime: RuntimeFlag = "auto",
     json: Json = False,
 ) -> int:
@@ -45,7 +47,9 @@ def search(
     save
         Write the index to this .safetensors, to be searched without reading the folder again.
     sheet
-        Write a picture: a row for each image that was looked up, and those found.
+        Write a picture (.png or .jpg): a row for each image that was looked up, and those found.
+    overwrite
+        Replace files of --save and --sheet that exist.
     runtime
         compiled (C for this very network), onnx (ONNX Runtime), or auto: compiled where there is a C compiler.
     json
@@ -57,9 +61,10 @@ def search(
 
     if not images and save is None:
         raise UsageError("search needs an image to look up, or --save")
-    for path in (save, sheet):
-        if path is not None and not path.parent.is_dir():
-            raise UsageError(f"{path}: there is no folder {path.parent} to write it to")
+    if save is not None:
+        check_output(save, (".safetensors",), overwrite, "--save", [index])
+    if sheet is not None:
+        check_output(sheet, (".png", ".jpg", ".jpeg"), overwrite, "--sheet", images)
     asked = ((str(path), path) for path in find_images(images))
     if not index.exists():
         raise DataError(f"{index}: no such file or folder")
@@ -101,8 +106,9 @@ def _tell(
     if json:
         print(jsonlib.dumps({"images": len(index.names), "exact": index.exact, "found": told}, indent=2))
     if sheet is not None and isinstance(found, list):
+        from .pictures import save_picture
         from .sheet import draw_sheet
 
-        draw_sheet(found, session.preprocess).save(sheet)
+        save_picture(sheet, draw_sheet(found, session.preprocess))
         print(f"sheet {sheet}", file=sys.stderr)
     return int(bad > 0)

@@ -123,6 +123,7 @@ def evaluate(
     *,
     split: Literal["train", "val", "test", "all"] | None = None,
     report: Path | None = None,
+    overwrite: Json = False,
     max_bad: float = 0.01,
     threads: int = 1,
     runtime: RuntimeFlag = "auto",
@@ -139,7 +140,9 @@ def evaluate(
     split
         By default test where there is one, else val; all takes every image.
     report
-        Write an HTML report there too.
+        Write an HTML report to this file too.
+    overwrite
+        Replace a report that exists.
     max_bad
         Share of images that may be undecodable before it is an error.
     threads
@@ -155,7 +158,15 @@ def evaluate(
 
     with Bars() as bars:
         result = evaluate_model(
-            model, data, split, max_bad=max_bad, threads=threads, report_to=report, runtime=runtime, watch=bars
+            model,
+            data,
+            split,
+            max_bad=max_bad,
+            threads=threads,
+            report_to=report,
+            overwrite=overwrite,
+            runtime=runtime,
+            watch=bars,
         )
     show.evaluated(result, report, json)
 

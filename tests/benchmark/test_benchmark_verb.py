@@ -131,7 +131,7 @@ def test_a_picture(suffix: str, tmp_path: Path, capsys: pytest.CaptureFixture[st
         (["0.25-32", "--threads", "many"], "many"),
         (["0.25-32", "--batch-sizes", "-3"], "batch size (=-3) must be from 1"),
         (["0.25-32", "--precisions", "fp7"], "precision 'fp7' must be one of fp32, bf16"),
-        (["0.25-32", "--report", "speed.pdf"], "speed.pdf: a report is one of .html, .png, .svg"),
+        (["0.25-32", "--report", "speed.pdf"], "speed.pdf: the name must end in .html or .png or .svg"),
         (["0.25-32", "--report", "no/folder/speed.png"], "there is no folder no/folder"),
         (["0.25-32", "--data", "no-such-folder"], "no-such-folder: no such file or folder"),
     ],

@@ -90,7 +90,7 @@ def test_flags_say_alpha_and_size(
         ("train photos --pretrained k.h5 --grey", 2, "only --alpha and --img-size"),
         ("train photos --pretrained k.h5 --shallow", 2, "only --alpha and --img-size"),
         ("train photos --pretrained k.h5 --padding same", 2, "only --alpha and --img-size"),
-        ("import k.h5 --output k.bin", 2, "a model is a .safetensors file"),
+        ("import k.h5 --output k.bin", 2, "k.bin: the name must end in .safetensors"),
         ("predict p.pt photos", 2, "flags of mobilenets import"),
         ("train photos --pretrained nothing.tflite", 1, "nothing.tflite: no such file"),
         ("train photos --pretrained keras/0.3-128", 2, "no published network is named 'keras/0.3-128'"),
