@@ -1,13 +1,17 @@
 """Writing files so that a reader never sees half of one, and where files are kept that can be made again."""
 
+import atexit
 import os
+import shutil
 import tempfile
+import warnings
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 from .errors import UsageError, WorkError
 
-__all__ = ["cache_folder", "check_output", "write_atomic"]
+__all__ = ["CacheWarning", "cache_folder", "check_output", "writable_cache", "write_atomic"]
 
 
 def cache_folder() -> Path:
@@ -18,6 +22,32 @@ def cache_folder() -> Path:
     import platformdirs
 
     return platformdirs.user_cache_path("mobilenets")
+
+
+class CacheWarning(UserWarning):
+    """The cache cannot be written; the work goes on without it."""
+
+
+def writable_cache() -> Path:
+    """Return `cache_folder`, or a folder that lasts as long as the process where the cache cannot be written.
+
+    The cache only saves time: a `CacheWarning`, once, names the variable that chooses another one.
+    """
+    return _writable(cache_folder())
+
+
+@cache
+def _writable(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+        return folder
+    except OSError as exc:
+        message = f"the cache {folder} cannot be written ({exc.strerror}): set MOBILENETS_CACHE to a folder that can be"
+        warnings.warn(f"{message}; what is compiled now is lost at the end", CacheWarning, stacklevel=2)
+        temporary = Path(tempfile.mkdtemp(prefix="mobilenets-"))
+        atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+        return temporary
 
 
 def check_output(
@@ -34,10 +64,10 @@ def check_output(
         raise UsageError(f"{option} {path}: there is no folder {path.parent} to write it to")
     if path.is_dir():
         raise UsageError(f"{option} {path}: is a folder; name a file in it")
-    if path.exists() and any(source.exists() and path.samefile(source) for source in sources):
-        raise UsageError(f"{path} is what is read: choose another {option}")
     if path.exists() and not overwrite:
         raise UsageError(f"{path} exists: choose another {option}, or --overwrite it")
+    if path.exists() and any(source.exists() and path.samefile(source) for source in sources):
+        raise UsageError(f"{path} is what is read: choose another {option}")
 
 
 def write_atomic(path: Path, content: bytes | str) -> Path:

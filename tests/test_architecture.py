@@ -43,7 +43,7 @@ MAY_IMPORT = {
     "beside": "errors cost model quant tasks data runtime assess",
     "index": "errors files runtime tasks",
     "convert": "errors files machine image arch model quant train export weights compiler runtime",
-    "quantize": "errors arch model quant tasks data runtime train assess beside convert",
+    "quantize": "errors files arch model quant tasks data runtime train assess beside convert",
     "api": "errors files machine image arch cost model quant tasks design data runtime report train assess "
     "beside weights convert quantize",
 }

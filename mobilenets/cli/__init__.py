@@ -1,15 +1,19 @@
-"""The command line: `main`, and one short function a verb in `verbs.py`."""
+"""The command line: `main`, and one short function a verb."""
 
 import os
 import sys
-from typing import TYPE_CHECKING
+import warnings
+from typing import TYPE_CHECKING, TextIO
 
 from ..errors import MobilenetsError
+from ..files import CacheWarning
 
 if TYPE_CHECKING:
     from cyclopts import CycloptsError
 
 __all__ = ["main"]
+
+_SHOW_WARNING = warnings.showwarning
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -22,7 +26,9 @@ def main(arguments: list[str] | None = None) -> int:
     if debug:
         arguments.remove("--debug")
     try:
-        return _run(arguments)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            return _run(arguments)
     except MobilenetsError as exc:
         if debug:
             raise
@@ -39,6 +45,21 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         print(f"mobilenets: unexpected {type(exc).__name__}: {exc} (--debug shows where)", file=sys.stderr)
         return 1
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Print a warning of this package as errors are printed: in one line, without the place in the code."""
+    if category is CacheWarning:
+        print(f"mobilenets: {message}", file=sys.stderr)
+    else:
+        _SHOW_WARNING(message, category, filename, lineno, file, line)
 
 
 def _wrong(exc: "CycloptsError") -> str:

@@ -112,9 +112,10 @@ _HELP = {
 for verb, (summary, examples) in _HELP.items():
     function = {
         "train": "training:train",
-        "import": "verbs:import_",
+        "import": "conversion:import_",
         "search": "search:search",
-        "compile": "verbs:compile_",
+        "compile": "conversion:compile_",
+        "export": "conversion:export",
         "quantize": "quantize:quantize",
         "benchmark": "benchmark:benchmark",
     }.get(verb, f"verbs:{verb}")

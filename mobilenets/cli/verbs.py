@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..model import Model
     from ..quant.scheme import QuantModel
 
-__all__ = ["compile_", "demo", "describe", "design", "evaluate", "export", "import_", "predict"]
+__all__ = ["demo", "describe", "design", "evaluate", "predict"]
 
 _NETWORK, _BUDGET, _SOURCE = NetworkFlags(), BudgetFlags(), SourceFlags()
 
@@ -230,111 +230,6 @@ def predict(
     if pictures is not None:
         predictions = drawn(predictions, piped, task, new_folder(pictures))
     return write(predictions, "json" if json else "csv" if csv else "table", task.columns, max_bad)
-
-
-def import_(
-    files: Annotated[tuple[Path, ...], Parameter(negative=())],
-    *,
-    source: SourceFlags = _SOURCE,
-    output: Path | None = None,
-    int8: Json = False,
-    overwrite: Json = False,
-    json: Json = False,
-) -> None:
-    """Bring in a MobileNet v1 that was trained elsewhere: Keras, timm, TensorFlow Lite, PyTorch or ONNX.
-
-    Parameters
-    ----------
-    files
-        A .h5, .keras, .safetensors, .tflite, .pt, .pth, .bin or .onnx file; several run one after the other.
-    output
-        The .safetensors model to write; by default beside the first file.
-    int8
-        Keep the integers of a uint8 or int8 .tflite: its own weights and scales, run as they are.
-    overwrite
-        Write over a file that is there already.
-    json
-        Print one JSON object and nothing else.
-    """
-    from ..api import import_model
-    from . import show
-
-    path, imported = import_model(files, output, source.given(), int8, overwrite)
-    show.imported(path, imported, json)
-
-
-def export(
-    model: str,
-    *,
-    format: Literal["onnx", "tflite", "tflite-float16", "tflite-dynamic", "tflite-micro", "keras-h5", "timm", "torch"]
-    | None = None,
-    output: Path | None = None,
-    overwrite: Json = False,
-    json: Json = False,
-) -> None:
-    """Write a trained model for other programs, read it back and compare its logits.
-
-    Parameters
-    ----------
-    model
-        A run folder or a model file.
-    format
-        onnx (batch norm folded, normalisation and labels inside), tflite (TensorFlow Lite with labels and
-        preprocessing as MediaPipe reads them), tflite-float16, tflite-dynamic (int8 weights), keras-h5 (a whole model,
-        named as keras.applications names it), timm (its names in a .safetensors), torch (a state dict).
-        Of an int8 model: onnx (QDQ), tflite (uint8 in and out), tflite-micro (int8 in and out).
-        By default what the ending of output says, else onnx.
-    output
-        By default beside the model.
-    overwrite
-        Write over a file that is there.
-    json
-        Print one JSON object and nothing else.
-    """
-    from ..api import export_model
-    from . import show
-
-    show.exported(export_model(model, output, format, overwrite), json)
-
-
-def compile_(
-    model: str,
-    *,
-    output: Path | None = None,
-    target: Literal["auto", "amx", "avx512bf16", "avx512vnni", "avx512", "avx2", "portable"] = "auto",
-    precision: Literal["fp32", "bf16", "bf16x3", "bf16x6"] = "fp32",
-    name: str = "network",
-    embed: Json = False,
-    overwrite: Json = False,
-    json: Json = False,
-) -> None:
-    """Write a trained model as C for one processor: no dependency, no malloc; and build its library.
-
-    Parameters
-    ----------
-    model
-        A run folder, a model file of any format that import reads, or the name of a published network.
-    output
-        The folder to write to; by default one beside the model.
-    target
-        The instructions to use: auto takes what this processor has. avx512bf16 is for bf16, avx512vnni for int8, amx
-        for both.
-    precision
-        fp32; bf16: half the memory, and faster where the processor multiplies bf16; bf16x3 and bf16x6: floats by
-        products of bf16, worth it with amx only (error 1e-4, and fp32's own).
-    name
-        Of the files and of the function, mobilenets_NAME_run.
-    embed
-        Put the weights into the C, instead of into a file of their own.
-    overwrite
-        Write over files that are there.
-    json
-        Print one JSON object and nothing else.
-    """
-    from ..api import compile_to_c
-    from . import show
-
-    show.compiled(compile_to_c(model, output, target, name, embed, precision, overwrite), json)
 
 
 def demo(*, project: Path = Path("runs"), json: Json = False) -> None:

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..errors import CompileError
-from ..files import cache_folder, write_atomic
+from ..files import writable_cache, write_atomic
 from .program import Target
 
 __all__ = ["FLAGS", "compiler", "has_compiler", "link"]
@@ -66,7 +66,7 @@ def link(sources: Mapping[str, str], target: Target, output: Path) -> None:
 
 
 def _run(command: list[str], folder: Path) -> None:
-    settings = {"ZIG_GLOBAL_CACHE_DIR": str(cache_folder() / "zig"), **os.environ, "LC_ALL": "C"}
+    settings = {"ZIG_GLOBAL_CACHE_DIR": str(writable_cache() / "zig"), **os.environ, "LC_ALL": "C"}
     failed = f"{' '.join(compiler())} failed"
     try:
         done = subprocess.run(

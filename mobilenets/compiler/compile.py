@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from ..errors import CompileError, UsageError
-from ..files import cache_folder, write_atomic
+from ..files import writable_cache, write_atomic
 from ..model import Model
 from ..quant.scheme import QuantModel
 from .build import FLAGS, compiler, link
@@ -57,7 +57,7 @@ def compile_model(
     chosen = _target(model, target, precision)
     if folder is not None:
         return _compile(model, chosen, folder, precision)
-    folder = cache_folder() / "compiled" / _key(model, chosen, precision)
+    folder = writable_cache() / "compiled" / _key(model, chosen, precision)
     return _opened(folder) or _made(model, chosen, folder, precision)
 
 

@@ -21,7 +21,7 @@ from ..compiler.processor import load
 from ..compiler.program import Target
 from ..compiler.targets import BF16_TARGETS, TARGETS, best_target
 from ..errors import CompileError, WorkError
-from ..files import cache_folder
+from ..files import writable_cache
 from .module import MobileNet
 
 __all__ = ["BF16", "Fused", "fuse", "takes"]
@@ -176,7 +176,7 @@ def _library(bf16: bool, target: Target) -> ctypes.CDLL:
     """The kernels, compiled for `target` where they have not been before; `WorkError` where that fails."""
     text = source(target.vector, bf16)
     key = hashlib.sha256(repr((text, target, FLAGS, compiler())).encode()).hexdigest()[:32]
-    path = cache_folder() / "training" / f"{key}.so"
+    path = writable_cache() / "training" / f"{key}.so"
     try:
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)

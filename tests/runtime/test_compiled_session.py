@@ -13,6 +13,7 @@ import pytest
 from conftest import make_random_model
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 import mobilenets.runtime.compiled
 from mobilenets import CompiledSession
@@ -184,3 +185,22 @@ def test_a_loaded_network_takes_less_than_three_megabytes(tmp_path: Path) -> Non
         runs.append(kilobytes)
     assert min(runs) < 3000
     assert "torch" not in loaded and "sklearn" not in loaded
+
+
+@needs_compiler
+def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
+    """One line says so and names the variable; the answers are those of before."""
+    (tmp_path / "file").write_text("no folder")
+    model = MODEL.save(tmp_path / "m.safetensors")
+    Image.fromarray(np.full((40, 40, 3), 90, np.uint8)).save(tmp_path / "a.png")
+    command = [sys.executable, "-m", "mobilenets", "predict", str(model), str(tmp_path / "a.png"), "--csv"]
+    found = []
+    for cache in ("file/cache", "cache"):
+        environment = {**os.environ, "MOBILENETS_CACHE": str(tmp_path / cache), "TMPDIR": str(tmp_path)}
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+        assert done.returncode == 0, done.stderr
+        found.append(done)
+    assert found[0].stdout == found[1].stdout
+    (line,) = found[0].stderr.strip().splitlines()
+    assert "set MOBILENETS_CACHE to a folder that can be" in line and line.startswith("mobilenets: the cache ")
+    assert found[1].stderr == "" and not list(tmp_path.glob("mobilenets-*"))
