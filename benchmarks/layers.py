@@ -23,7 +23,7 @@ from mobilenets.benchmark.limit import mult_adds_a_second
 from mobilenets.benchmark.measure import noise, processor
 from mobilenets.compiler import PRECISIONS, Library, compile_model
 from mobilenets.compiler.compile import sources_of
-from mobilenets.compiler.processor import load as load_library
+from mobilenets.compiler.processor import load as load_native
 from mobilenets.compiler.program import ALIGNMENT
 from mobilenets.compiler.targets import BF16_TARGETS
 from mobilenets.cost import cost
@@ -88,7 +88,7 @@ def profile(model: Model, args: argparse.Namespace) -> list[tuple[str, str, int,
 
 def time_steps(model: Model, library: Library, steps: int) -> list[float]:
     """Milliseconds, less those of a call that does nothing."""
-    step = load_library(library.path, library.target, library.features).mobilenets_network_step
+    step = load_native(library.path, library.target, library.features).mobilenets_network_step
     step.argtypes, step.restype = [ctypes.c_int] * 3 + [ctypes.c_void_p] * 4, None
     arrays = [
         np.memmap(library.weights, np.uint8, "r"),
