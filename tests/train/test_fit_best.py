@@ -1,6 +1,7 @@
 """Which weights a run ends with: the best epoch's, with the better of two sets of batch-norm statistics."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import nn
 from mobilenets.data.sources import open_dataset
 from mobilenets.model import Model, load
 from mobilenets.quant import file
+from mobilenets.train.fit import _out_of_patience
 from mobilenets.train.module import weights_of
 
 SLOW = {"opt": "sgd", "lr": 1e-9, "epochs": 4, "ema": 0.0}  # nothing moves but the running statistics
@@ -113,6 +115,22 @@ def test_the_int8_network_is_kept_whatever_the_floats_came_to(
     assert file.load(kept.run.integers).metrics["val_top1"] == kept.rows[-1]["val_top1"]
     assert any(f"val top1 {kept.rows[-1]['val_top1']:.2%}" in note and "int8" in note for note in kept.notes)
     assert f"from epoch {recipe['epochs'] + 1} on it learns in int8" in kept.notes
+
+
+@pytest.mark.parametrize("patience", [1, 2, 300])
+def test_patience_is_out_when_as_many_epochs_were_no_better(patience: int) -> None:
+    """And stays so, where a run that had ended is resumed."""
+    notes: list[str] = []
+    for since, over in ((patience - 1, False), (patience, True), (patience + 1, True)):
+        progress = SimpleNamespace(epoch=5 + since, best_epoch=4)  # the best is the fifth, counted from 0
+        recipe, watch = SimpleNamespace(patience=patience), SimpleNamespace(note=notes.append)
+        loop: Any = SimpleNamespace(
+            state=SimpleNamespace(progress=progress), recipe=recipe, watch=watch, task=SimpleNamespace(score="top1")
+        )
+        assert _out_of_patience(loop) == over
+        recipe.patience = None
+        assert not _out_of_patience(loop)
+    assert len(notes) == 2 and f"after epoch {patience + 5}" in notes[0]
 
 
 def test_threads_are_those_of_before(squares: Path, tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """The classifier alone: the body stays as it is, bit for bit, and the figures are those of evaluation."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from mobilenets.data.cache import decode_split
 from mobilenets.data.sources import open_dataset
 from mobilenets.errors import UsageError
 from mobilenets.model import load
+from mobilenets.train import frozen
 from mobilenets.train.frozen import _classifier, _judged, _regression, _views, fit_frozen
 from mobilenets.train.recipe import Recipe
 from mobilenets.train.watch import Watch
@@ -143,6 +146,19 @@ def test_the_row_tells_of_whole_images_as_evaluation_sees_them(tmp_path: Path, r
     assert (row["val_top1"], row["val_loss"]) == pytest.approx((top1, loss), rel=1e-3)
     assert row["train_loss"] == pytest.approx(figures(module, *images_of(open_dataset(data), "train"))[1], rel=1e-3)
     assert model.metrics["val_top1"] == row["val_top1"] and (model.data["train"], model.data["val"]) == (60, 18)
+
+
+def test_steps_tell_batches_and_images_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the second of three views, of two whole batches; the clock ticks every half second that it is asked."""
+    ticks = iter(np.arange(7, 20, 0.5).tolist())
+    monkeypatch.setattr(frozen, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    body: Any = SimpleNamespace(logits=lambda pixels: pixels[:, 0, 0].astype(np.float32))
+    steps: list[tuple[float, ...]] = []
+    watch = Watch()
+    watch.step = lambda *step: steps.append(step)  # type: ignore[method-assign]
+    found = frozen._features(body, lambda i: np.full((2, 2, 3), i, np.uint8), 256, watch, 1, 3)
+    assert np.array_equal(found, np.tile(np.arange(256)[:, None], 3))
+    assert steps == [(1, 3, 1, 2, 128 / 0.5), (1, 3, 2, 2, 256 / 1.0)]
 
 
 def test_views_are_the_centre_its_mirror_image_and_six_crops(tmp_path: Path) -> None:

@@ -224,6 +224,12 @@ def test_what_no_kernel_takes_stays_with_torch(monkeypatch: pytest.MonkeyPatch) 
         build.compiler.cache_clear()
 
 
+def test_what_is_not_in_the_processor_s_memory_stays_with_torch() -> None:
+    module = made(SMALL).to("meta")
+    fuse(module, bf16=False)
+    assert module.fused is None
+
+
 def test_a_copy_and_evaluation_are_torchs_own() -> None:
     module = made(SMALL)
     fuse(module, bf16=False)

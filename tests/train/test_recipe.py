@@ -1,5 +1,7 @@
 """Recipe, optimiser groups, learning rate."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given
@@ -34,6 +36,35 @@ from mobilenets.train.recipe import EPOCHS, FINE_TUNING_LR, LAYER_DECAY, LEARNIN
 def test_values_that_no_run_can_have(bad: dict) -> None:
     with pytest.raises(UsageError, match=f"{next(iter(bad))} \\(="):
         Recipe(**bad)
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high"),
+    [
+        ("epochs", 1, 100_000),
+        ("batch_size", 2, 65_536),
+        ("weight_decay", 0, 10),
+        ("warmup_epochs", 0, 100_000),
+        ("smoothing", 0, 0.9),
+        ("ema", 0, 0.999999),
+        ("max_bad", 0, 1),
+        ("replicas", 0, 1024),
+        ("workers", 0, 1024),
+        ("seed", 0, 4_294_967_295),
+        ("lr", 1e-9, 100),
+        ("layer_decay", 0.01, 1),
+        ("augment", 0, 1),
+        ("patience", 1, 100_000),
+    ],
+)
+def test_settings_are_taken_up_to_their_limits_and_not_beyond(name: str, low: float, high: float) -> None:
+    """Whole numbers by one, others by the next float."""
+    whole = isinstance(getattr(Recipe(), name), int) or name in ("epochs", "patience")
+    for limit, direction in ((low, -1), (high, 1)):
+        assert getattr(Recipe(**{name: limit}), name) == limit
+        beyond = limit + direction if whole else math.nextafter(limit, direction * math.inf)
+        with pytest.raises(UsageError, match=f"^{name} \\(="):
+            Recipe(**{name: beyond})
 
 
 def test_round_trip_and_unknown_settings() -> None:
