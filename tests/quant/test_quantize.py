@@ -52,6 +52,10 @@ def whole(ranges):  # type: ignore[no-untyped-def]
     return {name: (float(low.min()), float(high.max())) for name, (low, high) in ranges.items()}
 
 
+def unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.sqrt(np.square(vectors).sum(axis=1, keepdims=True))
+
+
 def test_unfolding_is_the_inverse_of_folding(random_model) -> None:
     model = random_model(TINY)
     _, folded = fold_batch_norm(model.graph, model.weights)
@@ -135,6 +139,22 @@ def test_equalising_makes_channels_equal_before_a_depthwise_layer(random_model) 
     assert high[high > 0].max() == pytest.approx(high[high > 0].min(), rel=1e-3)
 
 
+def test_equalising_shares_each_factor_between_activations_and_the_weights_behind(random_model) -> None:
+    """A channel's range is then as large, in its array, as the weights that take it; not before a depthwise layer."""
+    model = uneven(random_model(TINY))
+    before = channel_ranges(open_activations(model), draw_images(TINY))
+    equal, ranges = equalise(model, before)
+    for taken, found in ((model, before), (equal, ranges)):
+        _, weights = fold_batch_norm(taken.graph, taken.weights)
+        for first, second in (("dw1", "pw1"), ("dw2", "pw2"), ("pw2", "fc")):
+            own, given = before[second][1], found[second][1]
+            later = np.divide(own, given, out=np.ones_like(own), where=given > 0)  # what the next pair did to the rows
+            kernel = np.abs(weights[f"{second}.weight"]).reshape(len(later), -1) * later[:, None]
+            alive = found[first][1] > 0
+            ratio = (found[first][1] / kernel.max(axis=0))[alive]
+            assert len(ratio) > 2 and (ratio.max() < 1.001 * ratio.min()) == (taken is equal), second
+
+
 def test_equalising_brings_back_what_uneven_channels_lose(random_model) -> None:
     model = uneven(random_model(TINY))
     images = draw_images(TINY, 40)
@@ -203,9 +223,17 @@ def test_the_best_rule_comes_first_and_every_layer_is_compared(random_model) -> 
     assert found.model.labels == model.labels
 
 
-def test_a_network_is_judged_on_images_that_it_was_not_fitted_to(random_model) -> None:
+@pytest.mark.parametrize(
+    ("output", "same"),
+    [
+        ("softmax", lambda one, other: (one.argmax(axis=1) == other.argmax(axis=1)).mean()),
+        ("sigmoid", lambda one, other: ((one > 0) == (other > 0)).mean()),
+        ("l2_normalise", lambda one, other: ((unit(one) * unit(other)).sum(axis=1)).mean()),
+    ],
+)
+def test_a_network_is_judged_on_images_that_it_was_not_fitted_to(random_model, output: str, same) -> None:
     """The network that is opened first is asked for ranges; what it is not shown was held back."""
-    model, images, shown = random_model(TINY), draw_images(TINY, 40), []
+    model, images, shown = random_model(TINY.replace(output=output)), draw_images(TINY, 40), []
 
     def recording(model: Model) -> Activations:
         run, own = open_activations(model), set()
@@ -222,7 +250,24 @@ def test_a_network_is_judged_on_images_that_it_was_not_fitted_to(random_model) -
     expected, (tried,) = run(held)["fc"], found.tried
     real = wanted.activations["fc"].real(reference.run(wanted, held))
     assert tried.snr == pytest.approx(10 * np.log10(np.square(expected).sum() / np.square(real - expected).sum()))
-    assert tried.agreement == (real.argmax(axis=1) == expected.argmax(axis=1)).mean()
+    assert tried.agreement == pytest.approx(same(real, expected), abs=1e-6)
+
+
+def test_losses_are_those_against_the_floats_that_the_chosen_integers_were_made_from(random_model) -> None:
+    """Whose channels differ, by the factors of equalisation, from those of the network that was given."""
+    model, images = uneven(random_model(TINY)), draw_images(TINY, 40)
+    opened: list[Model] = []
+    found = quantize(model, images, lambda model: opened.append(model) or open_activations(model))
+    assert found.tried[0].equalised and {tried.equalised for tried in found.tried} == {False, True}
+    held = np.sort(np.random.default_rng(0).permutation(40)[:10])
+    expected = open_activations(opened[-1])(images[held])
+    given = open_activations(model)(images[held])
+    assert not np.allclose(given["dw1"], expected["dw1"], rtol=0.5)
+    steps = dict(reference.steps(found.model, images[held]))
+    for loss in found.losses:
+        error = found.model.activations[loss.name].real(steps[loss.name]) - expected[loss.name]
+        snr = 10 * np.log10(np.square(expected[loss.name]).sum() / np.square(error).sum())
+        assert loss.snr == pytest.approx(snr, abs=0.01), loss.name
 
 
 def test_too_few_images_and_unknown_rules_are_refused(random_model) -> None:

@@ -174,6 +174,23 @@ def test_outputs_are_those_of_the_real_logits() -> None:
         assert found[0] == pytest.approx(values, rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("output", "one", "other", "expected"),
+    [
+        ("softmax", [[0.4, 0.35, 0.25], [0.2, 0.5, 0.3]], [[0.6, 0.2, 0.2], [0.2, 0.3, 0.5]], 1 / 2),
+        ("sigmoid", [[0.9, 0.8, 0.1], [0.6, 0.4, 0.51]], [[0.7, 0.95, 0.2], [0.4, 0.45, 0.49]], 4 / 6),
+        ("l2_normalise", [[1, 0, 0], [0, 0.6, 0.8]], [[0.6, 0.8, 0], [0, 0.6, 0.8]], (0.6 + 1) / 2),
+        ("l2_normalise", [[1, 0, 0]], [[-1, 0, 0]], -1),
+    ],
+)
+def test_agreement_is_that_of_what_the_outputs_say(
+    output: str, one: list[list[float]], other: list[list[float]], expected: float
+) -> None:
+    """The likeliest class; each attribute's yes or no; the cosine."""
+    found = reference.agreement(output, np.array(one, np.float32), np.array(other, np.float32))
+    assert found == pytest.approx(expected)
+
+
 def test_a_body_without_a_classifier_gives_its_maps() -> None:
     model = draw_integers(TINY.replace(output="features"))
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 34, 3), np.uint8)
