@@ -37,6 +37,12 @@ def test_more_images_move_none(contents: set[bytes], more: set[bytes]) -> None:
     assert after & contents == before
 
 
+@given(st.lists(hashes), fractions, fractions)
+def test_a_larger_fraction_holds_out_the_same_and_more(contents: list[bytes], one: float, other: float) -> None:
+    """Also where the one that must be held out, or kept, is the only one."""
+    assert held_out(contents, min(one, other)) <= held_out(contents, max(one, other))
+
+
 @settings(max_examples=15)
 @given(st.sets(hashes, min_size=20, max_size=60), fractions)
 def test_a_hash_is_a_number_and_the_low_ones_are_held_out(contents: set[bytes], fraction: float) -> None:
