@@ -117,3 +117,6 @@ def test_boxes_are_chosen_by_the_numbers_of_the_papers() -> None:
     sizes = np.array(found["sizes"])
     assert len(sizes) == 4 and sizes[0] == 0.2 and sizes[-1] == 0.85
     np.testing.assert_allclose(sizes[1:] / sizes[:-1], (0.85 / 0.2) ** (1 / 3), rtol=1e-3)
+    assert faster_rcnn_decoding(network, 0.5)["sizes"] == found["sizes"]
+    tiny = faster_rcnn_decoding(network, 1e-3)["sizes"]  # half a cell of 14 x 14 is the least
+    assert isinstance(tiny, list) and tiny[0] == round(1 / 28, 4) and tiny[-1] == 0.85

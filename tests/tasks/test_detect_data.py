@@ -140,6 +140,27 @@ def test_what_is_no_coco_file(tmp_path: Path, text: str, message: str) -> None:
         Detect().open(root)
 
 
+@pytest.mark.parametrize(
+    ("row", "key", "message"),
+    [
+        ("annotations", "id", "annotation number 2: image_id None is none of the"),
+        ("images", "id", r"image 2: id \(=None\) must be a whole number"),
+        ("categories", "id", r"category 2: id \(=None\) must be a whole number"),
+        ("categories", "name", r"category 2: name \(=None\) must be text"),
+    ],
+)
+def test_what_has_no_id_is_named_by_its_number(tmp_path: Path, row: str, key: str, message: str) -> None:
+    """Counted from 1."""
+    root = make_coco(tmp_path / "c")
+    file = root / "annotations" / "instances_train.json"
+    content = json.loads(file.read_text())
+    del content[row][1][key]
+    content["annotations"][1].pop("image_id")
+    file.write_text(json.dumps(content))
+    with pytest.raises(DataError, match=f"instances_train.json: {message}"):
+        Detect().open(root)
+
+
 def test_missing_images(tmp_path: Path) -> None:
     voc, coco = make_voc(tmp_path / "voc", 4, 2), make_coco(tmp_path / "coco")
     (voc / "JPEGImages" / "002.png").unlink()

@@ -34,6 +34,13 @@ def test_a_caption_is_wrapped_and_nothing_of_it_lost() -> None:
     assert ink[1] == pytest.approx(10 * ink[0], rel=0.02) and ink[2] == pytest.approx(40 * ink[0], rel=0.02)
 
 
+def test_every_line_of_a_caption_is_filled() -> None:
+    heights = [captioned(GREEN, " ".join(["cat"] * count)).height for count in range(1, 60)]
+    fit = heights.count(heights[0])
+    assert 2 < fit < 30 and heights[:fit] == heights[:1] * fit
+    assert heights[fit : 2 * fit] == heights[fit : fit + 1] * fit and heights[2 * fit] > heights[fit] > heights[0]
+
+
 def test_a_word_wider_than_the_image_has_a_line_of_its_own() -> None:
     heights = [captioned(GREEN, text).height for text in ("i", "w" * 99, f"{'w' * 99} i", f"i {'w' * 99}")]
     assert heights[0] == heights[1] < heights[2] == heights[3]
