@@ -120,8 +120,7 @@ def decode(source: bytes | Path, channels: int = 3, at_least: tuple[int, int] | 
 def upright_size(source: bytes | Path) -> tuple[int, int]:
     """(width, height) in pixels of the image as `decode` gives it, from its header; `ImageError`."""
     with _opened(source) as image:
-        turned = image.getexif().get(ExifTags.Base.Orientation) in _LYING
-        turned = turned and image.format != "TIFF"  # Pillow states a TIFF's size upright at once
+        turned = image.format != "TIFF" and _lies(image)  # Pillow states a TIFF's size upright at once
         return (image.height, image.width) if turned else image.size
 
 
@@ -173,6 +172,14 @@ def _upright(image: Image.Image) -> Image.Image:
         return ImageOps.exif_transpose(image)
     except Exception:  # an unreadable EXIF block says nothing about orientation
         return image
+
+
+def _lies(image: Image.Image) -> bool:
+    """Tell whether `_upright` exchanges width and height."""
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation) in _LYING
+    except Exception:  # as there
+        return False
 
 
 def _plain(image: Image.Image, channels: int) -> Image.Image:

@@ -24,6 +24,7 @@ from mobilenets.image import (
     prepare,
     read,
     shrink_short_side,
+    upright_size,
 )
 
 
@@ -176,8 +177,12 @@ def test_draft_leaves_twice_the_size(
         assert decode(encode(Image.new(mode, size), "JPEG"), 3, at_least).size == expected
 
 
-def test_broken_exif_says_nothing() -> None:
-    assert decode(encode(RED, "JPEG", exif=b"Exif\0\0" + bytes(range(40)))).size == (16, 12)
+@pytest.mark.parametrize("data", [
+    encode(RED, "JPEG", exif=b"Exif\0\0" + bytes(range(40))),
+    encode(RED, "PNG", exif=b"XX"),  # this one Pillow raises for
+], ids=["JPEG", "PNG"])  # fmt: skip
+def test_broken_exif_says_nothing(data: bytes) -> None:
+    assert decode(data).size == upright_size(data) == (16, 12)
 
 
 @pytest.mark.parametrize("name", sorted(set(odd.BAD) - {(kind, ".jpg") for kind in ("folder", "broken-link", "pipe")}))

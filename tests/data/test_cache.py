@@ -213,3 +213,9 @@ def test_flowers(shared_data: Path) -> None:
     samples = open_dataset(shared_data / "flowers").splits["val"][::20]
     images = decode_split(samples, Preprocess(96, 96), short_side=112)
     assert {min(images.pixels(i).shape[:2]) for i in range(len(images))} == {112}
+
+
+def test_small_images_lie_in_one_array_one_behind_the_other() -> None:
+    images = decode_split(SAMPLES, SMALL, short_side=None)
+    where = [images.pixels(i).ctypes.data for i in range(len(images))]
+    assert where == [where[0] + i * 32 * 48 * 3 for i in range(len(images))]

@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mobilenets.data.contents import fingerprint
@@ -35,6 +35,13 @@ def test_only_content_matters(contents: list[bytes], fraction: float, random) ->
 def test_more_images_move_none(contents: set[bytes], more: set[bytes]) -> None:
     before, after = held_out([*contents], 0.3), held_out([*contents | more], 0.3)
     assert after & contents == before
+
+
+@example([bytes([200]) * 32, bytes([100]) * 32], 0.1, 0.5)
+@given(st.lists(hashes), fractions, fractions)
+def test_a_larger_fraction_holds_out_the_same_and_more(contents: list[bytes], one: float, other: float) -> None:
+    """Also where the one that must be held out, or kept, is the only one."""
+    assert held_out(contents, min(one, other)) <= held_out(contents, max(one, other))
 
 
 @settings(max_examples=15)

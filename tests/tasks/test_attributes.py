@@ -75,6 +75,7 @@ def test_a_teachers_numbers_outside_0_to_1_are_logits(low: float, high: float, l
         ("path,hat\n1.png,-1\n2.png,0\n", "line 2, column hat: '-1' must be 0 where the others are 0 and 1"),
         ("path,hat\n1.png,1\n9.png,0\n", "line 3: image '9.png' is no file"),
         ("path,hat\n9.png,1\n", "line 2: image '9.png' lies neither beside"),
+        ("path,hat\n\n9.png,1\n1.png,0\n", "line 3: image '9.png' lies neither beside"),
         ("path,hat\n1.png,1\n1.png,0\n", "line 3 repeats '1.png', which line 2 has"),
         ("path,hat\n1.png\n", "line 2 has 1 of 2 columns"),
         ("path,hat,hat\n1.png,1,1\n", "two columns are named 'hat'"),

@@ -1,11 +1,14 @@
 """Boxes: which are left out, what a view keeps of them, which are told, what anchors are cut for."""
 
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from torchvision.models.detection import FasterRCNN
+from torchvision.models.detection.ssd import SSD
 
 from mobilenets.arch.network import Network
 from mobilenets.data.augment import Augmentation, drawn
@@ -13,7 +16,7 @@ from mobilenets.data.rows import Listing
 from mobilenets.errors import DataError
 from mobilenets.image import Preprocess
 from mobilenets.tasks.detection.boxes import Annotations, Box, Boxes, gathered, view
-from mobilenets.tasks.detection.layout import Layout, scales, smallest
+from mobilenets.tasks.detection.layout import Layout, faster_rcnn_decoding, scales, smallest, ssd_decoding
 from mobilenets.tasks.detection.result import found
 
 WHOLE = Preprocess(32, 32, fit="stretch", crop=1.0)
@@ -97,3 +100,23 @@ def test_the_first_anchors_follow_small_things_down_to_a_cell(small: float, firs
     assert layout.maps[0] == (14, 14) and found[0] == pytest.approx(first, abs=1e-4)
     assert found[-2:] == [0.95, 1.0] and len(found) == len(layout.maps) + 1
     np.testing.assert_allclose(found[1:-1], np.linspace(0.2, 0.95, len(layout.maps))[1:], atol=1e-4)
+
+
+def test_boxes_are_chosen_by_the_numbers_of_the_papers() -> None:
+    """SSD's as torchvision has them; of Faster R-CNN all but the least score and the pool, which here are a model's."""
+    network = Network(0.25, 224, 224, output="features")
+    ssd, peer = ssd_decoding(network, 0.2, False), signature(SSD).parameters
+    assert [ssd[name] for name in ("score", "overlap", "candidates", "boxes")] == [0.01, 0.45, 400, 100]
+    assert [peer[name].default for name in ("score_thresh", "nms_thresh", "topk_candidates")] == [0.01, 0.45, 400]
+    found, peer = faster_rcnn_decoding(network, 0.2), signature(FasterRCNN).parameters
+    assert found["overlap"] == peer["box_nms_thresh"].default == 0.5
+    assert found["proposal_overlap"] == peer["rpn_nms_thresh"].default == 0.7
+    assert found["boxes"] == peer["box_detections_per_img"].default == 100
+    assert (found["proposals"], found["candidates"], found["score"]) == (300, 600, 0.01)
+    assert found["ratios"] == [0.5, 1.0, 2.0] and ssd["ratios"] == [[2.0]] + [[2.0, 3.0]] * (len(ssd["scales"]) - 2)
+    sizes = np.array(found["sizes"])
+    assert len(sizes) == 4 and sizes[0] == 0.2 and sizes[-1] == 0.85
+    np.testing.assert_allclose(sizes[1:] / sizes[:-1], (0.85 / 0.2) ** (1 / 3), rtol=1e-3)
+    assert faster_rcnn_decoding(network, 0.5)["sizes"] == found["sizes"]
+    tiny = faster_rcnn_decoding(network, 1e-3)["sizes"]  # half a cell of 14 x 14 is the least
+    assert isinstance(tiny, list) and tiny[0] == round(1 / 28, 4) and tiny[-1] == 0.85

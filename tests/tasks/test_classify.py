@@ -55,3 +55,16 @@ def test_a_label_held_for_unlikely_pulls_less() -> None:
         (robust,) = torch.autograd.grad(generalised_cross_entropy(None)(logits, target), logits)
         p = logits.softmax(1)[0, label].detach()
         torch.testing.assert_close(robust, plain * p**0.7)
+
+
+def test_the_generalised_cross_entropy_is_the_published_formula() -> None:
+    """(1 - p^0.7) / 0.7, times the class's weight: 0 at p = 1, and at most 1 / 0.7."""
+    logits, labels = torch.randn(12, 4, generator=torch.Generator().manual_seed(0)), torch.arange(12) % 4
+    p = logits.double().softmax(1)[range(12), labels]
+    value, weight = (1 - p**0.7) / 0.7, torch.tensor([1.0, 2.0, 0.5, 4.0])
+    torch.testing.assert_close(generalised_cross_entropy(None)(logits, labels).double(), value.mean())
+    weighted = (value * weight[labels]).mean()
+    torch.testing.assert_close(generalised_cross_entropy(weight)(logits, labels).double(), weighted)
+    sure = 1e4 * torch.eye(4)
+    assert generalised_cross_entropy(None)(sure, torch.arange(4)) == 0
+    assert generalised_cross_entropy(None)(sure, torch.arange(4).roll(1)).item() == np.float32(1 / 0.7)

@@ -65,6 +65,25 @@ def test_what_is_difficult_is_ignored_not_learned(tmp_path: Path) -> None:
     assert [sample.target.ignored.tolist() for sample in samples] == [[True, False]] * 3
 
 
+def test_an_object_s_first_box_counts_and_its_parts_are_no_objects(tmp_path: Path) -> None:
+    """A person of VOC 2007 and later has parts (head, hand, foot), each with a name and a box."""
+    box = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>2</xmax><ymax>2</ymax></bndbox>"
+    part = f"<part>\n<name>head</name>{box}</part>"
+    plain = Detect().open(make_voc(tmp_path / "plain", 3, 1))
+    for number, edit in enumerate(
+        (
+            lambda text: text.replace("</object>", f"{part}\n</object>"),
+            lambda text: text.replace("<object>", f"<object>\n{part}"),
+            lambda text: text.replace("</object>", f"{box}</object>").replace("</name>", "</name><name>tree</name>"),
+        )
+    ):
+        found = Detect().open(make_voc(tmp_path / str(number), 3, 1, edit))
+        assert found.labels == plain.labels
+        for one, other in zip(found.splits["train"], plain.splits["train"], strict=True):
+            assert np.array_equal(one.target.edges, other.target.edges)
+            assert np.array_equal(one.target.labels, other.target.labels)
+
+
 def test_a_pixel_outside_is_cut(tmp_path: Path) -> None:
     box = first_box(make_coco(tmp_path / "c", bbox=[-0.5, 10, 30, 62.9]))
     np.testing.assert_allclose(box.edges[0], [0, 10 / 72, 29.5 / 96, 1], rtol=1e-6)
@@ -137,6 +156,27 @@ def test_what_is_no_coco_file(tmp_path: Path, text: str, message: str) -> None:
     root = make_coco(tmp_path / "c")
     (root / "annotations" / "instances_val.json").write_text(text)
     with pytest.raises(DataError, match=message):
+        Detect().open(root)
+
+
+@pytest.mark.parametrize(
+    ("row", "key", "message"),
+    [
+        ("annotations", "id", "annotation number 2: image_id None is none of the"),
+        ("images", "id", r"image 2: id \(=None\) must be a whole number"),
+        ("categories", "id", r"category 2: id \(=None\) must be a whole number"),
+        ("categories", "name", r"category 2: name \(=None\) must be text"),
+    ],
+)
+def test_what_has_no_id_is_named_by_its_number(tmp_path: Path, row: str, key: str, message: str) -> None:
+    """Counted from 1."""
+    root = make_coco(tmp_path / "c")
+    file = root / "annotations" / "instances_train.json"
+    content = json.loads(file.read_text())
+    del content[row][1][key]
+    content["annotations"][1].pop("image_id")
+    file.write_text(json.dumps(content))
+    with pytest.raises(DataError, match=f"instances_train.json: {message}"):
         Detect().open(root)
 
 

@@ -188,6 +188,18 @@ def test_lfws_pairs_as_published(tmp_path: Path) -> None:
     assert lost.pairs == 3  # one photo of the second pair could not be decoded
 
 
+def test_tabs_or_blanks_part_a_pair_and_a_name_may_have_blanks_between_tabs(tmp_path: Path) -> None:
+    path = lfw(tmp_path, "1\t2\nAnn_Lee\t1\t2\nBo\t1\tCy\t2\n")
+    tabs = [(sample.name, sample.target.tolist()) for sample in Embed().open(path).splits["all"]]
+    path.write_text("1 2\nAnn_Lee 1 2\n\nBo  1 Cy 2\n")
+    assert [(sample.name, sample.target.tolist()) for sample in Embed().open(path).splits["all"]] == tabs
+    for photo in (1, 2):
+        save(tmp_path / "Dee Dee" / f"Dee Dee_{photo:04d}.jpg", (9, 9, 9), np.random.default_rng(photo))
+    path.write_text("Dee Dee\t1\t2\nBo\t1\tDee Dee\t2\n")
+    names = [sample.name for sample in Embed().open(path).splits["all"]]
+    assert names == [f"Dee Dee/Dee Dee_{i:04d}.jpg" for i in (1, 2)] + ["Bo/Bo_0001.jpg", "Dee Dee/Dee Dee_0002.jpg"]
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [

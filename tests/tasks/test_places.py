@@ -8,6 +8,7 @@ from torch.nn.functional import cross_entropy
 from mobilenets.tasks.geolocate import Geolocate
 from mobilenets.tasks.places.cells import cut
 from mobilenets.tasks.places.located import evaluate_places
+from mobilenets.tasks.places.map import with_cells, with_points, world
 
 pytest.importorskip("s2geometry")
 
@@ -52,3 +53,33 @@ def test_validation_has_a_loss_where_the_cell_is_known_and_a_distance_everywhere
     assert score == pytest.approx((2 + 2 + 3 + 3 + 3) / 5 / 4)  # the third is 157 km off, the fourth a third of the way
     targets[:, 2] = -1
     assert Geolocate().validate(outputs, targets, decoding)[1] == 0
+
+
+@pytest.mark.parametrize(
+    ("latitude", "longitude", "x", "y"),
+    [
+        (90, -180, 0, 0),
+        (90, 180, 719, 0),
+        (-90, -180, 0, 359),
+        (-90, 180, 719, 359),
+        (45, 90, 539, 90),
+        (-45, -90, 180, 269),
+    ],
+)
+def test_the_map_is_all_of_the_earth_to_its_last_pixel(latitude: float, longitude: float, x: int, y: int) -> None:
+    before = np.asarray(world())
+    after = np.asarray(with_points(world(), np.array([[latitude, longitude]]), (200, 62, 44), 1))
+    rows, columns = (before != after).any(2).nonzero()
+    assert before.shape == (360, 720, 3)
+    np.testing.assert_allclose(rows, y, atol=2)
+    np.testing.assert_allclose(columns, x, atol=2)
+    assert after[y, x].tolist() == [200, 62, 44]
+
+
+def test_a_cell_is_as_dark_as_the_root_of_its_share_of_the_largest() -> None:
+    """Two faces of the cube: Africa's (S2's face 0) and the north pole's; a quarter is half as dark."""
+    chart, paper = np.int64(with_cells(world(), [("1", 0.8), ("5", 0.2)])), np.int64(world())
+    ink = (37, 99, 168)
+    assert chart[190, 370].tolist() == list(ink)
+    np.testing.assert_allclose(chart[10, 550], (paper[10, 550] + ink) / 2, atol=1)
+    assert chart[190, 170].tolist() == paper[190, 170].tolist()

@@ -158,13 +158,16 @@ def test_anyones_onnx(tmp_path: Path, order: str) -> None:
     np.testing.assert_allclose(foreign.run(pixels), expected, rtol=1e-4, atol=1e-5)
 
 
-def onnx_file(path: Path, order: str, side: int | str = 32, channels: int | str = 3) -> None:
+def onnx_file(
+    path: Path, order: str, side: int | str = 32, channels: int | str = 3, width: int | str | None = None
+) -> None:
     """The mean of each channel."""
     from onnx import TensorProto, helper, save_model
 
     axes = [2, 3] if order in ("NCHW", "one at a time") else [1, 2]
-    shape = ["N" if order != "one at a time" else 1, channels, side, side]
-    shape = shape if axes == [2, 3] else [shape[0], side, side, channels]
+    sides = [side, width or side]
+    shape = ["N" if order != "one at a time" else 1, channels, *sides]
+    shape = shape if axes == [2, 3] else [shape[0], *sides, channels]
     kind = TensorProto.UINT8 if order == "bytes" else TensorProto.FLOAT
     nodes = [helper.make_node("Cast", ["image"], ["x"], to=TensorProto.FLOAT)]
     nodes.append(helper.make_node("ReduceMean", ["x"], ["y"], axes=axes, keepdims=0))
@@ -175,6 +178,15 @@ def onnx_file(path: Path, order: str, side: int | str = 32, channels: int | str 
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", channels])],
     )
     save_model(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+
+
+@pytest.mark.parametrize("order", ["NCHW", "NHWC"])
+def test_a_graph_that_takes_oblong_images_says_so_itself(tmp_path: Path, order: str) -> None:
+    onnx_file(tmp_path / "a.onnx", order, width=64)
+    for size in (None, 32):
+        foreign = open_foreign(tmp_path / "a.onnx", size, (127.5,), (127.5,))
+        assert foreign is not None and (foreign.preprocess.height, foreign.preprocess.width) == (32, 64)
+        assert foreign.run(np.zeros((2, 32, 64, 3), np.uint8)).tolist() == [[-1.0] * 3] * 2
 
 
 def test_a_torch_file_runs_as_the_module(tmp_path: Path, bright: Path) -> None:
@@ -197,6 +209,7 @@ def test_a_torch_file_runs_as_the_module(tmp_path: Path, bright: Path) -> None:
     [
         (lambda path: onnx_file(path, "NCHW"), (None, (), ()), "does not say how pixels are normalised"),
         (lambda path: onnx_file(path, "NCHW"), (64, (0.0,), (255.0,)), "takes 32x32 pixels"),
+        (lambda path: onnx_file(path, "NCHW", width=64), (64, (0.0,), (255.0,)), "takes 32x64 pixels"),
         (lambda path: onnx_file(path, "NCHW", "side"), (None, (0.0,), (1.0,)), "what size of images"),
         (lambda path: onnx_file(path, "bytes"), (None, (0.0,), (1.0,)), "takes pixels from 0 to 255"),
         (lambda path: onnx_file(path, "NCHW", 32, 5), (None, (0.0,), (1.0,)), "is 1 or 3 channels"),
