@@ -219,6 +219,11 @@ def constant_unsqueezed(axes: int) -> bytes:
     return changed(lambda proto: proto.graph.node.insert(0, made))
 
 
+def cast_constant() -> bytes:
+    made = helper.make_node("Cast", ["constant 1"], ["k"], name="k", to=TensorProto.INT64)
+    return changed(lambda proto: proto.graph.node.insert(0, made))
+
+
 def bias_behind_activation() -> bytes:
     """Without the batch norm, so that nothing but the activation stands between."""
 
@@ -362,6 +367,7 @@ CASES: dict[str, tuple[Callable[[], bytes], str]] = {
     "channels last twice": (lambda: insert(DEPTHWISE, *["Transpose"] * 2, perm=[0, 2, 3, 1]), "^node 4 .*moves axes"),
     "an image on its side": (lambda: insert(CONV, "Transpose", perm=[0, 1, 3, 2]), "^node 0 .*moves axes"),
     "a constant of many axes": (lambda: constant_unsqueezed(9), r"^node 0 \(Unsqueeze k\): reshapes no constant"),
+    "a constant cast to whole numbers": (cast_constant, r"^node 0 \(Cast k\): makes another number of a constant"),
     "all positions flattened": (lambda: node(POOL, op_type="Identity"), "^node 16 .*mixes positions with channels"),
     "a pool of a part": (lambda: node(POOL, op_type="AveragePool", kernel_shape=[2, 2]),
                          r"^node 15 .*averages \(2, 2\) of \(9, 12\) \(height, width\): MobileNet v1 averages all"),
