@@ -115,6 +115,18 @@ def test_arenas_at_224_are_within_a_tenth_of_the_lower_bound(alpha: float) -> No
     assert arena.one <= 1.1 * 4 * peak_elements(expand(network))
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_tiles_take_the_fewest_cycles(target: str) -> None:
+    """A tile of `mr` pixels takes a cycle for each vector and one more; a pixel that is left over takes some 6."""
+    steps, _ = planned(Network(0.5, 224, 224), target)
+    separable = [step for step in steps if step.kind == "separable"]
+    assert len(separable) == 13
+    for step in separable:
+        pixels, most = step.rows * step.output.width, TARGETS[target].sums // step.nr
+        cycles = {mr: pixels // mr * (mr * step.nr + 1) + pixels % mr * 6 for mr in range(1, min(most, 8) + 1)}
+        assert cycles[step.mr] == min(cycles[mr] for mr in cycles if mr >= len(cycles) // 2)
+
+
 def test_weights_lie_one_behind_the_other() -> None:
     model = make_random_model(NETWORKS[-2])
     lowered = lower(model, TARGETS["avx512"], "network")

@@ -54,6 +54,30 @@ def test_warm_up_runs_and_the_first_of_each_burst_are_not_counted() -> None:
         assert latency.runs == sum(len(turn) - 1 for turn in turns[2:] if name in turn)
 
 
+@pytest.mark.parametrize(
+    ("milliseconds", "counted"),
+    [(1.5, 7), (3, 4), (4, 3), (6, 3), (40, 3)],  # 10 ms or more, and 3 runs or more
+)
+def test_a_burst_is_ten_milliseconds_and_three_runs(
+    milliseconds: float, counted: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock that only the calls advance. The first run of a burst is not counted."""
+    clock, order = 0.0, ""
+
+    def call(name: str) -> None:
+        nonlocal clock, order
+        clock += milliseconds
+        order += name
+
+    monkeypatch.setattr(time, "perf_counter", lambda: clock / 1000)
+    timed = time_interleaved([lambda: call("a"), lambda: call("b")], 0.0, 1, "none", warmup=0)
+    bursts = -(-MIN_RUNS // counted)
+    assert order == bursts * ((counted + 1) * "a" + (counted + 1) * "b")
+    for latency in timed:
+        assert latency.runs == bursts * counted
+        assert (latency.low, latency.median, latency.high) == pytest.approx([milliseconds] * 3)
+
+
 def test_calls_are_warmed_up_by_default() -> None:
     order: list[str] = []
     time_interleaved([lambda: order.append("a"), lambda: order.append("b")], 0.0, 1, "none")

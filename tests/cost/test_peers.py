@@ -15,6 +15,14 @@ COUNTED = {
 }
 
 
+PRINTED = {  # arXiv 1704.04861: table, ImageNet accuracy, million mult-adds, million parameters
+    "GoogLeNet": ("Table 8", 69.8, 1550, 6.8),
+    "VGG16": ("Table 8", 71.5, 15300, 138),
+    "AlexNet": ("Table 9", 57.2, 720, 60),
+    "SqueezeNet 1.0": ("Table 9", 57.5, 1700, 1.25),
+}
+
+
 @pytest.fixture(scope="module")
 def peers() -> tuple[Peer, ...]:
     pytest.importorskip("torchvision")
@@ -23,6 +31,11 @@ def peers() -> tuple[Peer, ...]:
 
 def test_counts_are_exact(peers: tuple[Peer, ...]) -> None:
     assert {peer.name: (peer.mult_adds, peer.params) for peer in peers} == COUNTED
+
+
+def test_what_the_paper_prints(peers: tuple[Peer, ...]) -> None:
+    printed = {peer.name: (peer.table, peer.top1, peer.paper_mult_adds_m, peer.paper_params_m) for peer in peers}
+    assert printed == PRINTED
 
 
 def test_where_the_paper_differs(peers: tuple[Peer, ...]) -> None:

@@ -38,11 +38,14 @@ def test_counts(text: str, value: int) -> None:
         ("500KB", 500_000),
         ("500K", 500_000),
         ("2MB", 2_000_000),
+        ("2M", 2_000_000),
         ("1MiB", 1_048_576),
         ("0.5kib", 512),
         ("300000", 300_000),
         ("16B", 16),
-        ("1GB", 10**9),
+        ("1GB", 1_000_000_000),
+        ("3g", 3_000_000_000),
+        ("1.5GiB", 1_610_612_736),
     ],
 )
 def test_sizes(text: str, value: int) -> None:
@@ -50,7 +53,7 @@ def test_sizes(text: str, value: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("15ms", 15.0), ("0.5s", 500.0), ("15", 15.0), ("800us", 0.8), ("0.3 ms", 0.3)]
+    ("text", "value"), [("15ms", 15.0), ("0.5s", 500.0), ("15", 15.0), ("800us", 0.8), ("800µs", 0.8), ("0.3 ms", 0.3)]
 )
 def test_times(text: str, value: float) -> None:
     assert parse_time(text) == value

@@ -1,7 +1,10 @@
 """Our networks as Keras files: what Keras builds and computes of them, and what comes back when they are read."""
 
+import io
+import json
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import h5py
@@ -35,6 +38,7 @@ NETWORKS = {
     "odd alpha": SHALLOW.replace(alpha=0.37, rounding="multiple_of_8"),
     "grey": SHALLOW.replace(width=48, channels=1),
     "widths of its own": Network(1, 64, 64, classes=3, stem=7, blocks=(Block(2, 12), Block(1, 5), Block(2, 9))),
+    "one filter": Network(1, 64, 64, classes=3, stem=1, blocks=(Block(2, 1), Block(1, 4))),
     "one channel": SHALLOW.replace(alpha=0.03),
 }
 FULL = {
@@ -59,6 +63,19 @@ def test_keras_computes_the_same(tmp_path, random_model: RandomModel, network: N
     probabilities = keras.ops.convert_to_numpy(peer((pixels.astype(np.float32) - 127.5) / 127.5, training=False))
     expected = np.exp(theirs - theirs.max(1, keepdims=True))
     np.testing.assert_allclose(probabilities, expected / expected.sum(1, keepdims=True), atol=1e-5)
+
+
+def test_the_keras_rule_is_spelled_out_where_it_depends_on_the_size(random_model: RandomModel) -> None:
+    """A stride of 2 has a padding of its own, at every size; at stride 1 "same" says it."""
+    content = io.BytesIO(to_keras_h5(random_model(NETWORKS["keras"])))
+    with h5py.File(content) as file:
+        layers = json.loads(file.attrs["model_config"])["config"]["layers"]
+    found = [
+        (after["config"]["strides"][0], after["config"]["padding"], before["class_name"] == "ZeroPadding2D")
+        for before, after in pairwise(layers)
+        if "kernel_size" in after["config"] and after["config"]["kernel_size"] == [3, 3]
+    ]
+    assert len(found) == 14 and set(found) == {(2, "valid", True), (1, "same", False)}
 
 
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)

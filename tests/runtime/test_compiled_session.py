@@ -55,6 +55,15 @@ def test_layouts_and_types_are_one_image(runtime: str) -> None:
     assert all((other == found[0]).all() for other in found)
 
 
+@needs_compiler
+def test_scratch_memory_begins_at_a_cache_line() -> None:
+    session = CompiledSession(MODEL, 1)
+    arenas = [session._open._arena() for _ in range(4)]
+    for memory, address in arenas:
+        assert address % 64 == 0
+        assert memory.ctypes.data <= address and address + session.arena_bytes <= memory.ctypes.data + memory.nbytes
+
+
 @given(
     st.integers(0, 3), st.sampled_from([1, 3]), st.integers(1, 255), st.lists(st.floats(0, 255), min_size=3, max_size=3)
 )

@@ -26,6 +26,23 @@ def test_names_are_unique_and_safe_as_folders() -> None:
         assert len({file.name for file in published.files}) == len(published.files)
 
 
+SLIM = {  # ImageNet top-1 in mobilenet_v1.md of TF-slim, June 2017: alpha -> at 128, 160, 192 and 224 pixels
+    0.25: (41.3, 46.0, 49.0, 50.6),
+    0.5: (56.2, 59.9, 62.1, 64.0),
+    0.75: (61.8, 65.2, 67.4, 68.4),
+    1.0: (64.1, 67.2, 69.3, 70.7),
+}
+
+
+def test_keras_publishes_every_alpha_at_every_resolution() -> None:
+    found = {(p.alpha, p.height): (p.name, p.top1) for p in CATALOGUE if p.name.startswith("keras/")}
+    assert found == {
+        (alpha, height): (f"keras/{alpha:g}-{height}", top1)
+        for alpha, figures in SLIM.items()
+        for height, top1 in zip((128, 160, 192, 224), figures, strict=True)
+    }
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("alpha", "height"), [(0.25, 128), (0.5, 160), (0.75, 192), (1.0, 224)])
 def test_keras_itself_asks_for_the_same_files(alpha: float, height: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mobilenets.errors import ModelFileError
-from mobilenets.weights.read.hdf5 import Dataset, Hdf5
+from mobilenets.weights.read.hdf5 import MAX_DEPTH, Dataset, Hdf5
 
 
 def written(fill: Any, **how: Any) -> bytes:
@@ -48,6 +48,16 @@ def test_groups_within_groups() -> None:
             file["/".join(["group"] * depth) + "/array"] = np.float32([depth])
 
     assert assert_same(written(fill)) == 11
+
+
+def test_groups_lie_in_one_another_up_to_a_bound() -> None:
+    def nested(depth: int) -> bytes:
+        return written(lambda file: file.update({"g/" * depth + "array": np.ones(1)}))
+
+    assert assert_same(nested(MAX_DEPTH)) == 1
+    deeper = Hdf5(nested(MAX_DEPTH + 1))
+    with pytest.raises(ModelFileError, match=f"groups without end; at most {MAX_DEPTH} lie in one another"):
+        deeper.arrays(deeper.root)
 
 
 @pytest.mark.parametrize("kind", ["<f2", "<f4", "<f8", ">f2", ">f4", ">f8"])

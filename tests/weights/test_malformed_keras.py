@@ -332,6 +332,11 @@ CONFIGS: dict[str, tuple[Callable[[str], str], str]] = {
     "channels first": (with_config("conv1", data_format="channels_first"), "only channels_last is read"),
     "no epsilon": (with_config("conv1_bn", epsilon=0), r"conv1_bn: epsilon \(=0\) must be above 0"),
     "leaky ReLU": (with_config("conv1_relu", negative_slope=0.1), "conv1_relu: a ReLU with a slope"),
+    "ReLU above a threshold": (
+        with_config("conv1_relu", threshold=1.0),
+        "conv1_relu: a ReLU with a slope, a thres",
+    ),
+    "ReLU5": (with_config("conv1_relu", max_value=5.0), "conv1_relu: a ReLU .* or a limit other than 6"),
     "another activation": (with_config("conv1", activation="swish"), "conv1: activation swish: MobileNet v1 has ReLU"),
     "activation before the norm": (
         with_config("conv1", activation="relu"),
@@ -402,6 +407,16 @@ def test_lambda_is_not_run(tmp_path: Path, whole: bytes, members: dict[str, byte
         read(tmp_path, h5 if name == "m.h5" else zipped({**members, "config.json": config.encode()}), name)
     assert not mark.exists()
     assert eval(f"lambda x: open({str(mark)!r}, 'w')")(0).close() is None and mark.exists()  # it works
+
+
+def test_weights_alone_are_numbered_from_one(tmp_path: Path, whole: bytes) -> None:
+    """A block 0 is none of keras.applications."""
+    content = io.BytesIO()
+    with h5py.File(io.BytesIO(whole)) as source, h5py.File(content, "w") as target:
+        for name, group in source["model_weights"].items():
+            source.copy(group, target, name.replace("_1", "_0"))
+    with refused("conv_dw_0 is not named as in keras.applications"):
+        read(tmp_path, content.getvalue())
 
 
 def flipped(content: bytes, at: int) -> bytes:

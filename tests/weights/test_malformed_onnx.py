@@ -212,6 +212,30 @@ def constant_sum() -> bytes:
     return changed(lambda proto: proto.graph.node.insert(0, made))
 
 
+def constant_unsqueezed(axes: int) -> bytes:
+    """A constant of one axis that gets `axes` in all."""
+    attributes = {"axes": [*range(axes - 1)], "name": "k"}
+    made = helper.make_node("Unsqueeze", ["constant 1"], ["k"], **attributes)
+    return changed(lambda proto: proto.graph.node.insert(0, made))
+
+
+def cast_constant() -> bytes:
+    made = helper.make_node("Cast", ["constant 1"], ["k"], name="k", to=TensorProto.INT64)
+    return changed(lambda proto: proto.graph.node.insert(0, made))
+
+
+def bias_behind_activation() -> bytes:
+    """Without the batch norm, so that nothing but the activation stands between."""
+
+    def change(proto: ModelProto) -> None:
+        proto.graph.node[1].op_type = "Relu"
+        del proto.graph.node[1].input[1:], proto.graph.node[1].attribute[:]
+        proto.graph.node[2].op_type = "Add"
+        proto.graph.node[2].input.append("constant 1")
+
+    return changed(change)
+
+
 def nested(depth: int) -> bytes:
     """Graphs within graphs within graphs."""
     content = b""
@@ -339,6 +363,11 @@ CASES: dict[str, tuple[Callable[[], bytes], str]] = {
     "channels regrouped": (lambda: insert(FLATTEN, "Reshape", constants=[[0, 4, 5, 1]]), "^node 16 .*mixes positions"),
     "a transpose in the middle": (lambda: insert(DEPTHWISE, "Transpose", perm=[0, 1, 3, 2]), r"^node 3 .*moves axes t"),
     "channels last for good": (lambda: insert(DEPTHWISE, "Transpose", perm=[0, 2, 3, 1]), "^node 4 .*its channels lie"),
+    "channels first twice": (lambda: insert(DEPTHWISE, "Transpose", perm=[0, 3, 1, 2]), r"^node 3 .*moves axes to"),
+    "channels last twice": (lambda: insert(DEPTHWISE, *["Transpose"] * 2, perm=[0, 2, 3, 1]), "^node 4 .*moves axes"),
+    "an image on its side": (lambda: insert(CONV, "Transpose", perm=[0, 1, 3, 2]), "^node 0 .*moves axes"),
+    "a constant of many axes": (lambda: constant_unsqueezed(9), r"^node 0 \(Unsqueeze k\): reshapes no constant"),
+    "a constant cast to whole numbers": (cast_constant, r"^node 0 \(Cast k\): makes another number of a constant"),
     "all positions flattened": (lambda: node(POOL, op_type="Identity"), "^node 16 .*mixes positions with channels"),
     "a pool of a part": (lambda: node(POOL, op_type="AveragePool", kernel_shape=[2, 2]),
                          r"^node 15 .*averages \(2, 2\) of \(9, 12\) \(height, width\): MobileNet v1 averages all"),
@@ -349,6 +378,8 @@ CASES: dict[str, tuple[Callable[[], bytes], str]] = {
     "a classifier of other width": (lambda: node(GEMM, transB=0), "^node 17 .*5 values for 20 channels"),
     "two classifiers": (lambda: append(helper.make_node("Gemm", ["gemm 17", "constant 25"], ["b"])), "after the class"),
     "arithmetic in the middle": (lambda: insert(DEPTHWISE, "Mul", constants=[ZEROS + 2]), "^node 3 .*arithmetic that"),
+    "a bias behind a batch norm": (lambda: insert(2, "Add", constants=[ZEROS]), "^node 2 .*arithmetic that is no"),
+    "a bias behind an activation": (bias_behind_activation, "^node 2 .*arithmetic that is no layer"),
     # the image
     "a mean image": (lambda: insert(CONV, "Sub", constants=[np.ones((3, 33, 47), np.float32)]), "^node 0 .*one number"),
     "a number a row": (lambda: insert(CONV, "Sub", constants=[np.ones((3, 1), np.float32)]), "^node 1 .*one number a"),
@@ -369,6 +400,10 @@ def test_the_file_to_be_spoiled_is_sound() -> None:
         "Flatten",
     ]
     assert kinds[GEMM] == "Gemm" and len(kinds) == 18
+
+
+def test_a_constant_of_eight_axes_is_sound() -> None:
+    importing(constant_unsqueezed(8))
 
 
 @pytest.mark.parametrize("case", CASES)

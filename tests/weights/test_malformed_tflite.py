@@ -16,6 +16,7 @@ from tflite_files import File, Form, Operator, mobilenet, write
 from mobilenets.arch.network import Block, Network
 from mobilenets.errors import MobilenetsError, ModelFileError
 from mobilenets.weights.importing import import_files
+from mobilenets.weights.read import tflite_file
 from mobilenets.weights.read.tflite import read_tflite
 from mobilenets.weights.recognise import Given, recognise
 
@@ -252,6 +253,21 @@ def test_malformed_quantised(name: str) -> None:
     file = new("int8")
     edit(file)
     refused(write(file), reason)
+
+
+@pytest.mark.parametrize("zeros", [[], [0], [0] * 8])
+def test_zero_points_for_none_all_or_each_of_the_channels(zeros: list[int]) -> None:
+    file = new("int8")
+    file.named("conv0/kernel").zero = zeros
+    found = recognise(read_tflite(write(file)), GIVEN).model
+    assert found.digest() == recognise(read_tflite(sound("int8")), GIVEN).model.digest()
+
+
+def test_as_many_values_as_a_file_may_claim() -> None:
+    file = tflite_file.File(sound("int8"))
+    assert file.spend(file.left) > 0 and file.spend(0) == 0
+    with pytest.raises(ModelFileError, match="claims more values than its bytes can hold"):
+        file.spend(1)
 
 
 def test_an_image_of_8_pixels() -> None:

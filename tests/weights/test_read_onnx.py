@@ -290,6 +290,11 @@ WAYS: dict[str, dict[str, Any]] = {
     "plain": {},
     "bias as well": {"bias": True},
     "SAME_UPPER": {"convolution": same_upper, "network": {"padding": "same"}},
+    "SAME_UPPER, average": {
+        "convolution": same_upper,
+        "network": {"padding": "same"},
+        "end": ends("average", "flatten", "gemm alone"),
+    },
     "Pad": {"convolution": padded_before},
     "Pad, keras, old": {"convolution": padded_before, "network": {"padding": "keras"}, "opset": 10},
     "bias added": {"convolution": bias_after},

@@ -63,10 +63,10 @@ def _padding(chain: Chain, node: Node) -> Pads | Side:
 
 def _size(size: Size, kernel: int, stride: int, padding: Pads | Side) -> Size:
     """After a convolution."""
-    if padding == "same":
+    if not isinstance(padding, tuple):  # "same"
         height, width = (None if n is None else -(-n // stride) for n in size)
         return height, width
-    top, left, bottom, right = padding if isinstance(padding, tuple) else (0, 0, 0, 0)
+    top, left, bottom, right = padding
     height, width = (
         None if n is None else (n + pad - kernel) // stride + 1
         for n, pad in zip(size, (top + bottom, left + right), strict=True)
