@@ -19,23 +19,24 @@ def test_the_shallow_body_lacks_the_five_14x14x512_blocks() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "table", "top1"),
+    ("name", "table", "top1", "mult_adds_m", "params_m"),
     [
-        ("conv-1-224", "Table 4", 71.7),
-        ("1-224", "Tables 4, 6, 7, 8", 70.6),
-        ("0.75-224", "Tables 5, 6", 68.4),
-        ("shallow-1-224", "Table 5", 65.3),
-        ("0.5-224", "Table 6", 63.7),
-        ("0.25-224", "Table 6", 50.6),
-        ("1-192", "Table 7", 69.1),
-        ("1-160", "Table 7", 67.2),
-        ("1-128", "Table 7", 64.4),
-        ("0.5-160", "Table 9", 60.2),
+        ("conv-1-224", "Table 4", 71.7, 4866, 29.3),
+        ("1-224", "Tables 4, 6, 7, 8", 70.6, 569, 4.2),
+        ("0.75-224", "Tables 5, 6", 68.4, 325, 2.6),
+        ("shallow-1-224", "Table 5", 65.3, 307, 2.9),
+        ("0.5-224", "Table 6", 63.7, 149, 1.3),
+        ("0.25-224", "Table 6", 50.6, 41, 0.5),
+        ("1-192", "Table 7", 69.1, 418, 4.2),
+        ("1-160", "Table 7", 67.2, 290, 4.2),
+        ("1-128", "Table 7", 64.4, 186, 4.2),
+        ("0.5-160", "Table 9", 60.2, 76, 1.32),
     ],
 )
-def test_paper_rows(name: str, table: str, top1: float) -> None:
+def test_paper_rows(name: str, table: str, top1: float, mult_adds_m: float, params_m: float) -> None:
     (row,) = (row for row in PAPER if row.network == named(name))
     assert (row.table, row.top1, row.network.name) == (table, top1, name)
+    assert (row.mult_adds_m, row.params_m) == (mult_adds_m, params_m)
 
 
 def test_the_paper_has_no_other_row() -> None:

@@ -199,6 +199,8 @@ def test_the_typical_short_side_is_the_median(tmp_path: Path) -> None:
         ({"1.jpg": 1, "2.jpg": 2}, "its 2 images lie in no class folder; expected CLASS/image.jpg"),
         ({"train/1.jpg": 1, "val/2.jpg": 2}, "train: its 1 images lie in no class folder"),
         ({"cat/1.jpg": 1, "cat/2.jpg": 2}, "'cat' is the only class: there is nothing to tell apart"),
+        ({"cat/old/1.jpg": 1, "cat/2.jpg": 2}, "'cat' is the only class: there is nothing to tell apart"),
+        ({"cat/old/1.jpg": 1, "cat/new/2.jpg": 2}, "'cat' would be the only class; did you mean"),
         ({"cat/1.jpg": 1, "dog/2.jpg": 2}, "no class has two different images"),
         ({**SPLIT, "val/cow/5.jpg": 5}, "1 class has no image in train: cow"),
         ({**SPLIT, "train/cow/5.txt": "x"}, "1 class has no image in train: cow"),

@@ -131,3 +131,6 @@ def test_too_few_photos_for_cells(coloured: Path, tmp_path: Path) -> None:
         train_network(coloured, Network(0.25, 32, 32), task=Geolocate(max_photos=200, min_photos=100), runs=tmp_path)
     with pytest.raises(DataError, match=r"min_photos \(=30\) must be from 1 to max_photos \(=20\)"):
         Geolocate(max_photos=20, min_photos=30)
+    with pytest.raises(DataError, match=r"min_photos \(=0\) must be from 1"):
+        Geolocate(max_photos=20, min_photos=0)
+    assert Geolocate(max_photos=2, min_photos=1).min_photos == 1 and Geolocate(max_photos=9, min_photos=9)

@@ -4,6 +4,7 @@ import json
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -221,6 +222,19 @@ def test_what_is_wrong_with_an_onnx_file_is_said(tmp_path, make, given, said) ->
     with pytest.raises((UsageError, WorkError), match=said) as caught:
         open_foreign(tmp_path / "a.onnx", *given)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("shapes", [[["N", 3, 32]], [["N", 3, 32, 32], ["N", 3, 32, 32]]])
+def test_a_graph_that_takes_no_images_or_more_than_one_is_no_teacher(tmp_path: Path, shapes: list[Any]) -> None:
+    from onnx import TensorProto, helper, save_model
+
+    inputs = [helper.make_tensor_value_info(f"x{i}", TensorProto.FLOAT, shape) for i, shape in enumerate(shapes)]
+    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, shapes[0])]
+    graph = helper.make_graph([helper.make_node("Sum", [one.name for one in inputs], ["y"])], "sum", inputs, outputs)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    save_model(model, tmp_path / "a.onnx")
+    with pytest.raises(WorkError, match="its graph must take images"):
+        open_foreign(tmp_path / "a.onnx", None, (0.0,), (1.0,))
 
 
 def test_what_is_wrong_with_a_torch_file_is_said(tmp_path: Path, bright: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from mobilenets.tasks.attributes import Shown
 from mobilenets.tasks.classify import Top
 from mobilenets.tasks.detection.average_precision import ClassPrecision, Precision
+from mobilenets.tasks.detection.boxes import Boxes
 from mobilenets.tasks.detection.result import Detected, Detections, Found, found
 from mobilenets.tasks.embed import Vector
 from mobilenets.tasks.evaluation import evaluate_probabilities
@@ -237,3 +238,26 @@ def test_the_score_is_the_figure_by_which_people_compare() -> None:
     ]
     for result, score in results:
         assert result.score == pytest.approx(score), result
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"), [(3, [0, 1, 2]), (8, [*range(8)]), (9, [0, 2, 4, 6, 8]), (80, [*range(0, 80, 10)])]
+)
+def test_the_pages_of_a_detector_show_up_to_eight_images_spread_evenly(count: int, shown: list[int]) -> None:
+    """In pairs, found and true, the longer side 256 pixels."""
+    target = Boxes(np.float32([[0, 0, 0.5, 1]]), np.array([0]), np.array([False]), (80, 60))
+
+    class Photos:
+        targets, names = [target] * count, [str(i) for i in range(count)]
+
+        def __len__(self) -> int:
+            return count
+
+        def pixels(self, i: int) -> Any:
+            return np.zeros((32, 32, 3), np.uint8)
+
+    outputs = np.array([[[0, 0, 0.5, 1, 0.9, 0], [0, 0, 1, 1, 0.6, 0]]] * count)
+    pictures = Detections(count, Precision(0, 0, ()), outputs, ("cat",)).sections(Photos())[1].pictures  # type: ignore[arg-type]
+    assert [one.caption for one in pictures[::2]] == [f"{i}: found 2 boxes" for i in shown]
+    assert {one.caption for one in pictures[1::2]} == {"there: 1 box"} and len(pictures) == 2 * len(shown)
+    assert {one.pixels.shape for one in pictures} == {(192, 256, 3)}
