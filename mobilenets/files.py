@@ -58,12 +58,12 @@ def check_output(
     Raises `UsageError` for an ending that is not among `endings`, for a folder that does not exist, for a path that is
     a folder, for a file that exists (unless `overwrite`), and always for one of `sources`, the files that are read.
     """
+    if path.is_dir():
+        raise UsageError(f"{option} {path}: is a folder; name a file in it")
     if not path.name.lower().endswith(endings):
         raise UsageError(f"{option} {path}: the name must end in {' or '.join(endings)}")
     if not path.parent.is_dir():
         raise UsageError(f"{option} {path}: there is no folder {path.parent} to write it to")
-    if path.is_dir():
-        raise UsageError(f"{option} {path}: is a folder; name a file in it")
     if path.exists() and not overwrite:
         raise UsageError(f"{path} exists: choose another {option}, or --overwrite it")
     if path.exists() and any(source.exists() and path.samefile(source) for source in sources):
