@@ -264,13 +264,13 @@ def test_the_ending_of_output_says_the_format(trained: Path, tmp_path: Path, cap
 
 def test_output_that_cannot_be_written(trained: Path, photos: Path, tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
     code, _, err = run(capsys, "export", trained, "--output", tmp_path)
-    assert code == 2 and "the name must end in .onnx" in err
+    assert code == 2 and "is a folder" in err
     code, _, err = run(capsys, "export", trained, "--output", tmp_path / "model.tflite", "--format", "onnx")
     assert code == 2 and "the name must end in .onnx" in err
     code, _, err = run(capsys, "evaluate", trained, photos, "--report", tmp_path)
     assert code == 2 and "is a folder" in err
     code, _, err = run(capsys, "export", trained, "--output", tmp_path / "none" / "x.onnx")
-    assert code == 1 and "cannot be written" in err and not (tmp_path / "none").exists()
+    assert code == 2 and "there is no folder" in err and not (tmp_path / "none").exists()
     code, _, err = run(capsys, "evaluate", trained, photos, "--report", tmp_path / "none" / "r.html")
     assert code == 2 and "no folder" in err
 
