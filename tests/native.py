@@ -103,6 +103,6 @@ class Inspector:
         if event != "ctypes.dlopen" or not arguments[0]:
             return
         library = Path(str(arguments[0])).resolve()
-        if self._folder in library.parents and library.is_file():
+        if self._folder in library.parents and library.is_file() and library.read_bytes()[:4] == b"\x7fELF":
             found = foreign_instructions(library, self._allowed)
             assert not found, f"{library} has instructions that --processor masks: {found}"
