@@ -43,10 +43,12 @@ def _chosen(command: str) -> tuple[str, ...]:
     return words
 
 
+@cache
 def has_compiler() -> bool:
+    """Tell whether there is a C compiler that runs: `CC=false` means that there is none."""
     try:
-        return bool(compiler())
-    except CompileError:
+        return subprocess.run([*compiler(), "--version"], capture_output=True).returncode == 0
+    except (CompileError, OSError):
         return False
 
 

@@ -11,12 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from native import runnable
+from running import needs_compiler
 from test_kernels import HEAD, KERNELS, WIDTHS, Kernels, Layer, assert_close, bordered, layers, read_only
 
 from mobilenets.compiler.build import link
 from mobilenets.compiler.pack import pack_bias, pack_depthwise
 from mobilenets.compiler.pack_bf16 import deinterleaved, pack_pairs, rounded, split, widened
 from mobilenets.compiler.targets import BF16_TARGETS
+
+pytestmark = needs_compiler
 
 NAMES = ("conv", "depthwise", "pointwise", "pointwise_tiles", "split", "pool", "fully_connected")
 FILES = ("intrinsics", "border", "vectors", "bf16_dot", "bf16_vectors", "tile", "bf16_tile", "tiles", "bf16_image")

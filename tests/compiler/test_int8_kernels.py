@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from native import needs, runnable
+from running import needs_compiler
 from test_kernels import Kernels
 
 from mobilenets.arch.graph import same_padding
@@ -21,6 +22,8 @@ from mobilenets.compiler.build import link
 from mobilenets.compiler.pack_int8 import byte, pack_bias, pack_factor, pack_product, pack_taps
 from mobilenets.compiler.targets import INT8_TARGETS
 from mobilenets.quant.scheme import HIGH, LOW, Affine, IntegerLayer, requantise
+
+pytestmark = needs_compiler
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

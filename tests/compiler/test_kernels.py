@@ -19,6 +19,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from native import runnable
+from running import needs_compiler
 from torch.nn import functional
 
 from mobilenets.arch.graph import same_padding
@@ -27,6 +28,8 @@ from mobilenets.compiler.pack import pack_bias, pack_conv, pack_depthwise, pack_
 from mobilenets.compiler.processor import load
 from mobilenets.compiler.program import Target
 from mobilenets.compiler.targets import TARGETS
+
+pytestmark = needs_compiler
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 

@@ -123,6 +123,13 @@ def test_nothing_is_run_that_the_processor_lacks(target: str, monkeypatch: pytes
         fused._library.__wrapped__(False, TARGETS[target])  # not what this process has loaded before
 
 
+def test_a_compiler_that_only_fails_is_none() -> None:
+    code = "from mobilenets.compiler import has_compiler; print(has_compiler())"
+    environment = {**os.environ, "CC": "false"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout == "False\n"
+
+
 def test_what_is_no_library_is_named(tmp_path: Path) -> None:
     (tmp_path / "text.so").write_text("text")
     with pytest.raises(CompileError, match=r"text\.so cannot be loaded: "):
