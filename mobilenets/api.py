@@ -213,8 +213,8 @@ def evaluate_model(
 
     "all": on every image, whatever its split, also where none could be held out.
     Latency is for one image on `threads` threads. `report_to` writes the HTML report, for a `.safetensors` or a run,
-    over a file that exists only with `overwrite`;
-    where NAME.int8.safetensors lies beside NAME.safetensors it sets the two side by side.
+    over a file that exists only with `overwrite`; where NAME.int8.safetensors lies beside NAME.safetensors it sets the
+    two side by side.
     Raises `DataError` where the data's labels are not the model's.
     """
     from .data.sources import Dataset
@@ -223,7 +223,7 @@ def evaluate_model(
 
     watch = watch or Watch()
     if report_to is not None:
-        check_output(Path(report_to), (".html",), overwrite, "--report")
+        check_output(Path(report_to), (".html",), overwrite, "--report", any_case=True)
     opened = open_model(model, watch)
     if report_to is not None and isinstance(opened, Path) and opened.suffix == ".onnx":
         raise UsageError("a report needs the .safetensors model: an ONNX file does not say how it was trained")

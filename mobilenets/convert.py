@@ -220,9 +220,9 @@ def compile_to_c(
     opened = open_model(model)
     source = opened if isinstance(opened, Path) else Path(model)
     folder = Path(output) if output else source.parent / f"{source.stem}-c"
-    for file in (f"{name}.c", f"mobilenets_{name}.h", f"{name}.weights", f"lib{name}.so"):
-        if folder.is_dir():
-            check_output(folder / file, (file,), overwrite)
+    if folder.is_dir():
+        for file in (f"{name}.c", f"mobilenets_{name}.h", f"{name}.weights", f"lib{name}.so"):
+            check_output(folder / file, (Path(file).suffix,), overwrite)
     trained = load(opened) if isinstance(opened, Path) else opened
     logits = CompiledSession(trained, 1, target, precision=precision).logits
     if isinstance(trained, QuantModel):

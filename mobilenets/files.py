@@ -51,16 +51,22 @@ def _writable(folder: Path) -> Path:
 
 
 def check_output(
-    path: Path, endings: tuple[str, ...], overwrite: bool, option: str = "--output", sources: Iterable[Path] = ()
+    path: Path,
+    endings: tuple[str, ...],
+    overwrite: bool,
+    option: str = "--output",
+    sources: Iterable[Path] = (),
+    any_case: bool = False,
 ) -> None:
     """Check, before any work is done, that `path` may be written.
 
     Raises `UsageError` for an ending that is not among `endings`, for a folder that does not exist, for a path that is
     a folder, for a file that exists (unless `overwrite`), and always for one of `sources`, the files that are read.
+    `any_case`: .HTML is as good as .html, which is not so of models: they are recognised by their exact ending.
     """
     if path.is_dir():
         raise UsageError(f"{option} {path}: is a folder; name a file in it")
-    if not path.name.lower().endswith(endings):
+    if not (path.name.lower() if any_case else path.name).endswith(endings):
         raise UsageError(f"{option} {path}: the name must end in {' or '.join(endings)}")
     if not path.parent.is_dir():
         raise UsageError(f"{option} {path}: there is no folder {path.parent} to write it to")

@@ -17,11 +17,12 @@ LACKS = "this processor lacks"
 
 _X86_64 = """INTEL8086 INTEL186 INTEL286 INTEL386 INTEL486 X64 FPU FPU287 FPU387 CPUID CX8 CMOV FXSR MMX SSE SSE2
 SYSCALL MULTIBYTENOP PAUSE CET_IBT"""
+_AVX2 = "SSE3 SSSE3 SSE4_1 SSE4_2 POPCNT AVX AVX2"
 # feature, as Linux names it -> the instruction sets that it stands for, as iced-x86 names them
 _INSTRUCTION_SETS = {
-    "avx2": "SSE3 SSSE3 SSE4_1 SSE4_2 POPCNT AVX AVX2",
+    "avx2": _AVX2,
     "fma": "FMA",
-    "avx512f": "SSE3 SSSE3 SSE4_1 SSE4_2 POPCNT AVX AVX2 AVX512F",
+    "avx512f": f"{_AVX2} AVX512F",
     "avx512bw": "AVX512BW",
     "avx512dq": "AVX512DQ",
     "avx512vl": "AVX512VL",

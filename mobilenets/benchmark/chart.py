@@ -33,13 +33,14 @@ th {{ color: #5b6570; font-weight: 400; }} div {{ overflow-x: auto; }}
 
 def check_chart(path: Path, overwrite: bool = False) -> None:
     """Before anything is measured: `UsageError` or `MissingExtraError` for what `write_chart` could not write."""
-    check_output(path, SUFFIXES, overwrite, "--report")
+    check_output(path, SUFFIXES, overwrite, "--report", any_case=True)
     if find_spec("matplotlib") is None:
         raise MissingExtraError("a report needs matplotlib: pip install 'mobilenets[bench]'")
 
 
 def write_chart(path: Path, result: Benchmark) -> Path:
     """Write it, atomically, in the format of its suffix."""
+    check_chart(path, overwrite=True)
     suffix = path.suffix.lower()
     if suffix == ".html":
         return write_atomic(path, _page(result, _drawn(result, "svg").decode()))

@@ -64,7 +64,7 @@ def search(
     if save is not None:
         check_output(save, (".safetensors",), overwrite, "--save", [index])
     if sheet is not None:
-        check_output(sheet, (".png", ".jpg", ".jpeg"), overwrite, "--sheet", images)
+        check_output(sheet, (".png", ".jpg", ".jpeg"), overwrite, "--sheet", images, any_case=True)
     asked = ((str(path), path) for path in find_images(images))
     if not index.exists():
         raise DataError(f"{index}: no such file or folder")

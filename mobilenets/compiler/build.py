@@ -17,6 +17,7 @@ from .program import Target
 
 __all__ = ["FLAGS", "compiler", "has_compiler", "link"]
 
+ZIG = (sys.executable, "-m", "ziglang", "cc", "-mcpu=baseline")
 FLAGS = ("-O2", "-std=c11", "-ffp-contract=fast", "-fno-math-errno", "-shared", "-fPIC")
 
 
@@ -29,7 +30,7 @@ def compiler() -> tuple[str, ...]:
         if shutil.which(name):
             return (name,)
     if find_spec("ziglang") is not None:  # which would write for the very processor at hand
-        return (sys.executable, "-m", "ziglang", "cc", "-mcpu=baseline")
+        return ZIG
     raise CompileError("no C compiler: install gcc or clang, or pip install ziglang")
 
 
@@ -40,15 +41,19 @@ def _chosen(command: str) -> tuple[str, ...]:
         words = ()
     if not words or not shutil.which(words[0]):
         raise CompileError(f"CC (={command!r}) is not a command: set it to a C compiler, or to nothing")
+    try:
+        runs = subprocess.run([*words, "--version"], capture_output=True).returncode == 0
+    except OSError:
+        runs = False
+    if not runs:
+        raise CompileError(f"CC (={command!r}) is no C compiler: its --version fails; set it to one, or to nothing")
     return words
 
 
-@cache
 def has_compiler() -> bool:
-    """Tell whether there is a C compiler that runs: `CC=false` means that there is none."""
     try:
-        return subprocess.run([*compiler(), "--version"], capture_output=True).returncode == 0
-    except (CompileError, OSError):
+        return bool(compiler())
+    except CompileError:
         return False
 
 
@@ -68,7 +73,8 @@ def link(sources: Mapping[str, str], target: Target, output: Path) -> None:
 
 
 def _run(command: list[str], folder: Path) -> None:
-    settings = {"ZIG_GLOBAL_CACHE_DIR": str(writable_cache() / "zig"), **os.environ, "LC_ALL": "C"}
+    own = {"ZIG_GLOBAL_CACHE_DIR": str(writable_cache() / "zig")} if compiler() == ZIG else {}
+    settings = {**own, **os.environ, "LC_ALL": "C"}
     failed = f"{' '.join(compiler())} failed"
     try:
         done = subprocess.run(

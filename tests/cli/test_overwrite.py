@@ -10,6 +10,7 @@ from PIL import Image
 
 from mobilenets.arch import Network
 from mobilenets.cli import main
+from mobilenets.compiler import has_compiler
 from mobilenets.errors import UsageError, WorkError
 from mobilenets.export.onnx import to_onnx
 from mobilenets.files import check_output
@@ -72,18 +73,27 @@ def test_overwrite_replaces_it(verb: str, option: str, name: str, folder: Path) 
 
 def test_the_rule(tmp_path: Path) -> None:
     path = tmp_path / "a.HTML"
-    check_output(path, (".html",), overwrite=False)
+    check_output(path, (".html",), overwrite=False, any_case=True)
     path.write_bytes(PRECIOUS)
-    check_output(path, (".html",), overwrite=True)
+    check_output(path, (".html",), overwrite=True, any_case=True)
     for wrong, rule in (
-        (lambda: check_output(path, (".html",), False), "exists"),
+        (lambda: check_output(path, (".html",), False, any_case=True), "exists"),
+        (lambda: check_output(path, (".html",), True), "the name must end in .html"),
         (lambda: check_output(path, (".png",), True), "the name must end in .png"),
-        (lambda: check_output(path, (".html",), True, sources=[path]), "is what is read"),
+        (lambda: check_output(path, (".html",), True, sources=[path], any_case=True), "is what is read"),
         (lambda: check_output(tmp_path / "no" / "a.html", (".html",), True), "there is no folder"),
-        (lambda: check_output(tmp_path, (tmp_path.name.lower(),), True), "is a folder"),
+        (lambda: check_output(tmp_path, (tmp_path.name,), True), "is a folder"),
     ):
         with pytest.raises(UsageError, match=rule):
             wrong()
+
+
+@pytest.mark.skipif(not has_compiler(), reason="no C compiler")
+def test_compiling_again_under_a_name_with_capitals(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["compile", "model.safetensors", "--name", "Net", "--output", "c"]
+    assert main(command) == 0
+    assert main(command) == 2 and "Net.c exists" in capsys.readouterr().err
+    assert main([*command, "--overwrite"]) == 0
 
 
 def test_pictures_that_cannot_be_written_are_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
