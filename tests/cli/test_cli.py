@@ -13,7 +13,9 @@ from PIL import Image
 
 from mobilenets.arch import Network
 from mobilenets.cli import main
+from mobilenets.compiler import has_compiler
 
+needs_compiler = pytest.mark.skipif(not has_compiler(), reason="no C compiler")
 FLAGS = "--alpha 0.25 --img-size 32 --batch-size 16 --device cpu".split()
 
 
@@ -275,7 +277,9 @@ def test_output_that_cannot_be_written(trained: Path, photos: Path, tmp_path: Pa
     assert code == 2 and "no folder" in err
 
 
-@pytest.mark.parametrize("verb, name", [("export", "model.onnx"), ("compile", "mobilenets_network.h")])
+@pytest.mark.parametrize(
+    "verb, name", [("export", "model.onnx"), pytest.param("compile", "mobilenets_network.h", marks=needs_compiler)]
+)
 def test_what_is_there_is_overwritten_only_when_asked(
     verb: str, name: str, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

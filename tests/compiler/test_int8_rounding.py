@@ -9,10 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from native import needs, runnable
+from running import needs_compiler
 from test_int8_kernels import FLAVOURS, HEAD, KERNELS, RULE
 from test_kernels import Kernels
 
 from mobilenets.compiler.build import link
+
+pytestmark = needs_compiler
 
 
 def built(name: str, folder: Path) -> Kernels:

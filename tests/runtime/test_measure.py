@@ -12,8 +12,13 @@ from mobilenets.export.onnx import to_onnx
 from mobilenets.runtime import Runtime, Session
 from mobilenets.runtime.measure import measure_networks, measure_sessions, untrained
 
+needs_compiler = pytest.mark.skipif(not has_compiler(), reason="no C compiler")
 
-@pytest.mark.parametrize("runtime, shown", [("onnx", "ONNX Runtime"), ("compiled", "mobilenets, ")])
+
+@pytest.mark.parametrize(
+    "runtime, shown",
+    [("onnx", "ONNX Runtime"), pytest.param("compiled", "mobilenets, ", marks=needs_compiler)],
+)
 def test_networks_far_apart_are_told_apart(runtime: Runtime, shown: str) -> None:
     small, large = measure_networks([named("0.25-32"), named("0.5-128")], seconds=0.1, runtime=runtime)
     assert small.median < large.median and small.distinct_from(large)
