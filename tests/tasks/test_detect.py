@@ -13,11 +13,14 @@ from scenes import LABELS, SIZE, make_coco, make_voc
 from mobilenets.api import Trained, evaluate_model, export_model, predict_images, resume_run, train_network
 from mobilenets.arch.network import Network
 from mobilenets.cli import main
+from mobilenets.compiler import has_compiler
 from mobilenets.errors import DataError, UsageError
 from mobilenets.tasks.detect import Detect
 from mobilenets.tasks.detection.result import SHOWN, Detected, Detections
 from mobilenets.train.recipe import Recipe
 from mobilenets.train.watch import Watch
+
+needs_compiler = pytest.mark.skipif(not has_compiler(), reason="no C compiler")
 
 RECIPE = Recipe(epochs=24, batch_size=8, lr=2e-2, warmup_epochs=1, augment=0.0, ema=0.9, replicas=1, workers=1)
 
@@ -108,7 +111,7 @@ def test_what_a_detector_cannot_follow_is_refused(recipe: Recipe, scenes: Path, 
 @pytest.mark.parametrize(
     ("verb", "message"),
     [
-        (["compile"], "a detector) is not compiled"),
+        pytest.param(["compile"], "a detector) is not compiled", marks=needs_compiler),
         (["benchmark"], "its task is detect"),
         (["export", "--format", "tflite"], "format tflite holds classifiers"),
     ],
