@@ -13,12 +13,20 @@ __all__ = ["Listing", "Row", "checked_split", "listed", "shown", "split_name", "
 _SPLITS = {
     "train": "train",
     "training": "train",
+    "trn": "train",
     "val": "val",
     "valid": "val",
     "validation": "val",
+    "validate": "val",
+    "dev": "val",
+    "eval": "val",
+    "evaluation": "val",
     "test": "test",
     "testing": "test",
+    "tst": "test",
 }
+# words that may stand beside the split's, as in training_set, seg_train, train_images, val2017
+_BESIDE = {"set", "seg", "split", "data", "dataset", "image", "images", "img", "imgs", "photo", "photos", "folder"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +50,15 @@ class Listing:
 
 
 def split_name(word: str) -> str | None:
-    """'validation' -> 'val'; None for a word that names no split."""
-    return _SPLITS.get(word.lower())
+    """Return the split that a folder, a list or a column's value is named after, None where it names none.
+
+    Case, digits and words such as `set` do not matter: 'Validation', 'training_set', 'seg_train', 'TrainSet' and
+    'val2017' name a split, 'test tube' names none.
+    """
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", word)
+    parts = [part for part in re.split(r"[\W\d_]+", spaced.lower()) if part]
+    named = [part for part in parts if part not in _BESIDE]
+    return _SPLITS.get(named[0]) if len(named) == 1 else None
 
 
 def checked_split(word: object, where: str) -> str:
