@@ -14,10 +14,10 @@ from .assess import Evaluated, Judged, default_split, judge, report
 from .beside import Beside, compare, pair_with
 from .convert import CompiledFiles, Exported, compile_to_c, export_model, import_model, open_model
 from .design import Budget, Design, Prior, Space, read_runs, search
-from .errors import UsageError, WorkError
+from .errors import DataError, UsageError, WorkError
 from .files import check_output
 from .image import Preprocess
-from .machine import need_torch
+from .machine import check_threads, need_torch
 from .model import Model
 from .quant.file import load
 from .quant.scheme import QuantModel
@@ -90,6 +90,7 @@ def design_network(
     `calibrate`: run folders or models of the user's whose validation top-1 moves the accuracy prior.
     Raises `BudgetError`, `LatencyError`.
     """
+    check_threads(threads, least=1)
     prior = Prior.of_the_paper()
     if calibrate:
         prior = prior.calibrated(read_runs(calibrate))
@@ -124,14 +125,14 @@ def train_network(
     need_torch()
     from .data.sources import Dataset
     from .tasks.classify import Classify
-    from .train.device import resolve
+    from .train.device import find_device, resolve
     from .train.run import Run, Settings
 
     task = task or Classify()
-    dataset = data if isinstance(data, Dataset) else task.ready(task.open(data))
     watch, recipe = watch or Watch(), recipe or Recipe()
-    if recipe.freeze and pretrained is None:
-        raise UsageError("freeze trains the classifier of a trained network alone: there is no pretrained one")
+    recipe.check(fine_tuning=pretrained is not None)
+    find_device(recipe.device)
+    dataset = data if isinstance(data, Dataset) else task.ready(task.open(data))
     if recipe.freeze and task.name != Classify.name:
         raise UsageError(f"freeze trains a classifier, the task is {task.name}")
     initial = _initial(pretrained, network, task, dataset, watch) if pretrained else None
@@ -141,7 +142,7 @@ def train_network(
     preprocess = task.prepared(preprocess or Preprocess(network.height, network.width, network.channels))
     recipe = resolve(recipe, network.alpha, fine_tuning=initial is not None)
     source = str(initial.data.get("imported", {}).get("file", initial.name)) if initial else ""
-    settings = Settings(str(dataset.root), network, preprocess, recipe, command, source, task)
+    settings = Settings(str(dataset.root.absolute()), network, preprocess, recipe, command, source, task)
     folder = Path(runs) / (name or f"{dataset.root.stem}-{network.name}")
     run = Run.create(folder, settings, task.outputs(dataset), unique=name is None)
     if initial:
@@ -163,14 +164,29 @@ def _initial(pretrained: Model, network: Network | None, task: Task, dataset: "D
     return replace(moved.model, task=task.name)
 
 
-def resume_run(path: str | Path, watch: Watch | None = None) -> Trained:
-    """Go on with a run that was stopped or killed, to the weights it would have reached."""
+def resume_run(
+    path: str | Path, watch: Watch | None = None, *, data: str | Path | None = None, epochs: int | None = None
+) -> Trained:
+    """Go on with a run that was stopped or killed, to the weights that it would have reached.
+
+    `data` says where its data set lies now, where that has moved. `epochs` extends the run to so many epochs in all:
+    the learning rate goes on as a run of that length has it from there.
+    Raises `TrainingError` where there is no such run or its data are other ones, and `UsageError` where `epochs` is
+    below what was asked before or the run cannot be extended.
+    """
     need_torch()
     from .train.run import Run
 
     run = Run.open(Path(path))
-    task = run.settings.task
-    return _run(task.ready(task.open(run.settings.data)), run, watch or Watch())
+    task, watch = run.settings.task, watch or Watch()
+    root = Path(data or run.settings.data)
+    if not root.exists():
+        raise DataError(f"{root}: the data of {path} are not there; where they have moved: --resume {path} DATA")
+    if epochs is not None:
+        run = run.extended(epochs)
+    elif run.finished:
+        watch.note(f"{path} has finished; to extend it: --resume {path} --epochs N, above {run.epochs_done}")
+    return _run(task.ready(task.open(root)), run.moved(root), watch)
 
 
 def _run(dataset: "Dataset", run: "Run", watch: Watch) -> Trained:

@@ -1,7 +1,5 @@
 """What a user sees while a verb works: bars on a terminal, plain lines elsewhere; all of it on standard error."""
 
-import time
-
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
@@ -26,7 +24,6 @@ class Bars(Watch):
             disable=not self.console.is_terminal,
         )
         self._tasks: dict[str, TaskID] = {}
-        self._started = time.monotonic()
         self._headed = False
 
     def __enter__(self) -> "Bars":
@@ -58,7 +55,7 @@ class Bars(Watch):
         loss = "-" if row["val_loss"] != row["val_loss"] else f"{row['val_loss']:.4f}"  # NaN: the task has none
         self.note(
             f"{row['epoch']:5.0f}  {row['train_loss']:10.4f}  {loss:>8}  {row[score]:{width}.1%}"
-            f"  {row['images_per_second']:8,.0f}  {time.monotonic() - self._started:7.1f}"
+            f"  {row['images_per_second']:8,.0f}  {row['seconds']:7.1f}"
         )
 
     def _advance(self, name: str, done: int, total: int, speed: str) -> None:
