@@ -69,8 +69,8 @@ def train(
     """
     from ..api import resume_run, train_network
     from ..machine import need_torch
+    from ..progress import Bars
     from . import show
-    from .progress import Bars
 
     if data is None and resume is None:
         raise UsageError("train needs DATA, or --resume RUN")
