@@ -375,7 +375,9 @@ def test_c_for_another_processor_is_written_and_not_run(
     monkeypatch.setenv("MOBILENETS_PROCESSOR", "sse2")
     code, out, err = run(capsys, "compile", trained, "--target", "avx2", "--output", tmp_path / "c")
     assert code == 0 and "not run here and not compared: this processor lacks avx2, fma" in out, err
-    assert (tmp_path / "c" / "libnetwork.so").is_file() and "__m256" in (tmp_path / "c" / "network.c").read_text()
+    assert (tmp_path / "c" / "libnetwork.so").is_file() and "for avx2 in fp32" in (
+        tmp_path / "c" / "network.c"
+    ).read_text()
     command = ["compile", trained, "--target", "avx2", "--output", tmp_path / "c", "--overwrite", "--json"]
     told = json.loads(run(capsys, *command)[1])
     assert told["difference"] is None and told["lacks"] == ["avx2", "fma"]
