@@ -200,8 +200,9 @@ def test_other_categories_and_no_boxes(tmp_path: Path) -> None:
     file.write_text(json.dumps({**content, "categories": [*content["categories"], {"id": 1, "name": "tree"}]}))
     with pytest.raises(DataError, match="its categories are not those of"):
         Detect().open(root)
-    with pytest.raises(DataError, match=r"holds no boxes: neither Annotations/\*.xml"):
-        Detect().open(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"empty: holds no boxes of Pascal VOC \(.xml\), COCO \(.json\) or YOLO"):
+        Detect().open(tmp_path / "empty")
 
 
 def test_few_bad_boxes_are_left_out_and_named(tmp_path: Path) -> None:

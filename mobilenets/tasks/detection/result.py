@@ -11,7 +11,8 @@ from ...data.cache import Images
 from ...image import as_image
 from ..result import Picture, Section, Table
 from .average_precision import Array, Precision
-from .boxes import Boxes, Size
+from .boxes import Boxes
+from .frame import Size
 
 __all__ = ["SHOWN", "Detected", "Detections", "Found", "boxed", "found"]
 
