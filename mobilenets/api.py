@@ -128,8 +128,8 @@ def train_network(
     from .train.run import Run, Settings
 
     task = task or Classify()
-    dataset = data if isinstance(data, Dataset) else task.ready(task.open(data))
     watch, recipe = watch or Watch(), recipe or Recipe()
+    dataset = data if isinstance(data, Dataset) else task.ready(task.open(data, max_bad=recipe.max_bad))
     if recipe.freeze and pretrained is None:
         raise UsageError("freeze trains the classifier of a trained network alone: there is no pretrained one")
     if recipe.freeze and task.name != Classify.name:
@@ -170,7 +170,8 @@ def resume_run(path: str | Path, watch: Watch | None = None) -> Trained:
 
     run = Run.open(Path(path))
     task = run.settings.task
-    return _run(task.ready(task.open(run.settings.data)), run, watch or Watch())
+    dataset = task.ready(task.open(run.settings.data, max_bad=run.settings.recipe.max_bad))
+    return _run(dataset, run, watch or Watch())
 
 
 def _run(dataset: "Dataset", run: "Run", watch: Watch) -> Trained:
@@ -231,7 +232,7 @@ def evaluate_model(
         dataset = data
     else:
         task = task_type(open_session(opened, runtime=runtime).task)()
-        dataset = task.open(data, None) if split == "all" else task.open(data)
+        dataset = task.open(data, None, max_bad) if split == "all" else task.open(data, max_bad=max_bad)
     for note in dataset.notes:
         watch.note(note)
     judged = judge(opened, dataset, split or default_split(dataset), max_bad, threads, watch.decoded, runtime)

@@ -96,7 +96,7 @@ def train(
             assert resume is not None
             trained = resume_run(resume, bars)
         else:
-            dataset = learned.ready(learned.open(data))
+            dataset = learned.ready(learned.open(data, max_bad=recipe.max_bad))
             sizes = ", ".join(f"{len(samples):,} {split}" for split, samples in dataset.splits.items())
             bars.note(f"{data}: {len(dataset.labels)} {learned.things}, {sizes} images")
             if bounds:

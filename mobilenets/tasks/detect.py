@@ -17,7 +17,7 @@ from ..errors import DataError, UsageError
 from ..image import Preprocess
 from .detection.annotations import gathered
 from .detection.average_precision import average_precision
-from .detection.boxes import Boxes, view
+from .detection.boxes import Boxes, agree, view
 from .detection.frame import Size
 from .detection.layout import BOXES, faster_rcnn_decoding, smallest, ssd_decoding
 from .detection.reading import read_boxes
@@ -51,12 +51,21 @@ class Detect(Task):
 
     # data
 
-    def open(self, path: str | Path, val_fraction: float | None = 0.1) -> Dataset:
+    def open(self, path: str | Path, val_fraction: float | None = 0.1, max_bad: float = 0.01) -> Dataset:
         path = Path(path)
         annotations = read_boxes(path)
         listing, targets = gathered(path, annotations)
         told = [target.text() for target in targets]
-        dataset = assemble(path, listing, annotations.labels, targets, told, val_fraction)
+        dataset = assemble(
+            path,
+            listing,
+            annotations.labels,
+            targets,
+            told,
+            val_fraction,
+            max_bad=max_bad,
+            agree=lambda one, other: agree(targets[one], targets[other]),
+        )
         return replace(dataset, notes=(*dataset.notes, *_absent(dataset)))
 
     def prepared(self, preprocess: Preprocess) -> Preprocess:

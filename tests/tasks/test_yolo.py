@@ -227,4 +227,4 @@ def test_other_layouts_beside_it_are_named(tmp_path: Path) -> None:
     root = with_yaml(make_yolo(tmp_path / "yolo"))
     make_voc(tmp_path / "voc", 4, 2)
     shutil.copytree(tmp_path / "voc" / "Annotations", root / "Annotations")
-    assert Detect().open(root).notes == ("YOLO is read, not the 6 files of boxes as xml beside it",)
+    assert Detect().open(root).notes == ("YOLO is read, not the 6 .xml files beside it",)

@@ -1,6 +1,6 @@
 """Which layout of boxes lies at a path, and its reader."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ...data.rows import listed
@@ -26,9 +26,11 @@ def read_boxes(path: Path) -> Annotations:
     files = Files(path)
     sources, (labelled, named), xml = coco_files(files), yolo_files(files), files.ending(".xml")
     if sources:
-        return _alone(read_coco(path, sources), "COCO", YOLO=labelled if named else [], xml=xml)
+        return _alone(
+            read_coco(path, sources), "COCO", {"YOLO's .txt files": labelled if named else [], ".xml files": xml}
+        )
     if labelled and named:
-        return _alone(read_yolo(files, named), "YOLO", xml=xml)
+        return _alone(read_yolo(files, named), "YOLO", {".xml files": xml})
     if found := read_voc(files):
         return found
     if labelled:
@@ -36,11 +38,11 @@ def read_boxes(path: Path) -> Annotations:
     raise DataError(f"{path}: holds no boxes of {_LAYOUTS}{_hint(path)}")
 
 
-def _alone(annotations: Annotations, read: str, **others: Sequence[Path]) -> Annotations:
+def _alone(annotations: Annotations, read: str, others: Mapping[str, Sequence[Path]]) -> Annotations:
     """The annotations with a note on files of other layouts beside them."""
-    for layout, files in others.items():
+    for kind, files in others.items():
         if files:
-            annotations.notes.append(f"{read} is read, not the {len(files)} files of boxes as {layout} beside it")
+            annotations.notes.append(f"{read} is read, not the {len(files)} {kind} beside it")
     return annotations
 
 

@@ -16,6 +16,7 @@ from .frame import Size
 
 __all__ = ["SHOWN", "Detected", "Detections", "Found", "boxed", "found"]
 
+NOTHING = "no boxes found"
 SHOWN = 0.5  # the score of a box that is told and drawn
 PICTURES = 8  # images of the report, spread evenly
 _SIDE = 256
@@ -48,9 +49,14 @@ class Detected:
         return {"boxes": [{"label": b.label, "score": b.score, "box": list(b.edges)} for b in self.boxes]}
 
     def line(self) -> str:
+        if not self.boxes:
+            return NOTHING
         return "  ".join(f"{b.label} {b.score:.1%} ({', '.join(f'{e:g}' for e in b.edges)})" for b in self.boxes)
 
     def rows(self) -> tuple[tuple[str, ...], ...]:
+        """A row a box; one of rank 0 where there is none, so that no image is missing."""
+        if not self.boxes:
+            return (("0", NOTHING, *("" for _ in range(5))),)
         rows = enumerate(self.boxes, 1)
         return tuple((str(i), b.label, f"{b.score:.6f}", *(f"{e:g}" for e in b.edges)) for i, b in rows)
 
