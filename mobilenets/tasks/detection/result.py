@@ -82,10 +82,18 @@ def boxed(image: Image.Image, detected: Detected, names: bool = True) -> Image.I
         colour = _COLOURS[box.number % len(_COLOURS)]
         pen.rectangle(box.edges, outline=colour, width=width)
         if names:
-            corner, text = box.edges[:2], f"{box.label} {box.score:.0%}"
+            text = f"{box.label} {box.score:.0%}"
+            corner = _corner(box.edges, pen.textbbox((0, 0), text, font), image.width)
             pen.rectangle(pen.textbbox(corner, text, font), fill=colour)
             pen.text(corner, text, "white", font)
     return drawn
+
+
+def _corner(edges: Edges, text: Edges, width: int) -> tuple[float, float]:
+    """Where to draw a text that would fill `text`: on top of the box, or in it where there is no room; not cut off."""
+    left, top, _, _ = edges
+    above = top - text[3]
+    return max(0.0, min(left, width - text[2])), above if above >= 0 else max(0.0, top)
 
 
 @dataclass(frozen=True, slots=True)
