@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from scenes import LABELS, SIZE, make_coco, make_voc
 
 from mobilenets.data.augment import Augmentation
@@ -235,8 +236,6 @@ def test_a_view_moves_the_boxes_with_the_pixels() -> None:
 
 
 def test_stretched_images_are_seen_whole(tmp_path: Path) -> None:
-    from PIL import Image
-
     pixels = np.zeros((40, 80, 3), np.uint8)
     pixels[:, :4] = pixels[:, -4:] = 255
     Image.fromarray(pixels).save(tmp_path / "a.png")
@@ -252,3 +251,21 @@ def test_bccd_and_coco_mini_as_published(shared_data: Path) -> None:
     coco = Detect().open(shared_data / "coco-mini")
     assert len(coco.labels) == 80 and coco.labels[0] == "person"
     assert {split: len(samples) for split, samples in coco.splits.items()} == {"train": 80, "val": 79}
+
+
+def test_data_of_another_task_are_told(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        for i in range(2):
+            path = tmp_path / "photos" / name / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (32, 32), (i, len(name), 0)).save(path)
+    (tmp_path / "photos.csv").write_text("path,label\nphotos/cat/0.png,cat\nphotos/dog/0.png,dog\n")
+    hint = r"its images have classes \(cat, dog\): did you mean --task classify\?"
+    with pytest.raises(DataError, match=rf"photos: holds no boxes of .*; {hint}"):
+        Detect().open(tmp_path / "photos")
+    with pytest.raises(DataError, match=rf"photos.csv: boxes are a folder, COCO's .json or YOLO's .yaml; {hint}"):
+        Detect().open(tmp_path / "photos.csv")
+    with pytest.raises(DataError, match=r"cat: holds no boxes of [^;]*$"):
+        Detect().open(tmp_path / "photos" / "cat")
+    with pytest.raises(DataError, match="absent: no such file or folder"):
+        Detect().open(tmp_path / "absent")

@@ -228,3 +228,35 @@ def test_other_layouts_beside_it_are_named(tmp_path: Path) -> None:
     make_voc(tmp_path / "voc", 4, 2)
     shutil.copytree(tmp_path / "voc" / "Annotations", root / "Annotations")
     assert Detect().open(root).notes == ("YOLO is read, not the 6 .xml files beside it",)
+
+
+def test_a_yaml_file_elsewhere(tmp_path: Path) -> None:
+    """As ultralytics has it: datasets lie beside the folder of their .yaml files."""
+    make_yolo(tmp_path / "datasets" / "mine")
+    (tmp_path / "cfg").mkdir()
+    with_yaml(tmp_path / "cfg", LIST + "path: ../datasets/mine\ntrain: images/train\nval: images/val\n", "mine.yaml")
+    dataset = Detect().open(tmp_path / "cfg" / "mine.yaml")
+    assert counts(dataset) == {"train": 4, "val": 2} and not dataset.notes
+    with pytest.raises(DataError, match=r"mine.yaml: holds no image"):
+        Detect().open(with_yaml(tmp_path / "cfg", LIST, "mine.yaml") / "mine.yaml")
+
+
+def test_names_that_differ_in_case_alone_are_two_files(tmp_path: Path) -> None:
+    root = with_yaml(make_yolo(tmp_path / "yolo"))
+    for i, name in ((0, "a"), (1, "A")):
+        (root / "images" / "train" / f"00{i}.png").rename(root / "images" / "train" / f"{name}.png")
+        (root / "labels" / "train" / f"00{i}.txt").rename(root / "labels" / "train" / f"{name}.txt")
+    train = {sample.name: sample.target for sample in Detect().open(root).splits["train"]}
+    plain = Detect().open(with_yaml(make_yolo(tmp_path / "plain"))).splits["train"]
+    assert train["images/train/a.png"].text() == plain[0].target.text()
+    assert train["images/train/A.png"].text() == plain[1].target.text()
+
+
+def test_folders_and_endings_in_capitals(tmp_path: Path) -> None:
+    root = with_yaml(make_yolo(tmp_path / "yolo"), name="DATA.YAML")
+    for old, new in (("images", "Images"), ("labels", "LABELS")):
+        (root / old).rename(root / new)
+    for path in sorted((root / "Images").rglob("*.png")):
+        path.rename(path.with_suffix(".PNG"))
+    dataset = Detect().open(root)
+    assert counts(dataset) == {"train": 4, "val": 2} and len(dataset.splits["train"][0].target.labels) == 2

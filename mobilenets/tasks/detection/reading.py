@@ -10,7 +10,7 @@ from .annotations import Annotations
 from .coco import coco_files, read_coco
 from .files import Files
 from .voc import read_voc
-from .yolo import read_yolo, yolo_files
+from .yolo import labels_of, read_yolo, root_of, yolo_sources
 
 __all__ = ["read_boxes"]
 
@@ -24,16 +24,17 @@ def read_boxes(path: Path) -> Annotations:
     if path.is_file():
         return _of_file(path)
     files = Files(path)
-    sources, (labelled, named), xml = coco_files(files), yolo_files(files), files.ending(".xml")
+    sources, xml, labels = coco_files(files), files.ending(".xml"), labels_of(files)
+    named = yolo_sources(files) if labels else []
     if sources:
         return _alone(
-            read_coco(path, sources), "COCO", {"YOLO's .txt files": labelled if named else [], ".xml files": xml}
+            read_coco(path, sources), "COCO", {"YOLO's .txt files": list(labels) if named else [], ".xml files": xml}
         )
-    if labelled and named:
-        return _alone(read_yolo(files, named), "YOLO", {".xml files": xml})
+    if named:
+        return _alone(read_yolo(files, named, labels), "YOLO", {".xml files": xml})
     if found := read_voc(files):
         return found
-    if labelled:
+    if labels:
         raise DataError(f"{path}: nothing names the classes of its YOLO boxes: neither data.yaml nor classes.txt")
     raise DataError(f"{path}: holds no boxes of {_LAYOUTS}{_hint(path)}")
 
@@ -52,7 +53,8 @@ def _of_file(path: Path) -> Annotations:
         inside = path.parent.name.casefold() == "annotations"
         return read_coco(path.parent.parent if inside else path.parent, [path])
     if kind in (".yaml", ".yml"):
-        return read_yolo(Files(path.parent), [path])
+        files = Files(root_of(path))
+        return read_yolo(files, [path], labels_of(files))
     raise DataError(f"{path}: boxes are a folder, COCO's .json or YOLO's .yaml{_hint(path)}")
 
 
@@ -61,5 +63,7 @@ def _hint(path: Path) -> str:
     try:
         labels = dict.fromkeys(str(row.label) for row in list_images(path).rows)
     except DataError:
+        return ""
+    if len(labels) < 2:
         return ""
     return f"; its images have classes ({listed(list(labels))}): did you mean --task classify?"

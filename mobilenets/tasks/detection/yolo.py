@@ -1,7 +1,7 @@
 """YOLO: a .txt file an image, a line a box: class, centre and size as fractions. data.yaml or classes.txt has names."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -13,42 +13,73 @@ from .files import Files, read_lines
 from .frame import Edges
 from .lists import SplitList, split_lists, splits_of
 
-__all__ = ["read_yolo", "yolo_files"]
+__all__ = ["labels_of", "read_yolo", "root_of", "yolo_sources"]
 
 _NAMES = ("classes.txt", "obj.names", "_darknet.labels", "labels.txt", "predefined_classes.txt")
+_YAML = (".yaml", ".yml")
 _SPLITS = {"train": "train", "val": "val", "valid": "val", "test": "test"}  # the keys of data.yaml
 
 Yaml = dict[str, Any]
 
 
-def yolo_files(files: Files) -> tuple[list[Path], list[Path]]:
-    """The images that have a file of boxes, and the files that name classes; either is empty in another layout."""
-    labelled = [image for image in files.images if _label_of(image)]
-    if not labelled:
-        return [], []
+def labels_of(files: Files) -> dict[Path, Path]:
+    """The file of boxes of each image that has one: in `labels` where its path has `images`, else beside it."""
+    texts: dict[str, list[Path]] = {}
+    for path in files.ending(".txt"):
+        texts.setdefault(str(path.with_suffix("")).casefold(), []).append(path)
+    found: dict[Path, Path] = {}
+    for image in files.images if texts else ():
+        beside = image.with_suffix("")
+        parts = beside.parts
+        at = max((at for at, part in enumerate(parts[:-1]) if part.casefold() == "images"), default=None)
+        places = [beside] if at is None else [Path(*parts[:at], "labels", *parts[at + 1 :]), beside]
+        alike = next((alike for place in places if (alike := texts.get(str(place).casefold()))), [])
+        exact = [path for path in alike if path.stem == beside.name] or alike
+        if exact:
+            found[image] = exact[0]
+    return found
+
+
+def root_of(sheet: Path) -> Path:
+    """The folder that data.yaml is about: its `path` where that is there, else its own."""
+    base = _sheet(sheet).get("path")
+    home = Path(os.path.normpath(sheet.parent / base)) if isinstance(base, str) else sheet.parent
+    return home if os.path.isdir(home) else sheet.parent
+
+
+def yolo_sources(files: Files) -> list[Path]:
+    """The files that name classes."""
     near = [path for path in files.paths if len(files.below(path).parts) <= 3]
-    sheets = [path for path in near if path.suffix.lower() in (".yaml", ".yml") and b"names" in path.read_bytes()]
-    return labelled, sheets + [path for path in near if path.name.casefold() in _NAMES]
+    sheets = [path for path in near if path.suffix.lower() in _YAML and _has_names(path)]
+    return sheets + [path for path in near if path.name.casefold() in _NAMES]
 
 
-def read_yolo(files: Files, sources: Sequence[Path]) -> Annotations:
+def _has_names(path: Path) -> bool:
+    try:
+        return b"names" in path.read_bytes()
+    except OSError:
+        return False
+
+
+def read_yolo(files: Files, sources: Sequence[Path], labels: Mapping[Path, Path]) -> Annotations:
     """All images, those without a file of boxes as empty; `DataError` names file and line of what breaks a rule.
 
-    `sources` name the classes. The split is told by data.yaml, else by lists (train.txt), else by folders.
+    `sources` name the classes, `labels` are of `labels_of`. The split is told by data.yaml, else by lists
+    (train.txt), else by folders.
     """
-    sheets = [path for path in sources if path.suffix.lower() in (".yaml", ".yml")]
+    sheets = [path for path in sources if path.suffix.lower() in _YAML]
     if len(sheets) > 1:
         raise DataError(f"{files.root}: {listed([files.name(path) for path in sheets])} are two data sets: give one")
     sheet = _sheet(sheets[0]) if sheets else {}
     names = _names(sources, sheet)
     splits, notes = _splits(files, sheets[0] if sheets else None, sheet)
-    _check_labels(files)
+    _check_labels(files, labels)
     polygons: list[str] = []
     pose = "kpt_shape" in sheet
     images = list(splits) if splits else files.images
     photos, empty = [], []
     for image in images:
-        label = _label_of(image)
+        label = labels.get(image)
         boxes = _boxes(label, names, pose, polygons) if label else []
         photos.append(Photo(image, files.name(image), splits.get(image) or files.split(image), str(image), boxes))
         empty += [] if label else [files.name(image)]
@@ -61,20 +92,9 @@ def read_yolo(files: Files, sources: Sequence[Path]) -> Annotations:
     return Annotations(names, photos, notes, fractions=True)
 
 
-def _label_of(image: Path) -> Path | None:
-    """Where the boxes of an image stand: in `labels` where its path has `images`, else beside it."""
-    parts = image.parent.parts
-    at = next((at for at in reversed(range(len(parts))) if parts[at].casefold() == "images"), None)
-    folders = [image.parent]
-    if at is not None:
-        folders = [Path(*parts[:at], name, *parts[at + 1 :]) for name in ("labels", "Labels")] + folders
-    found = (folder / f"{image.stem}.txt" for folder in folders)
-    return next((path for path in found if os.path.isfile(path)), None)
-
-
-def _check_labels(files: Files) -> None:
+def _check_labels(files: Files, labels: Mapping[Path, Path]) -> None:
     """`DataError` names a file of boxes whose image is not there."""
-    used = {label for image in files.images if (label := _label_of(image))}
+    used = set(labels.values())
     for path in files.ending(".txt"):
         inside = "labels" in (part.casefold() for part in files.below(path).parent.parts)
         if inside and path not in used and path.name.casefold() not in _NAMES:
@@ -100,7 +120,7 @@ def _names(sources: Sequence[Path], sheet: Yaml) -> tuple[str, ...]:
     """The classes, on which all sources must agree."""
     found: dict[Path, tuple[str, ...]] = {}
     for path in sources:
-        found[path] = _named(path, sheet) if path.suffix.lower() in (".yaml", ".yml") else read_list(path)
+        found[path] = _named(path, sheet) if path.suffix.lower() in _YAML else read_list(path)
     first = sources[0]
     for path, names in found.items():
         if names != found[first]:
