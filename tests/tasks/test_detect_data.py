@@ -96,6 +96,7 @@ def test_a_pixel_outside_is_cut(tmp_path: Path) -> None:
         ("</ymax>", "9</ymax>", r"leaves its image of 96x72 pixels"),
         ("<xmin>", "<xmin>9", r"box \(9.*\) has no size: right must be above left"),
         ("<xmin>", "<xmin>nan", r"must be finite numbers"),
+        ("<xmin>", "<xmin>1\n\x85", r"box \(1.*\) must be finite numbers"),
         ("<xmin>", "<xmin>left", r"box \(left.*\) must be finite numbers"),
         ("<name>bar", "<name>tree", r"class 'tree' is none of the 2 classes: bar, square"),
         ("<bndbox>", "<box>", r"is no XML: mismatched tag"),

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ...data.parallel import ordered
-from ...data.rows import Listing, Row, listed
+from ...data.rows import Listing, Row, listed, shown
 from ...errors import DataError
 from ...image import read
 from .boxes import Boxes
@@ -170,7 +170,8 @@ def finite(values: Sequence[object], where: str) -> tuple[float, ...]:
     except (TypeError, ValueError, OverflowError):
         numbers = (math.nan,)
     if not all(map(math.isfinite, numbers)) or any(isinstance(value, bool) for value in values):
-        raise DataError(f"{where}: box ({', '.join(map(str, values))}) must be finite numbers")
+        told = ", ".join(shown(" ".join(str(value).split()))[:40] for value in values[:4])
+        raise DataError(f"{where}: box ({told}) must be finite numbers")
     return numbers
 
 

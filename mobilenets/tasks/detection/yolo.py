@@ -6,7 +6,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from ...data.labels import read_list
-from ...data.rows import listed
+from ...data.rows import listed, shown
 from ...errors import DataError, MissingExtraError
 from .annotations import Annotations, Box, Photo, finite
 from .files import Files, read_lines
@@ -155,7 +155,7 @@ def _splits(files: Files, path: Path | None, sheet: Yaml) -> tuple[dict[Path, st
         for value in _texts(sheet.get(key)):
             place = _place(files, path, sheet, value)
             if place is None:
-                lost.append(f"{key}: {value}")
+                lost.append(shown(f"{key}: {value}"))
             elif place.is_file():
                 lists.append(SplitList(place, split, read_lines(place)))
             else:
