@@ -48,6 +48,20 @@ def test_label_studio(tmp_path: Path, written: str) -> None:
     assert sum(map(len, Detect().open(root / "result.json").splits.values())) == 20
 
 
+def test_a_windows_path_tells_apart_images_of_one_name(tmp_path: Path) -> None:
+    make_coco(tmp_path / "c", 2)
+    root = tmp_path / "ls"
+    for at, folder in enumerate(("a", "b"), 1):
+        (root / "images" / folder).mkdir(parents=True)
+        shutil.copy(tmp_path / "c" / "train" / f"{at}.png", root / "images" / folder / "1.png")
+    content = json.loads((tmp_path / "c" / "annotations" / "instances_train.json").read_text())
+    for row, folder in zip(content["images"], ("a", "b"), strict=True):
+        row["file_name"] = f"images\\{folder}\\1.png"
+    (root / "result.json").write_text(json.dumps(content))
+    names = [sample.name for sample in Detect().open(root, None).splits["all"]]
+    assert names == ["images/a/1.png", "images/b/1.png"]
+
+
 def test_coco_s_own_names_and_folders(tmp_path: Path) -> None:
     root = make_coco(tmp_path / "c")
     for split in ("train", "val"):

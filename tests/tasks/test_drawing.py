@@ -76,7 +76,7 @@ def test_classes_have_colours_of_their_own() -> None:
 
 
 @pytest.mark.parametrize(
-    "edges", [(5, 5, 60, 60), (150, 40, 199, 60), (0, 0, 9, 9), (100, 90, 199, 99), (-3, -2, 9, 9)]
+    "edges", [(5, 5, 60, 60), (180, 40, 199, 60), (0, 0, 9, 9), (100, 90, 199, 99), (-3, -2, 9, 9)]
 )
 def test_label_and_score_of_a_box_are_drawn_whole(edges: tuple[int, int, int, int]) -> None:
     """As much white ink as in the middle of the image, wherever the box lies."""

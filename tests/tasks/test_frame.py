@@ -158,6 +158,8 @@ def test_a_pairing_that_a_greedy_one_misses() -> None:
     """The first box overlaps both others best where the second needs one of them."""
     one = boxes_of([(0.0, 0, 0.4, 0.4), (0.1, 0, 0.4, 0.4)])
     other = boxes_of([(0.06, 0, 0.4, 0.4), (0.2, 0, 0.4, 0.4)])
+    crossed = [boxes_of([(0.0, 0, 0.4, 0.4), (0.5, 0, 0.4, 0.4)], labels) for labels in ([0, 1], [1, 0])]
+    assert not agree(*crossed)
     assert agree(one, other) and not agree(one, boxes_of([(0.0, 0, 0.4, 0.4), (0.5, 0, 0.4, 0.4)]))
 
 

@@ -203,12 +203,16 @@ def test_filename_is_taken_where_there_is_no_image_of_the_own_name(tmp_path: Pat
     root = make_voc(tmp_path / "voc", 4, 2, lambda text: text.replace(".png", ".JPG"))
     for path in sorted((root / "JPEGImages").iterdir()):
         path.rename(path.with_suffix(".PNG"))
+    (root / "JPEGImages" / "000.PNG").rename(root / "JPEGImages" / "IMG_A.PNG")
+    (root / "Annotations" / "000.xml").rename(root / "Annotations" / "img_a.xml")
     file = root / "Annotations" / "001.xml"
     file.rename(file.with_name("x.xml"))
     main = lists_of(root) / "train.txt"
-    main.write_text(main.read_text().replace("001", "x"))
+    main.write_text(main.read_text().replace("000", "img_a").replace("001", "x"))
     dataset = Detect().open(root)
-    assert dataset.splits["train"][1].name == "JPEGImages/001.PNG" and right_boxes(dataset) and not dataset.notes
+    names = [sample.name for sample in dataset.splits["train"]]
+    assert names[:2] == ["JPEGImages/IMG_A.PNG", "JPEGImages/001.PNG"] and right_boxes(dataset)
+    assert len(dataset.notes) == 1 and "1 annotations have another <filename>" in dataset.notes[0]
 
 
 @pytest.mark.parametrize(
