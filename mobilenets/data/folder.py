@@ -12,7 +12,7 @@ from .imagenet import wnid_of
 from .labels import ordered_names
 from .rows import Listing, Row, listed, shown, split_name
 
-__all__ = ["holds_images", "list_files", "list_folder", "visible"]
+__all__ = ["holds_images", "list_files", "list_folder", "visible", "walk"]
 
 _LITTER = (".", "__MACOSX", "@eaDir", "lost+found")  # hidden; made by macOS, Synology, ext4
 
@@ -41,7 +41,7 @@ def list_files(root: Path) -> list[Row]:
     """Every image below `root`, whatever its folders are called but for train/, val/ and test/ at the top."""
     splits = _splits(root) or {None: root}
     rows = [
-        _row(path, root, split, "") for split, base in splits.items() for path in _walk(str(base)) if _is_image(path)
+        _row(path, root, split, "") for split, base in splits.items() for path in walk(str(base)) if _is_image(path)
     ]
     if not rows:
         raise DataError(f"{root}: holds no image file ({listed(sorted(EXTENSIONS), 6)})")
@@ -118,7 +118,7 @@ def _classes(root: Path, splits: dict[str | None, Path]) -> Listing:
         if flat and not wnid_of(flat[0].name):
             notes.append(f"{base.name}/: the classes are what stands before the numbers in the files' names")
         for folder in folders:
-            paths = list(_walk(folder.path))
+            paths = list(walk(folder.path))
             rows += [_row(path, root, split, shown(folder.name)) for path in paths if _is_image(path)]
             others += sum(not _is_image(path) for path in paths)
         names.update(str(row.label) for row in flat)
@@ -161,7 +161,7 @@ def _no_class_folders(base: Path, count: int) -> str:
     )
 
 
-def _walk(top: str) -> Iterator[str]:
+def walk(top: str) -> Iterator[str]:
     """Every visible file below `top`, links followed, each folder once (a link may lead back up).
 
     What is named like an image counts as a file: a folder x.jpg is reported as a bad image, not entered.
