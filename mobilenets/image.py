@@ -11,6 +11,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -21,6 +23,8 @@ from .errors import ImageError, NetworkError
 
 __all__ = [
     "EXTENSIONS",
+    "HEIF",
+    "UNREAD",
     "Fit",
     "Pixels",
     "Preprocess",
@@ -29,6 +33,7 @@ __all__ = [
     "crop_resize",
     "decode",
     "normalise",
+    "opened",
     "prepare",
     "read",
     "shrink_short_side",
@@ -42,9 +47,16 @@ Resize = Literal["bilinear", "bicubic", "lanczos", "box"]
 Fit = Literal["crop", "stretch"]
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
-EXTENSIONS = frozenset(
+HEIF = frozenset((".heic", ".heif", ".hif"))  # read where pillow-heif is installed
+_READ = frozenset(
     ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .tif .tiff .ppm .pgm .pbm .pnm .jp2 .avif .mpo .ico".split()
 )
+EXTENSIONS = _READ | HEIF if find_spec("pillow_heif") else _READ
+# of photos as cameras, scanners and editors write them, which are named where they are left out
+UNREAD = frozenset(
+    ".heic .heif .hif .jxl .jxr .hdp .wdp .j2k .jpx .jpf .raw .dng .cr2 .cr3 .crw .nef .nrw .arw .sr2 .srf .orf .rw2 .raf "
+    ".pef .srw .3fr .iiq .erf .mrw .x3f .psd .xcf .svg .eps .tga .exr .hdr .dcm .dicom .fits .dds .qoi".split()
+).difference(EXTENSIONS)
 # none runs code; those that Pillow loads at once stand first; MPO is opened as JPEG and has no entry of its own
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "WEBP", "TIFF", "JPEG2000", "ICO", "AVIF")
 _MAX_PIXELS = 178_956_970  # Pillow's own bound for a decompression bomb
@@ -110,7 +122,7 @@ def decode(source: bytes | Path, channels: int = 3, at_least: tuple[int, int] | 
     `at_least` (height, width): a JPEG may be decoded at 1/2, 1/4 or 1/8 as long as both sides stay at or above twice
     this size, which is several times faster and leaves the resize to a small target its antialiasing.
     """
-    with _opened(source) as image:
+    with opened(source) as image:
         if at_least is not None:
             _draft(image, at_least)
         image.load()
@@ -119,26 +131,26 @@ def decode(source: bytes | Path, channels: int = 3, at_least: tuple[int, int] | 
 
 def upright_size(source: bytes | Path) -> tuple[int, int]:
     """(width, height) in pixels of the image as `decode` gives it, from its header; `ImageError`."""
-    with _opened(source) as image:
+    with opened(source) as image:
         turned = image.format != "TIFF" and _lies(image)  # Pillow states a TIFF's size upright at once
         return (image.height, image.width) if turned else image.size
 
 
 @contextmanager
-def _opened(source: bytes | Path) -> Iterator[Image.Image]:
+def opened(source: bytes | Path) -> Iterator[Image.Image]:
     """The image, its header read; whatever is raised while it is open becomes an `ImageError`."""
     try:
         data = source if isinstance(source, bytes) else read(source)
         if not data:
             raise ImageError("the file is empty")
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        with Image.open(io.BytesIO(data), formats=_formats(data)) as image:
             if image.width * image.height > _MAX_PIXELS:
                 raise ImageError(f"{image.width}x{image.height} pixels: more than {_MAX_PIXELS} are refused")
             yield image
     except ImageError:
         raise
     except UnidentifiedImageError as exc:
-        raise ImageError("not an image of a known format") from exc
+        raise ImageError(_unknown(data)) from exc
     except Image.DecompressionBombError as exc:
         raise ImageError(f"more than {_MAX_PIXELS} pixels are refused") from exc
     except MemoryError as exc:
@@ -146,6 +158,27 @@ def _opened(source: bytes | Path) -> Iterator[Image.Image]:
     except Exception as exc:  # Pillow's plugins raise nearly anything on damaged input
         reason = " ".join(str(exc).split()) or type(exc).__name__
         raise ImageError(f"cannot be decoded: {reason[:200]}") from exc
+
+
+def _formats(data: bytes) -> tuple[str, ...]:
+    """What `data` may be; pillow-heif takes a moment to load and is asked only where it may be needed."""
+    return (*_FORMATS, "HEIF") if data[4:8] == b"ftyp" and _knows_heif() else _FORMATS
+
+
+@cache
+def _knows_heif() -> bool:
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return False
+    register_heif_opener()
+    return True
+
+
+def _unknown(data: bytes) -> str:
+    if data[4:8] == b"ftyp" and data[8:11] in (b"hei", b"hev", b"mif") and not _knows_heif():
+        return "reading HEIC needs pillow-heif: pip install pillow-heif"
+    return "not an image of a known format"
 
 
 def read(path: Path) -> bytes:

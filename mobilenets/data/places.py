@@ -1,15 +1,15 @@
 """Photos with the place where they were taken: a CSV file (path,latitude,longitude), or files whose EXIF has GPS."""
 
-import io
 import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from PIL import ExifTags, Image
+from PIL import ExifTags
 
 from ..errors import DataError, ImageError
-from .folder import list_files
+from ..image import opened
+from .classes import list_files
 from .parallel import ordered
 from .rows import Listing, listed
 from .table import Line, read_lines, row_of
@@ -57,9 +57,9 @@ def _from_exif(folder: Path) -> tuple[Listing, list[Place]]:
 
 def _place_of(read: Callable[[], bytes]) -> Place | None:
     try:
-        with Image.open(io.BytesIO(read())) as image:
+        with opened(read()) as image:
             gps = image.getexif().get_ifd(ExifTags.IFD.GPSInfo)
-    except (ImageError, OSError, ValueError, SyntaxError):  # what cannot be read has no place
+    except ImageError:  # what cannot be read has no place
         return None
     latitude = _signed(gps, ExifTags.GPS.GPSLatitude, ExifTags.GPS.GPSLatitudeRef, "S", 90)
     longitude = _signed(gps, ExifTags.GPS.GPSLongitude, ExifTags.GPS.GPSLongitudeRef, "W", 180)

@@ -14,9 +14,10 @@ from typing import Any
 from ..errors import DataError, ImageError, UsageError
 from ..image import decode
 from .checks import check_classes, check_labels, check_overlap, same_content
+from .classes import list_folder
 from .contents import Digest, fingerprint, hash_all
 from .dogs import is_dogs, list_dogs
-from .folder import holds_images, list_folder, visible
+from .folder import holds_images, visible
 from .labels import class_names, indices, read_names
 from .parallel import ordered
 from .parquet import list_parquet
