@@ -54,8 +54,8 @@ _READ = frozenset(
 EXTENSIONS = _READ | HEIF if find_spec("pillow_heif") else _READ
 # of photos as cameras, scanners and editors write them, which are named where they are left out
 UNREAD = frozenset(
-    ".heic .heif .hif .jxl .jxr .hdp .wdp .j2k .jpx .jpf .raw .dng .cr2 .cr3 .crw .nef .nrw .arw .sr2 .srf .orf .rw2 .raf "
-    ".pef .srw .3fr .iiq .erf .mrw .x3f .psd .xcf .svg .eps .tga .exr .hdr .dcm .dicom .fits .dds .qoi".split()
+    ".heic .heif .hif .jxl .jxr .hdp .wdp .j2k .jpx .jpf .raw .dng .cr2 .cr3 .crw .nef .nrw .arw .sr2 .srf .orf .rw2 "
+    ".raf .pef .srw .3fr .iiq .erf .mrw .x3f .psd .xcf .svg .eps .tga .exr .hdr .dcm .fits .dds .qoi".split()
 ).difference(EXTENSIONS)
 # none runs code; those that Pillow loads at once stand first; MPO is opened as JPEG and has no entry of its own
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "WEBP", "TIFF", "JPEG2000", "ICO", "AVIF")

@@ -65,6 +65,7 @@ def train(
         Print one JSON object and nothing else.
     """
     from ..api import resume_run, train_network
+    from ..data.rows import listed, shown
     from ..machine import need_torch
     from . import show
     from .progress import Bars
@@ -99,6 +100,7 @@ def train(
             dataset = learned.ready(learned.open(data))
             sizes = ", ".join(f"{len(samples):,} {split}" for split, samples in dataset.splits.items())
             bars.note(f"{data}: {len(dataset.labels)} {learned.things}, {sizes} images")
+            bars.note(f"{learned.things}: {listed([shown(label) for label in dataset.labels], 10)}")
             if bounds:
                 chosen = _designed(
                     network, bounds, learned, dataset, calibrate, bars, fine_tuning=pretrained is not None

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import DataError
 from ..image import read
+from .labels import clean
 from .rows import Listing, Row, checked_split, listed, shown
 
 __all__ = ["Marked", "list_attributes"]
@@ -45,7 +46,7 @@ def list_attributes(path: Path) -> Marked:
     header, lines = (_celeba if file.name == CELEBA else _csv)(file)
     split_at = next((at for at, name in enumerate(header) if name.lower() == "split"), None)
     columns = [at for at in range(1, len(header)) if at != split_at]
-    names = tuple(header[at] for at in columns)
+    names = tuple(clean(header[at], str(file)) for at in columns)
     _check_names(file, names)
     parts = _partition(file.with_name(PARTITION)) if file.name == CELEBA else None
     folder = _image_folder(file, lines)
@@ -125,7 +126,7 @@ def _checked(path: Path, lines: list[Line], columns: int) -> list[Line]:
 
 def _text(path: Path) -> list[str]:
     try:
-        return path.read_text("utf-8-sig").splitlines()
+        return path.read_text("utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as exc:
         raise DataError(f"{path}: cannot be read as UTF-8 text: {exc}") from exc
 

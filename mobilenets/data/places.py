@@ -43,13 +43,14 @@ def _degrees(line: Line, name: str, most: int) -> float:
 
 
 def _from_exif(folder: Path) -> tuple[Listing, list[Place]]:
-    rows = list_files(folder)
+    files = list_files(folder)
+    rows = files.rows
     found = list(ordered(_place_of, [row.read for row in rows]))
     kept = [(row, place) for row, place in zip(rows, found, strict=True) if place is not None]
     without = [row.name for row, place in zip(rows, found, strict=True) if place is None]
     if not kept:
         raise DataError(f"{folder}: none of its {len(rows)} images has a place in its EXIF (GPS): use a CSV file")
-    listing = Listing([row for row, _ in kept])
+    listing = Listing([row for row, _ in kept], notes=files.notes)
     if without:
         listing.notes.append(f"{len(without)} of {len(rows)} images have no place in their EXIF: {listed(without)}")
     return listing, [place for _, place in kept]

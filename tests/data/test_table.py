@@ -71,7 +71,7 @@ def test_missing_images_stay_samples(tmp_path: Path) -> None:
         ("path,label\n" + ROWS + "images/1.jpg\n", "line 10 has 1 of 2 columns"),
         ("path,label\n" + ROWS + "images/1.jpg,\n", "line 10 has an empty label"),
         ("path,label\n,cat\n" + ROWS, "line 2 has an empty path"),
-        ("path,label,split\nimages/1.jpg,cat,dev\n", r"line 2: split \(='dev'\) must be train, val or test"),
+        ("path,label,split\nimages/1.jpg,cat,part\n", r"line 2: split \(='part'\) must be train, val or test"),
         ("path,label,split\nimages/1.jpg,cat,\n", r"line 2: split \(=''\) must be train, val or test"),
         ("path,label,split\nimages/1.jpg,cat,val\nimages/2.jpg,dog,test\n", "holds no train split, only test, val"),
         ('path,label\n"images/1.jpg,cat\n', "line 2 is no CSV: unexpected end of data"),
