@@ -9,7 +9,7 @@ from ..image import decode
 from .contents import Digest
 from .rows import Row, listed
 
-__all__ = ["check_classes", "check_labels", "check_overlap", "same_content"]
+__all__ = ["check_classes", "check_labels", "check_overlap", "same_content", "unreadable"]
 
 Groups = list[list[int]]
 _MOST_TWICE = 0.01  # published sets have a few (flower_photos has 1 in 3,670), which move no score
@@ -22,6 +22,21 @@ def same_content(contents: Sequence[Digest | None]) -> Groups:
         if content is not None:
             groups.setdefault(content, []).append(at)
     return [group for group in groups.values() if len(group) > 1]
+
+
+def unreadable(rows: Sequence[Row], contents: Sequence[Digest | None]) -> str:
+    """Say which files are empty or cannot be read, and why."""
+    lost = [row for row, content in zip(rows, contents, strict=True) if content is None]
+    named = [f"{row.name} ({_reason(row)})" for row in lost[:3]]
+    more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
+    return f"{len(lost)} of {len(rows)} images cannot be read: {', '.join(named)}{more}"
+
+
+def _reason(row: Row) -> str:
+    try:
+        return "can be read now" if row.read() else "the file is empty"
+    except ImageError as exc:
+        return str(exc)
 
 
 def check_labels(

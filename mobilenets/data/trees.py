@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import DataError
+from .columns import DETECT
 from .folder import is_folder, is_image, visible
 from .labels import clean
 from .rows import BESIDE, listed, shown, split_name
 
-__all__ = ["check_classes", "splits_of", "subfolders"]
+__all__ = ["check_classes", "hint_of_folder", "splits_of", "subfolders"]
 
 Entries = list[os.DirEntry[str]]
 
@@ -94,3 +95,19 @@ def _names_below(entry: os.DirEntry[str]) -> set[str]:
     """The folders in a class folder; none where images lie in it as well."""
     inside = visible(entry.path)
     return set() if any(is_image(one.name) for one in inside) else {one.name for one in inside if is_folder(one)}
+
+
+def hint_of_folder(root: Path) -> str:
+    """'; ' and the task that a folder of this layout is for, or the table in it; nothing where that cannot be told."""
+    folders = [root, *(Path(entry) for entry in visible(root) if entry.is_dir())]
+    for folder in folders:
+        names = [entry.name.lower() for entry in visible(folder)]
+        if folder.name.lower() == "annotations" and folder != root:
+            if any(name.endswith((".xml", ".json")) for name in names):
+                return f"; {folder.name}/: {DETECT}"
+        if any(name.endswith(".coco.json") for name in names):
+            return f"; {folder.name}/*.coco.json: {DETECT}"
+        if "list_attr_celeba.txt" in names:
+            return "; list_attr_celeba.txt: attributes are learned with --task attributes"
+    tables = [entry.path for entry in visible(root) if entry.name.lower().endswith((".csv", ".tsv", ".jsonl"))]
+    return f"; did you mean {tables[0]}?" if len(tables) == 1 else ""

@@ -318,7 +318,7 @@ def test_paths_that_are_no_data_set(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file or folder"):
         open_dataset(tmp_path / "nowhere")
     (tmp_path / "a.zip").write_bytes(b"x")
-    with pytest.raises(DataError, match=r"a data set is a folder, or a \.csv, \.parquet or \.tar file"):
+    with pytest.raises(DataError, match=r"a data set is a folder, or a \.csv, \.tsv, \.jsonl, \.parquet or \.tar file"):
         open_dataset(tmp_path / "a.zip")
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(DataError, match="neither a file nor a folder"):
