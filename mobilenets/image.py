@@ -1,9 +1,9 @@
 """Pixels: the only decoder, resize and normalisation, used by train, evaluate, calibrate, predict and serve.
 
-What becomes of an image that is not plain RGB (docs/images.md says it for users):
+What becomes of an image that is not plain RGB (docs/data.md says it for users):
 EXIF orientation is applied; grey is repeated three times; CMYK, YCbCr and LAB are converted; a palette is looked up;
-transparency is laid over white; of 16 bits the upper 8 are kept; of an animation the first frame is taken;
-floating-point pixels are refused, because nothing states their range.
+transparency is laid over white; of 16 bits, or as many as a TIFF declares, the upper 8 are kept; of an animation the
+first frame is taken; floating-point pixels are refused, because nothing states their range.
 """
 
 import io
@@ -125,8 +125,9 @@ def decode(source: bytes | Path, channels: int = 3, at_least: tuple[int, int] | 
     with opened(source) as image:
         if at_least is not None:
             _draft(image, at_least)
+        bits = _bits(image)
         image.load()
-        return _plain(_upright(image), channels)
+        return _plain(_upright(image), channels, bits)
 
 
 def upright_size(source: bytes | Path) -> tuple[int, int]:
@@ -215,13 +216,19 @@ def _lies(image: Image.Image) -> bool:
         return False
 
 
-def _plain(image: Image.Image, channels: int) -> Image.Image:
+def _bits(image: Image.Image) -> int:
+    """Of a pixel of mode I or I;16: as many as a TIFF declares, else 16. Nothing is guessed from the values."""
+    declared: tuple[int, ...] = getattr(image, "tag_v2", {}).get(ExifTags.Base.BitsPerSample, ())
+    return min(16, *declared) if declared else 16
+
+
+def _plain(image: Image.Image, channels: int, bits: int) -> Image.Image:
     """To RGB or L by the rules at the top of this file."""
     mode = "L" if channels == 1 else "RGB"
     if image.mode == "F":
         raise ImageError("floating-point pixels have no stated range")
     if image.mode.startswith("I"):
-        image = _upper_eight_bits(image)
+        image = _upper_eight_bits(image, bits)
     if image.mode == "LAB":
         lab, rgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
         image = ImageCms.profileToProfile(image, lab, rgb, outputMode="RGB") or image
@@ -231,10 +238,10 @@ def _plain(image: Image.Image, channels: int) -> Image.Image:
     return image if image.mode == mode else image.convert(mode)
 
 
-def _upper_eight_bits(image: Image.Image) -> Image.Image:
+def _upper_eight_bits(image: Image.Image, bits: int) -> Image.Image:
     """Mode I or I;16 to L, or to LA where one value is declared transparent."""
     values = np.asarray(image).astype(np.int64)
-    grey = Image.fromarray((np.clip(values, 0, 65535) >> 8).astype(np.uint8))
+    grey = Image.fromarray((np.clip(values, 0, (1 << bits) - 1) >> max(0, bits - 8)).astype(np.uint8))
     if isinstance(key := image.info.get("transparency"), int):
         grey.putalpha(Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8)))
     return grey

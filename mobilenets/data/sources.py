@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import DataError, ImageError, UsageError
 from ..image import decode
-from .checks import check_classes, check_labels, check_overlap, same_content, unreadable
+from .checks import check_classes, check_labels, check_overlap, check_pixels, same_content, unreadable
 from .classes import list_folder
 from .contents import Digest, fingerprint, hash_all
 from .dogs import is_dogs, list_dogs
@@ -128,6 +128,7 @@ def _split_and_checked(
         notes += check_classes(root, classes, splits, labels)
     notes += check_labels(root, rows, told, splits, groups)
     notes += check_overlap(root, rows, told, splits, groups)
+    notes += check_pixels(rows)
     return splits, notes
 
 
@@ -194,7 +195,7 @@ def _packed(root: Path) -> tuple[list[Path], list[Path]]:
 def _checked(path: Path, listing: Listing) -> Listing:
     """Either every row has a split or none has."""
     if not listing.rows:
-        raise DataError(f"{path}: holds no labelled image")
+        raise DataError("; ".join([f"{path}: holds no labelled image", *listing.notes]))
     without = next((row for row in listing.rows if row.split is None), None)
     within = next((row for row in listing.rows if row.split is not None), None)
     if without and within:
