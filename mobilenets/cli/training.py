@@ -48,7 +48,8 @@ def train(
     Parameters
     ----------
     data
-        A folder per class (with or without train/ val/ test/), a CSV (path,label), Parquet, or .tar shards.
+        A folder per class (with or without train/ val/ test/) or with metadata.csv, a CSV (path,label), Parquet, or .tar
+        shards.
     pretrained
         Fine-tune a trained network: imagenet (the published one nearest to alpha and image size, downloaded once), a
         name such as keras/0.25-128, or a file or run folder. A file is taken at its own alpha and size unless

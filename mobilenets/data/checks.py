@@ -106,9 +106,7 @@ def check_pixels(rows: Sequence[Row]) -> list[str]:
     of = f"{len(tried)} images" if len(tried) == len(rows) else f"{len(tried)} images looked at"
     cure = ""
     if any(deep for _, deep in found):
-        cure = (
-            "; of 16-bit pixels the upper 8 bits are kept: if fewer bits are used (12, say), scale the values to all 16"
-        )
+        cure = "; of 16-bit pixels the upper 8 bits are kept: values that use fewer (12, say) must be scaled to all 16"
     return [f"{len(found)} of {of} become black or a single value: {listed([name for name, _ in found])}{cure}"]
 
 
