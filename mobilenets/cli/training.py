@@ -48,7 +48,7 @@ def train(
     Parameters
     ----------
     data
-        A folder per class (with or without train/ val/ test/) or with metadata.csv, a CSV (path,label), Parquet, or .tar
+        A folder per class (with or without train/ val/ test/) or with metadata.csv, a CSV (path,label), Parquet, .tar
         shards.
     pretrained
         Fine-tune a trained network: imagenet (the published one nearest to alpha and image size, downloaded once), a

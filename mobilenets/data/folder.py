@@ -35,7 +35,7 @@ def unread(names: Iterable[str]) -> list[str]:
     cure = "convert them to JPEG or PNG"
     if HEIF & counts.keys():
         cure += ", or pip install pillow-heif to read HEIC"
-    return [f"ignored {len(photos)} photos in formats that are not read: {endings} (first: {shown(photos[0])}): {cure}"]
+    return [f"{len(photos)} photos in formats that are not read: {endings} (first: {shown(photos[0])}): {cure}"]
 
 
 def ending(name: str) -> str:

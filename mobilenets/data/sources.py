@@ -17,7 +17,7 @@ from .checks import check_classes, check_labels, check_overlap, check_pixels, sa
 from .classes import list_folder
 from .contents import Digest, fingerprint, hash_all
 from .dogs import is_dogs, list_dogs
-from .folder import holds_images, visible
+from .folder import holds_images, unread, visible
 from .labels import class_names, indices, read_names
 from .metadata import list_metadata, metadata_of
 from .parallel import ordered
@@ -129,6 +129,7 @@ def _split_and_checked(
     notes += check_labels(root, rows, told, splits, groups)
     notes += check_overlap(root, rows, told, splits, groups)
     notes += check_pixels(rows)
+    notes += unread(row.name for row in rows)  # that a list names
     return splits, notes
 
 

@@ -162,10 +162,10 @@ def test_class_names_that_cannot_be(tmp_path: Path, folder: bytes, rule: str) ->
 def test_unread_photos_are_named_by_train(tmp_path: Path) -> None:
     dataset = open_dataset(write(tmp_path, {**classes(), "cat/x.CR2": "x", "dog/y.dng": "y", "dog/notes.txt": "z"}))
     assert dataset.notes[:2] == (
-        "ignored 2 photos in formats that are not read: 1 .cr2, 1 .dng (first: cat/x.CR2): convert them to JPEG or PNG",
+        "2 photos in formats that are not read: 1 .cr2, 1 .dng (first: cat/x.CR2): convert them to JPEG or PNG",
         "ignored 1 files that are no images by their names",
     )
-    with pytest.raises(DataError, match=r"holds no image file .*ignored 1 photos .* 1 \.dng"):
+    with pytest.raises(DataError, match=r"holds no image file .*1 photos .* 1 \.dng"):
         open_dataset(write(tmp_path / "other", {"a/1.dng": "x", "b/2.txt": "y"}))
 
 

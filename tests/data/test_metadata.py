@@ -64,7 +64,7 @@ def test_a_class_named_train_is_no_split(tmp_path: Path) -> None:
 def test_what_is_not_listed_is_counted(tmp_path: Path) -> None:
     dataset = open_dataset(write(tmp_path, {**FLAT, "metadata.csv": csv(list(FLAT)[:6]), "x.dng": "x"}))
     assert dataset.notes[:2] == (
-        "ignored 1 photos in formats that are not read: 1 .dng (first: x.dng): convert them to JPEG or PNG",
+        "1 photos in formats that are not read: 1 .dng (first: x.dng): convert them to JPEG or PNG",
         "ignored 2 images that metadata.csv does not list (first: 6.jpg)",
     )
 
