@@ -1,22 +1,17 @@
-"""What in a data set would make its score a lie: one image under two labels, or on both sides of a split; or black."""
+"""What in a data set would make its score a lie: one image under two labels, or on both sides of a split."""
 
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from ..errors import DataError, ImageError
-from ..image import decode, opened
+from ..image import decode
 from .contents import Digest
-from .parallel import ordered
 from .rows import Row, listed
 
-__all__ = ["check_classes", "check_labels", "check_overlap", "check_pixels", "same_content", "unreadable"]
+__all__ = ["check_classes", "check_labels", "check_overlap", "same_content"]
 
 Groups = list[list[int]]
-_LOOKED_AT = 50  # images, about: a mistake in how they were made shows in many
-_DARK = 16  # of 256: 12 bits in 16, of which the upper eight are kept, stay below it
 _MOST_TWICE = 0.01  # published sets have a few (flower_photos has 1 in 3,670), which move no score
 
 
@@ -27,21 +22,6 @@ def same_content(contents: Sequence[Digest | None]) -> Groups:
         if content is not None:
             groups.setdefault(content, []).append(at)
     return [group for group in groups.values() if len(group) > 1]
-
-
-def unreadable(rows: Sequence[Row], contents: Sequence[Digest | None]) -> str:
-    """Say which files are empty or cannot be read, and why."""
-    lost = [row for row, content in zip(rows, contents, strict=True) if content is None]
-    named = [f"{row.name} ({_reason(row)})" for row in lost[:3]]
-    more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
-    return f"{len(lost)} of {len(rows)} images cannot be read: {', '.join(named)}{more}"
-
-
-def _reason(row: Row) -> str:
-    try:
-        return "can be read now" if row.read() else "the file is empty"
-    except ImageError as exc:
-        return str(exc)
 
 
 def check_labels(
@@ -95,31 +75,6 @@ def check_classes(root: Path, labels: Sequence[int], splits: Sequence[str], name
         if lacking:
             notes.append(f"{_classes(len(lacking))} no image in {split}: {listed(lacking)}")
     return notes
-
-
-def check_pixels(rows: Sequence[Row]) -> list[str]:
-    """A note on images that become one value or almost black, among about `_LOOKED_AT` of all."""
-    tried = rows[:: -(-len(rows) // _LOOKED_AT)]
-    found = [(row.name, deep) for row, deep in zip(tried, ordered(_blank, tried), strict=True) if deep is not None]
-    if not found:
-        return []
-    of = f"{len(tried)} images" if len(tried) == len(rows) else f"{len(tried)} images looked at"
-    cure = ""
-    if any(deep for _, deep in found):
-        cure = "; of 16-bit pixels the upper 8 bits are kept: values that use fewer (12, say) must be scaled to all 16"
-    return [f"{len(found)} of {of} become black or a single value: {listed([name for name, _ in found])}{cure}"]
-
-
-def _blank(row: Row) -> bool | None:
-    """None for an image with something on it, or that cannot be decoded; else whether its pixels have 16 bits."""
-    try:
-        pixels = np.asarray(decode(data := row.read(), at_least=(32, 32)))
-        if pixels.max() >= _DARK and (pixels != pixels[0, 0]).any():
-            return None
-        with opened(data) as image:
-            return image.mode.startswith("I")
-    except ImageError:
-        return None
 
 
 def _other(group: list[int], labels: Sequence[str]) -> int | None:

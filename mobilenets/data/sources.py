@@ -13,9 +13,10 @@ from typing import Any
 
 from ..errors import DataError, ImageError, UsageError
 from ..image import decode
-from .checks import check_classes, check_labels, check_overlap, check_pixels, same_content, unreadable
+from .blank import check_pixels
+from .checks import check_classes, check_labels, check_overlap, same_content
 from .classes import list_folder
-from .contents import Digest, fingerprint, hash_all
+from .contents import Digest, fingerprint, hash_all, unreadable_first
 from .dogs import is_dogs, list_dogs
 from .folder import holds_images, unread, visible
 from .labels import class_names, indices, read_names
@@ -96,12 +97,15 @@ def assemble(
         raise UsageError(f"val_fraction (={val_fraction!r}) must be above 0 and below 1")
     rows = _checked(root, listing).rows
     contents = hash_all([row.read for row in rows], workers)
-    try:
-        splits, notes = _split_and_checked(root, rows, labels, told, val_fraction, classes, contents)
-    except DataError as exc:
-        if None in contents:  # which may be why
-            raise DataError(f"{root}: {unreadable(rows, contents)}; {str(exc).removeprefix(f'{root}: ')}") from exc
-        raise
+    groups = same_content(contents)
+    with unreadable_first(root, rows, contents):
+        splits, notes = _splits(root, rows, classes or [0] * len(rows), contents, val_fraction)
+        if val_fraction is not None and classes is not None:
+            notes += check_classes(root, classes, splits, labels)
+        notes += check_labels(root, rows, told, splits, groups)
+        notes += check_overlap(root, rows, told, splits, groups)
+    notes += check_pixels(rows)
+    notes += unread(row.name for row in rows)  # that a list names
     return Dataset(
         root=root,
         labels=labels,
@@ -110,27 +114,6 @@ def assemble(
         notes=(*listing.notes, *notes),
         decoding=decoding or {},
     )
-
-
-def _split_and_checked(
-    root: Path,
-    rows: Sequence[Row],
-    labels: tuple[str, ...],
-    told: Sequence[str],
-    val_fraction: float | None,
-    classes: Sequence[int] | None,
-    contents: Sequence[Digest | None],
-) -> tuple[list[str], list[str]]:
-    """The split of every row and the notes on what was seen; `DataError`."""
-    groups = same_content(contents)
-    splits, notes = _splits(root, rows, classes or [0] * len(rows), contents, val_fraction)
-    if val_fraction is not None and classes is not None:
-        notes += check_classes(root, classes, splits, labels)
-    notes += check_labels(root, rows, told, splits, groups)
-    notes += check_overlap(root, rows, told, splits, groups)
-    notes += check_pixels(rows)
-    notes += unread(row.name for row in rows)  # that a list names
-    return splits, notes
 
 
 def typical_short_side(dataset: Dataset) -> int:

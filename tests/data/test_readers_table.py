@@ -118,7 +118,8 @@ def voc(root: Path, items: Items) -> Path:
     def xml(item: Item) -> str:
         edges = "".join(f"<{name}>{at}</{name}>" for name, at in (("xmin", 1), ("ymin", 1), ("xmax", 9), ("ymax", 9)))
         thing = f"<object><name>{item.label}</name><bndbox>{edges}</bndbox></object>"
-        return f"<annotation><filename>{item.file}</filename>{thing}</annotation>"
+        size = "<size><width>16</width><height>12</height></size>"
+        return f"<annotation><filename>{item.file}</filename>{size}{thing}</annotation>"
 
     lists: dict[str, str] = {}
     for item in items:
@@ -134,7 +135,7 @@ def coco(root: Path, items: Items) -> Path:
     for split in sorted({item.split for item in items}, key=str):
         own = [item for item in items if item.split == split]
         content = {
-            "images": [{"id": item.number, "file_name": item.file} for item in own],
+            "images": [{"id": item.number, "file_name": item.file, "width": 16, "height": 12} for item in own],
             "categories": [{"id": at, "name": name} for at, name in enumerate(names)],
             "annotations": [
                 {"id": at, "image_id": item.number, "category_id": names.index(item.label), "bbox": [1, 1, 8, 8]}
@@ -267,15 +268,30 @@ FEATURES: dict[str, Callable[[Reader], None]] = {
     "missing files": missing_files,
 }
 
-HOLES: dict[tuple[str, str], str] = {}
+NOTHING_LISTED = "it lists nothing that could be missing"
+HOLES = {
+    ("labels.txt", "coco"): "COCO numbers its categories itself",
+    ("numbers in order", "coco"): "categories stand by their ids",
+    ("unread endings", "parquet"): "its rows hold bytes, without an ending; what cannot be decoded is named by its row",
+    ("missing files", "folder"): NOTHING_LISTED,
+    ("missing files", "tar"): NOTHING_LISTED,
+    ("split words", "voc"): "VOC's lists are train.txt, val.txt and test.txt",
+}
 
 
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("feature", FEATURES)
 def test_feature(tmp_path: Path, feature: str, reader: str) -> None:
-    if reason := HOLES.get((feature, reader)):
-        with pytest.raises((AssertionError, DataError, pytest.fail.Exception)):
-            FEATURES[feature](Reader(reader, tmp_path))
-            pytest.exit(f"the hole is closed, take it out of HOLES: {reason}")
-    else:
+    reason = HOLES.get((feature, reader))
+    try:
         FEATURES[feature](Reader(reader, tmp_path))
+    except (AssertionError, DataError, pytest.fail.Exception):
+        if reason is None:
+            raise
+        return
+    assert reason is None, f"this hole is closed, take it out of HOLES: {reason}"
+
+
+def test_every_hole_is_of_a_feature_and_a_reader() -> None:
+    assert {feature for feature, _ in HOLES} <= FEATURES.keys()
+    assert {reader for _, reader in HOLES} <= READERS.keys()
