@@ -121,7 +121,7 @@ def evaluate_model(
         dataset = data
     else:
         task = task_type(open_session(opened, runtime=runtime).task)()
-        dataset = task.open(data, None) if split == "all" else task.open(data)
+        dataset = task.open(data, None, max_bad) if split == "all" else task.open(data, max_bad=max_bad)
     for note in dataset.notes:
         watch.note(note)
     judged = judge(opened, dataset, split or default_split(dataset), max_bad, threads, watch.decoded, runtime)

@@ -100,7 +100,7 @@ def train(
             trained = resume_run(resume, bars, data=data, epochs=recipe.epochs)
         else:
             assert data is not None
-            dataset = learned.ready(learned.open(data))
+            dataset = learned.ready(learned.open(data, max_bad=recipe.max_bad))
             sizes = ", ".join(f"{len(samples):,} {split}" for split, samples in dataset.splits.items())
             bars.note(f"{data}: {len(dataset.labels)} {learned.things}, {sizes} images")
             bars.note(f"{learned.things}: {listed([shown(label) for label in dataset.labels], 10)}")

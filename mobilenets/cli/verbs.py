@@ -144,7 +144,7 @@ def evaluate(
     overwrite
         Replace a report that exists.
     max_bad
-        Share of images that may be undecodable before it is an error.
+        Share of images that may be undecodable, or have two labels, before it is an error.
     threads
         Of the latency measurement.
     runtime

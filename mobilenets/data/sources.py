@@ -53,13 +53,15 @@ class Dataset:
     decoding: dict[str, Any] = field(default_factory=dict)  # what a model of these data must keep besides the labels
 
 
-def open_dataset(path: str | Path, val_fraction: float | None = 0.1, workers: int = 0) -> Dataset:
+def open_dataset(
+    path: str | Path, val_fraction: float | None = 0.1, workers: int = 0, max_bad: float = 0.01
+) -> Dataset:
     """The data set at `path`; `DataError` names what is missing or contradictory.
 
     Where there is no val, about `val_fraction` of train becomes val, told by content hash; None: every image is in
     "all", whatever its split. A `labels.txt` beside the data, one a line, fixes the names and order of the classes;
     else the source does, else they are sorted. All files are read once, by `workers` threads (0: one a core); what
-    cannot be read stays a sample.
+    cannot be read stays a sample. At most `max_bad` of a split may be there with two labels.
     """
     root = Path(path)
     listing = list_images(root)
@@ -73,7 +75,7 @@ def open_dataset(path: str | Path, val_fraction: float | None = 0.1, workers: in
     if len(names) < 2:
         raise DataError(f"{root}: {names[0]!r} is the only class: there is nothing to tell apart")
     told = [names[label] for label in labels]
-    return assemble(root, listing, names, labels, told, val_fraction, classes=labels, workers=workers)
+    return assemble(root, listing, names, labels, told, val_fraction, classes=labels, workers=workers, max_bad=max_bad)
 
 
 def assemble(
@@ -87,11 +89,14 @@ def assemble(
     classes: Sequence[int] | None = None,
     decoding: dict[str, Any] | None = None,
     workers: int = 0,
+    max_bad: float = 0.01,
+    agree: Callable[[int, int], bool] | None = None,
 ) -> Dataset:
     """The data set of the listed rows, whatever their `targets` are: hashed, split, checked for what would be a lie.
 
     `told`: each target as text that is equal where they are, for the fingerprint and for images that are there with
-    two of them. `classes`: each row's class, so that val has its share of each, and none is without an image.
+    two of them: `max_bad` of a split at most, but for those that `agree` (see `check_labels`). `classes`: each row's
+    class, so that val has its share of each, and none is without an image.
     """
     if val_fraction is not None and not 0 < val_fraction < 1:
         raise UsageError(f"val_fraction (={val_fraction!r}) must be above 0 and below 1")
@@ -102,7 +107,7 @@ def assemble(
         splits, notes = _splits(root, rows, classes or [0] * len(rows), contents, val_fraction)
         if val_fraction is not None and classes is not None:
             notes += check_classes(root, classes, splits, labels)
-        notes += check_labels(root, rows, told, splits, groups)
+        notes += check_labels(root, rows, told, splits, groups, max_bad, agree)
         notes += check_overlap(root, rows, told, splits, groups)
     notes += check_pixels(rows)
     notes += unread(row.name for row in rows)  # that a list names

@@ -1,6 +1,7 @@
 """What makes a score a lie is refused, what does not is said."""
 
 import io
+import tempfile
 from functools import partial
 from pathlib import Path
 
@@ -22,16 +23,23 @@ SPLIT = {
 }
 
 
-def test_two_labels(tmp_path: Path) -> None:
+def test_two_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     more = {f"train/dog/x{i}.jpg": i % 3 for i in range(2)} | {"val/cat/y.jpg": 1100, "train/cat/z.jpg": 102}
     with pytest.raises(DataError) as caught:
-        open_dataset(write(tmp_path, {**SPLIT, **more}))
+        open_dataset(write(tmp_path / "data", {**SPLIT, **more}))
+    (file,) = tmp_path.glob("mobilenets-two-labels-*.txt")
     assert str(caught.value) == (
-        f"{tmp_path}: 4 images are there with two labels: "
+        f"{tmp_path}/data: 4 images are there with two labels: "
         "train/cat/0.jpg (cat) = train/dog/x0.jpg (dog), train/cat/1.jpg (cat) = train/dog/x1.jpg (dog), "
-        "train/cat/z.jpg (cat) = train/dog/2.jpg (dog) and 1 more; no network can be right about both, correct or "
-        "remove one"
+        f"train/cat/z.jpg (cat) = train/dog/2.jpg (dog) and 1 more (all in {file}); "
+        "no network can be right about both, correct or remove one, or allow them with --max-bad 0.667"
     )
+    assert file.read_text().splitlines()[2:] == [
+        "train/cat/z.jpg (cat) = train/dog/2.jpg (dog)",
+        "val/cat/y.jpg (cat) = val/dog/0.jpg (dog)",
+    ]
+    assert "4 images are there with two labels" in open_dataset(tmp_path / "data", max_bad=0.667).notes[0]
 
 
 def test_a_few_two_labels_among_many_are_a_note(tmp_path: Path) -> None:

@@ -275,7 +275,6 @@ HOLES = {
     ("unread endings", "parquet"): "its rows hold bytes, without an ending; what cannot be decoded is named by its row",
     ("missing files", "folder"): NOTHING_LISTED,
     ("missing files", "tar"): NOTHING_LISTED,
-    ("split words", "voc"): "VOC's lists are train.txt, val.txt and test.txt",
 }
 
 

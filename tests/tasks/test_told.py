@@ -49,6 +49,7 @@ BOXES = Detected((Found("cat", 3, 0.9876, (1.5, 2, 30, 40.25)), Found("dog", 0, 
                 ("2", "dog", "0.500000", "0", "0", "7", "8"),
             ),
         ),
+        (Detected(()), "no boxes found", (("0", "no boxes found", "", "", "", "", ""),)),
     ],
     ids=lambda value: type(value).__name__,
 )
