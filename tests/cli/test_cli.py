@@ -367,3 +367,21 @@ def test_predictions_that_end_in_an_error_are_json(
         code, out, err = run(capsys, "predict", trained, folder, "--json")
     told = json.loads(out)
     assert code and "cannot be listed" in told["error"]["message"] and err.count("\n") == 1
+
+
+@needs_compiler
+def test_c_for_another_processor_is_written_and_not_run(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MOBILENETS_PROCESSOR", "sse2")
+    code, out, err = run(capsys, "compile", trained, "--target", "avx2", "--output", tmp_path / "c")
+    assert code == 0 and "not run here and not compared: this processor lacks avx2, fma" in out, err
+    assert (tmp_path / "c" / "libnetwork.so").is_file() and "for avx2 in fp32" in (
+        tmp_path / "c" / "network.c"
+    ).read_text()
+    command = ["compile", trained, "--target", "avx2", "--output", tmp_path / "c", "--overwrite", "--json"]
+    told = json.loads(run(capsys, *command)[1])
+    assert told["difference"] is None and told["lacks"] == ["avx2", "fma"]
+    command = ["compile", trained, "--target", "portable", "--output", tmp_path / "p", "--json"]
+    told = json.loads(run(capsys, *command)[1])
+    assert told["difference"] < 1e-4 and told["lacks"] == []
