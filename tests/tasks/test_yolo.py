@@ -43,6 +43,7 @@ def test_the_same_scenes_as_pascal_voc_are_the_same(tmp_path: Path) -> None:
         ("data.yaml", "# train\nnames: ['bar', 'square']\ntrain: images/train\nval: images/val\n"),
         ("data.yaml", "names: [bar, square]\ntrain: ../images/train\nval: ../images/val\n"),
         ("data.yaml", "names: [bar, square]\npath: ../datasets/{root}\ntrain: images/train\nval: images/val\n"),
+        ("data.yaml", "names: [bar, square]\nTrain: images/train\nvalidation: images/val\n"),
         ("data.yaml", "names: [bar, square]\npath: .\ntrain: [images/train]\nval: images\\val\ntest:\n"),
         ("classes.txt", "bar\nsquare\n"),
         ("obj.names", "bar\nsquare\n"),

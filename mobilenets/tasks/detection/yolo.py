@@ -6,7 +6,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from ...data.labels import read_list
-from ...data.rows import listed, shown
+from ...data.rows import listed, shown, split_name
 from ...errors import DataError, MissingExtraError
 from .annotations import Annotations, Box, Photo, finite
 from .files import Files, read_lines
@@ -17,7 +17,6 @@ __all__ = ["labels_of", "read_yolo", "root_of", "yolo_sources"]
 
 _NAMES = ("classes.txt", "obj.names", "_darknet.labels", "labels.txt", "predefined_classes.txt")
 _YAML = (".yaml", ".yml")
-_SPLITS = {"train": "train", "val": "val", "valid": "val", "test": "test"}  # the keys of data.yaml
 
 Yaml = dict[str, Any]
 
@@ -151,15 +150,16 @@ def _splits(files: Files, path: Path | None, sheet: Yaml) -> tuple[dict[Path, st
         return splits, notes + more
     found: dict[Path, str] = {}
     lost, lists = [], []
-    for key, split in _SPLITS.items():
-        for value in _texts(sheet.get(key)):
+    for key in (key for key in sheet if isinstance(key, str)):
+        split = split_name(key)
+        for value in _texts(sheet[key]) if split else []:
             place = _place(files, path, sheet, value)
             if place is None:
                 lost.append(shown(f"{key}: {value}"))
             elif place.is_file():
-                lists.append(SplitList(place, split, read_lines(place)))
+                lists.append(SplitList(place, str(split), read_lines(place)))
             else:
-                found |= {image: split for image in files.images if image.is_relative_to(place)}
+                found |= {image: str(split) for image in files.images if image.is_relative_to(place)}
     if lost:
         return {}, [f"{files.name(path)}: {listed(lost)} is not there: folders tell the splits"]
     splits, _ = splits_of(lists, files.images) if lists else ({}, [])
