@@ -1,9 +1,9 @@
 """`open_dataset`: labelled images in any of the usual layouts -> one `Dataset`. Files are only read.
 
-A folder per class, with or without train/ val/ test/ (folder.py); a CSV file (table.py); Parquet in the
-Hugging Face image layout (parquet.py); .tar shards (shards.py). A reader lists rows; here they get their
-class index (labels.py), their content hash (contents.py) and their split (split.py), and what would make a
-score a lie is refused (checks.py).
+A folder per class, with or without train/ val/ test/ (classes.py); a CSV file (table.py), also as a folder's
+metadata.csv (metadata.py); Parquet in the Hugging Face image layout (parquet.py); .tar shards (shards.py). A
+reader lists rows; here they get their class index (labels.py), their content hash (contents.py) and their split
+(split.py), and what would make a score a lie is refused (checks.py).
 """
 
 from collections.abc import Callable, Sequence
@@ -13,17 +13,21 @@ from typing import Any
 
 from ..errors import DataError, ImageError, UsageError
 from ..image import decode
+from .blank import check_pixels
 from .checks import check_classes, check_labels, check_overlap, same_content
-from .contents import Digest, fingerprint, hash_all
+from .classes import list_folder
+from .contents import Digest, fingerprint, hash_all, unreadable_first
 from .dogs import is_dogs, list_dogs
-from .folder import holds_images, list_folder, visible
+from .folder import holds_images, unread, visible
 from .labels import class_names, indices, read_names
+from .metadata import list_metadata, metadata_of
 from .parallel import ordered
 from .parquet import list_parquet
-from .rows import Listing, Row, listed
+from .rows import Listing, Row, listed, shown
 from .shards import list_shards
 from .split import split_by_content
-from .table import list_csv
+from .table import ENDINGS, list_csv
+from .trees import hint_of_folder
 
 __all__ = ["Dataset", "Sample", "assemble", "list_images", "open_dataset", "typical_short_side"]
 
@@ -99,11 +103,14 @@ def assemble(
     rows = _checked(root, listing).rows
     contents = hash_all([row.read for row in rows], workers)
     groups = same_content(contents)
-    splits, notes = _splits(root, rows, classes or [0] * len(rows), contents, val_fraction)
-    if val_fraction is not None and classes is not None:
-        notes += check_classes(root, classes, splits, labels)
-    notes += check_labels(root, rows, told, splits, groups, max_bad, agree)
-    notes += check_overlap(root, rows, told, splits, groups)
+    with unreadable_first(root, rows, contents):
+        splits, notes = _splits(root, rows, classes or [0] * len(rows), contents, val_fraction)
+        if val_fraction is not None and classes is not None:
+            notes += check_classes(root, classes, splits, labels)
+        notes += check_labels(root, rows, told, splits, groups, max_bad, agree)
+        notes += check_overlap(root, rows, told, splits, groups)
+    notes += check_pixels(rows)
+    notes += unread(row.name for row in rows)  # that a list names
     return Dataset(
         root=root,
         labels=labels,
@@ -138,16 +145,30 @@ def list_images(path: Path) -> Listing:
         tables, shards = _packed(path)
         if tables:
             return _checked(path, list_parquet(path, tables))
-        return _checked(path, list_shards(path, shards) if shards else list_folder(path))
+        if shards:
+            return _checked(path, list_shards(path, shards))
+        return _checked(path, list_metadata(path, files) if (files := metadata_of(path)) else _folder(path))
     if not path.is_file():
         raise DataError(f"{path}: {'is neither a file nor a folder' if path.exists() else 'no such file or folder'}")
-    if path.suffix.lower() == ".csv":
+    if path.suffix.lower() in ENDINGS:
         return _checked(path, list_csv(path))
     if path.suffix.lower() == ".parquet":
         return _checked(path, list_parquet(path, [path]))
     if path.suffix.lower() == ".tar":
         return _checked(path, list_shards(path, [path]))
-    raise DataError(f"{path}: a data set is a folder, or a .csv, .parquet or .tar file")
+    raise DataError(f"{path}: a data set is a folder, or a {', '.join(ENDINGS)}, .parquet or .tar file")
+
+
+def _folder(path: Path) -> Listing:
+    """A folder per class; errors hint at the task that reads a folder of another layout."""
+    try:
+        listing = list_folder(path)
+    except DataError as exc:
+        raise DataError(f"{exc}{hint_of_folder(path)}") from exc
+    empty = set(listing.names or ()) - {str(row.label) for row in listing.rows}
+    if empty and (hint := hint_of_folder(path)):
+        raise DataError(f"{path}: no image in {listed(sorted(map(shown, empty)))}{hint}")
+    return listing
 
 
 def _packed(root: Path) -> tuple[list[Path], list[Path]]:
@@ -163,7 +184,7 @@ def _packed(root: Path) -> tuple[list[Path], list[Path]]:
 def _checked(path: Path, listing: Listing) -> Listing:
     """Either every row has a split or none has."""
     if not listing.rows:
-        raise DataError(f"{path}: holds no labelled image")
+        raise DataError("; ".join([f"{path}: holds no labelled image", *listing.notes]))
     without = next((row for row in listing.rows if row.split is None), None)
     within = next((row for row in listing.rows if row.split is not None), None)
     if without and within:

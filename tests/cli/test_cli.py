@@ -131,6 +131,7 @@ def test_train_by_budget(photos: Path, tmp_path: Path, capsys: pytest.CaptureFix
     code, out, err = run(capsys, "train", photos, *flags, "--project", tmp_path)
     values = json.loads(out)
     assert code == 0 and f"design: {values['network']}" in err
+    assert "3 classes, " in err and "\nclasses: blue, green, red\n" in err
     code, out, _ = run(capsys, "describe", values["model"], "--json")
     described = json.loads(out)
     assert described["mult_adds"] <= 1_000_000 and described["labels"] == ["blue", "green", "red"]

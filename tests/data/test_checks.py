@@ -5,6 +5,7 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 from layouts import jpeg, write
 from PIL import Image
@@ -98,3 +99,33 @@ def test_equal_pixels_in_other_bytes_are_other_images(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     Image.open(io.BytesIO(jpeg(0))).save(buffer, "PNG")
     assert open_dataset(write(tmp_path, {**SPLIT, "val/cat/p.png": buffer.getvalue()})).notes == ()
+
+
+def save(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def test_dim_16_bit_images_are_named(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(8):
+        pixels = rng.integers(0, 4096, (12, 16)).astype(np.uint16)
+        save(tmp_path / ("cat" if number % 2 else "dog") / f"{number}.png", pixels)
+    assert open_dataset(tmp_path).notes[1:] == (
+        "8 of 8 images become black or a single value: cat/1.png, cat/3.png, cat/5.png and 5 more; of 16-bit pixels "
+        "the upper 8 bits are kept: values that use fewer (12, say) must be scaled to all 16",
+    )
+
+
+def test_images_of_one_value_are_named(tmp_path: Path) -> None:
+    write(tmp_path, SPLIT)
+    save(tmp_path / "train/cat/grey.png", np.full((9, 9, 3), (200, 10, 10), np.uint8))
+    save(tmp_path / "train/cat/dot.png", np.pad(np.full((1, 1), 16, np.uint8), 4))  # one pixel is not black
+    assert open_dataset(tmp_path).notes == ("1 of 14 images become black or a single value: train/cat/grey.png",)
+
+
+def test_many_images_are_looked_at_in_part(tmp_path: Path) -> None:
+    for number in range(120):
+        save(tmp_path / ("cat" if number % 2 else "dog") / f"{number}.png", np.full((8, 8), number % 256, np.uint8))
+    (note,) = (note for note in open_dataset(tmp_path).notes if "black" in note)
+    assert note.startswith("40 of 40 images looked at become black or a single value: cat/")

@@ -145,7 +145,7 @@ def test_file_names_that_are_none(tmp_path: Path, name: str) -> None:
         Detect().open(root)
 
 
-def test_class_names_must_be_printable(tmp_path: Path) -> None:
+def test_class_names_hold_no_control_character(tmp_path: Path) -> None:
     rows = [{"id": 11, "name": "a\nb"}, {"id": 10, "name": "bar"}]
-    with pytest.raises(DataError, match=r"class 'a\\nb' must be printable text"):
+    with pytest.raises(DataError, match=r"the class name 'a\\nb' holds a control character"):
         Detect().open(grouped(make_coco(tmp_path / "c"), rows))

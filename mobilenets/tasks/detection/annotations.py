@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...data.labels import clean
 from ...data.parallel import ordered
 from ...data.rows import Listing, Row, listed, shown
 from ...errors import DataError
@@ -75,8 +76,8 @@ def gathered(root: Path, annotations: Annotations) -> tuple[Listing, list[Boxes]
     """
     if not annotations.photos:
         raise DataError(f"{root}: holds no image")
-    if odd := [name for name in annotations.labels if not name.isprintable()]:
-        raise DataError(f"{root}: class {odd[0]!r} must be printable text")
+    for name in annotations.labels:
+        clean(name, str(root))
     sizes = ordered(found_size, [photo.path for photo in annotations.photos])
     frames = [_frame(photo, size) for photo, size in zip(annotations.photos, sizes, strict=True)]
     placed = [(photo, frame) for photo, frame in zip(annotations.photos, frames, strict=True) if not frame.wrong]

@@ -7,7 +7,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from ...data.folder import walk
 from ...data.rows import listed, shown, split_name
 from ...errors import DataError
-from ...image import EXTENSIONS
+from ...image import EXTENSIONS, UNREAD
 
 __all__ = ["Files", "read_lines", "stem_of"]
 
@@ -15,6 +15,8 @@ __all__ = ["Files", "read_lines", "stem_of"]
 _KINDS = frozenset(
     "annotations annotation annots xml xmls labels label images image imgs img jpegimages photos".split()
 )
+
+_IMAGES = EXTENSIONS | UNREAD  # what cannot be read is still the image that an annotation is about
 
 Place = tuple[str, ...]
 
@@ -25,7 +27,7 @@ class Files:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.paths = [Path(path) for path in walk(str(root))]
-        self.images = [path for path in self.paths if path.suffix.lower() in EXTENSIONS]
+        self.images = [path for path in self.paths if path.suffix.lower() in _IMAGES]
         self._by_stem: dict[str, list[Path]] = {}
         for image in self.images:
             self._by_stem.setdefault(image.stem.casefold(), []).append(image)
@@ -74,7 +76,7 @@ class Files:
 def stem_of(name: str) -> str:
     """The name of an image without its folders and its ending: of `C:\\photos\\a.b.JPG`, `a.b`."""
     path = PurePosixPath(name.replace("\\", "/"))
-    return path.stem if path.suffix.lower() in EXTENSIONS else path.name
+    return path.stem if path.suffix.lower() in _IMAGES else path.name
 
 
 def read_lines(path: Path) -> list[tuple[int, str]]:
