@@ -213,6 +213,7 @@ def predict(
     from itertools import chain
 
     from ..api import answered, open_model
+    from ..data.folder import unread
     from ..progress import Bars
     from ..runtime import find_images, open_session
     from ..tasks import task_type
@@ -227,15 +228,18 @@ def predict(
         raise UsageError(f"unknown option {flags[0]} (see mobilenets predict --help)")
     with Bars() as bars:
         session = open_session(open_model(model, bars), runtime=runtime)
-    paths = find_images([image for image in images if image != "-"])
+    skipped: list[str] = []
+    paths = find_images([image for image in images if image != "-"], skipped)
     piped = {"-": sys.stdin.buffer.read()} if "-" in images else {}
     task = task_type(session.task)()
-    predictions = answered(
-        session, chain(piped.items(), ((str(path), path) for path in paths)), top, batch_size, min_confidence
-    )
+    sources = chain(piped.items(), ((str(path), path) for path in paths))
+    predictions = answered(session, sources, top, batch_size, min_confidence)
     if pictures is not None:
         predictions = drawn(predictions, piped, task, new_folder(pictures))
-    return write(predictions, "json" if json else "csv" if csv else "table", task.columns, max_bad)
+    code = write(predictions, "json" if json else "csv" if csv else "table", task.columns, max_bad)
+    for note in unread(skipped):
+        print(f"mobilenets: {note}", file=sys.stderr)
+    return code
 
 
 def demo(*, project: Path = Path("runs"), json: Json = False) -> None:

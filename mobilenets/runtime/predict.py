@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError, ImageError, UsageError
-from ..image import EXTENSIONS, Pixels, Preprocess, Source, prepare, read, upright_size
+from ..image import EXTENSIONS, UNREAD, Pixels, Preprocess, Source, prepare, read, upright_size
 from ..machine import cores
 from .compiled import Floats
 from .opening import Runner
@@ -38,15 +38,16 @@ class Prediction:
     size: Size | None = None
 
 
-def find_images(names: Sequence[str | Path]) -> Iterator[Path]:
+def find_images(names: Sequence[str | Path], skipped: list[str] | None = None) -> Iterator[Path]:
     """Files as given; of folders, at any depth, what has an image's extension and is not hidden, sorted.
 
     A name with *, ? or [ that no file has is a pattern, which some shells leave to the program.
     `DataError` at once for what does not exist, for a pattern that nothing matches and for a URL, later for a folder
-    that cannot be listed.
+    that cannot be listed. Photos in folders whose format is not read (.heic without pillow-heif) go to `skipped`.
     """
+    left: list[str] = [] if skipped is None else skipped
     paths = [path for name in names for path in _given(name)]
-    return (found for path in paths for found in (_walk(path) if path.is_dir() else (path,)))
+    return (found for path in paths for found in (_walk(path, left) if path.is_dir() else (path,)))
 
 
 def _given(name: str | Path) -> list[Path]:
@@ -62,7 +63,7 @@ def _given(name: str | Path) -> list[Path]:
     raise DataError(f"{name}: no such file or folder")
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _walk(folder: Path, skipped: list[str]) -> Iterator[Path]:
     try:
         with os.scandir(folder) as entries:
             visible = sorted((entry for entry in entries if entry.name[0] != "."), key=lambda entry: entry.name)
@@ -70,9 +71,11 @@ def _walk(folder: Path) -> Iterator[Path]:
         raise UsageError(f"{folder}: cannot be listed: {exc.strerror}") from exc
     for entry in visible:
         if entry.is_dir(follow_symlinks=False):  # a link to a folder above would never end
-            yield from _walk(Path(entry))
+            yield from _walk(Path(entry), skipped)
         elif Path(entry).suffix.lower() in EXTENSIONS and not entry.is_dir():
             yield Path(entry)
+        elif Path(entry).suffix.lower() in UNREAD:
+            skipped.append(entry.path)
 
 
 def predict(

@@ -404,3 +404,15 @@ def test_c_for_another_processor_is_written_and_not_run(
     command = ["compile", trained, "--target", "portable", "--output", tmp_path / "p", "--json"]
     told = json.loads(run(capsys, *command)[1])
     assert told["difference"] < 1e-4 and told["lacks"] == []
+
+
+def test_photos_that_are_not_read_are_named(
+    trained: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.jpg").write_bytes(next(photos.rglob("*.jpg")).read_bytes())
+    for name in ("b.DNG", "deep/c.cr2", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    code, out, err = run(capsys, "predict", trained, tmp_path, "--json")
+    assert code == 0 and len(json.loads(out)["predictions"]) == 1
+    assert "2 photos in formats that are not read: 1 .dng, 1 .cr2" in err and err.count("\n") == 1
