@@ -7,7 +7,7 @@ what training calls, never by what predicting does.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -70,15 +70,8 @@ class Task:
     top: ClassVar[int] = 5  # how many parts of an answer are told, where the user does not say
 
     def settings(self) -> dict[str, Any]:
-        """As JSON takes it."""
+        """As JSON takes it; `schema.read` reads it back."""
         return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}
-
-    @classmethod
-    def from_settings(cls, values: dict[str, Any]) -> Task:
-        """What `settings` wrote."""
-        paths = {field.name for field in fields(cls) if "Path" in str(field.type)}
-        values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-        return cls(**{name: Path(v) if name in paths and v is not None else v for name, v in values.items()})
 
     # data
 

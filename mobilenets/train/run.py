@@ -6,15 +6,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from ..arch.network import Network
-from ..errors import ModelFileError, TrainingError, UsageError
+from ..errors import MobilenetsError, ModelFileError, TrainingError, UsageError
 from ..files import write_atomic
 from ..image import Preprocess
 from ..model import Model
+from ..schema import parsed, read
 from ..tasks import Task, task_type
 from ..tasks.classify import Classify
 from .recipe import Recipe
@@ -55,17 +56,33 @@ class Settings:
 
     @classmethod
     def from_json(cls, text: str) -> "Settings":
-        values = json.loads(text)
-        task = values.get("task", {"name": Classify.name})
+        """What `to_json` wrote; `ModelFileError` names the field that is missing or wrong."""
+        kept = read(_Kept, parsed(text, "settings"), "settings")
+        task = {"name": Classify.name, **kept.task}
         return cls(
-            data=values["data"],
-            network=Network.from_json(json.dumps(values["network"])),
-            preprocess=Preprocess(**values["preprocess"]),
-            recipe=Recipe.from_dict(values["recipe"]),
-            command=values["command"],
-            pretrained=values.get("pretrained", ""),
-            task=task_type(task.pop("name")).from_settings(task),
+            data=kept.data,
+            network=Network.from_json(json.dumps(kept.network)),
+            preprocess=kept.preprocess,
+            recipe=kept.recipe,
+            command=kept.command,
+            pretrained=kept.pretrained,
+            task=read(task_type(str(task.pop("name"))), task, "settings.task"),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """The fields of `settings.json`."""
+
+    data: str
+    network: dict[str, Any]
+    preprocess: Preprocess
+    recipe: Recipe
+    command: str
+    format: Literal["mobilenets.run"] = "mobilenets.run"
+    version: Literal[1] = 1
+    pretrained: str = ""
+    task: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +124,10 @@ class Run:
     def open(cls, path: Path) -> "Run":
         """The run in `path`; `TrainingError` where there is none."""
         try:
-            return cls(path, Settings.from_json((path / "settings.json").read_text()))
+            return cls(path, Settings.from_json((path / "settings.json").read_text("utf-8")))
         except FileNotFoundError as exc:
             raise TrainingError(f"{path}: no run to resume there (it has no settings.json)") from exc
-        except (ValueError, KeyError, TypeError, OSError) as exc:
+        except (MobilenetsError, ValueError, OSError) as exc:
             raise TrainingError(f"{path / 'settings.json'}: cannot be read: {exc}") from exc
 
     @property

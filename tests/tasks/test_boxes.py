@@ -14,9 +14,10 @@ from mobilenets.arch.network import Network
 from mobilenets.data.augment import Augmentation, drawn
 from mobilenets.data.rows import Listing
 from mobilenets.errors import DataError
+from mobilenets.heads import Layout
 from mobilenets.image import Preprocess
 from mobilenets.tasks.detection.boxes import Annotations, Box, Boxes, gathered, view
-from mobilenets.tasks.detection.layout import Layout, faster_rcnn_decoding, scales, smallest, ssd_decoding
+from mobilenets.tasks.detection.layout import faster_rcnn_decoding, scales, smallest, ssd_decoding
 from mobilenets.tasks.detection.result import found
 
 WHOLE = Preprocess(32, 32, fit="stretch", crop=1.0)

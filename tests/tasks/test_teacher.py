@@ -20,6 +20,7 @@ from mobilenets.export.onnx import to_onnx
 from mobilenets.image import Preprocess, normalise, prepare
 from mobilenets.model import Model
 from mobilenets.runtime import open_session
+from mobilenets.schema import read
 from mobilenets.tasks import Task
 from mobilenets.tasks.attributes import Attributes
 from mobilenets.tasks.embed import Embed
@@ -263,7 +264,7 @@ def test_settings_that_contradict(values: dict[str, object], said: str) -> None:
 def test_settings_are_kept() -> None:
     task = Attributes(teacher=Path("t.onnx"), teacher_mean=(1.0, 2.0, 3.0), teacher_std=(4.0,), unlabelled=Path("more"))
     kept = json.loads(json.dumps(task.settings()))
-    assert Attributes.from_settings(kept) == task
+    assert read(Attributes, kept, "task") == task
 
 
 def test_a_teacher_that_does_not_fit(marked_data: Path, tmp_path: Path, bright: Path) -> None:
