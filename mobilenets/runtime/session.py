@@ -6,13 +6,11 @@ from typing import Any
 
 import numpy as np
 import onnxruntime as ort
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from onnx import load_model_from_string
 
 from ..errors import MobilenetsError, ModelFileError, UsageError
 from ..image import Preprocess
 from ..machine import cores
-from ..model import from_metadata
+from .exported import checked_metadata
 from .images import Images, pixels_of
 
 __all__ = ["Session"]
@@ -42,11 +40,11 @@ class Session:
             raise UsageError(f"threads (={threads}) must be from 1 to this machine's {cores()} cores, or 0 for all")
         try:
             content = onnx if isinstance(onnx, bytes) else Path(onnx).read_bytes()
-            stated = _stated(content)
-            session = _open(content, threads)
         except OSError as exc:
             raise ModelFileError(f"cannot be read: {exc.strerror}") from exc
-        opened = cls(threads=threads, session=session, **stated)
+        fields = checked_metadata(content)
+        kept = {name: fields[name] for name in ("labels", "preprocess", "task", "decoding")}
+        opened = cls(name=fields["network"].name, threads=threads, session=_open(content, threads), **kept)
         _check(opened)
         return opened
 
@@ -66,20 +64,6 @@ class Session:
         except Exception as exc:  # ONNX Runtime has no error tree of its own
             raise ModelFileError(f"{self.name}: ONNX Runtime cannot run it: {exc}") from exc
         return output
-
-
-def _stated(content: bytes) -> dict[str, Any]:
-    """What the file says of itself, before anything of its graph is believed."""
-    try:
-        model = load_model_from_string(content)
-    except DecodeError as exc:
-        raise ModelFileError("not an ONNX file, or a damaged one") from exc
-    metadata = {entry.key: entry.value for entry in model.metadata_props}
-    if metadata.get("format") != "mobilenets.onnx":
-        raise ModelFileError("without this package's metadata its labels and preprocessing are unknown")
-    fields, _ = from_metadata({"metrics": "{}", "data": "{}", **metadata})  # which only model files have
-    kept = ("labels", "preprocess", "task", "decoding")
-    return {"name": fields["network"].name, **{key: fields[key] for key in kept}}
 
 
 def _open(content: bytes, threads: int) -> ort.InferenceSession:

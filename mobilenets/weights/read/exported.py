@@ -16,6 +16,6 @@ def stated(metadata: Mapping[str, str], prefix: str = "") -> dict[str, Any]:
     try:
         use = use_from_metadata(metadata, prefix)
     except MobilenetsError as exc:
-        raise ModelFileError(f"its metadata: {exc}") from exc
+        raise ModelFileError(f"its metadata: {exc}".replace("metadata: its metadata ", "metadata ")) from exc
     preprocess = use["preprocess"]
     return {**use, "size": (preprocess.height, preprocess.width), "pixels": (preprocess.mean, preprocess.std)}
