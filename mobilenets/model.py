@@ -38,6 +38,7 @@ __all__ = [
 ]
 
 FORMAT_VERSION = 1
+MAX_ARRAYS = 20_000  # of the network with the most blocks there are 2,600
 Arrays = Mapping[str, np.ndarray[Any, np.dtype[Any]]]
 
 
@@ -126,6 +127,8 @@ def load(path: str | Path, body: bool = False) -> Model:
             if metadata.get("version") != str(FORMAT_VERSION):
                 raise ModelFileError(f"version {metadata.get('version')!r}: this release reads {FORMAT_VERSION}")
             fields, head = from_metadata(metadata, body)
+            if len(file.keys()) > MAX_ARRAYS:
+                raise ModelFileError(f"{len(file.keys())} arrays, more than {MAX_ARRAYS} are not read")
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
             _check_shapes(shapes, weight_shapes(expand(fields["network"])) | head)
             return Model(weights={name: file.get_tensor(name) for name in shapes}, **fields)

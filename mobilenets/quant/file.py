@@ -60,6 +60,8 @@ def load(path: str | Path) -> Model | QuantModel:
 def _read(file: Any, metadata: Mapping[str, str]) -> QuantModel:
     if metadata.get("version") != FORMAT_VERSION:
         raise ModelFileError(f"version {metadata.get('version')!r}: this release reads {FORMAT_VERSION}")
+    if len(file.keys()) > floats.MAX_ARRAYS:
+        raise ModelFileError(f"{len(file.keys())} arrays, more than {floats.MAX_ARRAYS} are not read")
     arrays: dict[str, dict[str, Any]] = {}
     for key in file.keys():
         name, _, array = key.rpartition(".")
