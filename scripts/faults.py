@@ -6,8 +6,8 @@ python scripts/faults.py --count 10
 after it, as on a full disk) or with EIO (that one alone), in the command and in the C compiler that it starts. Each
 command runs once undisturbed, to count its calls, then `--count` times with another call failing, each time in a fresh
 copy of the folder, in which files of a former run stand where it writes. The exit code is 0 where each disturbed
-command ended with a code other than 0 and one line that is no unexpected error, left every old file as it was (or, where it
-had done so already, the new one whole), and left nothing half written behind.
+command ended with a code other than 0 and one line that is no unexpected error, left every old file as it was (or, where
+it had written it before, the new one whole), and left nothing half written behind.
 """
 
 import argparse
@@ -26,8 +26,9 @@ from pathlib import Path
 
 import numpy as np
 
+SMALL = "--img-size 32 --alpha 0.05 --shallow"
 CASES = {
-    "train": "train photos --img-size 32 --alpha 0.05 --shallow --epochs 2 --batch-size 8 --project runs --name r --device cpu",
+    "train": f"train photos {SMALL} --epochs 2 --batch-size 8 --project runs --name r --device cpu",
     "export": "export m.safetensors --overwrite",
     "export tflite": "export m.safetensors --format tflite --overwrite",
     "export h5": "export m.safetensors --format keras-h5 --overwrite",
