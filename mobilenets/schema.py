@@ -93,7 +93,7 @@ def _one_of(kinds: tuple[Any, ...], value: Any, name: str) -> Any:
 
 
 def _tuple(kinds: tuple[Any, ...], value: Any, name: str) -> tuple[Any, ...]:
-    if not isinstance(value, list):
+    if not isinstance(value, list | tuple):
         refuse(name, value, "a list")
     if kinds[-1] is Ellipsis:
         kinds = kinds[:1] * len(value)
@@ -132,7 +132,7 @@ _PLAIN: dict[Any, tuple[Callable[[Any], bool], str]] = {
     int: (lambda value: type(value) is int and abs(value) <= _LARGEST_INT, "a whole number"),
     float: (_is_number, "a finite number"),
     str: (_is_text, "text of whole characters"),
-    Path: (lambda value: _is_text(value) and "\0" not in value, "a path"),
+    Path: (lambda value: isinstance(value, Path) or (_is_text(value) and "\0" not in value), "a path"),
     dict: (lambda value: isinstance(value, dict), "a JSON object"),
     NoneType: (lambda value: value is None, "null"),
     Any: (lambda value: True, "anything"),

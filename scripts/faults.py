@@ -2,12 +2,12 @@
 
 python scripts/faults.py --count 10
 
-`faults.c` is compiled and preloaded: the n-th call that writes below the working folder fails with ENOSPC (and so do all
-after it, as on a full disk) or with EIO (that one alone), in the command and in the C compiler that it starts. Each
-command runs once undisturbed, to count its calls, then `--count` times with another call failing, each time in a fresh
+`faults.c` is compiled and preloaded: the n-th call that writes below the working folder fails with ENOSPC (and so do
+all after it, as on a full disk) or with EIO (that one alone), in the command and in the C compiler that it starts. Each
+command runs undisturbed first, to count its calls, then `--count` times with another call failing, each time in a fresh
 copy of the folder, in which files of a former run stand where it writes. The exit code is 0 where each disturbed
-command ended with a code other than 0 and one line that is no unexpected error, left every old file as it was (or, where
-it had written it before, the new one whole), and left nothing half written behind.
+command ended with a code other than 0 and one line that is no unexpected error, left every old file as it was (or,
+where it had written it before, the new one whole), and left nothing half written behind.
 """
 
 import argparse

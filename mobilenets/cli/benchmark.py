@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from ..progress import Bars
 from .options import Json
-from .progress import Bars
 
 if TYPE_CHECKING:
     from ..image import Pixels

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from ..arch import Network, named
 from ..arch.network import SHALLOW_BODY, Activation, Convolution, Padding, Rounding
-from ..design import Budget, Space, parse_count, parse_size, parse_time
+from ..design import Budget, Space
 from ..errors import NetworkError
 
 if TYPE_CHECKING:
@@ -114,11 +114,11 @@ class BudgetFlags:
 
     def budget(self) -> Budget:
         return Budget(
-            max_mult_adds=parse_count(self.max_mult_adds) if self.max_mult_adds else None,
-            max_params=parse_count(self.max_params) if self.max_params else None,
-            max_size=parse_size(self.max_size) if self.max_size else None,
-            max_ram=parse_size(self.max_ram) if self.max_ram else None,
-            max_latency=parse_time(self.max_latency) if self.max_latency else None,
+            max_mult_adds=self.max_mult_adds,
+            max_params=self.max_params,
+            max_size=self.max_size,
+            max_ram=self.max_ram,
+            max_latency=self.max_latency,
             precision=self.budget_precision,
         )
 

@@ -43,8 +43,8 @@ def quantize(
     json
         Print one JSON object and nothing else.
     """
+    from ..progress import Bars
     from ..quantize import quantize_model
-    from .progress import Bars
 
     with Bars() as bars:
         result = quantize_model(model, data, output, images, rule, max_bad, bars, overwrite)

@@ -70,7 +70,7 @@ def search(budget: Budget, space: Space, prior: Prior, measure: Measure | None =
         choice, front = within[0], pareto(within, costs)
         next_better = _next_better(choice, candidates, bounds)
     else:
-        limit = budget.max_latency
+        limit = float(budget.max_latency)
         choice, measured = fastest_enough(within, limit, measure)
         fast = [c for c in measured if median(c) <= limit and rank(c) >= rank(choice)]
         front = pareto(fast, [*costs, median])
