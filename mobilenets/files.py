@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -150,9 +151,11 @@ def _prefix(path: Path) -> str:
     return f".{path.name}."
 
 
-def remove_left_over(path: Path) -> None:
-    """Remove what `write_atomic` to `path` left beside it where the process was killed as it wrote."""
-    pattern = re.compile(re.escape(_prefix(path)) + r"[a-z0-9_]{8}(\.old)?")  # as tempfile names files
-    for other in path.parent.iterdir():
-        if pattern.fullmatch(other.name) and other.is_file() and not other.is_symlink():
-            other.unlink(missing_ok=True)
+def remove_left_over(paths: Iterable[Path]) -> None:
+    """Remove what `write_atomic` to each of `paths` left beside it where the process was killed as it wrote."""
+    for path in paths:
+        pattern = re.compile(re.escape(_prefix(path)) + "[a-z0-9_]{8}")  # as tempfile names files
+        for other in path.parent.iterdir():
+            if pattern.fullmatch(other.name) and other.is_file() and not other.is_symlink():
+                with suppress(OSError):  # it only takes room
+                    other.unlink()

@@ -254,7 +254,7 @@ def _scalar(field: Any, value: Any, rng: random.Random) -> Any:
     if field.enum_type is not None:
         return rng.choice(field.enum_type.values).number
     bits = 31 if field.cpp_type in (field.CPPTYPE_INT32, field.CPPTYPE_UINT32) else 63
-    return rng.choice((0, 1, 2, 3, 7, 1 << 16, 1 << 20, 1 << 28, (1 << bits) - 1, int(value) + 1))
+    return rng.choice((0, 1, 2, 3, 7, 1 << 16, 1 << 20, 1 << 28, (1 << bits) - 1, value ^ 1))
 
 
 def _flatbuffer_changed(content: bytes, rng: random.Random) -> bytes:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..arch.network import Network
 from ..errors import MobilenetsError, ModelFileError, TrainingError, UsageError
-from ..files import write_atomic
+from ..files import remove_left_over, write_atomic
 from ..image import Preprocess
 from ..model import Model
 from ..schema import parsed, read
@@ -21,6 +21,8 @@ from ..tasks.classify import Classify
 from .recipe import Recipe
 
 __all__ = ["Run", "Settings", "taken"]
+
+LABELS, SETTINGS, RESULTS, TEACHER = "labels.txt", "settings.json", "results.csv", "teacher.safetensors"
 
 
 def taken(path: Path) -> UsageError:
@@ -108,14 +110,14 @@ class Run:
             except OSError as exc:
                 raise UsageError(f"run folder {path} cannot be made: {exc.strerror}") from exc
         run = cls(chosen, settings)
-        write_atomic(chosen / "labels.txt", "".join(f"{label}\n" for label in labels))
+        write_atomic(chosen / LABELS, "".join(f"{label}\n" for label in labels))
         run.write_settings()
         return run
 
     def discard_if_empty(self) -> None:
         """Remove the folder of a run that failed before its first epoch, so that its name is free again."""
         names = {path.name for path in self.path.iterdir()}
-        if names <= {"labels.txt", "settings.json", "initial.safetensors", "teacher.safetensors"}:
+        if names <= {LABELS, SETTINGS, "initial.safetensors", TEACHER}:
             for name in names:
                 (self.path / name).unlink()
             self.path.rmdir()
@@ -124,15 +126,21 @@ class Run:
     def open(cls, path: Path) -> "Run":
         """The run in `path`; `TrainingError` where there is none."""
         try:
-            return cls(path, Settings.from_json((path / "settings.json").read_text("utf-8")))
+            return cls(path, Settings.from_json((path / SETTINGS).read_text("utf-8")))
         except FileNotFoundError as exc:
             raise TrainingError(f"{path}: no run to resume there (it has no settings.json)") from exc
         except (MobilenetsError, ValueError, OSError) as exc:
-            raise TrainingError(f"{path / 'settings.json'}: cannot be read: {exc}") from exc
+            raise TrainingError(f"{path / SETTINGS}: cannot be read: {exc}") from exc
+
+    def remove_left_over(self) -> None:
+        """Remove the temporary files of a process that was killed as it wrote; nothing else in the folder."""
+        results, labels, settings = (self.path / name for name in (RESULTS, LABELS, SETTINGS))
+        models = (self.checkpoint, self.initial, self.last, self.best, self.integers, self.path / TEACHER)
+        remove_left_over((results, labels, settings, self.activations, self.report, *models))
 
     def write_settings(self) -> None:
         """Write `settings.json`."""
-        write_atomic(self.path / "settings.json", self.settings.to_json())
+        write_atomic(self.path / SETTINGS, self.settings.to_json())
 
     def moved(self, data: Path) -> "Run":
         """Return the run with its data at `data`; `write_settings` keeps that."""
@@ -150,7 +158,7 @@ class Run:
     @property
     def epochs_done(self) -> int:
         """The number of rows of `results.csv`, 0 without one."""
-        path = self.path / "results.csv"
+        path = self.path / RESULTS
         return max(0, len(path.read_text("utf-8", "replace").splitlines()) - 1) if path.is_file() else 0
 
     @property
@@ -196,7 +204,7 @@ class Run:
         writer = csv.DictWriter(text, list(history[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in history)
-        write_atomic(self.path / "results.csv", text.getvalue())
+        write_atomic(self.path / RESULTS, text.getvalue())
 
     def model(
         self,
