@@ -17,7 +17,7 @@ from .design import Budget, Design, Prior, Space, read_runs, search
 from .errors import UsageError
 from .files import check_output
 from .image import Source, in_memory
-from .machine import check_threads
+from .machine import check_threads, cores, other_load
 from .quant.file import load
 from .quantize import QuantizedFile, quantize_model
 from .train.watch import Watch
@@ -52,6 +52,9 @@ __all__ = [
 ]
 
 
+BUSY = 0.75  # programs a core, by the system's load average: what is measured then says so
+
+
 def design_network(
     budget: Budget,
     space: Space | None = None,
@@ -76,7 +79,12 @@ def design_network(
     from .runtime import measure_networks
 
     measure = partial(measure_networks, threads=threads, runtime=runtime, precision=precision)
-    return search(budget, space or Space(), prior, measure)
+    load = other_load()
+    design = search(budget, space or Space(), prior, measure)
+    if load <= BUSY * cores():
+        return design
+    busy = f"The machine was busy (load average {load:.1f} on {cores()} cores): on a quiet one more may fit."
+    return replace(design, reason=f"{design.reason} {busy}")
 
 
 def evaluate_model(

@@ -6,12 +6,17 @@ from importlib.util import find_spec
 
 from .errors import MissingExtraError, UsageError
 
-__all__ = ["check_threads", "cores", "give_back_memory", "need_torch", "tiles_granted"]
+__all__ = ["check_threads", "cores", "give_back_memory", "need_torch", "other_load", "tiles_granted"]
 
 
 def cores() -> int:
     """Processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def other_load() -> float:
+    """Return how many programs ran or waited for a core in the last minute; 0 where the system does not count them."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
 
 
 def check_threads(threads: int, least: int = 0) -> None:

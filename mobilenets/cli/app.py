@@ -22,10 +22,15 @@ def _exact(kind: Any, tokens: Sequence[Token]) -> Any:
     return convert(kind, tokens)
 
 
+def _default(value: Any) -> str | None:
+    """Return a default as --help shows it, None where a flag is off or a list is empty until it is given."""
+    return None if value in (None, False, (), "") else str(value)
+
+
 app = App(
     name="mobilenets",
     version=__version__,
-    default_parameter=Parameter(converter=_exact),
+    default_parameter=Parameter(converter=_exact, show_default=_default),
     help_format="plaintext",
     help="Labelled images and a budget in; the small network that fits out, trained, measured and exported.",
     help_epilogue="Errors are one line; --debug shows where one was raised. --json prints one object and nothing else.",

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
 from ..arch import Network, named
 from ..arch.network import SHALLOW_BODY, Activation, Convolution, Padding, Rounding
@@ -15,7 +15,14 @@ from ..errors import NetworkError
 if TYPE_CHECKING:
     from ..weights import Given
 
-__all__ = ["BudgetFlags", "Json", "NetworkFlags", "RuntimeFlag", "SourceFlags", "image_size"]
+__all__ = ["TASK", "TRAINING", "BudgetFlags", "Json", "NetworkFlags", "RuntimeFlag", "SourceFlags", "image_size"]
+
+# the groups of --help, in their order behind the verb's own flags
+NETWORK = Group("Network", sort_key=1)
+BUDGET = Group("Budget", sort_key=2)
+TRAINING = Group("Training", sort_key=3)
+TASK = Group("Task", sort_key=4)
+SOURCE = Group("What the file does not say", sort_key=5)
 
 Json = Annotated[bool, Parameter(negative=())]
 RuntimeFlag = Literal["auto", "compiled", "onnx"]
@@ -24,7 +31,7 @@ DEFAULT_ALPHA = 0.5  # the middle of the paper's four
 DEFAULT_SIZE = "128"  # trains in minutes on two cores
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=NETWORK)
 @dataclass(frozen=True, slots=True)
 class NetworkFlags:
     """The network, given outright."""
@@ -89,7 +96,7 @@ class NetworkFlags:
         return network.replace(**changes)
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=BUDGET)
 @dataclass(frozen=True, slots=True)
 class BudgetFlags:
     """What the network may cost: any of these."""
@@ -131,7 +138,7 @@ def image_size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2] or match[1])
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=SOURCE)
 @dataclass(frozen=True, slots=True)
 class SourceFlags:
     """What a file of another program does not say, or says wrongly."""

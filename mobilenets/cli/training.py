@@ -13,7 +13,7 @@ from ..errors import UsageError
 from ..tasks import TASKS
 from ..train.recipe import Recipe
 from ..train.watch import Watch
-from .options import BudgetFlags, Json, NetworkFlags
+from .options import TRAINING, BudgetFlags, Json, NetworkFlags
 from .task_flags import TaskFlags, task_of
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["space_of", "train"]
 
-RecipeFlags = Annotated[Recipe, Parameter(name="*")]
+RecipeFlags = Annotated[Recipe, Parameter(name="*", group=TRAINING)]
 _PROJECT = Path("runs")
 _NETWORK, _BUDGET, _RECIPE, _TASK = NetworkFlags(), BudgetFlags(), Recipe(), TaskFlags()
 
