@@ -109,7 +109,7 @@ def write_all(contents: Mapping[Path, bytes | str]) -> None:
         for path in contents if len(contents) > 1 else ():
             if path.exists():
                 old[path] = new[path].with_name(f"{new[path].name}.old")
-                os.link(path, old[path])
+                _keep(path, old[path])
         for path, temporary in new.items():
             os.replace(temporary, path)
     except BaseException as exc:
@@ -122,14 +122,22 @@ def write_all(contents: Mapping[Path, bytes | str]) -> None:
             left.unlink(missing_ok=True)
 
 
-def _put_back(new: Mapping[Path, Path], old: Mapping[Path, Path]) -> None:
-    """Undo renames, of several, that were done before one failed."""
+def _keep(path: Path, name: Path) -> None:
+    try:
+        os.link(path, name)
+    except OSError:  # some file systems have no second names
+        shutil.copyfile(path, name)
+
+
+def _put_back(new: Mapping[Path, Path], old: dict[Path, Path]) -> None:
+    """Undo renames, of several, that were done before one failed; an old file that stays out of place is kept."""
     for path, temporary in new.items():
         if len(new) > 1 and not temporary.exists():
-            if path in old:
-                os.replace(old[path], path)
-            else:
-                path.unlink(missing_ok=True)
+            with suppress(OSError):
+                if before := old.pop(path, None):
+                    os.replace(before, path)
+                else:
+                    path.unlink(missing_ok=True)
 
 
 def _temporary(path: Path, data: bytes) -> Path:

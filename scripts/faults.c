@@ -28,9 +28,10 @@ __attribute__((constructor)) static void begin(void) {
     if (found != MAP_FAILED) state = found;
 }
 
-static int fails(void) {
+/* A full disk stays full for what takes room; a rename within it fails once. */
+static int fails(int takes_room) {
     int number = __sync_add_and_fetch(&state->count, 1);
-    if (!state->at || number < state->at || (number > state->at && !state->lasting)) return 0;
+    if (!state->at || number < state->at || (number > state->at && !(state->lasting && takes_room))) return 0;
     errno = state->error;
     return 1;
 }
@@ -40,13 +41,13 @@ static int below(const char *path) {
     return length && !strncmp(path, state->folder, length) && path[length] == '/';
 }
 
-static int path_fails(const char *path) {
+static int path_fails(const char *path, int takes_room) {
     char whole[2 * PATH_MAX], folder[PATH_MAX];
     if (!state || !path) return 0;
-    if (path[0] == '/') return below(path) && fails();
+    if (path[0] == '/') return below(path) && fails(takes_room);
     if (!getcwd(folder, sizeof folder)) return 0;
     snprintf(whole, sizeof whole, "%s/%s", folder, path);
-    return below(whole) && fails();
+    return below(whole) && fails(takes_room);
 }
 
 static int fd_fails(int fd) {
@@ -56,7 +57,7 @@ static int fd_fails(int fd) {
     ssize_t length = readlink(link, path, sizeof path - 1);
     if (length < 0) return 0;
     path[length] = 0;
-    return below(path) && fails();
+    return below(path) && fails(1);
 }
 
 #define NEXT(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
@@ -65,20 +66,20 @@ static int fd_fails(int fd) {
 #define OPEN(name) \
     int name(const char *path, int flags, ...) { \
         va_list more; va_start(more, flags); int mode = va_arg(more, int); va_end(more); \
-        return WRITES(flags) && path_fails(path) ? -1 : NEXT(name)(path, flags, mode); }
+        return WRITES(flags) && path_fails(path, 1) ? -1 : NEXT(name)(path, flags, mode); }
 OPEN(open)
 OPEN(open64)
 
 #define OPENAT(name) \
     int name(int at, const char *path, int flags, ...) { \
         va_list more; va_start(more, flags); int mode = va_arg(more, int); va_end(more); \
-        return WRITES(flags) && path_fails(path) ? -1 : NEXT(name)(at, path, flags, mode); }
+        return WRITES(flags) && path_fails(path, 1) ? -1 : NEXT(name)(at, path, flags, mode); }
 OPENAT(openat)
 OPENAT(openat64)
 
 #define FOPEN(name) \
     FILE *name(const char *restrict path, const char *restrict mode) { \
-        return mode[0] != 'r' && path_fails(path) ? NULL : NEXT(name)(path, mode); }
+        return mode[0] != 'r' && path_fails(path, 1) ? NULL : NEXT(name)(path, mode); }
 FOPEN(fopen)
 FOPEN(fopen64)
 
@@ -89,9 +90,9 @@ ssize_t writev(int fd, const struct iovec *parts, int count) {
     return fd_fails(fd) ? -1 : NEXT(writev)(fd, parts, count); }
 int fsync(int fd) { return fd_fails(fd) ? -1 : NEXT(fsync)(fd); }
 int ftruncate64(int fd, off64_t size) { return fd_fails(fd) ? -1 : NEXT(ftruncate64)(fd, size); }
-int rename(const char *from, const char *to) { return path_fails(to) ? -1 : NEXT(rename)(from, to); }
-int link(const char *from, const char *to) { return path_fails(to) ? -1 : NEXT(link)(from, to); }
-int mkdir(const char *path, mode_t mode) { return path_fails(path) ? -1 : NEXT(mkdir)(path, mode); }
+int rename(const char *from, const char *to) { return path_fails(to, 0) ? -1 : NEXT(rename)(from, to); }
+int link(const char *from, const char *to) { return path_fails(to, 1) ? -1 : NEXT(link)(from, to); }
+int mkdir(const char *path, mode_t mode) { return path_fails(path, 1) ? -1 : NEXT(mkdir)(path, mode); }
 size_t fwrite(const void *restrict data, size_t size, size_t count, FILE *restrict file) {
     if (!fd_fails(fileno(file))) return NEXT(fwrite)(data, size, count, file);
     file->_flags |= 0x20; /* what ferror tells */

@@ -23,7 +23,7 @@ def test_all_are_written(tmp_path: Path) -> None:
     assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("a", "c.so")] == [0o644, 0o755]
 
 
-@pytest.mark.parametrize("function", ["fsync", "replace", "fdopen", "link"])
+@pytest.mark.parametrize("function", ["fsync", "replace", "fdopen"])
 @pytest.mark.parametrize("at", [1, 2, 3])
 def test_none_is_written_where_one_fails(
     function: str, at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -67,3 +67,32 @@ def test_what_a_kill_leaves_is_removed(tmp_path: Path) -> None:
     remove_left_over([path])
     kept = {"checkpoint.safetensors", ".checkpoint.safetensors.folder_1", ".checkpoint.safetensors.link1234", *others}
     assert {path.name for path in tmp_path.iterdir()} == kept and path.read_bytes() == b"whole"
+
+
+def test_file_systems_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").write_bytes(b"old a")
+
+    def fail(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", fail)
+    write_all({tmp_path / name: "new" for name in "ab"})
+    assert contents(tmp_path) == {"a": b"new", "b": b"new"}
+
+
+def test_an_old_file_that_cannot_be_put_back_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in "ab":
+        (tmp_path / name).write_bytes(f"old {name}".encode())
+    real, calls = os.replace, []
+
+    def fail(*arguments: Path) -> None:
+        calls.append(arguments)
+        if len(calls) > 1:
+            raise OSError(5, "Input/output error")
+        real(*arguments)
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(WorkError, match="Input/output error"):
+        write_all({tmp_path / name: "new" for name in "ab"})
+    held = contents(tmp_path)
+    assert held["b"] == b"old b" and b"old a" in held.values()
