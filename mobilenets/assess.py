@@ -16,7 +16,7 @@ from .design.prior import POINTS
 from .errors import UsageError
 from .model import TASK, Model
 from .quant.scheme import QuantModel
-from .runtime import Runner, Runtime, measure_sessions, open_session
+from .runtime import Runner, Runtime, measure_sessions, open_session, outputs_of
 from .tasks import task_type
 from .tasks.evaluation import Evaluation, Mistake
 from .tasks.result import Result, Section
@@ -119,7 +119,7 @@ def judge(
 def answers(session: Runner, images: Images) -> np.ndarray[Any, np.dtype[np.float32]]:
     """(N, ...): what the runtime gives for each image."""
     parts = [
-        session.run(np.stack([images.pixels(i) for i in range(start, min(start + BATCH, len(images)))]))
+        outputs_of(session, np.stack([images.pixels(i) for i in range(start, min(start + BATCH, len(images)))]))
         for start in range(0, len(images), BATCH)
     ]
     return np.concatenate(parts) if parts else np.zeros((0, len(session.labels)), np.float32)

@@ -16,8 +16,11 @@
     │   └── MissingExtraError  a package that an optional part needs is not installed
     └── Interrupted            a signal ended the work, its state is saved                      exit 130, 143
 
-Messages are one line: the value, then the rule it breaks.
+Messages are one line: the value, then the rule it breaks. What files and users say is part of many: `shown` makes
+every message fit for a terminal, here and nowhere else.
 """
+
+import re
 
 __all__ = [
     "BudgetError",
@@ -35,13 +38,29 @@ __all__ = [
     "TrainingError",
     "UsageError",
     "WorkError",
+    "shown",
 ]
+
+_LONGEST = 1000  # characters of a message
+_LONGEST_WORD = 256  # and of what has no space or slash in it: the name of a file is no longer
+
+
+def shown(text: str) -> str:
+    """Return `text` as one line that a terminal shows as it is: unprintable parts are escaped, long words cut."""
+    line = " ".join(text.split())
+    if not line.isprintable():
+        line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+    line = re.sub(rf"[^\s/]{{{_LONGEST_WORD},}}", lambda word: f"{word[0][:80]}...{word[0][-20:]}", line)
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 200]} ... {line[-195:]}"
 
 
 class MobilenetsError(Exception):
     """Root of the tree; `exit_code` is what the command line returns."""
 
     exit_code = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(shown(message))
 
 
 class UsageError(MobilenetsError):

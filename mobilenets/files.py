@@ -2,16 +2,26 @@
 
 import atexit
 import os
+import re
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 from .errors import UsageError, WorkError
 
-__all__ = ["CacheWarning", "cache_folder", "check_output", "writable_cache", "write_atomic"]
+__all__ = [
+    "CacheWarning",
+    "cache_folder",
+    "check_output",
+    "remove_left_over",
+    "writable_cache",
+    "write_all",
+    "write_atomic",
+]
 
 
 def cache_folder() -> Path:
@@ -81,23 +91,79 @@ def write_atomic(path: Path, content: bytes | str) -> Path:
 
     `WorkError` where that cannot be done; what stood at `path` before stands there still.
     """
-    data = content.encode() if isinstance(content, str) else content
+    write_all({path: content})
+    return path
+
+
+def write_all(contents: Mapping[Path, bytes | str]) -> None:
+    """Write several files that belong together as `write_atomic` does: where one cannot be written, none is.
+
+    (A process that is killed between two renames leaves some of them new and the others old, each of them whole.)
+    """
+    new: dict[Path, Path] = {}
+    old: dict[Path, Path] = {}
+    path = next(iter(contents))
     try:
-        return _write(path, data)
-    except OSError as exc:
-        raise WorkError(f"{path}: cannot be written: {exc.strerror or exc}") from exc
+        for path, content in contents.items():
+            new[path] = _temporary(path, content.encode() if isinstance(content, str) else content)
+        for path in contents if len(contents) > 1 else ():
+            if path.exists():
+                old[path] = new[path].with_name(f"{new[path].name}.old")
+                _keep(path, old[path])
+        for path, temporary in new.items():
+            os.replace(temporary, path)
+    except BaseException as exc:
+        _put_back(new, old)
+        if isinstance(exc, OSError):
+            raise WorkError(f"{path}: cannot be written: {exc.strerror or exc}") from exc
+        raise
+    finally:
+        for left in (*new.values(), *old.values()):
+            left.unlink(missing_ok=True)
 
 
-def _write(path: Path, data: bytes) -> Path:
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+def _keep(path: Path, name: Path) -> None:
+    try:
+        os.link(path, name)
+    except OSError:  # some file systems have no second names
+        shutil.copyfile(path, name)
+
+
+def _put_back(new: Mapping[Path, Path], old: dict[Path, Path]) -> None:
+    """Undo renames, of several, that were done before one failed; an old file that stays out of place is kept."""
+    for path, temporary in new.items():
+        if len(new) > 1 and not temporary.exists():
+            with suppress(OSError):
+                if before := old.pop(path, None):
+                    os.replace(before, path)
+                else:
+                    path.unlink(missing_ok=True)
+
+
+def _temporary(path: Path, data: bytes) -> Path:
+    """A new file beside `path` that holds `data`, on the disk."""
+    descriptor, name = tempfile.mkstemp(prefix=_prefix(path), dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(file.fileno(), 0o644)
+            os.fchmod(file.fileno(), 0o755 if path.suffix == ".so" else 0o644)  # as linkers do it
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        Path(name).unlink(missing_ok=True)
         raise
-    return path
+    return Path(name)
+
+
+def _prefix(path: Path) -> str:
+    return f".{path.name}."
+
+
+def remove_left_over(paths: Iterable[Path]) -> None:
+    """Remove what `write_atomic` to each of `paths` left beside it where the process was killed as it wrote."""
+    for path in paths:
+        pattern = re.compile(re.escape(_prefix(path)) + "[a-z0-9_]{8}")  # as tempfile names files
+        for other in path.parent.iterdir():
+            if pattern.fullmatch(other.name) and other.is_file() and not other.is_symlink():
+                with suppress(OSError):  # it only takes room
+                    other.unlink()

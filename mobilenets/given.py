@@ -3,18 +3,21 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from .arch.network import FORMAT_VERSION, Network
 from .arch.zoo import named
-from .errors import UsageError
+from .errors import ModelFileError, UsageError
 from .model import Model
+from .schema import read
 from .tasks import Task, task_type
 from .tasks.classify import Classify
 from .train.recipe import Recipe
 from .train.watch import Watch
 
 __all__ = ["network_of", "pretrained_of", "recipe_of", "task_of"]
+
+_Read = TypeVar("_Read")
 
 
 def network_of(value: "Network | str | Mapping[str, Any] | None") -> Network | None:
@@ -36,7 +39,7 @@ def recipe_of(value: "Recipe | Mapping[str, Any] | None") -> Recipe:
     if value is None or isinstance(value, Recipe):
         return value or Recipe()
     if isinstance(value, Mapping):
-        return Recipe.from_dict(dict(value))
+        return _read(Recipe, value, "recipe")
     raise _wrong("recipe", value, "a Recipe or a dictionary of its fields")
 
 
@@ -51,10 +54,7 @@ def task_of(value: "Task | str | Mapping[str, Any] | None") -> Task:
         return task_type(value)()
     if isinstance(value, Mapping) and isinstance(value.get("name"), str):
         settings = {name: setting for name, setting in value.items() if name != "name"}
-        try:
-            return task_type(value["name"]).from_settings(settings)
-        except TypeError as exc:
-            raise UsageError(f"task (={dict(value)!r}): {exc}") from exc
+        return _read(task_type(value["name"]), settings, "task")
     raise _wrong("task", value, "a Task, a name such as 'detect' or a dictionary with its name and settings")
 
 
@@ -68,6 +68,14 @@ def pretrained_of(value: "Model | str | Path | None", network: Network | None, w
         alpha, height = (network.alpha, network.height) if network else (None, None)
         return open_pretrained(str(value), alpha, height, progress=watch.downloaded, note=watch.note).model
     raise _wrong("pretrained", value, "a Model, a file, a run folder or a name such as 'imagenet'")
+
+
+def _read(kind: type[_Read], value: Mapping[str, Any], name: str) -> _Read:
+    try:
+        made: _Read = read(kind, dict(value), name)
+        return made
+    except ModelFileError as exc:
+        raise UsageError(str(exc)) from exc
 
 
 def _wrong(name: str, value: object, rule: str) -> UsageError:

@@ -107,12 +107,17 @@ def load_index(path: Path) -> Index:
             metadata = file.metadata() or {}
             if metadata.get("format") != "mobilenets.index":
                 raise ModelFileError(f"{path}: is no index: `mobilenets search FOLDER --save` writes one")
-            names = tuple(json.loads(metadata["names"]))
-            index = Index(names, file.get_tensor("vectors"), metadata["model"])
-    except (SafetensorError, OSError, KeyError, ValueError) as exc:
+            names = json.loads(metadata["names"])
+            if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+                raise ModelFileError(f"{path}: its names must be a list of texts")
+            index = Index(tuple(names), file.get_tensor("vectors"), metadata["model"])
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, RecursionError) as exc:
         raise ModelFileError(f"{path}: cannot be read as an index: {exc}") from exc
-    if index.vectors.ndim != 2 or len(index.vectors) != len(names):
-        raise ModelFileError(f"{path}: {len(names)} names for vectors {index.vectors.shape}")
+    vectors = index.vectors
+    if vectors.ndim != 2 or len(vectors) != len(names) or vectors.dtype != np.float32:
+        raise ModelFileError(f"{path}: {len(names)} names for vectors {vectors.shape} of {vectors.dtype}")
+    if not np.isfinite(vectors).all():
+        raise ModelFileError(f"{path}: its vectors hold values that are not finite")
     return index
 
 

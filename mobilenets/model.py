@@ -19,10 +19,13 @@ from .arch.graph import Graph, expand, weight_shapes
 from .arch.network import Network
 from .errors import MobilenetsError, ModelFileError
 from .files import write_atomic
+from .heads import TASK, read_head
 from .image import Preprocess
+from .schema import parsed, read
 
 __all__ = [
     "FORMAT_VERSION",
+    "TASK",
     "Described",
     "Model",
     "check_use",
@@ -32,10 +35,11 @@ __all__ = [
     "load",
     "model_file",
     "to_metadata",
+    "use_from_metadata",
 ]
 
 FORMAT_VERSION = 1
-TASK = "task."  # begins the names of arrays that a task adds to its network; only the task knows their shapes
+MAX_ARRAYS = 20_000  # of the network with the most blocks there are 2,600
 Arrays = Mapping[str, np.ndarray[Any, np.dtype[Any]]]
 
 
@@ -105,8 +109,11 @@ def in_order(file: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + file[end:]
 
 
-def load(path: str | Path) -> Model:
-    """The model in `path`, or the best of a run folder; `ModelFileError` names what is missing or of another shape."""
+def load(path: str | Path, body: bool = False) -> Model:
+    """The model in `path`, or the best of a run folder; `ModelFileError` names what is missing, wrong or does not fit.
+
+    `body`: what a run starts from, which has no head of its task yet.
+    """
     path = Path(path)
     if path.is_dir():
         path = model_file(path)
@@ -123,13 +130,13 @@ def load(path: str | Path) -> Model:
                 raise ModelFileError("its metadata says nothing of a mobilenets model")
             if metadata.get("version") != str(FORMAT_VERSION):
                 raise ModelFileError(f"version {metadata.get('version')!r}: this release reads {FORMAT_VERSION}")
-            fields = from_metadata(metadata)
+            fields, head = from_metadata(metadata, body)
+            if len(file.keys()) > MAX_ARRAYS:
+                raise ModelFileError(f"{len(file.keys())} arrays, more than {MAX_ARRAYS} are not read")
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
-            _check_shapes(shapes, weight_shapes(expand(fields["network"])))
+            _check_shapes(shapes, weight_shapes(expand(fields["network"])) | head)
             return Model(weights={name: file.get_tensor(name) for name in shapes}, **fields)
-    except KeyError as exc:
-        raise ModelFileError(f"{path}: its metadata lacks {exc}") from exc
-    except (MobilenetsError, SafetensorError, OSError, ValueError, TypeError, RecursionError) as exc:
+    except (MobilenetsError, SafetensorError, OSError, ValueError, TypeError) as exc:
         raise ModelFileError(f"{path}: {exc}") from exc
 
 
@@ -171,24 +178,43 @@ def to_metadata(model: Described) -> dict[str, str]:
     }
 
 
-def from_metadata(metadata: Mapping[str, str]) -> dict[str, Any]:
-    """The fields that `to_metadata` wrote; `KeyError` names one that is missing."""
-    return {
-        "network": Network.from_json(metadata["network"]),
-        "preprocess": Preprocess(**_json(metadata, "preprocess", dict)),
-        "labels": tuple(_json(metadata, "labels", list)),
-        "task": metadata["task"],
-        "decoding": _json(metadata, "decoding", dict) if "decoding" in metadata else {},
-        "metrics": _json(metadata, "metrics", dict),
-        "data": _json(metadata, "data", dict),
+def from_metadata(metadata: Mapping[str, str], body: bool = False) -> tuple[dict[str, Any], dict[str, tuple[int, ...]]]:
+    """The fields that `to_metadata` wrote, and the shapes of the arrays of the task's head.
+
+    `ModelFileError` names the field that is missing or wrong. `body`: as in `load`.
+    """
+    fields = {
+        **use_from_metadata(metadata),
+        "task": _text(metadata, "task"),
+        "decoding": _stated(metadata, "decoding", dict[str, Any]) if "decoding" in metadata else {},
+        "metrics": _stated(metadata, "metrics", dict[str, Any]),
+        "data": _stated(metadata, "data", dict[str, Any]),
     }
+    for origin in ("imported", "quantized"):
+        read(dict[str, Any], fields["data"].get(origin, {}), f"data.{origin}")
+    if body:
+        return fields, {}
+    head = read_head(fields["task"], fields["network"], fields["decoding"])
+    return fields, head.arrays(fields["network"])
 
 
-def _json(metadata: Mapping[str, str], key: str, kind: type) -> Any:
-    value = json.loads(metadata[key])
-    if not isinstance(value, kind):
-        raise ModelFileError(f"its {key} must be a JSON {'array' if kind is list else 'object'}")
-    return value
+def use_from_metadata(metadata: Mapping[str, str], prefix: str = "") -> dict[str, Any]:
+    """Of the same, network, preprocess and labels, which every exported file has as well; `ModelFileError`."""
+    network = Network.from_json(_text(metadata, f"{prefix}network"))
+    preprocess = _stated(metadata, f"{prefix}preprocess", Preprocess)
+    labels = _stated(metadata, f"{prefix}labels", tuple[str, ...])
+    check_use(network, preprocess, labels)
+    return {"network": network, "preprocess": preprocess, "labels": labels}
+
+
+def _stated(metadata: Mapping[str, str], key: str, kind: Any) -> Any:
+    return read(kind, parsed(_text(metadata, key), key), key)
+
+
+def _text(metadata: Mapping[str, str], key: str) -> str:
+    if key not in metadata:
+        raise ModelFileError(f"its metadata lacks {key!r}")
+    return metadata[key]
 
 
 def check_use(network: Network, preprocess: Preprocess, labels: tuple[str, ...]) -> None:
@@ -205,7 +231,6 @@ def check_use(network: Network, preprocess: Preprocess, labels: tuple[str, ...])
 
 
 def _check_shapes(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> None:
-    found = {name: shape for name, shape in found.items() if not name.startswith(TASK)}
     problems = [f"lacks {name} {shape}" for name, shape in expected.items() if name not in found]
     problems += [f"has {name}, which the network does not" for name in found if name not in expected]
     problems += [
@@ -219,7 +244,7 @@ def _check_shapes(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, t
 
 
 def _check_weights(weights: Arrays, expected: Mapping[str, tuple[int, ...]]) -> None:
-    _check_shapes({name: array.shape for name, array in weights.items()}, expected)
+    _check_shapes({name: array.shape for name, array in weights.items() if not name.startswith(TASK)}, expected)
     for name, array in weights.items():
         if array.dtype != np.float32:
             raise ModelFileError(f"{name} is {array.dtype}, must be float32")

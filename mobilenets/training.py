@@ -158,6 +158,7 @@ def resume_run(
     with watching(watch) as watch:
         if epochs is None and run.finished:
             watch.note(f"{path} has finished; to extend it: --resume {path} --epochs N, above {run.epochs_done}")
+        run.remove_left_over()
         dataset = task.ready(task.open(root, max_bad=run.settings.recipe.max_bad))
         return _run(dataset, run.moved(root), watch)
 

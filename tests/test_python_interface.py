@@ -65,7 +65,7 @@ def test_forms_of_what_is_fine_tuned(random_model: MakeModel, tmp_path: Path) ->
         ({"network": {"alpha": "wide"}}, NetworkError, "alpha"),
         ({"network": {"layers": 3}}, NetworkError, "unknown fields: 'layers'"),
         ({"network": 0.25}, UsageError, r"network \(=0.25\) must be a Network, a name"),
-        ({"recipe": {"epoch": 3}}, UsageError, "unknown settings: epoch"),
+        ({"recipe": {"epoch": 3}}, UsageError, "recipe has the unknown field 'epoch'"),
         ({"recipe": 20}, UsageError, r"recipe \(=20\) must be a Recipe"),
         ({"task": "detection"}, UsageError, "task 'detection' must be one of"),
         ({"task": {"name": "detect", "light": True}}, UsageError, "light"),

@@ -15,7 +15,7 @@ from ..errors import CompileError
 from ..files import writable_cache, write_atomic
 from .program import Target
 
-__all__ = ["FLAGS", "compiler", "has_compiler", "link"]
+__all__ = ["FLAGS", "compiler", "has_compiler", "library_of", "link"]
 
 ZIG = (sys.executable, "-m", "ziglang", "cc", "-mcpu=baseline")
 FLAGS = ("-O2", "-std=c11", "-ffp-contract=fast", "-fno-math-errno", "-shared", "-fPIC")
@@ -58,18 +58,25 @@ def has_compiler() -> bool:
 
 
 def link(sources: Mapping[str, str], target: Target, output: Path) -> None:
-    """Compile `sources` (file name -> text) into the library `output`, in a folder of its own, then move it there.
+    """Write the library of `sources` to `output`; `CompileError` as `library_of` has it, `WorkError`."""
+    write_atomic(output, library_of(sources, target))
+
+
+def library_of(sources: Mapping[str, str], target: Target) -> bytes:
+    """The library that `sources` (file name -> text) are compiled to, in a temporary folder.
 
     `CompileError` with the compiler's first complaint.
     """
-    with tempfile.TemporaryDirectory(prefix="mobilenets-") as name:
-        folder = Path(name)
-        for file, text in sources.items():
-            (folder / file).write_text(text, "utf-8")
-        units = [file for file in sources if file.endswith(".c")]
-        _run([*compiler(), *FLAGS, *target.flags, "-I.", "-o", "library.so", *units, "-lpthread"], folder)
-        write_atomic(output, (folder / "library.so").read_bytes())
-        output.chmod(0o755)
+    try:
+        with tempfile.TemporaryDirectory(prefix="mobilenets-") as name:
+            folder = Path(name)
+            for file, text in sources.items():
+                (folder / file).write_text(text, "utf-8")
+            units = [file for file in sources if file.endswith(".c")]
+            _run([*compiler(), *FLAGS, *target.flags, "-I.", "-o", "library.so", *units, "-lpthread"], folder)
+            return (folder / "library.so").read_bytes()
+    except OSError as exc:
+        raise CompileError(f"{tempfile.gettempdir()}: cannot be compiled in: {exc.strerror or exc}") from exc
 
 
 def _run(command: list[str], folder: Path) -> None:

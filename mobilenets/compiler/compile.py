@@ -11,10 +11,10 @@ from importlib.resources import files
 from pathlib import Path
 
 from ..errors import CompileError, UsageError
-from ..files import writable_cache, write_atomic
+from ..files import writable_cache, write_all, write_atomic
 from ..model import Model
 from ..quant.scheme import QuantModel
-from .build import FLAGS, compiler, link
+from .build import FLAGS, compiler, library_of, link
 from .emit import Source, emit
 from .lower import Lowered, lower
 from .lower_bf16 import PARTS, lower_bf16
@@ -144,17 +144,16 @@ def write_c(
         raise UsageError(f"name {name!r} must be a word that C allows: letters, digits and _, no digit first")
     chosen = _target(model, target, precision)
     source, lowered = sources_of(model, chosen, name, embed, precision)
+    texts = {f"{name}.c": source.c, f"mobilenets_{name}.h": source.h}
+    contents: dict[str, bytes | str] = {**texts, f"lib{name}.so": library_of(texts, chosen)}
+    if not embed:
+        contents[f"{name}.weights"] = lowered.weights.tobytes()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
         raise CompileError(f"{folder}: cannot be made: {exc.strerror}") from exc
-    texts = {f"{name}.c": source.c, f"mobilenets_{name}.h": source.h}
-    for file, text in texts.items():
-        write_atomic(folder / file, text)
-    if not embed:
-        write_atomic(folder / f"{name}.weights", lowered.weights.tobytes())
+    write_all({folder / file: content for file, content in contents.items()})
     library = folder / f"lib{name}.so"
-    link(texts, chosen, library)
     files_written = (*texts, *([] if embed else [f"{name}.weights"]), library.name)
     size = library.stat().st_size
     return Written(files_written, chosen.name, lowered.program.precision, lowered.weights.size, source.arena.one, size)
@@ -165,7 +164,7 @@ def _compile(model: Model | QuantModel, target: Target, folder: Path, precision:
     pool = (files(__package__) / "pool.c").read_text("utf-8")
     code, weights = folder / "library.so", folder / "weights.bin"
     link({f"mobilenets_{NAME}.h": source.h, f"{NAME}.c": source.c, "pool.c": pool}, target, code)
-    weights.write_bytes(lowered.weights.tobytes())
+    write_atomic(weights, lowered.weights.tobytes())
     values = {
         "target": target.name,
         "precision": lowered.program.precision,
@@ -176,7 +175,7 @@ def _compile(model: Model | QuantModel, target: Target, folder: Path, precision:
         "more": source.arena.more,
     }
     whole = {"code": _digest(code.read_bytes()), "weights": weights.stat().st_size}
-    (folder / "library.json").write_text(json.dumps({"library": values, "whole": whole}))
+    write_atomic(folder / "library.json", json.dumps({"library": values, "whole": whole}))
     return Library(code, weights, **{**values, "features": target.features})  # type: ignore[arg-type]
 
 

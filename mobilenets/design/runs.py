@@ -1,13 +1,14 @@
 """The user's own results, from the model files that training wrote: their metadata alone, no weights."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
 from ..arch.network import Network
 from ..errors import MobilenetsError, ModelFileError
+from ..schema import parsed, read
 from .prior import MeasuredPoint
 
 __all__ = ["read_runs"]
@@ -29,11 +30,11 @@ def _read_run(path: Path) -> MeasuredPoint:
         with safe_open(file, "numpy") as opened:
             metadata = opened.metadata() or {}
         network = Network.from_json(metadata["network"])
-        top1 = json.loads(metadata["metrics"])["top1"]
+        top1 = read(dict[str, Any], parsed(metadata["metrics"], "metrics"), "metrics")["top1"]
     except KeyError as exc:
         raise ModelFileError(f"{file}: its metadata lacks {exc}, which calibration needs") from exc
     except (MobilenetsError, SafetensorError, OSError, ValueError, TypeError) as exc:
         raise ModelFileError(f"{file}: {exc}") from exc
-    if not isinstance(top1, int | float) or not 0 <= top1 <= 1:
+    if not isinstance(top1, int | float) or isinstance(top1, bool) or not 0 <= top1 <= 1:
         raise ModelFileError(f"{file}: metric top1 (={top1!r}) must be a fraction from 0 to 1")
     return MeasuredPoint(network, 100 * top1, str(path))

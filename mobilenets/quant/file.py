@@ -17,6 +17,7 @@ from .. import model as floats
 from ..errors import MobilenetsError, ModelFileError
 from ..files import write_atomic
 from ..model import Model, from_metadata, in_order, to_metadata
+from ..schema import parsed, read
 from .scheme import Affine, IntegerLayer, QuantModel
 
 __all__ = ["FORMAT", "FORMAT_VERSION", "load", "save"]
@@ -49,9 +50,7 @@ def load(path: str | Path) -> Model | QuantModel:
             metadata = file.metadata() or {}
             if metadata.get("format") == FORMAT:
                 return _read(file, metadata)
-    except KeyError as exc:
-        raise ModelFileError(f"{path}: its metadata lacks {exc}") from exc
-    except (MobilenetsError, ValueError, TypeError, AttributeError, RecursionError) as exc:
+    except (MobilenetsError, ValueError, TypeError) as exc:
         raise ModelFileError(f"{path}: {exc}") from exc
     except (SafetensorError, OSError):
         pass  # said below
@@ -61,6 +60,8 @@ def load(path: str | Path) -> Model | QuantModel:
 def _read(file: Any, metadata: Mapping[str, str]) -> QuantModel:
     if metadata.get("version") != FORMAT_VERSION:
         raise ModelFileError(f"version {metadata.get('version')!r}: this release reads {FORMAT_VERSION}")
+    if len(file.keys()) > floats.MAX_ARRAYS:
+        raise ModelFileError(f"{len(file.keys())} arrays, more than {floats.MAX_ARRAYS} are not read")
     arrays: dict[str, dict[str, Any]] = {}
     for key in file.keys():
         name, _, array = key.rpartition(".")
@@ -70,10 +71,17 @@ def _read(file: Any, metadata: Mapping[str, str]) -> QuantModel:
             raise ModelFileError(
                 f"layer {name!r} has {', '.join(sorted(layer))}, must have {', '.join(sorted(ARRAYS))}"
             )
-    zero_points = json.loads(metadata["zero_points"])
-    activations = json.loads(metadata["activations"])
+    zero_points = _stated(metadata, "zero_points", dict[str, int])
+    activations = _stated(metadata, "activations", dict[str, tuple[float, int]])
+    fields, _ = from_metadata(metadata)
     return QuantModel(
         activations={name: Affine(scale, zero_point) for name, (scale, zero_point) in activations.items()},
         layers={name: IntegerLayer(**layer, zero_point=zero_points.get(name, 0)) for name, layer in arrays.items()},
-        **from_metadata(metadata),
+        **fields,
     )
+
+
+def _stated(metadata: Mapping[str, str], key: str, kind: Any) -> Any:
+    if key not in metadata:
+        raise ModelFileError(f"its metadata lacks {key!r}")
+    return read(kind, parsed(metadata[key], key), key)

@@ -3,7 +3,7 @@
 from .compiled import CompiledSession
 from .measure import measure_networks, measure_sessions
 from .opening import Runner, Runtime, open_session
-from .predict import Prediction, find_images
+from .predict import Prediction, find_images, outputs_of
 from .session import Session
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     "measure_networks",
     "measure_sessions",
     "open_session",
+    "outputs_of",
 ]

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError, ImageError, UsageError
+from ..errors import DataError, ImageError, ModelFileError, UsageError
 from ..image import EXTENSIONS, UNREAD, Pixels, Preprocess, Source, prepare, read, upright_size
 from ..machine import cores
 from .compiled import Floats
@@ -140,9 +140,19 @@ def _answered(
     session: Runner, batch: list[tuple[str, Decoded]], answer: Callable[[Floats], Any]
 ) -> Iterator[Prediction]:
     pixels = [decoded[0] for _, decoded in batch if not isinstance(decoded, ImageError)]
-    rows: Iterator[Floats] = iter(session.run(np.stack(pixels)) if pixels else ())
+    rows: Iterator[Floats] = iter(outputs_of(session, np.stack(pixels)) if pixels else ())
     for name, decoded in batch:
         if isinstance(decoded, ImageError):
             yield Prediction(name, None, str(decoded))
         else:
             yield Prediction(name, answer(next(rows)), size=decoded[1])
+
+
+def outputs_of(session: Runner, pixels: Pixels) -> Floats:
+    """What `session.run` gives for (N, H, W, C); `ModelFileError` where these cannot be answers."""
+    outputs = session.run(pixels)
+    if not np.isfinite(outputs).all():
+        raise ModelFileError(f"{session.name}: the network gives numbers that are not finite")
+    if session.task == "detect" and (most := outputs[..., 5].max(initial=0)) >= len(session.labels):
+        raise ModelFileError(f"{session.name}: the network gives class {most:g} of {len(session.labels)}")
+    return outputs

@@ -1,16 +1,16 @@
 """A network that runs: ONNX Runtime under one small class. No torch."""
 
-import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 
-from ..arch.network import Network
 from ..errors import MobilenetsError, ModelFileError
 from ..image import Preprocess
 from ..machine import check_threads
+from .exported import checked_metadata
 from .images import Images, pixels_of
 
 __all__ = ["Session"]
@@ -37,33 +37,15 @@ class Session:
     def from_onnx(cls, onnx: bytes | str, threads: int = 0) -> "Session":
         """From a serialised graph or a path. `ModelFileError` where its metadata is not ours."""
         check_threads(threads)
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.force_spinning_stop", "1")  # idle threads leave the cores to others
-        options.add_session_config_entry("session.x64quantprecision", "1")  # no sum saturates where VNNI is absent
         try:
-            session = ort.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
-            metadata = session.get_modelmeta().custom_metadata_map
-            if metadata.get("format") != "mobilenets.onnx":
-                raise ModelFileError("without this package's metadata its labels and preprocessing are unknown")
-            opened = cls(
-                name=Network.from_json(metadata["network"]).name,
-                labels=tuple(json.loads(metadata["labels"])),
-                preprocess=Preprocess(**json.loads(metadata["preprocess"])),
-                threads=threads,
-                session=session,
-                task=metadata["task"],
-                decoding=json.loads(metadata.get("decoding", "{}")),
-            )
-            _check(opened)
-            return opened
-        except MobilenetsError:
-            raise
-        except Exception as exc:  # ONNX Runtime has no error tree of its own
-            raise ModelFileError(
-                f"ONNX Runtime cannot load it: {next(iter(str(exc).splitlines()), repr(exc))}"
-            ) from exc
+            content = onnx if isinstance(onnx, bytes) else Path(onnx).read_bytes()
+        except OSError as exc:
+            raise ModelFileError(f"cannot be read: {exc.strerror}") from exc
+        fields = checked_metadata(content)
+        kept = {name: fields[name] for name in ("labels", "preprocess", "task", "decoding")}
+        opened = cls(name=fields["network"].name, threads=threads, session=_open(content, threads), **kept)
+        _check(opened)
+        return opened
 
     def run(self, images: Images) -> Floats:
         """Images as in `pixels_of` -> probabilities or embeddings (N, classes) float32. Safe from several threads."""
@@ -74,15 +56,37 @@ class Session:
         return self._output("logits", images)
 
     def _output(self, name: str, images: Images) -> Floats:
-        output: Floats = self.session.run([name], {"image": pixels_of(images, self.preprocess)})[0]
+        try:
+            output: Floats = self.session.run([name], {"image": pixels_of(images, self.preprocess)})[0]
+        except MobilenetsError:
+            raise
+        except Exception as exc:  # ONNX Runtime has no error tree of its own
+            raise ModelFileError(f"{self.name}: ONNX Runtime cannot run it: {exc}") from exc
         return output
+
+
+def _open(content: bytes, threads: int) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 4
+    options.add_session_config_entry("session.force_spinning_stop", "1")  # idle threads leave the cores to others
+    options.add_session_config_entry("session.x64quantprecision", "1")  # no sum saturates where VNNI is absent
+    try:
+        return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"], enable_fallback=0)
+    except Exception as exc:  # ONNX Runtime has no error tree of its own
+        raise ModelFileError(f"ONNX Runtime cannot load it: {next(iter(str(exc).splitlines()), repr(exc))}") from exc
 
 
 def _check(opened: Session) -> None:
     """What another tool made of the graph or its metadata must still fit together."""
-    taken, answer = tuple(opened.session.get_inputs()[0].shape[1:]), opened.session.get_outputs()[0].shape
+    inputs, outputs = opened.session.get_inputs(), opened.session.get_outputs()
+    if [value.name for value in inputs] != ["image"] or [value.name for value in outputs[:1]] != ["logits"]:
+        names = [value.name for value in (*inputs, *outputs)]
+        raise ModelFileError(f"its graph takes and gives {', '.join(names[:4])}: must be image, and logits first")
+    taken, answer = tuple(inputs[0].shape[1:]), tuple(outputs[-1].shape[1:])
     given = (opened.preprocess.height, opened.preprocess.width, opened.preprocess.channels)
     if given != taken:
         raise ModelFileError(f"its preprocessing gives {given} but its graph takes {taken} (H, W, C)")
-    if len(answer) == 2 and len(opened.labels) != answer[-1]:
-        raise ModelFileError(f"{len(opened.labels)} labels for a graph of {answer[-1]} classes")
+    wanted = (opened.decoding["boxes"], 6) if opened.task == "detect" else (len(opened.labels),)
+    if answer != wanted:
+        raise ModelFileError(f"its graph answers {answer}, must be {wanted}: {len(opened.labels)} labels")

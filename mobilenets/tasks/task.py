@@ -7,7 +7,7 @@ what training calls, never by what predicting does.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -70,17 +70,10 @@ class Task:
     top: ClassVar[int] = 5  # how many parts of an answer are told, where the user does not say
 
     def settings(self) -> dict[str, Any]:
-        """Return the settings as JSON takes them; paths become absolute, since a run may be resumed from elsewhere."""
+        """Return the settings as JSON takes them, `schema.read` reads them back; paths are absolute, for resuming."""
         return {
             name: str(value.absolute()) if isinstance(value, Path) else value for name, value in asdict(self).items()
         }
-
-    @classmethod
-    def from_settings(cls, values: dict[str, Any]) -> Task:
-        """What `settings` wrote."""
-        paths = {field.name for field in fields(cls) if "Path" in str(field.type)}
-        values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-        return cls(**{name: Path(v) if name in paths and v is not None else v for name, v in values.items()})
 
     # data
 

@@ -49,7 +49,7 @@ def fit_frozen(dataset: Dataset, run: Run, watch: Watch | None = None) -> Model:
         val = decode(dataset, "val", settings, watch, interrupts, None)
     check(settings.task, dataset, train, val)
     started = time.monotonic()
-    trained = load(run.initial)
+    trained = load(run.initial, body=True)
     views = _views(train, preprocess, augmentation, recipe.seed)
     body = _body(trained)
     seen = [_features(body, view, len(train), watch, i, len(views)) for i, view in enumerate(views)]

@@ -92,7 +92,7 @@ def prepare(dataset: Dataset, run: Run, watch: Watch, interrupts: Interrupts) ->
     if settings.pretrained and not run.checkpoint.is_file():
         if not run.initial.is_file():
             raise TrainingError(f"{run.path}: its {run.initial.name} is gone, which {settings.pretrained} was kept in")
-        start_from(module, load(run.initial), train, preprocess, recipe.replicas)
+        start_from(module, load(run.initial, body=True), train, preprocess, recipe.replicas)
     state = State(module, build_optimiser(module, len(network.blocks), recipe), recipe.ema)
     if run.checkpoint.is_file():
         state.load(run.checkpoint)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ..arch.fold import without_batch_norm
 from ..arch.graph import CONVOLUTIONS, Graph, Op
-from ..errors import TrainingError
+from ..errors import ModelFileError, TrainingError
 from ..files import write_atomic
 from ..image import Pixels, Preprocess
 from ..model import Model
@@ -30,6 +30,7 @@ from ..quant.observe import channel_ranges, histograms, mean_sums, whole
 from ..quant.reference import activations_behind
 from ..quant.scheme import HIGH, LOW, Affine, Floats, IntegerLayer, QuantModel, limits, pool_multiplier
 from ..runtime.activations import open_activations
+from ..schema import parsed, read
 from .module import MobileNet
 
 __all__ = ["IMAGES", "RATE", "attach", "calibrated", "more_epochs", "read_activations", "to_model", "write_activations"]
@@ -71,8 +72,9 @@ def write_activations(path: Path, activations: Activations) -> None:
 def read_activations(path: Path) -> dict[str, Affine]:
     """What `write_activations` wrote; `TrainingError` where it is gone or something else."""
     try:
-        return {name: Affine(scale, zero) for name, (scale, zero) in json.loads(path.read_text()).items()}
-    except (OSError, ValueError, TypeError, AttributeError) as exc:
+        kept = read(dict[str, tuple[float, int]], parsed(path.read_text("utf-8"), "activations"), "activations")
+        return {name: Affine(scale, zero) for name, (scale, zero) in kept.items()}
+    except (OSError, ValueError, ModelFileError) as exc:
         raise TrainingError(f"{path}: cannot be resumed without it: {exc}") from exc
 
 

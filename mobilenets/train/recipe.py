@@ -1,6 +1,6 @@
 """`Recipe`: every default of training, each with its reason. Flags, saved settings and docs are made from it."""
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 from ..errors import UsageError
@@ -134,13 +134,6 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Recipe":
-        unknown = set(values) - {field.name for field in fields(cls)}
-        if unknown:
-            raise UsageError(f"the recipe has unknown settings: {', '.join(sorted(unknown))}")
-        return cls(**values)
 
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:

@@ -6,20 +6,23 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from ..arch.network import Network
-from ..errors import ModelFileError, TrainingError, UsageError
-from ..files import write_atomic
+from ..errors import MobilenetsError, ModelFileError, TrainingError, UsageError
+from ..files import remove_left_over, write_atomic
 from ..image import Preprocess
 from ..model import Model
+from ..schema import parsed, read
 from ..tasks import Task, task_type
 from ..tasks.classify import Classify
 from .recipe import Recipe
 
 __all__ = ["Run", "Settings", "taken"]
+
+LABELS, SETTINGS, RESULTS, TEACHER = "labels.txt", "settings.json", "results.csv", "teacher.safetensors"
 
 
 def taken(path: Path) -> UsageError:
@@ -55,17 +58,33 @@ class Settings:
 
     @classmethod
     def from_json(cls, text: str) -> "Settings":
-        values = json.loads(text)
-        task = values.get("task", {"name": Classify.name})
+        """What `to_json` wrote; `ModelFileError` names the field that is missing or wrong."""
+        kept = read(_Kept, parsed(text, "settings"), "settings")
+        task = {"name": Classify.name, **kept.task}
         return cls(
-            data=values["data"],
-            network=Network.from_json(json.dumps(values["network"])),
-            preprocess=Preprocess(**values["preprocess"]),
-            recipe=Recipe.from_dict(values["recipe"]),
-            command=values["command"],
-            pretrained=values.get("pretrained", ""),
-            task=task_type(task.pop("name")).from_settings(task),
+            data=kept.data,
+            network=Network.from_json(json.dumps(kept.network)),
+            preprocess=kept.preprocess,
+            recipe=kept.recipe,
+            command=kept.command,
+            pretrained=kept.pretrained,
+            task=read(task_type(str(task.pop("name"))), task, "settings.task"),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """The fields of `settings.json`."""
+
+    data: str
+    network: dict[str, Any]
+    preprocess: Preprocess
+    recipe: Recipe
+    command: str
+    format: Literal["mobilenets.run"] = "mobilenets.run"
+    version: Literal[1] = 1
+    pretrained: str = ""
+    task: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +110,14 @@ class Run:
             except OSError as exc:
                 raise UsageError(f"run folder {path} cannot be made: {exc.strerror}") from exc
         run = cls(chosen, settings)
-        write_atomic(chosen / "labels.txt", "".join(f"{label}\n" for label in labels))
+        write_atomic(chosen / LABELS, "".join(f"{label}\n" for label in labels))
         run.write_settings()
         return run
 
     def discard_if_empty(self) -> None:
         """Remove the folder of a run that failed before its first epoch, so that its name is free again."""
         names = {path.name for path in self.path.iterdir()}
-        if names <= {"labels.txt", "settings.json", "initial.safetensors", "teacher.safetensors"}:
+        if names <= {LABELS, SETTINGS, "initial.safetensors", TEACHER}:
             for name in names:
                 (self.path / name).unlink()
             self.path.rmdir()
@@ -107,15 +126,21 @@ class Run:
     def open(cls, path: Path) -> "Run":
         """The run in `path`; `TrainingError` where there is none."""
         try:
-            return cls(path, Settings.from_json((path / "settings.json").read_text()))
+            return cls(path, Settings.from_json((path / SETTINGS).read_text("utf-8")))
         except FileNotFoundError as exc:
             raise TrainingError(f"{path}: no run to resume there (it has no settings.json)") from exc
-        except (ValueError, KeyError, TypeError, OSError) as exc:
-            raise TrainingError(f"{path / 'settings.json'}: cannot be read: {exc}") from exc
+        except (MobilenetsError, ValueError, OSError) as exc:
+            raise TrainingError(f"{path / SETTINGS}: cannot be read: {exc}") from exc
+
+    def remove_left_over(self) -> None:
+        """Remove the temporary files of a process that was killed as it wrote; nothing else in the folder."""
+        results, labels, settings = (self.path / name for name in (RESULTS, LABELS, SETTINGS))
+        models = (self.checkpoint, self.initial, self.last, self.best, self.integers, self.path / TEACHER)
+        remove_left_over((results, labels, settings, self.activations, self.report, *models))
 
     def write_settings(self) -> None:
         """Write `settings.json`."""
-        write_atomic(self.path / "settings.json", self.settings.to_json())
+        write_atomic(self.path / SETTINGS, self.settings.to_json())
 
     def moved(self, data: Path) -> "Run":
         """Return the run with its data at `data`; `write_settings` keeps that."""
@@ -133,8 +158,8 @@ class Run:
     @property
     def epochs_done(self) -> int:
         """The number of rows of `results.csv`, 0 without one."""
-        path = self.path / "results.csv"
-        return max(0, len(path.read_text().splitlines()) - 1) if path.is_file() else 0
+        path = self.path / RESULTS
+        return max(0, len(path.read_text("utf-8", "replace").splitlines()) - 1) if path.is_file() else 0
 
     @property
     def finished(self) -> bool:
@@ -179,7 +204,7 @@ class Run:
         writer = csv.DictWriter(text, list(history[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in history)
-        write_atomic(self.path / "results.csv", text.getvalue())
+        write_atomic(self.path / RESULTS, text.getvalue())
 
     def model(
         self,

@@ -7,7 +7,6 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
-from ..data.rows import shown
 from ..errors import MissingExtraError, MobilenetsError, ModelFileError, UsageError
 from .integers import has_integers, keep_integers
 from .layers import Content, chain
@@ -77,10 +76,10 @@ def _read(path: Path) -> bytes:
 
 @contextmanager
 def _naming(what: object) -> Iterator[None]:
-    """An error about a file's content names the file; what of the content it shows is made fit for a terminal."""
+    """An error about a file's content names the file."""
     try:
         yield
     except MissingExtraError:
         raise
     except MobilenetsError as exc:
-        raise type(exc)(f"{what}: {shown(' '.join(str(exc).split()))}") from exc
+        raise type(exc)(f"{what}: {exc}") from exc

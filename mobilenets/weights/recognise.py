@@ -8,7 +8,7 @@ import numpy as np
 from ..arch.graph import CONVOLUTIONS, Op, expand, same_padding
 from ..arch.network import BODY, SHALLOW_BODY, Activation, Network, Padding
 from ..data.imagenet import names as imagenet_names
-from ..errors import ModelFileError, NetworkError, UsageError
+from ..errors import ModelFileError, NetworkError, UsageError, shown
 from ..image import Preprocess
 from ..model import Model
 from ..quant.scheme import QuantModel
@@ -77,7 +77,7 @@ class _Settings:
         return None
 
     def note(self, name: str, value: str, source: str = "the file") -> None:
-        self.facts.append(Fact(name, value, source))
+        self.facts.append(Fact(name, shown(value), source))
 
 
 def _shown(name: str, value: Any) -> str:

@@ -13,10 +13,11 @@ from torchvision.models.detection.ssd import SSD
 from mobilenets.arch.network import Network
 from mobilenets.data.augment import Augmentation, drawn
 from mobilenets.errors import DataError
+from mobilenets.heads import Layout
 from mobilenets.image import Preprocess
 from mobilenets.tasks.detection.annotations import Annotations, Box, Photo, gathered
 from mobilenets.tasks.detection.boxes import Boxes, view
-from mobilenets.tasks.detection.layout import Layout, faster_rcnn_decoding, scales, smallest, ssd_decoding
+from mobilenets.tasks.detection.layout import faster_rcnn_decoding, scales, smallest, ssd_decoding
 from mobilenets.tasks.detection.result import found
 
 WHOLE = Preprocess(32, 32, fit="stretch", crop=1.0)

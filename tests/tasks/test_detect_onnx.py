@@ -16,12 +16,12 @@ from mobilenets.arch.network import SHALLOW_BODY, Block, Network
 from mobilenets.data.sources import Dataset, Sample
 from mobilenets.errors import UsageError
 from mobilenets.export.onnx import to_onnx
+from mobilenets.heads import Layout, taps
 from mobilenets.image import Preprocess, normalise
 from mobilenets.model import Model
 from mobilenets.runtime import Session
 from mobilenets.tasks.detect import Detect
 from mobilenets.tasks.detection.boxes import Boxes
-from mobilenets.tasks.detection.layout import Layout, taps
 from mobilenets.train.module import MobileNet, initialise, weights_of
 from mobilenets.train.parity import check_parity
 

@@ -20,6 +20,7 @@ from mobilenets.export.onnx import to_onnx
 from mobilenets.image import Preprocess, normalise, prepare
 from mobilenets.model import Model
 from mobilenets.runtime import open_session
+from mobilenets.schema import read
 from mobilenets.tasks import Task
 from mobilenets.tasks.attributes import Attributes
 from mobilenets.tasks.embed import Embed
@@ -264,7 +265,7 @@ def test_settings_are_kept_and_paths_are_absolute() -> None:
     task = Attributes(teacher=Path("t.onnx"), teacher_mean=(1.0, 2.0, 3.0), teacher_std=(4.0,), unlabelled=Path("more"))
     kept = json.loads(json.dumps(task.settings()))
     here = replace(task, teacher=Path.cwd() / "t.onnx", unlabelled=Path.cwd() / "more")
-    assert Attributes.from_settings(kept) == here
+    assert read(Attributes, kept, "task") == here
 
 
 def test_a_teacher_that_does_not_fit(marked_data: Path, tmp_path: Path, bright: Path) -> None:

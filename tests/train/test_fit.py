@@ -150,7 +150,10 @@ def killed_runs(photos: Path, tmp_path: Path, kills: int) -> None:
         process.wait()
         if (tmp_path / "cut" / "settings.json").exists():
             cut = [*command, "--resume", str(tmp_path / "cut")]
+    left = tmp_path / "cut" / ".checkpoint.safetensors.abc_1234"  # as a kill during a write leaves it
+    left.write_bytes(b"half")
     subprocess.run(cut, check=True, capture_output=True)
+    assert [path.name for path in (tmp_path / "cut").iterdir() if path.name.startswith(".")] == []
     for name in ("best", "last"):
         ends = [load(tmp_path / run / f"{name}.safetensors").digest() for run in ("whole", "cut")]
         assert ends[0] == ends[1]

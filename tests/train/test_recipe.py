@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from mobilenets.arch import Network, expand
 from mobilenets.arch.network import SHALLOW_BODY
-from mobilenets.errors import UsageError
+from mobilenets.errors import ModelFileError, UsageError
+from mobilenets.schema import read
 from mobilenets.train.device import resolve
 from mobilenets.train.module import MobileNet
 from mobilenets.train.optimiser import build_optimiser, learning_rate, parameter_groups
@@ -69,9 +70,9 @@ def test_settings_are_taken_up_to_their_limits_and_not_beyond(name: str, low: fl
 
 def test_round_trip_and_unknown_settings() -> None:
     recipe = Recipe(epochs=7, lr=0.01)
-    assert Recipe.from_dict(recipe.to_dict()) == recipe
-    with pytest.raises(UsageError, match="mixup"):
-        Recipe.from_dict({"mixup": 1})
+    assert read(Recipe, recipe.to_dict(), "recipe") == recipe
+    with pytest.raises(ModelFileError, match="recipe has the unknown field 'mixup'"):
+        read(Recipe, {"mixup": 1}, "recipe")
 
 
 def test_augmentation_grows_with_alpha() -> None:

@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import numpy.ma  # which np.unique imports when it is first called: not part of what a file costs
 import pytest
 import tflite
 from conftest import make_random_model

@@ -1,54 +1,20 @@
 """Where in the body a detector listens, and the sizes that follow from the network: no torch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from ...arch.graph import expand
 from ...arch.network import Network
-from ...errors import UsageError
+from ...heads import Layout, taps
 from .boxes import Boxes
 
-__all__ = ["BOXES", "PROPOSALS", "Layout", "faster_rcnn_decoding", "smallest", "ssd_decoding"]
+__all__ = ["BOXES", "PROPOSALS", "faster_rcnn_decoding", "smallest", "ssd_decoding"]
 
 BOXES = 100  # an image at most, as COCO's evaluation counts them
 PROPOSALS = 300  # an image that Faster R-CNN looks at twice, as in the paper
 
-_EXTRA = (512, 256, 256, 128)  # channels of the extra layers at alpha 1 (ssd_mobilenet_v1)
-_LEAST_CHANNELS = 16
 _SCALES = (0.2, 0.95)  # of the anchors of the first and the last map, as shares of the side (SSD, equation 4)
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """SSD's maps on a network: (height, width) and channels of each; `side` is the image's (height, width)."""
-
-    side: tuple[int, int]
-    maps: tuple[tuple[int, int], ...]
-    channels: tuple[int, ...]
-
-    @classmethod
-    def of(cls, network: Network) -> "Layout":
-        shapes = {op.name: op.shape_out for op in expand(network).ops}
-        found = [shapes[name] for name in taps(network)]
-        maps, channels = [shape[:2] for shape in found], [shape[2] for shape in found]
-        for extra in _EXTRA:
-            if max(maps[-1]) == 1:
-                break
-            maps.append((-(-maps[-1][0] // 2), -(-maps[-1][1] // 2)))
-            channels.append(max(_LEAST_CHANNELS, network.scaled(extra)))
-        return cls((network.height, network.width), tuple(maps), tuple(channels))
-
-
-def taps(network: Network) -> tuple[str, str]:
-    """The last activation before the body halves the image for the last time, and the last of all."""
-    halvings = [at for at, block in enumerate(network.blocks) if block.stride == 2]
-    if not halvings or halvings[-1] == 0:
-        raise UsageError("a detector needs a body that halves the image after its first block")
-    before, kind = halvings[-1], "conv" if network.convolution == "full" else "pw"
-    last = "head" if network.head else f"{kind}{len(network.blocks)}"
-    return f"{kind}{before}_act", f"{last}_act"
 
 
 def smallest(targets: Sequence[Boxes]) -> float:

@@ -16,8 +16,8 @@ from torchvision.models.detection.ssd import SSD, SSDScoringHead
 from torchvision.ops import Conv2dNormActivation, box_iou
 
 from ...arch.network import Network
+from ...heads import Layout
 from .boxes import Boxes
-from .layout import Layout
 from .parts import Anchors, Detector, padded, sized, torch_targets
 
 __all__ = ["SingleShot"]

@@ -22,7 +22,7 @@ __all__ = ["MAX_TEXT", "Dataset", "Group", "Hdf5"]
 MAX_TEXT = 4 << 20  # bytes of one attribute: the config of the largest MobileNet v1 is a fiftieth of it
 MAX_NAME = 1 << 10
 MAX_DEPTH = 16  # of groups within groups; a link may lead back to a group above
-MAX_LINKS = 100_000  # that are looked at
+MAX_PARTS = 200_000  # links and messages that are looked at
 
 # messages of an object header
 _DATASPACE, _LINK_INFO, _DATATYPE, _LINK, _EXTERNAL, _LAYOUT, _ATTRIBUTE, _CONTINUATION, _SYMBOL_TABLE = (
@@ -190,6 +190,7 @@ class Hdf5:
             while at + 8 <= end and left:
                 kind, length, flags = struct.unpack("<HHB", self._bytes(at, 5))
                 data = self._bytes(at + 8, length)
+                self._count()
                 at, left = at + 8 + length, left - 1
                 if kind == _CONTINUATION:
                     blocks.append(struct.unpack("<QQ", data))
@@ -232,8 +233,8 @@ class Hdf5:
 
     def _count(self) -> None:
         self.seen += 1
-        if self.seen > MAX_LINKS:
-            raise ModelFileError(f"more than {MAX_LINKS} links between its groups: no network has so many layers")
+        if self.seen > MAX_PARTS:
+            raise ModelFileError(f"more than {MAX_PARTS} links between its groups: no network has so many layers")
 
     def _marked(self, place: int, mark: bytes, length: int) -> memoryview:
         data = self._bytes(place, length)

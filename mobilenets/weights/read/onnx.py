@@ -17,6 +17,7 @@ from .onnx_values import MAX_NAME, Values, array, attributes, constant
 
 __all__ = ["read_onnx"]
 
+MAX_PARTS = 20_000  # nodes, constants: 256 blocks of all that is read have a tenth of it
 _SIZE = np.array([-1])  # what stands for a size of the image, in the target of a Reshape
 
 
@@ -38,11 +39,13 @@ class _Reader:
 
     def __init__(self, model: onnx.ModelProto, size: int) -> None:
         self.graph = model.graph
-        self.metadata = {entry.key: entry.value for entry in model.metadata_props}
+        if max(map(len, (self.graph.node, self.graph.initializer, model.metadata_props))) > MAX_PARTS:
+            raise ModelFileError(f"more than {MAX_PARTS} nodes or constants: no MobileNet v1 has so many")
         if not self.graph.node:
             raise ModelFileError("not an ONNX file: it holds no graph")
         if model.functions or self.graph.sparse_initializer:
             raise ModelFileError("it has functions or sparse constants of its own, which no MobileNet v1 needs")
+        self.metadata = {entry.key: entry.value for entry in model.metadata_props}
         self.stored = {tensor.name: tensor for tensor in self.graph.initializer}
         self.constants: dict[str, Values] = {}
         inputs = [value for value in self.graph.input if value.name not in self.stored]

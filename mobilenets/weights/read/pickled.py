@@ -17,6 +17,7 @@ from ...errors import ModelFileError
 
 __all__ = ["ADVICE", "Storage", "Stored", "Unpickled", "unpickle"]
 
+MAX_OPCODES = 1_000_000  # of one pickle: a large checkpoint has some thousand
 MAX_DIMS = 8  # of a tensor; no call takes more values either
 
 # a storage's class -> its numbers, as `state_dict.floats` calls them
@@ -77,11 +78,13 @@ def unpickle(file: BinaryIO) -> Unpickled:
     """The next pickle of `file`. `ModelFileError` where it is damaged, or holds more than tensors and plain values."""
     machine = _Machine()
     try:
-        for opcode, argument, _ in genops(file):
+        for count, (opcode, argument, _) in enumerate(genops(file)):
             if opcode.name == "STOP":
                 return Unpickled(machine.pop(), machine.storages)
+            if count == MAX_OPCODES:
+                raise ModelFileError(f"its pickle has more than {MAX_OPCODES} steps: no state dict has so many")
             machine.step(opcode.name, argument)
-    except (ValueError, IndexError, KeyError, TypeError, AttributeError) as exc:
+    except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError) as exc:
         raise ModelFileError(f"damaged: {exc}") from exc
     raise ModelFileError("damaged: its pickle has no end")
 

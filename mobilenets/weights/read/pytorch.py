@@ -14,7 +14,7 @@ import numpy as np
 from ...errors import ModelFileError
 from ..layers import Array, Content
 from .pickled import ADVICE, Storage, Stored, unpickle
-from .state_dict import MAX_NAME, content_of, floats
+from .state_dict import MAX_NAME, check_count, content_of, floats
 
 __all__ = ["read_pytorch"]
 
@@ -63,6 +63,7 @@ def _folder(names: set[str]) -> str:
 def _members(archive: zipfile.ZipFile, size: int) -> dict[str, bytes]:
     """What a zip file of that size holds. Nothing may be compressed, nor all together be larger than the file."""
     entries = archive.infolist()
+    check_count(len(entries))
     if (claimed := sum(entry.file_size for entry in entries)) > size:
         raise ModelFileError(f"a zip bomb: it claims {claimed} bytes in a file of {size}")
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
@@ -97,6 +98,7 @@ def _state_dict(root: Any) -> Mapping[str, Stored]:
     if not isinstance(root, dict):
         kind = "tensor" if isinstance(root, Stored) else type(root).__name__
         raise ModelFileError(f"holds a {kind}, not a state dict")
+    check_count(len(root))
     tensors: dict[str, Stored] = {}
     for name, value in root.items():
         if not isinstance(name, str) or not isinstance(value, Stored):

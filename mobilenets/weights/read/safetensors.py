@@ -9,7 +9,7 @@ from safetensors import SafetensorError, deserialize
 from ...errors import ModelFileError
 from ..layers import Array, Content
 from .exported import stated
-from .state_dict import MAX_NAME, content_of, floats, in_order
+from .state_dict import MAX_NAME, check_count, content_of, floats, in_order
 
 __all__ = ["read_safetensors"]
 
@@ -25,6 +25,7 @@ def read_safetensors(content: bytes) -> Content:
         metadata = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")]).get("__metadata__") or {}
     except SafetensorError as exc:
         raise ModelFileError(f"damaged: {str(exc)[:200]}") from exc
+    check_count(len(entries))
     if metadata.get("format") == "mobilenets.model":
         raise ModelFileError("it is a mobilenets model already: use it as it is")
     tensors = {name: _array(name, info) for name, info in entries if not name.endswith("num_batches_tracked")}

@@ -16,11 +16,12 @@ from ...errors import ModelFileError
 from ...image import Preprocess
 from ..layers import Array, Content, Layer, Norm, convolution
 
-__all__ = ["MAX_NAME", "content_of", "floats", "in_order"]
+__all__ = ["MAX_NAME", "check_count", "content_of", "floats", "in_order"]
 
 Tensors = Mapping[str, Array]
 Modules = dict[str, dict[str, Array]]  # "blocks.0.0.bn1" -> its arrays: "weight", "bias", ...
 
+MAX_TENSORS = 20_000  # of the largest MobileNet v1 there are 1,540
 MAX_NAME = 200  # characters; what is longer is not shown
 _NORM = {"weight", "bias", "running_mean", "running_var"}
 _WRAPPER = re.compile(r"((module|_orig_mod|model)\.)*")  # of DataParallel, torch.compile, training frameworks
@@ -45,6 +46,12 @@ def content_of(format: str, tensors: Tensors, stated: Mapping[str, Any] | None =
     if maker == "timm":
         settings.setdefault("preprocess", Preprocess(224, 224, resize="bicubic"))
     return Content(f"{format} ({maker})", layers, maker=maker, conventions=conventions, **settings)
+
+
+def check_count(count: int) -> None:
+    """`ModelFileError` for more tensors than any network that is read has, before time is spent on each."""
+    if count > MAX_TENSORS:
+        raise ModelFileError(f"{count} tensors: no MobileNet v1 has more than {MAX_TENSORS}")
 
 
 def floats(name: str, numbers: np.ndarray, dtype: str) -> Array:

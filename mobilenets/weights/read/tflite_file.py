@@ -21,6 +21,7 @@ _OPTIONS = {
     "FULLY_CONNECTED": "FullyConnectedOptions",
 }
 _MOST_OPERATORS = 2048  # 256 blocks of padding, convolution, activation, convolution, activation, and the ends
+_MOST_ENTRIES = 1000  # of metadata: converters and this package write some ten
 _MOST_AXES = 8  # the product of a million would be long in coming
 _LONGEST_NAME = 80
 
@@ -70,7 +71,10 @@ class File:
     def metadata(self) -> dict[str, str]:
         """What the file says of itself under each name, as far as it is text."""
         said = {}
-        for number in range(self.spend(self.model.MetadataLength())):
+        count = self.spend(self.model.MetadataLength())
+        if count > _MOST_ENTRIES:
+            raise ModelFileError(f"its metadata: {count} entries: at most {_MOST_ENTRIES} are read")
+        for number in range(count):
             entry = self.model.Metadata(number)
             if entry.Buffer() >= self.buffers:
                 raise ModelFileError(f"its metadata: buffer {entry.Buffer()} of {self.buffers}: there is none")

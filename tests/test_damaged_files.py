@@ -1,0 +1,34 @@
+"""The two scripts that damage files and writes, in small: what they try must do no harm (docs/testing.md)."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(__file__).parents[1] / "scripts"
+
+
+def run(*arguments: str) -> str:
+    done = subprocess.run([sys.executable, *arguments], cwd=SCRIPTS.parent, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+    return done.stdout
+
+
+@pytest.mark.timeout(900)
+def test_damaged_model_files(tmp_path: Path) -> None:
+    table = run(str(SCRIPTS / "fuzz.py"), "--count", "300", "--seed", "5", "--keep", str(tmp_path / "kept"))
+    rows = [line.split("|")[1:-1] for line in table.splitlines()[2:]]
+    opened, refused, *bad = (int(figure) for figure in rows[-1][1:6])
+    assert opened + refused == 300 and bad == [0, 0, 0] and opened > 20
+    assert not (tmp_path / "kept").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux" or not shutil.which("cc"), reason="needs Linux and a C compiler")
+@pytest.mark.skipif(os.environ.get("CC") == "false", reason="needs a C compiler")
+@pytest.mark.timeout(900)
+def test_failing_writes() -> None:
+    said = run(str(SCRIPTS / "faults.py"), "--count", "3", "--cases", "export", "compile", "predict", "search")
+    assert "12 errors injected ({'ENOSPC': 8, 'EIO': 4}), 0 wrong" in said
