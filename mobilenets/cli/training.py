@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from ..errors import UsageError
+from ..image import Preprocess
 from ..tasks import TASKS
 from ..train.recipe import Recipe
 from ..train.watch import Watch
-from .options import BudgetFlags, Json, NetworkFlags
+from .options import BudgetFlags, ImageFlags, Json, NetworkFlags, image_size
 from .task_flags import TaskFlags, task_of
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["space_of", "train"]
 
 RecipeFlags = Annotated[Recipe, Parameter(name="*")]
-_NETWORK, _BUDGET, _RECIPE, _TASK = NetworkFlags(), BudgetFlags(), Recipe(), TaskFlags()
+_NETWORK, _BUDGET, _RECIPE, _TASK, _IMAGE = NetworkFlags(), BudgetFlags(), Recipe(), TaskFlags(), ImageFlags()
 
 
 def train(
@@ -33,6 +34,7 @@ def train(
     *,
     task: Annotated[str, Parameter(help=f"What is learned: {', '.join(TASKS)}.")] = "classify",
     network: NetworkFlags = _NETWORK,
+    image: ImageFlags = _IMAGE,
     budget: BudgetFlags = _BUDGET,
     recipe: RecipeFlags = _RECIPE,
     settings: TaskFlags = _TASK,  # type: ignore[valid-type]
@@ -71,11 +73,12 @@ def train(
 
     if (data is None) == (resume is None):
         raise UsageError("train takes either DATA or --resume RUN")
-    if resume is not None and (task, settings, recipe, network, budget) != (
+    if resume is not None and (task, settings, recipe, network, image, budget) != (
         "classify",
         _TASK,
         _RECIPE,
         _NETWORK,
+        _IMAGE,
         _BUDGET,
     ):
         raise UsageError("--resume keeps the settings that the run was started with: give no others")
@@ -85,11 +88,16 @@ def train(
         raise UsageError("--freeze trains the classifier of a trained network: it needs --pretrained")
     if pretrained is not None and _made(network) != _made(_NETWORK):
         raise UsageError(
-            "--pretrained: of the network only --alpha and --img-size can be said, all else is as it was trained"
+            "--pretrained: of the network only --alpha and --img-size can be said, and --activation and --padding that "
+            "its file does not say: all else is as it was trained"
         )
+    image.said()
     bounds = budget.budget() if budget.given else None
     network.space(2) if bounds else network.network(2)  # what cannot be is said before the data are read
     learned = task_of(task, settings)
+    fitted = learned.prepared(image.changed(Preprocess(32, 32)))
+    if image.changed(fitted) != fitted:
+        raise UsageError(f"task {task} sees images by --fit {fitted.fit}, all of each: leave out --fit and --crop")
     need_torch()
     with Bars() as bars:
         if data is None:
@@ -107,11 +115,12 @@ def train(
                 chosen = network.network(len(dataset.labels))
             start = None
             if pretrained is not None:
-                start, chosen = _pretrained(pretrained, network, chosen, fixed=bounds is None, watch=bars)
+                start, chosen = _pretrained(pretrained, network, image, chosen, fixed=bounds is None, watch=bars)
             trained = train_network(
                 dataset,
                 chosen,
                 recipe,
+                preprocess=_prepared(image, chosen, start),
                 pretrained=start,
                 task=learned,
                 runs=project,
@@ -124,19 +133,40 @@ def train(
 
 def _made(flags: NetworkFlags) -> NetworkFlags:
     """All that no trained network can be asked to change."""
-    return replace(flags, model=None, alpha=None, img_size=None)
+    return replace(flags, model=None, alpha=None, img_size=None, activation=None, padding=None)
+
+
+def _prepared(image: ImageFlags, network: "Network", start: "Model | None") -> Preprocess:
+    """How images become the input of `network`: as `start` takes them, and as the flags say."""
+    taken = {"height": network.height, "width": network.width, "channels": network.channels}
+    return image.changed(replace(start.preprocess, **taken) if start else Preprocess(**taken))
 
 
 def _pretrained(
-    name: str, flags: NetworkFlags, chosen: "Network", fixed: bool, watch: Watch
+    name: str, flags: NetworkFlags, image: ImageFlags, chosen: "Network", fixed: bool, watch: Watch
 ) -> "tuple[Model, Network]":
     """The trained network, and what is to become of it: `chosen`, or where no flag says so itself."""
     from ..weights import open_pretrained
 
-    imported = open_pretrained(name, chosen.alpha, chosen.height, progress=watch.downloaded, note=watch.note)
+    imported = open_pretrained(
+        name,
+        chosen.alpha,
+        chosen.height,
+        replace(image.said(), activation=flags.activation, padding=flags.padding),
+        progress=watch.downloaded,
+        note=watch.note,
+        body_only=True,
+        size=image_size(flags.img_size) if flags.img_size else None,
+    )
     trained = imported.model.network
+    for setting in ("activation", "padding"):
+        said, has = getattr(flags, setting), getattr(trained, setting)
+        if said not in (None, has):
+            raise UsageError(f"--{setting} {said}: the trained network has {has}")
     source = imported.model.data.get("imported", {})
     watch.note(f"pretrained: {source.get('published') or name} ({trained.name})")
+    if imported.left:
+        watch.note(f"pretrained: its body is taken, its head is left: {', '.join(imported.left)}")
     own = trained
     if not fixed or flags.alpha is not None or flags.model is not None:
         own = own.replace(alpha=chosen.alpha)

@@ -10,8 +10,9 @@ from pathlib import Path
 from ..data.rows import shown
 from ..errors import MissingExtraError, MobilenetsError, ModelFileError, UsageError
 from .integers import has_integers, keep_integers
-from .layers import Content, chain
+from .layers import Content, HeadError, chain
 from .recognise import Given, Imported, recognise
+from .skeleton import holds_body
 
 __all__ = ["FORMATS", "import_files", "read_content"]
 
@@ -31,10 +32,17 @@ FORMATS = {
 }
 
 
-def import_files(paths: Sequence[Path], given: Given | None = None, int8: bool | None = False) -> Imported:
+def import_files(
+    paths: Sequence[Path],
+    given: Given | None = None,
+    int8: bool | None = False,
+    body_only: bool = False,
+    size: tuple[int, int] | None = None,
+) -> Imported:
     """The MobileNet v1 in one file, or in several that run one after the other.
 
-    `int8`: its own integers as well; None: where it has them.
+    `int8`: its own integers as well; None: where it has them. `body_only`: without its classifier, where it has none
+    or another head. `size` (height, width): where neither `given` nor the file says one.
 
     `ModelFileError` where a file is damaged or no MobileNet v1, `UsageError` for what has to be said with flags.
     """
@@ -45,10 +53,12 @@ def import_files(paths: Sequence[Path], given: Given | None = None, int8: bool |
         data = _read(path)
         digest.update(data)
         with _naming(path):
-            contents.append(read_content(data, path.suffix.lower()))
+            contents.append(_read_content(data, path.suffix.lower(), body_only))
     with _naming(" + ".join(map(str, paths))):
         content = chain(contents)
-        imported = recognise(content, given)
+        if size and content.size is None:
+            content = replace(content, conventions={"size": size, **content.conventions})
+        imported = recognise(content, given, body_only)
         source = {"file": " + ".join(path.name for path in paths), "sha256": digest.hexdigest()}
         model = replace(imported.model, data={"imported": {**source, **imported.model.data["imported"]}})
         wanted = has_integers(content) if int8 is None else int8
@@ -60,6 +70,18 @@ def read_content(data: bytes, suffix: str) -> Content:
     module, function = FORMATS[suffix]
     content: Content = getattr(import_module(f"{__package__}.read.{module}"), function)(data)
     return content
+
+
+def _read_content(data: bytes, suffix: str, body_only: bool) -> Content:
+    try:
+        return read_content(data, suffix)
+    except HeadError as exc:
+        if exc.content is None or not body_only:
+            raise
+        body = exc.content.cut(str(exc))
+        if not holds_body(body.layers):
+            raise
+        return body
 
 
 def _read(path: Path) -> bytes:
