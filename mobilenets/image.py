@@ -229,7 +229,7 @@ def crop_resize(
     resized = image.resize(size, _KERNELS[preprocess.resize], box=box)
     if size != whole:
         canvas = Image.new(resized.mode, whole)
-        canvas.paste(resized, tuple(round((all_ - part) / 2) for all_, part in zip(whole, size, strict=True)))
+        canvas.paste(resized, (round((whole[0] - size[0]) / 2), round((whole[1] - size[1]) / 2)))
         resized = canvas
     pixels = np.asarray(resized)
     return pixels if pixels.ndim == 3 else pixels[:, :, None]

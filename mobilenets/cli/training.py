@@ -138,8 +138,10 @@ def _made(flags: NetworkFlags) -> NetworkFlags:
 
 def _prepared(image: ImageFlags, network: "Network", start: "Model | None") -> Preprocess:
     """How images become the input of `network`: as `start` takes them, and as the flags say."""
-    taken = {"height": network.height, "width": network.width, "channels": network.channels}
-    return image.changed(replace(start.preprocess, **taken) if start else Preprocess(**taken))
+    height, width, channels = network.height, network.width, network.channels
+    if start is None:
+        return image.changed(Preprocess(height, width, channels))
+    return image.changed(replace(start.preprocess, height=height, width=width, channels=channels))
 
 
 def _pretrained(

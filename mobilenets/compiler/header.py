@@ -55,11 +55,12 @@ def header(lowered: Lowered, arena: Arena, embed: bool) -> str:
         if "amx_tile" in program.target.features
         else ""
     )
+    antialiasing = "" if p.resize == "nearest" else " and antialiasing"
     return f"""/* {name}: a network as C, written by mobilenets for {made}.{permission}
 {_flags(program.target)}
  *
  * pixels: bytes [HEIGHT][WIDTH][CHANNELS]. Of any picture: {_SHOWN[p.fit]},
- *   resized with the kernel RESIZE{' and antialiasing' * (p.resize != 'nearest')}. (pixel - MEAN) / STD is worked out inside, not by the caller.
+ *   resized with the kernel RESIZE{antialiasing}. (pixel - MEAN) / STD is worked out inside, not by the caller.
  * output: CLASSES logits, then CLASSES probabilities.
  * arena: ARENA_BYTES bytes for the time of a call, at an address that ALIGNMENT divides.{weights}
  */

@@ -20,6 +20,8 @@ def two_classes(layer: Layer, content: Content) -> Layer:
     of which one is true.
     """
     outputs = len(weight(layer))
+    if content.network is not None:  # which states its outputs
+        return layer
     if content.ends == "sigmoid" and outputs > 1:
         raise ModelFileError(
             f"{layer.name}: sigmoids of {outputs} outputs, of which any number may be true: a classifier has a softmax"
@@ -31,19 +33,19 @@ def two_classes(layer: Layer, content: Content) -> Layer:
     return layer.with_zeros_first()
 
 
-def label_outputs(content: Content, given: tuple[str, ...] | None, outputs: int) -> Labelled:
+def label_outputs(content: Content, given: tuple[str, ...] | None, layer: Layer) -> Labelled:
     """The labels, the outputs that they name, and the facts of both as (name, value, source).
 
     1001 outputs are ImageNet's classes behind a background class (TF-slim): it is dropped, unless 1001 labels are given
     whose first is not 'background'. Outputs without any names are called by their numbers.
     """
     facts: list[tuple[str, str, str]] = []
+    outputs, logits = len(weight(two_classes(layer, content))), len(weight(layer))
     said, source = (given, "you") if given else (content.labels, "the file")
     background = outputs == 1001 and (
         said is None or len(said) == 1000 or said[0].strip().lower() in ("background", "dummy")
     )
-    if outputs == 1:
-        outputs = 2
+    if outputs > logits:
         facts.append(("outputs", _LOGIT, "the one output"))
     kept = slice(1, None) if background else slice(None)
     if said is not None and background and len(said) == outputs:

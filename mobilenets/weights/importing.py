@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ..data.rows import shown
 from ..errors import MissingExtraError, MobilenetsError, ModelFileError, UsageError
 from .integers import has_integers, keep_integers
-from .layers import Content, HeadError, chain
+from .layers import Beside, Content, UnreadError, chain
 from .recognise import Given, Imported, recognise
 from .skeleton import holds_body
 
@@ -53,7 +53,7 @@ def import_files(
         data = _read(path)
         digest.update(data)
         with _naming(path):
-            contents.append(_read_content(data, path.suffix.lower(), body_only))
+            contents.append(_read_content(data, path.suffix.lower(), _Beside(path, digest), body_only))
     with _naming(" + ".join(map(str, paths))):
         content = chain(contents)
         if size and content.size is None:
@@ -65,28 +65,53 @@ def import_files(
         return replace(imported, model=model, integers=keep_integers(content, model) if wanted else None)
 
 
-def read_content(data: bytes, suffix: str) -> Content:
-    """What a file of that suffix says."""
+def read_content(data: bytes, suffix: str, beside: Beside | None = None) -> Content:
+    """What a file of that suffix says. `beside`: the bytes of files that it keeps its arrays in; None: none is read."""
     module, function = FORMATS[suffix]
-    content: Content = getattr(import_module(f"{__package__}.read.{module}"), function)(data)
+    read = getattr(import_module(f"{__package__}.read.{module}"), function)
+    content: Content = read(data, beside) if suffix == ".onnx" else read(data)
     return content
 
 
-def _read_content(data: bytes, suffix: str, body_only: bool) -> Content:
+def _read_content(data: bytes, suffix: str, beside: Beside, body_only: bool) -> Content:
+    """With `body_only`: what stands before a head that cannot be read."""
     try:
-        return read_content(data, suffix)
-    except HeadError as exc:
-        if exc.content is None or not body_only:
+        return read_content(data, suffix, beside)
+    except UnreadError as exc:
+        if exc.before is None or not body_only:
             raise
-        body = exc.content.cut(str(exc))
+        body = exc.before().cut(str(exc))
         if not holds_body(body.layers):
             raise
         return body
 
 
+class _Beside:
+    """Files in the folder of `path`, by name; what is read counts in the digest, each file once."""
+
+    def __init__(self, path: Path, digest: "hashlib._Hash") -> None:
+        self.folder, self.digest = path.parent, digest
+        self.known: dict[str, bytes] = {}
+
+    def __call__(self, name: str) -> bytes:
+        if name not in self.known:
+            parts = PurePosixPath(name.replace("\\", "/"))
+            if parts.is_absolute() or ".." in parts.parts or not parts.name or "\0" in name:
+                raise ModelFileError(f"its values lie in {name[:80]!r}, out of its folder: that is not opened")
+            if not (self.folder / parts).is_file():
+                raise ModelFileError(f"its values lie in {name[:80]!r}, which has to lie beside it")
+            self.known[name] = _bytes_of(self.folder / parts)
+            self.digest.update(self.known[name])
+        return self.known[name]
+
+
 def _read(path: Path) -> bytes:
     if path.suffix.lower() not in FORMATS:
         raise UsageError(f"{path}: trained networks are read from {', '.join(FORMATS)} files")
+    return _bytes_of(path)
+
+
+def _bytes_of(path: Path) -> bytes:
     try:
         if not path.is_file():
             raise ModelFileError(f"{path}: no such file")

@@ -4,7 +4,7 @@
 for convolutions, (out, in) for the classifier.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any, Literal
@@ -16,13 +16,27 @@ from ..errors import MissingExtraError, ModelFileError
 from ..image import Preprocess
 from ..quant.scheme import Affine, IntegerLayer
 
-__all__ = ["DETECTOR", "Array", "Content", "HeadError", "Layer", "Norm", "Number", "chain", "convolution", "extra", "one_or_all"]
+__all__ = [
+    "DETECTOR",
+    "Array",
+    "Beside",
+    "Content",
+    "Layer",
+    "Norm",
+    "Number",
+    "UnreadError",
+    "chain",
+    "convolution",
+    "extra",
+    "one_or_all",
+]
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 Kind = Literal["conv", "depthwise", "pointwise", "pool", "fully_connected"]
 Number = float | tuple[float, ...]  # one number, or one a channel
 Pads = tuple[int, int, int, int]  # top, left, bottom, right
 Side = Literal["same", "valid"]
+Beside = Callable[[str], bytes]  # the bytes of a file that lies beside the one that is read
 
 DETECTOR = "it is a detector, which is not imported; import reads classifiers, and train --task detect makes detectors"
 
@@ -97,12 +111,12 @@ class Content:
         return replace(self, layers=self.layers[:behind], unread=reason)
 
 
-class HeadError(ModelFileError):
-    """A layer behind a body that is not read. `content`: all that stands before it."""
+class UnreadError(ModelFileError):
+    """A layer that is not read. `before` gives all that stands before it."""
 
-    def __init__(self, message: str, content: Content | None = None) -> None:
+    def __init__(self, message: str, before: Callable[[], Content] | None = None) -> None:
         super().__init__(message)
-        self.content = content
+        self.before = before
 
 
 def chain(contents: Sequence[Content]) -> Content:

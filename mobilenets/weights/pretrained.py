@@ -34,8 +34,8 @@ def open_pretrained(
     name is `./imagenet`. Else it is a path: a model of ours or its run folder, of which no facts are listed because all
     of them stand in it, or any file that `import_files` reads; `A.tflite+B.tflite` are two that run one after the
     other. `given` goes before what is known of a published network, and that before what its files say.
-    `int8`, `body_only`, `size`: of files, as in `import_files`. `ModelFileError` for a path that does not exist, `UsageError` for a name
-    that nobody has.
+    `int8`, `body_only`, `size`: of files, as in `import_files`. `ModelFileError` for a path that does not exist,
+    `UsageError` for a name that nobody has.
     """
     if is_published(name_or_path):
         return _published(find(name_or_path, alpha, height), given or Given(), progress, note)

@@ -121,15 +121,16 @@ def _recognised(settings: _Settings) -> Imported:
     return Imported(model, tuple(settings.facts), left=skeleton.left or tuple(filter(None, [content.unread])))
 
 
-def _head(layer: Layer | None, network: Network, settings: _Settings) -> tuple[Network, tuple[str, ...], dict[str, Array]]:
+def _head(
+    layer: Layer | None, network: Network, settings: _Settings
+) -> tuple[Network, tuple[str, ...], dict[str, Array]]:
     """The network with its classes, their labels, and the classifier's arrays; a body has none of these."""
     if layer is None:
         return network.replace(output="features", classes=1), ("features",), {}
-    outputs, layer = len(weight(layer)), two_classes(layer, settings.content)
-    labels, kept, facts = label_outputs(settings.content, settings.given.labels, outputs)
+    labels, kept, facts = label_outputs(settings.content, settings.given.labels, layer)
     for fact in facts:
         settings.note(*fact)
-    return network.replace(classes=len(labels)), labels, classifier_arrays(layer, kept)
+    return network.replace(classes=len(labels)), labels, classifier_arrays(two_classes(layer, settings.content), kept)
 
 
 def _network(skeleton: Skeleton, settings: _Settings) -> tuple[Network, Preprocess]:

@@ -7,11 +7,12 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
 from ...errors import MobilenetsError, ModelFileError
-from ..layers import Array, Content, HeadError, Layer, Norm, convolution
+from ..layers import Array, Content, Layer, Norm, UnreadError, convolution
 from .exported import stated
 from .hdf5 import MAX_TEXT, Hdf5
 from .keras_chain import Chain, Shape, Take
@@ -77,7 +78,7 @@ def _whole(format: str, steps: Sequence[Step], take: Take, ours: Mapping[str, An
         try:
             chain.add(step)
         except ModelFileError as exc:
-            raise HeadError(str(exc), _content(format, chain, ours)) from exc
+            raise UnreadError(str(exc), partial(_content, format, chain, ours)) from exc
     return _content(format, chain, ours)
 
 

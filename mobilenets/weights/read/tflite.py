@@ -5,12 +5,13 @@
 import math
 import struct
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ...errors import MobilenetsError, ModelFileError
-from ..layers import Array, Content, HeadError, Layer, Number, Pads, convolution, extra, one_or_all
+from ..layers import Array, Content, Layer, Number, Pads, UnreadError, convolution, extra, one_or_all
 from . import tflite_metadata
 from .exported import stated
 from .tflite_file import FLOAT, FLOAT16, INT8, UINT8, File, Operator
@@ -72,7 +73,7 @@ class _Reader:
             try:
                 self._follow(operator)
             except ModelFileError as exc:
-                raise HeadError(str(exc), self._content(first)) from exc
+                raise UnreadError(str(exc), partial(self._content, first)) from exc
         if current != last:
             raise ModelFileError(f"its output is tensor {last}, but the last operator gives {current}")
         return self._content(first)
@@ -285,7 +286,7 @@ class _Reader:
         return np.array([zero + (128 if kind == INT8 else 0)]), np.array([std])
 
 
-def _decimal(values: Array) -> Array:
+def _decimal(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """To the digits that float32 has."""
     return np.array([float(f"{value:.6g}") + 0.0 for value in values])
 

@@ -41,7 +41,7 @@ def normalisation_of(file: File, metadata: bytes) -> tuple[Numbers, Numbers] | N
 
 
 def labels_of(file: File, metadata: bytes, content: bytes) -> tuple[str, ...] | None:
-    """The lines of the labels file that the metadata names, the one without a locale first; None where there is none."""
+    """The lines of the labels file that the metadata names, one without a locale first; None where there is none."""
     named = [
         (_text(file, entry, FILE_LOCALE), _text(file, entry, FILE_NAME))
         for answer in _tensors(file, metadata, OUTPUTS)
