@@ -430,7 +430,7 @@ def test_no_other_file_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_nothing_out_of_the_folder_is_opened(tmp_path: Path, location: str) -> None:
     path = tmp_path / "m.onnx"
     path.write_bytes(external(location))
-    with pytest.raises(ModelFileError, match="out of its folder: that is not opened$"):
+    with pytest.raises(ModelFileError, match=r"out of its folder: that is not opened$"):
         import_files([path])
 
 
