@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .cost import Cost, Latency
     from .design import Budget
     from .errors import MobilenetsError
-    from .image import Preprocess
+    from .image import Preprocess, prepare
     from .model import Model
     from .quant.file import load
     from .runtime import CompiledSession, Prediction, Session, open_session
@@ -46,7 +46,7 @@ _HOME = {
     "cost": ("Cost", "Latency"),
     "design": ("Budget",),
     "errors": ("MobilenetsError",),
-    "image": ("Preprocess",),
+    "image": ("Preprocess", "prepare"),
     "model": ("Model",),
     "quant.file": ("load",),
     "runtime": ("CompiledSession", "Prediction", "Session", "open_session"),
@@ -79,6 +79,7 @@ __all__ = [
     "named",
     "open_session",
     "predict_images",
+    "prepare",
     "quantize_model",
     "resume_run",
     "train_network",

@@ -4,32 +4,33 @@ Heavy parts are imported by the verb that needs them; torch only by training and
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .arch.network import Network
-from .assess import Evaluated, Judged, default_split, judge, report
-from .beside import Beside, compare, pair_with
+from .assess import Evaluated, default_split, judge, report
+from .beside import beside_of
 from .convert import CompiledFiles, Exported, compile_to_c, export_model, import_model, open_model
 from .design import Budget, Design, Prior, Space, read_runs, search
-from .errors import UsageError, WorkError
+from .errors import UsageError
 from .files import check_output
-from .image import Preprocess
-from .machine import need_torch
-from .model import Model
+from .image import Source, in_memory
+from .machine import check_threads, cores, other_load
 from .quant.file import load
-from .quant.scheme import QuantModel
 from .quantize import QuantizedFile, quantize_model
-from .tasks import Task
-from .train.recipe import Recipe
 from .train.watch import Watch
+from .training import Trained, resume_run, train_network
 
 if TYPE_CHECKING:
+    import numpy as np
+    from PIL.Image import Image
+
     from .data.sources import Dataset
     from .runtime import Prediction, Runner, Runtime
-    from .train.run import Run
+
+    Picture = bytes | Image | np.ndarray[Any, Any]
 
 __all__ = [
     "CompiledFiles",
@@ -51,28 +52,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """A finished run."""
-
-    run: Path
-    model: Model
-    evaluated: Evaluated
-    report: Path
-    int8: Beside | None  # of a run that learned in integers
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "run": str(self.run),
-            "model": str(self.run / "best.safetensors"),
-            "report": str(self.report),
-            "network": self.model.name,
-            "weights_sha256": self.model.digest(),
-            "task": self.model.task,
-            **self.evaluated.metrics(),
-            "latency_ms": asdict(self.evaluated.latency),
-            **({"int8": self.int8.to_dict()} if self.int8 else {}),
-        }
+BUSY = 0.75  # programs a core, by the system's load average: what is measured then says so
 
 
 def design_network(
@@ -90,6 +70,7 @@ def design_network(
     `calibrate`: run folders or models of the user's whose validation top-1 moves the accuracy prior.
     Raises `BudgetError`, `LatencyError`.
     """
+    check_threads(threads, least=1)
     prior = Prior.of_the_paper()
     if calibrate:
         prior = prior.calibrated(read_runs(calibrate))
@@ -98,103 +79,12 @@ def design_network(
     from .runtime import measure_networks
 
     measure = partial(measure_networks, threads=threads, runtime=runtime, precision=precision)
-    return search(budget, space or Space(), prior, measure)
-
-
-def train_network(
-    data: "str | Path | Dataset",
-    network: Network | None = None,
-    recipe: Recipe | None = None,
-    *,
-    preprocess: Preprocess | None = None,
-    pretrained: Model | None = None,
-    task: Task | None = None,
-    runs: str | Path = "runs",
-    name: str | None = None,
-    command: str = "",
-    watch: Watch | None = None,
-) -> Trained:
-    """Train `network` (its classes are those of the data) and evaluate, measure and report the best model.
-
-    `task` (default: classification) says what is learned, see `tasks`.
-    With `pretrained` this trained network is fine-tuned; `network` then says alpha and resolution (None: as they are),
-    all else is the trained one's.
-    Makes a new folder under `runs`: `name`, or data and network with a number where that exists.
-    """
-    need_torch()
-    from .data.sources import Dataset
-    from .tasks.classify import Classify
-    from .train.device import resolve
-    from .train.run import Run, Settings
-
-    task = task or Classify()
-    dataset = data if isinstance(data, Dataset) else task.ready(task.open(data))
-    watch, recipe = watch or Watch(), recipe or Recipe()
-    if recipe.freeze and pretrained is None:
-        raise UsageError("freeze trains the classifier of a trained network alone: there is no pretrained one")
-    if recipe.freeze and task.name != Classify.name:
-        raise UsageError(f"freeze trains a classifier, the task is {task.name}")
-    initial = _initial(pretrained, network, task, dataset, watch) if pretrained else None
-    if initial:
-        network, preprocess = initial.network, preprocess or initial.preprocess
-    network = task.fitted(network or Network(), dataset)
-    preprocess = task.prepared(preprocess or Preprocess(network.height, network.width, network.channels))
-    recipe = resolve(recipe, network.alpha, fine_tuning=initial is not None)
-    source = str(initial.data.get("imported", {}).get("file", initial.name)) if initial else ""
-    settings = Settings(str(dataset.root), network, preprocess, recipe, command, source, task)
-    folder = Path(runs) / (name or f"{dataset.root.stem}-{network.name}")
-    run = Run.create(folder, settings, task.outputs(dataset), unique=name is None)
-    if initial:
-        initial.save(run.initial)
-    try:
-        return _run(dataset, run, watch)
-    except (UsageError, WorkError):
-        run.discard_if_empty()
-        raise
-
-
-def _initial(pretrained: Model, network: Network | None, task: Task, dataset: "Dataset", watch: Watch) -> Model:
-    """What fine-tuning starts from; the watcher hears which channels were kept."""
-    from .weights import transfer
-
-    wanted = task.fitted(network or pretrained.network, dataset)
-    moved = transfer(pretrained, wanted, task.outputs(dataset))
-    watch.note(moved.note)
-    return replace(moved.model, task=task.name)
-
-
-def resume_run(path: str | Path, watch: Watch | None = None) -> Trained:
-    """Go on with a run that was stopped or killed, to the weights it would have reached."""
-    need_torch()
-    from .train.run import Run
-
-    run = Run.open(Path(path))
-    task = run.settings.task
-    return _run(task.ready(task.open(run.settings.data)), run, watch or Watch())
-
-
-def _run(dataset: "Dataset", run: "Run", watch: Watch) -> Trained:
-    """Train to the end, then judge the best model in the runtime that will serve it."""
-    if run.settings.recipe.freeze:
-        from .train.frozen import fit_frozen as fit
-    else:
-        from .train.fit import fit
-    dataset = replace(dataset, decoding=run.settings.task.decoding(run.settings.network, dataset))
-    for note in dataset.notes:
-        watch.note(note)
-    model = fit(dataset, run, watch)
-    judged = judge(run.best, dataset, default_split(dataset), run.settings.recipe.max_bad, 1, watch.decoded)
-    model = replace(model, metrics={**model.metrics, **judged.evaluated.metrics()})
-    model.save(run.best)
-    beside = _beside(run.best, model, judged)
-    report(run.report, model, judged, run, [beside.section()] if beside else [])
-    return Trained(run.path, model, judged.evaluated, run.report, beside)
-
-
-def _beside(path: Path, model: Model | QuantModel, judged: Judged) -> Beside | None:
-    """The model and its other half on the images that it was judged on, where both lie in one folder."""
-    pair = pair_with(path, model)
-    return compare(pair, judged.images, judged.evaluated.split) if pair else None
+    load = other_load()
+    design = search(budget, space or Space(), prior, measure)
+    if load <= BUSY * cores():
+        return design
+    busy = f"The machine was busy (load average {load:.1f} on {cores()} cores): on a quiet one more may fit."
+    return replace(design, reason=f"{design.reason} {busy}")
 
 
 def evaluate_model(
@@ -237,30 +127,44 @@ def evaluate_model(
     judged = judge(opened, dataset, split or default_split(dataset), max_bad, threads, watch.decoded, runtime)
     if report_to is not None:
         loaded = load(opened) if isinstance(opened, Path) else opened
-        beside = _beside(opened, loaded, judged) if isinstance(opened, Path) else None
+        beside = beside_of(opened, loaded, judged) if isinstance(opened, Path) else None
         report(Path(report_to), loaded, judged, more=[beside.section()] if beside else [])
     return judged.evaluated
 
 
 def predict_images(
     model: str | Path,
-    images: str | Path | Sequence[str | Path],
+    images: "str | Path | Picture | Sequence[str | Path | Picture]",
     top: int | None = None,
     batch_size: int = 32,
     runtime: "Runtime" = "auto",
 ) -> "Iterator[Prediction]":
-    """Predictions for a file, a folder or several, in order and in bounded memory; no torch."""
-    from .runtime import open_session
-    from .runtime.predict import find_images
+    """Predictions for images, in order and in bounded memory; no torch.
 
-    given = [images] if isinstance(images, str | Path) else images
-    paths = find_images([Path(image) for image in given])
+    `images`: one or several of a file, a folder (searched to any depth), a pattern such as photos/*.jpg, the content
+    of an image file (bytes), a Pillow image, and an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, colours
+    in the order RGB or RGBA. What has no path is named by its place: image 0.
+    Raises `DataError` for what does not exist, and `UsageError` for an array of another shape or dtype.
+    """
+    from .runtime import open_session
+
+    given = images if isinstance(images, list | tuple) else [images]
+    sources = [_named(at, one) for at, one in enumerate(given)]
     session = open_session(open_model(model), runtime=runtime)
-    return answered(session, ((str(path), path) for path in paths), top, batch_size)
+    return answered(session, chain.from_iterable(sources), top, batch_size)
+
+
+def _named(at: int, image: "str | Path | Picture") -> "Iterator[tuple[str, Source]]":
+    """(name, what to decode) of each image that is meant by the `at`-th."""
+    from .runtime import find_images
+
+    if isinstance(image, str | Path):
+        return ((str(path), path) for path in find_images([image]))
+    return iter([(f"image {at}", image if isinstance(image, bytes) else in_memory(image))])
 
 
 def answered(
-    session: "Runner", images: "Iterable[tuple[str, Path | bytes]]", top: int | None = None, batch_size: int = 32
+    session: "Runner", images: "Iterable[tuple[str, Source]]", top: int | None = None, batch_size: int = 32
 ) -> "Iterator[Prediction]":
     """What an open model says of each (name, file or its content), as its task puts it: `Prediction.answer`.
 

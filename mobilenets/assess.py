@@ -29,7 +29,7 @@ __all__ = ["Evaluated", "Judged", "answers", "default_split", "judge", "report"]
 BATCH = 64
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Evaluated:
     """A model measured on one split of a data set, in the runtime that serves it."""
 
@@ -42,6 +42,10 @@ class Evaluated:
     latency: Latency
     images_per_second: float  # decoding included, all cores
     bad: tuple[BadImage, ...]
+
+    def __repr__(self) -> str:
+        figures = ", ".join(f"{name}={value!r}" for name, value in self.evaluation.metrics().items())
+        return f"Evaluated({self.network} on {self.split} of {self.data}: {figures})"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON's view; keys as docs/json.md lists them."""

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .assess import answers
+from .assess import Judged, answers
 from .cost import Latency, cost
 from .data.cache import Images
 from .errors import ModelFileError
@@ -16,7 +16,7 @@ from .runtime import CompiledSession, Runner, measure_sessions, open_session
 from .tasks import task_type
 from .tasks.result import Result, Section, Table
 
-__all__ = ["Beside", "Half", "Pair", "compare", "pair_with"]
+__all__ = ["Beside", "Half", "Pair", "beside_of", "compare", "pair_with"]
 
 SUFFIX = ".int8.safetensors"
 
@@ -118,3 +118,9 @@ def compare(pair: Pair, images: Images, split: str) -> Beside:
 
 def _arena(session: Runner) -> int | None:
     return session.arena_bytes if isinstance(session, CompiledSession) else None
+
+
+def beside_of(path: Path, model: Model | QuantModel, judged: Judged) -> Beside | None:
+    """Return the model and its other half on the images that it was judged on; None unless both lie in one folder."""
+    pair = pair_with(path, model)
+    return compare(pair, judged.images, judged.evaluated.split) if pair else None

@@ -42,14 +42,19 @@ class Exported:
 
 @dataclass(frozen=True, slots=True)
 class CompiledFiles:
-    """What `compile_to_c` wrote, and how far its logits are from ONNX Runtime's, relative to the largest (int8: 0)."""
+    """What `compile_to_c` wrote, and how far its logits are from ONNX Runtime's, relative to the largest (int8: 0).
+
+    `difference` is None where it was not run, since this processor lacks the features `lacks`.
+    """
 
     folder: Path
     written: "Written"
-    difference: float
+    difference: float | None
+    lacks: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        return {"folder": str(self.folder), **asdict(self.written), "difference": self.difference}
+        values = {"folder": str(self.folder), **asdict(self.written), "difference": self.difference}
+        return {**values, "lacks": list(self.lacks)}
 
 
 def open_model(model: str | Path, watch: Watch | None = None, floats: bool = False) -> "Path | Model | QuantModel":
@@ -205,12 +210,12 @@ def compile_to_c(
     """Write a model as C into the folder `output` (default: beside the model), and build its library there.
 
     Its logits are compared with ONNX Runtime's, those of an int8 model with `quant.reference`'s bit for bit
-    (`ParityError`), before anything is written. `target`: a key of
-    `compiler.TARGETS`, or auto: what this processor has. `name`: of the files and of the function
+    (`ParityError`), before anything is written; what is for another processor is written and not run. `target`: a key
+    of `compiler.TARGETS`, or auto: what this processor has. `name`: of the files and of the function
     mobilenets_NAME_run. `embed`: the weights in the C, instead of in a file of their own. `precision`: of
     `compiler.PRECISIONS`. Files that are there already are refused at once, unless `overwrite`.
     """
-    from .compiler import write_c
+    from .compiler import lacking, write_c
     from .export.onnx import to_onnx
     from .quant.scheme import QuantModel
     from .runtime import CompiledSession, Session
@@ -224,6 +229,8 @@ def compile_to_c(
         for file in (f"{name}.c", f"mobilenets_{name}.h", f"{name}.weights", f"lib{name}.so"):
             check_output(folder / file, (Path(file).suffix,), overwrite)
     trained = load(opened) if isinstance(opened, Path) else opened
+    if lacks := lacking(trained, target, precision):
+        return CompiledFiles(folder, write_c(trained, folder, target, name, embed, precision), None, lacks)
     logits = CompiledSession(trained, 1, target, precision=precision).logits
     if isinstance(trained, QuantModel):
         same = agree(logits, NumpySession(trained).logits, trained.preprocess, "logits differ from numpy's", bound=0)

@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from .errors import ImageError, NetworkError
+from .errors import ImageError, NetworkError, UsageError
 
 __all__ = [
     "EXTENSIONS",
@@ -25,9 +25,11 @@ __all__ = [
     "Pixels",
     "Preprocess",
     "Resize",
+    "Source",
     "as_image",
     "crop_resize",
     "decode",
+    "in_memory",
     "normalise",
     "prepare",
     "read",
@@ -41,6 +43,7 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 Resize = Literal["bilinear", "bicubic", "lanczos", "box", "nearest"]
 Fit = Literal["crop", "stretch", "letterbox"]
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+Source = bytes | Path | Image.Image  # a file's content, a file, or an image that Pillow has opened or made
 
 EXTENSIONS = frozenset(
     ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .tif .tiff .ppm .pgm .pbm .pnm .jp2 .avif .mpo .ico".split()
@@ -105,7 +108,7 @@ def _per_channel(name: str, value: object, channels: int) -> float | tuple[float
     return tuple(map(float, numbers)) if len(set(numbers)) > 1 else float(numbers[0])
 
 
-def decode(source: bytes | Path, channels: int = 3, at_least: tuple[int, int] | None = None) -> Image.Image:
+def decode(source: Source, channels: int = 3, at_least: tuple[int, int] | None = None) -> Image.Image:
     """The image in mode RGB (`channels` 3) or L (1), upright; `ImageError` with a one-line reason if that cannot be.
 
     `at_least` (height, width): a JPEG may be decoded at 1/2, 1/4 or 1/8 as long as both sides stay at or above twice
@@ -118,7 +121,21 @@ def decode(source: bytes | Path, channels: int = 3, at_least: tuple[int, int] | 
         return _plain(_upright(image), channels)
 
 
-def upright_size(source: bytes | Path) -> tuple[int, int]:
+def in_memory(source: Image.Image | np.ndarray[Any, Any]) -> Image.Image:
+    """Return a Pillow image, or an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, as an image to prepare.
+
+    Colours are RGB or RGBA, in this order. Raises `UsageError` for an array of another shape or dtype.
+    """
+    if isinstance(source, Image.Image):
+        return source
+    shape = source.shape[:2] if source.ndim == 3 and source.shape[2] == 1 else source.shape
+    if source.dtype != np.uint8 or not (len(shape) == 2 or (len(shape) == 3 and shape[2] in (3, 4))) or 0 in shape:
+        rule = "must be (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of uint8"
+        raise UsageError(f"an image as an array {rule}, is {source.shape} of {source.dtype}")
+    return Image.fromarray(np.ascontiguousarray(source).reshape(shape))
+
+
+def upright_size(source: Source) -> tuple[int, int]:
     """(width, height) in pixels of the image as `decode` gives it, from its header; `ImageError`."""
     with _opened(source) as image:
         turned = image.format != "TIFF" and _lies(image)  # Pillow states a TIFF's size upright at once
@@ -126,9 +143,12 @@ def upright_size(source: bytes | Path) -> tuple[int, int]:
 
 
 @contextmanager
-def _opened(source: bytes | Path) -> Iterator[Image.Image]:
+def _opened(source: Source) -> Iterator[Image.Image]:
     """The image, its header read; whatever is raised while it is open becomes an `ImageError`."""
     try:
+        if isinstance(source, Image.Image):
+            yield source
+            return
         data = source if isinstance(source, bytes) else read(source)
         if not data:
             raise ImageError("the file is empty")
@@ -252,8 +272,9 @@ def shrink_short_side(image: Image.Image, side: int, kernel: Resize) -> Image.Im
     return image.resize((width, height), _KERNELS[kernel])
 
 
-def prepare(source: bytes | Path, preprocess: Preprocess) -> Pixels:
+def prepare(source: Source | str, preprocess: Preprocess) -> Pixels:
     """Decode, crop and resize: (height, width, channels) uint8, what every exported network takes."""
+    source = Path(source) if isinstance(source, str) else source
     exact = preprocess.resize == "nearest"  # of an image that was decoded smaller it would take other pixels
     image = decode(source, preprocess.channels, None if exact else (preprocess.height, preprocess.width))
     return crop_resize(image, preprocess)

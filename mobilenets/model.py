@@ -26,6 +26,7 @@ __all__ = [
     "Described",
     "Model",
     "check_use",
+    "described",
     "from_metadata",
     "in_order",
     "load",
@@ -38,7 +39,7 @@ TASK = "task."  # begins the names of arrays that a task adds to its network; on
 Arrays = Mapping[str, np.ndarray[Any, np.dtype[Any]]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Model:
     """A network with its weights (float32) and all that is needed to use and to judge it."""
 
@@ -54,6 +55,9 @@ class Model:
     def __post_init__(self) -> None:
         check_use(self.network, self.preprocess, self.labels)
         _check_weights(self.weights, weight_shapes(self.graph))
+
+    def __repr__(self) -> str:
+        return described(self)
 
     @property
     def graph(self) -> Graph:
@@ -146,6 +150,12 @@ class Described(Protocol):
     def metrics(self) -> dict[str, Any]: ...
     @property
     def data(self) -> dict[str, Any]: ...
+
+
+def described(model: Described) -> str:
+    """Return a model in one line, as Python shows it: its type, network, task and first labels."""
+    labels = ", ".join(model.labels[:3]) + (", ..." if len(model.labels) > 3 else "")
+    return f"{type(model).__name__}({model.network.name}, {model.task}, {len(model.labels)} labels: {labels})"
 
 
 def to_metadata(model: Described) -> dict[str, str]:

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
-from native import LACKS, Inspector
+from native import LACKS, Inspector, level_names
 from photos import make_photos
 
 from mobilenets.arch.graph import expand, weight_shapes
 from mobilenets.arch.network import Network
 from mobilenets.benchmark.measure import processor
-from mobilenets.compiler.processor import LEVELS, MASK, features, level_features
+from mobilenets.compiler.processor import LEVELS, MASK
 from mobilenets.image import Preprocess
 from mobilenets.model import Model
 
@@ -61,11 +61,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         f"processor: {processor()}{held} ({', '.join(level_names())}): "
         f"{reasons.total()} tests skipped for want of features{': ' if lacking else ''}{lacking}"
     )
-
-
-def level_names() -> list[str]:
-    """Return the levels that this processor, as it is masked, runs whole."""
-    return [level for level in LEVELS if level_features(level) <= features()]
 
 
 @pytest.fixture(scope="session", autouse=True)

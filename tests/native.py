@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from mobilenets.compiler.processor import features, level_features, missing
+from mobilenets.compiler.processor import LEVELS, features, level_features, missing
 from mobilenets.compiler.program import Target
 from mobilenets.compiler.targets import best_target
 
 LACKS = "this processor lacks"
+HELD = ("avx2", "sse2")  # the levels to which `make test` holds the tests of native code
 
 _X86_64 = """INTEL8086 INTEL186 INTEL286 INTEL386 INTEL486 X64 FPU FPU287 FPU387 CPUID CX8 CMOV FXSR MMX SSE SSE2
 SYSCALL MULTIBYTENOP PAUSE CET_IBT"""
@@ -32,6 +33,11 @@ _INSTRUCTION_SETS = {
     "amx_bf16": "AMX_BF16",
     "amx_int8": "AMX_INT8",
 }
+
+
+def level_names() -> list[str]:
+    """Return the levels that this processor, as it is masked, runs whole; the highest is the last."""
+    return [level for level in LEVELS if level_features(level) <= features()]
 
 
 def needs(target: Target) -> pytest.MarkDecorator:
@@ -107,3 +113,7 @@ class Inspector:
         if self._folder in library.parents and library.is_file() and library.read_bytes()[:4] == b"\x7fELF":
             found = foreign_instructions(library, self._allowed)
             assert not found, f"{library} has instructions that --processor masks: {found}"
+
+
+if __name__ == "__main__":
+    print(*(level for level in HELD if level in level_names()[:-1]))

@@ -40,12 +40,15 @@ MAY_IMPORT = {
     "report": "errors files image arch cost model tasks design quant",
     "benchmark": "errors files image machine arch cost model quant export runtime compiler train",
     "assess": "errors files image arch cost model quant tasks design data runtime report train",
+    "progress": "train",
+    "given": "errors arch model tasks train weights",
     "beside": "errors cost model quant tasks data runtime assess",
     "index": "errors files runtime tasks",
     "convert": "errors files machine image arch model quant train export weights compiler runtime",
     "quantize": "errors files arch model quant tasks data runtime train assess beside convert",
-    "api": "errors files machine image arch cost model quant tasks design data runtime report train assess "
-    "beside weights convert quantize",
+    "training": "errors machine image arch model tasks data train weights assess beside given progress",
+    "api": "errors files machine image arch model quant tasks design data runtime train assess beside convert quantize "
+    "training",
 }
 SEES_ALL = ("", "cli", "__main__")  # the package itself (lazily, see below) and the command line
 MAY_IMPORT_TORCH = (

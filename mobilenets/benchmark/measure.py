@@ -11,7 +11,7 @@ import numpy as np
 from ..cost.latency import BURST_MS, MIN_RUNS, Latency, summarise
 from ..errors import UsageError, WorkError
 from ..image import Pixels
-from ..machine import cores
+from ..machine import check_threads, cores
 from ..model import Model
 from ..quant import reference as int8_reference
 from ..quant.scheme import QuantModel
@@ -115,8 +115,7 @@ def _check(
     if model.network.output == "features":
         raise UsageError(f"{model.name}: its task is {model.task}: the other runtimes are not given a detector's head")
     for n in threads:
-        if not 1 <= n <= cores():
-            raise UsageError(f"threads (={n}) must be from 1 to this machine's {cores()} cores")
+        check_threads(n, least=1)
     for precision in precisions:
         if precision not in PRECISIONS:
             raise UsageError(f"precision {precision!r} must be one of {', '.join(PRECISIONS)}")

@@ -1,17 +1,18 @@
 """The command line: `main`, and one short function a verb."""
 
+import json
 import os
 import sys
 import warnings
 from typing import TYPE_CHECKING, TextIO
 
-from ..errors import MobilenetsError
+from ..errors import MobilenetsError, UsageError
 from ..files import CacheWarning
 
 if TYPE_CHECKING:
     from cyclopts import CycloptsError
 
-__all__ = ["main"]
+__all__ = ["error_object", "main"]
 
 _SHOW_WARNING = warnings.showwarning
 
@@ -19,7 +20,8 @@ _SHOW_WARNING = warnings.showwarning
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code: 0, 1 for failed work, 2 for wrong use, 130 and 143 for signals.
 
-    Every error of this package is one line on standard error; `--debug` shows where it was raised.
+    Every error of this package is one line on standard error; `--debug` shows where it was raised. With `--json`
+    standard output holds an object with the key "error" as well.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
@@ -32,8 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     except MobilenetsError as exc:
         if debug:
             raise
-        print(f"mobilenets: {exc}", file=sys.stderr)
-        return exc.exit_code
+        return _failed(exc, str(exc), arguments, exc.exit_code)
     except KeyboardInterrupt:
         print("mobilenets: interrupted", file=sys.stderr)
         return 130
@@ -43,8 +44,20 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as exc:
         if debug:
             raise
-        print(f"mobilenets: unexpected {type(exc).__name__}: {exc} (--debug shows where)", file=sys.stderr)
-        return 1
+        return _failed(exc, f"unexpected {type(exc).__name__}: {exc} (--debug shows where)", arguments, 1)
+
+
+def _failed(exc: Exception, message: str, arguments: list[str], code: int) -> int:
+    """Say what went wrong, in one line and, where it was asked for, as JSON; return `code`."""
+    print(f"mobilenets: {message}", file=sys.stderr)
+    if "--json" in arguments:
+        print(json.dumps({"error": error_object(exc, message)}))
+    return code
+
+
+def error_object(error: Exception, message: str) -> dict[str, str]:
+    """Return what JSON says of an error."""
+    return {"type": type(error).__name__, "message": message}
 
 
 def _show_warning(
@@ -80,7 +93,6 @@ def _run(arguments: list[str]) -> int:
         code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as exc:
         verb = next((f" {word}" for word in arguments[:1] if word in list(app)), "")
-        print(f"mobilenets: {_wrong(exc)} (see mobilenets{verb} --help)", file=sys.stderr)
-        return 2
+        return _failed(UsageError(), f"{_wrong(exc)} (see mobilenets{verb} --help)", arguments, 2)
     sys.stdout.flush()
     return code if isinstance(code, int) else 0

@@ -1,14 +1,36 @@
 """The verbs by name; what they do is imported when they are called, so that --help is quick."""
 
-from cyclopts import App
+from collections.abc import Sequence
+from typing import Any, get_args
+
+from cyclopts import App, Parameter, Token, convert
 
 from .. import __version__
 
 __all__ = ["app"]
 
+
+def _exact(kind: Any, tokens: Sequence[Token]) -> Any:
+    """Convert as cyclopts does, but refuse 1.5 as a whole number, which it rounds."""
+    for number, name in ((int, "a whole number"), (float, "a number")):
+        if number in (kind, *get_args(kind)):
+            for token in tokens:
+                try:
+                    number(token.value)
+                except ValueError:
+                    raise ValueError(f"{token.value!r} is not {name}") from None
+    return convert(kind, tokens)
+
+
+def _default(value: Any) -> str | None:
+    """Return a default as --help shows it, None where a flag is off or a list is empty until it is given."""
+    return None if value in (None, False, (), "") else str(value)
+
+
 app = App(
     name="mobilenets",
     version=__version__,
+    default_parameter=Parameter(converter=_exact, show_default=_default),
     help_format="plaintext",
     help="Labelled images and a budget in; the small network that fits out, trained, measured and exported.",
     help_epilogue="Errors are one line; --debug shows where one was raised. --json prints one object and nothing else.",

@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from ..progress import Bars
+from .console import bytes_text, new_table, print_json, print_parts
 from .options import Json
-from .progress import Bars
 
 if TYPE_CHECKING:
+    from ..benchmark import Benchmark
     from ..image import Pixels
     from ..model import Model
     from ..quant.scheme import QuantModel
@@ -54,7 +56,6 @@ def benchmark(
     """
     from ..benchmark import benchmark_model
     from ..benchmark.chart import check_chart, write_chart
-    from . import show
 
     if report is not None:
         check_chart(report, overwrite)
@@ -73,7 +74,7 @@ def benchmark(
         )
     if report is not None:
         write_chart(report, result)
-    show.benchmarked(result, report, json)
+    _show(result, report, json)
 
 
 def _model(what: str, bars: Bars) -> "tuple[Model | QuantModel, str]":
@@ -108,3 +109,33 @@ def _images(data: Path | None, model: "Model | QuantModel", bars: Bars) -> "tupl
         chosen, model.preprocess, short_side=None, progress=lambda done, total: bars.decoded("all", done, total)
     )
     return np.stack([images.pixels(i) for i in range(len(images))]), data.resolve().name
+
+
+def _show(result: "Benchmark", report: Path | None, json: bool) -> None:
+    if json:
+        print_json(result.to_dict())
+        return
+    print_parts(
+        f"{result.network} ({result.weights} weights) on {result.processor}: one uint8 image in, logits out", ""
+    )
+    for threads, rows in result.groups():
+        sizes = list(rows[0].images_per_second)
+        names = ["runtime", "", "ms", "p10", "p90", *(f"img/s, {size}" for size in sizes)]
+        title = f"{threads} thread{'s' if threads > 1 else ''}"
+        table = new_table(title, *names, "top-1", "file", "arena", "load ms")
+        for row in rows:
+            times = (f"{ms:.3f}" for ms in (row.latency.median, row.latency.p10, row.latency.p90))
+            speeds = (f"{row.images_per_second[size]:,.0f}" for size in sizes)
+            arena = "" if row.arena_bytes is None else bytes_text(row.arena_bytes)
+            rest = (f"{row.agreement:.1%}", bytes_text(row.file_bytes), arena, f"{row.load_ms:,.0f}")
+            table.add_row(f"{row.runtime} {row.version}", row.precision, *times, *speeds, *rest)
+        print_parts(table, "")
+    absent = dict.fromkeys((m.name, m.precision, m.reason) for m in result.missing)
+    print_parts(*(f"{name} {precision}: {reason}" for name, precision, reason in absent))
+    print_parts(
+        "ms: median of one image; img/s: in batches of so many; load: from its file to its first answer",
+        f"top-1: images of {result.image_count} ({result.images}) with the same answer as {result.reference}",
+    )
+    print_parts(*result.about_integers())
+    print_parts(*([f"report  {report}"] if report else []), *([result.caution()] if result.caution() else []))
+    print_parts(*result.verdicts())

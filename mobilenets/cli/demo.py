@@ -8,10 +8,10 @@ from ..data.sources import Dataset, open_dataset
 from ..demo import DATA
 from ..design import Budget, Space
 from ..machine import need_torch
+from ..progress import Bars
 from ..runtime import open_session
 from ..train.recipe import Recipe
 from . import show
-from .progress import Bars
 
 __all__ = ["run"]
 

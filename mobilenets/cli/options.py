@@ -5,18 +5,36 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
 from ..arch import Network, named
 from ..arch.network import SHALLOW_BODY, Activation, Convolution, Padding, Rounding
-from ..design import Budget, Space, parse_count, parse_size, parse_time
+from ..design import Budget, Space
 from ..errors import NetworkError
 from ..image import Fit, Preprocess, Resize
 
 if TYPE_CHECKING:
     from ..weights import Given
 
-__all__ = ["BudgetFlags", "ImageFlags", "Json", "NetworkFlags", "RuntimeFlag", "SourceFlags", "image_size"]
+__all__ = [
+    "TASK",
+    "TRAINING",
+    "BudgetFlags",
+    "ImageFlags",
+    "Json",
+    "NetworkFlags",
+    "RuntimeFlag",
+    "SourceFlags",
+    "image_size",
+]
+
+# the groups of --help, in their order behind the verb's own flags
+NETWORK = Group("Network", sort_key=1)
+BUDGET = Group("Budget", sort_key=2)
+TRAINING = Group("Training", sort_key=3)
+TASK = Group("Task", sort_key=4)
+IMAGE = Group("Image", sort_key=5)
+SOURCE = Group("What the file does not say", sort_key=6)
 
 Json = Annotated[bool, Parameter(negative=())]
 RuntimeFlag = Literal["auto", "compiled", "onnx"]
@@ -25,7 +43,7 @@ DEFAULT_ALPHA = 0.5  # the middle of the paper's four
 DEFAULT_SIZE = "128"  # trains in minutes on two cores
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=NETWORK)
 @dataclass(frozen=True, slots=True)
 class NetworkFlags:
     """The network, given outright."""
@@ -90,7 +108,7 @@ class NetworkFlags:
         return network.replace(**changes)
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=BUDGET)
 @dataclass(frozen=True, slots=True)
 class BudgetFlags:
     """What the network may cost: any of these."""
@@ -115,11 +133,11 @@ class BudgetFlags:
 
     def budget(self) -> Budget:
         return Budget(
-            max_mult_adds=parse_count(self.max_mult_adds) if self.max_mult_adds else None,
-            max_params=parse_count(self.max_params) if self.max_params else None,
-            max_size=parse_size(self.max_size) if self.max_size else None,
-            max_ram=parse_size(self.max_ram) if self.max_ram else None,
-            max_latency=parse_time(self.max_latency) if self.max_latency else None,
+            max_mult_adds=self.max_mult_adds,
+            max_params=self.max_params,
+            max_size=self.max_size,
+            max_ram=self.max_ram,
+            max_latency=self.max_latency,
             precision=self.budget_precision,
         )
 
@@ -132,7 +150,7 @@ def image_size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2] or match[1])
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=IMAGE)
 @dataclass(frozen=True, slots=True)
 class ImageFlags:
     """How an image becomes the network's input, where nothing else says it."""
@@ -168,7 +186,7 @@ class ImageFlags:
         return replace(preprocess, **{name: value for name, value in changes.items() if value is not None})
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=SOURCE)
 @dataclass(frozen=True, slots=True)
 class SourceFlags(ImageFlags):
     """What a file of another program does not say, or says wrongly."""

@@ -6,7 +6,9 @@ import sys
 from collections.abc import Iterable
 from typing import Protocol
 
+from ..errors import MobilenetsError
 from ..runtime import Prediction
+from . import error_object
 
 __all__ = ["write"]
 
@@ -18,12 +20,17 @@ def write(predictions: Iterable[Prediction], form: str, columns: tuple[str, ...]
     """
     writer: _Writer = _Csv(columns) if form == "csv" else _Object() if form == "json" else _Lines()
     count = bad = 0
-    for prediction in predictions:
-        count += 1
-        if prediction.error is not None:
-            bad += 1
-            print(f"mobilenets: {prediction.name}: {prediction.error}", file=sys.stderr)
-        writer.write(prediction)
+    try:
+        for prediction in predictions:
+            count += 1
+            if prediction.error is not None:
+                bad += 1
+                print(f"mobilenets: {prediction.name}: {prediction.error}", file=sys.stderr)
+            writer.write(prediction)
+    except MobilenetsError as exc:  # what was printed stays one JSON object
+        writer.close(exc)
+        print(f"mobilenets: {exc}", file=sys.stderr)
+        return exc.exit_code
     writer.close()
     if count == 0:
         print("mobilenets: no images found", file=sys.stderr)
@@ -36,7 +43,7 @@ def write(predictions: Iterable[Prediction], form: str, columns: tuple[str, ...]
 class _Writer(Protocol):
     def write(self, prediction: Prediction) -> None: ...
 
-    def close(self) -> None: ...
+    def close(self, error: MobilenetsError | None = None) -> None: ...
 
 
 class _Lines:
@@ -47,7 +54,7 @@ class _Lines:
             name = prediction.name if prediction.name.isprintable() else repr(prediction.name)
             print(name, prediction.answer.line(), sep="  ")
 
-    def close(self) -> None: ...
+    def close(self, error: MobilenetsError | None = None) -> None: ...
 
 
 class _Csv:
@@ -62,7 +69,7 @@ class _Csv:
         else:
             self.writer.writerows([prediction.name, *row, ""] for row in prediction.answer.rows())
 
-    def close(self) -> None: ...
+    def close(self, error: MobilenetsError | None = None) -> None: ...
 
 
 class _Object:
@@ -76,5 +83,6 @@ class _Object:
         print(self.between, json.dumps({"image": prediction.name, **said, "error": prediction.error}), sep="\n")
         self.between = ","
 
-    def close(self) -> None:
-        print(f"{self.between}]}}" if self.between != "," else "]}")
+    def close(self, error: MobilenetsError | None = None) -> None:
+        end = f', "error": {json.dumps(error_object(error, str(error)))}' if error else ""
+        print(f"{'' if self.between == ',' else self.between}]{end}}}")

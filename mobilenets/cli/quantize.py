@@ -43,8 +43,8 @@ def quantize(
     json
         Print one JSON object and nothing else.
     """
+    from ..progress import Bars
     from ..quantize import quantize_model
-    from .progress import Bars
 
     with Bars() as bars:
         result = quantize_model(model, data, output, images, rule, max_bad, bars, overwrite)
@@ -52,16 +52,17 @@ def quantize(
 
 
 def _show(result: "QuantizedFile", json: bool) -> None:
-    from .show import _json, _print, _table, filled
+    from .console import new_table, print_json, print_parts
+    from .show import filled
 
     if json:
-        _json(result.to_dict())
+        print_json(result.to_dict())
         return
-    layers = _table("what each layer's rounding leaves of its signal", "layer", "dB", "scale", "zero point")
+    layers = new_table("what each layer's rounding leaves of its signal", "layer", "dB", "scale", "zero point")
     for loss in result.losses:
         affine = result.model.activations[loss.name]
         layers.add_row(loss.name, f"{loss.snr:.1f}", f"{affine.scale:.4g}", str(affine.zero_point))
-    rules = _table(
+    rules = new_table(
         f"tried on {result.held_back} of the {result.calibrated_on} images, held back",
         "ranges",
         "equalised",
@@ -70,4 +71,4 @@ def _show(result: "QuantizedFile", json: bool) -> None:
     )
     for tried in result.tried:
         rules.add_row(tried.rule, "yes" if tried.equalised else "no", f"{tried.agreement:.1%}", f"{tried.snr:.1f}")
-    _print(layers, "", rules, "", filled(result.beside.table()), "", f"{result.path}")
+    print_parts(layers, "", rules, "", filled(result.beside.table()), "", f"{result.path}")

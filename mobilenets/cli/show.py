@@ -1,19 +1,17 @@
 """Answers as text: tables for people, one JSON object for machines (docs/json.md lists the keys), CSV."""
 
-import json as jsonlib
+import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from ..api import CompiledFiles, Exported, Trained
 from ..arch import Network
 from ..arch.zoo import Row
 from ..assess import Evaluated
-from ..benchmark import Benchmark
 from ..cost import PRECISIONS, Cost, cost
 from ..design import Candidate, Design
 from ..errors import MissingExtraError
@@ -21,10 +19,10 @@ from ..model import Model
 from ..quant.scheme import QuantModel
 from ..tasks.result import Table as Content
 from ..weights import Imported
+from .console import bytes_text, new_table, print_json, print_parts
 from .integers import memory
 
 __all__ = [
-    "benchmarked",
     "compiled",
     "described",
     "designed",
@@ -40,45 +38,16 @@ __all__ = [
 SHOWN = 12  # rows of a Pareto front; --json gives all
 
 
-class _Console(Console):
-    def on_broken_pipe(self) -> None:
-        """`mobilenets ... | head`: left to `main`."""
-        raise BrokenPipeError
-
-
-def _print(*parts: Any) -> None:
-    console = _Console(highlight=False)
-    console.width = max(console.width, 120)  # rather wrapped lines than cut figures
-    for part in parts:
-        console.print(part, markup=False, soft_wrap=isinstance(part, str))
-
-
-def _json(values: dict[str, Any]) -> None:
-    print(jsonlib.dumps(values, indent=2, ensure_ascii=False))
-
-
-def _table(title: str, *columns: str) -> Table:
-    """The first column is text, the rest numbers."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
-    for i, column in enumerate(columns):
-        table.add_column(column, justify="right" if i else "left", no_wrap=True)
-    return table
-
-
 def _shape(shape: tuple[int, int, int]) -> str:
     return "x".join(map(str, shape))
-
-
-def _bytes(value: float) -> str:
-    return f"{value / 1e6:.2f} MB" if value >= 1e6 else f"{value / 1e3:.1f} KB"
 
 
 def described(network: Network, model: Model | QuantModel | None, json: bool) -> None:
     costs = cost(network)
     if json:
-        _json(_cost_json(costs, model))
+        print_json(_cost_json(costs, model))
         return
-    layers = _table(
+    layers = new_table(
         f"{network.name}: layers", "layer", "type", "stride", "in", "out", "mult-adds", "params", "mult-adds/byte"
     )
     for layer in costs.layers:
@@ -92,21 +61,21 @@ def described(network: Network, model: Model | QuantModel | None, json: bool) ->
             f"{layer.params:,}",
             f"{layer.intensity():.2f}",
         )
-    shares = _table("by type (Table 2)", "type", "mult-adds", "weights")
+    shares = new_table("by type (Table 2)", "type", "mult-adds", "weights")
     for share in costs.by_type():
         shares.add_row(share.kind, f"{share.mult_adds:.2%}", f"{share.weights:.2%}")
-    sizes = _table("by precision", "precision", "weights in a file", "peak activations")
+    sizes = new_table("by precision", "precision", "weights in a file", "peak activations")
     for precision in PRECISIONS:
-        sizes.add_row(precision, _bytes(costs.bytes(precision)), _bytes(costs.peak_ram(precision)))
+        sizes.add_row(precision, bytes_text(costs.bytes(precision)), bytes_text(costs.peak_ram(precision)))
     total = f"{costs.mult_adds / 1e6:,.3f} M mult-adds, {costs.params:,} parameters, {network.classes} classes"
-    _print(layers, "", shares, "", sizes, "", f"{network.name}: {total}")
+    print_parts(layers, "", shares, "", sizes, "", f"{network.name}: {total}")
     if model is not None:
         figures = ", ".join(
             _figure(name, value) for name, value in model.metrics.items() if not isinstance(value, dict)
         )
         trained = [f"trained: {figures}"] if figures else []
         held = [_integers(model)] if isinstance(model, QuantModel) else []
-        _print(*held, *trained, f"labels: {', '.join(model.labels[:20])}")
+        print_parts(*held, *trained, f"labels: {', '.join(model.labels[:20])}")
 
 
 def _figure(name: str, value: Any) -> str:
@@ -115,8 +84,9 @@ def _figure(name: str, value: Any) -> str:
 
 def _integers(model: QuantModel) -> str:
     bytes_of = memory(model)
-    arenas = ", ".join(f"{_bytes(size)} {target}" for target, size in bytes_of["arena_bytes"].items())
-    held = f"{model.name}: this file's weights are integers, {_bytes(bytes_of['weights_bytes'])} with scales and biases"
+    arenas = ", ".join(f"{bytes_text(size)} {target}" for target, size in bytes_of["arena_bytes"].items())
+    weights = bytes_text(bytes_of["weights_bytes"])
+    held = f"{model.name}: this file's weights are integers, {weights} with scales and biases"
     return f"{held}; arena of the compiled C: {arenas}" if arenas else held
 
 
@@ -124,7 +94,7 @@ def _cost_json(costs: Cost, model: Model | QuantModel | None) -> dict[str, Any]:
     layers = [{**asdict(layer), "intensity": layer.intensity()} for layer in costs.layers]
     values = {
         "name": costs.network.name,
-        "network": jsonlib.loads(costs.network.to_json()),
+        "network": json.loads(costs.network.to_json()),
         "mult_adds": costs.mult_adds,
         "params": costs.params,
         "bytes": {precision: costs.bytes(precision) for precision in PRECISIONS},
@@ -142,24 +112,24 @@ def _cost_json(costs: Cost, model: Model | QuantModel | None) -> dict[str, Any]:
 
 def designed(design: Design, json: bool) -> None:
     if json:
-        _json(_design_json(design))
+        print_json(_design_json(design))
         return
     timed = ["latency"] if design.choice.latency else []
     title = f"Pareto front: the best {min(SHOWN, len(design.front))} of {len(design.front)}"
-    table = _table(title, "network", "mult-adds", "params", "fp32", "int8", "peak RAM fp32", "top-1 (prior)", *timed)
+    table = new_table(title, "network", "mult-adds", "params", "fp32", "int8", "peak RAM fp32", "top-1 (prior)", *timed)
     for candidate in design.front[-SHOWN:]:
         costs, latency = candidate.cost, candidate.latency
         table.add_row(
             ("> " if candidate == design.choice else "  ") + candidate.network.name,
             f"{costs.mult_adds / 1e6:,.2f} M",
             f"{costs.params:,}",
-            _bytes(costs.bytes()),
-            _bytes(costs.bytes("int8")),
-            _bytes(costs.peak_ram()),
+            bytes_text(costs.bytes()),
+            bytes_text(costs.bytes("int8")),
+            bytes_text(costs.peak_ram()),
             f"{candidate.top1:.1f} %",
             *([f"{latency.median:.3f} ms"] if latency else []),
         )
-    _print(table, "", f"choice: {design.choice.network.name}", design.reason)
+    print_parts(table, "", f"choice: {design.choice.network.name}", design.reason)
 
 
 def _design_json(design: Design) -> dict[str, Any]:
@@ -193,9 +163,9 @@ def paper(json: bool) -> None:
     ]
     names = "network table top1_printed mult_adds_m_printed mult_adds params_m_printed params note".split()
     if json:
-        _json({"rows": [dict(zip(names, row, strict=True)) for row in rows]})
+        print_json({"rows": [dict(zip(names, row, strict=True)) for row in rows]})
         return
-    table = _table(
+    table = new_table(
         "the paper's networks",
         "network",
         "ImageNet top-1",
@@ -213,7 +183,7 @@ def paper(json: bool) -> None:
             f"{printed_params:g}",
             f"{params / 1e6:.3f}",
         )
-    _print(table, *(f"{row[0]}: {row[-1]}" for row in rows if row[-1]))
+    print_parts(table, *(f"{row[0]}: {row[-1]}" for row in rows if row[-1]))
 
 
 def _paper_row(row: Row) -> tuple[str, str, float, float, int, float, int, str]:
@@ -228,11 +198,11 @@ def _paper_row(row: Row) -> tuple[str, str, float, float, int, float, int, str]:
 
 def trained(result: Trained, json: bool) -> None:
     if json:
-        _json(result.to_dict())
+        print_json(result.to_dict())
         return
     e = result.evaluated
-    _print(*([filled(result.int8.table()), ""] if result.int8 else []))
-    _print(
+    print_parts(*([filled(result.int8.table()), ""] if result.int8 else []))
+    print_parts(
         f"{result.model.name}: {e.split} {e.evaluation.headline()}; {_speed(e)}",
         f"model   {result.run / 'best.safetensors'}",
         *(
@@ -245,7 +215,7 @@ def trained(result: Trained, json: bool) -> None:
 
 
 def filled(content: Content) -> Table:
-    table = _table(content.title, *content.columns)
+    table = new_table(content.title, *content.columns)
     for row in content.rows:
         table.add_row(*row)
     return table
@@ -259,7 +229,7 @@ def _speed(e: Evaluated) -> str:
 
 def evaluated(result: Evaluated, report: Path | None, json: bool) -> None:
     if json:
-        _json(result.to_dict())
+        print_json(result.to_dict())
         return
     lines: list[Any] = []
     for content in result.evaluation.tables():
@@ -267,7 +237,7 @@ def evaluated(result: Evaluated, report: Path | None, json: bool) -> None:
     lines.append(f"{result.network}: {result.split} {result.evaluation.headline()}")
     lines.append(f"{result.images_per_second:,.0f} images/s with decoding; {_speed(result)}")
     lines += [f"skipped {bad.name}: {bad.reason}" for bad in result.bad]
-    _print(*lines, *([f"report  {report}"] if report else []))
+    print_parts(*lines, *([f"report  {report}"] if report else []))
 
 
 def imported(path: Path, result: Imported, json: bool) -> None:
@@ -280,70 +250,49 @@ def imported(path: Path, result: Imported, json: bool) -> None:
             "facts": facts,
             **_cost_json(cost(model.network), model),
         }
-        _json(values)
+        print_json(values)
         return
-    table = _table(f"{model.name}: what it is, and how that is known", "setting", "value", "from")
+    table = new_table(f"{model.name}: what it is, and how that is known", "setting", "value", "from")
     for column in table.columns:
         column.justify = "left"
     for fact in result.facts:
         table.add_row(fact.name, fact.value, fact.source)
     costs = cost(model.network)
-    _print(
+    print_parts(
         table,
         "",
-        f"{path}  {_bytes(path.stat().st_size)}  {costs.mult_adds / 1e6:,.1f} M mult-adds, {costs.params:,} parameters",
+        f"{path}  {bytes_text(path.stat().st_size)}  {costs.mult_adds / 1e6:,.1f} M mult-adds, "
+        f"{costs.params:,} parameters",
     )
 
 
 def compiled(result: CompiledFiles, json: bool) -> None:
     if json:
-        _json(result.to_dict())
+        print_json(result.to_dict())
         return
     w = result.written
-    _print(
+    print_parts(
         *(f"{result.folder / file}" for file in w.files),
-        f"for {w.target} in {w.precision}: {_bytes(w.weights_bytes)} of weights, {_bytes(w.arena_bytes)} of arena, "
-        f"{_bytes(w.library_bytes)} library",
-        "logits are those of quant/reference.py, bit for bit"
-        if w.precision == "int8"
-        else f"logits agree with ONNX Runtime's within {result.difference:.1e} of the largest",
+        f"for {w.target} in {w.precision}: {bytes_text(w.weights_bytes)} of weights, "
+        f"{bytes_text(w.arena_bytes)} of arena, {bytes_text(w.library_bytes)} library",
+        _checked(result),
     )
+
+
+def _checked(result: CompiledFiles) -> str:
+    if result.difference is None:
+        return f"not run here and not compared: this processor lacks {', '.join(result.lacks)}"
+    if result.written.precision == "int8":
+        return "logits are those of quant/reference.py, bit for bit"
+    return f"logits agree with ONNX Runtime's within {result.difference:.1e} of the largest"
 
 
 def exported(result: Exported, json: bool) -> None:
     if json:
-        _json(result.to_dict())
+        print_json(result.to_dict())
         return
-    _print(
-        f"{result.path}  {_bytes(result.bytes)}  {result.format}",
+    print_parts(
+        f"{result.path}  {bytes_text(result.bytes)}  {result.format}",
         "read back, its logits are the model's own"
         + (f" within {result.difference:.1e} of the largest" if result.difference else ""),
     )
-
-
-def benchmarked(result: Benchmark, report: Path | None, json: bool) -> None:
-    if json:
-        _json(result.to_dict())
-        return
-    _print(f"{result.network} ({result.weights} weights) on {result.processor}: one uint8 image in, logits out", "")
-    for threads, rows in result.groups():
-        sizes = list(rows[0].images_per_second)
-        names = ["runtime", "", "ms", "p10", "p90", *(f"img/s, {size}" for size in sizes)]
-        title = f"{threads} thread{'s' if threads > 1 else ''}"
-        table = _table(title, *names, "top-1", "file", "arena", "load ms")
-        for row in rows:
-            times = (f"{ms:.3f}" for ms in (row.latency.median, row.latency.p10, row.latency.p90))
-            speeds = (f"{row.images_per_second[size]:,.0f}" for size in sizes)
-            arena = "" if row.arena_bytes is None else _bytes(row.arena_bytes)
-            rest = (f"{row.agreement:.1%}", _bytes(row.file_bytes), arena, f"{row.load_ms:,.0f}")
-            table.add_row(f"{row.runtime} {row.version}", row.precision, *times, *speeds, *rest)
-        _print(table, "")
-    absent = dict.fromkeys((m.name, m.precision, m.reason) for m in result.missing)
-    _print(*(f"{name} {precision}: {reason}" for name, precision, reason in absent))
-    _print(
-        "ms: median of one image; img/s: in batches of so many; load: from its file to its first answer",
-        f"top-1: images of {result.image_count} ({result.images}) with the same answer as {result.reference}",
-    )
-    _print(*result.about_integers())
-    _print(*([f"report  {report}"] if report else []), *([result.caution()] if result.caution() else []))
-    _print(*result.verdicts())

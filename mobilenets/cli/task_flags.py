@@ -7,6 +7,7 @@ from cyclopts import Parameter
 
 from ..errors import UsageError
 from ..tasks import TASKS, Task, task_type
+from .options import TASK
 
 __all__ = ["TaskFlags", "task_of"]
 
@@ -37,7 +38,7 @@ def _parameter(kind: Any, texts: dict[str, list[str]]) -> Parameter:
     )
 
 
-TaskFlags = Parameter(name="*")(_flags())
+TaskFlags = Parameter(name="*", group=TASK)(_flags())
 
 
 def task_of(name: str, flags: Any) -> Task:

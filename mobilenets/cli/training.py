@@ -1,5 +1,6 @@
 """`mobilenets train`: from its flags to the network that is trained and to what it starts from."""
 
+import os
 import shlex
 import sys
 from dataclasses import replace
@@ -13,7 +14,7 @@ from ..image import Preprocess
 from ..tasks import TASKS
 from ..train.recipe import Recipe
 from ..train.watch import Watch
-from .options import BudgetFlags, ImageFlags, Json, NetworkFlags, image_size
+from .options import TRAINING, BudgetFlags, ImageFlags, Json, NetworkFlags, image_size
 from .task_flags import TaskFlags, task_of
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["space_of", "train"]
 
-RecipeFlags = Annotated[Recipe, Parameter(name="*")]
+RecipeFlags = Annotated[Recipe, Parameter(name="*", group=TRAINING)]
+_PROJECT = Path("runs")
 _NETWORK, _BUDGET, _RECIPE, _TASK, _IMAGE = NetworkFlags(), BudgetFlags(), Recipe(), TaskFlags(), ImageFlags()
 
 
@@ -42,7 +44,7 @@ def train(
     resume: Path | None = None,
     calibrate: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative=())] = (),
     name: str | None = None,
-    project: Path = Path("runs"),
+    project: Path = _PROJECT,
     json: Json = False,
 ) -> None:
     """Train a network on labelled images, given outright (--alpha, --img-size) or by a budget (--max-...).
@@ -56,7 +58,8 @@ def train(
         name such as keras/0.25-128, or a file or run folder. A file is taken at its own alpha and size unless
         --alpha, --img-size or a budget say otherwise.
     resume
-        A run folder to go on with; it remembers its data and settings.
+        A run folder to go on with; it remembers its data and settings. DATA says where the data have moved to, and
+        --epochs extends the run.
     calibrate
         With a budget: run folders of yours that move the accuracy prior.
     name
@@ -68,24 +71,19 @@ def train(
     """
     from ..api import resume_run, train_network
     from ..machine import need_torch
+    from ..progress import Bars
     from . import show
-    from .progress import Bars
 
-    if (data is None) == (resume is None):
-        raise UsageError("train takes either DATA or --resume RUN")
-    if resume is not None and (task, settings, recipe, network, image, budget) != (
-        "classify",
-        _TASK,
-        _RECIPE,
-        _NETWORK,
-        _IMAGE,
-        _BUDGET,
-    ):
-        raise UsageError("--resume keeps the settings that the run was started with: give no others")
-    if name is not None:
-        _check_name(project, name)
-    if recipe.freeze and pretrained is None:
-        raise UsageError("--freeze trains the classifier of a trained network: it needs --pretrained")
+    if data is None and resume is None:
+        raise UsageError("train needs DATA, or --resume RUN")
+    kept = (task, settings, replace(recipe, epochs=None), network, image, budget, pretrained)
+    if resume is not None and kept != ("classify", _TASK, _RECIPE, _NETWORK, _IMAGE, _BUDGET, None):
+        raise UsageError("--resume keeps the settings that the run was started with: give no others but --epochs")
+    if resume is None:
+        recipe.check(fine_tuning=pretrained is not None)
+        _check_folder(project, name)
+    elif name is not None or project != _PROJECT or calibrate:
+        raise UsageError("--resume goes on in the run's own folder: leave out --name, --project and --calibrate")
     if pretrained is not None and _made(network) != _made(_NETWORK):
         raise UsageError(
             "--pretrained: of the network only --alpha and --img-size can be said, and --activation and --padding that "
@@ -99,11 +97,14 @@ def train(
     if image.changed(fitted) != fitted:
         raise UsageError(f"task {task} sees images by --fit {fitted.fit}, all of each: leave out --fit and --crop")
     need_torch()
+    from ..train.device import find_device
+
+    find_device(recipe.device)
     with Bars() as bars:
-        if data is None:
-            assert resume is not None
-            trained = resume_run(resume, bars)
+        if resume is not None:
+            trained = resume_run(resume, bars, data=data, epochs=recipe.epochs)
         else:
+            assert data is not None
             dataset = learned.ready(learned.open(data))
             sizes = ", ".join(f"{len(samples):,} {split}" for split, samples in dataset.splits.items())
             bars.note(f"{data}: {len(dataset.labels)} {learned.things}, {sizes} images")
@@ -167,8 +168,7 @@ def _pretrained(
             raise UsageError(f"--{setting} {said}: the trained network has {has}")
     source = imported.model.data.get("imported", {})
     watch.note(f"pretrained: {source.get('published') or name} ({trained.name})")
-    if imported.left:
-        watch.note(f"pretrained: its body is taken, its head is left: {', '.join(imported.left)}")
+    imported.tell(watch.note)
     own = trained
     if not fixed or flags.alpha is not None or flags.model is not None:
         own = own.replace(alpha=chosen.alpha)
@@ -198,14 +198,17 @@ def _designed(
     return design.choice.network
 
 
-def _check_name(project: Path, name: str) -> None:
-    """Before the data are read; `Run.create` asks again."""
+def _check_folder(project: Path, name: str | None) -> None:
+    """Check before the data are read that a run folder can be made; `Run.create` asks again."""
     from ..train.run import taken
 
-    if Path(name).name != name:
+    if name is not None and Path(name).name != name:
         raise UsageError(f"--name {name!r} must be a plain folder name; --project says where it goes")
-    if (project / name).exists():
+    if name is not None and (project / name).exists():
         raise taken(project / name)
+    there = next(folder for folder in (project, *project.absolute().parents) if folder.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(f"--project {project}: {there} is {'not writable' if there.is_dir() else 'no folder'}")
 
 
 def _command() -> str:

@@ -153,8 +153,8 @@ def evaluate(
         Print one JSON object and nothing else.
     """
     from ..api import evaluate_model
+    from ..progress import Bars
     from . import show
-    from .progress import Bars
 
     with Bars() as bars:
         result = evaluate_model(
@@ -190,7 +190,8 @@ def predict(
     model
         A run folder, a model file of any format that import reads, or the name of a published network.
     images
-        Files, folders (searched to any depth), or - for one image from standard input.
+        Files, folders (searched to any depth), patterns (quoted: 'photos/*.jpg'), or - for one image from standard
+        input.
     top
         How much of an answer is told: labels of a class, boxes; by default 5 labels, all boxes that are likely.
     batch_size
@@ -209,11 +210,11 @@ def predict(
     from itertools import chain
 
     from ..api import answered, open_model
+    from ..progress import Bars
     from ..runtime import find_images, open_session
     from ..tasks import task_type
     from .pictures import drawn, new_folder
     from .predictions import write
-    from .progress import Bars
 
     if json and csv:
         raise UsageError("--json and --csv: choose one")
@@ -223,7 +224,7 @@ def predict(
         raise UsageError(f"unknown option {flags[0]} (see mobilenets predict --help)")
     with Bars() as bars:
         session = open_session(open_model(model, bars), runtime=runtime)
-    paths = find_images([Path(image) for image in images if image != "-"])
+    paths = find_images([image for image in images if image != "-"])
     piped = {"-": sys.stdin.buffer.read()} if "-" in images else {}
     task = task_type(session.task)()
     predictions = answered(session, chain(piped.items(), ((str(path), path) for path in paths)), top, batch_size)

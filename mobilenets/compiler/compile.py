@@ -19,6 +19,7 @@ from .emit import Source, emit
 from .lower import Lowered, lower
 from .lower_bf16 import PARTS, lower_bf16
 from .lower_int8 import lower_int8
+from .processor import missing
 from .program import Target
 from .targets import best_target, targets_of
 
@@ -103,6 +104,11 @@ def _target(model: Model | QuantModel, name: str, precision: str) -> Target:
         return best_target(name, targets_of(precision))
     except UsageError as exc:
         raise UsageError(f"{exc} in {precision}") from exc
+
+
+def lacking(model: Model | QuantModel, target: str, precision: str = "fp32") -> tuple[str, ...]:
+    """Return the features of `target` that this processor lacks: its library can be built here, and not be run."""
+    return missing(_target(model, target, precision).features)
 
 
 def sources_of(

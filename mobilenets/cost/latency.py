@@ -39,14 +39,20 @@ def summarise(milliseconds: list[float], threads: int, runtime: str) -> Latency:
 
 
 def time_interleaved(
-    calls: Sequence[Callable[[], object]], seconds: float, threads: int, runtime: str, warmup: int = 5
+    calls: Sequence[Callable[[], object]],
+    seconds: float,
+    threads: int,
+    runtime: str,
+    warmup: int = 5,
+    clock: Callable[[], float] | None = None,
 ) -> list[Latency]:
     """Time the calls in turn, AAA BBB CCC AAA ..., for `seconds` in all and at least `MIN_RUNS` each.
 
     In turn, so that a machine that slows down slows all of them. In bursts of `BURST_MS`, whose first run is
     not counted: run by run the calls push each other out of the cache and all take up to twice their time.
-    Each call first runs `warmup` times.
+    Each call first runs `warmup` times. `clock` gives the seconds of a run, by default `time.perf_counter`.
     """
+    clock = clock or time.perf_counter
     for call in calls:
         for _ in range(warmup):
             call()
@@ -55,17 +61,17 @@ def time_interleaved(
     while calls and (time.perf_counter() < end or min(map(len, times)) < MIN_RUNS):
         for call, record in zip(calls, times, strict=True):
             call()
-            record += _burst(call)
+            record += _burst(call, clock)
     return [summarise(record, threads, runtime) for record in times]
 
 
-def _burst(call: Callable[[], object]) -> list[float]:
+def _burst(call: Callable[[], object], clock: Callable[[], float]) -> list[float]:
     """Milliseconds of each run, for `BURST_MS` and at least 3 runs."""
     record: list[float] = []
-    start = last = time.perf_counter()
+    start = last = clock()
     while len(record) < 3 or last - start < BURST_MS / 1e3:
         call()
-        now = time.perf_counter()
+        now = clock()
         record.append((now - last) * 1e3)
         last = now
     return record

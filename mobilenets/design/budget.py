@@ -29,14 +29,15 @@ class Bound:
 class Budget:
     """Upper bounds, each inclusive; None bounds nothing, since only the user knows the device.
 
+    A bound may be text as the command line takes it: "10M", "500KB", "15ms".
     Raises `BudgetError` on a bound that is not a positive number.
     """
 
-    max_mult_adds: int | None = None  # of one image
-    max_params: int | None = None
-    max_size: int | None = None  # bytes of the deployed weights at `precision` (`Cost.bytes`)
-    max_ram: int | None = None  # bytes of activations alive at once at `precision` (`Cost.peak_ram`)
-    max_latency: float | None = None  # ms for one image, measured on this machine
+    max_mult_adds: int | str | None = None  # of one image
+    max_params: int | str | None = None
+    max_size: int | str | None = None  # bytes of the deployed weights at `precision` (`Cost.bytes`)
+    max_ram: int | str | None = None  # bytes of activations alive at once at `precision` (`Cost.peak_ram`)
+    max_latency: float | str | None = None  # ms for one image, measured on this machine
     precision: str = "fp32"  # of max_size and max_ram: what an exported network is, unless quantised
 
     def __post_init__(self) -> None:
@@ -46,6 +47,9 @@ class Budget:
             value = getattr(self, field.name)
             if value is None or field.name == "precision":
                 continue
+            if isinstance(value, str):
+                value = _PARSE[field.name](value)
+                object.__setattr__(self, field.name, value)
             whole = field.name != "max_latency"
             if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
                 raise BudgetError(f"{field.name} (={value!r}) must be a {'whole ' if whole else ''}number")
@@ -61,7 +65,7 @@ class Budget:
             ("max_size", self.max_size, lambda cost: cost.bytes(precision), show_bytes),
             ("max_ram", self.max_ram, lambda cost: cost.peak_ram(precision), show_bytes),
         )
-        return tuple(Bound(name, limit, cost, show) for name, limit, cost, show in known if limit is not None)
+        return tuple(Bound(name, int(limit), cost, show) for name, limit, cost, show in known if limit is not None)
 
 
 def show_count(value: float) -> str:
@@ -127,3 +131,12 @@ def _whole(text: str, value: Fraction) -> int:
     if value < 1:
         raise BudgetError(f"{text!r} must be at least 1")
     return int(value)
+
+
+_PARSE: dict[str, Callable[[str], float]] = {
+    "max_mult_adds": parse_count,
+    "max_params": parse_count,
+    "max_size": parse_size,
+    "max_ram": parse_size,
+    "max_latency": parse_time,
+}

@@ -70,8 +70,8 @@ def search(budget: Budget, space: Space, prior: Prior, measure: Measure | None =
         choice, front = within[0], pareto(within, costs)
         next_better = _next_better(choice, candidates, bounds)
     else:
-        limit = budget.max_latency
-        choice, measured = fastest_enough(within, limit, measure)
+        limit = float(budget.max_latency)
+        choice, measured, complete = fastest_enough(within, limit, measure)
         fast = [c for c in measured if median(c) <= limit and rank(c) >= rank(choice)]
         front = pareto(fast, [*costs, median])
         slow = [c for c in measured if rank(c) < rank(choice)]
@@ -79,6 +79,8 @@ def search(budget: Budget, space: Space, prior: Prior, measure: Measure | None =
         if slow:
             rival = min(slow, key=median)
             next_better = f"max_latency {limit:.4g} ms binds: {rival.network.name} takes {show_latency(rival)}"
+        if not complete:
+            next_better += f"; time ran out after {len(measured)} networks: a better one may fit"
     reason = f"{_summary(choice, bounds)}; {next_better}. Accuracy is {prior.label}."
     return Design(choice, front, len(candidates), len(within), reason)
 

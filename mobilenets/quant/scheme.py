@@ -17,7 +17,7 @@ from ..arch.graph import CONVOLUTIONS, Graph, expand, weight_shapes
 from ..arch.network import Network
 from ..errors import ModelFileError
 from ..image import Preprocess
-from ..model import check_use
+from ..model import check_use, described
 
 __all__ = [
     "HIGH",
@@ -73,7 +73,7 @@ class IntegerLayer:
     zero_point: int = 0  # of the weights: other than 0 only in networks imported from uint8 files
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class QuantModel:
     """An int8 network and all that is needed to use it. `Model`'s counterpart: the same labels, preprocessing, metrics.
 
@@ -93,6 +93,9 @@ class QuantModel:
     decoding: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return described(self)
 
     def __post_init__(self) -> None:
         check_use(self.network, self.preprocess, self.labels)

@@ -82,7 +82,7 @@ def _context(report: Report) -> dict[str, Any]:
         "latency": report.latency,
         "notes": report.notes[:MOST_NOTES],
         "more_notes": report.notes[MOST_NOTES:],
-        "training": _training(report.history, report.settings),
+        "training": _training(report.history, report.settings, {} if integral else report.model.metrics),
         "classifier": isinstance(score, Evaluation),
         "sections": report.sections,
         **(_classifier(score) if isinstance(score, Evaluation) else {}),
@@ -107,7 +107,9 @@ def _classifier(score: Evaluation) -> dict[str, Any]:
     }
 
 
-def _training(history: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> dict[str, Any] | None:
+def _training(
+    history: Sequence[Mapping[str, Any]], settings: Mapping[str, Any], metrics: Mapping[str, Any]
+) -> dict[str, Any] | None:
     rows = [{name: _number(value) for name, value in row.items()} for row in history]
     rows = [row for row in rows if row.get("epoch") is not None]
     if not rows:
@@ -122,10 +124,18 @@ def _training(history: Sequence[Mapping[str, Any]], settings: Mapping[str, Any])
         "best": rows[best],
         "name": _NAMES.get(column, column.removeprefix("val_")),
         "score": rows[best].get(column),
+        "settled": _settled(rows[best].get(column), metrics.get(column)),
         "figures": _curves(rows, best, column) if len(rows) > 1 else (),
         "seconds": sum(row.get("seconds") or 0.0 for row in rows),
         "images_per_second": _median([row.get("images_per_second") for row in rows]),
     }
+
+
+def _settled(epoch: float | None, model: Any) -> float | None:
+    """Return the model's own validation score where it is above its epoch's: batch norm was measured anew after it."""
+    if epoch is None or not isinstance(model, float):
+        return None
+    return model if model > epoch + 1e-5 else None  # results.csv keeps six digits
 
 
 def _curves(rows: Sequence[Mapping[str, float | None]], best: int, score: str) -> tuple[tuple[str, str], ...]:

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from ..compiler import compile_model
-from ..errors import UsageError
-from ..machine import cores
+from ..machine import check_threads, cores
 from ..model import Model
 from ..quant.scheme import QuantModel
 from .images import Images, pixels_of
@@ -28,8 +27,7 @@ class CompiledSession:
         folder: Path | None = None,
         precision: str = "fp32",
     ) -> None:
-        if not 0 <= threads <= cores():
-            raise UsageError(f"threads (={threads}) must be from 1 to this machine's {cores()} cores, or 0 for all")
+        check_threads(threads)
         self.name, self.labels, self.preprocess = model.name, model.labels, model.preprocess
         self.task, self.decoding = model.task, model.decoding
         self.threads = threads

@@ -1,6 +1,7 @@
 """Latency of networks on this machine, in the runtime that will serve them."""
 
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -36,19 +37,23 @@ def measure_networks(
 ) -> list[Latency]:
     """Median ms of one image through each network, untrained, timed in turn in one run of `seconds` in all.
 
-    Weights do not change the time, as long as no activation is subnormal; see `untrained`. `precision`: fp32 or int8.
+    Of one thread processor time is measured, so that waiting for other programs does not count. Weights do not change
+    the time, as long as no activation is subnormal; see `untrained`. `precision`: fp32 or int8.
     """
     if precision not in MEASURED:
         raise UsageError(f"precision (={precision!r}) must be one of {', '.join(MEASURED)}")
     if precision == "int8" and not (has_compiler() and runtime != "onnx"):
         raise UsageError("int8 is measured in compiled C: it needs a C compiler, and runtime auto or compiled")
-    return measure_sessions([_open_untrained(network, threads, runtime, precision) for network in networks], seconds)
+    sessions = [_open_untrained(network, threads, runtime, precision) for network in networks]
+    return measure_sessions(sessions, seconds, time.thread_time if threads == 1 else None)
 
 
-def measure_sessions(sessions: Sequence[Runner], seconds: float = 0.5) -> list[Latency]:
+def measure_sessions(
+    sessions: Sequence[Runner], seconds: float = 0.5, clock: Callable[[], float] | None = None
+) -> list[Latency]:
     """The same for open sessions of one runtime and number of threads: one uint8 image in, probabilities out."""
     calls = [_call(session) for session in sessions]
-    return time_interleaved(calls, seconds, sessions[0].threads, sessions[0].runtime)
+    return time_interleaved(calls, seconds, sessions[0].threads, sessions[0].runtime, clock=clock)
 
 
 @lru_cache(maxsize=64)  # a search measures its best networks twice

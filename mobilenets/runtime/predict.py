@@ -1,10 +1,12 @@
 """Predict many images: decoded on all cores ahead of the network, in order, in bounded memory. No torch."""
 
 import os
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from glob import glob, has_magic
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError, ImageError, UsageError
-from ..image import EXTENSIONS, Pixels, Preprocess, prepare, read, upright_size
+from ..image import EXTENSIONS, Pixels, Preprocess, Source, prepare, read, upright_size
 from ..machine import cores
 from .compiled import Floats
 from .opening import Runner
@@ -36,15 +38,28 @@ class Prediction:
     size: Size | None = None
 
 
-def find_images(paths: Sequence[Path]) -> Iterator[Path]:
+def find_images(names: Sequence[str | Path]) -> Iterator[Path]:
     """Files as given; of folders, at any depth, what has an image's extension and is not hidden, sorted.
 
-    `DataError` at once for a path that does not exist, later for a folder that cannot be listed.
+    A name with *, ? or [ that no file has is a pattern, which some shells leave to the program.
+    `DataError` at once for what does not exist, for a pattern that nothing matches and for a URL, later for a folder
+    that cannot be listed.
     """
-    for path in paths:
-        if not path.exists():
-            raise DataError(f"{path}: no such file or folder")
+    paths = [path for name in names for path in _given(name)]
     return (found for path in paths for found in (_walk(path) if path.is_dir() else (path,)))
+
+
+def _given(name: str | Path) -> list[Path]:
+    path = Path(name)
+    if path.exists():
+        return [path]
+    if re.match(r"[A-Za-z][\w+.-]+://", str(name)):
+        raise DataError(f"{name}: is a URL, and images are read from files: download it first")
+    if has_magic(str(name)):
+        if matches := sorted(glob(str(name), recursive=True)):
+            return [Path(match) for match in matches]
+        raise DataError(f"{name}: no file matches this pattern")
+    raise DataError(f"{name}: no such file or folder")
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -62,12 +77,12 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 def predict(
     session: Runner,
-    images: Iterable[tuple[str, Path | bytes]],
+    images: Iterable[tuple[str, Source]],
     answer: Callable[[Floats], Any],
     batch_size: int = 32,
     workers: int = 0,
 ) -> Iterator[Prediction]:
-    """One `Prediction` for each (name, file or its content), in the order of `images`, read as it is needed.
+    """One `Prediction` for each (name, file, its content or image), in the order of `images`, read as it is needed.
 
     `answer` says what an image's output means. `workers` threads decode, 0: one per core.
     An image that cannot be decoded gives a `Prediction` with `error` in its place.
@@ -80,7 +95,7 @@ def predict(
 
 def _stream(
     session: Runner,
-    images: Iterable[tuple[str, Path | bytes]],
+    images: Iterable[tuple[str, Source]],
     answer: Callable[[Floats], Any],
     batch_size: int,
     workers: int,
@@ -96,7 +111,7 @@ def _stream(
 
 
 def _decode_ahead(
-    pool: ThreadPoolExecutor, images: Iterable[tuple[str, Path | bytes]], preprocess: Preprocess, ahead: int
+    pool: ThreadPoolExecutor, images: Iterable[tuple[str, Source]], preprocess: Preprocess, ahead: int
 ) -> Iterator[tuple[str, Decoded]]:
     """Each name with its pixels or its error, in order, with at most `ahead` + 1 images in memory."""
     window: deque[tuple[str, Future[Decoded]]] = deque()
@@ -110,9 +125,9 @@ def _decode_ahead(
         yield name, future.result()
 
 
-def _decode(source: Path | bytes, preprocess: Preprocess) -> Decoded:
+def _decode(source: Source, preprocess: Preprocess) -> Decoded:
     try:
-        data = source if isinstance(source, bytes) else read(source)
+        data = read(source) if isinstance(source, Path) else source
         return prepare(data, preprocess), upright_size(data)
     except ImageError as exc:
         return exc

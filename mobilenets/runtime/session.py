@@ -8,9 +8,9 @@ import numpy as np
 import onnxruntime as ort
 
 from ..arch.network import Network
-from ..errors import MobilenetsError, ModelFileError, UsageError
+from ..errors import MobilenetsError, ModelFileError
 from ..image import Preprocess
-from ..machine import cores
+from ..machine import check_threads
 from .images import Images, pixels_of
 
 __all__ = ["Session"]
@@ -36,8 +36,7 @@ class Session:
     @classmethod
     def from_onnx(cls, onnx: bytes | str, threads: int = 0) -> "Session":
         """From a serialised graph or a path. `ModelFileError` where its metadata is not ours."""
-        if not 0 <= threads <= cores():
-            raise UsageError(f"threads (={threads}) must be from 1 to this machine's {cores()} cores, or 0 for all")
+        check_threads(threads)
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3

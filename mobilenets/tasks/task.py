@@ -70,8 +70,10 @@ class Task:
     top: ClassVar[int] = 5  # how many parts of an answer are told, where the user does not say
 
     def settings(self) -> dict[str, Any]:
-        """As JSON takes it."""
-        return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}
+        """Return the settings as JSON takes them; paths become absolute, since a run may be resumed from elsewhere."""
+        return {
+            name: str(value.absolute()) if isinstance(value, Path) else value for name, value in asdict(self).items()
+        }
 
     @classmethod
     def from_settings(cls, values: dict[str, Any]) -> Task:

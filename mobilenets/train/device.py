@@ -9,12 +9,12 @@ from ..machine import cores
 from .recipe import Recipe
 from .replicas import replica_count
 
-__all__ = ["resolve"]
+__all__ = ["find_device", "resolve"]
 
 
 def resolve(recipe: Recipe, alpha: float, fine_tuning: bool = False) -> Recipe:
     """The recipe with every open setting answered, for this machine and this width; a resumed run keeps it."""
-    device = _device(recipe.device)
+    device = find_device(recipe.device)
     replicas = recipe.replicas or (replica_count(cores(), recipe.batch_size) if device.type == "cpu" else 1)
     if replicas * 2 > recipe.batch_size:
         raise UsageError(f"replicas (={replicas}) need two images each, batch_size is {recipe.batch_size}")
@@ -30,7 +30,8 @@ def resolve(recipe: Recipe, alpha: float, fine_tuning: bool = False) -> Recipe:
     )
 
 
-def _device(name: str) -> torch.device:
+def find_device(name: str) -> torch.device:
+    """Return the device that `name` stands for, auto a GPU where there is one; `UsageError` where it is not there."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

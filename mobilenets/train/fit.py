@@ -177,7 +177,7 @@ def _finalise(loop: Loop) -> Model:
         loop.watch.note(f"int8: val {score}, in {loop.run.integers}")
         return load(loop.run.best)
     best = _settle(loop, load(loop.run.best))
-    _checkpoint(loop)
+    loop.state.save(loop.run.checkpoint)
     return best
 
 
@@ -188,6 +188,7 @@ def _settle(loop: Loop, best: Model) -> Model:
     anew, loss = _validate(loop, module)
     if (anew, -loss) > before:
         best, score = _model(loop, module, anew), before[0]
+        loop.state.progress.best = (anew, -loss)  # an extended run has to be better than this
         if anew > score:
             epoch, name = loop.state.progress.best_epoch + 1, loop.task.score
             loop.watch.note(

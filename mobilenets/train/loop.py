@@ -99,6 +99,7 @@ def prepare(dataset: Dataset, run: Run, watch: Watch, interrupts: Interrupts) ->
         if state.progress.data != dataset.fingerprint:
             raise TrainingError(f"{run.path} was trained on other data than {dataset.root} holds now: not resumed")
     state.progress.data = dataset.fingerprint
+    run.write_settings()  # where the data have moved or the run is extended
     batch_size = min(recipe.batch_size, len(train))
     count = min(recipe.replicas, batch_size // 2)
     return Loop(

@@ -50,7 +50,7 @@ class Recipe:
     weight_decay: float = 0.05
     """Weight decay, never on depthwise filters (nine weights overfit little: paper, 3.2), batch norm and bias."""
     warmup_epochs: float = 3.0
-    """Epochs of linear warm-up before the cosine: batch norm's first statistics are poor."""
+    """Epochs of linear warm-up before the cosine, at most half of all: batch norm's first statistics are poor."""
     smoothing: float = 0.0
     """Label smoothing: off, as in the paper; small networks underfit."""
     augment: float | None = None
@@ -103,6 +103,17 @@ class Recipe:
             if getattr(self, name) not in get_args(choices):
                 raise UsageError(f"{name} (={getattr(self, name)!r}) must be one of {', '.join(get_args(choices))}")
 
+    def check(self, fine_tuning: bool) -> None:
+        """Raise `UsageError` for settings of a new run that contradict each other or that would have no effect."""
+        if self.freeze and not fine_tuning:
+            raise UsageError("freeze trains the classifier of a trained network: it needs a pretrained one")
+        idle = [name for name in _OF_EPOCHS if getattr(self, name) != getattr(_DEFAULT, name)]
+        if self.freeze and idle:
+            raise UsageError(f"freeze fits the classifier at once, without epochs: leave out {', '.join(idle)}")
+        epochs = self.epochs or EPOCHS[fine_tuning]
+        if self.warmup_epochs > epochs and self.warmup_epochs != _DEFAULT.warmup_epochs:
+            raise UsageError(f"warmup_epochs (={self.warmup_epochs:g}) must be at most the {epochs} epochs")
+
     def settled(self, alpha: float, fine_tuning: bool) -> "Recipe":
         """With epochs, learning rate, its decay by layers and augmentation answered, for a network of this width."""
         ratio = self.batch_size / 64
@@ -135,3 +146,7 @@ class Recipe:
 def _check_range(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
         raise UsageError(f"{name} (={value!r}) must be from {low:g} to {high:g}")
+
+
+_DEFAULT = Recipe()
+_OF_EPOCHS = ("epochs", "batch_size", "opt", "lr", "layer_decay", "weight_decay", "warmup_epochs", "smoothing", "ema")

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +92,7 @@ class Run:
                 raise UsageError(f"run folder {path} cannot be made: {exc.strerror}") from exc
         run = cls(chosen, settings)
         write_atomic(chosen / "labels.txt", "".join(f"{label}\n" for label in labels))
-        write_atomic(chosen / "settings.json", settings.to_json())
+        run.write_settings()
         return run
 
     def discard_if_empty(self) -> None:
@@ -112,6 +112,35 @@ class Run:
             raise TrainingError(f"{path}: no run to resume there (it has no settings.json)") from exc
         except (ValueError, KeyError, TypeError, OSError) as exc:
             raise TrainingError(f"{path / 'settings.json'}: cannot be read: {exc}") from exc
+
+    def write_settings(self) -> None:
+        """Write `settings.json`."""
+        write_atomic(self.path / "settings.json", self.settings.to_json())
+
+    def moved(self, data: Path) -> "Run":
+        """Return the run with its data at `data`; `write_settings` keeps that."""
+        return replace(self, settings=replace(self.settings, data=str(data.absolute())))
+
+    def extended(self, epochs: int) -> "Run":
+        """Return the run with `epochs` to do in all; `UsageError` where more are done or it has no epochs to add."""
+        recipe = self.settings.recipe
+        if recipe.freeze or recipe.quantize:
+            raise UsageError(f"{self.path}: a run with {'freeze' if recipe.freeze else 'quantize'} cannot be extended")
+        if epochs < self.epochs_done:
+            raise UsageError(f"epochs (={epochs}): {self.path} has done {self.epochs_done} already")
+        return replace(self, settings=replace(self.settings, recipe=replace(recipe, epochs=epochs)))
+
+    @property
+    def epochs_done(self) -> int:
+        """The number of rows of `results.csv`, 0 without one."""
+        path = self.path / "results.csv"
+        return max(0, len(path.read_text().splitlines()) - 1) if path.is_file() else 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done and the report is written."""
+        recipe = self.settings.recipe
+        return self.report.is_file() and (recipe.freeze or self.epochs_done >= (recipe.epochs or 0))
 
     @property
     def initial(self) -> Path:

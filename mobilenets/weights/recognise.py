@@ -1,5 +1,6 @@
 """Which MobileNet v1 is it? From what a file says to a `Model`, with the origin of every setting."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from ..arch.graph import CONVOLUTIONS, Op, expand, same_padding
 from ..arch.network import BODY, SHALLOW_BODY, Activation, Network, Padding
+from ..data.rows import shown
 from ..errors import ModelFileError, NetworkError, UsageError
 from ..image import Fit, Preprocess, Resize
 from ..model import Model
@@ -59,6 +61,11 @@ class Imported:
     facts: tuple[Fact, ...]
     integers: QuantModel | None = None  # the file's own, where they were asked for
     left: tuple[str, ...] = ()  # layers behind the body that were not taken, where a body was asked for
+
+    def tell(self, note: Callable[[str], None]) -> None:
+        """Say which layers were left, if any."""
+        if self.left:
+            note(f"pretrained: its body is taken, its head is left: {', '.join(map(shown, self.left))}")
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -54,7 +55,7 @@ def test_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
         ("design --max-mult-adds 10X", 2, "'10X' is not a count"),
         ("design --max-mult-adds 1", 2, "no network fits max_mult_adds 1: the smallest, shallow-0.1-32"),
         ("design --max-size 1M --budget-precision int4", 2, "precision (='int4')"),
-        ("train", 2, "either DATA or --resume"),
+        ("train", 2, "needs DATA, or --resume"),
         ("train /nowhere", 1, "no such file or folder"),
         ("train --resume /nowhere", 1, "no run to resume"),
         ("train photos --epochs 0", 2, "epochs (=0)"),
@@ -227,7 +228,7 @@ def test_predict_reads_standard_input_without_torch(trained: Path, photos: Path)
         ("train photos --model 0.25-96 --img-size 64", "0.25-96 says alpha and image size"),
         ("train photos --model 0.25-96 --max-mult-adds 10M", "leaves nothing to design"),
         ("design --max-mult-adds 10M --img-size 96x64", "over square inputs only"),
-        ("train --resume run --epochs 50", "--resume keeps the settings"),
+        ("train --resume run --lr 0.1", "--resume keeps the settings"),
         ("train --resume run --alpha 0.5", "--resume keeps the settings"),
         ("train photos --name ../run", "plain folder name"),
         ("train nowhere --img-size 31", "height (=31)"),
@@ -328,3 +329,58 @@ def test_predict_draws_answers_into_a_new_folder(trained: Path, photos: Path, tm
     capsys.readouterr()
     assert main(command) == 2
     assert "the folder must be empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "kind", "said"),
+    [
+        ("describe 0-224 --json", 2, "NetworkError", "alpha (=0.0) must be above 0"),
+        ("train /nowhere --json", 1, "DataError", "/nowhere: no such file or folder"),
+        ("train --json --epochs many", 2, "UsageError", "--epochs: 'many' is not a whole number"),
+    ],
+)
+def test_a_failure_is_json_too(
+    arguments: str, code: int, kind: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found, out, err = run(capsys, *arguments.split())
+    error = json.loads(out)["error"]
+    assert (found, error["type"]) == (code, kind) and said in error["message"]
+    assert err == f"mobilenets: {error['message']}\n"
+
+
+def test_predictions_that_end_in_an_error_are_json(
+    trained: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "photos"
+    (folder / "b").mkdir(parents=True)
+    (folder / "a.jpg").write_bytes(next(photos.rglob("*.jpg")).read_bytes())
+    with pytest.MonkeyPatch.context() as patch:
+        listed = os.scandir
+
+        def refuse(path: str | Path) -> object:
+            if Path(path).name == "b":
+                raise PermissionError(13, "Permission denied")
+            return listed(path)
+
+        patch.setattr(os, "scandir", refuse)
+        code, out, err = run(capsys, "predict", trained, folder, "--json")
+    told = json.loads(out)
+    assert code and "cannot be listed" in told["error"]["message"] and err.count("\n") == 1
+
+
+@needs_compiler
+def test_c_for_another_processor_is_written_and_not_run(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MOBILENETS_PROCESSOR", "sse2")
+    code, out, err = run(capsys, "compile", trained, "--target", "avx2", "--output", tmp_path / "c")
+    assert code == 0 and "not run here and not compared: this processor lacks avx2, fma" in out, err
+    assert (tmp_path / "c" / "libnetwork.so").is_file() and "for avx2 in fp32" in (
+        tmp_path / "c" / "network.c"
+    ).read_text()
+    command = ["compile", trained, "--target", "avx2", "--output", tmp_path / "c", "--overwrite", "--json"]
+    told = json.loads(run(capsys, *command)[1])
+    assert told["difference"] is None and told["lacks"] == ["avx2", "fma"]
+    command = ["compile", trained, "--target", "portable", "--output", tmp_path / "p", "--json"]
+    told = json.loads(run(capsys, *command)[1])
+    assert told["difference"] < 1e-4 and told["lacks"] == []

@@ -100,3 +100,8 @@ def test_distinct_from() -> None:
     assert latency(1, 2).distinct_from(latency(2.1, 3)) and latency(2.1, 3).distinct_from(latency(1, 2))
     assert not latency(1, 2).distinct_from(latency(2, 3))
     assert not latency(1, 4).distinct_from(latency(2, 3))
+
+
+def test_processor_time_does_not_count_waiting() -> None:
+    (waited,) = time_interleaved([lambda: time.sleep(0.005)], 0.0, 1, "none", clock=time.thread_time)
+    assert waited.median < 2.5  # of 5 ms and more by the clock on the wall

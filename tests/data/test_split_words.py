@@ -30,6 +30,8 @@ def test_split_words(word: str, split: str) -> None:
     assert split_name(word) == split
 
 
-@pytest.mark.parametrize("word", ["", "set", "images", "test tube", "train station", "contest", "trainers", "train_test"])
+@pytest.mark.parametrize(
+    "word", ["", "set", "images", "test tube", "train station", "contest", "trainers", "train_test"]
+)
 def test_other_words(word: str) -> None:
     assert split_name(word) is None

@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mobilenets import cost as costs
+from mobilenets.api import design_network
 from mobilenets.arch import Network, named
 from mobilenets.arch.network import BODY
 from mobilenets.cost import Latency
 from mobilenets.design import Budget, MeasuredPoint, Prior, Space, search
-from mobilenets.design.latency import DECIDE_SECONDS, SCREEN_SECONDS, Measure
+from mobilenets.design.latency import DECIDE_SECONDS, SCREEN_SECONDS, SEARCH_SECONDS, Measure
 from mobilenets.errors import BudgetError, LatencyError
 
 PAPER = Prior.of_the_paper()
@@ -151,3 +152,53 @@ def test_static_bounds_come_first() -> None:
     assert design.choice.network.name == "0.25-96"
     assert not any("0.25-112" in names for names, _ in asked)
     assert "max_mult_adds 7.745 M binds: 0.25-112 needs 10.58 M" in design.reason
+
+
+def test_noise_in_one_burst_does_not_reject_a_network() -> None:
+    """Every network's first burst is disturbed, to nearly twice its time: the choice is that of a quiet machine."""
+    quiet, _ = clock(by_mult_adds)
+    seen: set[str] = set()
+
+    def disturbed(networks: Sequence[Network], seconds: float) -> list[Latency]:
+        times = [by_mult_adds(n) * (1.0 if n.name in seen or len(networks) > 1 else 1.9) for n in networks]
+        seen.update(n.name for n in networks)
+        return [exactly(milliseconds) for milliseconds in times]
+
+    for limit in (0.2, 0.4, 0.8):
+        seen.clear()
+        choices = [search(Budget(max_latency=limit), SPACE, PAPER, measure).choice for measure in (quiet, disturbed)]
+        assert choices[0].network == choices[1].network
+
+
+def test_what_is_far_too_slow_is_measured_once() -> None:
+    measure, asked = clock(lambda n: 0.1 if n.name == "0.25-32" else 9.0)
+    search(Budget(max_latency=1), LINE, PAPER, measure)
+    names = [name for names, seconds in asked for name in names if seconds == SCREEN_SECONDS]
+    assert len(names) == len(set(names))
+
+
+def test_a_search_that_takes_too_long_ends_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock on which a measurement takes ten seconds: after the first row, ninety seconds are over."""
+    now = 0.0
+    quiet, _ = clock(by_mult_adds)
+
+    def slow(networks: Sequence[Network], seconds: float) -> list[Latency]:
+        nonlocal now
+        now += 10
+        return quiet(networks, seconds)
+
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    hurried = search(Budget(max_latency=0.3), SPACE, PAPER, slow)
+    assert "time ran out after" in hurried.reason and "a better one may fit" in hurried.reason
+    assert now <= SEARCH_SECONDS + 100 and hurried.choice.latency is not None and hurried.choice.latency.high <= 0.3
+    assert "time ran out" not in search(Budget(max_latency=0.3), SPACE, PAPER, quiet).reason
+
+
+@pytest.mark.parametrize(("load", "busy"), [(0.1, False), (64.0, True)])
+def test_a_busy_machine_is_named(load: float, busy: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.getloadavg", lambda: (load, 0.0, 0.0))
+    quiet, _ = clock(by_mult_adds)
+    monkeypatch.setattr("mobilenets.runtime.measure_networks", lambda networks, seconds, **_: quiet(networks, seconds))
+    reason = design_network(Budget(max_latency=0.3), SPACE).reason
+    assert ("The machine was busy (load average 64.0 on" in reason) == busy
+    assert "busy" not in design_network(Budget(max_mult_adds="10M"), SPACE).reason

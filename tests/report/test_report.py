@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -177,6 +178,17 @@ def test_short_and_long_histories(tmp_path: Path, epochs: int) -> None:
 def test_history_as_a_csv_reader_gives_it(tmp_path: Path) -> None:
     rows = [{"epoch": "1", "val_loss": "1.5", "val_top1": "0.25"}, {"epoch": "2", "val_loss": "nan", "val_top1": ""}]
     assert "epoch 1, top-1 25.0\u202f%" in Page(written(tmp_path, report(("a", "b"), history=rows))).text
+
+
+@pytest.mark.parametrize(("own", "told"), [(0.37, True), (0.3, False), (0.2, False), (None, False)])
+def test_a_model_that_is_better_than_its_epoch(own: float | None, told: bool, tmp_path: Path) -> None:
+    """The best of three epochs has 30 %; batch norm's statistics were measured anew after it."""
+    content = report(("a", "b"))
+    model = replace(content.model, metrics={} if own is None else {"val_top1": own})
+    text = Page(written(tmp_path, replace(content, model=model))).text
+    assert "epoch 3, top-1 30.0\u202f%, circled" in text
+    assert ("37.0\u202f% after its batch-norm statistics were measured anew" in text) == told
+    assert ("measured anew" in text) == told
 
 
 def test_history_of_losses_alone(tmp_path: Path) -> None:

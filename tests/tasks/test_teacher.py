@@ -260,10 +260,11 @@ def test_settings_that_contradict(values: dict[str, object], said: str) -> None:
             task(**values)  # type: ignore[arg-type]
 
 
-def test_settings_are_kept() -> None:
+def test_settings_are_kept_and_paths_are_absolute() -> None:
     task = Attributes(teacher=Path("t.onnx"), teacher_mean=(1.0, 2.0, 3.0), teacher_std=(4.0,), unlabelled=Path("more"))
     kept = json.loads(json.dumps(task.settings()))
-    assert Attributes.from_settings(kept) == task
+    here = replace(task, teacher=Path.cwd() / "t.onnx", unlabelled=Path.cwd() / "more")
+    assert Attributes.from_settings(kept) == here
 
 
 def test_a_teacher_that_does_not_fit(marked_data: Path, tmp_path: Path, bright: Path) -> None:

@@ -135,7 +135,7 @@ def killed_runs(photos: Path, tmp_path: Path, kills: int) -> None:
         "import sys, mobilenets.train.fit as fit; fit.CHECKPOINT_SECONDS = 0.05; "
         "from mobilenets.cli import main; sys.exit(main(sys.argv[1:]))"
     )
-    flags = "--alpha 0.25 --img-size 32 --epochs 40 --batch-size 32 --device cpu --project".split()
+    flags = "--alpha 0.25 --img-size 32 --epochs 16 --batch-size 32 --device cpu --project".split()
     command = [sys.executable, "-c", program, "train"]
     whole = [*command, str(photos), *flags, str(tmp_path), "--name", "whole"]
     started = time.monotonic()

@@ -1,13 +1,14 @@
 """What a user sees while a verb works: bars on a terminal, plain lines elsewhere; all of it on standard error."""
 
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from ..train.watch import Watch
+from .train.watch import Watch
 
-__all__ = ["Bars"]
+__all__ = ["Bars", "watching"]
 
 
 class Bars(Watch):
@@ -23,10 +24,9 @@ class Bars(Watch):
             TimeRemainingColumn(elapsed_when_finished=True),
             console=self.console,
             transient=True,
-            disable=not self.console.is_terminal,
+            disable=not (self.console.is_terminal or self.console.is_jupyter),
         )
         self._tasks: dict[str, TaskID] = {}
-        self._started = time.monotonic()
         self._headed = False
 
     def __enter__(self) -> "Bars":
@@ -58,10 +58,21 @@ class Bars(Watch):
         loss = "-" if row["val_loss"] != row["val_loss"] else f"{row['val_loss']:.4f}"  # NaN: the task has none
         self.note(
             f"{row['epoch']:5.0f}  {row['train_loss']:10.4f}  {loss:>8}  {row[score]:{width}.1%}"
-            f"  {row['images_per_second']:8,.0f}  {time.monotonic() - self._started:7.1f}"
+            f"  {row['images_per_second']:8,.0f}  {row['seconds']:7.1f}"
         )
 
     def _advance(self, name: str, done: int, total: int, speed: str) -> None:
         if name not in self._tasks:
             self._tasks[name] = self._progress.add_task(name, total=total, speed=speed)
         self._progress.update(self._tasks[name], completed=done, total=total, speed=speed, visible=done < total)
+
+
+@contextmanager
+def watching(watch: Watch | None) -> Iterator[Watch]:
+    """Give `watch`, or where it is None `Bars` on a terminal and in a notebook, and silence elsewhere."""
+    bars = Bars() if watch is None else None
+    if bars is None or not (bars.console.is_terminal or bars.console.is_jupyter):
+        yield watch or Watch()
+    else:
+        with bars:
+            yield bars

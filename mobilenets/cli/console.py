@@ -1,0 +1,38 @@
+"""What the verbs print with: tables and lines for people, one JSON object for machines."""
+
+import json
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+__all__ = ["bytes_text", "new_table", "print_json", "print_parts"]
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """`mobilenets ... | head`: left to `main`."""
+        raise BrokenPipeError
+
+
+def print_parts(*parts: Any) -> None:
+    console = _Console(highlight=False)
+    console.width = max(console.width, 120)  # rather wrapped lines than cut figures
+    for part in parts:
+        console.print(part, markup=False, soft_wrap=isinstance(part, str))
+
+
+def print_json(values: dict[str, Any]) -> None:
+    print(json.dumps(values, indent=2, ensure_ascii=False))
+
+
+def new_table(title: str, *columns: str) -> Table:
+    """The first column is text, the rest numbers."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="right" if i else "left", no_wrap=True)
+    return table
+
+
+def bytes_text(value: float) -> str:
+    return f"{value / 1e6:.2f} MB" if value >= 1e6 else f"{value / 1e3:.1f} KB"

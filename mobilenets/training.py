@@ -1,0 +1,179 @@
+"""Training, whole: from data and a network, or from a run that was stopped, to the model, its figures and report."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .arch.network import Network
+from .assess import Evaluated, default_split, judge, report
+from .beside import Beside, beside_of
+from .errors import DataError, UsageError, WorkError
+from .given import network_of, pretrained_of, recipe_of, task_of
+from .image import Preprocess
+from .machine import need_torch
+from .model import Model
+from .progress import watching
+from .tasks import Task
+from .train.recipe import Recipe
+from .train.watch import Watch
+
+if TYPE_CHECKING:
+    from .data.sources import Dataset
+    from .train.run import Run
+
+__all__ = ["Trained", "resume_run", "train_network"]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Trained:
+    """A finished run."""
+
+    run: Path
+    model: Model
+    evaluated: Evaluated
+    report: Path
+    int8: Beside | None  # of a run that learned in integers
+
+    def __repr__(self) -> str:
+        return f"Trained({str(self.run)!r}, {self.model!r}, {self.evaluated!r})"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "run": str(self.run),
+            "model": str(self.run / "best.safetensors"),
+            "report": str(self.report),
+            "network": self.model.name,
+            "weights_sha256": self.model.digest(),
+            "task": self.model.task,
+            **self.evaluated.metrics(),
+            "latency_ms": asdict(self.evaluated.latency),
+            **({"int8": self.int8.to_dict()} if self.int8 else {}),
+        }
+
+
+def train_network(
+    data: "str | Path | Dataset",
+    network: Network | str | Mapping[str, Any] | None = None,
+    recipe: Recipe | Mapping[str, Any] | None = None,
+    *,
+    preprocess: Preprocess | None = None,
+    pretrained: Model | str | Path | None = None,
+    task: Task | str | Mapping[str, Any] | None = None,
+    runs: str | Path = "runs",
+    name: str | None = None,
+    command: str = "",
+    watch: Watch | None = None,
+) -> Trained:
+    """Train `network` (its classes are those of the data) and evaluate, measure and report the best model.
+
+    `task` (default: classification) says what is learned, see `tasks`.
+    With `pretrained` this trained network is fine-tuned; `network` then says alpha and resolution (None: as they are),
+    all else is the trained one's.
+    The command line's forms are taken too: `network` "0.25-96", `task` "detect", `pretrained` "imagenet" or a path; and
+    dictionaries of the fields of `Network`, `Recipe` and of a task (with its "name").
+    `watch` is told what goes on; by default that is drawn on a terminal and in a notebook.
+    Makes a new folder under `runs`: `name`, or data and network with a number where that exists.
+    """
+    need_torch()
+    with watching(watch) as watch:
+        chosen = network_of(network)
+        start = pretrained_of(pretrained, chosen, watch)
+        return _train(
+            data, chosen, recipe_of(recipe), preprocess, start, task_of(task), Path(runs), name, command, watch
+        )
+
+
+def _train(
+    data: "str | Path | Dataset",
+    network: Network | None,
+    recipe: Recipe,
+    preprocess: Preprocess | None,
+    pretrained: Model | None,
+    task: Task,
+    runs: Path,
+    name: str | None,
+    command: str,
+    watch: Watch,
+) -> Trained:
+    from .data.sources import Dataset
+    from .tasks.classify import Classify
+    from .train.device import find_device, resolve
+    from .train.run import Run, Settings
+
+    recipe.check(fine_tuning=pretrained is not None)
+    find_device(recipe.device)
+    dataset = data if isinstance(data, Dataset) else task.ready(task.open(data))
+    if recipe.freeze and task.name != Classify.name:
+        raise UsageError(f"freeze trains a classifier, the task is {task.name}")
+    initial = _initial(pretrained, network, task, dataset, watch) if pretrained else None
+    if initial:
+        network, preprocess = initial.network, preprocess or initial.preprocess
+    network = task.fitted(network or Network(), dataset)
+    preprocess = task.prepared(preprocess or Preprocess(network.height, network.width, network.channels))
+    recipe = resolve(recipe, network.alpha, fine_tuning=initial is not None)
+    source = str(initial.data.get("imported", {}).get("file", initial.name)) if initial else ""
+    settings = Settings(str(dataset.root.absolute()), network, preprocess, recipe, command, source, task)
+    folder = runs / (name or f"{dataset.root.stem}-{network.name}")
+    run = Run.create(folder, settings, task.outputs(dataset), unique=name is None)
+    if initial:
+        initial.save(run.initial)
+    try:
+        return _run(dataset, run, watch)
+    except (UsageError, WorkError):
+        run.discard_if_empty()
+        raise
+
+
+def _initial(pretrained: Model, network: Network | None, task: Task, dataset: "Dataset", watch: Watch) -> Model:
+    """What fine-tuning starts from; the watcher hears which channels were kept."""
+    from .weights import transfer
+
+    wanted = task.fitted(network or pretrained.network, dataset)
+    moved = transfer(pretrained, wanted, task.outputs(dataset))
+    watch.note(moved.note)
+    return replace(moved.model, task=task.name)
+
+
+def resume_run(
+    path: str | Path, watch: Watch | None = None, *, data: str | Path | None = None, epochs: int | None = None
+) -> Trained:
+    """Go on with a run that was stopped or killed, to the weights that it would have reached.
+
+    `data` says where its data set lies now, where that has moved. `epochs` extends the run to so many epochs in all:
+    the learning rate goes on as a run of that length has it from there.
+    Raises `TrainingError` where there is no such run or its data are other ones, and `UsageError` where `epochs` is
+    below what was asked before or the run cannot be extended.
+    """
+    need_torch()
+    from .train.run import Run
+
+    run = Run.open(Path(path))
+    task = run.settings.task
+    root = Path(data or run.settings.data)
+    if not root.exists():
+        raise DataError(f"{root}: the data of {path} are not there; where they have moved: --resume {path} DATA")
+    if epochs is not None:
+        run = run.extended(epochs)
+    with watching(watch) as watch:
+        if epochs is None and run.finished:
+            watch.note(f"{path} has finished; to extend it: --resume {path} --epochs N, above {run.epochs_done}")
+        return _run(task.ready(task.open(root)), run.moved(root), watch)
+
+
+def _run(dataset: "Dataset", run: "Run", watch: Watch) -> Trained:
+    """Train to the end, then judge the best model in the runtime that will serve it."""
+    if run.settings.recipe.freeze:
+        from .train.frozen import fit_frozen as fit
+    else:
+        from .train.fit import fit
+    dataset = replace(dataset, decoding=run.settings.task.decoding(run.settings.network, dataset))
+    for note in dataset.notes:
+        watch.note(note)
+    model = fit(dataset, run, watch)
+    judged = judge(run.best, dataset, default_split(dataset), run.settings.recipe.max_bad, 1, watch.decoded)
+    model = replace(model, metrics={**model.metrics, **judged.evaluated.metrics()})
+    model.save(run.best)
+    beside = beside_of(run.best, model, judged)
+    report(run.report, model, judged, run, [beside.section()] if beside else [])
+    return Trained(run.path, model, judged.evaluated, run.report, beside)

@@ -1,0 +1,137 @@
+"""The package as Python uses it: the documents' snippets, arguments in the command line's forms, what is shown."""
+
+import re
+from pathlib import Path
+
+import pytest
+from conftest import MakeModel
+from photos import make_photos
+
+from mobilenets import Budget, Network, Recipe, train_network
+from mobilenets.errors import BudgetError, MobilenetsError, NetworkError, UsageError
+from mobilenets.given import network_of, pretrained_of, recipe_of, task_of
+from mobilenets.progress import watching
+from mobilenets.tasks.classify import Classify
+from mobilenets.tasks.detect import Detect
+from mobilenets.train.watch import Watch
+
+ROOT = Path(__file__).parents[1]
+SNIPPETS = [
+    pytest.param(code, id=f"{page.name}-{at}")
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+    for at, code in enumerate(re.findall(r"^```python\n(.*?)^```$", page.read_text("utf-8"), re.M | re.S))
+]
+
+
+@pytest.mark.parametrize("code", SNIPPETS)
+def test_a_snippet_runs_as_it_stands(
+    code: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Beside a folder of photos and a photo, with one epoch, since what it learns is not looked at."""
+    monkeypatch.chdir(tmp_path)
+    make_photos(tmp_path / "photos")
+    (tmp_path / "holiday.jpg").write_bytes(next(photos.rglob("*.jpg")).read_bytes())
+    exec(compile(re.sub(r"epochs=\d+", "epochs=1", code), "snippet", "exec"), {})
+    assert capsys.readouterr().out
+
+
+def test_forms_of_a_network() -> None:
+    network = Network(alpha=0.25, height=96, width=96)
+    for form in (network, "0.25-96", {"alpha": 0.25, "height": 96, "width": 96}):
+        assert network_of(form) == network
+    assert network_of({"blocks": [{"stride": 2, "channels": 64}]}).blocks[0].channels == 64  # type: ignore[union-attr]
+    assert network_of(None) is None
+
+
+def test_forms_of_a_recipe_and_a_task() -> None:
+    assert recipe_of({"epochs": 3}) == Recipe(epochs=3) == recipe_of(Recipe(epochs=3)) and recipe_of(None) == Recipe()
+    assert task_of("detect") == Detect() == task_of(Detect()) and task_of(None) == Classify()
+    assert task_of({"name": "detect", "lite": True}) == Detect(lite=True)
+
+
+def test_forms_of_what_is_fine_tuned(random_model: MakeModel, tmp_path: Path) -> None:
+    model = random_model(Network(alpha=0.25, height=32, width=32, classes=3))
+    path = model.save(tmp_path / "model.safetensors")
+    for form in (model, path, str(path)):
+        found = pretrained_of(form, None, Watch())
+        assert found is not None and found.digest() == model.digest()
+    assert pretrained_of(None, None, Watch()) is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "said"),
+    [
+        ({"network": "0.25"}, NetworkError, "'0.25' must be ALPHA-SIZE"),
+        ({"network": {"alpha": "wide"}}, NetworkError, "alpha"),
+        ({"network": {"layers": 3}}, NetworkError, "unknown fields: 'layers'"),
+        ({"network": 0.25}, UsageError, r"network \(=0.25\) must be a Network, a name"),
+        ({"recipe": {"epoch": 3}}, UsageError, "unknown settings: epoch"),
+        ({"recipe": 20}, UsageError, r"recipe \(=20\) must be a Recipe"),
+        ({"task": "detection"}, UsageError, "task 'detection' must be one of"),
+        ({"task": {"name": "detect", "light": True}}, UsageError, "light"),
+        ({"task": Detect}, UsageError, "must be a Task"),
+        ({"pretrained": "keras/0.33-96"}, UsageError, "no published network is named"),
+        ({"pretrained": 3}, UsageError, r"pretrained \(=3\) must be a Model"),
+    ],
+)
+def test_forms_that_mean_nothing(
+    arguments: dict[str, object], error: type[MobilenetsError], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(error, match=said):
+        train_network(tmp_path, **arguments)  # type: ignore[arg-type]
+
+
+def test_a_budget_in_words() -> None:
+    words = Budget(max_mult_adds="10M", max_params="300k", max_size="1MiB", max_ram="256KB", max_latency="0.5s")
+    assert words == Budget(
+        max_mult_adds=10_000_000, max_params=300_000, max_size=2**20, max_ram=256_000, max_latency=500.0
+    )
+    for wrong in ({"max_mult_adds": "10X"}, {"max_size": "-1MB"}, {"max_latency": ""}):
+        with pytest.raises(BudgetError):
+            Budget(**wrong)  # type: ignore[arg-type]
+
+
+def test_what_is_trained_is_shown_in_a_line(photos: Path, tmp_path: Path) -> None:
+    recipe = {"epochs": 1, "batch_size": 16, "device": "cpu"}
+    trained = train_network(photos, {"alpha": 0.1, "height": 32, "width": 32}, recipe, runs=tmp_path, name="run")
+    assert repr(trained.model) == "Model(0.1-32, classify, 3 labels: blue, green, red)"
+    assert str(tmp_path / "run") in repr(trained) and "top1=" in repr(trained.evaluated) and len(repr(trained)) < 400
+
+
+def test_a_model_of_many_labels_is_shown_in_a_line(random_model: MakeModel) -> None:
+    model = random_model(Network(alpha=0.1, height=32, width=32, classes=1000))
+    assert repr(model) == "Model(0.1-32, classify, 1000 labels: class 0, class 1, class 2, ...)"
+
+
+class Terminal:
+    encoding = "utf-8"
+
+    def __init__(self) -> None:
+        self.written = ""
+
+    def write(self, text: str) -> int:
+        self.written += text
+        return len(text)
+
+    def flush(self) -> None: ...
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_bars_on_a_terminal_and_silence_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with watching(None) as watch:
+        watch.note("not said")
+    assert capsys.readouterr() == ("", "")
+    own = Watch()
+    with watching(own) as watch:
+        assert watch is own
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with watching(None) as watch:
+        watch.note("said")
+        watch.step(0, 2, 1, 4, 100.0)
+    assert "said" in terminal.written and "100 images/s" in terminal.written
