@@ -66,7 +66,17 @@ def pretrained_of(value: "Model | str | Path | None", network: Network | None, w
         from .weights import open_pretrained
 
         alpha, height = (network.alpha, network.height) if network else (None, None)
-        return open_pretrained(str(value), alpha, height, progress=watch.downloaded, note=watch.note).model
+        imported = open_pretrained(
+            str(value),
+            alpha,
+            height,
+            progress=watch.downloaded,
+            note=watch.note,
+            body_only=True,
+            size=(network.height, network.width) if network else None,
+        )
+        imported.tell(watch.note)
+        return imported.model
     raise _wrong("pretrained", value, "a Model, a file, a run folder or a name such as 'imagenet'")
 
 

@@ -45,8 +45,8 @@ __all__ = [
 # corrupt EXIF and the like: what matters of it becomes an ImageError, the rest is noise on a user's terminal
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
-Resize = Literal["bilinear", "bicubic", "lanczos", "box"]
-Fit = Literal["crop", "stretch"]
+Resize = Literal["bilinear", "bicubic", "lanczos", "box", "nearest"]
+Fit = Literal["crop", "stretch", "letterbox"]
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 Source = bytes | Path | Image.Image  # a file's content, a file, or an image that Pillow has opened or made
 
@@ -70,6 +70,7 @@ _KERNELS = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
     "box": Image.Resampling.BOX,
+    "nearest": Image.Resampling.NEAREST,
 }
 
 
@@ -78,8 +79,8 @@ class Preprocess:
     """From any image to the network's input; stored in every model file and exported graph.
 
     The centred box of the network's aspect ratio that covers `crop` of the image is resized to height x width
-    by Pillow's `resize` kernel (with antialiasing); then (pixel - mean) / std. `fit` "stretch": the whole image is,
-    whatever its aspect ratio.
+    by Pillow's `resize` kernel (with antialiasing, but for "nearest"); then (pixel - mean) / std. `fit` "stretch": the
+    whole image is, whatever its aspect ratio; "letterbox": the whole image in its aspect ratio, centred on black.
     """
 
     height: int
@@ -89,7 +90,7 @@ class Preprocess:
     resize: Resize = "bilinear"
     mean: float | tuple[float, ...] = 127.5  # Keras, TF-slim and timm give MobileNet v1 the range [-1, 1]
     std: float | tuple[float, ...] = 127.5  # one number, or one a channel
-    fit: Fit = "crop"  # "stretch": for tasks that must see all of the image
+    fit: Fit = "crop"  # "stretch" and "letterbox" show all of the image
 
     def __post_init__(self) -> None:
         if self.resize not in get_args(Resize):
@@ -270,8 +271,8 @@ def _upper_eight_bits(image: Image.Image, bits: int) -> Image.Image:
 
 def centre_box(width: int, height: int, preprocess: Preprocess) -> tuple[float, float, float, float]:
     """(left, top, right, bottom): the largest centred box of the network's aspect ratio, times `crop`;
-    all of a stretched image."""
-    if preprocess.fit == "stretch":
+    all of an image that is stretched or letterboxed."""
+    if preprocess.fit != "crop":
         return 0.0, 0.0, float(width), float(height)
     scale = min(width / preprocess.width, height / preprocess.height) * preprocess.crop
     w, h = preprocess.width * scale, preprocess.height * scale
@@ -284,9 +285,23 @@ def crop_resize(
 ) -> Pixels:
     """`box` (default: the centred one) of `image`, resized to (height, width, channels) uint8."""
     box = box or centre_box(image.width, image.height, preprocess)
-    size = (preprocess.width, preprocess.height)
-    pixels = np.asarray(image.resize(size, _KERNELS[preprocess.resize], box=box))
+    whole = (preprocess.width, preprocess.height)
+    size = _within(box, whole) if preprocess.fit == "letterbox" else whole
+    resized = image.resize(size, _KERNELS[preprocess.resize], box=box)
+    if size != whole:
+        canvas = Image.new(resized.mode, whole)
+        canvas.paste(resized, (round((whole[0] - size[0]) / 2), round((whole[1] - size[1]) / 2)))
+        resized = canvas
+    pixels = np.asarray(resized)
     return pixels if pixels.ndim == 3 else pixels[:, :, None]
+
+
+def _within(box: tuple[float, float, float, float], whole: tuple[int, int]) -> tuple[int, int]:
+    """(width, height) of the largest picture of the box's aspect ratio within `whole`."""
+    width, height = box[2] - box[0], box[3] - box[1]
+    if width / height > whole[0] / whole[1]:
+        return whole[0], max(1, round(height / width * whole[0]))
+    return max(1, round(width / height * whole[1])), whole[1]
 
 
 def shrink_short_side(image: Image.Image, side: int, kernel: Resize) -> Image.Image:
@@ -301,7 +316,8 @@ def shrink_short_side(image: Image.Image, side: int, kernel: Resize) -> Image.Im
 def prepare(source: Source | str, preprocess: Preprocess) -> Pixels:
     """Decode, crop and resize: (height, width, channels) uint8, what every exported network takes."""
     source = Path(source) if isinstance(source, str) else source
-    image = decode(source, preprocess.channels, (preprocess.height, preprocess.width))
+    exact = preprocess.resize == "nearest"  # of an image that was decoded smaller it would take other pixels
+    image = decode(source, preprocess.channels, None if exact else (preprocess.height, preprocess.width))
     return crop_resize(image, preprocess)
 
 

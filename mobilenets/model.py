@@ -219,6 +219,8 @@ def _text(metadata: Mapping[str, str], key: str) -> str:
 
 def check_use(network: Network, preprocess: Preprocess, labels: tuple[str, ...]) -> None:
     """`ModelFileError` unless every class has a label and images are prepared as the network takes them."""
+    if network.output == "softmax" and network.classes < 2:
+        raise ModelFileError(f"a softmax of {network.classes} class is always 1: at least two classes are needed")
     if len(labels) != network.classes:
         raise ModelFileError(f"{len(labels)} labels for a network of {network.classes} classes")
     for label in labels:

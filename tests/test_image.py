@@ -337,7 +337,7 @@ def test_normalise_by_channel() -> None:
     ({"crop": 1.1}, "must be above 0 and at most 1"),
     ({"crop": float("nan")}, "must be above 0 and at most 1"),
     ({"std": 0}, r"std \(=0.0\) must be above 0"),
-    ({"resize": "nearest"}, r"resize \(='nearest'\) must be one of bilinear, bicubic, lanczos, box"),
+    ({"resize": "hamming"}, r"resize \(='hamming'\) must be one of bilinear, bicubic, lanczos, box, nearest"),
 ])  # fmt: skip
 def test_preprocess_is_checked(change: dict[str, object], rule: str) -> None:
     with pytest.raises(NetworkError, match=rule):

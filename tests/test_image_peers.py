@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pytest
 import torch
+import torchvision.transforms.v2.functional
 from PIL import Image, ImageOps
 from torchvision.transforms.functional import normalize
 
@@ -50,7 +51,8 @@ def test_normalise_as_torchvision_does(mean: float | tuple[float, ...], std: flo
     np.testing.assert_allclose(found, expected.permute(0, 2, 3, 1).numpy(), rtol=1e-6, atol=1e-6)
 
 
-KERNELS = {"bilinear": 2, "bicubic": 3, "lanczos": 1, "box": 4}  # Pillow's numbers, as its manual has them
+# Pillow's numbers, as its manual has them
+KERNELS: dict[Resize, int] = {"bilinear": 2, "bicubic": 3, "lanczos": 1, "box": 4, "nearest": 0}
 
 
 @pytest.mark.parametrize("kernel", [None, *KERNELS])
@@ -77,3 +79,32 @@ def test_a_large_jpeg_is_seen_as_the_whole_of_it_is() -> None:
     seen = prepare(data, Preprocess(64, 64, crop=1.0)).astype(int)
     whole = np.asarray(decode(data).resize((64, 64), KERNELS["bilinear"])).astype(int)
     assert np.abs(seen - whole).max() < 12 and np.ptp(whole) > 30
+
+
+@pytest.mark.parametrize("size", [(90, 50), (50, 90), (64, 64), (500, 20), (1000, 1)])
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_a_letterbox_is_pillows_pad(size: tuple[int, int], kernel: Resize) -> None:
+    """The whole image in its own aspect ratio, centred on black."""
+    image = Image.fromarray(np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), np.uint8))
+    seen = prepare(encode(image, "PNG"), Preprocess(48, 64, resize=kernel, fit="letterbox"))
+    if size[0] / size[1] > 64:  # Pillow would leave no row of it
+        assert seen[24].any() and not np.delete(seen, 24, 0).any()
+    else:
+        assert np.array_equal(seen, np.asarray(ImageOps.pad(image, (64, 48), KERNELS[kernel])))
+
+
+def test_a_letterboxed_grey_image_has_one_channel() -> None:
+    image = Image.new("L", (80, 40), 200)
+    seen = prepare(encode(image, "PNG"), Preprocess(32, 32, channels=1, fit="letterbox"))
+    assert seen.shape == (32, 32, 1) and (seen[8:24] == 200).all() and not seen[:8].any() and not seen[24:].any()
+
+
+def test_nearest_is_torchvisions() -> None:
+    """Exactly: also of a large JPEG, which is not decoded at a part of its size."""
+    pixels = np.random.default_rng(2).integers(0, 256, (400, 600, 3), np.uint8)
+    data = encode(Image.fromarray(pixels), "JPEG", quality=95)
+    seen = prepare(data, Preprocess(32, 48, resize="nearest", fit="stretch"))
+    transforms = torchvision.transforms.v2.functional
+    exact = transforms.InterpolationMode.NEAREST_EXACT
+    theirs = transforms.resize(transforms.pil_to_tensor(decode(data)), [32, 48], exact).permute(1, 2, 0).numpy()
+    assert np.array_equal(seen, theirs)

@@ -11,18 +11,30 @@ from ..arch import Network, named
 from ..arch.network import SHALLOW_BODY, Activation, Convolution, Padding, Rounding
 from ..design import Budget, Space
 from ..errors import NetworkError
+from ..image import Fit, Preprocess, Resize
 
 if TYPE_CHECKING:
     from ..weights import Given
 
-__all__ = ["TASK", "TRAINING", "BudgetFlags", "Json", "NetworkFlags", "RuntimeFlag", "SourceFlags", "image_size"]
+__all__ = [
+    "TASK",
+    "TRAINING",
+    "BudgetFlags",
+    "ImageFlags",
+    "Json",
+    "NetworkFlags",
+    "RuntimeFlag",
+    "SourceFlags",
+    "image_size",
+]
 
 # the groups of --help, in their order behind the verb's own flags
 NETWORK = Group("Network", sort_key=1)
 BUDGET = Group("Budget", sort_key=2)
 TRAINING = Group("Training", sort_key=3)
 TASK = Group("Task", sort_key=4)
-SOURCE = Group("What the file does not say", sort_key=5)
+IMAGE = Group("Image", sort_key=5)
+SOURCE = Group("What the file does not say", sort_key=6)
 
 Json = Annotated[bool, Parameter(negative=())]
 RuntimeFlag = Literal["auto", "compiled", "onnx"]
@@ -48,10 +60,10 @@ class NetworkFlags:
     """full: every block a full 3x3 convolution (the paper's Conv MobileNet)."""
     shallow: bool = False
     """Without the five 14x14x512 blocks (Table 5)."""
-    activation: Activation = "relu"
-    """relu6 is for networks that must match TensorFlow's."""
-    padding: Padding = "symmetric"
-    """symmetric is PyTorch's; same is TensorFlow's."""
+    activation: Activation | None = None
+    """relu, or relu6 for networks that must match TensorFlow's; with --pretrained: what its file does not say."""
+    padding: Padding | None = None
+    """symmetric is PyTorch's, same TensorFlow's; symmetric where nothing says another."""
     rounding: Rounding = "floor"
     """Of channels under alpha: floor as in the paper, or multiple_of_8 as TF-slim."""
 
@@ -85,10 +97,10 @@ class NetworkFlags:
         changes: dict[str, Any] = {
             "channels": 1 if self.grey else 3,
             "classes": classes,
-            "activation": self.activation,
-            "padding": self.padding,
             "rounding": self.rounding,
         }
+        said = {"activation": self.activation, "padding": self.padding}
+        changes |= {name: value for name, value in said.items() if value is not None}
         if self.conv == "full":
             changes["convolution"] = "full"
         if self.shallow:
@@ -138,17 +150,49 @@ def image_size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2] or match[1])
 
 
-@Parameter(name="*", group=SOURCE)
+@Parameter(name="*", group=IMAGE)
 @dataclass(frozen=True, slots=True)
-class SourceFlags:
-    """What a file of another program does not say, or says wrongly."""
+class ImageFlags:
+    """How an image becomes the network's input, where nothing else says it."""
 
-    img_size: str | None = None
-    """Input pixels, 128 or HEIGHTxWIDTH."""
+    fit: Fit | None = None
+    """crop: the centre, cut to the network's shape; stretch: all of it, stretched; letterbox: all of it, on black."""
+    crop: float | None = None
+    """Share of the image that --fit crop keeps, such as 0.875."""
+    resize: Resize | None = None
+    """The kernel; all but nearest with antialiasing."""
     mean: Annotated[tuple[float, ...], Parameter(consume_multiple=True, negative=())] = ()
     """With --std: the network takes (pixel - mean) / std of pixels from 0 to 255; one number, or one a channel."""
     std: Annotated[tuple[float, ...], Parameter(consume_multiple=True, negative=())] = ()
     """See --mean: 127.5 and 127.5 for [-1, 1], 0 and 255 for [0, 1]."""
+
+    def said(self) -> "Given":
+        """What of it was given; `NetworkError` where it contradicts itself."""
+        from ..weights import Given
+
+        if bool(self.mean) != bool(self.std):
+            raise NetworkError("--mean and --std: give both or neither")
+        if self.crop is not None and self.fit not in (None, "crop"):
+            raise NetworkError(f"--crop {self.crop:g}: --fit {self.fit} shows all of the image")
+        pixels = (_one_or_all(self.mean), _one_or_all(self.std)) if self.mean else None
+        return Given(pixels=pixels, fit=self.fit, crop=self.crop, resize=self.resize)
+
+    def changed(self, preprocess: Preprocess) -> Preprocess:
+        """`preprocess` with what was given."""
+        given = self.said()
+        changes = {name: getattr(given, name) for name in ("fit", "crop", "resize")}
+        if given.pixels:
+            changes |= {"mean": given.pixels[0], "std": given.pixels[1]}
+        return replace(preprocess, **{name: value for name, value in changes.items() if value is not None})
+
+
+@Parameter(name="*", group=SOURCE)
+@dataclass(frozen=True, slots=True)
+class SourceFlags(ImageFlags):
+    """What a file of another program does not say, or says wrongly."""
+
+    img_size: str | None = None
+    """Input pixels, 128 or HEIGHTxWIDTH."""
     activation: Activation | None = None
     """After every convolution."""
     padding: Padding | None = None
@@ -160,13 +204,10 @@ class SourceFlags:
 
     def given(self) -> "Given":
         from ..data.labels import read_list
-        from ..weights import Given
 
-        if bool(self.mean) != bool(self.std):
-            raise NetworkError("--mean and --std: give both or neither")
-        return Given(
+        return replace(
+            self.said(),
             size=image_size(self.img_size) if self.img_size else None,
-            pixels=(_one_or_all(self.mean), _one_or_all(self.std)) if self.mean else None,
             activation=self.activation,
             padding=self.padding,
             epsilon=self.epsilon,

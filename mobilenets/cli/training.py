@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from ..errors import UsageError
+from ..image import Preprocess
 from ..tasks import TASKS
 from ..train.recipe import Recipe
 from ..train.watch import Watch
-from .options import TRAINING, BudgetFlags, Json, NetworkFlags
+from .options import TRAINING, BudgetFlags, ImageFlags, Json, NetworkFlags, image_size
 from .task_flags import TaskFlags, task_of
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ __all__ = ["space_of", "train"]
 
 RecipeFlags = Annotated[Recipe, Parameter(name="*", group=TRAINING)]
 _PROJECT = Path("runs")
-_NETWORK, _BUDGET, _RECIPE, _TASK = NetworkFlags(), BudgetFlags(), Recipe(), TaskFlags()
+_NETWORK, _BUDGET, _RECIPE, _TASK, _IMAGE = NetworkFlags(), BudgetFlags(), Recipe(), TaskFlags(), ImageFlags()
 
 
 def train(
@@ -35,6 +36,7 @@ def train(
     *,
     task: Annotated[str, Parameter(help=f"What is learned: {', '.join(TASKS)}.")] = "classify",
     network: NetworkFlags = _NETWORK,
+    image: ImageFlags = _IMAGE,
     budget: BudgetFlags = _BUDGET,
     recipe: RecipeFlags = _RECIPE,
     settings: TaskFlags = _TASK,  # type: ignore[valid-type]
@@ -76,8 +78,8 @@ def train(
 
     if data is None and resume is None:
         raise UsageError("train needs DATA, or --resume RUN")
-    kept = (task, settings, replace(recipe, epochs=None), network, budget, pretrained)
-    if resume is not None and kept != ("classify", _TASK, _RECIPE, _NETWORK, _BUDGET, None):
+    kept = (task, settings, replace(recipe, epochs=None), network, image, budget, pretrained)
+    if resume is not None and kept != ("classify", _TASK, _RECIPE, _NETWORK, _IMAGE, _BUDGET, None):
         raise UsageError("--resume keeps the settings that the run was started with: give no others but --epochs")
     if resume is None:
         recipe.check(fine_tuning=pretrained is not None)
@@ -86,11 +88,16 @@ def train(
         raise UsageError("--resume goes on in the run's own folder: leave out --name, --project and --calibrate")
     if pretrained is not None and _made(network) != _made(_NETWORK):
         raise UsageError(
-            "--pretrained: of the network only --alpha and --img-size can be said, all else is as it was trained"
+            "--pretrained: of the network only --alpha and --img-size can be said, and --activation and --padding that "
+            "its file does not say: all else is as it was trained"
         )
+    image.said()
     bounds = budget.budget() if budget.given else None
     network.space(2) if bounds else network.network(2)  # what cannot be is said before the data are read
     learned = task_of(task, settings)
+    fitted = learned.prepared(image.changed(Preprocess(32, 32)))
+    if image.changed(fitted) != fitted:
+        raise UsageError(f"task {task} sees images by --fit {fitted.fit}, all of each: leave out --fit and --crop")
     need_torch()
     from ..train.device import find_device
 
@@ -112,11 +119,12 @@ def train(
                 chosen = network.network(len(dataset.labels))
             start = None
             if pretrained is not None:
-                start, chosen = _pretrained(pretrained, network, chosen, fixed=bounds is None, watch=bars)
+                start, chosen = _pretrained(pretrained, network, image, chosen, fixed=bounds is None, watch=bars)
             trained = train_network(
                 dataset,
                 chosen,
                 recipe,
+                preprocess=_prepared(image, chosen, start),
                 pretrained=start,
                 task=learned,
                 runs=project,
@@ -129,19 +137,41 @@ def train(
 
 def _made(flags: NetworkFlags) -> NetworkFlags:
     """All that no trained network can be asked to change."""
-    return replace(flags, model=None, alpha=None, img_size=None)
+    return replace(flags, model=None, alpha=None, img_size=None, activation=None, padding=None)
+
+
+def _prepared(image: ImageFlags, network: "Network", start: "Model | None") -> Preprocess:
+    """How images become the input of `network`: as `start` takes them, and as the flags say."""
+    height, width, channels = network.height, network.width, network.channels
+    if start is None:
+        return image.changed(Preprocess(height, width, channels))
+    return image.changed(replace(start.preprocess, height=height, width=width, channels=channels))
 
 
 def _pretrained(
-    name: str, flags: NetworkFlags, chosen: "Network", fixed: bool, watch: Watch
+    name: str, flags: NetworkFlags, image: ImageFlags, chosen: "Network", fixed: bool, watch: Watch
 ) -> "tuple[Model, Network]":
     """The trained network, and what is to become of it: `chosen`, or where no flag says so itself."""
     from ..weights import open_pretrained
 
-    imported = open_pretrained(name, chosen.alpha, chosen.height, progress=watch.downloaded, note=watch.note)
+    imported = open_pretrained(
+        name,
+        chosen.alpha,
+        chosen.height,
+        replace(image.said(), activation=flags.activation, padding=flags.padding),
+        progress=watch.downloaded,
+        note=watch.note,
+        body_only=True,
+        size=image_size(flags.img_size) if flags.img_size else None,
+    )
     trained = imported.model.network
+    for setting in ("activation", "padding"):
+        said, has = getattr(flags, setting), getattr(trained, setting)
+        if said not in (None, has):
+            raise UsageError(f"--{setting} {said}: the trained network has {has}")
     source = imported.model.data.get("imported", {})
     watch.note(f"pretrained: {source.get('published') or name} ({trained.name})")
+    imported.tell(watch.note)
     own = trained
     if not fixed or flags.alpha is not None or flags.model is not None:
         own = own.replace(alpha=chosen.alpha)

@@ -9,6 +9,12 @@ from .program import ALIGNMENT, Target
 
 __all__ = ["arguments", "header", "literal"]
 
+_SHOWN = {
+    "crop": "the centred box of this aspect ratio that covers CROP of it",
+    "stretch": "all of it, stretched",
+    "letterbox": "all of it in its own aspect ratio, centred on black",
+}
+
 
 def arguments(embed: bool) -> tuple[str, ...]:
     """Of the function run, in C; embedded weights are not among them."""
@@ -23,6 +29,7 @@ def header(lowered: Lowered, arena: Arena, embed: bool) -> str:
         "HEIGHT": f"{p.height}",
         "WIDTH": f"{p.width}",
         "CHANNELS": f"{p.channels} /* {'grey' if p.channels == 1 else 'red, green, blue'} */",
+        "FIT": f'"{p.fit}"',
         "CROP": literal(p.crop),
         "RESIZE": f'"{p.resize}"',
         "MEAN": _per_channel(p.mean, p.channels),
@@ -48,12 +55,12 @@ def header(lowered: Lowered, arena: Arena, embed: bool) -> str:
         if "amx_tile" in program.target.features
         else ""
     )
-    shown = "the centred box of this aspect ratio that covers CROP of it" if p.fit == "crop" else "all of it, stretched"
+    antialiasing = "" if p.resize == "nearest" else " and antialiasing"
     return f"""/* {name}: a network as C, written by mobilenets for {made}.{permission}
 {_flags(program.target)}
  *
- * pixels: bytes [HEIGHT][WIDTH][CHANNELS]. Of any picture: {shown},
- *   resized with the kernel RESIZE and antialiasing. (pixel - MEAN) / STD is worked out inside, not by the caller.
+ * pixels: bytes [HEIGHT][WIDTH][CHANNELS]. Of any picture: {_SHOWN[p.fit]},
+ *   resized with the kernel RESIZE{antialiasing}. (pixel - MEAN) / STD is worked out inside, not by the caller.
  * output: CLASSES logits, then CLASSES probabilities.
  * arena: ARENA_BYTES bytes for the time of a call, at an address that ALIGNMENT divides.{weights}
  */

@@ -79,12 +79,20 @@ def _image(p: Preprocess) -> Table:
     unit = {"options_type": NORMALISATION, "options": Table("NormalizationOptions", numbers)}
     fields = {
         "name": "image",
-        "description": f"The central {p.crop:g} of the image, in the shape of the network's input, resized to "
-        f"{p.height}x{p.width} (height x width; {p.resize}, with antialiasing), then (pixel - mean) / std.",
+        "description": f"{_shown(p)}, resized to {p.height}x{p.width} (height x width; {p.resize}"
+        f"{', with antialiasing' * (p.resize != 'nearest')}), then (pixel - mean) / std.",
         "content": Table("Content", {"content_properties_type": IMAGE, "content_properties": image}),
         "process_units": [Table("ProcessUnit", unit)],
     }
     return Table("TensorMetadata", fields)
+
+
+def _shown(p: Preprocess) -> str:
+    return {
+        "crop": f"The central {p.crop:g} of the image, in the shape of the network's input",
+        "stretch": "The whole image, stretched to the shape of the network's input",
+        "letterbox": "The whole image in its own aspect ratio, centred on black",
+    }[p.fit]
 
 
 def _lines(labels: tuple[str, ...]) -> str:

@@ -5,12 +5,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ..errors import MissingExtraError, MobilenetsError, ModelFileError, UsageError
 from .integers import has_integers, keep_integers
-from .layers import Content, chain
+from .layers import Beside, Content, UnreadError, chain
 from .recognise import Given, Imported, recognise
+from .skeleton import holds_body
 
 __all__ = ["FORMATS", "import_files", "read_content"]
 
@@ -30,10 +31,17 @@ FORMATS = {
 }
 
 
-def import_files(paths: Sequence[Path], given: Given | None = None, int8: bool | None = False) -> Imported:
+def import_files(
+    paths: Sequence[Path],
+    given: Given | None = None,
+    int8: bool | None = False,
+    body_only: bool = False,
+    size: tuple[int, int] | None = None,
+) -> Imported:
     """The MobileNet v1 in one file, or in several that run one after the other.
 
-    `int8`: its own integers as well; None: where it has them.
+    `int8`: its own integers as well; None: where it has them. `body_only`: without its classifier, where it has none
+    or another head. `size` (height, width): where neither `given` nor the file says one.
 
     `ModelFileError` where a file is damaged or no MobileNet v1, `UsageError` for what has to be said with flags.
     """
@@ -44,26 +52,65 @@ def import_files(paths: Sequence[Path], given: Given | None = None, int8: bool |
         data = _read(path)
         digest.update(data)
         with _naming(path):
-            contents.append(read_content(data, path.suffix.lower()))
+            contents.append(_read_content(data, path.suffix.lower(), _Beside(path, digest), body_only))
     with _naming(" + ".join(map(str, paths))):
         content = chain(contents)
-        imported = recognise(content, given)
+        if size and content.size is None:
+            content = replace(content, conventions={"size": size, **content.conventions})
+        imported = recognise(content, given, body_only)
         source = {"file": " + ".join(path.name for path in paths), "sha256": digest.hexdigest()}
         model = replace(imported.model, data={"imported": {**source, **imported.model.data["imported"]}})
         wanted = has_integers(content) if int8 is None else int8
         return replace(imported, model=model, integers=keep_integers(content, model) if wanted else None)
 
 
-def read_content(data: bytes, suffix: str) -> Content:
-    """What a file of that suffix says."""
+def read_content(data: bytes, suffix: str, beside: Beside | None = None) -> Content:
+    """What a file of that suffix says. `beside`: the bytes of files that it keeps its arrays in; None: none is read."""
     module, function = FORMATS[suffix]
-    content: Content = getattr(import_module(f"{__package__}.read.{module}"), function)(data)
+    read = getattr(import_module(f"{__package__}.read.{module}"), function)
+    content: Content = read(data, beside) if suffix == ".onnx" else read(data)
     return content
+
+
+def _read_content(data: bytes, suffix: str, beside: Beside, body_only: bool) -> Content:
+    """With `body_only`: what stands before a head that cannot be read."""
+    try:
+        return read_content(data, suffix, beside)
+    except UnreadError as exc:
+        if exc.before is None or not body_only:
+            raise
+        body = exc.before().cut(str(exc))
+        if not holds_body(body.layers):
+            raise
+        return body
+
+
+class _Beside:
+    """Files in the folder of `path`, by name; what is read counts in the digest, each file once."""
+
+    def __init__(self, path: Path, digest: "hashlib._Hash") -> None:
+        self.folder, self.digest = path.parent, digest
+        self.known: dict[str, bytes] = {}
+
+    def __call__(self, name: str) -> bytes:
+        if name not in self.known:
+            parts = PurePosixPath(name.replace("\\", "/"))
+            if parts.is_absolute() or ".." in parts.parts or not parts.name or "\0" in name:
+                raise ModelFileError(f"its values lie in {name[:80]!r}, out of its folder: that is not opened")
+            if not (self.folder / parts).is_file():
+                raise ModelFileError(f"its values lie in {name[:80]!r}, which has to lie beside it")
+            self.known[name] = _bytes_of(self.folder / parts)
+            self.digest.update(self.known[name])
+        return self.known[name]
 
 
 def _read(path: Path) -> bytes:
     if path.suffix.lower() not in FORMATS:
         raise UsageError(f"{path}: trained networks are read from {', '.join(FORMATS)} files")
+    return _bytes_of(path)
+
+
+def _bytes_of(path: Path) -> bytes:
     try:
         if not path.is_file():
             raise ModelFileError(f"{path}: no such file")

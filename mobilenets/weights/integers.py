@@ -8,6 +8,7 @@ from ..arch.graph import CONVOLUTIONS
 from ..errors import ModelFileError
 from ..model import Model
 from ..quant.scheme import Affine, Floats, IntegerLayer, QuantModel
+from .head import two_classes
 from .layers import Content, Layer
 from .skeleton import assemble
 
@@ -29,6 +30,8 @@ def keep_integers(content: Content, model: Model) -> QuantModel:
     if content.image is None:
         raise ModelFileError("its input are no integers: import it without --int8, then quantize it")
     skeleton = assemble(content.layers)
+    classifier = skeleton.classifier
+    assert classifier is not None
     pools = {layer.gives for layer in content.layers if layer.kind == "pool" and layer.gives is not None}
     if len(pools) > 1:
         raise ModelFileError("one file gives other integers than the next one takes")
@@ -40,7 +43,7 @@ def keep_integers(content: Content, model: Model) -> QuantModel:
         if op.kind == "global_average_pool":
             activations[op.name], pooled = pools.pop() if pools else before, before
         elif op.kind in (*CONVOLUTIONS, "fully_connected"):
-            layer = skeleton.classifier if op.kind == "fully_connected" else next(body)
+            layer = two_classes(classifier, content) if op.kind == "fully_connected" else next(body)
             layers[op.name], before = _integers(layer)
             activations[op.name] = before
     layers["fc"] = _last(layers["fc"], model.network.classes)

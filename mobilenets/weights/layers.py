@@ -4,7 +4,7 @@
 for convolutions, (out, in) for the classifier.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any, Literal
@@ -16,13 +16,29 @@ from ..errors import MissingExtraError, ModelFileError
 from ..image import Preprocess
 from ..quant.scheme import Affine, IntegerLayer
 
-__all__ = ["Array", "Content", "Layer", "Norm", "Number", "chain", "convolution", "extra"]
+__all__ = [
+    "DETECTOR",
+    "Array",
+    "Beside",
+    "Content",
+    "Layer",
+    "Norm",
+    "Number",
+    "UnreadError",
+    "chain",
+    "convolution",
+    "extra",
+    "one_or_all",
+]
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 Kind = Literal["conv", "depthwise", "pointwise", "pool", "fully_connected"]
 Number = float | tuple[float, ...]  # one number, or one a channel
 Pads = tuple[int, int, int, int]  # top, left, bottom, right
 Side = Literal["same", "valid"]
+Beside = Callable[[str], bytes]  # the bytes of a file that lies beside the one that is read
+
+DETECTOR = "it is a detector, which is not imported; import reads classifiers, and train --task detect makes detectors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +67,25 @@ class Layer:
     integers: IntegerLayer | None = None  # what `weight` and `bias` were dequantised from; float files have none
     gives: Affine | None = None  # what the integers behind the layer and its activation stand for
 
+    def with_zeros_first(self) -> "Layer":
+        """One output more, which is 0 whatever goes in, in floats and in integers; it stands first."""
+        assert self.weight is not None
+        weight = np.concatenate([np.zeros_like(self.weight[:1]), self.weight])
+        bias = None if self.bias is None else np.concatenate([np.zeros_like(self.bias[:1]), self.bias])
+        return replace(self, weight=weight, bias=bias, integers=_with_zeros_first(self.integers))
+
+
+def _with_zeros_first(integers: IntegerLayer | None) -> IntegerLayer | None:
+    if integers is None:
+        return None
+    zero = np.full_like(integers.weight[:1], integers.zero_point)
+    return replace(
+        integers,
+        weight=np.concatenate([zero, integers.weight]),
+        scale=np.concatenate([integers.scale[:1], integers.scale]),
+        bias=np.concatenate([np.zeros_like(integers.bias[:1]), integers.bias]),
+    )
+
 
 @dataclass(frozen=True, slots=True)
 class Content:
@@ -67,12 +102,29 @@ class Content:
     conventions: Mapping[str, Any] = field(default_factory=dict)  # what format and naming imply: setting -> value
     network: Network | None = None  # in the metadata of a file that this package exported
     preprocess: Preprocess | None = None  # crop and resize; size and pixels are said above
+    ends: str | None = None  # what follows the classifier: "softmax", "sigmoid", or nothing that the file says
+    unread: str = ""  # why the layers behind the pool were not read
+
+    def cut(self, reason: str) -> "Content":
+        """Without what stands behind the pool."""
+        behind = next((at for at, layer in enumerate(self.layers, 1) if layer.kind == "pool"), len(self.layers))
+        return replace(self, layers=self.layers[:behind], unread=reason)
+
+
+class UnreadError(ModelFileError):
+    """A layer that is not read. `before` gives all that stands before it."""
+
+    def __init__(self, message: str, before: Callable[[], Content] | None = None) -> None:
+        super().__init__(message)
+        self.before = before
 
 
 def chain(contents: Sequence[Content]) -> Content:
     """Several files that run one after the other, as one."""
     layers = tuple(layer for content in contents for layer in content.layers)
-    return replace(contents[0], layers=layers, quantised=any(content.quantised for content in contents))
+    quantised = any(content.quantised for content in contents)
+    last = contents[-1]
+    return replace(contents[0], layers=layers, ends=last.ends, unread=last.unread, quantised=quantised)
 
 
 def convolution(name: str, weight: np.ndarray, groups: int, **known: Any) -> Layer:
@@ -89,6 +141,12 @@ def convolution(name: str, weight: np.ndarray, groups: int, **known: Any) -> Lay
         raise ModelFileError(f"{name}: a {k}x{k} kernel: MobileNet v1 has 3x3 and 1x1")
     kind: Kind = "depthwise" if groups > 1 else "pointwise" if k == 1 else "conv"
     return Layer(kind, name, np.ascontiguousarray(weight, np.float32), **known)
+
+
+def one_or_all(values: np.ndarray) -> Number:
+    """One number, or one a channel."""
+    numbers = tuple(map(float, values.ravel()))
+    return numbers[0] if len(set(numbers)) == 1 else numbers
 
 
 def extra(module: str) -> Any:

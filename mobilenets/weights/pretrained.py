@@ -25,6 +25,8 @@ def open_pretrained(
     progress: Progress | None = None,
     note: Note | None = None,
     int8: bool | None = False,
+    body_only: bool = False,
+    size: tuple[int, int] | None = None,
 ) -> Imported:
     """The trained network that `name_or_path` means.
 
@@ -32,8 +34,8 @@ def open_pretrained(
     name is `./imagenet`. Else it is a path: a model of ours or its run folder, of which no facts are listed because all
     of them stand in it, or any file that `import_files` reads; `A.tflite+B.tflite` are two that run one after the
     other. `given` goes before what is known of a published network, and that before what its files say.
-    `int8`: of files, as in `import_files`. `ModelFileError` for a path that does not exist, `UsageError` for a name
-    that nobody has.
+    `int8`, `body_only`, `size`: of files, as in `import_files`. `ModelFileError` for a path that does not exist,
+    `UsageError` for a name that nobody has.
     """
     if is_published(name_or_path):
         return _published(find(name_or_path, alpha, height), given or Given(), progress, note)
@@ -41,7 +43,7 @@ def open_pretrained(
     ours = os.path.isdir(paths[0]) or (paths[0].suffix.lower() == ".safetensors" and is_ours(paths[0]))
     if len(paths) == 1 and ours:
         return Imported(load(model_file(paths[0])), ())
-    return import_files(paths, given, int8)
+    return import_files(paths, given, int8, body_only, size)
 
 
 def is_published(text: str) -> bool:

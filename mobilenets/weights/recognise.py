@@ -1,5 +1,6 @@
 """Which MobileNet v1 is it? From what a file says to a `Model`, with the origin of every setting."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
@@ -7,11 +8,11 @@ import numpy as np
 
 from ..arch.graph import CONVOLUTIONS, Op, expand, same_padding
 from ..arch.network import BODY, SHALLOW_BODY, Activation, Network, Padding
-from ..data.imagenet import names as imagenet_names
 from ..errors import ModelFileError, NetworkError, UsageError, shown
-from ..image import Preprocess
+from ..image import Fit, Preprocess, Resize
 from ..model import Model
 from ..quant.scheme import QuantModel
+from .head import classifier_arrays, label_outputs, two_classes
 from .layers import Array, Content, Layer, Norm, Number
 from .skeleton import Skeleton, assemble, weight
 
@@ -37,6 +38,9 @@ class Given:
     padding: Padding | None = None
     epsilon: float | None = None
     labels: tuple[str, ...] | None = None
+    fit: Fit | None = None
+    crop: float | None = None
+    resize: Resize | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,12 @@ class Imported:
     model: Model
     facts: tuple[Fact, ...]
     integers: QuantModel | None = None  # the file's own, where they were asked for
+    left: tuple[str, ...] = ()  # layers behind the body that were not taken, where a body was asked for
+
+    def tell(self, note: Callable[[str], None]) -> None:
+        """Say which layers were left, if any."""
+        if self.left:
+            note(f"pretrained: its body is taken, its head is left: {', '.join(map(shown, self.left))}")
 
 
 @dataclass(slots=True)
@@ -63,6 +73,7 @@ class _Settings:
 
     content: Content
     given: Given
+    body_only: bool = False
     facts: list[Fact] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
 
@@ -86,13 +97,13 @@ def _shown(name: str, value: Any) -> str:
     return f"(pixel - {value[0]}) / {value[1]}" if name == "pixels" else str(value)
 
 
-def recognise(content: Content, given: Given | None = None) -> Imported:
-    """The model that `content` holds.
+def recognise(content: Content, given: Given | None = None, body_only: bool = False) -> Imported:
+    """The model that `content` holds; with `body_only`, its body where no one classifier follows.
 
     `ModelFileError` names the layer where it stops being a MobileNet v1; `UsageError` lists at once all that neither
     the file nor `given` says. `NetworkError` is kept for values that are `given`.
     """
-    settings = _Settings(content, given or Given())
+    settings = _Settings(content, given or Given(), body_only)
     try:
         return _recognised(settings)
     except NetworkError as exc:
@@ -103,18 +114,29 @@ def recognise(content: Content, given: Given | None = None) -> Imported:
 
 def _recognised(settings: _Settings) -> Imported:
     content = settings.content
-    skeleton = assemble(content.layers)
+    skeleton = assemble(content.layers, settings.body_only)
     settings.note("format", content.format)
     network, preprocess = _network(skeleton, settings)
     weights = _body(skeleton, network)
-    labels, kept = _labels(settings, len(weight(skeleton.classifier)))
-    network = network.replace(classes=len(labels))
-    weights |= _classifier(skeleton.classifier, kept)
+    network, labels, head = _head(skeleton.classifier, network, settings)
     folded = all(layer.norm is None for layer in skeleton.body)
     if folded:
         settings.note("batch norm", "folded into the convolutions")
     data = {"imported": {"format": content.format, "folded": folded}}
-    return Imported(Model(network, weights, preprocess, labels, data=data), tuple(settings.facts))
+    model = Model(network, weights | head, preprocess, labels, data=data)
+    return Imported(model, tuple(settings.facts), left=skeleton.left or tuple(filter(None, [content.unread])))
+
+
+def _head(
+    layer: Layer | None, network: Network, settings: _Settings
+) -> tuple[Network, tuple[str, ...], dict[str, Array]]:
+    """The network with its classes, their labels, and the classifier's arrays; a body has none of these."""
+    if layer is None:
+        return network.replace(output="features", classes=1), ("features",), {}
+    labels, kept, facts = label_outputs(settings.content, settings.given.labels, layer)
+    for fact in facts:
+        settings.note(*fact)
+    return network.replace(classes=len(labels)), labels, classifier_arrays(two_classes(layer, settings.content), kept)
 
 
 def _network(skeleton: Skeleton, settings: _Settings) -> tuple[Network, Preprocess]:
@@ -139,10 +161,23 @@ def _network(skeleton: Skeleton, settings: _Settings) -> tuple[Network, Preproce
         likely = known.padding if known else content.conventions.get("padding", "same")
         padding = _padding(network, skeleton.body, likely)
         settings.note("padding", padding)
+    taken = {"height": height, "width": width, "channels": network.channels, "mean": mean, "std": std}
+    return network.replace(padding=padding), replace(_fit(settings, height, width), **taken)
+
+
+def _fit(settings: _Settings, height: int, width: int) -> Preprocess:
+    """How images are fitted to the network: what nobody says is assumed, and the facts say so."""
+    content, given = settings.content, settings.given
     preprocess = content.preprocess or Preprocess(height, width)
-    return network.replace(padding=padding), replace(
-        preprocess, height=height, width=width, channels=network.channels, mean=mean, std=std
-    )
+    known = "the file" if content.network else f"convention of {content.maker}"
+    for name in ("fit", "crop", "resize"):
+        said = getattr(given, name)
+        if said is not None:
+            preprocess = replace(preprocess, **{name: said})
+        unsaid = known if content.preprocess else f"assumed, the file does not say (--{name})"
+        if name != "crop" or preprocess.fit == "crop":
+            settings.note(name, f"{getattr(preprocess, name)}", "you" if said is not None else unsaid)
+    return preprocess
 
 
 def _activation(body: tuple[Layer, ...]) -> str | None:
@@ -239,41 +274,3 @@ def _norm(layer: Layer, epsilon: float) -> tuple[Array, Array, Array, Array]:
         with np.errstate(divide="ignore", invalid="ignore"):  # what is not finite is refused later
             gamma = gamma * np.sqrt((norm.var.astype(np.float64) + epsilon) / (norm.var + norm.epsilon))
     return gamma.astype(np.float32), norm.beta, norm.mean - bias, norm.var
-
-
-def _labels(settings: _Settings, outputs: int) -> tuple[tuple[str, ...], slice]:
-    """The labels, and the outputs that they name.
-
-    1001 outputs are ImageNet's classes behind a background class (TF-slim): it is dropped, unless 1001 labels are given
-    whose first is not 'background'. Outputs without any names are called by their numbers.
-    """
-    given = settings.given.labels or settings.content.labels
-    source = "you" if settings.given.labels else "the file"
-    background = outputs == 1001 and (
-        given is None or len(given) == 1000 or given[0].strip().lower() in ("background", "dummy")
-    )
-    kept = slice(1, None) if background else slice(None)
-    if given is not None and background and len(given) == outputs:
-        given = given[1:]
-    if background:
-        settings.note("outputs", "1000: output 0 of 1001, the background, is dropped", "convention of TF-slim")
-    classes = outputs - background
-    if given is None and classes == 1000:
-        given, source = imagenet_names(), "ImageNet's classes in their usual order"
-    if given is None:
-        given, source = tuple(map(str, range(classes))), "none: numbers (--labels FILE names them)"
-    if len(given) != classes:
-        raise UsageError(f"{len(given)} labels for a network of {classes} classes")
-    settings.note("labels", f"{classes}: {', '.join(given[:3])}" + (", ..." if classes > 3 else ""), source)
-    return tuple(given), kept
-
-
-def _classifier(layer: Layer, kept: slice) -> dict[str, Array]:
-    matrix = weight(layer)
-    bias = np.zeros(len(matrix), np.float32) if layer.bias is None else layer.bias
-    if bias.shape != (len(matrix),):
-        raise ModelFileError(f"{layer.name}: a bias of shape {bias.shape} for {len(matrix)} outputs")
-    return {
-        "fc.weight": np.ascontiguousarray(matrix[kept], np.float32),
-        "fc.bias": np.ascontiguousarray(bias[kept], np.float32),
-    }

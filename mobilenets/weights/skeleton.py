@@ -12,7 +12,7 @@ from ..arch.network import BODY, SHALLOW_BODY, Block, Network, Rounding
 from ..errors import ModelFileError
 from .layers import Array, Layer
 
-__all__ = ["Skeleton", "assemble", "widths_of"]
+__all__ = ["Skeleton", "assemble", "holds_body", "widths_of"]
 
 HEAD = 1024  # timm's, at alpha 1
 MAX_ALPHA = 16  # as `Network` has it
@@ -23,7 +23,8 @@ class Skeleton:
     """A chain that has the order of a MobileNet v1. `body`: stem, depthwise, pointwise, ..., and the head if any."""
 
     body: tuple[Layer, ...]
-    classifier: Layer
+    classifier: Layer | None  # None: of a body
+    left: tuple[str, ...] = ()  # layers behind a body
 
     @property
     def pairs(self) -> list[tuple[Layer, Layer]]:
@@ -101,13 +102,18 @@ def _alphas(about: float) -> Iterator[tuple[float, Rounding]]:
                     yield round(k * step, digits), rounding
 
 
-def assemble(layers: Sequence[Layer]) -> Skeleton:
-    """The chain, sorted; `ModelFileError` names the first layer that no MobileNet v1 has there."""
+def assemble(layers: Sequence[Layer], body_only: bool = False) -> Skeleton:
+    """The chain, sorted; `ModelFileError` names the first layer that no MobileNet v1 has there.
+
+    `body_only`: without a classifier, or with another head than one, its body is taken.
+    """
     body: list[Layer] = []
     classifier: Layer | None = None
     pooled = False
     for number, layer in enumerate(layers, 1):
         problem = _problem(body, layer, pooled, classifier is not None)
+        if problem and body_only and _whole(body, pooled or classifier is not None):
+            return Skeleton(tuple(body), None, tuple(left.name for left in layers[len(body) :] if left.kind != "pool"))
         if problem:
             raise ModelFileError(f"layer {number}, {layer.name}: {problem}; it is no MobileNet v1 from there on")
         if layer.kind == "pool":
@@ -118,11 +124,26 @@ def assemble(layers: Sequence[Layer]) -> Skeleton:
             body.append(layer)
     if len(body) < 3:
         raise ModelFileError(f"only {len(body)} convolutions before the classifier: a MobileNet v1 has at least 3")
-    if classifier is None:
+    if classifier is None and not (body_only and _whole(body, pooled)):
         raise ModelFileError(
-            f"it ends with {body[-1].name}, before the classifier: give the file that holds that as well"
+            f"it ends with {body[-1].name}, before the classifier: give the file that holds that as well; "
+            "train --pretrained takes a body as it is"
         )
     return Skeleton(tuple(body), classifier)
+
+
+def holds_body(layers: Sequence[Layer]) -> bool:
+    """Whether the chain begins with all blocks of a MobileNet v1."""
+    try:
+        return bool(assemble(layers, body_only=True))
+    except ModelFileError:
+        return False
+
+
+def _whole(body: Sequence[Layer], pooled: bool) -> bool:
+    """Whether all blocks are there: a pool follows, or there are as many as a published network has."""
+    blocks = (len(body) - 1) // 2
+    return _incomplete(body, "") is None and (pooled or blocks in (len(BODY), len(SHALLOW_BODY)))
 
 
 def _problem(body: Sequence[Layer], layer: Layer, pooled: bool, classified: bool) -> str | None:

@@ -31,7 +31,7 @@ ODD = {
     "33x65": Network(0.25, 33, 65, padding="same"),
     "grey": Network(0.25, 48, 48, channels=1, classes=2, padding="keras"),
     "1001 classes": Network(0.25, 32, 32, classes=1001, padding="same", activation="relu6"),
-    "one class": Network(0.25, 32, 32, classes=1, blocks=SMALL),
+    "one class": Network(0.25, 32, 32, classes=1, blocks=SMALL, output="sigmoid"),
     "head": Network(0.25, 64, 64, head=1024, blocks=SHALLOW_BODY),
     "full": Network(0.1, 64, 48, convolution="full", padding="same"),
     "full, head, grey": Network(0.2, 33, 40, channels=1, convolution="full", blocks=SMALL, head=50, padding="keras"),

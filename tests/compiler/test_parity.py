@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from running import Running, float64_logits, images_of, needs_compiler, relative_rms, running
 
-import mobilenets.runtime.compiled
+import mobilenets.machine
 from mobilenets.arch.network import SHALLOW_BODY, Block, Network
 from mobilenets.compiler import TARGETS, compile_model
 from mobilenets.errors import CompileError
@@ -33,7 +33,7 @@ ODD = {
     "33x65": Network(0.25, 33, 65, padding="same"),
     "grey": Network(0.25, 48, 48, channels=1, classes=2, padding="keras"),
     "1001 classes": Network(0.25, 32, 32, classes=1001, padding="same", activation="relu6"),
-    "one class": Network(0.25, 32, 32, classes=1, blocks=SMALL),
+    "one class": Network(0.25, 32, 32, classes=1, blocks=SMALL, output="sigmoid"),
     "keras, odd": Network(0.2, 45, 35, padding="keras", activation="relu6", blocks=SMALL),
     "shallow": Network(0.25, 64, 64, blocks=SHALLOW_BODY, rounding="multiple_of_8"),
     "head": Network(0.25, 64, 64, head=1024, blocks=SHALLOW_BODY),
@@ -134,7 +134,7 @@ def test_black_and_white(value: int) -> None:
 
 @pytest.fixture
 def many_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mobilenets.runtime.compiled, "cores", lambda: 8)
+    monkeypatch.setattr(mobilenets.machine, "cores", lambda: 8)
 
 
 @pytest.fixture(scope="module")

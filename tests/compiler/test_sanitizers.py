@@ -25,7 +25,7 @@ NETWORKS = {
     "full, head": Network(0.1, 48, 36, convolution="full", head=70, classes=5, padding="same"),
     "head": Network(0.33, 50, 35, head=100, blocks=(Block(1, 64), Block(2, 100)), classes=17),
     "odd": Network(1.3, 32, 70, stem=5, blocks=(Block(2, 3), Block(1, 17), Block(2, 130)), classes=1001),
-    "one pixel": Network(0.25, 32, 32, blocks=(Block(2, 16),) * 5, classes=1),
+    "one pixel": Network(0.25, 32, 32, blocks=(Block(2, 16),) * 5, classes=1, output="sigmoid"),
 }
 PLAIN = TARGETS["portable"]
 KINDS: dict[str, tuple[str, Target]] = {  # tiles: of AMX, emulated

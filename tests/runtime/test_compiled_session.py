@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-import mobilenets.runtime.compiled
+import mobilenets.machine
 from mobilenets import CompiledSession
 from mobilenets.arch import Network, named
 from mobilenets.compiler import compile_model, has_compiler, processor
@@ -34,7 +34,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (6, 33, 40, 3), np.uint8)
 
 @pytest.fixture
 def many_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mobilenets.runtime.compiled, "cores", lambda: 8)
+    monkeypatch.setattr(mobilenets.machine, "cores", lambda: 8)
 
 
 @needs_compiler

@@ -85,7 +85,8 @@ def checkpoint(peer: nn.Module, key: str) -> dict[str, Any]:
 
 
 WRAPPED = {
-    key: lambda peer, key=key: checkpoint(peer, key) for key in ("state_dict", "model", "model_state_dict", "net")
+    key: lambda peer, key=key: checkpoint(peer, key)
+    for key in ("state_dict", "model", "model_state_dict", "net", "weights", "network", "ema")
 }
 HOLDS = {
     **WRAPPED,
@@ -93,6 +94,16 @@ HOLDS = {
         "state_dict": {name: t * 0 for name, t in peer.state_dict().items()},
         "state_dict_ema": peer.state_dict(),
     },
+    "an average around its module": lambda peer: {
+        "model": {name: t * 0 for name, t in peer.state_dict().items()},
+        "model_ema": torch.optim.swa_utils.AveragedModel(peer).state_dict(),
+    },
+    "an average within a checkpoint": lambda peer: {
+        "model": {name: t * 0 for name, t in peer.state_dict().items()},
+        "ema": {"module": peer.state_dict(), "decay": 0.999},
+    },
+    "no average yet": lambda peer: {"ema": None, "model": peer.state_dict()},
+    "settings of the script": lambda peer: {"args": argparse.Namespace(lr=1), "state_dict": peer.state_dict()},
     "data parallel": lambda peer: nn.DataParallel(peer).state_dict(),
     "compiled": lambda peer: {f"_orig_mod.{name}": t for name, t in peer.state_dict().items()},
     "in a model": lambda peer: {"state_dict": {f"model.{name}": t for name, t in peer.state_dict().items()}},
@@ -171,7 +182,11 @@ def tensors_of(*parts: nn.Module) -> dict[str, torch.Tensor]:
 OTHERS = {
     "a list": ([1, 2], "^holds a list, not a state dict"),
     "one tensor": (torch.zeros(3), "^holds a tensor, not a state dict"),
-    "under another key": ({"weights": {"a": torch.zeros(3)}}, "'weights' is no tensor: a state dict holds nothing"),
+    "under another key": ({"mine": {"a": torch.zeros(3)}}, "'mine' is no tensor: a state dict holds nothing"),
+    "a detector": (
+        tensors_of(conv(3, 8)) | {"regression_headers.0.weight": torch.zeros(24, 8, 3, 3)},
+        "^regression_headers.0.weight: it is a detector, which is not imported",
+    ),
     "whole numbers": ({"a.weight": torch.zeros(3, 3, dtype=torch.int8)}, "a.weight: int8, must be floating point"),
     "nothing": ({}, "only 0 convolutions"),
     "another network": (tensors_of(conv(3, 8), conv(8, 8)), "layer 2, 1: a full 3x3 convolution of 8"),
@@ -181,7 +196,8 @@ OTHERS = {
     "a scale alone": ({"scale.weight": torch.zeros(3)}, r"scale: weight \(3,\): no layer of a MobileNet v1 has these"),
     "a kernel of 5x5": ({"a.weight": torch.zeros(8, 3, 5, 5)}, "a: a 5x5 kernel"),
     "empty": ({"a.weight": torch.zeros(0, 3, 3, 3)}, r"shape \(0, 3, 3, 3\)"),
-    "arguments": ({"args": argparse.Namespace(lr=1)}, r"^holds code \('argparse.Namespace'\), which is not"),
+    "settings alone": ({"args": argparse.Namespace(lr=1)}, "'args' is no tensor: a state dict holds nothing"),
+    "an exception": ({"why": ValueError("lr")}, r"^holds code \('\w+.ValueError'\), which is not"),
 }
 
 

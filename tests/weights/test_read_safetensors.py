@@ -34,7 +34,7 @@ def test_timm(name: str, alpha: float, head: int) -> None:
     assert model.network == Network(alpha, 224, 224, classes=10, head=head, activation="relu6")
     assert model.preprocess == Preprocess(224, 224, resize="bicubic")
     assert {fact.name for fact in imported.facts if fact.source == "convention of timm"} == {
-        "size", "activation", "epsilon", "pixels", "padding"
+        "size", "activation", "epsilon", "pixels", "padding", "fit", "crop", "resize"
     }  # fmt: skip
     pixels = noise(224, 224)
     assert_same(our_logits(model, pixels), torch_logits(peer, pixels, model.preprocess))

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from chains import classifier, norm, ones, paper, tiny
+from chains import classifier, norm, ones, paper, pool, tiny
 from conftest import make_random_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -28,7 +28,7 @@ networks = st.builds(
     height=st.integers(32, 80),
     width=st.integers(32, 80),
     channels=st.sampled_from([1, 3]),
-    classes=st.integers(1, 7),
+    classes=st.integers(2, 7),
     stem=st.sampled_from([32, 32, 5]),
     blocks=st.one_of(own_blocks, st.sampled_from([BODY, SHALLOW_BODY])),
     head=st.sampled_from([0, 0, 1024, 40]),
@@ -180,6 +180,9 @@ def test_who_answers() -> None:
         "padding": ("keras", "convention of somebody"),
         "labels": ("5: 0, 1, 2, ...", "none: numbers (--labels FILE names them)"),
         "batch norm": ("folded into the convolutions", "the file"),
+        "fit": ("crop", "assumed, the file does not say (--fit)"),
+        "crop": ("0.875", "assumed, the file does not say (--crop)"),
+        "resize": ("bilinear", "assumed, the file does not say (--resize)"),
     }
 
 
@@ -279,7 +282,6 @@ WORDS = tuple(f"word {i}" for i in range(1000))
         (1000, WORDS, 1000, "word 0", False),
         (7, None, 7, "0", False),
         (2, ("cat", "dog"), 2, "cat", False),
-        (1, None, 1, "0", False),
     ],
 )
 def test_outputs(
@@ -301,6 +303,71 @@ def test_outputs(
     assert ("outputs" in facts) == background
     if labels:
         assert facts["labels"] == source
+
+
+@pytest.mark.parametrize("ends", [None, "sigmoid"])
+@pytest.mark.parametrize("labels", [None, ("no", "yes")])
+def test_one_logit_is_two_classes(ends: str | None, labels: tuple[str, ...] | None) -> None:
+    """Their softmax is the sigmoid of the one logit."""
+    found = imported([*tiny(1, **SAID)], ends=ends, labels=labels)
+    model = found.model
+    assert (model.network.classes, model.labels) == (2, labels or ("0", "1"))
+    assert model.weights["fc.weight"].tolist() == [[0.0] * 12, [1.0] * 12]
+    assert model.weights["fc.bias"].tolist() == [0.0, 0.0]
+    assert {fact.name: fact.value for fact in found.facts}["outputs"].startswith("2: the one logit z")
+
+
+@pytest.mark.parametrize(
+    ("outputs", "ends", "message"),
+    [
+        (1, "softmax", "fc: a softmax of one output is always 1: at least two classes are needed"),
+        (2, "sigmoid", "fc: sigmoids of 2 outputs, of which any number may be true: a classifier has a softmax"),
+    ],
+)
+def test_ends_that_are_no_classification(outputs: int, ends: str, message: str) -> None:
+    with pytest.raises(ModelFileError, match=f"^{message}$"):
+        imported(tiny(outputs, **SAID), ends=ends)
+
+
+def test_one_logit_takes_two_labels() -> None:
+    with pytest.raises(UsageError, match="1 labels for a network of 2 classes"):
+        imported(tiny(1, **SAID), labels=("yes",))
+
+
+@pytest.mark.parametrize(
+    ("head", "left"),
+    [
+        ([], ()),
+        ([pool()], ()),
+        ([pool(), classifier(9, 256, activation="relu"), classifier(3, 9)], ("fc", "fc")),
+        ([pool(), classifier(9, 256), classifier(3, 9)], ("fc", "fc")),
+    ],
+)
+def test_a_body_is_taken_where_its_head_is_not_one_classifier(head: list[Layer], left: tuple[str, ...]) -> None:
+    content = Content("Test", (*paper(**SAID)[:-2], *head), (64, 64), (0.0, 255.0))
+    with pytest.raises(ModelFileError):
+        recognise(content)
+    found = recognise(content, body_only=True)
+    assert (found.model.network.output, found.model.network.alpha, found.left) == ("features", 0.25, left)
+    assert found.model.weights.keys() == {k for k in imported(paper(**SAID)).model.weights if not k.startswith("fc.")}
+
+
+def test_half_a_body_is_none() -> None:
+    content = Content("Test", tuple(paper(**SAID)[:11]), (64, 64), (0.0, 255.0))
+    with pytest.raises(ModelFileError, match="it ends with pw5, before the classifier"):
+        recognise(content, body_only=True)
+
+
+@pytest.mark.parametrize("given", [Given(), Given(fit="letterbox", resize="nearest"), Given(crop=1.0)])
+def test_how_images_are_fitted_is_said_or_assumed(given: Given) -> None:
+    found = imported(tiny(**SAID), given)
+    fit = found.model.preprocess
+    assert (fit.fit, fit.crop, fit.resize) == (given.fit or "crop", given.crop or 0.875, given.resize or "bilinear")
+    facts = {fact.name: fact.source for fact in found.facts}
+    for name in ("fit", "crop", "resize"):
+        said = getattr(given, name) is not None
+        wanted = "you" if said else f"assumed, the file does not say (--{name})"
+        assert facts.get(name, "nobody") == ("nobody" if name == "crop" and given.fit else wanted)
 
 
 def test_imagenets_names_are_a_guess_that_is_said() -> None:

@@ -7,11 +7,12 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
 from ...errors import MobilenetsError, ModelFileError
-from ..layers import Array, Content, Layer, Norm, convolution
+from ..layers import Array, Content, Layer, Norm, UnreadError, convolution
 from .exported import stated
 from .hdf5 import MAX_TEXT, Hdf5
 from .keras_chain import Chain, Shape, Take
@@ -25,6 +26,7 @@ PUBLISHED = {"pixels": PIXELS, "activation": "relu6", "padding": "keras", "epsil
 EXPANSION = 4  # times its own size, and a mebibyte, is what an archive may unpack to: weights hardly compress
 ADVICE = "save the whole model (model.save), which says how its layers are joined"
 _HOLDING = ("BatchNormalization", "Conv2D", "Dense", "DepthwiseConv2D")
+_COUNTED = {"Normalization": ("count",)}  # of the values that it was adapted to: nothing that it computes with
 _NORM = ("gamma", "beta", "moving_mean", "moving_variance")
 
 
@@ -73,8 +75,16 @@ def _damage() -> Iterator[None]:
 def _whole(format: str, steps: Sequence[Step], take: Take, ours: Mapping[str, Any]) -> Content:
     chain = Chain(take)
     for step in steps:
-        chain.add(step)
-    content = Content(format, tuple(chain.layers), **{"size": chain.size, "pixels": chain.pixels, **ours})
+        try:
+            chain.add(step)
+        except ModelFileError as exc:
+            raise UnreadError(str(exc), partial(_content, format, chain, ours)) from exc
+    return _content(format, chain, ours)
+
+
+def _content(format: str, chain: Chain, ours: Mapping[str, Any]) -> Content:
+    said = {"size": chain.size, "pixels": chain.pixels, "ends": chain.ends, **ours}
+    content = Content(format, tuple(chain.layers), **said)
     if [layer.name for layer in chain.layers[:3]] != ["conv1", "conv_dw_1", "conv_pw_1"]:
         return content
     spelled_out = any(isinstance(layer.padding, tuple) for layer in chain.layers)
@@ -108,9 +118,14 @@ def _by_name(file: Hdf5) -> Take:
         if top not in known:
             group = file.child(weights, top)
             known[top] = {} if group is None else file.arrays(group)
-        return _fitted(_roles(known[top], step.name if len(step.path) > 1 else None), file, step.name, shapes)
+        roles = _roles(known[top], step.name if len(step.path) > 1 else None)
+        return _fitted(_uncounted(roles, step), file, step.name, shapes)
 
     return take
+
+
+def _uncounted(arrays: dict[str, Any], step: Step) -> dict[str, Any]:
+    return {role: array for role, array in arrays.items() if role not in _COUNTED.get(step.kind, ())}
 
 
 def _roles(arrays: Mapping[str, Any], owner: str | None) -> dict[str, Any]:
@@ -134,9 +149,10 @@ def _by_number(file: Hdf5, steps: Sequence[Step]) -> Take:
 
     def take(step: Step, shapes: Mapping[str, Shape]) -> dict[str, Array]:
         group = _variables(file, step.path if named else step.counted)
-        names = {str(number): role for number, role in enumerate(shapes)}
+        names = {str(number): role for number, role in enumerate([*shapes, *_COUNTED.get(step.kind, ())])}
         arrays = {} if group is None else file.arrays(group)
-        return _fitted({names.get(name, name): array for name, array in arrays.items()}, file, step.name, shapes)
+        roles = {names.get(name, name): array for name, array in arrays.items()}
+        return _fitted(_uncounted(roles, step), file, step.name, shapes)
 
     return take
 

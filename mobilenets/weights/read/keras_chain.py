@@ -20,6 +20,8 @@ _AT_INFERENCE_NOTHING = (
     "RandomZoom SpatialDropout2D"
 ).split()
 
+_SMALLEST_DEVIATION = 1e-7  # Keras' epsilon, below which a Normalization divides by nothing smaller
+
 
 class Chain:
     """Takes the steps of a model one after the other and grows `layers`, `size` and `pixels` of its `Content`."""
@@ -32,7 +34,7 @@ class Chain:
         self.pads: Pads | None = None  # by a ZeroPadding2D that the next convolution takes
         self.scale: Any = None  # with `offset`: the network's input is pixel * scale + offset
         self.offset: Any = 0.0
-        self.softmax: str | None = None  # its name, once it has come
+        self.ends: str | None = None  # "softmax" or "sigmoid", once it has come
 
     @property
     def pixels(self) -> tuple[Number, Number] | None:
@@ -47,6 +49,11 @@ class Chain:
         mean, std = ((np.round(x, 9) + 0.0).tolist() for x in (-offset / scale, 1 / scale))
         return (mean, std) if scale.ndim == 0 else (tuple(mean), tuple(std))
 
+    @property
+    def _classified(self) -> bool:
+        kinds = [layer.kind for layer in self.layers]
+        return "pool" in kinds and kinds[-1] != "pool"
+
     def add(self, step: Step) -> None:
         """One more layer; `ModelFileError` for one that no MobileNet v1 has there."""
         if step.kind in _AT_INFERENCE_NOTHING:
@@ -60,8 +67,8 @@ class Chain:
             )
         if self.pads and step.kind not in ("Conv2D", "DepthwiseConv2D", "InputLayer"):
             raise ModelFileError(f"{step.name}: a {step.kind} after zero padding, which only a convolution may take")
-        if self.softmax and step.kind not in ("Reshape", "Flatten"):
-            raise ModelFileError(f"{step.name}: a {step.kind} after the softmax {self.softmax}")
+        if self.ends and step.kind not in ("Reshape", "Flatten"):
+            raise ModelFileError(f"{step.name}: a {step.kind} after the {self.ends}")
         if not self.layers and self.size is None:
             self._measure(step)
         handler(self, step)
@@ -75,10 +82,12 @@ class Chain:
         """Its size has been read; the inputs of models within the model say nothing more."""
 
     def _rescale(self, step: Step) -> None:
-        """A Rescaling, or arithmetic with a number as keras.applications' preprocess_input does it."""
+        """A Rescaling, a Normalization, or arithmetic with a number as keras.applications' preprocess_input does it."""
         if self.layers:
             raise ModelFileError(f"{step.name}: a {step.kind} after the first convolution")
-        if step.kind == "Rescaling":
+        if step.kind == "Normalization":
+            scale, offset = self._normalization(step)
+        elif step.kind == "Rescaling":
             scale, offset = _numbers(step.config["scale"], step.name), _numbers(step.config["offset"], step.name)
         else:
             number = _numbers(step.operands[0] if len(step.operands) == 1 else None, step.name)
@@ -86,6 +95,21 @@ class Chain:
         before = 1.0 if self.scale is None else self.scale
         with np.errstate(all="ignore"):  # `pixels` refuses what is not finite
             self.scale, self.offset = before * scale, self.offset * scale + offset
+
+    def _normalization(self, step: Step) -> tuple[Any, Any]:
+        """(scale, offset) of a Normalization: its mean and variance stand in the config, or were adapted to images."""
+        config = step.config
+        if config.get("invert") or config.get("axis") not in (None, -1, 3, [-1], [3]):
+            raise ModelFileError(f"{step.name}: a Normalization that is inverted, or of axis {config.get('axis')}")
+        mean, variance = config.get("mean"), config.get("variance")
+        if mean is None or variance is None:
+            each: Shape = () if config.get("axis") is None else (None,)
+            arrays = self.take(step, {"mean": each, "variance": each})
+            mean, variance = arrays["mean"], arrays["variance"]
+        mean, variance = (_numbers(np.squeeze(_bare(value)), step.name) for value in (mean, variance))
+        with np.errstate(invalid="ignore"):
+            scale = 1 / np.maximum(np.sqrt(variance), _SMALLEST_DEVIATION)
+        return scale, -mean * scale
 
     def _pad(self, step: Step) -> None:
         (top, bottom), (left, right) = step.config["padding"]
@@ -161,8 +185,8 @@ class Chain:
     def _activate(self, step: Step, activation: Any) -> None:
         if activation in (None, "linear"):
             return
-        if activation == "softmax":
-            self.softmax = step.name
+        if activation == "softmax" or (activation == "sigmoid" and self._classified):
+            self.ends = activation
             return
         if activation not in ("relu", "relu6"):
             kind = activation.get("class_name") if isinstance(activation, dict) else activation
@@ -174,7 +198,7 @@ class Chain:
         self.layers[-1] = replace(self.layers[-1], activation=activation)
 
     def _softmax(self, step: Step) -> None:
-        self.softmax = step.name
+        self.ends = "softmax"
 
     def _pool(self, step: Step) -> None:
         _last_axis(step)
@@ -263,6 +287,7 @@ _HANDLERS: dict[str, Callable[[Chain, Step], None]] = {
     "DepthwiseConv2D": Chain._convolution,
     "Flatten": Chain._flatten,
     "GlobalAveragePooling2D": Chain._pool,
+    "Normalization": Chain._rescale,
     "InputLayer": Chain._input,
     "ReLU": Chain._relu,
     "Rescaling": Chain._rescale,

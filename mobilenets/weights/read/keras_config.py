@@ -20,6 +20,7 @@ _SNAKE_CASE = {
     "Dense": "dense",
     "DepthwiseConv2D": "depthwise_conv2d",
     "Functional": "functional",
+    "Normalization": "normalization",
     "Sequential": "sequential",
 }
 

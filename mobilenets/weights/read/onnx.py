@@ -1,6 +1,7 @@
 """ONNX: this package's own exports, and any chain of the nodes that a MobileNet v1 is exported as. Nothing is run."""
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -9,23 +10,28 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from ...arch.network import MAX_SIDE, MIN_SIDE
 from ...errors import MobilenetsError, ModelFileError
-from ..layers import Content, Layer, Number
+from ..layers import DETECTOR, Beside, Content, Number, UnreadError
 from .exported import stated
 from .onnx_chain import Chain, Node
 from .onnx_nodes import FLOATS, NODES
-from .onnx_values import MAX_NAME, Values, array, attributes, constant
+from .onnx_values import MAX_NAME, Values, array, attributes, constant, taken_in
 
 __all__ = ["read_onnx"]
 
 MAX_PARTS = 20_000  # nodes, constants: 256 blocks of all that is read have a tenth of it
+_CHOICE = "NonMaxSuppression"
+_OF_ANY = ("CastLike", "Shape")  # make constants of what is computed, too: they need no values of it
+_MOST_EXPANDED = 1 << 20
 _SIZE = np.array([-1])  # what stands for a size of the image, in the target of a Reshape
 
 
-def read_onnx(content: bytes) -> Content:
-    """The layers of the file's graph. `ModelFileError` for what is damaged or no chain of layers."""
+def read_onnx(content: bytes, beside: Beside | None = None) -> Content:
+    """The layers of the file's graph; `beside` gives its external data. `ModelFileError` for what is damaged or no
+    chain of layers.
+    """
     try:
         model = onnx.load_model_from_string(content)
-        return _Reader(model, len(content)).read()
+        return _Reader(model, len(content) + taken_in(model.graph, beside)).read()
     except DecodeError as exc:
         raise ModelFileError(f"not an ONNX file, or a damaged one: {' '.join(str(exc).split())}") from exc
     except MobilenetsError:
@@ -57,12 +63,23 @@ class _Reader:
         self.chain = Chain(_shape(kind), integers=kind.elem_type == onnx.TensorProto.UINT8, limit=size)
 
     def read(self) -> Content:
+        self._check_classifier()
         for number, node in enumerate(self.graph.node):
-            self._step(number, node)
+            try:
+                self._step(number, node)
+            except ModelFileError as exc:
+                raise UnreadError(str(exc), self._content) from exc
         for output in self.graph.output:
             if output.name not in self.given:
                 raise ModelFileError(f"output {output.name[:MAX_NAME]!r} is given by no node")
-        return self._content(tuple(self.chain.layers))
+        return self._content()
+
+    def _check_classifier(self) -> None:
+        """`ModelFileError` for a detector: its outputs hold four numbers a box, or its graph chooses among boxes."""
+        shapes = [[dim.dim_value for dim in out.type.tensor_type.shape.dim] for out in self.graph.output]
+        boxes = len(shapes) > 1 and any(len(shape) > 1 and shape[-1] == 4 for shape in shapes)
+        if boxes or self.metadata.get("task") == "detect" or any(n.op_type == _CHOICE for n in self.graph.node):
+            raise ModelFileError(f"{len(shapes)} outputs, boxes among them: {DETECTOR}")
 
     def _step(self, number: int, proto: onnx.NodeProto) -> None:
         kind = proto.op_type if proto.domain in ("", "ai.onnx") else f"{proto.domain}.{proto.op_type}"
@@ -78,7 +95,7 @@ class _Reader:
             node.refuse(f"takes {unknown[0][:MAX_NAME]!r}, which nothing before it gives")
         if kind == "Constant":
             self.constants[gives] = constant(proto)
-        elif kind in _FOLD and (kind == "Shape" or not takes):
+        elif kind in _FOLD and (kind in _OF_ANY or not takes):
             self.constants[gives] = _FOLD[kind](node)
         elif not takes:
             node.refuse("computes with constants alone, or with the image's size, which is not read")
@@ -97,18 +114,18 @@ class _Reader:
             self.constants[name] = array(self.stored.pop(name))
         return self.constants.get(name)
 
-    def _content(self, layers: tuple[Layer, ...]) -> Content:
+    def _content(self) -> Content:
         (height, width), pixels = self.chain.image, self.chain.pixels()
         if any(side is not None and not MIN_SIDE <= side <= MAX_SIDE for side in (height, width)):
             raise ModelFileError(f"images of {height}x{width}: sides are from {MIN_SIDE} to {MAX_SIDE}")
         if self.chain.pads:
             raise ModelFileError("it ends with a Pad")
         size = None if height is None or width is None else (height, width)
-        said = {"size": size, "pixels": pixels}
+        said = {"size": size, "pixels": pixels, "ends": self.chain.ends}
         own = stated(self.metadata) if self.metadata.get("format") == "mobilenets.onnx" else {}
         if own and (own["size"] != size or pixels is None or not _same(own["pixels"], pixels)):
             raise ModelFileError(f"its metadata states another size or other pixels than its graph: {size}, {pixels}")
-        return Content("ONNX", layers, **{**said, **own})
+        return Content("ONNX", tuple(self.chain.layers), **{**said, **own})
 
 
 def _same(a: tuple[Number, Number], b: tuple[Number, Number]) -> bool:
@@ -135,6 +152,8 @@ def _reshaped(node: Node) -> Values:
     values, axes = node.constant(0), node.numbers("axes", 1)
     if values is None or values.ndim + len(axes) > 8:
         node.refuse("reshapes no constant")
+    if node.kind == "Reshape":
+        return values.reshape(node.numbers("shape", 1))
     return np.expand_dims(values, axes) if node.kind == "Unsqueeze" else np.squeeze(values, axes or None)
 
 
@@ -145,8 +164,17 @@ def _same_values(node: Node) -> Values:
     return values.transpose(node.numbers("perm", 1) or None) if node.kind == "Transpose" else values
 
 
+def _expanded(node: Node) -> Values:
+    values, target = node.constant(0), node.numbers("shape", 1)
+    if values is None or min(target, default=1) < 1 or prod(target) > _MOST_EXPANDED:
+        node.refuse(f"expands to {target}, which is no size of a constant")
+    return np.broadcast_to(values, np.broadcast_shapes(values.shape, target))
+
+
 def _size(node: Node) -> Values:
-    if node.kind == "Gather" and node.constant(0) is not _SIZE:
+    if node.kind == "Shape" and (values := node.constant(0)) is not None:
+        return np.array(values.shape[node.attributes.get("start", 0) : node.attributes.get("end")])
+    if node.kind != "Shape" and node.constant(0) is not _SIZE:
         node.refuse("takes a part of a constant")
     return _SIZE
 
@@ -155,6 +183,10 @@ def _size(node: Node) -> Values:
 _FOLD: dict[str, Callable[[Node], Values]] = {
     "Shape": _size,
     "Gather": _size,
+    "Slice": _size,
+    "Expand": _expanded,
+    "Reshape": _reshaped,
+    "CastLike": _same_values,
     "Concat": _joined,
     "Squeeze": _reshaped,
     "Unsqueeze": _reshaped,

@@ -76,6 +76,7 @@ class Chain:
     size: Size = (None, None)  # of the current value
     channels_last: bool = False  # since a Transpose behind the first layer
     pads: Pads | None = None  # of a Pad that waits for its convolution
+    ends: str | None = None  # "softmax" or "sigmoid", once it has come
     bounds: tuple[float, float] = (-inf, inf)  # the last layer's values are clipped to these
 
     @property

@@ -77,8 +77,6 @@ def _size(size: Size, kernel: int, stride: int, padding: Pads | Side) -> Size:
 def _batch_norm(chain: Chain, node: Node) -> None:
     if not chain.layers or chain.layers[-1].norm or chain.bounds != (-inf, inf) or chain.layers[-1].weight is None:
         node.refuse("a batch norm that does not directly follow a convolution")
-    if node.attributes.get("training_mode", 0):
-        node.refuse("a batch norm in training mode")
     channels = len(chain.layers[-1].weight)
     gamma, beta, mean, var = (node.vector(position, channels) for position in range(1, 5))
     chain.change(norm=Norm(gamma, beta, mean, var, float(node.attributes.get("epsilon", 1e-5))))
@@ -193,9 +191,10 @@ def _cast(chain: Chain, node: Node) -> None:
 
 
 def _end(chain: Chain, node: Node) -> None:
-    """Softmax and its logarithm: what comes before are the logits."""
+    """Softmax, its logarithm, sigmoid: what comes before are the logits."""
     if not chain.classified:
-        node.refuse("before the classifier")
+        node.refuse("stands before the classifier")
+    chain.ends = "sigmoid" if node.kind == "Sigmoid" else "softmax"
 
 
 def _limit(chain: Chain, node: Node, default: float) -> float:
@@ -230,6 +229,7 @@ NODES: dict[str, Callable[[Chain, Node], None]] = {
     "Sub": _arithmetic,
     "Mul": _arithmetic,
     "Div": _arithmetic,
+    "Sigmoid": _end,
     "Softmax": _end,
     "LogSoftmax": _end,
     "Cast": _cast,

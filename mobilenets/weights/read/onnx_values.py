@@ -4,11 +4,12 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from onnx import AttributeProto, NodeProto, TensorProto
+from onnx import AttributeProto, GraphProto, NodeProto, TensorProto
 
 from ...errors import ModelFileError
+from ..layers import Beside
 
-__all__ = ["MAX_NAME", "array", "attributes", "constant"]
+__all__ = ["MAX_NAME", "array", "attributes", "constant", "taken_in"]
 
 MAX_NAME = 80  # of what is shown of a name
 
@@ -25,6 +26,33 @@ _KINDS: dict[
     TensorProto.UINT8: ("u1", "int32_data"),
     TensorProto.BOOL: ("?", "int32_data"),
 }
+
+
+def taken_in(graph: GraphProto, beside: Beside | None) -> int:
+    """Put the external data of a graph's constants into it; how many bytes these are."""
+    count = 0
+    for tensor in graph.initializer:
+        if tensor.data_location == TensorProto.EXTERNAL and beside is not None:
+            values = _external(tensor, beside)
+            tensor.ClearField("external_data")
+            tensor.data_location, tensor.raw_data = TensorProto.DEFAULT, values
+            count += len(values)
+    return count
+
+
+def _external(tensor: TensorProto, beside: Beside) -> bytes:
+    """The part of the file beside it that a tensor's values are."""
+    said = {entry.key: entry.value for entry in tensor.external_data}
+    data, name = beside(said.get("location", "")), tensor.name[:MAX_NAME]
+    try:
+        start = int(said.get("offset", "0"))
+        length = int(said.get("length", len(data) - start))
+    except ValueError as exc:
+        at, many = (said.get(key, "")[:MAX_NAME] for key in ("offset", "length"))
+        raise ModelFileError(f"{name}: its external data lie at byte {at!r}, for {many!r} bytes") from exc
+    if start < 0 or length < 0 or start + length > len(data):
+        raise ModelFileError(f"{name}: bytes {start} to {start + length} of {len(data)} of its external data")
+    return data[start : start + length]
 
 
 def array(tensor: TensorProto) -> Values:

@@ -210,6 +210,7 @@ _CALLS: dict[str, Callable[..., Any]] = {
     "torch._utils _rebuild_tensor": _tensor,
     "torch._utils _rebuild_tensor_v2": _tensor,
     "torch._utils _rebuild_parameter": _parameter,
+    "argparse Namespace": lambda: {},  # the settings of a training script: read as data, and not used
 }
 
 _LITERALS = frozenset(
@@ -240,6 +241,7 @@ _ACTIONS: dict[str, Callable[[_Machine, Any], None]] = {
     "GLOBAL": _Machine.name,
     "STACK_GLOBAL": _Machine.stack_name,
     "REDUCE": _Machine.call,
+    "NEWOBJ": _Machine.call,
     "BUILD": _Machine.build,
     "BINPERSID": _Machine.storage,
 }

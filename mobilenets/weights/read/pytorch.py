@@ -19,7 +19,11 @@ from .state_dict import MAX_NAME, check_count, content_of, floats
 __all__ = ["read_pytorch"]
 
 _MAGIC = 0x1950A86A20F9469CFC6C  # the first object of the old format
-_WRAPPERS = ("state_dict_ema", "state_dict", "model_state_dict", "model", "net")  # averaged weights before raw ones
+# averaged weights before raw ones; an average may wrap its module once more
+_AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema_model", "ema")
+_WRAPPERS = (*_AVERAGED, "state_dict", "model_state_dict", "model", "net", "network", "weights", "module", "shadow")
+_MOST_WRAPPERS = 4  # around one another
+_COUNTERS = ("num_batches_tracked", "n_averaged")
 
 Read = Callable[[Storage], bytes]
 
@@ -94,7 +98,8 @@ def _legacy(content: bytes) -> tuple[Any, Read]:
 
 def _state_dict(root: Any) -> Mapping[str, Stored]:
     """The tensors of a state dict or of a checkpoint around one; counters of batches say nothing of the network."""
-    root = next((root[key] for key in _WRAPPERS if isinstance(root, dict) and isinstance(root.get(key), dict)), root)
+    for _ in range(_MOST_WRAPPERS):
+        root = next((root[key] for key in _WRAPPERS if isinstance(root, dict) and _holds(root.get(key))), root)
     if not isinstance(root, dict):
         kind = "tensor" if isinstance(root, Stored) else type(root).__name__
         raise ModelFileError(f"holds a {kind}, not a state dict")
@@ -103,9 +108,14 @@ def _state_dict(root: Any) -> Mapping[str, Stored]:
     for name, value in root.items():
         if not isinstance(name, str) or not isinstance(value, Stored):
             raise ModelFileError(f"{str(name)[:80]!r} is no tensor: a state dict holds nothing else")
-        if not name.endswith("num_batches_tracked"):
+        if not name.endswith(_COUNTERS):
             tensors[name] = value
     return tensors
+
+
+def _holds(value: Any) -> bool:
+    """Whether it is a dict of tensors, or of dicts that may hold some."""
+    return isinstance(value, dict) and any(isinstance(entry, Stored | dict) for entry in value.values())
 
 
 def _array(name: str, stored: Stored, data: bytes) -> Array:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ...errors import ModelFileError
 from ...image import Preprocess
-from ..layers import Array, Content, Layer, Norm, convolution
+from ..layers import DETECTOR, Array, Content, Layer, Norm, convolution
 
 __all__ = ["MAX_NAME", "check_count", "content_of", "floats", "in_order"]
 
@@ -25,6 +25,12 @@ MAX_TENSORS = 20_000  # of the largest MobileNet v1 there are 1,540
 MAX_NAME = 200  # characters; what is longer is not shown
 _NORM = {"weight", "bias", "running_mean", "running_var"}
 _WRAPPER = re.compile(r"((module|_orig_mod|model)\.)*")  # of DataParallel, torch.compile, training frameworks
+# parts of names that detectors have: torchvision's, pytorch-ssd's, TensorFlow's
+_BOXES = re.compile(
+    r"(^|\.)(regression_headers?|classification_headers?|regression_head|anchors?|anchor_generator|priors|rpn|roi_heads"
+    r"|bbox_\w+|box_\w+|boxpredictor\w*|loc|loc_\w+|multibox\w*)(\.|$)",
+    re.IGNORECASE,
+)
 _SYMMETRIC: dict[str, Any] = {"padding": "symmetric", "epsilon": 1e-5}
 _SIGNED: dict[str, Any] = {"activation": "relu6", "pixels": (127.5, 127.5)}
 _NONE: Array = np.zeros((), np.float32)
@@ -39,6 +45,8 @@ _MAKERS: dict[str, tuple[str, dict[str, Any]]] = {
 def content_of(format: str, tensors: Tensors, stated: Mapping[str, Any] | None = None) -> Content:
     """The chain that `tensors` are, in their order. `stated`: by the metadata of a file that this package exported."""
     tensors = _unwrapped(tensors)
+    if boxes := next((name for name in tensors if _BOXES.search(name)), None):
+        raise ModelFileError(f"{boxes[:MAX_NAME]}: {DETECTOR}")
     maker, conventions = next((_MAKERS[name] for name in _MAKERS if name in tensors), ("PyTorch", _SYMMETRIC))
     settings = dict(stated or {})
     # the exporter writes scales that hold with this epsilon, whatever the network's own

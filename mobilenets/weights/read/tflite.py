@@ -5,18 +5,23 @@
 import math
 import struct
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ...errors import MobilenetsError, ModelFileError
-from ..layers import Array, Content, Layer, Number, Pads, convolution, extra
+from ..layers import Array, Content, Layer, Number, Pads, UnreadError, convolution, extra, one_or_all
+from . import tflite_metadata
 from .exported import stated
 from .tflite_file import FLOAT, FLOAT16, INT8, UINT8, File, Operator
 from .tflite_integers import affine, integer_layer
 
 __all__ = ["read_tflite"]
 
+_ENDS = {"SOFTMAX": "softmax", "LOG_SOFTMAX": "softmax", "LOGISTIC": "sigmoid"}
+_ARITHMETIC = ("ADD", "DIV", "MUL", "SUB")
+_OF_SIZES = ("CAST", "CONCATENATION", "GATHER", "PACK", "REDUCE_PROD", "STRIDED_SLICE")
 _NAMES = {UINT8: "uint8", INT8: "int8", FLOAT16: "float16", FLOAT: "float"}
 
 
@@ -26,7 +31,7 @@ def read_tflite(content: bytes) -> Content:
     if content[4:8] != b"TFL3":
         raise ModelFileError("not a TensorFlow Lite file: it lacks the mark TFL3")
     try:
-        return _Reader(File(content)).read()
+        return _Reader(File(content), content).read()
     except MobilenetsError:
         raise
     except struct.error as exc:
@@ -38,13 +43,16 @@ def read_tflite(content: bytes) -> Content:
 class _Reader:
     """The layers of one file, its operators followed in the order in which they run."""
 
-    def __init__(self, file: File) -> None:
+    def __init__(self, file: File, content: bytes) -> None:
         self.file = file
+        self.archive = content  # the labels may stand behind the model
         self.layers: list[Layer] = []
         self.unpacked: dict[int, int] = {}  # a float tensor -> the constant that DEQUANTIZE makes it from
         self.types: set[int] = set()  # of the kernels
         self.pads: Pads | None = None  # of a PAD, for the convolution after it
-        self.over = False  # a SOFTMAX has been
+        self.ends: str | None = None  # a SOFTMAX or LOGISTIC has been
+        self.sizes: set[int] = set()  # tensors that hold sizes, for a RESHAPE
+        self.scale, self.shift = np.ones(1), np.zeros(1)  # the first layer takes scale x the file's input + shift
 
     def read(self) -> Content:
         first, last = self.file.ends()
@@ -56,13 +64,26 @@ class _Reader:
             if operator.kind == "DEQUANTIZE" and self.file.buffer(operator.takes) is not None:
                 self.unpacked[operator.gives] = operator.takes
                 continue
+            if self._is_size(operator, seen):
+                self.sizes.add(operator.gives)
+                continue
             if operator.takes != current:
                 raise ModelFileError(f"{operator} does not take what the one before it gives")
             current = operator.gives
-            self._follow(operator)
+            try:
+                self._follow(operator)
+            except ModelFileError as exc:
+                raise UnreadError(str(exc), partial(self._content, first)) from exc
         if current != last:
             raise ModelFileError(f"its output is tensor {last}, but the last operator gives {current}")
         return self._content(first)
+
+    def _is_size(self, operator: Operator, seen: set[int]) -> bool:
+        """Whether it works out the shape that a RESHAPE is told; which shape that is, the tensors themselves say."""
+        if operator.kind == "SHAPE":
+            return operator.takes in seen
+        parts = [operator.takes, *operator.others]
+        return operator.kind in _OF_SIZES and any(part in self.sizes for part in parts)
 
     def _follow(self, operator: Operator) -> None:
         kind = operator.kind
@@ -74,13 +95,26 @@ class _Reader:
             self._activate(operator)
         elif kind in ("RESHAPE", "SQUEEZE"):
             self._check_flat(operator)
-        elif kind == "SOFTMAX":
-            self.over = True
-        elif kind not in ("QUANTIZE", "DEQUANTIZE"):  # which change the number format only
+        elif kind in _ENDS:
+            self.ends = _ENDS[kind]
+        elif kind in _ARITHMETIC and not self.layers:
+            self._rescale(operator)
+        elif kind not in ("QUANTIZE", "DEQUANTIZE", "CAST"):  # which change the number format only
             layer = self._layer(operator)
-            if self.over:
-                raise ModelFileError(f"{operator} after the softmax")
+            if self.ends:
+                raise ModelFileError(f"{operator} after the {self.ends}")
             self.layers.append(layer)
+
+    def _rescale(self, operator: Operator) -> None:
+        """A Rescaling or Normalization of the image: arithmetic with one number, or one a channel."""
+        values = self._real(operator.others[0]).astype(np.float64).ravel() if operator.others else np.zeros(0)
+        if values.size not in (1, 3) or (operator.kind == "DIV" and not values.all()):
+            raise ModelFileError(f"{operator}: not a change of the image by one number a channel")
+        if operator.kind in ("ADD", "SUB"):
+            self.shift = self.shift + (values if operator.kind == "ADD" else -values)
+        else:
+            factor = values if operator.kind == "MUL" else 1 / values
+            self.scale, self.shift = self.scale * factor, self.shift * factor
 
     def _layer(self, operator: Operator) -> Layer:
         if operator.kind in ("CONV_2D", "DEPTHWISE_CONV_2D"):
@@ -107,6 +141,8 @@ class _Reader:
         depthwise = operator.kind == "DEPTHWISE_CONV_2D"  # (1, k, k, out); else (out, k, k, in)
         order = (3, 0, 1, 2) if depthwise else (0, 3, 1, 2)
         kernel = kernel.transpose(order)
+        if self._ends_pooled(kernel, shape, options):
+            self.layers.append(Layer("pool", name))
         if len(shape) != 4 or (not depthwise and shape[3] != kernel.shape[1]):
             raise ModelFileError(f"{name}: a kernel for {kernel.shape[1]} channels takes shape {tuple(shape)}")
         return convolution(
@@ -120,6 +156,12 @@ class _Reader:
             integers=integer_layer(self.file, operator, order),
             gives=affine(self.file, operator.gives),
         )
+
+    def _ends_pooled(self, kernel: Array, shape: list[int], options: Any) -> bool:
+        """Whether it is the classifier of maps of one position, of which no pool is left by the converter."""
+        before = self.layers[-1] if self.layers else None
+        single = shape[1:3] == [1, 1] and kernel.shape[2:] == (1, 1) and _activation(options) == "none"
+        return before is not None and single and before.kind == "pointwise" and before.activation != "none"
 
     def _fully_connected(self, operator: Operator) -> Layer:
         name = self.file.name(operator.gives)
@@ -203,22 +245,50 @@ class _Reader:
             layers=tuple(self.layers),
             size=(shape[1], shape[2]) if spatial else None,
             quantised=kernels in (UINT8, INT8),
-            image=affine(self.file, first),
+            ends=self.ends,
+            image=None if self._rescales else affine(self.file, first),
         )
-        said = stated(self.file.metadata(), "mobilenets_")
-        if pixels := self._pixels(first):  # what integers stand for goes before what was rounded to make them
-            said["pixels"] = pixels
+        metadata = self.file.metadata()
+        texts = {name: text.decode("utf-8", "replace") for name, text in metadata.items()}
+        own = metadata.get(tflite_metadata.NAME, b"")
+        said = {"labels": tflite_metadata.labels_of(self.file, own, self.archive)} | stated(texts, "mobilenets_")
+        if pixels := self._pixels(first, tflite_metadata.normalisation_of(self.file, own)):
+            said["pixels"] = pixels  # what integers stand for goes before what was rounded to make them
         return replace(content, **said)
 
-    def _pixels(self, first: int) -> tuple[Number, Number] | None:
-        """(mean, std) of a quantised input, of which the integers are the pixels (less 128 for int8)."""
+    def _pixels(self, first: int, normalised: tuple[Any, Any] | None) -> tuple[Number, Number] | None:
+        """(mean, std) of pixels for the first layer; of a quantised input the integers are pixels (int8: less 128)."""
+        quantised = self._quantised_pixels(first)
+        mean, std = quantised or normalised or (np.zeros(1), np.ones(1))
+        if self._rescales:
+            with np.errstate(all="ignore"):  # what is not finite is refused below
+                mean, std = _decimal(mean - self.shift * std / self.scale), _decimal(std / self.scale)
+        elif not quantised and not normalised:
+            return None
+        if not (np.isfinite(mean).all() and np.isfinite(std).all() and (std > 0).all()):
+            raise ModelFileError(f"pixels become its input by mean {mean.tolist()} and std {std.tolist()}")
+        if quantised is None and normalised is None and max(mean.max(), std.max()) <= 1:  # of an image in [0, 1]
+            mean, std = mean * 255, std * 255
+        return one_or_all(mean), one_or_all(std)
+
+    @property
+    def _rescales(self) -> bool:
+        return bool((self.scale != 1).any() or self.shift.any())
+
+    def _quantised_pixels(self, first: int) -> tuple[Any, Any] | None:
         kind, quantisation = self.file.tensor(first).Type(), self.file.tensor(first).Quantization()
         if kind not in (UINT8, INT8) or quantisation is None or quantisation.ScaleLength() != 1:
             return None
         scale, zero = (float(array.ravel()[0]) for array in self.file.scales(first, (1,)))
         std = 1 / scale
         near = round(std, 1)  # 127.5 is stored as the float32 next to 1 / 127.5
-        return zero + (128 if kind == INT8 else 0), near if math.isclose(near, std, rel_tol=1e-6) else std
+        std = near if math.isclose(near, std, rel_tol=1e-6) else std
+        return np.array([zero + (128 if kind == INT8 else 0)]), np.array([std])
+
+
+def _decimal(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """To the digits that float32 has."""
+    return np.array([float(f"{value:.6g}") + 0.0 for value in values])
 
 
 def _activation(options: Any) -> str:

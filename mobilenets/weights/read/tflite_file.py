@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ModelFileError
-from ..layers import extra
+from ..layers import DETECTOR, extra
 
 __all__ = ["FLOAT", "FLOAT16", "INT8", "UINT8", "File", "Operator"]
 
@@ -63,13 +63,21 @@ class File:
 
     def ends(self) -> tuple[int, int]:
         """The tensors that the whole graph takes and gives."""
-        ends = self.graph.InputsLength(), self.graph.OutputsLength()
+        ends = self.spend(self.graph.InputsLength()), self.spend(self.graph.OutputsLength())
+        if ends[1] > 1 and self._boxes():
+            raise ModelFileError(f"{ends[1]} outputs, boxes among them: {DETECTOR}")
         if ends != (1, 1):
             raise ModelFileError(f"{ends[0]} inputs and {ends[1]} outputs: one of each is read")
         return self.graph.Inputs(0), self.graph.Outputs(0)
 
-    def metadata(self) -> dict[str, str]:
-        """What the file says of itself under each name, as far as it is text."""
+    def _boxes(self) -> bool:
+        """Whether an output is boxes, four numbers each, or what TensorFlow's detection adds to a graph."""
+        custom = [self.model.OperatorCodes(number).CustomCode() for number in range(self.codes)]
+        outputs = [self.shape(self.graph.Outputs(number)) for number in range(self.graph.OutputsLength())]
+        return b"TFLite_Detection_PostProcess" in custom or any(len(s) > 1 and s[-1] == 4 for s in outputs)
+
+    def metadata(self) -> dict[str, bytes]:
+        """What the file says of itself under each name."""
         said = {}
         count = self.spend(self.model.MetadataLength())
         if count > _MOST_ENTRIES:
@@ -80,7 +88,7 @@ class File:
                 raise ModelFileError(f"its metadata: buffer {entry.Buffer()} of {self.buffers}: there is none")
             buffer, name = self.model.Buffers(entry.Buffer()), entry.Name() or b""
             content = bytes(buffer.DataAsNumpy()) if self.spend(len(name) + buffer.DataLength()) else b""
-            said[name.decode("utf-8", "replace")] = content.decode("utf-8", "replace")
+            said[name.decode("utf-8", "replace")] = content
         return said
 
     def operators(self) -> Iterator[Operator]:
