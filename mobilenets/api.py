@@ -121,7 +121,7 @@ def evaluate_model(
         dataset = data
     else:
         task = task_type(open_session(opened, runtime=runtime).task)()
-        dataset = task.open(data, None) if split == "all" else task.open(data)
+        dataset = task.open(data, None, max_bad) if split == "all" else task.open(data, max_bad=max_bad)
     for note in dataset.notes:
         watch.note(note)
     judged = judge(opened, dataset, split or default_split(dataset), max_bad, threads, watch.decoded, runtime)
@@ -138,12 +138,14 @@ def predict_images(
     top: int | None = None,
     batch_size: int = 32,
     runtime: "Runtime" = "auto",
+    min_confidence: float = 0.0,
 ) -> "Iterator[Prediction]":
     """Predictions for images, in order and in bounded memory; no torch.
 
     `images`: one or several of a file, a folder (searched to any depth), a pattern such as photos/*.jpg, the content
     of an image file (bytes), a Pillow image, and an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, colours
     in the order RGB or RGBA. What has no path is named by its place: image 0.
+    `min_confidence`: a classifier whose best probability is below it answers "none of these".
     Raises `DataError` for what does not exist, and `UsageError` for an array of another shape or dtype.
     """
     from .runtime import open_session
@@ -151,7 +153,7 @@ def predict_images(
     given = images if isinstance(images, list | tuple) else [images]
     sources = [_named(at, one) for at, one in enumerate(given)]
     session = open_session(open_model(model), runtime=runtime)
-    return answered(session, chain.from_iterable(sources), top, batch_size)
+    return answered(session, chain.from_iterable(sources), top, batch_size, min_confidence)
 
 
 def _named(at: int, image: "str | Path | Picture") -> "Iterator[tuple[str, Source]]":
@@ -164,7 +166,11 @@ def _named(at: int, image: "str | Path | Picture") -> "Iterator[tuple[str, Sourc
 
 
 def answered(
-    session: "Runner", images: "Iterable[tuple[str, Source]]", top: int | None = None, batch_size: int = 32
+    session: "Runner",
+    images: "Iterable[tuple[str, Source]]",
+    top: int | None = None,
+    batch_size: int = 32,
+    min_confidence: float = 0.0,
 ) -> "Iterator[Prediction]":
     """What an open model says of each (name, file or its content), as its task puts it: `Prediction.answer`.
 
@@ -172,10 +178,20 @@ def answered(
     """
     from .runtime.predict import predict
     from .tasks import task_type
+    from .tasks.classify import Top
 
     task = task_type(session.task)()
     most = task.top if top is None else top
     if most < 1:
         raise UsageError(f"top (={top}) must be at least 1")
-    told = predict(session, images, lambda row: task.answer(row, session.labels, session.decoding, most), batch_size)
+    if not 0 <= min_confidence <= 1:
+        raise UsageError(f"min_confidence (={min_confidence:g}) must be from 0 to 1")
+    if min_confidence and task.name != "classify":
+        raise UsageError(f"min_confidence is of classifiers, and the model's task is {task.name}")
+
+    def answer(row: "np.ndarray[Any, Any]") -> Any:
+        said = task.answer(row, session.labels, session.decoding, most)
+        return replace(said, none=True) if isinstance(said, Top) and row.max() < min_confidence else said
+
+    told = predict(session, images, answer, batch_size)
     return (p if p.size is None else replace(p, answer=task.placed(p.answer, p.size)) for p in told)

@@ -1,9 +1,9 @@
 """Pixels: the only decoder, resize and normalisation, used by train, evaluate, calibrate, predict and serve.
 
-What becomes of an image that is not plain RGB (docs/images.md says it for users):
+What becomes of an image that is not plain RGB (docs/data.md says it for users):
 EXIF orientation is applied; grey is repeated three times; CMYK, YCbCr and LAB are converted; a palette is looked up;
-transparency is laid over white; of 16 bits the upper 8 are kept; of an animation the first frame is taken;
-floating-point pixels are refused, because nothing states their range.
+transparency is laid over white; of 16 bits, or as many as a TIFF declares, the upper 8 are kept; of an animation the
+first frame is taken; floating-point pixels are refused, because nothing states their range.
 """
 
 import io
@@ -11,6 +11,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -21,6 +23,8 @@ from .errors import ImageError, NetworkError, UsageError
 
 __all__ = [
     "EXTENSIONS",
+    "HEIF",
+    "UNREAD",
     "Fit",
     "Pixels",
     "Preprocess",
@@ -31,6 +35,7 @@ __all__ = [
     "decode",
     "in_memory",
     "normalise",
+    "opened",
     "prepare",
     "read",
     "shrink_short_side",
@@ -45,9 +50,16 @@ Fit = Literal["crop", "stretch", "letterbox"]
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 Source = bytes | Path | Image.Image  # a file's content, a file, or an image that Pillow has opened or made
 
-EXTENSIONS = frozenset(
+HEIF = frozenset((".heic", ".heif", ".hif"))  # read where pillow-heif is installed
+_READ = frozenset(
     ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .tif .tiff .ppm .pgm .pbm .pnm .jp2 .avif .mpo .ico".split()
 )
+EXTENSIONS = _READ | HEIF if find_spec("pillow_heif") else _READ
+# of photos as cameras, scanners and editors write them, which are named where they are left out
+UNREAD = frozenset(
+    ".heic .heif .hif .jxl .jxr .hdp .wdp .j2k .jpx .jpf .raw .dng .cr2 .cr3 .crw .nef .nrw .arw .sr2 .srf .orf .rw2 "
+    ".raf .pef .srw .3fr .iiq .erf .mrw .x3f .psd .xcf .svg .eps .tga .exr .hdr .dcm .fits .dds .qoi".split()
+).difference(EXTENSIONS)
 # none runs code; those that Pillow loads at once stand first; MPO is opened as JPEG and has no entry of its own
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "WEBP", "TIFF", "JPEG2000", "ICO", "AVIF")
 _MAX_PIXELS = 178_956_970  # Pillow's own bound for a decompression bomb
@@ -114,11 +126,12 @@ def decode(source: Source, channels: int = 3, at_least: tuple[int, int] | None =
     `at_least` (height, width): a JPEG may be decoded at 1/2, 1/4 or 1/8 as long as both sides stay at or above twice
     this size, which is several times faster and leaves the resize to a small target its antialiasing.
     """
-    with _opened(source) as image:
+    with opened(source) as image:
         if at_least is not None:
             _draft(image, at_least)
+        bits = _bits(image)
         image.load()
-        return _plain(_upright(image), channels)
+        return _plain(_upright(image), channels, bits)
 
 
 def in_memory(source: Image.Image | np.ndarray[Any, Any]) -> Image.Image:
@@ -137,14 +150,15 @@ def in_memory(source: Image.Image | np.ndarray[Any, Any]) -> Image.Image:
 
 def upright_size(source: Source) -> tuple[int, int]:
     """(width, height) in pixels of the image as `decode` gives it, from its header; `ImageError`."""
-    with _opened(source) as image:
+    with opened(source) as image:
         turned = image.format != "TIFF" and _lies(image)  # Pillow states a TIFF's size upright at once
         return (image.height, image.width) if turned else image.size
 
 
 @contextmanager
-def _opened(source: Source) -> Iterator[Image.Image]:
+def opened(source: Source) -> Iterator[Image.Image]:
     """The image, its header read; whatever is raised while it is open becomes an `ImageError`."""
+    data = b""
     try:
         if isinstance(source, Image.Image):
             yield source
@@ -152,14 +166,14 @@ def _opened(source: Source) -> Iterator[Image.Image]:
         data = source if isinstance(source, bytes) else read(source)
         if not data:
             raise ImageError("the file is empty")
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        with Image.open(io.BytesIO(data), formats=_formats(data)) as image:
             if image.width * image.height > _MAX_PIXELS:
                 raise ImageError(f"{image.width}x{image.height} pixels: more than {_MAX_PIXELS} are refused")
             yield image
     except ImageError:
         raise
     except UnidentifiedImageError as exc:
-        raise ImageError("not an image of a known format") from exc
+        raise ImageError(_unknown(data)) from exc
     except Image.DecompressionBombError as exc:
         raise ImageError(f"more than {_MAX_PIXELS} pixels are refused") from exc
     except MemoryError as exc:
@@ -167,6 +181,27 @@ def _opened(source: Source) -> Iterator[Image.Image]:
     except Exception as exc:  # Pillow's plugins raise nearly anything on damaged input
         reason = " ".join(str(exc).split()) or type(exc).__name__
         raise ImageError(f"cannot be decoded: {reason[:200]}") from exc
+
+
+def _formats(data: bytes) -> tuple[str, ...]:
+    """What `data` may be; pillow-heif takes a moment to load and is asked only where it may be needed."""
+    return (*_FORMATS, "HEIF") if data[4:8] == b"ftyp" and _knows_heif() else _FORMATS
+
+
+@cache
+def _knows_heif() -> bool:
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return False
+    register_heif_opener()
+    return True
+
+
+def _unknown(data: bytes) -> str:
+    if data[4:8] == b"ftyp" and data[8:11] in (b"hei", b"hev", b"mif") and not _knows_heif():
+        return "reading HEIC needs pillow-heif: pip install pillow-heif"
+    return "not an image of a known format"
 
 
 def read(path: Path) -> bytes:
@@ -203,13 +238,19 @@ def _lies(image: Image.Image) -> bool:
         return False
 
 
-def _plain(image: Image.Image, channels: int) -> Image.Image:
+def _bits(image: Image.Image) -> int:
+    """Of a pixel of mode I or I;16: as many as a TIFF declares, else 16. Nothing is guessed from the values."""
+    declared: tuple[int, ...] = getattr(image, "tag_v2", {}).get(ExifTags.Base.BitsPerSample, ())
+    return min(16, *declared) if declared else 16
+
+
+def _plain(image: Image.Image, channels: int, bits: int) -> Image.Image:
     """To RGB or L by the rules at the top of this file."""
     mode = "L" if channels == 1 else "RGB"
     if image.mode == "F":
         raise ImageError("floating-point pixels have no stated range")
     if image.mode.startswith("I"):
-        image = _upper_eight_bits(image)
+        image = _upper_eight_bits(image, bits)
     if image.mode == "LAB":
         lab, rgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
         image = ImageCms.profileToProfile(image, lab, rgb, outputMode="RGB") or image
@@ -219,10 +260,10 @@ def _plain(image: Image.Image, channels: int) -> Image.Image:
     return image if image.mode == mode else image.convert(mode)
 
 
-def _upper_eight_bits(image: Image.Image) -> Image.Image:
+def _upper_eight_bits(image: Image.Image, bits: int) -> Image.Image:
     """Mode I or I;16 to L, or to LA where one value is declared transparent."""
     values = np.asarray(image).astype(np.int64)
-    grey = Image.fromarray((np.clip(values, 0, 65535) >> 8).astype(np.uint8))
+    grey = Image.fromarray((np.clip(values, 0, (1 << bits) - 1) >> max(0, bits - 8)).astype(np.uint8))
     if isinstance(key := image.info.get("transparency"), int):
         grey.putalpha(Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8)))
     return grey

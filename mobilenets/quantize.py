@@ -76,7 +76,7 @@ def quantize_model(
         raise UsageError(f"images (={images}) to calibrate on must be at least {FEWEST}, better 200 to 500")
     path, floats = _opened(model, output, overwrite, watch)
     task = task_type(floats.task)()
-    dataset = data if isinstance(data, Dataset) else task.open(data)
+    dataset = data if isinstance(data, Dataset) else task.open(data, max_bad=max_bad)
     for note in dataset.notes:
         watch.note(note)
     dataset = task.retarget(dataset, floats.labels, floats.decoding)

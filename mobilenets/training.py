@@ -103,7 +103,7 @@ def _train(
 
     recipe.check(fine_tuning=pretrained is not None)
     find_device(recipe.device)
-    dataset = data if isinstance(data, Dataset) else task.ready(task.open(data))
+    dataset = data if isinstance(data, Dataset) else task.ready(task.open(data, max_bad=recipe.max_bad))
     if recipe.freeze and task.name != Classify.name:
         raise UsageError(f"freeze trains a classifier, the task is {task.name}")
     initial = _initial(pretrained, network, task, dataset, watch) if pretrained else None
@@ -158,7 +158,8 @@ def resume_run(
     with watching(watch) as watch:
         if epochs is None and run.finished:
             watch.note(f"{path} has finished; to extend it: --resume {path} --epochs N, above {run.epochs_done}")
-        return _run(task.ready(task.open(root)), run.moved(root), watch)
+        dataset = task.ready(task.open(root, max_bad=run.settings.recipe.max_bad))
+        return _run(dataset, run.moved(root), watch)
 
 
 def _run(dataset: "Dataset", run: "Run", watch: Watch) -> Trained:

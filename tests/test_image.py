@@ -342,3 +342,26 @@ def test_normalise_by_channel() -> None:
 def test_preprocess_is_checked(change: dict[str, object], rule: str) -> None:
     with pytest.raises(NetworkError, match=rule):
         Preprocess(32, 32, **change)
+
+
+def tiff(bits: int, width: int, row: bytes) -> bytes:
+    """A grey TIFF of one row whose pixels have `bits` each."""
+    tags = [
+        (256, 3, width),
+        (257, 3, 1),
+        (258, 3, bits),
+        (259, 3, 1),
+        (262, 3, 1),
+        (273, 4, 8),
+        (278, 3, 1),
+        (279, 4, len(row)),
+    ]
+    row += bytes(len(row) % 2)
+    entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
+    return b"II*\0" + struct.pack("<I", 8 + len(row)) + row + struct.pack("<H", len(tags)) + entries + bytes(4)
+
+
+def test_a_tiff_of_12_bits_is_read_as_such() -> None:
+    """The upper 8 of the bits that the file declares; nothing is guessed from the values of 16 bits."""
+    assert np.asarray(decode(tiff(12, 2, bytes([0xAB, 0xC0, 0x10])), 1)).tolist() == [[0xAB, 0x01]]
+    assert np.asarray(decode(tiff(16, 2, struct.pack("<HH", 0x0ABC, 0x0010)), 1)).tolist() == [[0x0A, 0x00]]

@@ -22,7 +22,7 @@ def detectors(json: bool) -> None:
     for row in rows:
         counted = f"{row.mult_adds / 1e9:.2f}", f"{row.params / 1e6:.2f}"
         printed = ("" if value is None else f"{value:g}" for value in (row.paper_mult_adds_g, row.paper_params_m))
-        score = "" if row.map_printed is None else f"{row.map_printed:.1f} %"
+        score = "" if row.map_printed is None else f"{row.map_printed:.1f}%"
         table.add_row(row.name, next(printed), counted[0], next(printed), counted[1], score)
     notes = dict.fromkeys((row.name.rpartition(" ")[0], row.note) for row in rows)
     print_parts(table, *(f"{name}: {note}" for name, note in notes))

@@ -47,7 +47,7 @@ class _Writer(Protocol):
 
 
 class _Lines:
-    """`photo.jpg  daisy 93.1 %  tulips 4.2 %`."""
+    """`photo.jpg  daisy 93.1%  tulips 4.2%`."""
 
     def write(self, prediction: Prediction) -> None:
         if prediction.error is None:

@@ -37,7 +37,7 @@ def quantize(
     rule
         How ranges are chosen; by default the rule that agrees best on images held back.
     max_bad
-        Share of images that may be undecodable before it is an error.
+        Share of images that may be undecodable, or have two labels, before it is an error.
     overwrite
         Write over a file that is there already.
     json

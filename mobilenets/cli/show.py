@@ -126,7 +126,7 @@ def designed(design: Design, json: bool) -> None:
             bytes_text(costs.bytes()),
             bytes_text(costs.bytes("int8")),
             bytes_text(costs.peak_ram()),
-            f"{candidate.top1:.1f} %",
+            f"{candidate.top1:.1f}%",
             *([f"{latency.median:.3f} ms"] if latency else []),
         )
     print_parts(table, "", f"choice: {design.choice.network.name}", design.reason)
@@ -177,7 +177,7 @@ def paper(json: bool) -> None:
     for name, _, top1, printed, mult_adds, printed_params, params, _ in rows:
         table.add_row(
             name,
-            f"{top1:.1f} %",
+            f"{top1:.1f}%",
             f"{printed:,g}",
             f"{mult_adds / 1e6:,.3f}",
             f"{printed_params:g}",

@@ -52,7 +52,8 @@ def train(
     Parameters
     ----------
     data
-        A folder per class (with or without train/ val/ test/), a CSV (path,label), Parquet, or .tar shards.
+        A folder per class (with or without train/ val/ test/) or with metadata.csv, a CSV (path,label), Parquet, .tar
+        shards.
     pretrained
         Fine-tune a trained network: imagenet (the published one nearest to alpha and image size, downloaded once), a
         name such as keras/0.25-128, or a file or run folder. A file is taken at its own alpha and size unless
@@ -70,6 +71,7 @@ def train(
         Print one JSON object and nothing else.
     """
     from ..api import resume_run, train_network
+    from ..data.rows import listed, shown
     from ..machine import need_torch
     from ..progress import Bars
     from . import show
@@ -105,9 +107,10 @@ def train(
             trained = resume_run(resume, bars, data=data, epochs=recipe.epochs)
         else:
             assert data is not None
-            dataset = learned.ready(learned.open(data))
+            dataset = learned.ready(learned.open(data, max_bad=recipe.max_bad))
             sizes = ", ".join(f"{len(samples):,} {split}" for split, samples in dataset.splits.items())
             bars.note(f"{data}: {len(dataset.labels)} {learned.things}, {sizes} images")
+            bars.note(f"{learned.things}: {listed([shown(label) for label in dataset.labels], 10)}")
             if bounds:
                 chosen = _designed(
                     network, bounds, learned, dataset, calibrate, bars, fine_tuning=pretrained is not None

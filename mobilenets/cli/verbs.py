@@ -144,7 +144,7 @@ def evaluate(
     overwrite
         Replace a report that exists.
     max_bad
-        Share of images that may be undecodable before it is an error.
+        Share of images that may be undecodable, or have two labels, before it is an error.
     threads
         Of the latency measurement.
     runtime
@@ -179,6 +179,7 @@ def predict(
     batch_size: int = 32,
     max_bad: float = 0.01,
     runtime: RuntimeFlag = "auto",
+    min_confidence: float = 0.0,
     pictures: Path | None = None,
     json: Json = False,
     csv: Json = False,
@@ -200,6 +201,8 @@ def predict(
         Share of images that may be undecodable before the command fails (they are named either way).
     runtime
         compiled (C for this very network), onnx (ONNX Runtime), or auto: compiled where there is a C compiler.
+    min_confidence
+        A classifier's answers below this probability become "none of these"; its report says what it buys.
     pictures
         A new folder for the images with the answers drawn on them.
     json
@@ -227,7 +230,9 @@ def predict(
     paths = find_images([image for image in images if image != "-"])
     piped = {"-": sys.stdin.buffer.read()} if "-" in images else {}
     task = task_type(session.task)()
-    predictions = answered(session, chain(piped.items(), ((str(path), path) for path in paths)), top, batch_size)
+    predictions = answered(
+        session, chain(piped.items(), ((str(path), path) for path in paths)), top, batch_size, min_confidence
+    )
     if pictures is not None:
         predictions = drawn(predictions, piped, task, new_folder(pictures))
     return write(predictions, "json" if json else "csv" if csv else "table", task.columns, max_bad)

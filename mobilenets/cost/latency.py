@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 __all__ = ["Latency", "summarise", "time_interleaved"]
 
-MIN_RUNS = 15  # the fewest whose 95 % interval of the median leaves out three outliers on each side
+MIN_RUNS = 15  # the fewest whose 95% interval of the median leaves out three outliers on each side
 BURST_MS = 10.0  # long beside what refills a cache, short beside what changes a processor's clock
 
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Milliseconds for one image. `low` to `high` is the 95 % confidence interval of the median."""
+    """Milliseconds for one image. `low` to `high` is the 95% confidence interval of the median."""
 
     median: float
     low: float

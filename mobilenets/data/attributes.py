@@ -1,6 +1,5 @@
 """Attributes of images: a CSV with a column of 0 and 1 for each, or CelebA's files as they were published."""
 
-import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,14 +10,17 @@ import numpy as np
 
 from ..errors import DataError
 from ..image import read
+from .columns import NAMES
+from .labels import clean
 from .rows import Listing, Row, checked_split, listed, shown
+from .table import read_cells
 
 __all__ = ["Marked", "list_attributes"]
 
 CELEBA = "list_attr_celeba.txt"
 PARTITION = "list_eval_partition.txt"
 _PARTS = {"0": "train", "1": "val", "2": "test"}  # of CelebA's partition
-_IMAGE = ("path", "image", "image_id", "file", "filename")  # names of the first column
+_IMAGE = (*NAMES["path"], "image_id")  # names of the first column
 _FOLDERS = ("", "images", "img_align_celeba", "Img/img_align_celeba", "../Img/img_align_celeba")  # beside the file
 _MISSING = frozenset(("", "?", "na", "nan", "none", "null"))
 
@@ -45,7 +47,7 @@ def list_attributes(path: Path) -> Marked:
     header, lines = (_celeba if file.name == CELEBA else _csv)(file)
     split_at = next((at for at, name in enumerate(header) if name.lower() == "split"), None)
     columns = [at for at in range(1, len(header)) if at != split_at]
-    names = tuple(header[at] for at in columns)
+    names = tuple(clean(header[at], str(file)) for at in columns)
     _check_names(file, names)
     parts = _partition(file.with_name(PARTITION)) if file.name == CELEBA else None
     folder = _image_folder(file, lines)
@@ -85,17 +87,7 @@ def _file(path: Path) -> Path:
 
 def _csv(path: Path) -> tuple[list[str], list[Line]]:
     """Header and lines; `DataError` for one of another length."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            header = [name.strip() for name in next(reader, [])]
-            lines = [(reader.line_num, cells) for cells in reader if cells]
-    except UnicodeDecodeError as exc:
-        raise DataError(f"{path}: is not UTF-8 text ({exc.reason} at byte {exc.start})") from exc
-    except csv.Error as exc:
-        raise DataError(f"{path}: line {reader.line_num} is no CSV: {exc}") from exc
-    except OSError as exc:
-        raise DataError(f"{path}: cannot be read: {exc.strerror}") from exc
+    header, lines = read_cells(path, _IMAGE)
     if len(header) < 2 or header[0].lower() not in _IMAGE:
         has = shown(",".join(header[:5])) or "nothing"
         raise DataError(f"{path}: its first line must be path,ATTRIBUTE,ATTRIBUTE,...; it begins with {has}")
@@ -125,7 +117,7 @@ def _checked(path: Path, lines: list[Line], columns: int) -> list[Line]:
 
 def _text(path: Path) -> list[str]:
     try:
-        return path.read_text("utf-8-sig").splitlines()
+        return path.read_text("utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as exc:
         raise DataError(f"{path}: cannot be read as UTF-8 text: {exc}") from exc
 

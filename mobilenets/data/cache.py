@@ -166,11 +166,11 @@ def _check_bad(bad: Sequence[BadImage], count: int, most: float) -> None:
     if len(bad) <= most * count and len(bad) < count:
         return
     named = listed([f"{image.name} ({image.reason})" for image in bad], 5)
-    share = f"{len(bad)} of {count} images ({len(bad) / count * 100:.3g} %) cannot be decoded"
+    share = f"{len(bad)} of {count} images ({len(bad) / count * 100:.3g}%) cannot be decoded"
     if len(bad) == count:
         raise DataError(f"{share}: {named}")
     allow = f"repair or remove them, or allow them with --max-bad {np.ceil(len(bad) / count * 1000) / 1000:g}"
-    raise DataError(f"{share}, more than --max-bad {most * 100:g} %: {named}; {allow}")
+    raise DataError(f"{share}, more than --max-bad {most * 100:g}%: {named}; {allow}")
 
 
 def free_memory(root: Path = Path("/")) -> int:

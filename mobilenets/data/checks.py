@@ -1,10 +1,14 @@
 """What in a data set would make its score a lie: one image under two labels, or on both sides of a split."""
 
+import hashlib
+import math
+import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ..errors import DataError, ImageError
+from ..errors import DataError, ImageError, WorkError
+from ..files import write_atomic
 from ..image import decode
 from .contents import Digest
 from .rows import Row, listed
@@ -12,7 +16,7 @@ from .rows import Row, listed
 __all__ = ["check_classes", "check_labels", "check_overlap", "same_content"]
 
 Groups = list[list[int]]
-_MOST_TWICE = 0.01  # published sets have a few (flower_photos has 1 in 3,670), which move no score
+_NAMED = 3  # pairs that a message names
 
 
 def same_content(contents: Sequence[Digest | None]) -> Groups:
@@ -25,19 +29,55 @@ def same_content(contents: Sequence[Digest | None]) -> Groups:
 
 
 def check_labels(
-    root: Path, rows: Sequence[Row], labels: Sequence[str], splits: Sequence[str], groups: Groups
+    root: Path,
+    rows: Sequence[Row],
+    labels: Sequence[str],
+    splits: Sequence[str],
+    groups: Groups,
+    max_bad: float = 0.01,
+    agree: Callable[[int, int], bool] | None = None,
 ) -> list[str]:
-    """A note on images with two labels; `DataError` where they are more than `_MOST_TWICE` of a split."""
-    pairs = [(group[0], at) for group in groups if (at := _other(group, labels)) is not None]
-    pairs = _images_only(rows, pairs)
+    """Notes on images with two labels; `DataError` where they are more than `max_bad` of a split.
+
+    `agree` tells of two rows whether their labels are the same but for scatter, which contradicts nothing.
+    """
+    pairs: list[tuple[int, int]] = []
+    scattered: list[tuple[int, int]] = []
+    for group in groups:
+        others = [at for at in group if labels[at] != labels[group[0]]]
+        against = [at for at in others if not (agree and agree(group[0], at))]
+        if others:
+            (pairs if against else scattered).append((group[0], (against or others)[0]))
+    pairs, scattered = _images_only(rows, pairs), _images_only(rows, scattered)
+    notes = []
+    if scattered:
+        a, b = scattered[0]
+        notes.append(
+            f"{_images(len(scattered))} there twice and labelled alike (first: {rows[a].name} = {rows[b].name})"
+        )
     if not pairs:
-        return []
-    named = listed([f"{rows[a].name} ({labels[a]}) = {rows[b].name} ({labels[b]})" for a, b in pairs])
-    text = f"{_images(len(pairs))} there with two labels: {named}"
+        return notes
+    lines = [f"{rows[a].name} ({labels[a]}) = {rows[b].name} ({labels[b]})" for a, b in pairs]
+    text = f"{_images(len(pairs))} there with two labels: {listed(lines, _NAMED)}{_all_in_file(lines)}"
     of_split, twice = Counter(splits), Counter(splits[at] for pair in pairs for at in pair)
-    if any(count > _MOST_TWICE * of_split[split] for split, count in twice.items()):
-        raise DataError(f"{root}: {text}; no network can be right about both, correct or remove one")
-    return [text]
+    share = max(count / of_split[split] for split, count in twice.items())
+    if share > max_bad:
+        allow = f"correct or remove one, or allow them with --max-bad {math.ceil(share * 1000) / 1000:g}"
+        raise DataError(f"{root}: {text}; no network can be right about both, {allow}")
+    return [*notes, text]
+
+
+def _all_in_file(lines: Sequence[str]) -> str:
+    """Where all lines stand, if they are more than a message shows: in a file that is named after its content."""
+    if len(lines) <= _NAMED:
+        return ""
+    content = "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
+    path = Path(tempfile.gettempdir(), f"mobilenets-two-labels-{hashlib.sha256(content).hexdigest()[:12]}.txt")
+    try:
+        write_atomic(path, content)
+    except WorkError:  # a full disk: the message alone must do
+        return ""
+    return f" (all in {path})"
 
 
 def check_overlap(
@@ -75,10 +115,6 @@ def check_classes(root: Path, labels: Sequence[int], splits: Sequence[str], name
         if lacking:
             notes.append(f"{_classes(len(lacking))} no image in {split}: {listed(lacking)}")
     return notes
-
-
-def _other(group: list[int], labels: Sequence[str]) -> int | None:
-    return next((at for at in group if labels[at] != labels[group[0]]), None)
 
 
 def _across(groups: Groups, splits: Sequence[str], one: str, other: str) -> list[tuple[int, int]]:

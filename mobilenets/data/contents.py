@@ -1,12 +1,15 @@
 """Content hashes: of all images, and of the data set as a whole."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
-from ..errors import ImageError
+from ..errors import DataError, ImageError
 from .parallel import ordered
+from .rows import Row
 
-__all__ = ["Digest", "fingerprint", "hash_all"]
+__all__ = ["Digest", "fingerprint", "hash_all", "unreadable_first"]
 
 Digest = bytes  # SHA-256 of a file's bytes
 _BATCH = 64  # files a job: one by one, a hundred thousand tiny images would mostly wait for the threads
@@ -28,6 +31,28 @@ def _hash(read: Callable[[], bytes]) -> Digest | None:
     except ImageError:
         return None
     return hashlib.sha256(data).digest() if data else None
+
+
+@contextmanager
+def unreadable_first(root: Path, rows: Sequence[Row], contents: Sequence[Digest | None]) -> Iterator[None]:
+    """Put what cannot be read in front of a `DataError` that is raised meanwhile, as it may be the reason of it."""
+    try:
+        yield
+    except DataError as exc:
+        lost = [row for row, content in zip(rows, contents, strict=True) if content is None]
+        if not lost:
+            raise
+        named = [f"{row.name} ({_reason(row)})" for row in lost[:3]]
+        text = f"{len(lost)} of {len(rows)} images cannot be read: {', '.join(named)}"
+        more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
+        raise DataError(f"{root}: {text}{more}; {str(exc).removeprefix(f'{root}: ')}") from exc
+
+
+def _reason(row: Row) -> str:
+    try:
+        return "can be read now" if row.read() else "the file is empty"
+    except ImageError as exc:
+        return str(exc)
 
 
 def fingerprint(images: Iterable[tuple[str, str, Digest | None]]) -> str:

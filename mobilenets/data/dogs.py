@@ -51,4 +51,4 @@ def _row(root: Path, split: str, file: str) -> Row:
     breed = folder.partition("-")[2]
     if not slash or not breed or ".." in file.split("/"):
         raise DataError(f"{root}: {split} list: {shown(file)!r} must be WNID-BREED/IMAGE.jpg")
-    return Row(shown(f"Images/{file}"), split, shown(breed), partial(read, root / "Images" / file))
+    return Row(shown(f"Images/{file}"), split, breed, partial(read, root / "Images" / file))

@@ -1,51 +1,51 @@
-"""A folder per class, with or without train/ val/ test/ above; or files named by ImageNet's ids."""
+"""The images in a folder, and what in it looks like a photo but is not read."""
 
 import os
-import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
 from ..errors import DataError
-from ..image import EXTENSIONS, read
-from .imagenet import wnid_of
-from .labels import ordered_names
-from .rows import Listing, Row, listed, shown, split_name
+from ..image import EXTENSIONS, HEIF, UNREAD, read
+from .rows import Row, listed, shown
 
-__all__ = ["holds_images", "list_files", "list_folder", "visible"]
+__all__ = ["find_photos", "holds_images", "is_folder", "is_image", "row_of_file", "unread", "visible", "walk"]
 
 _LITTER = (".", "__MACOSX", "@eaDir", "lost+found")  # hidden; made by macOS, Synology, ext4
 
 
-def list_folder(root: Path) -> Listing:
-    """Rows of `root/[split/]class/.../image`; `DataError` where the folders say nothing of classes."""
-    entries = visible(root)
-    if not entries:
-        raise DataError(f"{root}: the folder is empty")
-    splits = _splits(root)
-    if not splits:
-        folders = [entry.path for entry in entries if _is_folder(entry)]
-        if len(folders) == 1 and _count_folders(folders[0]) > 1:
-            raise DataError(
-                f"{root}: {os.path.basename(folders[0])!r} would be the only class; did you mean {folders[0]}?"
-            )
-        return _classes(root, {None: root})
-    listing = _classes(root, splits)
-    beside = [shown(entry.name) for entry in entries if _is_folder(entry) and split_name(entry.name) is None]
-    if beside:
-        listing.notes.append(f"ignored beside the splits: {listed([name + '/' for name in beside])}")
-    return listing
+def find_photos(folder: str | Path) -> tuple[list[Path], list[str]]:
+    """Every image below `folder`, and notes, a line each, on the photos there that are not read (see `unread`)."""
+    paths = list(walk(str(folder)))
+    names = (os.path.relpath(path, folder) for path in paths)
+    return [Path(path) for path in paths if is_image(path)], unread(names)
 
 
-def list_files(root: Path) -> list[Row]:
-    """Every image below `root`, whatever its folders are called but for train/, val/ and test/ at the top."""
-    splits = _splits(root) or {None: root}
-    rows = [
-        _row(path, root, split, "") for split, base in splits.items() for path in _walk(str(base)) if _is_image(path)
-    ]
-    if not rows:
-        raise DataError(f"{root}: holds no image file ({listed(sorted(EXTENSIONS), 6)})")
-    return rows
+def unread(names: Iterable[str]) -> list[str]:
+    """Return a note on those of `names` that are photos by their ending, of a format that is not read; else nothing.
+
+    It says how many there are of each ending, names the first, and says what helps.
+    """
+    photos = [name for name in names if ending(name) in UNREAD]
+    if not photos:
+        return []
+    counts = Counter(map(ending, photos))
+    endings = listed([f"{count} {kind}" for kind, count in counts.most_common()], 6)
+    cure = "convert them to JPEG or PNG"
+    if HEIF & counts.keys():
+        cure += ", or pip install pillow-heif to read HEIC"
+    return [f"{len(photos)} photos in formats that are not read: {endings} (first: {shown(photos[0])}): {cure}"]
+
+
+def ending(name: str) -> str:
+    """The ending of a file's name in lower case, with its dot."""
+    return os.path.splitext(name)[1].lower()
+
+
+def is_image(name: str) -> bool:
+    """Tell whether a file of this name is read as an image."""
+    return ending(name) in EXTENSIONS
 
 
 def visible(folder: str | Path) -> list[os.DirEntry[str]]:
@@ -60,124 +60,39 @@ def visible(folder: str | Path) -> list[os.DirEntry[str]]:
 
 def holds_images(folder: str | Path, depth: int) -> bool:
     """Whether an image lies in a folder below `folder`, down to `depth` levels."""
-    folders = [entry.path for entry in visible(folder) if _is_folder(entry)]
-    if any(_is_image(entry.name) for path in folders for entry in visible(path)):
+    folders = [entry.path for entry in visible(folder) if is_folder(entry)]
+    if any(is_image(entry.name) for path in folders for entry in visible(path)):
         return True
     return depth > 1 and any(holds_images(path, depth - 1) for path in folders)
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Tell whether an entry is a folder, or a link to one."""
     try:
         return entry.is_dir()
     except OSError:  # a symlink that leads to itself
         return False
 
 
-def _is_image(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in EXTENSIONS
-
-
-def _splits(root: Path) -> dict[str | None, Path]:
-    """The folder of each split; empty where `root` has class folders ('train' may be one: bus, train)."""
-    found: dict[str | None, Path] = {}
-    for entry in visible(root):
-        split = split_name(entry.name) if _is_folder(entry) else None
-        if split in found and split:
-            raise DataError(f"{root}: {found[split].name}/ and {entry.name}/ are both {split}: keep one")
-        if split:
-            found[split] = root / entry.name
-    if "train" in found and not _count_folders(found["train"]) and len(found) < _count_folders(root):
-        return {}
-    if found and "train" not in found and len(found) == _count_folders(root):
-        raise DataError(f"{root}: there is no train/ beside {listed([f'{path.name}/' for path in found.values()])}")
-    return found if "train" in found else {}
-
-
-def _count_folders(folder: str | Path) -> int:
-    return sum(_is_folder(entry) for entry in visible(folder))
-
-
-def _classes(root: Path, splits: dict[str | None, Path]) -> Listing:
-    """Rows of every class folder below each split's folder, names relative to `root`."""
-    rows: list[Row] = []
-    names: set[str] = set()
-    notes: list[str] = []
-    others = loose = 0
-    for split, base in splits.items():
-        before = len(rows)
-        folders = [entry for entry in visible(base) if _is_folder(entry)]
-        images = [entry for entry in visible(base) if not _is_folder(entry) and _is_image(entry.name)]
-        flat = [] if folders else _named_by_class(images, root, split)
-        if images and not folders and not flat:
-            if split != "test":
-                raise DataError(_no_class_folders(base, len(images)))
-            notes.append(f"ignored {base.name}/: its {len(images)} images lie in no class folder")
-            continue
-        loose += len(images) - len(flat)
-        rows += flat
-        if flat and not wnid_of(flat[0].name):
-            notes.append(f"{base.name}/: the classes are what stands before the numbers in the files' names")
-        for folder in folders:
-            paths = list(_walk(folder.path))
-            rows += [_row(path, root, split, shown(folder.name)) for path in paths if _is_image(path)]
-            others += sum(not _is_image(path) for path in paths)
-        names.update(str(row.label) for row in flat)
-        names.update(shown(folder.name) for folder in folders)
-        if len(rows) == before and split in (None, "train"):
-            raise DataError(f"{base}: holds no image file ({listed(sorted(EXTENSIONS), 6)})")
-    if others:
-        notes.append(f"ignored {others} files that are no images by their names")
-    if loose:
-        notes.append(f"ignored {loose} images that lie in no class folder")
-    return Listing(rows, ordered_names(names), notes=notes)
-
-
-def _named_by_class(images: list[os.DirEntry[str]], root: Path, split: str | None) -> list[Row]:
-    """A row for each of `images`, whose class their names tell: n01440764_tench.jpg, Maine_Coon_12.jpg.
-
-    Empty where that is not so of all, or all tell the same (IMG_0001.jpg).
-    """
-    for told in (wnid_of, _word_of):
-        rows = [_row(entry.path, root, split, label) for entry in images if (label := told(entry.name))]
-        if len(rows) == len(images) and (told is wnid_of or len({row.label for row in rows}) > 1):
-            return rows
-    return []
-
-
-def _word_of(name: str) -> str | None:
-    """What stands before the number: Maine_Coon_12.jpg -> Maine_Coon."""
-    match = re.fullmatch(r"([^\W\d_].*?)[ _-]+\d+", os.path.splitext(name)[0])
-    return match and match[1]
-
-
-def _row(path: str, root: Path, split: str | None, label: str) -> Row:
+def row_of_file(path: str, root: Path, split: str | None, label: str) -> Row:
+    """The row of a file, named by where it lies below `root`."""
     return Row(shown(os.path.relpath(path, root).replace(os.sep, "/")), split, label, partial(read, Path(path)))
 
 
-def _no_class_folders(base: Path, count: int) -> str:
-    return (
-        f"{base}: its {count} images lie in no class folder; expected CLASS/image.jpg, "
-        f"or train/CLASS/image.jpg and val/CLASS/image.jpg, or a .csv file with the columns path,label"
-    )
-
-
-def _walk(top: str) -> Iterator[str]:
-    """Every visible file below `top`, links followed, each folder once (a link may lead back up).
+def walk(top: str) -> Iterator[str]:
+    """Every visible file below `top` in the order of names, links followed, each folder once (a link may lead back up).
 
     What is named like an image counts as a file: a folder x.jpg is reported as a bad image, not entered.
     """
     seen: set[tuple[int, int]] = set()
-    stack = [top]
+    stack = [(top, True)]
     while stack:
-        folder = stack.pop()
-        status = os.stat(folder)
-        if (status.st_dev, status.st_ino) in seen:
+        path, enter = stack.pop()
+        if not enter:
+            yield path
             continue
-        seen.add((status.st_dev, status.st_ino))
-        below = []
-        for entry in visible(folder):
-            if _is_folder(entry) and not _is_image(entry.name):
-                below.append(entry.path)
-            else:
-                yield entry.path
-        stack.extend(reversed(below))
+        status = os.stat(path)
+        if (status.st_dev, status.st_ino) not in seen:
+            seen.add((status.st_dev, status.st_ino))
+            entries = [(entry.path, is_folder(entry) and not is_image(entry.name)) for entry in visible(path)]
+            stack.extend(reversed(entries))

@@ -56,7 +56,7 @@ def list_pairs(path: Path) -> tuple[Listing, tuple[str, ...]]:
     of NAME is NAME/NAME_0001 with an image's extension, beside the file. `DataError` names the line.
     """
     try:
-        lines = path.read_text("utf-8-sig").splitlines()
+        lines = path.read_text("utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as exc:
         raise DataError(f"{path}: cannot be read as UTF-8 text: {exc}") from exc
     rows: list[Row] = []

@@ -8,7 +8,9 @@ from ..errors import DataError
 from .imagenet import by_wnid
 from .rows import Listing, listed, shown
 
-__all__ = ["class_names", "indices", "read_list", "read_names"]
+__all__ = ["class_names", "clean", "indices", "read_list", "read_names"]
+
+_BLANKS = " \t\r\n"
 
 
 def read_names(folder: Path) -> tuple[str, ...] | None:
@@ -20,11 +22,11 @@ def read_names(folder: Path) -> tuple[str, ...] | None:
 def read_list(path: Path) -> tuple[str, ...]:
     """The names in a text file, one a line; `DataError` for an empty or a repeated one."""
     try:
-        lines = path.read_text("utf-8-sig").rstrip().splitlines()
+        lines = path.read_bytes().decode("utf-8-sig").rstrip(_BLANKS).split("\n")
     except (OSError, UnicodeDecodeError) as exc:
         raise DataError(f"{path}: cannot be read as UTF-8 text: {exc}") from exc
-    names = tuple(_clean(line) for line in lines)
-    if not names:
+    names = tuple(clean(line, f"{path}: line {number}") for number, line in enumerate(lines, 1))
+    if names == ("",):
         raise DataError(f"{path}: holds no name")
     for number, name in enumerate(names, 1):
         if not name:
@@ -49,11 +51,11 @@ def class_names(listing: Listing, declared: tuple[str, ...] | None) -> tuple[str
 
 def _names(listing: Listing) -> tuple[str, ...]:
     if listing.names is not None:
-        names = [_clean(name) for name in listing.names]
+        names = [clean(name, "the names that the data declare") for name in listing.names]
         if len(set(names)) < len(names):
             raise DataError(f"class names must differ: {listed(names, 8)}")
         return tuple(names)
-    return ordered_names(_clean(str(row.label)) for row in listing.rows)
+    return ordered_names(clean(str(row.label), row.name) for row in listing.rows)
 
 
 def ordered_names(names: Iterable[str]) -> tuple[str, ...]:
@@ -72,7 +74,7 @@ def indices(listing: Listing, names: tuple[str, ...], declared: bool) -> list[in
     by_name = {wnid: by_name[name] for wnid, name in by_wnid().items() if name in by_name} | by_name
     found = []
     for row in listing.rows:
-        text = _clean(str(row.label))
+        text = clean(str(row.label), row.name)
         if not text:
             raise DataError(f"{row.name}: the label is empty")
         index = None if declared and isinstance(row.label, int) else by_name.get(text)
@@ -90,9 +92,15 @@ def _no_class(row: str, label: str, names: tuple[str, ...]) -> str:
     return f"{row}: label {label!r} is none of the {len(names)} classes: {listed(names)}"
 
 
-def _clean(name: str) -> str:
-    """Without outer blanks, and composed: macOS hands out 'e' + accent where others have one letter."""
-    return unicodedata.normalize("NFC", shown(name.strip()))
+def clean(name: str, where: str) -> str:
+    """Return a class name without outer blanks, and composed: macOS has 'e' + accent where others have one letter.
+
+    All else stays letter for letter. `DataError` says `where` a control character or a byte that is no UTF-8 stands.
+    """
+    text = unicodedata.normalize("NFC", name.strip(_BLANKS))
+    if not text.isprintable() and any(unicodedata.category(char) in ("Cc", "Cs") for char in text):
+        raise DataError(f"{shown(where)}: the class name {text[:80]!a} holds a control character or is no UTF-8")
+    return text
 
 
 def _is_index(name: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import DataError, ImageError, MissingExtraError
 from ..image import read
-from .rows import Listing, Row, checked_split, listed, split_of
+from .rows import Listing, Row, checked_split, listed, shown, split_of
 
 __all__ = ["list_parquet"]
 
@@ -102,7 +102,14 @@ def _reader(path: Path, cell: Any, spool: _Spool) -> Callable[[], bytes]:
     if data is not None:
         return spool.add(data)
     where = cell.get("path") if isinstance(cell, dict) else None
-    return partial(read, path.parent / where) if where else _nothing
+    return partial(_read_beside, path.parent, where) if where else _nothing
+
+
+def _read_beside(folder: Path, where: str) -> bytes:
+    try:
+        return read(folder / where)
+    except ImageError as exc:
+        raise ImageError(f"{shown(where)}: {exc}") from exc
 
 
 def _nothing() -> bytes:

@@ -1,15 +1,15 @@
 """Photos with the place where they were taken: a CSV file (path,latitude,longitude), or files whose EXIF has GPS."""
 
-import io
 import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from PIL import ExifTags, Image
+from PIL import ExifTags
 
 from ..errors import DataError, ImageError
-from .folder import list_files
+from ..image import opened
+from .classes import list_files
 from .parallel import ordered
 from .rows import Listing, listed
 from .table import Line, read_lines, row_of
@@ -43,13 +43,14 @@ def _degrees(line: Line, name: str, most: int) -> float:
 
 
 def _from_exif(folder: Path) -> tuple[Listing, list[Place]]:
-    rows = list_files(folder)
+    files = list_files(folder)
+    rows = files.rows
     found = list(ordered(_place_of, [row.read for row in rows]))
     kept = [(row, place) for row, place in zip(rows, found, strict=True) if place is not None]
     without = [row.name for row, place in zip(rows, found, strict=True) if place is None]
     if not kept:
         raise DataError(f"{folder}: none of its {len(rows)} images has a place in its EXIF (GPS): use a CSV file")
-    listing = Listing([row for row, _ in kept])
+    listing = Listing([row for row, _ in kept], notes=files.notes)
     if without:
         listing.notes.append(f"{len(without)} of {len(rows)} images have no place in their EXIF: {listed(without)}")
     return listing, [place for _, place in kept]
@@ -57,9 +58,9 @@ def _from_exif(folder: Path) -> tuple[Listing, list[Place]]:
 
 def _place_of(read: Callable[[], bytes]) -> Place | None:
     try:
-        with Image.open(io.BytesIO(read())) as image:
+        with opened(read()) as image:
             gps = image.getexif().get_ifd(ExifTags.IFD.GPSInfo)
-    except (ImageError, OSError, ValueError, SyntaxError):  # what cannot be read has no place
+    except ImageError:  # what cannot be read has no place
         return None
     latitude = _signed(gps, ExifTags.GPS.GPSLatitude, ExifTags.GPS.GPSLatitudeRef, "S", 90)
     longitude = _signed(gps, ExifTags.GPS.GPSLongitude, ExifTags.GPS.GPSLongitudeRef, "W", 180)

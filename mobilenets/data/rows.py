@@ -2,13 +2,14 @@
 
 import os
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
 from ..errors import DataError
 
-__all__ = ["Listing", "Row", "checked_split", "listed", "shown", "split_name", "split_of"]
+__all__ = ["BESIDE", "Listing", "Row", "checked_split", "listed", "shown", "split_name", "split_of"]
 
 _SPLITS = {
     "train": "train",
@@ -26,7 +27,9 @@ _SPLITS = {
     "tst": "test",
 }
 # words that may stand beside the split's, as in training_set, seg_train, train_images, val2017
-_BESIDE = {"set", "seg", "split", "data", "dataset", "image", "images", "img", "imgs", "photo", "photos", "folder"}
+BESIDE = {"set", "seg", "split", "data", "dataset", "image", "images", "img", "imgs", "photo", "photos", "folder"}
+
+_JOINERS = "\u200c\u200d"  # letters of Persian, parts of emoji
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ def split_name(word: str) -> str | None:
     """
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", word)
     parts = [part for part in re.split(r"[\W\d_]+", spaced.lower()) if part]
-    named = [part for part in parts if part not in _BESIDE]
+    named = [part for part in parts if part not in BESIDE]
     return _SPLITS.get(named[0]) if len(named) == 1 else None
 
 
@@ -80,11 +83,15 @@ def split_of(path: PurePath) -> str | None:
 
 
 def shown(name: str) -> str:
-    """`name` fit for a terminal and for JSON: what is no printable text is replaced by a mark."""
+    """`name` fit for a terminal and for JSON: what is no text that can be shown is replaced by a mark."""
     if name.isprintable():
         return name
     text = os.fsencode(name).decode("utf-8", "replace")
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    return "".join(char if _is_text(char) else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def _is_text(char: str) -> bool:
+    return char.isprintable() or char in _JOINERS or unicodedata.category(char) == "Zs"  # a blank of some width
 
 
 def listed(items: Sequence[str], most: int = 3) -> str:

@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from ..errors import DataError, ImageError
-from ..image import EXTENSIONS
+from ..image import EXTENSIONS, UNREAD
+from .folder import is_image, unread
 from .rows import Listing, Row, shown, split_of
 
 __all__ = ["list_shards"]
@@ -20,12 +21,15 @@ def list_shards(root: Path, files: Sequence[Path]) -> Listing:
     """Rows of all `files`, their splits told by their names. Images are read by offset, never unpacked."""
     listing = Listing([])
     alone: list[str] = []
+    photos: list[str] = []  # of endings that are not read
     for path in files:
         name = path.name if path == root else path.relative_to(root).as_posix()
         split = None if path == root else split_of(path.relative_to(root))
         for member, label in _index(path):
             where = shown(f"{name}:{member.name}")
-            if label is None:
+            if not is_image(member.name):
+                photos.append(where)
+            elif label is None:
                 alone.append(where)
             else:
                 reader = partial(_read_at, path, member.offset_data, member.size)
@@ -35,17 +39,21 @@ def list_shards(root: Path, files: Sequence[Path]) -> Listing:
         if not listing.rows:
             raise DataError(f"{alone[0]}: {lacks} beside it, nor beside any other image")
         listing.notes.append(f"ignored {len(alone)} images with {lacks} beside them (first: {alone[0]})")
+    listing.notes += unread(photos)
     return listing
 
 
 def _index(path: Path) -> Iterator[tuple[tarfile.TarInfo, str | int | None]]:
-    """Each image of one shard with its label, in the shard's order."""
+    """Each image of one shard, and photo that is not read, with its label, in the shard's order."""
     images: dict[str, tarfile.TarInfo] = {}
+    photos: list[tarfile.TarInfo] = []
     labels: dict[str, dict[str, str | int]] = {}
     try:
         for key, extension, member, text in _members(path):
             if f".{extension}" in EXTENSIONS:
                 images.setdefault(key, member)
+            elif f".{extension}" in UNREAD:
+                photos.append(member)
             elif text is not None:
                 label = _label(f"{path}:{member.name}", extension, text)
                 if label is not None:
@@ -55,6 +63,7 @@ def _index(path: Path) -> Iterator[tuple[tarfile.TarInfo, str | int | None]]:
     for key, member in images.items():
         found = labels.get(key, {})
         yield member, next((found[extension] for extension in _LABELS if extension in found), None)
+    yield from ((member, None) for member in photos)
 
 
 def _members(path: Path) -> Iterator[tuple[str, str, tarfile.TarInfo, bytes | None]]:

@@ -1,9 +1,9 @@
 """`open_dataset`: labelled images in any of the usual layouts -> one `Dataset`. Files are only read.
 
-A folder per class, with or without train/ val/ test/ (folder.py); a CSV file (table.py); Parquet in the
-Hugging Face image layout (parquet.py); .tar shards (shards.py). A reader lists rows; here they get their
-class index (labels.py), their content hash (contents.py) and their split (split.py), and what would make a
-score a lie is refused (checks.py).
+A folder per class, with or without train/ val/ test/ (classes.py); a CSV file (table.py), also as a folder's
+metadata.csv (metadata.py); Parquet in the Hugging Face image layout (parquet.py); .tar shards (shards.py). A
+reader lists rows; here they get their class index (labels.py), their content hash (contents.py) and their split
+(split.py), and what would make a score a lie is refused (checks.py).
 """
 
 from collections.abc import Callable, Sequence
@@ -13,17 +13,21 @@ from typing import Any
 
 from ..errors import DataError, ImageError, UsageError
 from ..image import decode
+from .blank import check_pixels
 from .checks import check_classes, check_labels, check_overlap, same_content
-from .contents import Digest, fingerprint, hash_all
+from .classes import list_folder
+from .contents import Digest, fingerprint, hash_all, unreadable_first
 from .dogs import is_dogs, list_dogs
-from .folder import holds_images, list_folder, visible
+from .folder import holds_images, unread, visible
 from .labels import class_names, indices, read_names
+from .metadata import list_metadata, metadata_of
 from .parallel import ordered
 from .parquet import list_parquet
-from .rows import Listing, Row, listed
+from .rows import Listing, Row, listed, shown
 from .shards import list_shards
 from .split import split_by_content
-from .table import list_csv
+from .table import ENDINGS, list_csv
+from .trees import hint_of_folder
 
 __all__ = ["Dataset", "Sample", "assemble", "list_images", "open_dataset", "typical_short_side"]
 
@@ -49,13 +53,15 @@ class Dataset:
     decoding: dict[str, Any] = field(default_factory=dict)  # what a model of these data must keep besides the labels
 
 
-def open_dataset(path: str | Path, val_fraction: float | None = 0.1, workers: int = 0) -> Dataset:
+def open_dataset(
+    path: str | Path, val_fraction: float | None = 0.1, workers: int = 0, max_bad: float = 0.01
+) -> Dataset:
     """The data set at `path`; `DataError` names what is missing or contradictory.
 
     Where there is no val, about `val_fraction` of train becomes val, told by content hash; None: every image is in
     "all", whatever its split. A `labels.txt` beside the data, one a line, fixes the names and order of the classes;
     else the source does, else they are sorted. All files are read once, by `workers` threads (0: one a core); what
-    cannot be read stays a sample.
+    cannot be read stays a sample. At most `max_bad` of a split may be there with two labels.
     """
     root = Path(path)
     listing = list_images(root)
@@ -69,7 +75,7 @@ def open_dataset(path: str | Path, val_fraction: float | None = 0.1, workers: in
     if len(names) < 2:
         raise DataError(f"{root}: {names[0]!r} is the only class: there is nothing to tell apart")
     told = [names[label] for label in labels]
-    return assemble(root, listing, names, labels, told, val_fraction, classes=labels, workers=workers)
+    return assemble(root, listing, names, labels, told, val_fraction, classes=labels, workers=workers, max_bad=max_bad)
 
 
 def assemble(
@@ -83,22 +89,28 @@ def assemble(
     classes: Sequence[int] | None = None,
     decoding: dict[str, Any] | None = None,
     workers: int = 0,
+    max_bad: float = 0.01,
+    agree: Callable[[int, int], bool] | None = None,
 ) -> Dataset:
     """The data set of the listed rows, whatever their `targets` are: hashed, split, checked for what would be a lie.
 
     `told`: each target as text that is equal where they are, for the fingerprint and for images that are there with
-    two of them. `classes`: each row's class, so that val has its share of each, and none is without an image.
+    two of them: `max_bad` of a split at most, but for those that `agree` (see `check_labels`). `classes`: each row's
+    class, so that val has its share of each, and none is without an image.
     """
     if val_fraction is not None and not 0 < val_fraction < 1:
         raise UsageError(f"val_fraction (={val_fraction!r}) must be above 0 and below 1")
     rows = _checked(root, listing).rows
     contents = hash_all([row.read for row in rows], workers)
     groups = same_content(contents)
-    splits, notes = _splits(root, rows, classes or [0] * len(rows), contents, val_fraction)
-    if val_fraction is not None and classes is not None:
-        notes += check_classes(root, classes, splits, labels)
-    notes += check_labels(root, rows, told, splits, groups)
-    notes += check_overlap(root, rows, told, splits, groups)
+    with unreadable_first(root, rows, contents):
+        splits, notes = _splits(root, rows, classes or [0] * len(rows), contents, val_fraction)
+        if val_fraction is not None and classes is not None:
+            notes += check_classes(root, classes, splits, labels)
+        notes += check_labels(root, rows, told, splits, groups, max_bad, agree)
+        notes += check_overlap(root, rows, told, splits, groups)
+    notes += check_pixels(rows)
+    notes += unread(row.name for row in rows)  # that a list names
     return Dataset(
         root=root,
         labels=labels,
@@ -133,16 +145,30 @@ def list_images(path: Path) -> Listing:
         tables, shards = _packed(path)
         if tables:
             return _checked(path, list_parquet(path, tables))
-        return _checked(path, list_shards(path, shards) if shards else list_folder(path))
+        if shards:
+            return _checked(path, list_shards(path, shards))
+        return _checked(path, list_metadata(path, files) if (files := metadata_of(path)) else _folder(path))
     if not path.is_file():
         raise DataError(f"{path}: {'is neither a file nor a folder' if path.exists() else 'no such file or folder'}")
-    if path.suffix.lower() == ".csv":
+    if path.suffix.lower() in ENDINGS:
         return _checked(path, list_csv(path))
     if path.suffix.lower() == ".parquet":
         return _checked(path, list_parquet(path, [path]))
     if path.suffix.lower() == ".tar":
         return _checked(path, list_shards(path, [path]))
-    raise DataError(f"{path}: a data set is a folder, or a .csv, .parquet or .tar file")
+    raise DataError(f"{path}: a data set is a folder, or a {', '.join(ENDINGS)}, .parquet or .tar file")
+
+
+def _folder(path: Path) -> Listing:
+    """A folder per class; errors hint at the task that reads a folder of another layout."""
+    try:
+        listing = list_folder(path)
+    except DataError as exc:
+        raise DataError(f"{exc}{hint_of_folder(path)}") from exc
+    empty = set(listing.names or ()) - {str(row.label) for row in listing.rows}
+    if empty and (hint := hint_of_folder(path)):
+        raise DataError(f"{path}: no image in {listed(sorted(map(shown, empty)))}{hint}")
+    return listing
 
 
 def _packed(root: Path) -> tuple[list[Path], list[Path]]:
@@ -158,7 +184,7 @@ def _packed(root: Path) -> tuple[list[Path], list[Path]]:
 def _checked(path: Path, listing: Listing) -> Listing:
     """Either every row has a split or none has."""
     if not listing.rows:
-        raise DataError(f"{path}: holds no labelled image")
+        raise DataError("; ".join([f"{path}: holds no labelled image", *listing.notes]))
     without = next((row for row in listing.rows if row.split is None), None)
     within = next((row for row in listing.rows if row.split is not None), None)
     if without and within:

@@ -7,7 +7,7 @@ weaker: of one alpha and depth, the larger image takes longer. The search leans 
 1. binary search along the front of accuracy against mult-adds, for a first network that fits;
 2. for each alpha and depth, measure the cheapest network that is better than the best so far; where it does
    not fit, none of that alpha and depth can;
-3. measure the best few again, in turn in one run and longer, and decide by 95 % intervals of the median.
+3. measure the best few again, in turn in one run and longer, and decide by 95% intervals of the median.
 
 The second step ends after `SEARCH_SECONDS`, whatever is left to try.
 """
@@ -25,7 +25,7 @@ __all__ = ["Measure", "fastest_enough"]
 
 Measure = Callable[[Sequence[Network], float], list[Latency]]  # networks, seconds in all -> one latency each
 
-SCREEN_SECONDS = 0.15  # for one network: a median to about 2 %
+SCREEN_SECONDS = 0.15  # for one network: a median to about 2%
 AGAIN, TRIES = 2.0, 3  # what does not fit, at up to this times the bound, is measured so often: noise only adds
 SEARCH_SECONDS = 90.0  # then no further network is tried: with the deciding runs and their C, two minutes in all
 DECIDE_SECONDS = (2.0, 8.0)  # for the last few together; the second where the first leaves a doubt
@@ -170,6 +170,6 @@ def _quick(candidate: Candidate) -> float:
 
 
 def show_latency(candidate: Candidate) -> str:
-    """`0.512 ms (0.508 to 0.519)`: the median and its 95 % interval."""
+    """`0.512 ms (0.508 to 0.519)`: the median and its 95% interval."""
     latency = interval(candidate)
     return f"{latency.median:.4g} ms ({latency.low:.4g} to {latency.high:.4g})"

@@ -62,7 +62,7 @@ class MeasuredPoint:
 
     def __post_init__(self) -> None:
         if not 0 <= self.top1 <= 100:
-            raise BudgetError(f"{self.source}: top1 (={self.top1!r}) must be from 0 to 100 %")
+            raise BudgetError(f"{self.source}: top1 (={self.top1!r}) must be from 0 to 100%")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ stand under the names mobilenets_* as JSON, because a line cannot hold every lab
 
 import io
 import json
+import re
 import zipfile
 from typing import Any
 
@@ -96,7 +97,7 @@ def _shown(p: Preprocess) -> str:
 
 def _lines(labels: tuple[str, ...]) -> str:
     """A label a line: line breaks become spaces, a label of nothing its number."""
-    plain = (" ".join(label.split()) for label in labels)
+    plain = (re.sub(r"[\t\r\n]+", " ", label).strip(" ") for label in labels)
     return "".join(f"{label or number}\n" for number, label in enumerate(plain))
 
 

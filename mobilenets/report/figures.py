@@ -127,7 +127,7 @@ def reliability(bins: Sequence[CalibrationBin]) -> str:
 
 
 def _percent(value: float, _: int) -> str:
-    return f"{100 * value:.3g} %"
+    return f"{100 * value:.3g}%"
 
 
 def plane(paper: Sequence[tuple[float, int, float, float]], own: tuple[float, float]) -> str:

@@ -10,7 +10,7 @@ GAP = "\u202f"  # narrow, and no line breaks at it
 
 
 def percent(rate: float | None, digits: int = 1) -> str:
-    return NOTHING if rate is None else f"{100 * rate:.{digits}f}{GAP}%"
+    return NOTHING if rate is None else f"{100 * rate:.{digits}f}%"
 
 
 def whole(number: int) -> str:

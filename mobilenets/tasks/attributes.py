@@ -52,11 +52,12 @@ class Attributes(Distilled):
     score: ClassVar[str] = "mean_ap"
     columns: ClassVar[tuple[str, ...]] = ("attribute", "probability")
 
-    def open(self, path: str | Path, val_fraction: float | None = 0.1) -> Dataset:
+    def open(self, path: str | Path, val_fraction: float | None = 0.1, max_bad: float = 0.01) -> Dataset:
         """A CSV of 0 and 1, or CelebA's files: see `data.attributes`."""
         marked = list_attributes(Path(path))
         told = ["".join("?" if np.isnan(v) else f"{v:.0f}" for v in row) for row in marked.values]
-        dataset = assemble(Path(path), marked.listing, marked.names, list(marked.values), told, val_fraction)
+        values = list(marked.values)
+        dataset = assemble(Path(path), marked.listing, marked.names, values, told, val_fraction, max_bad=max_bad)
         dataset = replace(dataset, notes=(*dataset.notes, *_unlearnable(dataset)))
         if self.unlabelled is None or "train" not in dataset.splits:
             return dataset

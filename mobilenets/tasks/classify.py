@@ -24,19 +24,27 @@ __all__ = ["Classify", "Top", "class_weights", "cross_entropy", "generalised_cro
 Q = 0.7  # of the generalised cross-entropy: what its authors chose for all data sets
 
 
+NONE = "none of these"
+
+
 @dataclass(frozen=True, slots=True)
 class Top:
-    """Labels with probabilities, best first."""
+    """Labels with probabilities, best first. `none`: even the best is below the least confidence that was asked for."""
 
     top: tuple[tuple[str, float], ...]
+    none: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        return {"top": [{"label": label, "probability": p} for label, p in self.top]}
+        told = {"top": [{"label": label, "probability": p} for label, p in self.top]}
+        return {**told, "none": True} if self.none else told
 
     def line(self) -> str:
-        return "  ".join(f"{label} {p:.1%}" for label, p in self.top)
+        told = "  ".join(f"{label} {p:.1%}" for label, p in self.top)
+        return f"{NONE} ({told})" if self.none else told
 
     def rows(self) -> tuple[tuple[str, ...], ...]:
+        if self.none:
+            return (("0", NONE, ""),)
         return tuple((str(rank), label, f"{p:.6f}") for rank, (label, p) in enumerate(self.top, 1))
 
 

@@ -15,12 +15,13 @@ from ..data.rows import listed
 from ..data.sources import Dataset, assemble
 from ..errors import DataError, UsageError
 from ..image import Preprocess
+from .detection.annotations import gathered
 from .detection.average_precision import average_precision
-from .detection.boxes import Boxes, Size, gathered, view
-from .detection.coco import coco_files, read_coco
+from .detection.boxes import Boxes, agree, view
+from .detection.frame import Size
 from .detection.layout import BOXES, faster_rcnn_decoding, smallest, ssd_decoding
+from .detection.reading import read_boxes
 from .detection.result import Detected, Detections, boxed, found
-from .detection.voc import read_voc, voc_root
 from .result import Answer
 from .task import Array, Objective, Task, Wishes
 
@@ -50,20 +51,21 @@ class Detect(Task):
 
     # data
 
-    def open(self, path: str | Path, val_fraction: float | None = 0.1) -> Dataset:
+    def open(self, path: str | Path, val_fraction: float | None = 0.1, max_bad: float = 0.01) -> Dataset:
         path = Path(path)
-        if files := coco_files(path):
-            annotations = read_coco(path, files)
-        elif root := voc_root(path):
-            annotations = read_voc(root)
-        else:
-            raise DataError(
-                f"{path}: holds no boxes: neither Annotations/*.xml (Pascal VOC) nor annotations/*.json (COCO), "
-                "nor is it a .json file"
-            )
-        targets = gathered(path, annotations)
+        annotations = read_boxes(path)
+        listing, targets = gathered(path, annotations)
         told = [target.text() for target in targets]
-        dataset = assemble(path, annotations.listing, annotations.labels, targets, told, val_fraction)
+        dataset = assemble(
+            path,
+            listing,
+            annotations.labels,
+            targets,
+            told,
+            val_fraction,
+            max_bad=max_bad,
+            agree=lambda one, other: agree(targets[one], targets[other]),
+        )
         return replace(dataset, notes=(*dataset.notes, *_absent(dataset)))
 
     def prepared(self, preprocess: Preprocess) -> Preprocess:

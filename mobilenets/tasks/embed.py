@@ -71,7 +71,7 @@ class Embed(Distilled):
             if not low <= value <= high:
                 raise UsageError(f"{name} (={value}) must be from {low:g} to {high:g}")
 
-    def open(self, path: str | Path, val_fraction: float | None = 0.2) -> Dataset:
+    def open(self, path: str | Path, val_fraction: float | None = 0.2, max_bad: float = 0.01) -> Dataset:
         """Any layout that labels each photo with its identity; or LFW's pairs (a .txt), to be judged by."""
         root = Path(path)
         if root.suffix.lower() == ".txt":
@@ -79,7 +79,8 @@ class Embed(Distilled):
         listing, names = list_identities(root, val_fraction)
         number = {name: at for at, name in enumerate(names)}
         told = [str(row.label) for row in listing.rows]
-        dataset = assemble(root, listing, names, [number[name] for name in told], told, val_fraction)
+        targets = [number[name] for name in told]
+        dataset = assemble(root, listing, names, targets, told, val_fraction, max_bad=max_bad)
         if self.unlabelled is None or "train" not in dataset.splits:
             return dataset
         return with_unlabelled(dataset, self.unlabelled, STRANGER)

@@ -13,11 +13,20 @@ from ..data.cache import Images
 from ..errors import DataError, WorkError
 from .result import Picture, Section, Table
 
-__all__ = ["CalibrationBin", "ClassScore", "Confused", "Evaluation", "Mistake", "evaluate_probabilities"]
+__all__ = [
+    "CalibrationBin",
+    "ClassScore",
+    "Confused",
+    "Evaluation",
+    "Mistake",
+    "Threshold",
+    "evaluate_probabilities",
+]
 
 BINS = 15  # of the calibration error: what Guo et al. 2017 and most who report it use
 MOST_MISTAKES = 24
 MOST_PAIRS = 12
+ASKED = (0.9, 0.95, 0.99)  # accuracies of the answers that a threshold leaves
 EXAMPLES = 4  # of each pair, as pictures
 
 Floats = np.ndarray[Any, np.dtype[np.floating[Any]]]
@@ -77,6 +86,18 @@ class CalibrationBin:
 
 
 @dataclass(frozen=True, slots=True)
+class Threshold:
+    """The least confidence at which the answers of this split are right as often as `accuracy` asks.
+
+    `answered`: the share of images whose highest probability is at least `confidence`; others get no answer.
+    """
+
+    accuracy: float  # asked for
+    confidence: float
+    answered: float
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluation:
     """A classifier on one split; all rates are fractions.
 
@@ -86,7 +107,7 @@ class Evaluation:
 
     images: int
     top1: float
-    top1_interval: tuple[float, float]  # 95 %, Wilson
+    top1_interval: tuple[float, float]  # 95%, Wilson
     top5: float
     ece: float
     per_class: tuple[ClassScore, ...]
@@ -94,6 +115,7 @@ class Evaluation:
     calibration: tuple[CalibrationBin, ...]
     mistakes: tuple[Mistake, ...]  # the most confident first, at most 24
     confused: tuple[Confused, ...]  # the most frequent first, at most 12
+    thresholds: tuple[Threshold, ...]  # for `ASKED` above top1, as far as they are reached
 
     @property
     def score(self) -> float:
@@ -103,13 +125,13 @@ class Evaluation:
         low, high = self.top1_interval
         top5 = f", top-5 {self.top5:.1%}" if len(self.per_class) > 5 else ""
         calibration = f"expected calibration error {self.ece:.3f}"
-        return f"top-1 {self.top1:.2%} (95 %: {low:.1%} to {high:.1%}){top5}, {calibration}, {self.images:,} images"
+        return f"top-1 {self.top1:.2%} (95%: {low:.1%} to {high:.1%}){top5}, {calibration}, {self.images:,} images"
 
     def facts(self) -> tuple[tuple[str, str, str], ...]:
         low, high = self.top1_interval
         moot = "always so with 5 classes or fewer" if len(self.per_class) <= 5 else "the truth is among the first five"
         return (
-            ("top-1", f"{self.top1:.1%}", f"95 % interval {low:.1%} to {high:.1%}"),
+            ("top-1", f"{self.top1:.1%}", f"95% interval {low:.1%} to {high:.1%}"),
             ("top-5", f"{self.top5:.1%}", moot),
         )
 
@@ -163,11 +185,12 @@ def evaluate_probabilities(
         calibration=bins,
         mistakes=_mistakes(predicted, truth, confidence, labels, names),
         confused=_confused(predicted, truth, confidence, labels),
+        thresholds=_thresholds(confidence, right),
     )
 
 
 def wilson(right: int, images: int) -> tuple[float, float]:
-    """95 % interval of the rate right / images by Wilson (1927), sound near 0 and 1 and for few images."""
+    """95% interval of the rate right / images by Wilson (1927), sound near 0 and 1 and for few images."""
     z = 1.959964
     rate, share = right / images, z * z / images
     middle = (rate + share / 2) / (1 + share)
@@ -242,6 +265,19 @@ def _calibration(confidence: Floats, right: Bools) -> tuple[CalibrationBin, ...]
     rates = np.bincount(bins, right, BINS) / safe
     columns = (edges[:-1], edges[1:], images, means, rates)
     return tuple(CalibrationBin(*row) for row in zip(*(column.tolist() for column in columns), strict=True))
+
+
+def _thresholds(confidence: Floats, right: Bools) -> tuple[Threshold, ...]:
+    order = np.argsort(-confidence, kind="stable")
+    ranked, answered = confidence[order], np.arange(1, len(order) + 1)
+    accuracy = np.cumsum(right[order]) / answered
+    whole = np.append(ranked[1:] < ranked[:-1], True)  # equal confidences are answered together or not at all
+    found = []
+    for asked in ASKED:
+        reached = np.flatnonzero(whole & (accuracy >= asked))
+        if accuracy[-1] < asked and len(reached):
+            found.append(Threshold(asked, float(ranked[reached[-1]]), float(answered[reached[-1]] / len(order))))
+    return tuple(found)
 
 
 def _mistakes(

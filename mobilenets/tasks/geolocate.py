@@ -42,11 +42,11 @@ class Geolocate(Task):
         if not 1 <= self.min_photos <= self.max_photos:
             raise DataError(f"min_photos (={self.min_photos}) must be from 1 to max_photos (={self.max_photos})")
 
-    def open(self, path: str | Path, val_fraction: float | None = 0.1) -> Dataset:
+    def open(self, path: str | Path, val_fraction: float | None = 0.1, max_bad: float = 0.01) -> Dataset:
         listing, places = list_places(Path(path))
         told = [f"{latitude:.6f},{longitude:.6f}" for latitude, longitude in places]
         targets = [np.array([*place, -1.0]) for place in places]
-        return assemble(Path(path), listing, (), targets, told, val_fraction)
+        return assemble(Path(path), listing, (), targets, told, val_fraction, max_bad=max_bad)
 
     def ready(self, dataset: Dataset) -> Dataset:
         """Cells cut from the training photos, which alone lose those that lie in none."""

@@ -84,9 +84,9 @@ class Task:
 
     # data
 
-    def open(self, path: str | Path, val_fraction: float | None = 0.1) -> Dataset:
-        """The data set at `path` with this task's targets; `val_fraction` as in `open_dataset`."""
-        return open_dataset(path, val_fraction)
+    def open(self, path: str | Path, val_fraction: float | None = 0.1, max_bad: float = 0.01) -> Dataset:
+        """The data set at `path` with this task's targets; `val_fraction`, `max_bad` as in `open_dataset`."""
+        return open_dataset(path, val_fraction, max_bad=max_bad)
 
     def ready(self, dataset: Dataset) -> Dataset:
         """The data set as it is learned from: with what training, and no trained model, decides."""

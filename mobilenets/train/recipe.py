@@ -65,7 +65,7 @@ class Recipe:
     patience: int | None = None
     """Stop after so many epochs without a better validation top-1."""
     max_bad: float = 0.01
-    """Share of images that may be undecodable before it is an error; they are named and skipped."""
+    """Share of images that may be undecodable, or have two labels, before it is an error; all are named."""
     precision: Precision = "auto"
     """bf16 autocast where the processor or GPU has it, else fp32. Weights are always fp32."""
     device: str = "auto"

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import MakeModel
@@ -130,6 +131,7 @@ def test_train_by_budget(photos: Path, tmp_path: Path, capsys: pytest.CaptureFix
     code, out, err = run(capsys, "train", photos, *flags, "--project", tmp_path)
     values = json.loads(out)
     assert code == 0 and f"design: {values['network']}" in err
+    assert "3 classes, " in err and "\nclasses: blue, green, red\n" in err
     code, out, _ = run(capsys, "describe", values["model"], "--json")
     described = json.loads(out)
     assert described["mult_adds"] <= 1_000_000 and described["labels"] == ["blue", "green", "red"]
@@ -366,6 +368,24 @@ def test_predictions_that_end_in_an_error_are_json(
         code, out, err = run(capsys, "predict", trained, folder, "--json")
     told = json.loads(out)
     assert code and "cannot be listed" in told["error"]["message"] and err.count("\n") == 1
+
+
+def test_least_confidence(trained: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images = sorted((photos / "val").rglob("*.jpg"))[:6]
+    best = [one["top"][0]["probability"] for one in predicted(capsys, trained, *images)]
+    least = sorted(best)[3]
+    told = predicted(capsys, trained, *images, "--min-confidence", least)
+    assert [one.get("none", False) for one in told] == [probability < least for probability in best]
+    assert sum(one.get("none", False) for one in told) == 3
+    code, _, err = run(capsys, "predict", trained, images[0], "--min-confidence", "1.5")
+    assert code == 2 and "min_confidence (=1.5) must be from 0 to 1" in err
+
+
+def predicted(capsys: pytest.CaptureFixture[str], *arguments: object) -> list[dict[str, Any]]:
+    code, out, _ = run(capsys, "predict", *arguments, "--json")
+    assert code == 0
+    answers: list[dict[str, Any]] = json.loads(out)["predictions"]
+    return answers
 
 
 @needs_compiler

@@ -133,7 +133,7 @@ def test_too_many_bad_images() -> None:
         decode_split(samples, SMALL, short_side=None)
     named = ", ".join(f"bad {i}.png (no such file)" for i in range(5))
     assert str(caught.value) == (
-        f"7 of 47 images (14.9 %) cannot be decoded, more than --max-bad 1 %: {named} and 2 more; "
+        f"7 of 47 images (14.9%) cannot be decoded, more than --max-bad 1%: {named} and 2 more; "
         "repair or remove them, or allow them with --max-bad 0.149"
     )
     assert len(decode_split(samples, SMALL, short_side=None, max_bad=0.149)) == 40
@@ -143,7 +143,7 @@ def test_too_many_bad_images() -> None:
 def test_nothing_to_decode() -> None:
     with pytest.raises(DataError, match="the split holds no image"):
         decode_split([], SMALL, short_side=None)
-    with pytest.raises(DataError, match=r"1 of 1 images \(100 %\) cannot be decoded: a \(no such file\)"):
+    with pytest.raises(DataError, match=r"1 of 1 images \(100%\) cannot be decoded: a \(no such file\)"):
         decode_split([Sample("a", 0, missing)], SMALL, short_side=None, max_bad=1)
 
 

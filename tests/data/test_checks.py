@@ -1,9 +1,11 @@
 """What makes a score a lie is refused, what does not is said."""
 
 import io
+import tempfile
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 from layouts import jpeg, write
 from PIL import Image
@@ -21,16 +23,23 @@ SPLIT = {
 }
 
 
-def test_two_labels(tmp_path: Path) -> None:
+def test_two_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     more = {f"train/dog/x{i}.jpg": i % 3 for i in range(2)} | {"val/cat/y.jpg": 1100, "train/cat/z.jpg": 102}
     with pytest.raises(DataError) as caught:
-        open_dataset(write(tmp_path, {**SPLIT, **more}))
+        open_dataset(write(tmp_path / "data", {**SPLIT, **more}))
+    (file,) = tmp_path.glob("mobilenets-two-labels-*.txt")
     assert str(caught.value) == (
-        f"{tmp_path}: 4 images are there with two labels: "
+        f"{tmp_path}/data: 4 images are there with two labels: "
         "train/cat/0.jpg (cat) = train/dog/x0.jpg (dog), train/cat/1.jpg (cat) = train/dog/x1.jpg (dog), "
-        "train/cat/z.jpg (cat) = train/dog/2.jpg (dog) and 1 more; no network can be right about both, correct or "
-        "remove one"
+        f"train/cat/z.jpg (cat) = train/dog/2.jpg (dog) and 1 more (all in {file}); "
+        "no network can be right about both, correct or remove one, or allow them with --max-bad 0.667"
     )
+    assert file.read_text().splitlines()[2:] == [
+        "train/cat/z.jpg (cat) = train/dog/2.jpg (dog)",
+        "val/cat/y.jpg (cat) = val/dog/0.jpg (dog)",
+    ]
+    assert "4 images are there with two labels" in open_dataset(tmp_path / "data", max_bad=0.667).notes[0]
 
 
 def test_a_few_two_labels_among_many_are_a_note(tmp_path: Path) -> None:
@@ -90,3 +99,33 @@ def test_equal_pixels_in_other_bytes_are_other_images(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     Image.open(io.BytesIO(jpeg(0))).save(buffer, "PNG")
     assert open_dataset(write(tmp_path, {**SPLIT, "val/cat/p.png": buffer.getvalue()})).notes == ()
+
+
+def save(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def test_dim_16_bit_images_are_named(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(8):
+        pixels = rng.integers(0, 4096, (12, 16)).astype(np.uint16)
+        save(tmp_path / ("cat" if number % 2 else "dog") / f"{number}.png", pixels)
+    assert open_dataset(tmp_path).notes[1:] == (
+        "8 of 8 images become black or a single value: cat/1.png, cat/3.png, cat/5.png and 5 more; of 16-bit pixels "
+        "the upper 8 bits are kept: values that use fewer (12, say) must be scaled to all 16",
+    )
+
+
+def test_images_of_one_value_are_named(tmp_path: Path) -> None:
+    write(tmp_path, SPLIT)
+    save(tmp_path / "train/cat/grey.png", np.full((9, 9, 3), (200, 10, 10), np.uint8))
+    save(tmp_path / "train/cat/dot.png", np.pad(np.full((1, 1), 16, np.uint8), 4))  # one pixel is not black
+    assert open_dataset(tmp_path).notes == ("1 of 14 images become black or a single value: train/cat/grey.png",)
+
+
+def test_many_images_are_looked_at_in_part(tmp_path: Path) -> None:
+    for number in range(120):
+        save(tmp_path / ("cat" if number % 2 else "dog") / f"{number}.png", np.full((8, 8), number % 256, np.uint8))
+    (note,) = (note for note in open_dataset(tmp_path).notes if "black" in note)
+    assert note.startswith("40 of 40 images looked at become black or a single value: cat/")

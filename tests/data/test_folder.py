@@ -82,6 +82,93 @@ def test_train_as_a_class(tmp_path: Path) -> None:
     assert dataset.labels == ("bus", "train")
 
 
+@pytest.mark.parametrize("words", [("training_set", "test_set"), ("seg_train", "seg_test"), ("Train", "TEST")])
+def test_splits_unpacked_into_a_folder_of_the_same_name(tmp_path: Path, words: tuple[str, str]) -> None:
+    train, test = words
+    files = {f"{train}/{train}/{name}": number for name, number in classes().items()}
+    dataset = open_dataset(write(tmp_path, {**files, f"{test}/{test}/cat/1.jpg": 900, f"{test}/{test}/dog/1.jpg": 901}))
+    assert dataset.labels == ("cat", "dog")
+    assert names(dataset)["test"] == [f"{test}/{test}/cat/1.jpg", f"{test}/{test}/dog/1.jpg"]
+
+
+def test_cats_and_dogs_by_their_names(tmp_path: Path) -> None:
+    files = {f"train/{name}.{number}.jpg": number + at for at, name in ((0, "cat"), (50, "dog")) for number in range(6)}
+    assert open_dataset(write(tmp_path, files)).labels == ("cat", "dog")
+
+
+@pytest.mark.parametrize(
+    ("files", "seen"),
+    [
+        ({"cat/1.jpg": 1, "dog/2.jpg": 2, "test/3.jpg": 3}, "the folder test/ is named like a split and stands beside"),
+        ({"cat/1.jpg": 1, "training_set/2.jpg": 2}, "training_set/ is named like a split and stands beside cat/"),
+        ({"train/1.jpg": 1, "test/2.jpg": 2, "more/3.jpg": 3}, "test/ is named like a split and stands beside more/"),
+        ({"train/cat/1.jpg": 1, "train/val/2.jpg": 2}, "val/ is named like a split and stands beside cat/"),
+        ({"a/cat/1.jpg": 1, "a/dog/2.jpg": 2, "b/cat/3.jpg": 3, "b/dog/4.jpg": 4}, "a/, b/ would be .* cat/, dog/"),
+        ({"cat/train/1.jpg": 1, "dog/train/2.jpg": 2}, "cat/, dog/ would be the classes, but all hold .* train/"),
+        ({"train/x/cat/1.jpg": 1, "train/x/dog/2.jpg": 2, "train/y/cat/1.jpg": 3, "train/y/dog/2.jpg": 4}, "x/, y/"),
+    ],
+)
+def test_folders_that_are_hardly_classes(tmp_path: Path, files: dict[str, int], seen: str) -> None:
+    with pytest.raises(DataError, match=seen) as caught:
+        open_dataset(write(tmp_path, files))
+    assert "labels.txt" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_labels_file_says_that_folders_are_classes(tmp_path: Path) -> None:
+    files = {
+        f"{name}/{part}/{at}.jpg": hash((name, part, at)) % 9999
+        for name in ("a", "test")
+        for part in "xy"
+        for at in range(4)
+    }
+    assert open_dataset(write(tmp_path, {**files, "labels.txt": "test\na\n"})).labels == ("test", "a")
+
+
+def test_one_folder_of_images_in_each_class(tmp_path: Path) -> None:
+    """As Tiny ImageNet is published."""
+    files = {name.replace("/", "/images/"): number for name, number in classes().items()}
+    assert open_dataset(write(tmp_path, files)).labels == ("cat", "dog")
+
+
+ODD_NAMES = ("\u0645\u06cc\u200c\u0631\u0648\u0645", "black\u00a0cat", "a\u200cb", "a\u200db", "a\u2028b", "c\ufeff")
+
+
+def test_class_names_stay_letter_for_letter(tmp_path: Path) -> None:
+    files = {f"{name}/{i}.jpg": 10 * at + i for at, name in enumerate(ODD_NAMES) for i in range(3)}
+    assert open_dataset(write(tmp_path, files)).labels == tuple(sorted(ODD_NAMES))
+    listed = "".join(f"{name}\r\n" for name in ODD_NAMES)
+    assert open_dataset(write(tmp_path, {"labels.txt": listed})).labels == ODD_NAMES
+
+
+@pytest.mark.parametrize(
+    ("folder", "rule"),
+    [
+        (b"a\x1bb", r"a\\x1bb' holds a control character or is no UTF-8"),
+        (b"a\xff", r"a\\udcff' holds a control character or is no UTF-8"),
+        (b"dog ", "the folders 'dog' and 'dog ' would be one class: rename one"),
+        ("caf\u00e9".encode(), r"the folders 'cafe\\u0301' and 'caf\\xe9' would be one class"),
+    ],
+)
+def test_class_names_that_cannot_be(tmp_path: Path, folder: bytes, rule: str) -> None:
+    write(tmp_path, {"cafe\u0301/1.jpg": 1, "dog/2.jpg": 2})
+    path = os.path.join(os.fsencode(tmp_path), folder)
+    os.mkdir(path)
+    shutil.copy(tmp_path / "dog/2.jpg", os.path.join(os.fsdecode(path), "3.jpg"))
+    with pytest.raises(DataError, match=rule) as caught:
+        open_dataset(tmp_path)
+    assert str(caught.value).isprintable()
+
+
+def test_unread_photos_are_named_by_train(tmp_path: Path) -> None:
+    dataset = open_dataset(write(tmp_path, {**classes(), "cat/x.CR2": "x", "dog/y.dng": "y", "dog/notes.txt": "z"}))
+    assert dataset.notes[:2] == (
+        "2 photos in formats that are not read: 1 .cr2, 1 .dng (first: cat/x.CR2): convert them to JPEG or PNG",
+        "ignored 1 files that are no images by their names",
+    )
+    with pytest.raises(DataError, match=r"holds no image file .*1 photos .* 1 \.dng"):
+        open_dataset(write(tmp_path / "other", {"a/1.dng": "x", "b/2.txt": "y"}))
+
+
 def test_labels_file_fixes_names_and_order(tmp_path: Path) -> None:
     dataset = open_dataset(write(tmp_path, {**SPLIT, "labels.txt": "\ufeffdog\r\ncat\r\n\r\n"}))
     assert dataset.labels == ("dog", "cat")
@@ -231,7 +318,7 @@ def test_paths_that_are_no_data_set(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file or folder"):
         open_dataset(tmp_path / "nowhere")
     (tmp_path / "a.zip").write_bytes(b"x")
-    with pytest.raises(DataError, match=r"a data set is a folder, or a \.csv, \.parquet or \.tar file"):
+    with pytest.raises(DataError, match=r"a data set is a folder, or a \.csv, \.tsv, \.jsonl, \.parquet or \.tar file"):
         open_dataset(tmp_path / "a.zip")
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(DataError, match="neither a file nor a folder"):

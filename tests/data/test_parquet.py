@@ -153,6 +153,6 @@ def test_a_split_column(tmp_path: Path) -> None:
         "val": 1,
         "test": 1,
     }
-    path = parquet(tmp_path / "bad.parquet", [0, 1], ["a", "b"], split=["train", "dev"])
-    with pytest.raises(DataError, match=r"bad\.parquet\[1\]: split \(='dev'\) must be train, val or test"):
+    path = parquet(tmp_path / "bad.parquet", [0, 1], ["a", "b"], split=["train", "part"])
+    with pytest.raises(DataError, match=r"bad\.parquet\[1\]: split \(='part'\) must be train, val or test"):
         open_dataset(path)

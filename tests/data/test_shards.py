@@ -100,3 +100,12 @@ def test_cut_and_compressed_shards(tmp_path: Path) -> None:
         archive.add(tmp_path / "x.tar", "1.jpg")
     with pytest.raises(DataError, match=r"y.tar: cannot be read as an uncompressed .tar"):
         open_dataset(tmp_path / "y.tar")
+
+
+def test_photos_that_are_not_read_are_named(tmp_path: Path) -> None:
+    path = tar(tmp_path / "a.tar", {**shard(0, 8), "x/9.CR2": "photo", "x/9.cls": "1"})
+    assert open_dataset(path).notes[0] == (
+        "1 photos in formats that are not read: 1 .cr2 (first: a.tar:x/9.CR2): convert them to JPEG or PNG"
+    )
+    with pytest.raises(DataError, match=r"holds no labelled image; 1 photos .*1 \.dng"):
+        open_dataset(tar(tmp_path / "b.tar", {"1.dng": "photo", "1.cls": "0"}))

@@ -121,5 +121,5 @@ def test_calibration_errors() -> None:
         PAPER.calibrated([])
     with pytest.raises(BudgetError, match=r"\[5, 10\] classes: all must come from one data set"):
         PAPER.calibrated([run("0.25-96", 75.0), run("0.5-96", 80.0, classes=10)])
-    with pytest.raises(BudgetError, match=r"top1 \(=175\) must be from 0 to 100 %"):
+    with pytest.raises(BudgetError, match=r"top1 \(=175\) must be from 0 to 100%"):
         run("0.25-96", 175)

@@ -30,9 +30,9 @@ def scene(rng: np.random.Generator) -> tuple[np.ndarray[Any, Any], Scene]:
     return pixels, things
 
 
-def make_voc(root: Path, train: int = 48, val: int = 16, edit: Callable[[str], str] = str) -> Path:
+def make_voc(root: Path, train: int = 48, val: int = 16, edit: Callable[[str], str] = str, seed: int = 0) -> Path:
     """`edit`: what becomes of each annotation's text."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     for folder in ("Annotations", "JPEGImages", "ImageSets/Main"):
         (root / folder).mkdir(parents=True)
     names: dict[str, list[str]] = {"train": [], "val": []}
@@ -79,3 +79,22 @@ def make_coco(root: Path, count: int = 4, **changes: Any) -> Path:
         }
         (root / "annotations" / f"instances_{split}.json").write_text(json.dumps(content))
     return root
+
+
+def make_yolo(root: Path, train: int = 4, val: int = 2) -> Path:
+    """images/{train,val}/*.png and labels/{train,val}/*.txt, of the scenes of `make_voc`; names are not there yet."""
+    rng = np.random.default_rng(0)
+    for i in range(train + val):
+        pixels, things = scene(rng)
+        split = "train" if i < train else "val"
+        for folder in ("images", "labels"):
+            (root / folder / split).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(root / "images" / split / f"{i:03}.png")
+        (root / "labels" / split / f"{i:03}.txt").write_text("".join(map(yolo_line, things)))
+    return root
+
+
+def yolo_line(thing: tuple[str, tuple[int, int, int, int]]) -> str:
+    label, (left, top, right, bottom) = thing
+    x, y = (left + right) / 2 / SIZE[0], (top + bottom) / 2 / SIZE[1]
+    return f"{LABELS.index(label)} {x} {y} {(right - left) / SIZE[0]} {(bottom - top) / SIZE[1]}\n"

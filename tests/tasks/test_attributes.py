@@ -81,7 +81,7 @@ def test_a_teachers_numbers_outside_0_to_1_are_logits(low: float, high: float, l
         ("path,hat,hat\n1.png,1,1\n", "two columns are named 'hat'"),
         ("path,hat,\n1.png,1,1\n", "an attribute has no name"),
         ("path,split\n1.png,train\n", "no column of an attribute"),
-        ("path,hat,split\n1.png,1,dev\n", "line 2: split"),
+        ("path,hat,split\n1.png,1,later\n", "line 2: split"),
         ("hat,bag\n1,1\n", "first line must be path,ATTRIBUTE"),
         ("path,hat\n", "no row below the header"),
         ("", "begins with nothing"),

@@ -12,10 +12,10 @@ from torchvision.models.detection.ssd import SSD
 
 from mobilenets.arch.network import Network
 from mobilenets.data.augment import Augmentation, drawn
-from mobilenets.data.rows import Listing
 from mobilenets.errors import DataError
 from mobilenets.image import Preprocess
-from mobilenets.tasks.detection.boxes import Annotations, Box, Boxes, gathered, view
+from mobilenets.tasks.detection.annotations import Annotations, Box, Photo, gathered
+from mobilenets.tasks.detection.boxes import Boxes, view
 from mobilenets.tasks.detection.layout import Layout, faster_rcnn_decoding, scales, smallest, ssd_decoding
 from mobilenets.tasks.detection.result import found
 
@@ -31,19 +31,19 @@ def boxes(edges: Any, labels: Any, ignored: Any = None) -> Boxes:
 def read(bad: int, good: int) -> Annotations:
     """One image of 80 x 60 pixels with boxes of no size and others."""
     found = [Box("b", 0, (5, 5, 5, 9))] * bad + [Box("g", 0, (5, 5, 9, 9))] * good
-    return Annotations(("thing",), Listing([]), [found], [(80, 60)])
+    return Annotations(("thing",), [Photo(Path("none.jpg"), "none.jpg", None, "file", found, (80, 60))])
 
 
 def test_one_bad_box_in_a_hundred_is_left_out_and_no_more() -> None:
     annotations = read(1, 99)
-    (target,) = gathered(Path("data"), annotations)
-    assert len(target.labels) == 99 and annotations.listing.notes[0].startswith("1 of 100 boxes left out: b: box")
+    listing, (target,) = gathered(Path("data"), annotations)
+    assert len(target.labels) == 99 and listing.notes[0].startswith("1 of 100 boxes left out: b: box")
     for bad, good in ((1, 98), (2, 198), (3, 197)):
         if bad > 0.01 * (bad + good):
             with pytest.raises(DataError, match="has no size"):
                 gathered(Path("data"), read(bad, good))
         else:
-            assert len(gathered(Path("data"), read(bad, good))[0].labels) == good
+            assert len(gathered(Path("data"), read(bad, good))[1][0].labels) == good
 
 
 def naive(target: Boxes, place: Any) -> list[tuple[list[float], int, bool]]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from scenes import LABELS, SIZE, make_coco, make_voc
 
 from mobilenets.data.augment import Augmentation
@@ -95,6 +96,7 @@ def test_a_pixel_outside_is_cut(tmp_path: Path) -> None:
         ("</ymax>", "9</ymax>", r"leaves its image of 96x72 pixels"),
         ("<xmin>", "<xmin>9", r"box \(9.*\) has no size: right must be above left"),
         ("<xmin>", "<xmin>nan", r"must be finite numbers"),
+        ("<xmin>", "<xmin>1\n\x85", r"box \(1.*\) must be finite numbers"),
         ("<xmin>", "<xmin>left", r"box \(left.*\) must be finite numbers"),
         ("<name>bar", "<name>tree", r"class 'tree' is none of the 2 classes: bar, square"),
         ("<bndbox>", "<box>", r"is no XML: mismatched tag"),
@@ -200,8 +202,9 @@ def test_other_categories_and_no_boxes(tmp_path: Path) -> None:
     file.write_text(json.dumps({**content, "categories": [*content["categories"], {"id": 1, "name": "tree"}]}))
     with pytest.raises(DataError, match="its categories are not those of"):
         Detect().open(root)
-    with pytest.raises(DataError, match=r"holds no boxes: neither Annotations/\*.xml"):
-        Detect().open(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"empty: holds no boxes of Pascal VOC \(.xml\), COCO \(.json\) or YOLO"):
+        Detect().open(tmp_path / "empty")
 
 
 def test_few_bad_boxes_are_left_out_and_named(tmp_path: Path) -> None:
@@ -234,8 +237,6 @@ def test_a_view_moves_the_boxes_with_the_pixels() -> None:
 
 
 def test_stretched_images_are_seen_whole(tmp_path: Path) -> None:
-    from PIL import Image
-
     pixels = np.zeros((40, 80, 3), np.uint8)
     pixels[:, :4] = pixels[:, -4:] = 255
     Image.fromarray(pixels).save(tmp_path / "a.png")
@@ -251,3 +252,21 @@ def test_bccd_and_coco_mini_as_published(shared_data: Path) -> None:
     coco = Detect().open(shared_data / "coco-mini")
     assert len(coco.labels) == 80 and coco.labels[0] == "person"
     assert {split: len(samples) for split, samples in coco.splits.items()} == {"train": 80, "val": 79}
+
+
+def test_data_of_another_task_are_told(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        for i in range(2):
+            path = tmp_path / "photos" / name / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (32, 32), (i, len(name), 0)).save(path)
+    (tmp_path / "photos.csv").write_text("path,label\nphotos/cat/0.png,cat\nphotos/dog/0.png,dog\n")
+    hint = r"its images have classes \(cat, dog\): did you mean --task classify\?"
+    with pytest.raises(DataError, match=rf"photos: holds no boxes of .*; {hint}"):
+        Detect().open(tmp_path / "photos")
+    with pytest.raises(DataError, match=rf"photos.csv: boxes are a folder, COCO's .json or YOLO's .yaml; {hint}"):
+        Detect().open(tmp_path / "photos.csv")
+    with pytest.raises(DataError, match=r"cat: holds no boxes of [^;]*$"):
+        Detect().open(tmp_path / "photos" / "cat")
+    with pytest.raises(DataError, match="absent: no such file or folder"):
+        Detect().open(tmp_path / "absent")

@@ -65,7 +65,7 @@ def test_a_box_is_drawn_along_its_edges_and_the_best_one_last() -> None:
     assert (drawn[20, 10] == drawn[70, 60]).all() and (drawn[20, 70] == drawn[75, 90]).all()
     assert (drawn[20, 10] != drawn[75, 90]).any()
     named = np.asarray(boxed(grey, Detected((one,))))
-    assert (named[20:32, 10:40] != drawn[20:32, 10:40]).any()
+    assert (named[8:20, 10:40] != drawn[8:20, 10:40]).any()
 
 
 def test_classes_have_colours_of_their_own() -> None:
@@ -73,3 +73,23 @@ def test_classes_have_colours_of_their_own() -> None:
     colours = {boxed(grey, Detected((Found("a", i, 1.0, (5, 5, 30, 30)),)), False).getpixel((5, 5)) for i in range(8)}
     again = boxed(grey, Detected((Found("a", 8, 1.0, (5, 5, 30, 30)),)), False).getpixel((5, 5))
     assert len(colours) == 8 and again in colours
+
+
+@pytest.mark.parametrize(
+    "edges", [(5, 5, 60, 60), (180, 40, 199, 60), (0, 0, 9, 9), (100, 90, 199, 99), (-3, -2, 9, 9)]
+)
+def test_label_and_score_of_a_box_are_drawn_whole(edges: tuple[int, int, int, int]) -> None:
+    """As much white ink as in the middle of the image, wherever the box lies."""
+    dark = Image.new("RGB", (200, 100))
+
+    def ink(box: tuple[int, int, int, int]) -> int:
+        drawn = np.asarray(boxed(dark, Detected((Found("square", 2, 0.93, box),)))).astype(int)
+        return int((drawn.min(2) > 128).sum())
+
+    assert ink(edges) == pytest.approx(ink((60, 40, 140, 80)), rel=0.1) and ink(edges) > 50
+
+
+def test_a_label_stands_above_its_box_where_there_is_room() -> None:
+    grey = Image.new("RGB", (200, 100), (99, 99, 99))
+    small = np.asarray(boxed(grey, Detected((Found("x", 0, 0.5, (50, 50, 62, 60)),))))
+    assert (small[52:58, 52:60] == 99).all() and (small[38:48, 52:60] != 99).any()

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mobilenets.errors import DataError, WorkError
 from mobilenets.tasks.evaluation import Evaluation, evaluate_probabilities, wilson
@@ -184,3 +186,31 @@ def test_of_pairs_as_frequent_the_larger_share_comes_first() -> None:
         ("c2", "c0", 0.5),
         ("c0", "c1", 0.1),
     ]
+
+
+def test_thresholds_by_hand() -> None:
+    """Confidences .95 right, .9 right, .8 wrong, .7 right, .6 right (two of them), .5 wrong: five of seven right."""
+    confidence = np.array([0.9, 0.5, 0.6, 0.95, 0.6, 0.8, 0.7])
+    right = np.array([1, 0, 1, 1, 1, 0, 1], bool)
+    probabilities = np.stack([confidence, 1 - confidence], 1)
+    truth = np.where(right, 0, 1)
+    probabilities[:, 0] += 1e-9  # 0.5 is a prediction of the first
+    found = evaluate_probabilities(probabilities, truth, ("a", "b"), [str(i) for i in range(7)]).thresholds
+    assert [(t.accuracy, round(t.confidence, 6), t.answered) for t in found] == [
+        (0.9, 0.9, 2 / 7),
+        (0.95, 0.9, 2 / 7),
+        (0.99, 0.9, 2 / 7),
+    ]
+
+
+@given(st.lists(st.tuples(st.integers(1, 20), st.booleans()), min_size=1, max_size=40))
+def test_thresholds_against_every_cut(images: list[tuple[int, bool]]) -> None:
+    confidence = np.array([0.5 + level / 50 for level, _ in images])
+    right = np.array([ok for _, ok in images])
+    probabilities = np.stack([confidence, 1 - confidence], 1)
+    names = [str(i) for i in range(len(images))]
+    found = evaluate_probabilities(probabilities, np.where(right, 0, 1), ("a", "b"), names).thresholds
+    for asked in (0.9, 0.95, 0.99):
+        cuts = [cut for cut in sorted(set(confidence)) if right[confidence >= cut].mean() >= asked]
+        wanted = [(asked, cuts[0], float((confidence >= cuts[0]).mean()))] if cuts and right.mean() < asked else []
+        assert [(t.accuracy, t.confidence, t.answered) for t in found if t.accuracy == asked] == wanted

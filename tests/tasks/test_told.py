@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mobilenets.tasks.attributes import Shown
-from mobilenets.tasks.classify import Top
+from mobilenets.tasks.classify import NONE, Top
 from mobilenets.tasks.detection.average_precision import ClassPrecision, Precision
 from mobilenets.tasks.detection.boxes import Boxes
 from mobilenets.tasks.detection.result import Detected, Detections, Found, found
@@ -30,6 +30,7 @@ BOXES = Detected((Found("cat", 3, 0.9876, (1.5, 2, 30, 40.25)), Found("dog", 0, 
             "cat 90.5%  dog 9.5%",
             (("1", "cat", "0.905400"), ("2", "dog", "0.094600")),
         ),
+        (Top((("cat", 0.31), ("dog", 0.3)), none=True), "none of these (cat 31.0%  dog 30.0%)", (("0", NONE, ""),)),
         (
             Shown((("hat", 0.906), ("bag", 0.5), ("tie", 0.1)), 2),
             "hat 91%  bag 50%",
@@ -49,6 +50,7 @@ BOXES = Detected((Found("cat", 3, 0.9876, (1.5, 2, 30, 40.25)), Found("dog", 0, 
                 ("2", "dog", "0.500000", "0", "0", "7", "8"),
             ),
         ),
+        (Detected(()), "no boxes found", (("0", "no boxes found", "", "", "", "", ""),)),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -58,6 +60,7 @@ def test_an_answer_as_a_line_and_as_rows(answer: Any, line: str, rows: tuple[tup
 
 def test_an_answer_as_json_takes_it() -> None:
     assert Top((("cat", 0.9),)).to_dict() == {"top": [{"label": "cat", "probability": 0.9}]}
+    assert Top((("cat", 0.4),), none=True).to_dict() == {"top": [{"label": "cat", "probability": 0.4}], "none": True}
     assert Shown((("hat", 0.9), ("bag", 0.5)), 1).to_dict() == {"attributes": {"hat": 0.9, "bag": 0.5}}
     assert Vector((0.6, 0.8)).to_dict() == {"embedding": [0.6, 0.8]}
     assert Point((("5", 1.0, 2.0, 0.7), ("b", 3.0, 4.0, 0.3)), 1).to_dict() == {
@@ -166,9 +169,9 @@ def test_a_classifier_is_told_with_its_interval_and_a_top_5_that_means_something
     outputs = np.eye(6, dtype=np.float32)[[0, 1, 2, 3]]
     many = evaluate_probabilities(outputs, np.array([0, 1, 2, 5]), "abcdef", "wxyz")
     assert many.headline() == (
-        "top-1 75.00% (95 %: 30.1% to 95.4%), top-5 75.0%, expected calibration error 0.250, 4 images"
+        "top-1 75.00% (95%: 30.1% to 95.4%), top-5 75.0%, expected calibration error 0.250, 4 images"
     )
-    assert many.facts()[0] == ("top-1", "75.0%", "95 % interval 30.1% to 95.4%")
+    assert many.facts()[0] == ("top-1", "75.0%", "95% interval 30.1% to 95.4%")
     few = evaluate_probabilities(outputs[:, :5], np.array([0, 1, 2, 4]), "abcde", "wxyz")
     assert "top-5" not in few.headline() and few.facts()[1] == (
         "top-5",

@@ -1,58 +1,75 @@
-"""COCO: one JSON file a split (annotations/instances_train2017.json), its images in a folder of the split's name."""
+"""COCO: JSON files, one a split: annotations/instances_train2017.json, train/_annotations.coco.json, result.json."""
 
 import json
+import os
 from collections.abc import Sequence
-from functools import partial
-from pathlib import Path, PurePath
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
-from ...data.parallel import ordered
-from ...data.rows import Listing, Row, listed, shown, split_of
+from ...data.rows import listed, shown, split_of
 from ...errors import DataError
-from ...image import read
-from .boxes import Annotations, Box, Size, finite, found_size, same_size
+from .annotations import Annotations, Box, Photo, finite
+from .files import Files, stem_of
+from .frame import Size
 
 __all__ = ["coco_files", "read_coco"]
 
 Json = dict[str, Any]
+_KEYS = ("images", "annotations", "categories")
 
 
-def coco_files(path: Path) -> list[Path]:
-    """The annotation files at `path`: itself, or those in its folder annotations; none where it is another layout."""
-    if path.is_file():
-        return [path] if path.suffix.lower() == ".json" else []
-    folder = path / "annotations"
-    return sorted(folder.glob("instances_*.json")) or sorted(folder.glob("*.json"))
+def coco_files(files: Files) -> list[Path]:
+    """The annotation files: COCO's own, else Roboflow's, else any in a folder annotations, else what holds COCO's keys
+    in the root or a folder below it; none where it is another layout.
+    """
+    found = files.ending(".json")
+    inside = [path for path in found if path.parent.name.casefold() == "annotations"]
+    return (
+        [path for path in inside if path.name.casefold().startswith("instances_")]
+        or [path for path in found if path.name.casefold() == "_annotations.coco.json"]
+        or inside
+        or [path for path in found if len(files.below(path).parts) <= 2 and _is_coco(path)]
+    )
 
 
-def read_coco(root: Path, files: Sequence[Path]) -> Annotations:
+def _is_coco(path: Path) -> bool:
+    try:
+        _content(path)
+    except DataError:
+        return False
+    return True
+
+
+def read_coco(root: Path, paths: Sequence[Path]) -> Annotations:
     """All images, annotated or not; `DataError` names file and annotation of what breaks a rule.
 
     Classes stand in the order of their ids. A single file has no splits.
     """
-    annotations = Annotations((), Listing([]))
-    categories: dict[int, str] = {}
-    for file in files:
-        content = _content(file)
-        own = _categories(file, content)
-        if categories and own != categories:
-            raise DataError(f"{file}: its categories are not those of {files[0]}")
-        categories = own
-        split = split_of(PurePath(file.name)) if len(files) > 1 else None
-        _add(annotations, root, file, content, list(categories), split)
-    annotations.labels = annotations.listing.names = tuple(categories.values())
-    return annotations
+    contents = [(path, _content(path)) for path in paths]
+    rows = [_category_rows(path, content) for path, content in contents]
+    different = next((path for path, own in zip(paths, rows, strict=True) if _names(own) != _names(rows[0])), None)
+    if different:
+        raise DataError(f"{different}: its categories are not those of {paths[0]}")
+    categories, notes = _categories(paths[0], rows[0], [row for _, one in contents for row in one["annotations"]])
+    finder = _Finder(root)
+    photos = [
+        photo
+        for path, content in contents
+        for photo in _photos(finder, path, content, list(categories), finder.split(path) if len(paths) > 1 else None)
+    ]
+    return Annotations(tuple(categories.values()), photos, notes)
 
 
-def _content(file: Path) -> Json:
+def _content(path: Path) -> Json:
     try:
-        content = json.loads(file.read_bytes())
+        content = json.loads(path.read_bytes())
     except (ValueError, OSError, RecursionError) as exc:
-        raise DataError(f"{file}: is no JSON: {exc}") from exc
-    for key in ("images", "annotations", "categories"):
+        raise DataError(f"{path}: is no JSON: {exc}") from exc
+    for key in _KEYS:
         rows = content.get(key) if isinstance(content, dict) else None
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            raise DataError(f"{file}: has no list of objects {key!r}: it is no COCO file")
+            raise DataError(f"{path}: has no list of objects {key!r}: it is no COCO file")
     return content  # type: ignore[no-any-return]
 
 
@@ -62,54 +79,89 @@ def _value(row: Json, key: str, kind: type, where: str) -> Any:
     return row[key]
 
 
-def _categories(file: Path, content: Json) -> dict[int, str]:
-    """Name by id, in the order of the ids."""
-    found = {
-        _value(row, "id", int, f"{file}: category {at}"): _value(row, "name", str, f"{file}: category {at}")
-        for at, row in enumerate(content["categories"], 1)
-    }
-    if len(set(found.values())) < len(content["categories"]) or not found:
-        raise DataError(f"{file}: categories must be there, and differ: {listed(list(found.values()), 8)}")
-    return dict(sorted(found.items()))
+def _category_rows(path: Path, content: Json) -> list[Json]:
+    """The categories in the order of their ids."""
+    for at, row in enumerate(content["categories"], 1):
+        for key, kind in (("id", int), ("name", str)):
+            _value(row, key, kind, f"{path}: category {at}")
+    return sorted(content["categories"], key=lambda row: int(row["id"]))
 
 
-def _add(annotations: Annotations, root: Path, file: Path, content: Json, ids: list[int], split: str | None) -> None:
-    images = {_value(row, "id", int, f"{file}: image {at}"): row for at, row in enumerate(content["images"], 1)}
+def _names(rows: Sequence[Json]) -> list[tuple[int, str]]:
+    return [(row["id"], row["name"]) for row in rows]
+
+
+def _categories(path: Path, rows: list[Json], annotations: Sequence[Json]) -> tuple[dict[int, str], list[str]]:
+    """Name by id, in the order of the ids; without the one that only groups the others (Roboflow's has the id 0)."""
+    notes = []
+    used = {row["category_id"] for row in annotations if isinstance(row.get("category_id"), int)}
+    for row in rows:
+        rest = [other for other in rows if other is not row]
+        if rest and row["id"] not in used and all(other.get("supercategory") == row["name"] for other in rest):
+            notes.append(f"category {row['name']!r} (id {row['id']}) has no box and only groups the others: left out")
+            rows = rest
+            break
+    found = dict(_names(rows))
+    if len(set(found.values())) < len(rows) or not found:
+        raise DataError(f"{path}: categories must be there, and differ: {listed([row['name'] for row in rows], 8)}")
+    return found, notes
+
+
+def _photos(finder: "_Finder", path: Path, content: Json, ids: list[int], split: str | None) -> list[Photo]:
+    images = {_value(row, "id", int, f"{path}: image {at}"): row for at, row in enumerate(content["images"], 1)}
     if len(images) < len(content["images"]):
-        raise DataError(f"{file}: two images have one id")
+        raise DataError(f"{path}: two images have one id")
     boxes: dict[int, list[Box]] = {key: [] for key in images}
     for at, row in enumerate(content["annotations"], 1):
-        where = f"{file}: annotation {row.get('id', f'number {at}')}"
-        if row.get("image_id") not in boxes:
-            raise DataError(f"{where}: image_id {row.get('image_id')!r} is none of the {len(images)} images")
-        boxes[row["image_id"]].append(_box(row, ids, where))
-    folders = _folders(root, file)
-    paths = [_image(row, folders, file) for row in images.values()]
-    for (key, row), path, found in zip(images.items(), paths, ordered(found_size, paths), strict=True):
-        name = shown(str(path.relative_to(root) if path.is_relative_to(root) else path))
-        annotations.listing.rows.append(Row(name, split, "", partial(read, path)))
-        annotations.sizes.append(same_size(_declared_size(row), found, f"{file}: image {key}", name))
-        annotations.boxes.append(boxes[key])
+        where, key = f"{path}: annotation {row.get('id', f'number {at}')}", row.get("image_id")
+        if not isinstance(key, int) or key not in boxes:
+            raise DataError(f"{where}: image_id {key!r} is none of the {len(images)} images")
+        boxes[key].append(_box(row, ids, where))
+    photos = []
+    for key, row in images.items():
+        image, where = finder.image(path, key, row, split), f"{path}: image {key}"
+        photos.append(Photo(image, finder.name(image), split, where, boxes[key], _declared_size(row)))
+    return photos
 
 
-def _folders(root: Path, file: Path) -> list[Path]:
-    """Where the images of an annotation file may lie."""
-    name = file.stem.removeprefix("instances_")
-    base = root if root.is_dir() else root.parent
-    return [base / name, base / "images" / name, base / "images", base]
+class _Finder:
+    """Where images lie below `root`."""
 
+    def __init__(self, root: Path) -> None:
+        self.root = root
 
-def _image(row: Json, folders: list[Path], file: Path) -> Path:
-    name: str = _value(row, "file_name", str, f"{file}: image {row['id']}")
-    found = next((folder / name for folder in folders if (folder / name).is_file()), None)
-    if found is None:
-        raise DataError(f"{file}: image {row['id']}: {name!r} is in none of {listed(list(map(str, folders)), 4)}")
-    return found
+    @cached_property
+    def files(self) -> Files:
+        return Files(self.root)
+
+    def split(self, path: Path) -> str | None:
+        return split_of(Path(os.path.relpath(path, self.root)))
+
+    def name(self, image: Path) -> str:
+        return shown(str(image.relative_to(self.root) if image.is_relative_to(self.root) else image))
+
+    def image(self, path: Path, key: int, row: Json, split: str | None) -> Path:
+        """The image of a row: by its file_name in the folders that COCO, Roboflow and Label Studio use, else the only
+        one of that name.
+        """
+        name: str = _value(row, "file_name", str, f"{path}: image {key}")
+        own, home = path.stem.removeprefix("instances_"), path.parent
+        base = home if home == self.root else home.parent
+        below = [base / own, base / "images" / own, base / "images", base]
+        folders = [home, home / "images", *below]
+        for folder in folders:
+            for written in (name, name.replace("\\", "/")):
+                if os.path.isfile(folder / written):
+                    return folder / written
+        found = self.files.image(path, stem_of(name), split=split)
+        if found is None:
+            raise DataError(f"{path}: image {key}: {name!r} is in none of {listed(list(map(str, below)), 4)}")
+        return found
 
 
 def _declared_size(row: Json) -> Size | None:
     width, height = row.get("width"), row.get("height")
-    return (width, height) if isinstance(width, int) and isinstance(height, int) and min(width, height) > 0 else None
+    return (width, height) if isinstance(width, int) and isinstance(height, int) else None
 
 
 def _box(row: Json, ids: list[int], where: str) -> Box:

@@ -11,10 +11,12 @@ from ...data.cache import Images
 from ...image import as_image
 from ..result import Picture, Section, Table
 from .average_precision import Array, Precision
-from .boxes import Boxes, Size
+from .boxes import Boxes
+from .frame import Size
 
 __all__ = ["SHOWN", "Detected", "Detections", "Found", "boxed", "found"]
 
+NOTHING = "no boxes found"
 SHOWN = 0.5  # the score of a box that is told and drawn
 PICTURES = 8  # images of the report, spread evenly
 _SIDE = 256
@@ -47,9 +49,14 @@ class Detected:
         return {"boxes": [{"label": b.label, "score": b.score, "box": list(b.edges)} for b in self.boxes]}
 
     def line(self) -> str:
+        if not self.boxes:
+            return NOTHING
         return "  ".join(f"{b.label} {b.score:.1%} ({', '.join(f'{e:g}' for e in b.edges)})" for b in self.boxes)
 
     def rows(self) -> tuple[tuple[str, ...], ...]:
+        """A row a box; one of rank 0 where there is none, so that no image is missing."""
+        if not self.boxes:
+            return (("0", NOTHING, *("" for _ in range(5))),)
         rows = enumerate(self.boxes, 1)
         return tuple((str(i), b.label, f"{b.score:.6f}", *(f"{e:g}" for e in b.edges)) for i, b in rows)
 
@@ -75,10 +82,18 @@ def boxed(image: Image.Image, detected: Detected, names: bool = True) -> Image.I
         colour = _COLOURS[box.number % len(_COLOURS)]
         pen.rectangle(box.edges, outline=colour, width=width)
         if names:
-            corner, text = box.edges[:2], f"{box.label} {box.score:.0%}"
+            text = f"{box.label} {box.score:.0%}"
+            corner = _corner(box.edges, pen.textbbox((0, 0), text, font), image.width)
             pen.rectangle(pen.textbbox(corner, text, font), fill=colour)
             pen.text(corner, text, "white", font)
     return drawn
+
+
+def _corner(edges: Edges, text: Edges, width: int) -> tuple[float, float]:
+    """Where to draw a text that would fill `text`: on top of the box, or in it where there is no room; not cut off."""
+    left, top, _, _ = edges
+    above = top - text[3]
+    return max(0.0, min(left, width - text[2])), above if above >= 0 else max(0.0, top)
 
 
 @dataclass(frozen=True, slots=True)

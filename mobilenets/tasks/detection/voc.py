@@ -1,132 +1,94 @@
-"""Pascal VOC: Annotations/*.xml, JPEGImages, and in ImageSets/Main which image is in which split.
+"""Pascal VOC: an .xml file an image, in Annotations beside JPEGImages, beside the image, or as others lay it out.
 
 Edges are taken as they stand. VOC itself counts pixels from 1, what writes such files today (labelImg) from 0: half a
 pixel either way.
 """
 
-from dataclasses import dataclass, field
-from functools import partial
+import math
 from pathlib import Path
-from xml.parsers import expat
 
 from ...data.labels import ordered_names, read_names
-from ...data.parallel import ordered
-from ...data.rows import Listing, Row, listed, shown
+from ...data.rows import listed
 from ...errors import DataError
-from ...image import EXTENSIONS, read
-from .boxes import Annotations, Box, Size, finite, found_size, same_size
+from .annotations import Annotations, Box, Photo, finite
+from .files import Files, stem_of
+from .frame import Size
+from .lists import split_lists, splits_of
+from .markup import Node, parsed
 
-__all__ = ["read_voc", "voc_root"]
+__all__ = ["read_voc"]
 
-_SETS = {"train": "train", "val": "val", "test": "test"}
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
 
 
-@dataclass(slots=True)
-class Node:
-    """An element and the line where it begins."""
+def read_voc(files: Files) -> Annotations | None:
+    """All annotated images, None where no .xml file is an annotation; `DataError` names file and line of what breaks a
+    rule.
 
-    name: str
-    line: int
-    text: str = ""
-    children: list["Node"] = field(default_factory=list)
-
-    def all(self, name: str) -> list["Node"]:
-        return [child for child in self.children if child.name == name]
-
-    def value(self, name: str) -> str | None:
-        """The text of the first child of that name."""
-        return next((child.text.strip() for child in self.all(name)), None)
-
-
-def voc_root(path: Path) -> Path | None:
-    """The folder that holds Annotations: `path` or one right below it; None where there is none."""
-    folders = [path, *sorted(child for child in path.iterdir() if child.is_dir())] if path.is_dir() else []
-    return next((folder for folder in folders if (folder / "Annotations").is_dir()), None)
-
-
-def read_voc(root: Path) -> Annotations:
-    """All annotated images; `DataError` names file and line of what breaks a rule."""
-    files = _files(root)
-    trees = [_parsed(file) for file, _ in files]
-    declared = read_names(root)
-    objects = [(file, node) for (file, _), tree in zip(files, trees, strict=True) for node in tree.all("object")]
-    names = declared or ordered_names(_class(file, node) for file, node in objects)
-    images = [_image(root, file, tree) for (file, _), tree in zip(files, trees, strict=True)]
-    annotations = Annotations(names, Listing([], names))
-    for (file, split), tree, image, found in zip(files, trees, images, ordered(found_size, images), strict=True):
-        name = shown(str(image.relative_to(root)))
-        annotations.listing.rows.append(Row(name, split, "", partial(read, image)))
-        annotations.sizes.append(same_size(_declared_size(tree), found, str(file), name))
-        annotations.boxes.append([_box(file, node, names) for node in tree.all("object")])
-    return annotations
+    The split is told by lists (see `split_lists`), else by folders, of the annotation or of the image.
+    """
+    trees = {file: parsed(file) for file in files.ending(".xml")}
+    others = [files.name(file) for file, tree in trees.items() if tree.name.casefold() != "annotation"]
+    trees = {file: tree for file, tree in trees.items() if tree.name.casefold() == "annotation"}
+    if not trees:
+        return None
+    lists, notes = split_lists(files)
+    if others:
+        notes.append(f"{len(others)} .xml files are no annotations of Pascal VOC: {listed(others)}")
+    splits: dict[Path, str] = {}
+    if lists:
+        splits, more = splits_of(lists, list(trees))
+        notes += more
+        trees = {file: trees[file] for file in splits}
+    names = _names(files.root, trees)
+    stale: list[str] = []
+    photos = [_photo(files, file, tree, names, splits.get(file), stale) for file, tree in trees.items()]
+    if stale:
+        notes.append(
+            f"{len(stale)} annotations have another <filename> than their own name, which is taken (first: {stale[0]})"
+        )
+    return Annotations(names, photos, notes)
 
 
-def _files(root: Path) -> list[tuple[Path, str | None]]:
-    """Every annotation with its split: as ImageSets/Main tells, else all there are, None."""
-    folder = root / "Annotations"
-    lists = {split: root / "ImageSets" / "Main" / f"{split}.txt" for split in _SETS}
-    if not lists["train"].is_file():
-        lists["train"] = lists["train"].with_name("trainval.txt")
-    if not lists["train"].is_file():
-        found = sorted(folder.glob("*.xml"))
-        if not found:
-            raise DataError(f"{folder}: holds no .xml file")
-        return [(file, None) for file in found]
-    return [
-        (_existing(folder / f"{stem.strip()}.xml", path, line), split)
-        for split, path in lists.items()
-        if path.is_file()
-        for line, stem in enumerate(path.read_text("utf-8-sig").splitlines(), 1)
-        if stem.strip()
-    ]
+def _names(root: Path, trees: dict[Path, Node]) -> tuple[str, ...]:
+    """The classes: as labels.txt has them, beside the folder Annotations or at the root, else sorted."""
+    objects = [(file, node) for file, tree in trees.items() for node in tree.all("object")]
+    homes = [root, *dict.fromkeys(file.parent.parent for file in trees if file.parent != root)]
+    declared = next((names for home in homes if (names := read_names(home))), None)
+    return declared or ordered_names(_class(file, node) for file, node in objects)
 
 
-def _existing(file: Path, source: Path, line: int) -> Path:
-    if not file.is_file():
-        raise DataError(f"{source}: line {line}: {file.stem!r} has no annotation {file}")
-    return file
+def _photo(files: Files, file: Path, tree: Node, names: tuple[str, ...], split: str | None, stale: list[str]) -> Photo:
+    """The image of an annotation: that of the file's own name, else the one that <filename> names.
 
-
-def _parsed(file: Path) -> Node:
-    """The tree of an XML file."""
-    stack = [Node("", 0)]
-    parser = expat.ParserCreate()
-
-    def start(name: str, attributes: dict[str, str]) -> None:
-        node = Node(name, parser.CurrentLineNumber)
-        stack[-1].children.append(node)
-        stack.append(node)
-
-    def text(value: str) -> None:
-        stack[-1].text += value
-
-    parser.StartElementHandler, parser.CharacterDataHandler = start, text
-    parser.EndElementHandler = lambda name: stack.pop()
-    try:
-        parser.Parse(file.read_bytes(), True)
-    except (expat.ExpatError, OSError) as exc:
-        raise DataError(f"{file}: is no XML: {exc}") from exc
-    return stack[0].children[0]
-
-
-def _image(root: Path, file: Path, tree: Node) -> Path:
-    folder = root / "JPEGImages"
-    named = tree.value("filename") or file.stem
-    candidates = [named, *(f"{file.stem}{extension}" for extension in (".jpg", *sorted(EXTENSIONS)))]
-    found = next((folder / name for name in candidates if (folder / name).is_file()), None)
-    if found is None:
-        raise DataError(f"{file}: its image {named!r} is not in {folder}")
-    return found
+    What has another <filename> than its own name goes to `stale`: files are renamed, what is written in them stays.
+    """
+    named = tree.value("filename") or ""
+    image = files.image(file, file.stem, named)
+    if image is None and named:
+        image = files.image(file, stem_of(named), named)
+    elif named and stem_of(named).casefold() != file.stem.casefold():
+        stale.append(f"{files.name(file)}: {named!r}")
+    if image is None:
+        raise DataError(f"{file}: its image {named or file.stem!r} is not in {files.root}")
+    boxes = [_box(file, node, names) for node in tree.all("object")]
+    return Photo(image, files.name(image), split or files.split(file, image), str(file), boxes, _declared_size(tree))
 
 
 def _declared_size(tree: Node) -> Size | None:
-    """What <size> says; some programs write zeros."""
+    """What <size> says, None where it says nothing; some programs write zeros."""
     for node in tree.all("size"):
-        width, height = node.value("width") or "", node.value("height") or ""
-        if width.isdigit() and height.isdigit() and int(width) and int(height):
-            return int(width), int(height)
+        return _whole(node.value("width")), _whole(node.value("height"))
     return None
+
+
+def _whole(text: str | None) -> int:
+    """A number of pixels; 0 for what is none."""
+    try:
+        value = float(text or 0)
+    except ValueError:
+        return 0
+    return int(value) if math.isfinite(value) else 0
 
 
 def _class(file: Path, node: Node) -> str:

@@ -1,0 +1,219 @@
+"""YOLO: a .txt file an image, a line a box: class, centre and size as fractions. data.yaml or classes.txt has names."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePath
+from typing import Any
+
+from ...data.labels import read_list
+from ...data.rows import listed, shown, split_name
+from ...errors import DataError, MissingExtraError
+from .annotations import Annotations, Box, Photo, finite
+from .files import Files, read_lines
+from .frame import Edges
+from .lists import SplitList, split_lists, splits_of
+
+__all__ = ["labels_of", "read_yolo", "root_of", "yolo_sources"]
+
+_NAMES = ("classes.txt", "obj.names", "_darknet.labels", "labels.txt", "predefined_classes.txt")
+_YAML = (".yaml", ".yml")
+
+Yaml = dict[str, Any]
+
+
+def labels_of(files: Files) -> dict[Path, Path]:
+    """The file of boxes of each image that has one: in `labels` where its path has `images`, else beside it."""
+    texts: dict[str, list[Path]] = {}
+    for path in files.ending(".txt"):
+        texts.setdefault(str(path.with_suffix("")).casefold(), []).append(path)
+    found: dict[Path, Path] = {}
+    for image in files.images if texts else ():
+        beside = image.with_suffix("")
+        parts = beside.parts
+        at = max((at for at, part in enumerate(parts[:-1]) if part.casefold() == "images"), default=None)
+        places = [beside] if at is None else [Path(*parts[:at], "labels", *parts[at + 1 :]), beside]
+        alike = next((alike for place in places if (alike := texts.get(str(place).casefold()))), [])
+        exact = [path for path in alike if path.stem == beside.name] or alike
+        if exact:
+            found[image] = exact[0]
+    return found
+
+
+def root_of(sheet: Path) -> Path:
+    """The folder that data.yaml is about: its `path` where that is there, else its own."""
+    base = _sheet(sheet).get("path")
+    home = Path(os.path.normpath(sheet.parent / base)) if isinstance(base, str) else sheet.parent
+    return home if os.path.isdir(home) else sheet.parent
+
+
+def yolo_sources(files: Files) -> list[Path]:
+    """The files that name classes."""
+    near = [path for path in files.paths if len(files.below(path).parts) <= 3]
+    sheets = [path for path in near if path.suffix.lower() in _YAML and _has_names(path)]
+    return sheets + [path for path in near if path.name.casefold() in _NAMES]
+
+
+def _has_names(path: Path) -> bool:
+    try:
+        return b"names" in path.read_bytes()
+    except OSError:
+        return False
+
+
+def read_yolo(files: Files, sources: Sequence[Path], labels: Mapping[Path, Path]) -> Annotations:
+    """All images, those without a file of boxes as empty; `DataError` names file and line of what breaks a rule.
+
+    `sources` name the classes, `labels` are of `labels_of`. The split is told by data.yaml, else by lists
+    (train.txt), else by folders.
+    """
+    sheets = [path for path in sources if path.suffix.lower() in _YAML]
+    if len(sheets) > 1:
+        raise DataError(f"{files.root}: {listed([files.name(path) for path in sheets])} are two data sets: give one")
+    sheet = _sheet(sheets[0]) if sheets else {}
+    names = _names(sources, sheet)
+    splits, notes = _splits(files, sheets[0] if sheets else None, sheet)
+    _check_labels(files, labels)
+    polygons: list[str] = []
+    pose = "kpt_shape" in sheet
+    images = list(splits) if splits else files.images
+    photos, empty = [], []
+    for image in images:
+        label = labels.get(image)
+        boxes = _boxes(label, names, pose, polygons) if label else []
+        photos.append(Photo(image, files.name(image), splits.get(image) or files.split(image), str(image), boxes))
+        empty += [] if label else [files.name(image)]
+    if empty:
+        notes.append(
+            f"{len(empty)} of {len(images)} images have no file of boxes: taken as without boxes (first: {empty[0]})"
+        )
+    if polygons:
+        notes.append(f"{len(polygons)} polygons became the boxes around them (first: {polygons[0]})")
+    return Annotations(names, photos, notes, fractions=True)
+
+
+def _check_labels(files: Files, labels: Mapping[Path, Path]) -> None:
+    """`DataError` names a file of boxes whose image is not there."""
+    used = set(labels.values())
+    for path in files.ending(".txt"):
+        inside = "labels" in (part.casefold() for part in files.below(path).parent.parts)
+        if inside and path not in used and path.name.casefold() not in _NAMES:
+            raise DataError(f"{path}: its image {path.stem!r} is not in {files.root}")
+
+
+def _sheet(path: Path) -> Yaml:
+    """data.yaml with every scalar as text: a class may be called `no`."""
+    try:
+        import yaml
+    except ImportError as exc:
+        raise MissingExtraError(f"reading {path} needs PyYAML: pip install 'mobilenets[train]'") from exc
+    try:
+        content = yaml.load(path.read_bytes(), yaml.BaseLoader)
+    except (yaml.YAMLError, OSError, UnicodeError, RecursionError) as exc:
+        raise DataError(f"{path}: is no YAML: {' '.join(str(exc).split())}") from exc
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: must be a mapping, with names and perhaps train, val, test")
+    return content
+
+
+def _names(sources: Sequence[Path], sheet: Yaml) -> tuple[str, ...]:
+    """The classes, on which all sources must agree."""
+    found: dict[Path, tuple[str, ...]] = {}
+    for path in sources:
+        found[path] = _named(path, sheet) if path.suffix.lower() in _YAML else read_list(path)
+    first = sources[0]
+    for path, names in found.items():
+        if names != found[first]:
+            raise DataError(f"{path}: has other classes or another order than {first}: {listed(names, 8)}")
+    return found[first]
+
+
+def _named(path: Path, sheet: Yaml) -> tuple[str, ...]:
+    """The `names` of data.yaml: a list, or a mapping from 0, 1, ..."""
+    names = sheet.get("names")
+    if isinstance(names, dict) and sorted(names, key=lambda key: (len(key), key)) == list(map(str, range(len(names)))):
+        names = [names[str(at)] for at in range(len(names))]
+    if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names) or not names:
+        raise DataError(f"{path}: names must be a list of names, or a mapping from 0, 1, 2, ... to names")
+    told = tuple(name.strip() for name in names)
+    if len(set(told)) < len(told):
+        raise DataError(f"{path}: names must differ: {listed(told, 8)}")
+    if sheet.get("nc", str(len(told))) != str(len(told)):
+        raise DataError(f"{path}: nc (={sheet['nc']!r}) is not the number of its names, {len(told)}")
+    return told
+
+
+def _splits(files: Files, path: Path | None, sheet: Yaml) -> tuple[dict[Path, str], list[str]]:
+    """The split of each image as data.yaml or lists tell it, else nothing; and what the user should know."""
+    if path is None:
+        lists, notes = split_lists(files)
+        splits, more = splits_of(lists, files.images) if lists else ({}, [])
+        return splits, notes + more
+    found: dict[Path, str] = {}
+    lost, lists = [], []
+    for key in (key for key in sheet if isinstance(key, str)):
+        split = split_name(key)
+        for value in _texts(sheet[key]) if split else []:
+            place = _place(files, path, sheet, value)
+            if place is None:
+                lost.append(shown(f"{key}: {value}"))
+            elif place.is_file():
+                lists.append(SplitList(place, str(split), read_lines(place)))
+            else:
+                found |= {image: str(split) for image in files.images if image.is_relative_to(place)}
+    if lost:
+        return {}, [f"{files.name(path)}: {listed(lost)} is not there: folders tell the splits"]
+    splits, _ = splits_of(lists, files.images) if lists else ({}, [])
+    found |= splits
+    rest = [files.name(image) for image in files.images if image not in found]
+    if found and rest:
+        return found, [f"{len(rest)} images are in no split of {files.name(path)}: not used (first: {rest[0]})"]
+    return found, []
+
+
+def _texts(value: object) -> list[str]:
+    values = value if isinstance(value, list) else [value]
+    return [text for text in values if isinstance(text, str) and text.strip()]
+
+
+def _place(files: Files, path: Path, sheet: Yaml, value: str) -> Path | None:
+    """What a path in data.yaml means: below its `path`, or below its own folder, as Roboflow's ../train/images is."""
+    written = PurePath(value.replace("\\", "/"))
+    base = sheet.get("path")
+    bases = [path.parent / base, files.root / PurePath(base).name] if isinstance(base, str) and base else []
+    inner = written.relative_to("..") if written.parts[:1] == ("..",) else written
+    for place in [home / part for home in (*bases, path.parent, files.root) for part in (written, inner)]:
+        real = Path(os.path.normpath(place))
+        if os.path.exists(real) and real.is_relative_to(Path(os.path.normpath(files.root))):
+            return files.root / files.below(real)
+    return None
+
+
+def _boxes(path: Path, names: tuple[str, ...], pose: bool, polygons: list[str]) -> list[Box]:
+    boxes = []
+    for number, line in read_lines(path):
+        where, words = f"{path}: line {number}", line.split()
+        label = _label(words[0], len(names), where)
+        values = finite(words[1:5] if pose else words[1:], where)
+        if max(map(abs, values), default=0) > 2:
+            raise DataError(f"{where}: {line[:60]!r} must be fractions of the image, from 0 to 1, not pixels")
+        if len(values) == 4:
+            edges = _around_centre(values)
+        elif len(values) >= 6 and len(values) % 2 == 0:
+            edges = min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2])
+            polygons.append(where)
+        else:
+            raise DataError(f"{where}: {len(words)} numbers, expected class, centre x, centre y, width, height")
+        boxes.append(Box(where, label, edges))
+    return boxes
+
+
+def _around_centre(values: Sequence[float]) -> Edges:
+    x, y, width, height = values
+    return x - width / 2, y - height / 2, x + width / 2, y + height / 2
+
+
+def _label(word: str, count: int, where: str) -> int:
+    (value,) = finite([word], where)
+    if value != int(value) or not 0 <= value < count:
+        raise DataError(f"{where}: class {word!r} must be a whole number from 0 to {count - 1}")
+    return int(value)
