@@ -53,12 +53,6 @@ def test_normalise_as_torchvision_does(mean: float | tuple[float, ...], std: flo
 
 # Pillow's numbers, as its manual has them
 KERNELS = {"bilinear": 2, "bicubic": 3, "lanczos": 1, "box": 4, "nearest": 0}
-    "bilinear": 2,
-    "bicubic": 3,
-    "lanczos": 1,
-    "box": 4,
-    "nearest": 0,
-}  # Pillow's numbers, as its manual has them
 
 
 @pytest.mark.parametrize("kernel", [None, *KERNELS])
