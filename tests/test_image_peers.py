@@ -52,7 +52,7 @@ def test_normalise_as_torchvision_does(mean: float | tuple[float, ...], std: flo
 
 
 # Pillow's numbers, as its manual has them
-KERNELS: dict[Resize, int] = {"bilinear": 2, "bicubic": 3, "lanczos": 1, "box": 4, "nearest": 0}
+KERNELS = {"bilinear": 2, "bicubic": 3, "lanczos": 1, "box": 4, "nearest": 0}
 
 
 @pytest.mark.parametrize("kernel", [None, *KERNELS])

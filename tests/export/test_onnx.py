@@ -29,7 +29,7 @@ NETWORKS = {
     "keras, with a head": Network(alpha=0.25, height=36, width=50, classes=3, padding="keras", head=40, blocks=TINY),
     "relu6": Network(alpha=0.3, height=36, width=36, classes=9, activation="relu6", blocks=TINY),
     "multiple of 8": Network(alpha=0.3, height=32, width=32, classes=2, rounding="multiple_of_8"),
-    "one channel everywhere": Network(alpha=0.001, height=32, width=32, classes=1, blocks=TINY, output="sigmoid"),
+    "one channel everywhere": Network(alpha=0.001, height=32, width=32, classes=2, blocks=TINY),
 }
 
 
