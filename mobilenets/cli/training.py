@@ -3,9 +3,9 @@
 import os
 import shlex
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -14,21 +14,38 @@ from ..image import Preprocess
 from ..tasks import TASKS
 from ..train.recipe import Recipe
 from ..train.watch import Watch
-from .options import TRAINING, BudgetFlags, ImageFlags, Json, NetworkFlags, image_size
+from .options import (
+    DEFAULT_ALPHA,
+    DEFAULT_SIZE,
+    TRAINING,
+    BudgetFlags,
+    ImageFlags,
+    Json,
+    NetworkFlags,
+    image_size,
+)
 from .task_flags import TaskFlags, task_of
 
 if TYPE_CHECKING:
+    from ..api import Trained
     from ..arch import Network
     from ..data.sources import Dataset
     from ..design import Budget, Space
     from ..model import Model
+    from ..progress import Bars
     from ..tasks import Task
 
 __all__ = ["space_of", "train"]
 
 RecipeFlags = Annotated[Recipe, Parameter(name="*", group=TRAINING)]
+FROM_SCRATCH = "none"
+_HINT = (
+    "trained from scratch; with --pretrained imagenet it would start from a network that has learned from a million "
+    "photos (flowers, 0.25-128, 20 epochs: 90.9% instead of 70.7%): docs/pretrained.md"
+)
 _PROJECT = Path("runs")
 _NETWORK, _BUDGET, _RECIPE, _TASK, _IMAGE = NetworkFlags(), BudgetFlags(), Recipe(), TaskFlags(), ImageFlags()
+_BARE = ("classify", _NETWORK, _BUDGET, _IMAGE)  # neither a network nor a budget is given
 
 
 def train(
@@ -56,8 +73,9 @@ def train(
         shards.
     pretrained
         Fine-tune a trained network: imagenet (the published one nearest to alpha and image size, downloaded once), a
-        name such as keras/0.25-128, or a file or run folder. A file is taken at its own alpha and size unless
-        --alpha, --img-size or a budget say otherwise.
+        name such as keras/0.25-128, or a file or run folder; none: from scratch. Where neither a network nor a budget
+        is given, a published network that was downloaded before is taken. A file is taken at its own alpha and size
+        unless --alpha, --img-size or a budget say otherwise.
     resume
         A run folder to go on with; it remembers its data and settings. DATA says where the data have moved to, and
         --epochs extends the run.
@@ -70,34 +88,18 @@ def train(
     json
         Print one JSON object and nothing else.
     """
-    from ..api import resume_run, train_network
-    from ..data.rows import listed, shown
+    from ..api import resume_run
     from ..machine import need_torch
     from ..progress import Bars
     from . import show
 
     if data is None and resume is None:
         raise UsageError("train needs DATA, or --resume RUN")
-    kept = (task, settings, replace(recipe, epochs=None), network, image, budget, pretrained)
-    if resume is not None and kept != ("classify", _TASK, _RECIPE, _NETWORK, _IMAGE, _BUDGET, None):
-        raise UsageError("--resume keeps the settings that the run was started with: give no others but --epochs")
-    if resume is None:
-        recipe.check(fine_tuning=pretrained is not None)
-        _check_folder(project, name)
-    elif name is not None or project != _PROJECT or calibrate:
-        raise UsageError("--resume goes on in the run's own folder: leave out --name, --project and --calibrate")
-    if pretrained is not None and _made(network) != _made(_NETWORK):
-        raise UsageError(
-            "--pretrained: of the network only --alpha and --img-size can be said, and --activation and --padding that "
-            "its file does not say: all else is as it was trained"
-        )
-    image.said()
-    bounds = budget.budget() if budget.given else None
-    network.space(2) if bounds else network.network(2)  # what cannot be is said before the data are read
-    learned = task_of(task, settings)
-    fitted = learned.prepared(image.changed(Preprocess(32, 32)))
-    if image.changed(fitted) != fitted:
-        raise UsageError(f"task {task} sees images by --fit {fitted.fit}, all of each: leave out --fit and --crop")
+    request = _Request(task, settings, network, image, budget, recipe, pretrained, calibrate, name, project)
+    if resume is not None:
+        request.check_resumed()
+    else:
+        request = request.checked()
     need_torch()
     from ..train.device import find_device
 
@@ -107,32 +109,124 @@ def train(
             trained = resume_run(resume, bars, data=data, epochs=recipe.epochs)
         else:
             assert data is not None
-            dataset = learned.ready(learned.open(data, max_bad=recipe.max_bad))
-            sizes = ", ".join(f"{len(samples):,} {split}" for split, samples in dataset.splits.items())
-            bars.note(f"{data}: {len(dataset.labels)} {learned.things}, {sizes} images")
-            bars.note(f"{learned.things}: {listed([shown(label) for label in dataset.labels], 10)}")
-            if bounds:
-                chosen = _designed(
-                    network, bounds, learned, dataset, calibrate, bars, fine_tuning=pretrained is not None
-                )
-            else:
-                chosen = network.network(len(dataset.labels))
-            start = None
-            if pretrained is not None:
-                start, chosen = _pretrained(pretrained, network, image, chosen, fixed=bounds is None, watch=bars)
-            trained = train_network(
-                dataset,
-                chosen,
-                recipe,
-                preprocess=_prepared(image, chosen, start),
-                pretrained=start,
-                task=learned,
-                runs=project,
-                name=name,
-                command=_command(),
-                watch=bars,
-            )
+            trained = _train(data, request, bars)
     show.trained(trained, json)
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """All flags of `train` but the data, the run to resume and the form of the answer."""
+
+    task: str
+    settings: Any
+    network: NetworkFlags
+    image: ImageFlags
+    budget: BudgetFlags
+    recipe: Recipe
+    pretrained: str | None
+    calibrate: tuple[Path, ...]
+    name: str | None
+    project: Path
+    found: bool = False  # `pretrained` was not asked for: it is on this machine
+
+    def check_resumed(self) -> None:
+        """Raise `UsageError` for a flag that says something of a run which only its folder can say."""
+        kept = (self.task, self.settings, replace(self.recipe, epochs=None), self.network, self.image, self.budget)
+        if (*kept, self.pretrained) != ("classify", _TASK, _RECIPE, _NETWORK, _IMAGE, _BUDGET, None):
+            raise UsageError("--resume keeps the settings that the run was started with: give no others but --epochs")
+        if self.name is not None or self.project != _PROJECT or self.calibrate:
+            raise UsageError("--resume goes on in the run's own folder: leave out --name, --project and --calibrate")
+
+    def checked(self) -> "_Request":
+        """Return the request with what it starts from; `UsageError` for flags that contradict each other.
+
+        What cannot be is said before the data are read.
+        """
+        request = replace(self, **self._start())
+        self.recipe.check(fine_tuning=request.pretrained is not None)
+        _check_folder(self.project, self.name)
+        if request.pretrained is not None and _made(self.network) != _made(_NETWORK):
+            raise UsageError(
+                "--pretrained: of the network only --alpha and --img-size can be said, and --activation and --padding "
+                "that its file does not say: all else is as it was trained"
+            )
+        self.image.said()
+        _ = self.network.space(2) if self.bounds else self.network.network(2)
+        fitted = self.learned.prepared(self.image.changed(Preprocess(32, 32)))
+        if self.image.changed(fitted) != fitted:
+            raise UsageError(
+                f"task {self.task} sees images by --fit {fitted.fit}, all of each: leave out --fit and --crop"
+            )
+        return request
+
+    def _start(self) -> dict[str, Any]:
+        """Return what is fine-tuned: what was asked for, or where no network is given one that is at hand."""
+        if self.pretrained == FROM_SCRATCH:
+            return {"pretrained": None}
+        if self.pretrained is None and (self.task, self.network, self.budget, self.image) == _BARE:
+            found = _at_hand()
+            return {"pretrained": found, "found": found is not None}
+        return {}
+
+    @property
+    def learned(self) -> "Task":
+        return task_of(self.task, self.settings)
+
+    @property
+    def bounds(self) -> "Budget | None":
+        return self.budget.budget() if self.budget.given else None
+
+
+def _train(data: Path, request: _Request, bars: "Bars") -> "Trained":
+    from ..api import train_network
+
+    learned, dataset = request.learned, _opened(data, request, bars)
+    if request.bounds:
+        fine_tuning = request.pretrained is not None
+        chosen = _designed(request.network, request.bounds, learned, dataset, request.calibrate, bars, fine_tuning)
+    else:
+        chosen = request.network.network(len(dataset.labels))
+    start = None
+    if request.pretrained is not None:
+        fixed = request.bounds is None
+        start, chosen = _pretrained(request.pretrained, request.network, request.image, chosen, fixed, watch=bars)
+    trained = train_network(
+        dataset,
+        chosen,
+        request.recipe,
+        preprocess=_prepared(request.image, chosen, start),
+        pretrained=start,
+        task=learned,
+        runs=request.project,
+        name=request.name,
+        command=_command(),
+        watch=bars,
+    )
+    if start is None and request.task == "classify":
+        bars.note(_HINT)
+    return trained
+
+
+def _opened(data: Path, request: _Request, bars: "Bars") -> "Dataset":
+    """Return the data set, and say what it holds and what is going to be trained on it."""
+    from ..data.rows import listed, shown
+
+    learned = request.learned
+    dataset = learned.ready(learned.open(data, max_bad=request.recipe.max_bad))
+    sizes = ", ".join(f"{len(samples):,} {split}" for split, samples in dataset.splits.items())
+    bars.note(f"{data}: {len(dataset.labels)} {learned.things}, {sizes} images")
+    bars.note(f"{learned.things}: {listed([shown(label) for label in dataset.labels], 10)}")
+    if request.found:
+        bars.note(f"fine-tunes {request.pretrained}, which is on this machine; from scratch: --pretrained none")
+    return dataset
+
+
+def _at_hand() -> str | None:
+    """Return the name of the published network that is on this machine and nearest to the default, if any is."""
+    from ..weights import at_hand
+
+    published = at_hand(DEFAULT_ALPHA, int(DEFAULT_SIZE))
+    return published.name if published else None
 
 
 def _made(flags: NetworkFlags) -> NetworkFlags:

@@ -6,7 +6,7 @@ nothing in a file is run. `hub/` knows what others publish and downloads it; `op
 """
 
 from .hub.catalogue import CATALOGUE, Published, find
-from .hub.fetch import fetch
+from .hub.fetch import at_hand, fetch
 from .importing import FORMATS, import_files, read_content
 from .pretrained import is_ours, is_published, open_pretrained
 from .recognise import Fact, Given, Imported, recognise
@@ -20,6 +20,7 @@ __all__ = [
     "Imported",
     "Published",
     "Transfer",
+    "at_hand",
     "fetch",
     "find",
     "import_files",

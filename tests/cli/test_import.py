@@ -67,7 +67,8 @@ def test_fine_tuning_a_foreign_file(
     extra: tuple[str, ...], files: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pretrained = ("--pretrained", files / "k.h5")
-    code, out, err = run(capsys, "train", photos, *pretrained, *TRAIN, *extra, "--project", tmp_path, "--name", "r")
+    flags = extra or TRAIN
+    code, out, err = run(capsys, "train", photos, *pretrained, *flags, "--project", tmp_path, "--name", "r")
     assert code == 0, err
     assert "pretrained: " in err and "all 1496 channels kept" in err and "0.25-32" in out
     assert load(tmp_path / "r" / "best.safetensors").network == NETWORK
@@ -86,10 +87,10 @@ def test_flags_say_alpha_and_size(
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        ("train photos --freeze", 2, "--freeze"),
+        ("train photos --freeze", 2, "freeze trains the classifier of a trained network"),
         ("train photos --pretrained k.h5 --grey", 2, "only --alpha and --img-size"),
         ("train photos --pretrained k.h5 --shallow", 2, "only --alpha and --img-size"),
-        ("train photos --pretrained k.h5 --padding same", 2, "only --alpha and --img-size"),
+        ("train photos --pretrained t.safetensors --padding keras", 2, "--padding keras: the trained network has"),
         ("import k.h5 --output k.bin", 2, "k.bin: the name must end in .safetensors"),
         ("predict p.pt photos", 2, "flags of mobilenets import"),
         ("train photos --pretrained nothing.tflite", 1, "nothing.tflite: no such file"),

@@ -78,5 +78,5 @@ def test_nothing_is_overwritten_unasked(model: Path, photos: Path) -> None:
 def test_the_command_prints_layers_rules_and_both_figures(model: Path, photos: Path, capsys) -> None:
     app(["quantize", str(model), "--data", str(photos), "--images", "30"], result_action="return_value")
     text = capsys.readouterr().out
-    for part in ("conv0", "minmax", "percentile", "mse", "top-1", "same answer", "95 % interval", "m.int8.safetensors"):
+    for part in ("conv0", "minmax", "percentile", "mse", "top-1", "same answer", "95% interval", "m.int8.safetensors"):
         assert part in text

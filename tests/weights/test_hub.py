@@ -29,9 +29,9 @@ from serving import (
 from mobilenets.errors import DownloadError
 from mobilenets.files import cache_folder
 from mobilenets.weights.hub import download as downloading
-from mobilenets.weights.hub.catalogue import File, Published
+from mobilenets.weights.hub.catalogue import File, Published, find
 from mobilenets.weights.hub.download import Patience
-from mobilenets.weights.hub.fetch import fetch
+from mobilenets.weights.hub.fetch import at_hand, fetch
 from mobilenets.weights.recognise import Given
 
 CONTENT = bytes(range(256)) * 1200  # 307,200 bytes: several reads
@@ -419,3 +419,18 @@ def test_a_killed_download_is_resumed_by_the_next_process(site: Site) -> None:
     killed.communicate(timeout=60)
     assert get(pinned(url)) == CONTENT
     assert site.ranges() == [None, "bytes=131072-"]
+
+
+def test_what_is_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MOBILENETS_CACHE", str(tmp_path))
+    assert at_hand(0.5, 128) is None
+    for name, cut in (("coral/0.25-128", 0), ("coral/0.75-192", 0), ("coral/0.5-160", 1)):
+        for file in find(name).files:
+            path = tmp_path / "weights" / name / file.name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb") as content:
+                content.truncate((file.size or 100) - cut)
+    near = {alpha: at_hand(alpha, 128) for alpha in (0.2, 0.25, 0.75, 1.0)}
+    assert [published and published.name for published in near.values()] == ["coral/0.25-128"] * 2 + [
+        "coral/0.75-192"
+    ] * 2

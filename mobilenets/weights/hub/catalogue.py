@@ -9,7 +9,7 @@ from ...arch.network import Network
 from ...errors import UsageError
 from ..recognise import Given
 
-__all__ = ["CATALOGUE", "HUGGING_FACE", "File", "Published", "find", "names"]
+__all__ = ["CATALOGUE", "HUGGING_FACE", "File", "Published", "distance", "find", "names"]
 
 HUGGING_FACE = "hf://"  # hf://OWNER/REPOSITORY/FILE: fetched by huggingface_hub
 
@@ -173,7 +173,7 @@ def find(name: str, alpha: float | None = None, height: int | None = None) -> Pu
         given = {"alpha": alpha, "height": height}
         asked = Network().replace(**{setting: value for setting, value in given.items() if value is not None})
         headless = (published for published in CATALOGUE if not published.head)
-        return min(headless, key=lambda published: _distance(published, asked.alpha, asked.height))
+        return min(headless, key=lambda published: distance(published, asked.alpha, asked.height))
     exact = {published.name: published for published in CATALOGUE}
     wanted = name.removeprefix("imagenet:")
     if wanted not in exact:
@@ -187,7 +187,7 @@ def names() -> tuple[str, ...]:
     return tuple(published.name for published in CATALOGUE)
 
 
-def _distance(published: Published, alpha: float, height: int) -> tuple[float, ...]:
+def distance(published: Published, alpha: float, height: int) -> tuple[float, ...]:
     """Smaller is nearer; the order of what counts."""
     width_ratio = round(math.log2(published.alpha / alpha), 6)
     return (

@@ -14,10 +14,10 @@ from ...errors import DownloadError
 from ...files import cache_folder, write_atomic
 from ..layers import extra
 from . import huggingface
-from .catalogue import HUGGING_FACE, File, Published
+from .catalogue import CATALOGUE, HUGGING_FACE, File, Published, distance
 from .download import PATIENCE, Patience, Report, Stated, discard, download
 
-__all__ = ["Progress", "fetch"]
+__all__ = ["Progress", "at_hand", "fetch"]
 
 Progress = Callable[[str, int, int | None], None]  # file, bytes that are there, bytes in all (None: nobody says)
 Note = Callable[[str], None]
@@ -35,6 +35,20 @@ def fetch(
     """
     folder = cache_folder() / "weights" / published.name
     return tuple(_fetch(file, folder / file.name, progress, note, patience) for file in published.files)
+
+
+def at_hand(alpha: float, height: int) -> Published | None:
+    """Return the published network nearest to (alpha, height) of those whose files are on this machine, if any.
+
+    A file counts that has the right size; `fetch` verifies it. Networks with a head are left out, as `find` does.
+    """
+    folder = cache_folder() / "weights"
+    here = [p for p in CATALOGUE if not p.head and all(_held(folder / p.name / file.name, file) for file in p.files)]
+    return min(here, key=lambda published: distance(published, alpha, height), default=None)
+
+
+def _held(path: Path, file: File) -> bool:
+    return path.is_file() and file.size in (None, path.stat().st_size)
 
 
 def _fetch(file: File, target: Path, progress: Progress | None, note: Note | None, patience: Patience) -> Path:
