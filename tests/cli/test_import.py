@@ -90,7 +90,7 @@ def test_flags_say_alpha_and_size(
         ("train photos --freeze", 2, "freeze trains the classifier of a trained network"),
         ("train photos --pretrained k.h5 --grey", 2, "only --alpha and --img-size"),
         ("train photos --pretrained k.h5 --shallow", 2, "only --alpha and --img-size"),
-        ("train photos --pretrained k.h5 --padding symmetric", 2, "--padding symmetric: the trained network has"),
+        ("train photos --pretrained k.h5 --conv full", 2, "only --alpha and --img-size"),
         ("import k.h5 --output k.bin", 2, "k.bin: the name must end in .safetensors"),
         ("predict p.pt photos", 2, "flags of mobilenets import"),
         ("train photos --pretrained nothing.tflite", 1, "nothing.tflite: no such file"),
