@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .image import Preprocess, prepare
     from .model import Model
     from .quant.file import load
-    from .runtime import CompiledSession, Prediction, Session, open_session
+    from .runtime import CompiledSession, Explainer, Prediction, Session, open_session
     from .train.recipe import Recipe
 
 __version__ = "0.1.0"
@@ -49,7 +49,7 @@ _HOME = {
     "image": ("Preprocess", "prepare"),
     "model": ("Model",),
     "quant.file": ("load",),
-    "runtime": ("CompiledSession", "Prediction", "Session", "open_session"),
+    "runtime": ("CompiledSession", "Explainer", "Prediction", "Session", "open_session"),
     "train.recipe": ("Recipe",),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
@@ -60,6 +60,7 @@ __all__ = [
     "Budget",
     "CompiledSession",
     "Cost",
+    "Explainer",
     "Graph",
     "Latency",
     "MobilenetsError",

@@ -9,9 +9,10 @@ from PIL import Image
 
 from ..errors import UsageError
 from ..files import write_atomic
-from ..image import decode
-from ..runtime import Prediction
+from ..image import crop_resize, decode, view_box
+from ..runtime import Explainer, Prediction
 from ..tasks import Task
+from ..tasks.drawing import heated
 
 __all__ = ["drawn", "new_folder", "save_picture"]
 
@@ -28,9 +29,16 @@ def new_folder(path: Path) -> Path:
 
 
 def drawn(
-    predictions: Iterable[Prediction], sources: dict[str, bytes], task: Task, folder: Path
+    predictions: Iterable[Prediction],
+    sources: dict[str, bytes],
+    task: Task,
+    folder: Path,
+    explainer: Explainer | None = None,
 ) -> Iterator[Prediction]:
-    """The predictions as they come, each drawn as a JPEG named after its image; `sources`: of what is no file."""
+    """The predictions as they come, each drawn as a JPEG named after its image; `sources`: of what is no file.
+
+    With an `explainer` the first label's class activation map is laid over the image.
+    """
     taken: Counter[str] = Counter()
     for prediction in predictions:
         if prediction.error is None:
@@ -38,8 +46,18 @@ def drawn(
             taken[stem] += 1
             number = f"-{taken[stem]}" if taken[stem] > 1 else ""
             image = decode(sources.get(prediction.name, Path(prediction.name)))
+            if explainer is not None:
+                image = explained(image, explainer, prediction.answer.top[0][0])
             save_picture(folder / f"{stem}{number}.jpg", task.draw(image, prediction.answer))
         yield prediction
+
+
+def explained(image: Image.Image, explainer: Explainer, label: str) -> Image.Image:
+    """Return the image under the map of the class `label`."""
+    how = explainer.preprocess
+    pixels = crop_resize(image.convert("L") if how.channels == 1 else image, how)
+    heat = explainer.maps(pixels[None])[0, :, :, explainer.labels.index(label)]
+    return heated(image, heat, view_box(image.width, image.height, how))
 
 
 def save_picture(path: Path, image: Image.Image) -> None:

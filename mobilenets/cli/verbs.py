@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ..arch import Network
     from ..model import Model
     from ..quant.scheme import QuantModel
+    from ..runtime import Explainer
 
 __all__ = ["demo", "describe", "design", "evaluate", "predict"]
 
@@ -181,6 +182,7 @@ def predict(
     runtime: RuntimeFlag = "auto",
     min_confidence: float = 0.0,
     pictures: Path | None = None,
+    explain: Json = False,
     json: Json = False,
     csv: Json = False,
 ) -> int:
@@ -205,6 +207,8 @@ def predict(
         A classifier's answers below this probability become "none of these"; its report says what it buys.
     pictures
         A new folder for the images with the answers drawn on them.
+    explain
+        With --pictures: lay over each image where the first label was seen (class activation map; float classifiers).
     json
         Print one JSON object and nothing else.
     csv
@@ -226,8 +230,12 @@ def predict(
         raise UsageError("predict needs an image, a folder, or - for standard input")
     if flags := [image for image in images if image.startswith("--") and not Path(image).exists()]:
         raise UsageError(f"unknown option {flags[0]} (see mobilenets predict --help)")
+    if explain and pictures is None:
+        raise UsageError("--explain is drawn on images: it needs --pictures FOLDER")
     with Bars() as bars:
-        session = open_session(open_model(model, bars), runtime=runtime)
+        opened = open_model(model, bars)
+    session = open_session(opened, runtime=runtime)
+    explainer = _explainer(opened) if explain else None
     skipped: list[str] = []
     paths = find_images([image for image in images if image != "-"], skipped)
     piped = {"-": sys.stdin.buffer.read()} if "-" in images else {}
@@ -235,11 +243,22 @@ def predict(
     sources = chain(piped.items(), ((str(path), path) for path in paths))
     predictions = answered(session, sources, top, batch_size, min_confidence)
     if pictures is not None:
-        predictions = drawn(predictions, piped, task, new_folder(pictures))
+        predictions = drawn(predictions, piped, task, new_folder(pictures), explainer)
     code = write(predictions, "json" if json else "csv" if csv else "table", task.columns, max_bad)
     for note in unread(skipped):
         print(f"mobilenets: {note}", file=sys.stderr)
     return code
+
+
+def _explainer(opened: "Path | Model | QuantModel") -> "Explainer":
+    """Return what maps classes, of a float model of this package."""
+    from ..model import Model, load
+    from ..runtime import Explainer
+
+    floats = load(opened) if isinstance(opened, Path) else opened
+    if not isinstance(floats, Model):
+        raise UsageError("--explain needs the float model: this one is int8")
+    return Explainer(floats)
 
 
 def demo(*, project: Path = Path("runs"), json: Json = False) -> None:

@@ -1,6 +1,7 @@
 """Running a trained network: no torch."""
 
 from .compiled import CompiledSession
+from .explain import Explainer
 from .measure import measure_networks, measure_sessions
 from .opening import Runner, Runtime, open_session
 from .predict import Prediction, find_images, outputs_of
@@ -8,6 +9,7 @@ from .session import Session
 
 __all__ = [
     "CompiledSession",
+    "Explainer",
     "Prediction",
     "Runner",
     "Runtime",

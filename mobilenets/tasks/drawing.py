@@ -1,8 +1,13 @@
 """Answers drawn on images, by Pillow."""
 
-from PIL import Image, ImageDraw, ImageFont
+from typing import Any
 
-__all__ = ["captioned", "stacked"]
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+__all__ = ["captioned", "heated", "stacked"]
+
+Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 
 def captioned(image: Image.Image, text: str) -> Image.Image:
@@ -21,6 +26,23 @@ def captioned(image: Image.Image, text: str) -> Image.Image:
     page = Image.new("RGB", (image.width, image.height + height), "white")
     page.paste(image.convert("RGB"))
     ImageDraw.Draw(page).multiline_text((size // 2, image.height + size // 4), "\n".join(lines), "black", font)
+    return page
+
+
+def heated(image: Image.Image, heat: Floats, box: tuple[float, float, float, float]) -> Image.Image:
+    """Return the image with `heat` (rows, columns; any numbers) laid over `box`, from blue (least) to red (most).
+
+    Outside `box`, which may lead outside the image, the image is grey.
+    """
+    left, top, right, bottom = (round(edge) for edge in box)
+    low, high = float(heat.min()), float(heat.max())
+    shades = Image.fromarray(np.uint8(255 * (heat - low) / (high - low or 1.0)))
+    shades = shades.resize((max(1, right - left), max(1, bottom - top)), Image.Resampling.BICUBIC)
+    colours = ImageOps.colorize(shades, black="navy", mid="gold", white="red")
+    plain = image.convert("RGB")
+    covered = plain.crop((left, top, right, bottom))
+    page = ImageOps.grayscale(plain).convert("RGB")
+    page.paste(Image.blend(covered, colours, 0.45), (left, top))
     return page
 
 

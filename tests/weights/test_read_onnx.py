@@ -74,12 +74,12 @@ def test_our_own_exports_come_back(name: str, tmp_path, random_model: RandomMode
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"network": Network(0.5, 64, 64, classes=5).to_json()}, "metadata states the network 0.5-64, but layer 1 is not of that"),
+        ({"network": Network(0.5, 64, 64, classes=5).to_json()}, "network 0.5-64, but layer 1 is not of that"),
         ({"network": "{}"}, "its metadata: the JSON holds no network"),
         ({"labels": "[1, 2, 3, 4, 5]"}, r"its metadata: labels\[0\] \(=1\) must be text"),
         ({"labels": "[[["}, "its metadata: labels is not JSON: Expecting value"),
         ({"preprocess": '{"height": 64}'}, "its metadata: preprocess lacks 'width'"),
-        ({"preprocess": '{"height": 96, "width": 64}'}, "its metadata: the preprocessing gives .96, 64, 3. but the network"),
+        ({"preprocess": '{"height": 96, "width": 64}'}, "the preprocessing gives .96, 64, 3. but"),
         ({"preprocess": '{"height": 64, "width": 64, "std": 1}'}, "states another size or other pixels than its graph"),
     ],
 )  # fmt: skip

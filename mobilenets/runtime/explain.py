@@ -1,0 +1,40 @@
+"""Where a classifier looks: class activation maps, exact for a network that ends in a mean and one linear layer."""
+
+from typing import Any
+
+import numpy as np
+
+from ..arch.graph import CONVOLUTIONS
+from ..errors import UsageError
+from ..image import Pixels
+from ..model import Model
+from .activations import open_activations
+
+__all__ = ["Explainer"]
+
+Floats = np.ndarray[Any, np.dtype[np.float32]]
+
+
+class Explainer:
+    """Computes class activation maps of a float classifier (Zhou et al. 2016, equation 2).
+
+    The classifier is linear and sees the mean of the last maps of features, so that the mean of a class's map over all
+    places is the class's logit: no gradient is needed and nothing is approximated.
+    Raises `UsageError` for a model of another task.
+    """
+
+    def __init__(self, model: Model) -> None:
+        if model.task != "classify":
+            raise UsageError(f"maps of classes are of classifiers, and the model's task is {model.task}")
+        self.preprocess, self.labels = model.preprocess, model.labels
+        self._run = open_activations(model)
+        self._last = [op.name for op in model.graph.ops if op.kind in CONVOLUTIONS][-1]
+        self._weight, self._bias = (model.weights[f"fc.{name}"] for name in ("weight", "bias"))
+
+    def maps(self, images: Pixels) -> Floats:
+        """Return what each place adds to each class: (N, H, W, C) uint8 -> (N, H / 32, W / 32, classes) float32.
+
+        `images` are as `image.prepare` makes them. The mean over the places is the logit.
+        """
+        maps: Floats = self._run(images)[self._last] @ self._weight.T + self._bias
+        return maps
