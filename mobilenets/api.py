@@ -21,7 +21,7 @@ from .machine import check_threads, cores, other_load
 from .quant.file import load
 from .quantize import QuantizedFile, quantize_model
 from .train.watch import Watch
-from .training import Trained, resume_run, train_network
+from .training import Trained, plan_training, resume_run, train_network
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,6 +45,7 @@ __all__ = [
     "export_model",
     "import_model",
     "open_model",
+    "plan_training",
     "predict_images",
     "quantize_model",
     "resume_run",

@@ -20,9 +20,10 @@ from .train.watch import Watch
 
 if TYPE_CHECKING:
     from .data.sources import Dataset
-    from .train.run import Run
+    from .train.plan import Plan
+    from .train.run import Run, Settings
 
-__all__ = ["Trained", "resume_run", "train_network"]
+__all__ = ["Trained", "plan_training", "resume_run", "train_network"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -77,47 +78,83 @@ def train_network(
     """
     need_torch()
     with watching(watch) as watch:
-        chosen = network_of(network)
-        start = pretrained_of(pretrained, chosen, watch)
-        return _train(
-            data, chosen, recipe_of(recipe), preprocess, start, task_of(task), Path(runs), name, command, watch
-        )
+        ready = _ready(data, network, recipe, preprocess, pretrained, task, command, watch)
+        return _start(ready, Path(runs), name, watch)
 
 
-def _train(
+def plan_training(
     data: "str | Path | Dataset",
-    network: Network | None,
-    recipe: Recipe,
+    network: Network | str | Mapping[str, Any] | None = None,
+    recipe: Recipe | Mapping[str, Any] | None = None,
+    *,
+    preprocess: Preprocess | None = None,
+    pretrained: Model | str | Path | None = None,
+    task: Task | str | Mapping[str, Any] | None = None,
+    watch: Watch | None = None,
+) -> "Plan":
+    """Return what `train_network` would do with these arguments and how long it would take here; nothing is kept.
+
+    Its speed is measured on a few batches. Raises what `train_network` would raise before its first epoch.
+    """
+    need_torch()
+    from .train.plan import plan
+
+    with watching(watch) as watch:
+        ready = _ready(data, network, recipe, preprocess, pretrained, task, "", watch)
+        return plan(ready.dataset, ready.settings, ready.initial)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """All that a run is started with."""
+
+    dataset: "Dataset"
+    settings: "Settings"
+    initial: Model | None  # what fine-tuning starts from
+
+
+def _ready(
+    data: "str | Path | Dataset",
+    network: Network | str | Mapping[str, Any] | None,
+    recipe: Recipe | Mapping[str, Any] | None,
     preprocess: Preprocess | None,
-    pretrained: Model | None,
-    task: Task,
-    runs: Path,
-    name: str | None,
+    pretrained: Model | str | Path | None,
+    task: Task | str | Mapping[str, Any] | None,
     command: str,
     watch: Watch,
-) -> Trained:
+) -> _Ready:
+    """Check the arguments, read the data and answer every open setting."""
     from .data.sources import Dataset
     from .tasks.classify import Classify
     from .train.device import find_device, resolve
-    from .train.run import Run, Settings
+    from .train.run import Settings
 
-    recipe.check(fine_tuning=pretrained is not None)
-    find_device(recipe.device)
-    dataset = data if isinstance(data, Dataset) else task.ready(task.open(data, max_bad=recipe.max_bad))
-    if recipe.freeze and task.name != Classify.name:
-        raise UsageError(f"freeze trains a classifier, the task is {task.name}")
-    initial = _initial(pretrained, network, task, dataset, watch) if pretrained else None
+    chosen, wishes, learned = network_of(network), recipe_of(recipe), task_of(task)
+    start = pretrained_of(pretrained, chosen, watch)
+    wishes.check(fine_tuning=start is not None)
+    find_device(wishes.device)
+    dataset = data if isinstance(data, Dataset) else learned.ready(learned.open(data, max_bad=wishes.max_bad))
+    if wishes.freeze and learned.name != Classify.name:
+        raise UsageError(f"freeze trains a classifier, the task is {learned.name}")
+    initial = _initial(start, chosen, learned, dataset, watch) if start else None
     if initial:
-        network, preprocess = initial.network, preprocess or initial.preprocess
-    network = task.fitted(network or Network(), dataset)
-    preprocess = task.prepared(preprocess or Preprocess(network.height, network.width, network.channels))
-    recipe = resolve(recipe, network.alpha, fine_tuning=initial is not None)
+        chosen, preprocess = initial.network, preprocess or initial.preprocess
+    chosen = learned.fitted(chosen or Network(), dataset)
+    preprocess = learned.prepared(preprocess or Preprocess(chosen.height, chosen.width, chosen.channels))
+    answered = resolve(wishes, chosen.alpha, fine_tuning=initial is not None)
     source = str(initial.data.get("imported", {}).get("file", initial.name)) if initial else ""
-    settings = Settings(str(dataset.root.absolute()), network, preprocess, recipe, command, source, task)
-    folder = runs / (name or f"{dataset.root.stem}-{network.name}")
-    run = Run.create(folder, settings, task.outputs(dataset), unique=name is None)
-    if initial:
-        initial.save(run.initial)
+    settings = Settings(str(dataset.root.absolute()), chosen, preprocess, answered, command, source, learned)
+    return _Ready(dataset, settings, initial)
+
+
+def _start(ready: _Ready, runs: Path, name: str | None, watch: Watch) -> Trained:
+    from .train.run import Run
+
+    dataset, settings = ready.dataset, ready.settings
+    folder = runs / (name or f"{dataset.root.stem}-{settings.network.name}")
+    run = Run.create(folder, settings, settings.task.outputs(dataset), unique=name is None)
+    if ready.initial:
+        ready.initial.save(run.initial)
     try:
         return _run(dataset, run, watch)
     except (UsageError, WorkError):

@@ -4,7 +4,7 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
@@ -22,6 +22,9 @@ from ..weights import Imported
 from .console import bytes_text, new_table, print_json, print_parts
 from .integers import memory
 
+if TYPE_CHECKING:
+    from ..train.plan import Plan
+
 __all__ = [
     "compiled",
     "described",
@@ -31,6 +34,7 @@ __all__ = [
     "filled",
     "imported",
     "paper",
+    "planned",
     "trained",
 ]
 
@@ -219,6 +223,32 @@ def filled(content: Content) -> Table:
     for row in content.rows:
         table.add_row(*row)
     return table
+
+
+def planned(plan: "Plan", json: bool) -> None:
+    if json:
+        print_json(plan.to_dict())
+        return
+    network, recipe = plan.settings.network, plan.settings.recipe
+    costs = cost(network)
+    start = f"fine-tuned from {plan.settings.pretrained}" if plan.settings.pretrained else "from scratch"
+    print_parts(
+        f"{network.name} {start}: {costs.mult_adds / 1e6:,.1f} M mult-adds, {costs.params:,} parameters",
+        f"{recipe.opt}, peak learning rate {recipe.lr:.3g}, batches of {recipe.batch_size}, {recipe.precision} on "
+        f"{recipe.device}"
+        if plan.epochs
+        else "the classifier alone, fitted to features that are computed once",
+    )
+    if plan.seconds is not None:
+        print_parts(
+            f"{plan.epochs} epochs at {plan.images_per_second:,.0f} images/s: about {_duration(plan.seconds)}, as fast "
+            "as a few batches were; nothing was kept"
+        )
+
+
+def _duration(seconds: float) -> str:
+    minutes = seconds / 60
+    return f"{seconds:.0f} s" if seconds < 90 else f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
 
 
 def _speed(e: Evaluated) -> str:

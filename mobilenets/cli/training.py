@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ..model import Model
     from ..progress import Bars
     from ..tasks import Task
+    from ..train.plan import Plan
 
 __all__ = ["space_of", "train"]
 
@@ -62,6 +63,7 @@ def train(
     calibrate: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative=())] = (),
     name: str | None = None,
     project: Path = _PROJECT,
+    dry_run: Json = False,
     json: Json = False,
 ) -> None:
     """Train a network on labelled images, given outright (--alpha, --img-size) or by a budget (--max-...).
@@ -85,10 +87,12 @@ def train(
         Of the run folder; by default data and network, with a number where that exists.
     project
         Where run folders are made.
+    dry_run
+        Say what would be trained, on what and for how long, by a few batches; leave nothing behind.
     json
         Print one JSON object and nothing else.
     """
-    from ..api import resume_run
+    from ..api import Trained, resume_run
     from ..machine import need_torch
     from ..progress import Bars
     from . import show
@@ -96,6 +100,8 @@ def train(
     if data is None and resume is None:
         raise UsageError("train needs DATA, or --resume RUN")
     request = _Request(task, settings, network, image, budget, recipe, pretrained, calibrate, name, project)
+    if dry_run and resume is not None:
+        raise UsageError("--dry-run is of new runs: leave out --resume")
     if resume is not None:
         request.check_resumed()
     else:
@@ -106,11 +112,11 @@ def train(
     find_device(recipe.device)
     with Bars() as bars:
         if resume is not None:
-            trained = resume_run(resume, bars, data=data, epochs=recipe.epochs)
+            done: Trained | Plan = resume_run(resume, bars, data=data, epochs=recipe.epochs)
         else:
             assert data is not None
-            trained = _train(data, request, bars)
-    show.trained(trained, json)
+            done = _train(data, request, bars, dry_run)
+    show.trained(done, json) if isinstance(done, Trained) else show.planned(done, json)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +183,8 @@ class _Request:
         return self.budget.budget() if self.budget.given else None
 
 
-def _train(data: Path, request: _Request, bars: "Bars") -> "Trained":
-    from ..api import train_network
+def _train(data: Path, request: _Request, bars: "Bars", dry_run: bool) -> "Trained | Plan":
+    from ..api import plan_training, train_network
 
     learned, dataset = request.learned, _opened(data, request, bars)
     if request.bounds:
@@ -190,11 +196,16 @@ def _train(data: Path, request: _Request, bars: "Bars") -> "Trained":
     if request.pretrained is not None:
         fixed = request.bounds is None
         start, chosen = _pretrained(request.pretrained, request.network, request.image, chosen, fixed, watch=bars)
+    preprocess = _prepared(request.image, chosen, start)
+    if dry_run:
+        return plan_training(
+            dataset, chosen, request.recipe, preprocess=preprocess, pretrained=start, task=learned, watch=bars
+        )
     trained = train_network(
         dataset,
         chosen,
         request.recipe,
-        preprocess=_prepared(request.image, chosen, start),
+        preprocess=preprocess,
         pretrained=start,
         task=learned,
         runs=request.project,

@@ -103,3 +103,27 @@ def test_what_is_checked_before_the_data_are_read(
 def test_threads_of_a_design(threads: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["design", "--max-mult-adds", "10M", "--threads", threads]) == 2
     assert f"threads (={threads}) must be from 1 to" in capsys.readouterr().err
+
+
+def test_a_dry_run_says_what_would_be_trained_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = make_photos(tmp_path / "data")
+    flags = "--alpha 0.25 --img-size 64 --batch-size 8 --device cpu --epochs 7".split()
+    assert main(["train", str(data), *flags, "--dry-run", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["network"], told["task"], told["epochs"], told["pretrained"]) == ("0.25-64", "classify", 7, None)
+    images = {split: len(list((data / split).rglob("*.jpg"))) for split in ("train", "val")}
+    assert told["images"] == images and told["recipe"]["replicas"] > 0
+    assert told["seconds"] > 7 * images["train"] / told["images_per_second"] > 0
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_dry_run_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.chdir(tmp_path)
+    make_photos(tmp_path / "data")
+    assert main(["train", "data", *FLAGS, "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert "0.1-32 from scratch" in out and "2 epochs at" in out and "nothing was kept" in out
+    assert main(["train", "--resume", "runs/run", "--dry-run"]) == 2

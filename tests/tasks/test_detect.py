@@ -10,7 +10,15 @@ import pytest
 from PIL import Image
 from scenes import LABELS, SIZE, make_coco, make_voc
 
-from mobilenets.api import Trained, evaluate_model, export_model, predict_images, resume_run, train_network
+from mobilenets.api import (
+    Trained,
+    evaluate_model,
+    export_model,
+    plan_training,
+    predict_images,
+    resume_run,
+    train_network,
+)
 from mobilenets.arch.network import Network
 from mobilenets.cli import main
 from mobilenets.compiler import has_compiler
@@ -128,3 +136,9 @@ def test_other_classes_are_refused(run: Trained, tmp_path: Path) -> None:
     root = make_voc(tmp_path / "voc", 2, 2, lambda text: text.replace("<name>bar", "<name>tree"))
     with pytest.raises(DataError, match="has classes that the model does not know: tree"):
         evaluate_model(run.run, root)
+
+
+def test_a_plan_of_a_detector(scenes: Path) -> None:
+    plan = plan_training(scenes, Network(0.25, 96, 96), RECIPE, task=Detect())
+    assert plan.images == {"train": 48, "val": 16} and plan.epochs == RECIPE.epochs
+    assert plan.seconds and plan.images_per_second and plan.settings.task == Detect()
