@@ -35,6 +35,9 @@ app = App(
     help="Labelled images and a budget in; the small network that fits out, trained, measured and exported.",
     help_epilogue="Errors are one line; --debug shows where one was raised. --json prints one object and nothing else.",
 )
+app.register_install_completion_command(
+    add_to_startup=False, help="Install completion of verbs and flags for bash, zsh or fish."
+)
 _HELP = {
     "describe": (
         "What a network costs: mult-adds, parameters, bytes, memory; layer by layer.",

@@ -79,7 +79,8 @@ def plan(dataset: Dataset, settings: Settings, initial: Model | None) -> Plan:
 def _few(samples: Sequence[Sample], count: int) -> tuple[Sample, ...]:
     """Return about `count` of the samples, and two of each class in any case: a run is refused without them."""
     seen: Counter[int] = Counter()
-    first, others = [], []
+    first: list[Sample] = []
+    others: list[Sample] = []
     for sample in samples:
         of_class = sample.target if isinstance(sample.target, int) else -1
         seen[of_class] += 1

@@ -416,3 +416,16 @@ def test_photos_that_are_not_read_are_named(
     code, out, err = run(capsys, "predict", trained, tmp_path, "--json")
     assert code == 0 and len(json.loads(out)["predictions"]) == 1
     assert "2 photos in formats that are not read: 1 .dng, 1 .cr2" in err and err.count("\n") == 1
+
+
+def test_completion_of_verbs_and_flags(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SHELL", "/bin/bash")
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    assert run(capsys, "--install-completion")[0] == 0
+    (script,) = (path for path in tmp_path.rglob("mobilenets") if path.is_file())
+    text = script.read_text()
+    assert "--min-confidence" in text and "benchmark" in text
+    assert [path.name for path in tmp_path.iterdir()] == [".local"]  # no start-up file is changed

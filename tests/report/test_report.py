@@ -17,6 +17,7 @@ from mobilenets.image import Preprocess
 from mobilenets.model import Model
 from mobilenets.report import PriorPoint, Report, write_report
 from mobilenets.tasks.evaluation import evaluate_probabilities
+from mobilenets.tasks.result import Picture, Section
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 EVIL = '<script>alert("1")</script>'
@@ -34,6 +35,7 @@ class Page(HTMLParser):
     def __init__(self, html: str) -> None:
         super().__init__()
         self.open: list[str] = []
+        self.alternatives: list[str] = []
         self.tags: list[str] = []
         self.ids: list[str] = []
         self.references: list[str] = []
@@ -44,6 +46,8 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: Sequence[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
+        if tag == "img":
+            self.alternatives.append(dict(attrs).get("alt") or "")
         if tag not in VOID:
             self.open.append(tag)
         self._keep(attrs)
@@ -178,6 +182,18 @@ def test_short_and_long_histories(tmp_path: Path, epochs: int) -> None:
 def test_history_as_a_csv_reader_gives_it(tmp_path: Path) -> None:
     rows = [{"epoch": "1", "val_loss": "1.5", "val_top1": "0.25"}, {"epoch": "2", "val_loss": "nan", "val_top1": ""}]
     assert "epoch 1, top-1 25.0%" in Page(written(tmp_path, report(("a", "b"), history=rows))).text
+
+
+def test_every_picture_says_what_it_is(tmp_path: Path) -> None:
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    pictures = (
+        (Picture(pixels, "3.jpg: found 2 boxes"), Picture(pixels, "", "")),
+        (Picture(pixels, "a", "taken for b"),),
+    )
+    sections = [Section("Places", pictures=pictures[0]), Section("Pairs", pictures=pictures[1])]
+    page = Page(written(tmp_path, report(("a", "b"), sections=sections)))
+    assert all(page.alternatives)
+    assert {"3.jpg: found 2 boxes", "Places", "a: taken for b"} <= set(page.alternatives)
 
 
 @pytest.mark.parametrize(("own", "told"), [(0.37, True), (0.3, False), (0.2, False), (None, False)])
