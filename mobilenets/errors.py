@@ -112,7 +112,10 @@ class TrainingError(WorkError):
 
 
 class MissingExtraError(WorkError):
-    pass
+    """`message` says what needs which package, `extra` which of this package's extras brings it."""
+
+    def __init__(self, message: str, extra: str) -> None:
+        super().__init__(f"{message}: pip install 'mobilenets[{extra}]' (in a clone: pip install '.[{extra}]')")
 
 
 class Interrupted(MobilenetsError):

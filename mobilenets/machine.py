@@ -38,9 +38,7 @@ def give_back_memory() -> None:
 def need_torch() -> None:
     """`MissingExtraError` at once, before any work is done."""
     if find_spec("torch") is None:
-        raise MissingExtraError(
-            "torch is not installed, and training and export need it: pip install 'mobilenets[train]'"
-        )
+        raise MissingExtraError("torch is not installed, and training and export need it", "train")
 
 
 def tiles_granted() -> bool:

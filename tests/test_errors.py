@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from mobilenets.errors import Interrupted, ModelFileError, UsageError, shown
+from mobilenets.errors import Interrupted, MissingExtraError, ModelFileError, UsageError, shown
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,8 @@ def test_errors_survive_another_process() -> None:
     error = pickle.loads(pickle.dumps(ModelFileError("a\nb")))
     assert (type(error), str(error)) == (ModelFileError, "a b")
     assert str(Interrupted(2, "stopped\n")) == "stopped"
+
+
+def test_a_missing_package_is_named_with_what_installs_it() -> None:
+    said = str(MissingExtraError("reading Parquet needs pyarrow", "train"))
+    assert said == "reading Parquet needs pyarrow: pip install 'mobilenets[train]' (in a clone: pip install '.[train]')"

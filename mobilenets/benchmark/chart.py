@@ -35,7 +35,7 @@ def check_chart(path: Path, overwrite: bool = False) -> None:
     """Before anything is measured: `UsageError` or `MissingExtraError` for what `write_chart` could not write."""
     check_output(path, SUFFIXES, overwrite, "--report", any_case=True)
     if find_spec("matplotlib") is None:
-        raise MissingExtraError("a report needs matplotlib: pip install 'mobilenets[bench]'")
+        raise MissingExtraError("a report needs matplotlib", "bench")
 
 
 def write_chart(path: Path, result: Benchmark) -> Path:

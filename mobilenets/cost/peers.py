@@ -84,7 +84,7 @@ def _count(builder: str, options: dict[str, Any]) -> tuple[int, int]:
         import torchvision
         from torch.utils.flop_counter import FlopCounterMode
     except ImportError as exc:
-        raise MissingExtraError(f"counting other networks needs {exc.name}: pip install 'mobilenets[train]'") from exc
+        raise MissingExtraError(f"counting other networks needs {exc.name}", "train") from exc
     with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
         network = getattr(torchvision.models, builder)(weights=None, **options).eval()
         network(torch.empty(1, 3, 224, 224))

@@ -37,7 +37,7 @@ def _files(path: Path) -> list[str]:
     try:
         from scipy.io import loadmat
     except ImportError as exc:
-        raise MissingExtraError("reading .mat lists needs scipy: pip install 'mobilenets[train]'") from exc
+        raise MissingExtraError("reading .mat lists needs scipy", "train") from exc
     try:
         found: Any = loadmat(path, variable_names=["file_list"])["file_list"]
         return [str(entry[0][0]) for entry in found]

@@ -50,7 +50,7 @@ def list_parquet(root: Path, files: Sequence[Path]) -> Listing:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as exc:
-        raise MissingExtraError("reading Parquet needs pyarrow: pip install 'mobilenets[train]'") from exc
+        raise MissingExtraError("reading Parquet needs pyarrow", "train") from exc
     listing = Listing([])
     spool = _Spool()
     unlabelled = 0

@@ -120,9 +120,7 @@ def to_keras_h5(model: Model) -> bytes:
     try:
         import h5py
     except ImportError as exc:
-        raise MissingExtraError(
-            "h5py is not installed, and writing Keras files needs it: pip install 'mobilenets[weights]'"
-        ) from exc
+        raise MissingExtraError("h5py is not installed, and writing Keras files needs it", "weights") from exc
     layers = [layer for op in model.graph.ops for layer in LAYERS[op.kind](model, op)]
     content = io.BytesIO()
     with h5py.File(content, "w") as file:

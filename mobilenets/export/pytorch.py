@@ -17,9 +17,7 @@ def to_pytorch(model: Model) -> bytes:
     try:
         import torch
     except ImportError as exc:
-        raise MissingExtraError(
-            "torch is not installed, and this format needs it: pip install 'mobilenets[train]'"
-        ) from exc
+        raise MissingExtraError("torch is not installed, and this format needs it", "train") from exc
     tensors = state_dict(model, _names(len(model.network.blocks)))
     content = io.BytesIO()
     torch.save({name: torch.from_numpy(array) for name, array in tensors.items()}, content)

@@ -54,7 +54,7 @@ def write_report(path: Path, report: Report) -> Path:
         import jinja2
         import matplotlib  # noqa: F401
     except ImportError as exc:
-        raise MissingExtraError(f"a report needs {exc.name}: pip install 'mobilenets[train]'") from exc
+        raise MissingExtraError(f"a report needs {exc.name}", "train") from exc
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,

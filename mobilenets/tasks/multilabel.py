@@ -108,7 +108,7 @@ def average_precisions(probabilities: Floats, truth: Floats) -> Floats:
     try:
         from sklearn.metrics import average_precision_score
     except ImportError as exc:
-        raise MissingExtraError("evaluation needs scikit-learn: pip install 'mobilenets[train]'") from exc
+        raise MissingExtraError("evaluation needs scikit-learn", "train") from exc
     found = np.full(truth.shape[1], np.nan)
     for at in range(truth.shape[1]):
         known = ~np.isnan(truth[:, at])

@@ -154,6 +154,4 @@ def extra(module: str) -> Any:
     try:
         return import_module(module)
     except ImportError as exc:
-        raise MissingExtraError(
-            f"{module} is not installed, and reading this file needs it: pip install 'mobilenets[weights]'"
-        ) from exc
+        raise MissingExtraError(f"{module} is not installed, and reading this file needs it", "weights") from exc

@@ -44,7 +44,7 @@ def average_precision(outputs: Array, targets: Sequence[Boxes], labels: Sequence
         from pycocotools.coco import COCO
         from pycocotools.cocoeval import COCOeval
     except ImportError as exc:
-        raise MissingExtraError("average precision needs pycocotools: pip install 'mobilenets[train]'") from exc
+        raise MissingExtraError("average precision needs pycocotools", "train") from exc
     counts = np.bincount(np.concatenate([t.labels[~t.ignored] for t in targets]), minlength=len(labels))
     if not counts.sum():
         raise DataError("no box to evaluate on")

@@ -105,7 +105,7 @@ def _sheet(path: Path) -> Yaml:
     try:
         import yaml
     except ImportError as exc:
-        raise MissingExtraError(f"reading {path} needs PyYAML: pip install 'mobilenets[train]'") from exc
+        raise MissingExtraError(f"reading {path} needs PyYAML", "train") from exc
     try:
         content = yaml.load(path.read_bytes(), yaml.BaseLoader)
     except (yaml.YAMLError, OSError, UnicodeError, RecursionError) as exc:

@@ -157,7 +157,7 @@ def _roc(vectors: Floats, pairs: Pairs) -> tuple[float, dict[str, float | None]]
     try:
         from sklearn.metrics import roc_auc_score, roc_curve
     except ImportError as exc:
-        raise MissingExtraError("evaluation needs scikit-learn: pip install 'mobilenets[train]'") from exc
+        raise MissingExtraError("evaluation needs scikit-learn", "train") from exc
     first, second, same = pairs
     different = int((~same).sum())
     if not same.any() or not different:

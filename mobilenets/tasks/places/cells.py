@@ -36,7 +36,7 @@ def _s2() -> Any:
     try:
         import s2geometry
     except ImportError as exc:
-        raise MissingExtraError("geolocation needs s2geometry: pip install 'mobilenets[train]'") from exc
+        raise MissingExtraError("geolocation needs s2geometry", "train") from exc
     return s2geometry
 
 
