@@ -50,6 +50,14 @@ def pytest_configure(config: pytest.Config) -> None:
         sys.addaudithook(Inspector(level))
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out, under `--processor`, the tests that say the same on every processor."""
+    if config.getoption("--processor"):
+        same = [item for item in items if item.get_closest_marker("any_processor")]
+        config.hook.pytest_deselected(items=same)
+        items[:] = [item for item in items if item not in set(same)]
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print what was skipped for want of the processor, in one line."""
     reports = terminalreporter.stats.get("skipped", [])

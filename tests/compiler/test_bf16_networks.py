@@ -91,6 +91,7 @@ def test_any_network(network: Network, target: str, precision: str) -> None:
 SMALL = Network(1, 32, 40, blocks=(Block(1, 64), Block(2, 100)), stem=24, classes=5)
 
 
+@pytest.mark.any_processor
 @pytest.mark.parametrize("command", FOUND, ids=lambda command: command[0])
 @pytest.mark.parametrize("precision", PRECISIONS[1:])
 @pytest.mark.parametrize("target", BF16_TARGETS)

@@ -32,6 +32,8 @@ from mobilenets.compiler.targets import TARGETS
 from mobilenets.compiler.templates import KERNELS, TEMPLATES
 from mobilenets.errors import CompileError
 
+pytestmark = pytest.mark.any_processor
+
 STRICT = ("-O2", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wdouble-promotion", "-Werror")
 FOUND = [[name] for name in ("gcc", "clang", *(f"clang-{n}" for n in range(11, 24))) if shutil.which(name)]
 ZIG = [executable, "-m", "ziglang", "cc", "-mcpu=baseline"]

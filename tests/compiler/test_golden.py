@@ -19,6 +19,8 @@ from mobilenets.compiler.targets import TARGETS
 from mobilenets.image import Preprocess
 from mobilenets.model import Model
 
+pytestmark = pytest.mark.any_processor
+
 GOLDEN = Path(__file__).parent / "golden"
 # name -> network, target, whether its weights are in it
 CASES = {

@@ -21,6 +21,8 @@ from mobilenets.image import Preprocess
 from mobilenets.quant import reference
 from mobilenets.quant.scheme import Affine, IntegerLayer, QuantModel
 
+pytestmark = pytest.mark.any_processor
+
 GOLDEN = Path(__file__).parent / "golden_int8"
 SMALL = Network(0.5, 40, 36, blocks=(Block(1, 24), Block(2, 40)), head=24, classes=3, activation="relu6")
 NETWORKS = {

@@ -1,5 +1,6 @@
 """Compiled int8 networks against quant/reference.py: not one byte of any layer may differ, on any target."""
 
+import functools
 from dataclasses import replace
 
 import numpy as np
@@ -127,14 +128,19 @@ def test_a_wrong_weight_would_show() -> None:
     assert compare(model, "avx512vnni", images_for(model), oracle=other)[1] > 0
 
 
+integers_of = functools.cache(random_integers)  # for all targets
+
+
+@pytest.mark.any_processor
 @pytest.mark.parametrize("target", INT8_TARGETS)
 @pytest.mark.parametrize("network", PAPER.values(), ids=PAPER)
 def test_the_arena_is_small(network: Network, target: str) -> None:
     """Within a tenth of what the ops need one by one, borders and the depthwise rows included."""
-    model = random_integers(network)
+    model = integers_of(network)
     assert arena_bytes_int8(model, target) <= 1.1 * peak_elements(model.graph)
 
 
+@pytest.mark.any_processor
 @pytest.mark.parametrize("target", INT8_TARGETS)
 def test_a_small_network_fits_60_kb(target: str) -> None:
     assert arena_bytes_int8(random_integers(Network(0.25, 96, 96, classes=2)), target) <= 60 * 1024

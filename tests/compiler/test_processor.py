@@ -46,6 +46,7 @@ def below(level: str) -> frozenset[str]:
     return level_features(names[names.index(level) - 1])
 
 
+@pytest.mark.any_processor
 @needs_x86
 @needs_compiler
 @pytest.mark.parametrize(("precision", "target"), COMPILED)
@@ -57,6 +58,7 @@ def test_a_target_has_no_instruction_beyond_it(precision: str, target: str, tmp_
         assert foreign_instructions(library.path, below(target))
 
 
+@pytest.mark.any_processor
 @needs_x86
 @needs_compiler
 @pytest.mark.parametrize("bf16", [False, True])
@@ -139,6 +141,7 @@ def test_what_is_no_library_is_named(tmp_path: Path) -> None:
 LOADERS = {"mobilenets/compiler/processor.py", "tests/benchmark/test_held.py"}  # the second holds no code of ours
 
 
+@pytest.mark.any_processor
 @pytest.mark.parametrize("folder", ["mobilenets", "tests", "benchmarks"])
 def test_one_place_loads_native_code(folder: str) -> None:
     """`ctypes.CDLL` of a file stands in `processor.load` alone; CDLL(None) is the process itself."""
@@ -160,6 +163,7 @@ def test_behind(): pass
 """
 
 
+@pytest.mark.any_processor
 def test_a_signal_is_one_failed_test(tmp_path: Path) -> None:
     """pytest's settings run each test in a worker process: one that dies is named, and the rest goes on."""
     (tmp_path / "test_crash.py").write_text(CRASH)
@@ -174,6 +178,7 @@ QEMU = shutil.which("qemu-x86_64")
 CPUS = {"portable": "qemu64,-sse3", "avx2": "Haswell"}
 
 
+@pytest.mark.any_processor
 @needs_x86
 @needs_compiler
 @pytest.mark.skipif(not QEMU, reason="no qemu-x86_64 (Debian: qemu-user)")
