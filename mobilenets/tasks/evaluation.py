@@ -116,6 +116,7 @@ class Evaluation:
     mistakes: tuple[Mistake, ...]  # the most confident first, at most 24
     confused: tuple[Confused, ...]  # the most frequent first, at most 12
     thresholds: tuple[Threshold, ...]  # for `ASKED` above top1, as far as they are reached
+    suspects: tuple[Mistake, ...]  # labels that may be wrong, the least likely first, at most 24
 
     @property
     def score(self) -> float:
@@ -156,7 +157,19 @@ class Evaluation:
             for i in pair.examples
         )
         caption = f"Up to {EXAMPLES} images of each of the most frequent confusions, the most confident first."
-        return (Section("Confused pairs", caption, pictures=pictures),) if pictures else ()
+        pairs = (Section("Confused pairs", caption, pictures=pictures),) if pictures else ()
+        return (*pairs, *self._suspect_labels(images))
+
+    def _suspect_labels(self, images: Images) -> tuple[Section, ...]:
+        pictures = tuple(
+            Picture(images.pixels(one.index), f"{one.truth}: {one.name}", f"rather {one.predicted}?")
+            for one in self.suspects
+        )
+        caption = (
+            "Another class is as likely as it is for images of its own on average, and likelier than the label "
+            "(confident learning, Northcutt et al. 2021): look at these first when labels are checked."
+        )
+        return (Section("Labels that may be wrong", caption, pictures=pictures),) if pictures else ()
 
 
 def evaluate_probabilities(
@@ -186,6 +199,7 @@ def evaluate_probabilities(
         mistakes=_mistakes(predicted, truth, confidence, labels, names),
         confused=_confused(predicted, truth, confidence, labels),
         thresholds=_thresholds(confidence, right),
+        suspects=_suspects(probabilities, truth, labels, names),
     )
 
 
@@ -287,6 +301,27 @@ def _mistakes(
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:MOST_MISTAKES]
     return tuple(
         Mistake(names[i], i, labels[truth[i]], labels[predicted[i]], float(confidence[i])) for i in worst.tolist()
+    )
+
+
+def _suspects(probabilities: Floats, truth: Ints, labels: Sequence[str], names: Sequence[str]) -> tuple[Mistake, ...]:
+    """Return images whose label may be wrong, by confident learning (Northcutt et al. 2021, equations 1 and 2).
+
+    A class's threshold is the mean probability of the class over the images that are labelled so. Of the classes whose
+    thresholds an image reaches, the most likely is another than its label. Ordered by the label's own probability.
+    """
+    sums = np.zeros(len(labels))
+    np.add.at(sums, truth, probabilities[np.arange(len(truth)), truth])
+    counts = np.bincount(truth, minlength=len(labels))
+    least = np.where(counts > 0, sums / np.maximum(counts, 1), np.inf)
+    reached = np.where(probabilities >= least, probabilities, -1.0)
+    likely = reached.argmax(axis=1)
+    own = probabilities[np.arange(len(truth)), truth]
+    found = np.flatnonzero((reached.max(axis=1) > own) & (likely != truth))
+    worst = found[np.argsort(own[found], kind="stable")][:MOST_MISTAKES]
+    return tuple(
+        Mistake(names[i], i, labels[truth[i]], labels[likely[i]], float(probabilities[i, likely[i]]))
+        for i in worst.tolist()
     )
 
 

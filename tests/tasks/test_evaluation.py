@@ -214,3 +214,28 @@ def test_thresholds_against_every_cut(images: list[tuple[int, bool]]) -> None:
         cuts = [cut for cut in sorted(set(confidence)) if right[confidence >= cut].mean() >= asked]
         wanted = [(asked, cuts[0], float((confidence >= cuts[0]).mean()))] if cuts and right.mean() < asked else []
         assert [(t.accuracy, t.confidence, t.answered) for t in found if t.accuracy == asked] == wanted
+
+
+def test_suspect_labels_by_hand() -> None:
+    """Thresholds: a 0.7, b 0.65. The third image, labelled a, reaches b's and is likelier b; the last reaches none."""
+    probabilities = [[0.9, 0.1], [0.95, 0.05], [0.25, 0.75], [0.1, 0.9], [0.6, 0.4]]
+    found = score(probabilities, [0, 0, 0, 1, 1], ("a", "b")).suspects
+    assert [(one.index, one.truth, one.predicted) for one in found] == [(2, "a", "b")]
+    assert found[0].probability == pytest.approx(0.75) and found[0].name == "2.jpg"
+
+
+def test_labels_that_were_exchanged_are_suspect() -> None:
+    probabilities, truth = sample(600, 5, skill=5.0)
+    wrong = np.random.default_rng(1).choice(600, 20, replace=False)
+    labels = truth.copy()
+    labels[wrong] = (truth[wrong] + 2) % 5
+    found = score(probabilities, labels).suspects
+    assert len(found) >= 15
+    assert len({one.index for one in found} - set(wrong.tolist())) <= 1
+    own = [probabilities[one.index, labels[one.index]] for one in found]
+    assert own == sorted(own)
+    assert all(one.truth == f"c{labels[one.index]}" != one.predicted for one in found)
+
+
+def test_a_class_without_an_image_suspects_nobody() -> None:
+    assert score([[0.2, 0.8, 0.0], [0.1, 0.9, 0.0]], [1, 1]).suspects == ()
