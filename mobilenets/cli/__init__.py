@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 import warnings
 from typing import TYPE_CHECKING, TextIO
@@ -34,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     except MobilenetsError as exc:
         if debug:
             raise
-        return _failed(exc, str(exc), arguments, exc.exit_code)
+        return _failed(exc, _as_flags(str(exc), arguments), arguments, exc.exit_code)
     except KeyboardInterrupt:
         print("mobilenets: interrupted", file=sys.stderr)
         return 130
@@ -45,6 +46,21 @@ def main(arguments: list[str] | None = None) -> int:
         if debug:
             raise
         return _failed(exc, f"unexpected {type(exc).__name__}: {exc} (--debug shows where)", arguments, 1)
+
+
+def _as_flags(message: str, arguments: list[str]) -> str:
+    """Return the message with settings named as the verb's flags: `max_bad (=2)` becomes `--max-bad (=2)`."""
+    from .app import app
+
+    if not arguments or arguments[0] not in list(app):
+        return message
+    flags = {name for argument in app[arguments[0]].assemble_argument_collection() for name in argument.names}
+
+    def flag(setting: re.Match[str]) -> str:
+        name = "--" + setting[0].replace("_", "-")
+        return name if name in flags else setting[0]
+
+    return re.sub(r"(?<![\w/.-])(?:[a-z]+(?:_[a-z]+)+|[a-z]+(?= \(=))(?![\w/.-])", flag, message)
 
 
 def _failed(exc: Exception, message: str, arguments: list[str], code: int) -> int:

@@ -107,7 +107,8 @@ class Recipe:
         """Raise `UsageError` for settings of a new run that contradict each other or that would have no effect."""
         if self.freeze and not fine_tuning:
             raise UsageError("freeze trains the classifier of a trained network: it needs a pretrained one")
-        idle = [name for name in _OF_EPOCHS if getattr(self, name) != getattr(_DEFAULT, name)]
+        given = {name: getattr(self, name) for name in _OF_EPOCHS}
+        idle = [f"{name} (={value!r})" for name, value in given.items() if value != getattr(_DEFAULT, name)]
         if self.freeze and idle:
             raise UsageError(f"freeze fits the classifier at once, without epochs: leave out {', '.join(idle)}")
         epochs = self.epochs or EPOCHS[fine_tuning]

@@ -54,7 +54,7 @@ def test_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
         ("paint", 2, "paint"),
         ("design", 2, "give at least one bound"),
         ("design --max-mult-adds 10X", 2, "'10X' is not a count"),
-        ("design --max-mult-adds 1", 2, "no network fits max_mult_adds 1: the smallest, shallow-0.1-32"),
+        ("design --max-mult-adds 1", 2, "no network fits --max-mult-adds 1: the smallest, shallow-0.1-32"),
         ("design --max-size 1M --budget-precision int4", 2, "precision (='int4')"),
         ("train", 2, "needs DATA, or --resume"),
         ("train /nowhere", 1, "no such file or folder"),
@@ -378,7 +378,7 @@ def test_least_confidence(trained: Path, photos: Path, capsys: pytest.CaptureFix
     assert [one.get("none", False) for one in told] == [probability < least for probability in best]
     assert sum(one.get("none", False) for one in told) == 3
     code, _, err = run(capsys, "predict", trained, images[0], "--min-confidence", "1.5")
-    assert code == 2 and "min_confidence (=1.5) must be from 0 to 1" in err
+    assert code == 2 and "--min-confidence (=1.5) must be from 0 to 1" in err
 
 
 def predicted(capsys: pytest.CaptureFixture[str], *arguments: object) -> list[dict[str, Any]]:

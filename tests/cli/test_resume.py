@@ -82,8 +82,8 @@ def test_flags_of_a_new_run(flags: tuple[str, str], capsys: pytest.CaptureFixtur
     [
         ("--device cuda:77", "'cuda:77' is not there"),
         ("--project taken/runs", "taken is no folder"),
-        ("--warmup-epochs 10 --epochs 3", "warmup_epochs (=10) must be at most the 3 epochs"),
-        ("--freeze --pretrained none.h5 --epochs 5 --lr 0.1", "leave out epochs, lr"),
+        ("--warmup-epochs 10 --epochs 3", "--warmup-epochs (=10) must be at most the 3 epochs"),
+        ("--freeze --pretrained none.h5 --epochs 5 --lr 0.1", "leave out --epochs (=5), --lr (=0.1)"),
         ("--freeze", "it needs a pretrained one"),
         ("--epochs 1.5", "'1.5' is not a whole number"),
         ("--batch-size 64.0", "'64.0' is not a whole number"),
