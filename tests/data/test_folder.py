@@ -273,7 +273,8 @@ def test_the_typical_short_side_is_the_median(tmp_path: Path) -> None:
         label = tmp_path / ("train/cat" if number % 2 else "train/dog")
         label.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", size, (number, 0, 0)).save(label / f"{number}.png")
-    write(tmp_path, {"train/cat/x.png": "no image", "val/cat/1.jpg": 1, "val/dog/2.jpg": 2})
+    broken = {f"train/cat/{name}.png": f"no image {name}" for name in "xyz"}
+    write(tmp_path, {**broken, "val/cat/1.jpg": 1, "val/dog/2.jpg": 2})
     assert typical_short_side(open_dataset(tmp_path)) == 30
 
 

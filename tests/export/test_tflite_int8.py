@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tflite
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from integer_networks import FORMS, SHAPES, extremes, quantised, with_zero_points
@@ -160,3 +161,15 @@ def test_photographs(name: str, shared_data: Path) -> None:
     ranges = {op: (float(values.min()), float(values.max())) for op, values in seen.items()}
     model = to_integers(trained, ranges)
     np.testing.assert_array_equal(litert(pixels_to_logits_int8(model), photos), reference.run(model, photos))
+
+
+def test_the_file_states_the_shapes_of_what_goes_in_and_out(model: QuantModel) -> None:
+    """Before LiteRT works them out: other programs read them from the file."""
+    network = model.network
+    for content in (to_tflite_int8(model), to_tflite_micro(model)):
+        graph = tflite.Model.GetRootAsModel(content, 0).Subgraphs(0)
+        ends = graph.Tensors(graph.Inputs(0)), graph.Tensors(graph.Outputs(0))
+        assert [list(end.ShapeAsNumpy()) for end in ends] == [
+            [1, network.height, network.width, network.channels],
+            [1, network.classes],
+        ]

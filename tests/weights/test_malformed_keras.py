@@ -327,6 +327,10 @@ CONFIGS: dict[str, tuple[Callable[[str], str], str]] = {
         with_config("conv1", kernel_size=[3, 5]),
         r"conv1: kernel \[3, 5\]: MobileNet v1 has square ones",
     ),
+    "no stride": (
+        with_config("conv_dw_1", strides=[0, 0]),
+        r"conv_dw_1: strides \[0, 0\]: MobileNet v1 has square ones",
+    ),
     "oblong stride": (with_config("conv_dw_1", strides=[1, 2]), r"conv_dw_1: strides \[1, 2\]"),
     "dilation": (with_config("conv_dw_1", dilation_rate=[2, 2]), "conv_dw_1: a dilation or groups"),
     "channels first": (with_config("conv1", data_format="channels_first"), "only channels_last is read"),

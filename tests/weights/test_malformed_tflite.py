@@ -365,3 +365,15 @@ def test_whatever_bytes_change_it_is_one_of_our_errors(
         importing(bytes(content))
     except MobilenetsError as exc:
         assert len(str(exc)) < 600
+
+
+@pytest.mark.parametrize(
+    ("shape", "boxes"), [([1, 1917, 4], True), ([1, 10], False), ([4], False), ([1, 4, 10], False)]
+)
+def test_several_outputs_are_a_detector_s_where_boxes_are_among_them(shape: list[int], boxes: bool) -> None:
+    file = new()
+    file.outputs = [*file.outputs, file.add("more", shape)]
+    refused(
+        write(file),
+        "2 outputs, boxes among them: .*detector" if boxes else "^1 inputs and 2 outputs: one of each is read",
+    )
