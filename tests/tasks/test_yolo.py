@@ -149,6 +149,7 @@ def test_an_image_that_cannot_be_read_is_left_to_decoding(tmp_path: Path) -> Non
         ("0 .5 nan .2 .2", r"must be finite numbers"),
         ("0 .5 .5 0 .2", r"has no size"),
         ("0 .95 .5 .2 .2", r"leaves its image of 96x72 pixels"),
+        ("0 1.5 .5 .2 .2", r"leaves its image of 96x72 pixels"),
     ],
 )
 def test_malformed_lines(tmp_path: Path, line: str, message: str) -> None:

@@ -236,3 +236,24 @@ def test_a_copy_and_evaluation_are_torchs_own() -> None:
     twin = copy.deepcopy(module)
     assert module.fused is not None and twin.fused is None
     assert torch.equal(module.eval()(images(SMALL, 2)), twin.eval()(images(SMALL, 2)))
+
+
+def test_activations_start_at_a_multiple_of_64_bytes_and_fit() -> None:
+    """Of an arena that may begin anywhere."""
+    fused = Fused(made(SMALL), bf16=False)
+    code, places = fused._code, []
+
+    class Spy:
+        def place(self, layers: Any, count: int, images: int, start: int | None) -> int:
+            size: int = code.place(layers, count, images, start)
+            places.append((start, size))
+            return size
+
+    for moved in (0, 1, 7, 63):
+        fused._code, fused._images = Spy(), 0  # type: ignore[assignment]
+        fused._arena = torch.empty(1 << 24, dtype=torch.uint8)[moved:]
+        fused._lay_out(4)
+        (_, size), (start, _) = places[-2:]
+        begin = fused._arena.data_ptr()
+        assert start is not None and start % 64 == 0 and begin <= start and start + size <= begin + len(fused._arena)
+        assert start - begin < 64

@@ -101,6 +101,20 @@ def test_texts() -> None:
             ours.text(ours.root, name)
 
 
+def test_a_text_that_is_padded_with_zeros() -> None:
+    """As h5py does not write it, but others do: the padding stands beside the kind of the value."""
+
+    def fill(file: h5py.File) -> None:
+        kind = h5py.h5t.C_S1.copy()
+        kind.set_size(h5py.h5t.VARIABLE)
+        kind.set_strpad(h5py.h5t.STR_NULLPAD)
+        attribute = h5py.h5a.create(file.id, b"padded", kind, h5py.h5s.create(h5py.h5s.SCALAR))
+        attribute.write(np.array(b"some text", dtype=h5py.string_dtype()))
+
+    ours = Hdf5(written(fill))
+    assert ours.text(ours.root, "padded") == "some text"
+
+
 @pytest.mark.parametrize("how", [{"libver": "latest"}, {"track_order": True}, {"userblock_size": 512}])
 def test_other_forms_are_refused(how: dict[str, Any]) -> None:
     content = written(lambda file: file.create_group("a"), **how)
