@@ -491,3 +491,11 @@ def test_onnx_itself_would_open_it(tmp_path: Path) -> None:
     (tmp_path / "weights.bin").write_bytes(bytes(864))
     (tmp_path / "m.onnx").write_bytes(external("weights.bin"))
     assert not onnx.load(tmp_path / "m.onnx").graph.initializer[0].external_data
+
+
+@pytest.mark.parametrize(("shape", "boxes"), [([1, 100, 4], True), ([1, 10], False), ([4], False), ([1, 4, 10], False)])
+def test_several_outputs_are_a_detector_s_where_boxes_are_among_them(shape: list[int], boxes: bool) -> None:
+    def add(proto: ModelProto) -> None:
+        proto.graph.output.append(helper.make_tensor_value_info("more", TensorProto.FLOAT, shape))
+
+    refused(changed(add), "^2 outputs, boxes among them: .*detector" if boxes else "^output 'more' is given by no node")

@@ -213,6 +213,12 @@ def from_half(file: File, x: str, kernel: str, op: Op) -> str:
     return files.pads(file, x, file.add("Cast", kernel, to=TensorProto.FLOAT), op)
 
 
+def bias_expanded(file: File, x: str, kernel: str, op: Op) -> str:
+    """A bias of nothing, made as large as another constant is."""
+    like = file.add("Shape", file.constant(np.ones(op.shape_out[2])))
+    return files.pads(file, x, kernel, op, file.add("Expand", file.constant(0), like))
+
+
 def half(tensor: TensorProto) -> np.ndarray:
     return numpy_helper.to_array(tensor).astype(np.float16)
 
@@ -299,6 +305,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "Pad, keras, old": {"convolution": padded_before, "network": {"padding": "keras"}, "opset": 10},
     "bias added": {"convolution": bias_after},
     "half precision": {"convolution": from_half},
+    "bias of a constant's size": {"convolution": bias_expanded},
     "Clip": {"activation": files.clip, "network": {"activation": "relu6"}},
     "Clip, old": {
         "activation": lambda file, x: file.add("Clip", x, min=0.0, max=6.0),
