@@ -142,6 +142,8 @@ def in_memory(source: Image.Image | np.ndarray[Any, Any]) -> Image.Image:
     """
     if isinstance(source, Image.Image):
         return source
+    if not isinstance(source, np.ndarray):
+        raise UsageError(f"an image (={source!r:.60}) must be a path, bytes, a Pillow image or an array")
     shape = source.shape[:2] if source.ndim == 3 and source.shape[2] == 1 else source.shape
     if source.dtype != np.uint8 or not (len(shape) == 2 or (len(shape) == 3 and shape[2] in (3, 4))) or 0 in shape:
         rule = "must be (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of uint8"
@@ -326,8 +328,13 @@ def shrink_short_side(image: Image.Image, side: int, kernel: Resize) -> Image.Im
     return image.resize((width, height), _KERNELS[kernel])
 
 
-def prepare(source: Source | str, preprocess: Preprocess) -> Pixels:
-    """Decode, crop and resize: (height, width, channels) uint8, what every exported network takes."""
+def prepare(source: "Source | str | np.ndarray[Any, Any]", preprocess: Preprocess) -> Pixels:
+    """Decode, crop and resize: (height, width, channels) uint8, what every exported network takes.
+
+    `source`: a path, a file's content, a Pillow image or an array as `in_memory` takes it.
+    """
+    if isinstance(source, np.ndarray):
+        source = in_memory(source)
     source = Path(source) if isinstance(source, str) else source
     exact = preprocess.resize == "nearest"  # of an image that was decoded smaller it would take other pixels
     image = decode(source, preprocess.channels, None if exact else (preprocess.height, preprocess.width))

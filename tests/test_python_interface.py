@@ -2,12 +2,15 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from conftest import MakeModel
 from photos import make_photos
+from PIL import Image
 
-from mobilenets import Budget, Network, Recipe, train_network
+from mobilenets import Budget, Network, Preprocess, Recipe, predict_images, prepare, train_network
 from mobilenets.errors import BudgetError, MobilenetsError, NetworkError, UsageError
 from mobilenets.given import network_of, pretrained_of, recipe_of, task_of
 from mobilenets.progress import watching
@@ -135,3 +138,27 @@ def test_bars_on_a_terminal_and_silence_elsewhere(
         watch.note("said")
         watch.step(0, 2, 1, 4, 100.0)
     assert "said" in terminal.written and "100 images/s" in terminal.written
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"epochs": "3"}, r"epochs \(='3'\) must be a whole number"),
+        ({"epochs": 1.5}, r"epochs \(=1.5\) must be a whole number"),
+        ({"lr": "fast"}, r"lr \(='fast'\) must be a number"),
+        ({"seed": True}, r"seed \(=True\) must be a whole number"),
+    ],
+)
+def test_settings_of_another_type(setting: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        Recipe(**setting)
+
+
+def test_images_of_another_type(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 40, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    how = Preprocess(32, 32)
+    forms = (pixels, Image.fromarray(pixels), tmp_path / "a.png", str(tmp_path / "a.png"))
+    assert len({prepare(form, how).tobytes() for form in forms}) == 1
+    with pytest.raises(UsageError, match=r"an image \(=3\) must be a path, bytes, a Pillow image or an array"):
+        predict_images(tmp_path, [3])  # type: ignore[list-item]

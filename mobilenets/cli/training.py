@@ -148,6 +148,8 @@ class _Request:
 
         What cannot be is said before the data are read.
         """
+        from ..weights import check_pretrained
+
         request = replace(self, **self._start())
         self.recipe.check(fine_tuning=request.pretrained is not None)
         _check_folder(self.project, self.name)
@@ -156,6 +158,8 @@ class _Request:
                 "--pretrained: of the network only --alpha and --img-size can be said, and --activation and --padding "
                 "that its file does not say: all else is as it was trained"
             )
+        if request.pretrained is not None:
+            check_pretrained(request.pretrained)
         self.image.said()
         _ = self.network.space(2) if self.bounds else self.network.network(2)
         fitted = self.learned.prepared(self.image.changed(Preprocess(32, 32)))

@@ -6,6 +6,7 @@ reader lists rows; here they get their class index (labels.py), their content ha
 (split.py), and what would make a score a lie is refused (checks.py).
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,7 +74,9 @@ def open_dataset(
     names = class_names(listing, declared)
     labels = indices(listing, names, declared is not None or listing.names is not None)
     if len(names) < 2:
-        raise DataError(f"{root}: {names[0]!r} is the only class: there is nothing to tell apart")
+        tables = sorted(root.glob("*.csv")) if root.is_dir() else []
+        hint = f"; do you mean {tables[0]}, perhaps with --task attributes or geolocate?" if tables else ""
+        raise DataError(f"{root}: {names[0]!r} is the only class: there is nothing to tell apart{hint}")
     told = [names[label] for label in labels]
     return assemble(root, listing, names, labels, told, val_fraction, classes=labels, workers=workers, max_bad=max_bad)
 
@@ -149,6 +152,10 @@ def list_images(path: Path) -> Listing:
             return _checked(path, list_shards(path, shards))
         return _checked(path, list_metadata(path, files) if (files := metadata_of(path)) else _folder(path))
     if not path.is_file():
+        if url := re.match(r"[A-Za-z][\w+.-]+:/", str(path)):
+            raise DataError(
+                f"{url[0]}/{str(path)[url.end() :]}: is a URL, and data are read from files: download it first"
+            )
         raise DataError(f"{path}: {'is neither a file nor a folder' if path.exists() else 'no such file or folder'}")
     if path.suffix.lower() in ENDINGS:
         return _checked(path, list_csv(path))

@@ -186,14 +186,13 @@ def _settle(loop: Loop, best: Model) -> Model:
     module, before = _loaded(loop, best), loop.state.progress.best
     _measure_statistics(loop, module)
     anew, loss = _validate(loop, module)
+    score, name = before[0], loop.task.score
+    told = f"val {name} {score:.2%}"
     if (anew, -loss) > before:
-        best, score = _model(loop, module, anew), before[0]
-        loop.state.progress.best = (anew, -loss)  # an extended run has to be better than this
+        best = _model(loop, module, anew)
         if anew > score:
-            epoch, name = loop.state.progress.best_epoch + 1, loop.task.score
-            loop.watch.note(
-                f"batch-norm statistics of epoch {epoch} measured anew: val {name} {score:.2%} -> {anew:.2%}"
-            )
+            told = f"its batch-norm statistics measured anew: {told} -> {anew:.2%}"
+    loop.watch.note(f"best: epoch {loop.state.progress.best_epoch + 1}, {told}")
     best.save(loop.run.best)
     return best
 

@@ -29,6 +29,9 @@ FINE_TUNING_LR = 0.2  # of the peak rate from scratch: more forgets what was lea
 LAYER_DECAY = 0.85  # fine-tuning: edges and colours need to change less than what they are put together to
 
 
+_WHOLE = ("epochs", "batch_size", "replicas", "workers", "seed", "patience")
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """How a network is trained. Raises `UsageError` on a value that no run can have."""
@@ -96,7 +99,7 @@ class Recipe:
         )
         for name, low, high in ranges:
             if getattr(self, name) is not None:
-                _check_range(name, getattr(self, name), low, high)
+                _check_range(name, getattr(self, name), low, high, whole=name in _WHOLE)
         if self.quantize and (self.freeze or self.patience):
             raise UsageError("quantize trains the whole network to the last epoch: leave out freeze and patience")
         for name, choices in (("opt", Optimizer), ("balance", Balance), ("precision", Precision)):
@@ -137,7 +140,9 @@ class Recipe:
         return asdict(self)
 
 
-def _check_range(name: str, value: float, low: float, high: float) -> None:
+def _check_range(name: str, value: Any, low: float, high: float, whole: bool) -> None:
+    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+        raise UsageError(f"{name} (={value!r}) must be a {'whole ' if whole else ''}number")
     if not low <= value <= high:
         raise UsageError(f"{name} (={value!r}) must be from {low:g} to {high:g}")
 

@@ -8,7 +8,7 @@ nothing in a file is run. `hub/` knows what others publish and downloads it; `op
 from .hub.catalogue import CATALOGUE, Published, find
 from .hub.fetch import at_hand, fetch
 from .importing import FORMATS, import_files, read_content
-from .pretrained import is_ours, is_published, open_pretrained
+from .pretrained import check_pretrained, is_ours, is_published, open_pretrained
 from .recognise import Fact, Given, Imported, recognise
 from .transfer import Transfer, transfer
 
@@ -21,6 +21,7 @@ __all__ = [
     "Published",
     "Transfer",
     "at_hand",
+    "check_pretrained",
     "fetch",
     "find",
     "import_files",

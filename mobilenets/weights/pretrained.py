@@ -14,7 +14,7 @@ from .hub.fetch import Note, Progress, fetch
 from .importing import FORMATS, import_files
 from .recognise import Given, Imported
 
-__all__ = ["is_ours", "is_published", "open_pretrained"]
+__all__ = ["check_pretrained", "is_ours", "is_published", "open_pretrained"]
 
 
 def open_pretrained(
@@ -44,6 +44,14 @@ def open_pretrained(
     if len(paths) == 1 and ours:
         return Imported(load(model_file(paths[0])), ())
     return import_files(paths, given, int8, body_only, size)
+
+
+def check_pretrained(name_or_path: str) -> None:
+    """Raise what `open_pretrained` would raise for a name that nobody has and for a path that does not exist."""
+    if is_published(name_or_path):
+        find(name_or_path)
+    else:
+        _paths(name_or_path)
 
 
 def is_published(text: str) -> bool:
