@@ -31,6 +31,7 @@ __all__ = [
     "Resize",
     "Source",
     "as_image",
+    "centre_box",
     "crop_resize",
     "decode",
     "in_memory",
@@ -40,7 +41,6 @@ __all__ = [
     "read",
     "shrink_short_side",
     "upright_size",
-    "view_box",
 ]
 
 # corrupt EXIF and the like: what matters of it becomes an ImageError, the rest is noise on a user's terminal
@@ -281,18 +281,6 @@ def centre_box(width: int, height: int, preprocess: Preprocess) -> tuple[float, 
     w, h = preprocess.width * scale, preprocess.height * scale
     left, top = max(0.0, (width - w) / 2), max(0.0, (height - h) / 2)
     return left, top, min(width, left + w), min(height, top + h)  # rounding must not lead outside the image
-
-
-def view_box(width: int, height: int, preprocess: Preprocess) -> tuple[float, float, float, float]:
-    """Return (left, top, right, bottom) of what the network's input covers, in pixels of the image.
-
-    A letterboxed image is covered with its bars, so that the box leads outside the image.
-    """
-    if preprocess.fit != "letterbox":
-        return centre_box(width, height, preprocess)
-    scale = max(width / preprocess.width, height / preprocess.height)
-    w, h = preprocess.width * scale, preprocess.height * scale
-    return (width - w) / 2, (height - h) / 2, (width + w) / 2, (height + h) / 2
 
 
 def crop_resize(

@@ -9,8 +9,9 @@ from PIL import Image
 
 from ..errors import UsageError
 from ..files import write_atomic
-from ..image import crop_resize, decode, view_box
+from ..image import crop_resize, decode
 from ..runtime import Explainer, Prediction
+from ..runtime.explain import view_box
 from ..tasks import Task
 from ..tasks.drawing import heated
 

@@ -6,11 +6,11 @@ import numpy as np
 
 from ..arch.graph import CONVOLUTIONS
 from ..errors import UsageError
-from ..image import Pixels
+from ..image import Pixels, Preprocess, centre_box
 from ..model import Model
 from .activations import open_activations
 
-__all__ = ["Explainer"]
+__all__ = ["Explainer", "view_box"]
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -38,3 +38,15 @@ class Explainer:
         """
         maps: Floats = self._run(images)[self._last] @ self._weight.T + self._bias
         return maps
+
+
+def view_box(width: int, height: int, preprocess: Preprocess) -> tuple[float, float, float, float]:
+    """Return (left, top, right, bottom) of what the network's input covers, in pixels of the image.
+
+    A letterboxed image is covered with its bars, so that the box leads outside the image.
+    """
+    if preprocess.fit != "letterbox":
+        return centre_box(width, height, preprocess)
+    scale = max(width / preprocess.width, height / preprocess.height)
+    w, h = preprocess.width * scale, preprocess.height * scale
+    return (width - w) / 2, (height - h) / 2, (width + w) / 2, (height + h) / 2

@@ -12,8 +12,9 @@ from mobilenets import Explainer, open_session
 from mobilenets.arch import Network, expand
 from mobilenets.cli import main
 from mobilenets.errors import UsageError
-from mobilenets.image import Fit, Preprocess, crop_resize, normalise, view_box
+from mobilenets.image import Fit, Preprocess, crop_resize, normalise
 from mobilenets.model import Model
+from mobilenets.runtime.explain import view_box
 from mobilenets.tasks.drawing import heated
 from mobilenets.train.module import MobileNet, load_weights
 

@@ -11,7 +11,7 @@ from mobilenets.weights.layers import Layer
 @pytest.mark.parametrize("shape", [(4,), (6,), (5, 1), ()])
 def test_a_bias_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
     layer = Layer("fully_connected", "logits", np.ones((5, 8), np.float32), np.ones(shape, np.float32))
-    with pytest.raises(ModelFileError, match="logits: a bias of shape .* for 5 outputs"):
+    with pytest.raises(ModelFileError, match=r"logits: a bias of shape .* for 5 outputs"):
         classifier_arrays(layer, slice(None))
 
 
