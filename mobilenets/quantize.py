@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .arch.graph import OUTPUTS
+from .arch.ops import OUTPUTS
 from .assess import default_split
 from .beside import Beside, Pair, compare
 from .convert import open_model

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from .graph import CONVOLUTIONS, Graph, Op, verify, weight_shapes
+from .graph import Graph, verify, weight_shapes
+from .layers import layers
+from .ops import CONVOLUTIONS, Op
 
 __all__ = ["fold_batch_norm", "unfold", "without_batch_norm"]
 
@@ -34,12 +36,12 @@ def fold_batch_norm(graph: Graph, weights: Mapping[str, np.ndarray]) -> tuple[Gr
     """
     plain = without_batch_norm(graph)
     folded = {name: np.asarray(weights[name], np.float32) for name in weight_shapes(plain) if name in weights}
-    for op in graph.ops:
-        if op.kind != "batch_norm":
+    for layer in layers(graph):
+        if layer.norm is None:
             continue
-        conv = graph.ops[op.inputs[0]]
+        conv = layer.op
         gamma, beta, mean, var = (
-            weights[f"{op.name}.{array}"].astype(np.float64)
+            weights[f"{layer.norm.name}.{array}"].astype(np.float64)
             for array in ("weight", "bias", "running_mean", "running_var")
         )
         scale = gamma / np.sqrt(var + graph.network.epsilon)

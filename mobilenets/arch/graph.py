@@ -1,57 +1,16 @@
 """`expand(Network) -> Graph`: every shape worked out once; everything after is a reading of the same graph.
 
-Shape letters: H, W, C. Ops stand in execution order; `inputs` are positions of earlier ops.
-Where a new kind of op goes: OP_KINDS and `weight_shapes` here, COUNT in cost/count.py, MODULES in
-train/module.py, NODES in export/onnx.py; tests/test_architecture.py asserts that the keys agree.
+Shape letters: H, W, C. Ops stand in execution order; `inputs` are positions of earlier ops. The kinds of op and their
+rules are in `ops.py`.
 """
 
 from dataclasses import dataclass
 
 from ..errors import NetworkError
 from .network import Network
+from .ops import CONVOLUTIONS, OPS, Op, Shape
 
-__all__ = [
-    "ACTIVATIONS",
-    "CONVOLUTIONS",
-    "OP_KINDS",
-    "OUTPUTS",
-    "Graph",
-    "Op",
-    "expand",
-    "same_padding",
-    "verify",
-    "weight_shapes",
-]
-
-Shape = tuple[int, int, int]  # (H, W, C) of one image
-
-CONVOLUTIONS = ("conv", "depthwise", "pointwise")
-ACTIVATIONS = ("relu", "relu6")
-OUTPUTS = ("softmax", "sigmoid", "l2_normalise")  # what the classifier's sums become
-OP_KINDS = (
-    "input",
-    *CONVOLUTIONS,
-    "batch_norm",
-    *ACTIVATIONS,
-    "global_average_pool",
-    "fully_connected",
-    *OUTPUTS,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Op:
-    """One operation with its shapes. `padding` is (top, left, bottom, right) in pixels."""
-
-    kind: str
-    name: str
-    inputs: tuple[int, ...]
-    shape_in: Shape
-    shape_out: Shape
-    kernel: int = 1
-    stride: int = 1
-    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
-    bias: bool = False
+__all__ = ["Graph", "expand", "same_padding", "verify", "weight_shapes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,12 +103,15 @@ def verify(graph: Graph) -> Graph:
 
 
 def _problem(ops: tuple[Op, ...], position: int, op: Op) -> str | None:
-    if op.kind not in OP_KINDS:
-        return f"unknown kind, must be one of {', '.join(OP_KINDS)}"
+    if op.kind not in OPS:
+        return f"unknown kind, must be one of {', '.join(OPS)}"
+    spec = OPS[op.kind]
     if min(op.shape_out) < 1:
         return f"empty output shape {op.shape_out}"
-    if (op.kind == "input") != (position == 0) or len(op.inputs) != min(position, 1):
-        return f"{len(op.inputs)} inputs: the first op has none, every other one"
+    if (op.kind == "input") != (position == 0):
+        return "a graph has one image, and begins with it"
+    if len(op.inputs) != spec.arity:
+        return f"{len(op.inputs)} inputs: {op.kind} takes {spec.arity}"
     if problem := _attribute_problem(op):
         return problem
     for i in op.inputs:
@@ -157,8 +119,8 @@ def _problem(ops: tuple[Op, ...], position: int, op: Op) -> str | None:
             return f"input {i} does not stand before it"
         if ops[i].shape_out != op.shape_in:
             return f"takes {op.shape_in} but {ops[i].name} gives {ops[i].shape_out}"
-    if op.shape_out != _output_shape(op):
-        return f"shape {op.shape_out} does not follow from {op.shape_in}: expected {_output_shape(op)}"
+    if op.shape_out != spec.shape(op):
+        return f"shape {op.shape_out} does not follow from {op.shape_in}: expected {spec.shape(op)}"
     return None
 
 
@@ -169,41 +131,16 @@ def _attribute_problem(op: Op) -> str | None:
         return "only convolutions have a kernel, a stride or padding"
     if op.kind == "pointwise" and op.kernel != 1:
         return f"the kernel (={op.kernel}) of a pointwise convolution must be 1"
-    if op.bias and op.kind not in (*CONVOLUTIONS, "fully_connected"):
+    if op.bias and OPS[op.kind].role not in ("convolution", "linear"):
         return "only convolutions and fully connected layers have a bias"
     return None
 
 
-def _output_shape(op: Op) -> Shape:
-    """What the op must give, from its input shape and attributes."""
-    h, w, c = op.shape_in
-    if op.kind in CONVOLUTIONS:
-        top, left, bottom, right = op.padding
-        out = c if op.kind == "depthwise" else op.shape_out[2]
-        return (
-            (h + top + bottom - op.kernel) // op.stride + 1,
-            (w + left + right - op.kernel) // op.stride + 1,
-            out,
-        )
-    if op.kind == "global_average_pool":
-        return 1, 1, c
-    if op.kind == "fully_connected":
-        return h, w, op.shape_out[2]
-    return op.shape_in
-
-
 def weight_shapes(graph: Graph) -> dict[str, tuple[int, ...]]:
-    """Name -> shape of every stored array, as PyTorch lays it out: (out, in / groups, k, k), (out, in)."""
+    """Return name -> shape of every stored array, as PyTorch lays it out: (out, in / groups, k, k), (out, in)."""
     shapes: dict[str, tuple[int, ...]] = {}
     for op in graph.ops:
-        c, n, k = op.shape_in[2], op.shape_out[2], op.kernel
-        if op.kind in CONVOLUTIONS:
-            shapes[f"{op.name}.weight"] = (n, 1 if op.kind == "depthwise" else c, k, k)
-        elif op.kind == "fully_connected":
-            shapes[f"{op.name}.weight"] = (n, c)
-        elif op.kind == "batch_norm":
-            for array in ("weight", "bias", "running_mean", "running_var"):
-                shapes[f"{op.name}.{array}"] = (c,)
+        shapes |= {f"{op.name}.{array}": shape for array, shape in OPS[op.kind].arrays(op).items()}
         if op.bias:
-            shapes[f"{op.name}.bias"] = (n,)
+            shapes[f"{op.name}.bias"] = (op.shape_out[2],)
     return shapes

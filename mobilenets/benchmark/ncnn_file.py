@@ -3,23 +3,32 @@
 import numpy as np
 
 from ..arch.fold import fold_batch_norm
-from ..arch.graph import CONVOLUTIONS, Op
+from ..arch.layers import layers
+from ..arch.ops import CONVOLUTIONS, Consumer, Op
 from ..model import Model
 
 __all__ = ["ncnn_files"]
 
 MAGIC = 7767517
-FUSED = {"relu": "9=1", "relu6": "9=3 -23310=2,0.0,6.0"}
+FUSED = {None: "9=0", "relu": "9=1", "relu6": "9=3 -23310=2,0.0,6.0"}
+NCNN = Consumer(
+    "the ncnn file",
+    handles="input conv depthwise pointwise relu relu6 global_average_pool fully_connected "
+    "softmax sigmoid l2_normalise".split(),  # the last three are left out: it gives the logits
+    refuses=["batch_norm"],  # it is folded before
+)
 FP32 = bytes(4)  # before weights: they are stored as float32
 
 
 def ncnn_files(model: Model) -> tuple[str, bytes]:
     """(the .param, the .bin): blob `image` is normalised (C, H, W), `logits` (classes,)."""
     graph, weights = fold_batch_norm(model.graph, model.weights)
+    NCNN.check(graph.ops)
     lines, arrays, x = ["Input image 0 1 image"], [], "image"
-    for op, after in zip(graph.ops, graph.ops[1:], strict=False):
+    for layer in layers(graph):
+        op = layer.op
         if op.kind in CONVOLUTIONS:
-            settings = _convolution(op, weights[f"{op.name}.weight"].size, FUSED[after.kind])
+            settings = _convolution(op, weights[f"{op.name}.weight"].size, layer.activation)
             kind = "ConvolutionDepthWise" if op.kind == "depthwise" else "Convolution"
         elif op.kind == "global_average_pool":
             kind, settings = "Pooling", "0=1 4=1"
@@ -35,12 +44,13 @@ def ncnn_files(model: Model) -> tuple[str, bytes]:
     return "\n".join([str(MAGIC), f"{len(lines)} {len(lines)}", *lines, ""]), b"".join(arrays)
 
 
-def _convolution(op: Op, weights: int, activation: str) -> str:
+def _convolution(op: Op, weights: int, activation: Op | None) -> str:
     """Its settings, by the numbers that ncnn gives them."""
     top, left, bottom, right = op.padding
     pads = f"4={left} 14={top} 15={right} 16={bottom}"
     group = f" 7={op.shape_in[2]}" if op.kind == "depthwise" else ""
-    return f"0={op.shape_out[2]} 1={op.kernel} 3={op.stride} {pads} 5=1 6={weights}{group} {activation}"
+    fused = FUSED[activation.kind if activation else None]
+    return f"0={op.shape_out[2]} 1={op.kernel} 3={op.stride} {pads} 5=1 6={weights}{group} {fused}"
 
 
 def _bytes(array: np.ndarray) -> bytes:

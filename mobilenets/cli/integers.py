@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..arch.graph import OUTPUTS
+from ..arch.ops import OUTPUTS
 from ..compiler.lower_int8 import arena_bytes_int8
 from ..compiler.targets import INT8_TARGETS
 from ..quant.scheme import QuantModel

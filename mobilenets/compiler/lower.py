@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..arch.fold import fold_batch_norm
-from ..arch.graph import ACTIVATIONS, OUTPUTS, Graph, Op
+from ..arch.graph import Graph
+from ..arch.layers import Layer, layers
+from ..arch.ops import OUTPUTS, Consumer, Op
 from ..errors import CompileError
 from ..image import Preprocess
 from ..model import Model
@@ -27,6 +29,7 @@ __all__ = [
     "float_step",
     "fused",
     "group_rows",
+    "limit",
     "lower",
     "panels",
     "shape_text",
@@ -38,6 +41,12 @@ FLOAT = 4  # bytes
 ROWS_CACHE = 32768  # bytes of depthwise rows that wait for the pointwise convolution: a first-level cache
 WEIGHTS_CACHE = 262144  # bytes of weights that may be read once a group of rows: a quarter of a second-level cache
 _LIMITS = {"relu": 0, "relu6": 6}
+COMPILER = Consumer(
+    "the compiler to C",
+    handles="input conv depthwise pointwise relu relu6 global_average_pool fully_connected "
+    "softmax sigmoid l2_normalise".split(),
+    refuses=["batch_norm"],  # it is folded before
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +66,8 @@ def lower(model: Model, target: Target, name: str) -> Lowered:
     weights = without_normalisation(graph, weights, model.preprocess)  # 2
     blob = Blob()
     steps = [float_image(graph)]
-    for ops, limit in fused(graph):  # 3
-        steps.append(float_step(ops, limit, steps[-1].output, weights, target, blob))  # 4, 5
+    for group in fused(graph):  # 3
+        steps.append(float_step(group, steps[-1].output, weights, target, blob))  # 4, 5
     mean = np.broadcast_to(np.asarray(model.preprocess.mean, np.float32), model.network.channels)
     program = Program(name, target, tuple(steps), model.network.classes)
     border = tuple(map(float, mean))
@@ -81,22 +90,24 @@ def without_normalisation(
     return {**weights, "conv0.weight": kernel.astype(np.float32), "conv0.bias": bias.astype(np.float32)}
 
 
-def fused(graph: Graph) -> Iterator[tuple[list[Op], int]]:
-    """Convolutions with their activations, depthwise with pointwise ones; then the classifier's ops one by one."""
+def fused(graph: Graph) -> Iterator[tuple[Layer, ...]]:
+    """Yield the layers of each step: a depthwise convolution and the pointwise one behind it, and others one by one."""
+    COMPILER.check(graph.ops)
     if graph.network.output not in OUTPUTS:
         raise CompileError(
             f"{graph.network.name}: a network that ends in maps (a detector) is not compiled: export it to ONNX"
         )
-    held: list[Op] = []
-    for op in graph.ops[1:]:
-        if op.kind in ACTIVATIONS:
-            if held[-1].kind != "depthwise":
-                yield held, _LIMITS[op.kind]
-                held = []
-        elif op.kind in ("conv", "depthwise", "pointwise"):
-            held.append(op)
-        else:
-            yield [op], -1
+    held: list[Layer] = []
+    for layer in layers(graph)[1:]:
+        held.append(layer)
+        if layer.op.kind != "depthwise":
+            yield tuple(held)
+            held = []
+
+
+def limit(layer: Layer) -> int:
+    """Return the largest value that its activation lets through, 0 where there is none, and -1 without activation."""
+    return _LIMITS[layer.activation.kind] if layer.activation else -1
 
 
 def float_image(graph: Graph) -> Step:
@@ -105,9 +116,8 @@ def float_image(graph: Graph) -> Step:
     return Step("image", "image", Buffer("pixels", 0, "uint8_t"), image, h, f"{h}x{w}x{c} bytes")
 
 
-def float_step(
-    ops: list[Op], limit: int, source: Buffer, weights: dict[str, Array], target: Target, blob: Blob
-) -> Step:
+def float_step(group: tuple[Layer, ...], source: Buffer, weights: dict[str, Array], target: Target, blob: Blob) -> Step:
+    ops = [layer.op for layer in group]
     op = ops[-1]
     shape = f"{shape_text(ops[0].shape_in)} -> {shape_text(op.shape_out)}"
     if op.kind == "global_average_pool":
@@ -123,7 +133,7 @@ def float_step(
         output=Buffer(op.name, FLOAT * channels),
         units=channels // (vector * nr),
         shape=shape,
-        limit=limit,
+        limit=limit(group[-1]),
         depth=op.shape_in[2],
         vector=vector,
         nr=nr,

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..arch.fold import fold_batch_norm
-from ..arch.graph import OUTPUTS, Op
+from ..arch.layers import Layer
+from ..arch.ops import OUTPUTS, Op
 from ..model import Model
 from .blob import Blob
 from .lower import (
@@ -19,6 +20,7 @@ from .lower import (
     float_step,
     fused,
     group_rows,
+    limit,
     panels,
     shape_text,
     tile_pixels,
@@ -49,8 +51,8 @@ def lower_bf16(model: Model, target: Target, name: str, precision: str) -> Lower
     c = model.network.channels
     mean = np.broadcast_to(np.asarray(model.preprocess.mean, np.float32), c)
     steps = [lowering.image(graph.ops[0].shape_out) if half else float_image(graph)]
-    for ops, limit in fused(graph):
-        steps.append(lowering.step(ops, limit, steps[-1].output))
+    for group in fused(graph):
+        steps.append(lowering.step(group, steps[-1].output))
     border = rounded(mean) if half else mean
     program = Program(name, target, tuple(steps), model.network.classes, precision)
     return Lowered(program, lowering.blob, tuple(border.tolist()), model.preprocess, model.labels)
@@ -77,10 +79,11 @@ class _Lowering:
         source = Buffer("pixels", 0, "uint8_t", h, w, c)
         return Step("bf16_image", "image", source, image, h, f"{h}x{w}x{c} bytes")
 
-    def step(self, ops: list[Op], limit: int, source: Buffer) -> Step:
+    def step(self, group: tuple[Layer, ...], source: Buffer) -> Step:
+        ops = [layer.op for layer in group]
         op = ops[-1]
         if op.kind in OUTPUTS or (self.parts > 1 and len(ops) == 1):
-            return float_step(ops, limit, source, self.weights, self.target, self.blob)
+            return float_step(group, source, self.weights, self.target, self.blob)
         shape = f"{shape_text(ops[0].shape_in)} -> {shape_text(op.shape_out)}"
         if op.kind == "global_average_pool":
             means = Buffer(op.name, HALF * source.channels, "uint16_t", channels=source.channels)
@@ -94,7 +97,7 @@ class _Lowering:
             output=Buffer(op.name, FLOAT * channels),
             units=channels // (vector * nr),
             shape=shape,
-            limit=limit,
+            limit=limit(group[-1]),
             depth=source.channels,
             vector=vector,
             nr=nr,

@@ -7,7 +7,9 @@ has it. What a convolution reads is laid out in scratch, which is kept so small 
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from ..arch.graph import OUTPUTS, Graph, Op
+from ..arch.graph import Graph
+from ..arch.layers import Layer
+from ..arch.ops import OUTPUTS, Op
 from ..quant.scheme import Affine, QuantModel, limits, pool_multiplier
 from .blob import Blob
 from .lower import Lowered, fused
@@ -23,7 +25,6 @@ WEIGHTS_CACHE = 131072  # bytes of weights that may be read once a group of rows
 TILE = 16  # pixels of AMX, and sums of each
 SHALLOWEST = 16  # bytes of depth that make a tile
 SPARE = 0.03  # of the arena, for scratch
-ACTIVATIONS = {-1: None, 0: "relu", 6: "relu6"}
 
 
 def lower_int8(model: QuantModel, target: Target, name: str) -> Lowered:
@@ -36,8 +37,8 @@ def lower_int8(model: QuantModel, target: Target, name: str) -> Lowered:
     h, w, c = graph.ops[0].shape_out
     steps: list[Step] = []
     source = Buffer("pixels", 0, "uint8_t", h, w, c)
-    for ops, limit in fused(graph):
-        steps.append(lowering.step(ops, limit, source))
+    for group in fused(graph):
+        steps.append(lowering.step(group, source))
         source = steps[-1].output
     program = Program(name, target, tuple(steps), model.network.classes, "int8")
     return Lowered(program, lowering.blob, (), model.preprocess, model.labels)
@@ -56,8 +57,8 @@ def stored(channels: int) -> int:
 def _largest(graph: Graph) -> int:
     """Bytes of input and output together, of the step that has most."""
     sizes = [0]
-    for ops, _ in fused(graph):
-        h, w, c = ops[-1].shape_out
+    for group in fused(graph):
+        h, w, c = group[-1].op.shape_out
         sizes.append(h * w * stored(c))
     return max(a + b for a, b in pairwise(sizes))
 
@@ -85,7 +86,8 @@ class _Lowering:
         """Its bytes."""
         return SIZES[self.element]
 
-    def step(self, ops: list[Op], limit: int, source: Buffer) -> Step:
+    def step(self, group: tuple[Layer, ...], source: Buffer) -> Step:
+        ops = [layer.op for layer in group]
         op = ops[-1]
         if op.kind in OUTPUTS:
             return self._output(op, source)
@@ -109,7 +111,7 @@ class _Lowering:
             vector=vector,
             nr=nr,
             deep=deep,
-            rules=tuple(self._rule(o, limit) for o in ops),
+            rules=tuple(self._rule(layer.op, layer.activation) for layer in group),
         )
         if op.kind == "fully_connected":
             panels = -(-channels // (vector * nr))
@@ -181,7 +183,7 @@ class _Lowering:
             units=1,
             shape=_shape(op, op),
             vector=next(v for v in (16, 8, 4) if v <= self.target.vector and source.channels % v == 0),
-            rules=(self._rule(op, -1),),
+            rules=(self._rule(op, None),),
             factor=float(pool_multiplier(source.height * source.width, a, b)),
         )
 
@@ -205,9 +207,9 @@ class _Lowering:
         """What its input and its output stand for."""
         return self.model.sources()[op.name], self.model.activations[op.name]
 
-    def _rule(self, op: Op, limit: int) -> Rule:
+    def _rule(self, op: Op, activation: Op | None) -> Rule:
         source, target = self._affines(op)
-        low, high = limits(target, ACTIVATIONS[limit])
+        low, high = limits(target, activation)
         weight = self.model.layers[op.name].zero_point if op.name in self.model.layers else 0
         return Rule(byte(source.zero_point), weight, byte(target.zero_point), byte(low), byte(high))
 

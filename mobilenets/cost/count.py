@@ -4,48 +4,23 @@ One fused multiply-add is one mult-add. Batch norm, activations and pooling are 
 in the paper. Parameters are weights, two per batch-norm channel (scale, shift) and the classifier's bias.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..arch.graph import ACTIVATIONS, OUTPUTS, Graph, Op, expand
+from ..arch.graph import Graph, expand
+from ..arch.layers import layers
 from ..arch.network import Network
+from ..arch.ops import OPS
 from .memory import peak_elements
 
-__all__ = ["COUNT", "PRECISIONS", "Cost", "LayerCost", "Share", "cost", "cost_of_graph"]
+__all__ = ["PRECISIONS", "Cost", "LayerCost", "Share", "cost", "cost_of_graph"]
 
 PRECISIONS = {"fp32": 4, "fp16": 2, "int8": 1}  # bytes an element
 
 
-def _filters(op: Op) -> int:
-    return op.kernel * op.kernel * op.shape_in[2] * op.shape_out[2]
-
-
-def _area(op: Op) -> int:
-    return op.shape_out[0] * op.shape_out[1]
-
-
-# kind -> (mult-adds, weights, other parameters)
-COUNT: dict[str, Callable[[Op], tuple[int, int, int]]] = {
-    "input": lambda op: (0, 0, 0),
-    "conv": lambda op: (_filters(op) * _area(op), _filters(op), 0),
-    "depthwise": lambda op: (
-        op.kernel * op.kernel * op.shape_in[2] * _area(op),
-        op.kernel * op.kernel * op.shape_in[2],
-        0,
-    ),
-    "pointwise": lambda op: (_filters(op) * _area(op), _filters(op), 0),
-    "batch_norm": lambda op: (0, 0, 2 * op.shape_out[2]),
-    "relu": lambda op: (0, 0, 0),
-    "relu6": lambda op: (0, 0, 0),
-    "global_average_pool": lambda op: (0, 0, 0),
-    "fully_connected": lambda op: (_filters(op), _filters(op), op.shape_out[2]),
-    **{output: lambda op: (0, 0, 0) for output in OUTPUTS},
-}
-_JOINS_LAYER_BEFORE = ("batch_norm", *ACTIVATIONS)
 _LAYER_TYPE = {"conv": "conv 3x3", "depthwise": "depthwise 3x3", "pointwise": "pointwise 1x1"}
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class LayerCost:
     """One layer: an op with the batch norm and activation that follow it. Shapes are (H, W, C)."""
 
@@ -119,24 +94,23 @@ def cost(network: Network) -> Cost:
 
 
 def cost_of_graph(graph: Graph) -> Cost:
-    """Counts every op of `graph` once."""
-    layers: list[LayerCost] = []
+    """Count every op of `graph` once."""
+    found: list[LayerCost] = []
     channels = 0
-    for op in graph.ops:
-        mult_adds, weights, other = COUNT[op.kind](op)
-        if op.kind in _JOINS_LAYER_BEFORE:
-            layers[-1].params += other
-            continue
-        if weights:
-            channels += op.shape_out[2]
-        params = weights + other
-        layers.append(LayerCost(op.name, op.kind, op.stride, op.shape_in, op.shape_out, mult_adds, weights, params))
+    for layer in layers(graph)[1:]:
+        op = layer.op
+        counts = [OPS[each.kind].counts(each) for each in layer.ops]
+        mult_adds, weights, other = (sum(column) for column in zip(*counts, strict=True))
+        channels += op.shape_out[2] if weights else 0
+        found.append(
+            LayerCost(op.name, op.kind, op.stride, op.shape_in, op.shape_out, mult_adds, weights, weights + other)
+        )
     return Cost(
         network=graph.network,
-        mult_adds=sum(layer.mult_adds for layer in layers),
-        params=sum(layer.params for layer in layers),
-        weights=sum(layer.weights for layer in layers),
+        mult_adds=sum(layer.mult_adds for layer in found),
+        params=sum(layer.params for layer in found),
+        weights=sum(layer.weights for layer in found),
         output_channels=channels,
         peak_elements=peak_elements(graph),
-        layers=tuple(layers[1:]),
+        layers=tuple(found),
     )

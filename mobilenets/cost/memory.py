@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
-from ..arch.graph import ACTIVATIONS, OUTPUTS, Graph
+from ..arch.graph import Graph
+from ..arch.ops import OPS
 
-__all__ = ["IN_PLACE", "Buffer", "lifetimes", "peak_elements"]
-
-IN_PLACE = ("batch_norm", *ACTIVATIONS, *OUTPUTS)  # ops that may write over their input
+__all__ = ["Buffer", "lifetimes", "peak_elements"]
 
 
 @dataclass(slots=True)
@@ -27,7 +26,7 @@ def lifetimes(graph: Graph) -> list[Buffer]:
     buffers: list[Buffer] = []
     holder: list[Buffer] = []  # of each op's output
     for position, op in enumerate(graph.ops):
-        if op.kind in IN_PLACE and last_read[op.inputs[0]] == position:
+        if OPS[op.kind].in_place and last_read[op.inputs[0]] == position:
             buffer = holder[op.inputs[0]]
             buffer.last = last_read[position]
         else:

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ..arch.graph import Op, same_padding
+from ..arch.graph import same_padding
+from ..arch.ops import Consumer, Op
 from ..errors import MissingExtraError
 from ..model import Model
 
@@ -102,6 +103,7 @@ LAYERS: dict[str, Callable[[Model, Op], Iterator[_Layer]]] = {
     "fully_connected": _classifier,
     "softmax": _softmax,
 }
+KERAS = Consumer("export to Keras", handles=LAYERS, refuses=["sigmoid", "l2_normalise"])
 
 
 def _name(name: str) -> str:
@@ -121,6 +123,7 @@ def to_keras_h5(model: Model) -> bytes:
         import h5py
     except ImportError as exc:
         raise MissingExtraError("h5py is not installed, and writing Keras files needs it", "weights") from exc
+    KERAS.check(model.graph.ops)
     layers = [layer for op in model.graph.ops for layer in LAYERS[op.kind](model, op)]
     content = io.BytesIO()
     with h5py.File(content, "w") as file:

@@ -14,7 +14,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from ..arch.fold import fold_batch_norm
-from ..arch.graph import Op
+from ..arch.ops import Consumer, Op
 from ..image import Preprocess
 from ..model import Described, Model
 from .writer import Writer
@@ -73,11 +73,13 @@ NODES: dict[str, Callable[[Writer, Op, str], str]] = {
     "sigmoid": lambda write, op, x: write.node("Sigmoid", [x], "probabilities"),
     "l2_normalise": lambda write, op, x: write.node("LpNormalization", [x], "embedding", axis=1, p=2),
 }
+ONNX = Consumer("export to ONNX", handles=["input", *NODES], refuses=["batch_norm"])  # which is folded before
 
 
 def to_onnx(model: Model) -> bytes:
-    """The serialised ONNX model, checked by ONNX's own checker."""
+    """Return the serialised ONNX model, checked by ONNX's own checker."""
     graph, weights = fold_batch_norm(model.graph, model.weights)
+    ONNX.check(graph.ops)
     write = Writer(weights)
 
     def run(ops: Sequence[Op], x: str) -> dict[str, str]:

@@ -9,7 +9,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..arch.graph import ACTIVATIONS, CONVOLUTIONS, Op
+from ..arch.layers import layers
+from ..arch.ops import CONVOLUTIONS, Op
 from ..quant.scheme import HIGH, LOW, Affine, QuantModel, limits
 from .onnx import NODES, Writer, finish, geometry
 
@@ -19,17 +20,17 @@ __all__ = ["to_onnx_int8"]
 def to_onnx_int8(model: QuantModel) -> bytes:
     """The serialised ONNX model, checked by ONNX's own checker."""
     write, graph = Writer(), model.graph
-    follows = {op.inputs[0]: op.kind for op in graph.ops if op.kind in ACTIVATIONS}
     x = "image"
-    for position, op in enumerate(graph.ops):
+    for layer in layers(graph):
+        op = layer.op
         if op.kind == "input":
             x = write.node("Transpose", [x], "image_nchw", perm=[0, 3, 1, 2])
             x = _dequantised(write, x, "image", model.activations["image"])
         elif op.kind in (*CONVOLUTIONS, "fully_connected"):
-            x = _layer(write, model, op, x, follows.get(position))
+            x = _layer(write, model, op, x, layer.activation)
         elif op.kind == "global_average_pool":
             x = _pool(write, model, op, x)
-        elif op.kind not in ACTIVATIONS:  # the last op
+        else:  # the last op
             x = NODES[op.kind](write, op, x)
     return finish(write, model, x)
 
@@ -47,7 +48,7 @@ def _pool(write: Writer, model: QuantModel, op: Op, x: str) -> str:
     return _dequantised(write, quantised, op.name, target)
 
 
-def _layer(write: Writer, model: QuantModel, op: Op, x: str, activation: str | None) -> str:
+def _layer(write: Writer, model: QuantModel, op: Op, x: str, activation: Op | None) -> str:
     """The classifier is a 1x1 convolution of its 1x1 maps, which every runtime gives a scale for each class."""
     layer, source, target = model.layers[op.name], model.sources()[op.name], model.activations[op.name]
     weight = layer.weight.reshape(*layer.weight.shape, *[1] * (4 - layer.weight.ndim))

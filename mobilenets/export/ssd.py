@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from ..arch.graph import Op
+from ..arch.ops import Op
 from ..model import Model
 from .boxes import (
     Array,

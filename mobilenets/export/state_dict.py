@@ -6,12 +6,18 @@ from typing import Any
 import numpy as np
 
 from ..arch.graph import weight_shapes
+from ..arch.ops import Consumer
 from ..model import Model
 
 __all__ = ["EPSILON", "state_dict"]
 
 EPSILON = 1e-5  # of every batch norm that PyTorch makes unless told otherwise
 
+STATE_DICT = Consumer(
+    "export to PyTorch and timm",
+    handles="input conv depthwise pointwise batch_norm relu relu6 global_average_pool fully_connected softmax".split(),
+    refuses=["sigmoid", "l2_normalise"],
+)
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
 
@@ -20,6 +26,7 @@ def state_dict(model: Model, modules: Mapping[str, str]) -> dict[str, Array]:
 
     Scales are changed so that the function is the same under `EPSILON`: s' = s * sqrt((var + 1e-5) / (var + epsilon)).
     """
+    STATE_DICT.check(model.graph.ops)
     tensors: dict[str, Array] = {}
     for name in weight_shapes(model.graph):
         module, _, part = name.rpartition(".")

@@ -8,7 +8,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..arch.graph import ACTIVATIONS, CONVOLUTIONS, Graph, Op, same_padding
+from ..arch.graph import Graph, same_padding
+from ..arch.layers import layers
+from ..arch.ops import CONVOLUTIONS, Consumer, Op
 from .tflite_file import File
 
 __all__ = ["OPERATORS", "Numbers", "write_ops"]
@@ -17,6 +19,11 @@ SAME, VALID = 0, 1
 FUSED = {None: 0, "relu": 1, "relu6": 3}  # schema's ActivationFunctionType
 # what the classifier's sums become: operator and options
 OPERATORS: dict[str, tuple[str, dict[str, Any]]] = {"softmax": ("SOFTMAX", {"beta": 1.0})}
+TFLITE = Consumer(
+    "export to TensorFlow Lite",
+    handles="input conv depthwise pointwise relu relu6 global_average_pool fully_connected softmax".split(),
+    refuses="batch_norm sigmoid l2_normalise".split(),
+)
 POOLED_AXES = np.array([1, 2], np.int32)
 
 
@@ -37,12 +44,13 @@ class Numbers(Protocol):
 
 
 def write_ops(graph: Graph, numbers: Numbers, image: int) -> int:
-    """All from the image to the logits (1, classes): their tensor."""
-    follows = {op.inputs[0]: op.kind for op in graph.ops if op.kind in ACTIVATIONS}
+    """Write all from the image to the logits (1, classes); return their tensor."""
+    TFLITE.check(graph.ops)
     x = image
-    for position, op in enumerate(graph.ops):
+    for layer in layers(graph):
+        op = layer.op
         if op.kind in CONVOLUTIONS:
-            x = _convolution(numbers, op, x, follows.get(position))
+            x = _convolution(numbers, op, x, layer.activation)
         elif op.kind == "global_average_pool":
             axes = numbers.file.constant("pool/axes", POOLED_AXES)
             x = _run(numbers, "MEAN", [x, axes], numbers.output(op.name, (1, *op.shape_out)), keep_dims=True)
@@ -55,7 +63,7 @@ def _run(numbers: Numbers, kind: str, inputs: list[int], output: int, **options:
     return numbers.file.run(kind, inputs, output, numbers.versions.get(kind, 1), **options)
 
 
-def _convolution(numbers: Numbers, op: Op, x: int, activation: str | None) -> int:
+def _convolution(numbers: Numbers, op: Op, x: int, activation: Op | None) -> int:
     (top, left, bottom, right), (h, w, c) = op.padding, op.shape_in
     pads = (*same_padding(h, op.kernel, op.stride), *same_padding(w, op.kernel, op.stride))
     same = pads == (top, bottom, left, right)
@@ -64,7 +72,7 @@ def _convolution(numbers: Numbers, op: Op, x: int, activation: str | None) -> in
         padded = numbers.padded(op.name, (1, h + top + bottom, w + left + right, c))
         x = _run(numbers, "PAD", [x, numbers.file.constant(f"{op.name}/pads", border)], padded)
     options = {"padding": SAME if same else VALID, "stride_w": op.stride, "stride_h": op.stride}
-    options["activation"] = FUSED[activation]
+    options["activation"] = FUSED[activation.kind if activation else None]
     output = numbers.output(op.name, (1, *op.shape_out))
     if op.kind == "depthwise":
         inputs = [x, *numbers.arrays(op.name, (1, 2, 3, 0))]

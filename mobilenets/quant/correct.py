@@ -7,8 +7,8 @@ import numpy as np
 
 from ..image import Pixels
 from .observe import Doubles, batches, mean_taps, weigh
-from .reference import activations_behind, apply, from_pixels
-from .scheme import QuantModel
+from .reference import apply, from_pixels
+from .scheme import QuantModel, integer_layers
 
 __all__ = ["correct_biases"]
 
@@ -18,18 +18,15 @@ def correct_biases(model: QuantModel, wanted: Mapping[str, Doubles], images: Pix
 
     Layer by layer: each sees what the corrected ones before it give.
     """
-    sources, follows = model.sources(), activations_behind(model.graph)
-    layers = dict(model.layers)
+    sources, layers = model.sources(), dict(model.layers)
     xs = [from_pixels(batch) for batch in batches(images)]
-    for op in model.graph.ops[1:]:
-        if op.name not in model.activations:
-            continue
-        source, target = sources[op.name], model.activations[op.name]
+    for step in integer_layers(model.graph):
+        op, source, target = step.op, sources[step.name], model.activations[step.name]
         if op.name in layers:
             layer = layers[op.name]
             means = sum(mean_taps(op, x - np.float32(source.zero_point)) * len(x) for x in xs) / len(images)
             sums = weigh(op, layer.weight - np.float64(layer.zero_point), np.asarray(means)) + layer.bias
             shift = np.rint(wanted[op.name] / (np.float64(source.scale) * layer.scale) - sums)
             layers[op.name] = replace(layer, bias=(layer.bias + shift).astype(np.int32))
-        xs = [apply(op, layers.get(op.name), x, source, target, follows.get(op.name)) for x in xs]
+        xs = [apply(step, layers.get(op.name), x, source, target) for x in xs]
     return replace(model, layers=layers)

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 
 from ..arch.fold import fold_batch_norm, unfold
-from ..arch.graph import CONVOLUTIONS, Graph, Op
+from ..arch.graph import Graph
+from ..arch.layers import layers
+from ..arch.ops import OPS, Consumer, Op
 from ..model import Model
 from .observe import Ranges
 
@@ -22,6 +24,13 @@ __all__ = ["equalise"]
 
 Doubles = np.ndarray[Any, np.dtype[np.float64]]
 
+# between two layers with weights stands only what passes positive factors through
+EQUALISATION = Consumer(
+    "equalisation",
+    handles="input conv depthwise pointwise relu relu6 global_average_pool fully_connected "
+    "softmax sigmoid l2_normalise".split(),
+    refuses=["batch_norm"],  # it is folded before
+)
 MOST = 1e3  # a channel's factor and 1 / factor: nearly dead ones stay so
 ROOM = 0.9  # ReLU6: channels are left alone that come nearer to 6 than this, and none is brought nearer
 
@@ -29,6 +38,7 @@ ROOM = 0.9  # ReLU6: channels are left alone that come nearer to 6 than this, an
 def equalise(model: Model, ranges: Ranges) -> tuple[Model, Ranges]:
     """The same function with other weights, and its ranges; `ranges` are `model`'s."""
     graph, weights = fold_batch_norm(model.graph, model.weights)
+    EQUALISATION.check(graph.ops)
     equal = dict(ranges)
     for first, second in _pairs(graph):
         high = np.asarray(ranges[first.name][1], np.float64)
@@ -43,7 +53,7 @@ def equalise(model: Model, ranges: Ranges) -> tuple[Model, Ranges]:
 
 def _pairs(graph: Graph) -> Iterator[tuple[Op, Op]]:
     """Each convolution and the next layer with weights; a pool in between passes factors on as ReLU does."""
-    computed = [op for op in graph.ops if op.kind in (*CONVOLUTIONS, "fully_connected")]
+    computed = [layer.op for layer in layers(graph) if OPS[layer.op.kind].role in ("convolution", "linear")]
     return pairwise(computed)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..arch.fold import fold_batch_norm
-from ..arch.graph import CONVOLUTIONS, Op
+from ..arch.ops import CONVOLUTIONS, Op
 from ..image import Pixels, normalise
 from ..model import Model
 from .reference import taps

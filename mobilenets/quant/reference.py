@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..arch.graph import ACTIVATIONS, CONVOLUTIONS, Graph, Op
+from ..arch.layers import Layer
+from ..arch.ops import CONVOLUTIONS, Op
 from ..errors import UsageError
 from ..image import Pixels
 from .scheme import (
@@ -19,6 +20,7 @@ from .scheme import (
     Integers,
     QuantModel,
     Sums,
+    integer_layers,
     largest_sums,
     limits,
     multipliers,
@@ -26,7 +28,7 @@ from .scheme import (
     requantise,
 )
 
-__all__ = ["activations_behind", "agreement", "apply", "ended", "from_pixels", "outputs", "run", "steps", "taps"]
+__all__ = ["agreement", "apply", "ended", "from_pixels", "outputs", "run", "steps", "taps"]
 
 BATCH = 4  # images at a time: what a layer of theirs needs stays in the cache
 
@@ -46,14 +48,13 @@ def run(model: QuantModel, images: Pixels) -> Integers:
 
 def steps(model: QuantModel, images: Pixels) -> Iterator[tuple[str, Integers]]:
     """Each op's name in `activations` and its integers, in turn: (N, H, W, C); of pool and fc (N, C), (N, classes)."""
-    sources, follows = model.sources(), activations_behind(model.graph)
+    sources = model.sources()
     x = from_pixels(images)
     yield "image", x
-    for op in model.graph.ops[1:]:
-        if op.name in model.activations:
-            target = model.activations[op.name]
-            x = apply(op, model.layers.get(op.name), x, sources[op.name], target, follows.get(op.name))
-            yield op.name, x
+    for layer in integer_layers(model.graph):
+        name = layer.name
+        x = apply(layer, model.layers.get(name), x, sources[name], model.activations[name])
+        yield name, x
 
 
 def from_pixels(images: Pixels) -> Integers:
@@ -62,20 +63,13 @@ def from_pixels(images: Pixels) -> Integers:
     return integers
 
 
-def activations_behind(graph: Graph) -> dict[str, str]:
-    """Convolution -> the kind of the activation that follows it, in a graph without batch norm."""
-    return {graph.ops[op.inputs[0]].name: op.kind for op in graph.ops if op.kind in ACTIVATIONS}
-
-
-def apply(
-    op: Op, layer: IntegerLayer | None, x: Integers, source: Affine, target: Affine, activation: str | None
-) -> Integers:
-    """One op, with the activation behind it: a convolution or the classifier with its `layer`, or the pool."""
-    low, high = limits(target, activation)
-    if layer is None:
+def apply(layer: Layer, integers: IntegerLayer | None, x: Integers, source: Affine, target: Affine) -> Integers:
+    """Compute one layer: a convolution or the classifier with its `integers`, or the pool, which has none."""
+    low, high = limits(target, layer.activation)
+    if integers is None:
         sums = _real_zero(x, source, np.int32).sum(axis=(1, 2), dtype=np.int32)
         return requantise(sums, pool_multiplier(x.shape[1] * x.shape[2], source, target), target, low, high)
-    return requantise(_sums(op, layer, x, source), multipliers(layer, source, target), target, low, high)
+    return requantise(_sums(layer.op, integers, x, source), multipliers(integers, source, target), target, low, high)
 
 
 def outputs(model: QuantModel, logits: Integers) -> Floats:

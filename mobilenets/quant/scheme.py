@@ -13,14 +13,17 @@ from typing import Any
 import numpy as np
 
 from ..arch.fold import without_batch_norm
-from ..arch.graph import CONVOLUTIONS, Graph, expand, weight_shapes
+from ..arch.graph import Graph, expand, weight_shapes
+from ..arch.layers import Layer, layers
 from ..arch.network import Network
+from ..arch.ops import OPS, Consumer, Op
 from ..errors import ModelFileError
 from ..image import Preprocess
 from ..model import check_use, described
 
 __all__ = [
     "HIGH",
+    "INTEGERS",
     "LOW",
     "Affine",
     "Floats",
@@ -28,6 +31,7 @@ __all__ = [
     "Integers",
     "QuantModel",
     "Sums",
+    "integer_layers",
     "largest_sums",
     "limits",
     "multipliers",
@@ -38,6 +42,13 @@ __all__ = [
 LOW, HIGH = -128, 127
 LARGEST_SUM = 2**31 - 1
 LARGEST_FACTOR = 256  # XNNPACK takes no larger one
+
+INTEGERS = Consumer(
+    "int8 arithmetic",
+    handles="input conv depthwise pointwise relu relu6 global_average_pool fully_connected "
+    "softmax sigmoid l2_normalise".split(),
+    refuses=["batch_norm"],  # it is folded before
+)
 
 Integers = np.ndarray[Any, np.dtype[np.int8]]
 Sums = np.ndarray[Any, np.dtype[np.int32]]
@@ -100,16 +111,17 @@ class QuantModel:
     def __post_init__(self) -> None:
         check_use(self.network, self.preprocess, self.labels)
         graph = self.graph
+        INTEGERS.check(graph.ops)
         shapes = weight_shapes(graph)
-        computed = [op for op in graph.ops if op.kind in (*CONVOLUTIONS, "fully_connected")]
-        _check_names("layers", self.layers, [op.name for op in computed])
-        held = [op.name for op in graph.ops if op in computed or op.kind in ("input", "global_average_pool")]
-        _check_names("activations", self.activations, held)
+        names = [layer.name for layer in integer_layers(graph)]
+        computed = [name for name in names if f"{name}.weight" in shapes]
+        _check_names("layers", self.layers, computed)
+        _check_names("activations", self.activations, ["image", *names])
         sources = self.sources()
-        for op in computed:
-            layer = self.layers[op.name]
-            _check_arrays(op.name, layer, shapes[f"{op.name}.weight"])
-            _check_sums(op.name, layer, sources[op.name], self.activations[op.name])
+        for name in computed:
+            layer = self.layers[name]
+            _check_arrays(name, layer, shapes[f"{name}.weight"])
+            _check_sums(name, layer, sources[name], self.activations[name])
 
     @property
     def graph(self) -> Graph:
@@ -121,12 +133,9 @@ class QuantModel:
         return f"{self.network.name} int8"
 
     def sources(self) -> dict[str, Affine]:
-        """Op's name -> what the integers that it takes stand for. The ops are a chain."""
-        found, before = {}, self.activations["image"]
-        for op in self.graph.ops[1:]:
-            found[op.name] = before
-            before = self.activations.get(op.name, before)
-        return found
+        """Return layer's name -> what the integers that it takes stand for."""
+        found = layers(self.graph)
+        return {layer.name: self.activations[found[layer.sources[0]].name] for layer in integer_layers(self.graph)}
 
     @property
     def nbytes(self) -> int:
@@ -147,6 +156,11 @@ class QuantModel:
         return digest.hexdigest()
 
 
+def integer_layers(graph: Graph) -> tuple[Layer, ...]:
+    """Return the layers behind the image that are computed in integers: all but what the classifier's sums become."""
+    return tuple(layer for layer in layers(graph)[1:] if OPS[layer.op.kind].role != "output")
+
+
 def multipliers(layer: IntegerLayer, source: Affine, target: Affine) -> Floats:
     """(out,) float32: what a sum is multiplied with, s_in * s_w / s_out, each operation rounded to float32."""
     return np.float32(source.scale) * layer.scale.astype(np.float32) / np.float32(target.scale)
@@ -157,11 +171,13 @@ def pool_multiplier(pixels: int, source: Affine, target: Affine) -> Floats:
     return np.asarray(np.float32(source.scale) / np.float32(target.scale) / np.float32(pixels))
 
 
-def limits(target: Affine, activation: str | None) -> tuple[int, int]:
-    """The smallest and largest int8 that the activation ("relu", "relu6", None) lets through."""
-    low = LOW if activation is None else max(LOW, target.zero_point)
+def limits(target: Affine, activation: Op | None) -> tuple[int, int]:
+    """Return the smallest and largest int8 that `activation` lets through."""
+    if activation is None:
+        return LOW, HIGH
+    INTEGERS.check([activation])
     six = round(float(np.float32(6) / np.float32(target.scale))) + target.zero_point
-    return low, min(HIGH, six) if activation == "relu6" else HIGH
+    return max(LOW, target.zero_point), min(HIGH, six) if activation.kind == "relu6" else HIGH
 
 
 def requantise(sums: Sums, factor: Floats, target: Affine, low: int, high: int) -> Integers:

@@ -7,7 +7,9 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
-from ..arch.graph import ACTIVATIONS, CONVOLUTIONS
+from ..arch.fold import without_batch_norm
+from ..arch.layers import layers
+from ..arch.ops import CONVOLUTIONS
 from ..export.onnx import to_onnx
 from ..image import Pixels
 from ..model import Model
@@ -24,10 +26,8 @@ def open_activations(model: Model) -> Callable[[Pixels], dict[str, Floats]]:
     """(N, H, W, C) uint8 -> {op: float32}: of each convolution what is behind its activation (N, H', W', channels),
     "pool" (N, channels), "fc" (N, classes).
     """
-    ops = model.graph.ops
-    # a batch norm and then an activation follow every convolution; batch norms are folded away in the ONNX graph
-    tensors = {ops[i].name: ops[i + 2].name for i in range(len(ops)) if ops[i].kind in CONVOLUTIONS}
-    assert all(model.graph.op(name).kind in ACTIVATIONS for name in tensors.values())
+    found = layers(without_batch_norm(model.graph))
+    tensors = {layer.name: layer.output.name for layer in found if layer.op.kind in CONVOLUTIONS}
     tensors |= {"pool": "pool", "fc": "logits"} if model.network.output != "features" else {}
     proto = onnx.load_from_string(to_onnx(model))
     del proto.graph.output[:]

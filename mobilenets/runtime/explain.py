@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arch.graph import CONVOLUTIONS
+from ..arch.ops import CONVOLUTIONS
 from ..errors import UsageError
 from ..image import Pixels, Preprocess, centre_box
 from ..model import Model

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
-from ..arch.graph import OUTPUTS
+from ..arch.ops import OUTPUTS
 from ..compiler import has_compiler
 from ..errors import ModelFileError, UsageError
 from ..image import Preprocess

@@ -15,7 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..arch.graph import ACTIVATIONS, Graph, Op
+from ..arch.graph import Graph
+from ..arch.layers import Layer, layers
+from ..arch.ops import Consumer
 from ..compiler.build import FLAGS, compiler, link
 from ..compiler.processor import load
 from ..compiler.program import Target
@@ -28,6 +30,12 @@ __all__ = ["BF16", "Fused", "fuse", "takes"]
 
 BF16 = {name: target for name, target in BF16_TARGETS.items() if name != "amx"}  # whose tiles no kernel here uses
 _KINDS = {"conv": 0, "depthwise": 1, "pointwise": 2}
+_LIMITS = {"relu": math.inf, "relu6": 6.0}
+TRAINING_IN_C = Consumer(
+    "training in C",
+    handles=["input", "batch_norm", *_KINDS, *_LIMITS],
+    refuses="global_average_pool fully_connected softmax sigmoid l2_normalise".split(),  # in torch's modules
+)
 _TEMPLATES = ("vectors.c", "pointwise.c", "depthwise.c", "pool.c")  # once for each width of a vector
 _ARRAYS = ("weight", "gamma", "beta", "running_mean", "running_var", "d_weight", "d_gamma", "d_beta")
 
@@ -61,15 +69,22 @@ def _on_cpu(module: nn.Module) -> bool:
 
 def takes(graph: Graph) -> bool:
     """Whether the kernels hold all of the network below its pooling."""
-    ops = graph.ops
-    end = next((i for i, op in enumerate(ops) if op.kind == "global_average_pool"), 0)
-    triples = [ops[i : i + 3] for i in range(1, end, 3)]
-    return end > 3 and end % 3 == 1 and all(map(_takes, range(len(triples)), triples))
+    found = _below_the_pool(graph)
+    return bool(found) and all(_takes(position, layer) for position, layer in enumerate(found))
 
 
-def _takes(position: int, triple: tuple[Op, ...]) -> bool:
-    conv, norm, act = triple
-    if norm.kind != "batch_norm" or act.kind not in ACTIVATIONS or conv.bias:
+def _below_the_pool(graph: Graph) -> tuple[Layer, ...]:
+    """Return the layers between the image and the pool; none where there is no pool."""
+    found = layers(graph)
+    end = next((i for i, layer in enumerate(found) if layer.op.kind == "global_average_pool"), 0)
+    return found[1:end]
+
+
+def _takes(position: int, layer: Layer) -> bool:
+    conv = layer.op
+    if not TRAINING_IN_C.handled(layer.ops) or layer.sources != (position,):
+        return False
+    if layer.norm is None or layer.activation is None or conv.bias:
         return False
     if conv.kind == "pointwise":
         return position > 0 and conv.stride == 1 and not any(conv.padding)
@@ -81,17 +96,18 @@ class Fused:
 
     def __init__(self, network: MobileNet, bf16: bool, target: Target | None = None) -> None:
         self._code = _library(bf16, target or best_target("auto", BF16 if bf16 else TARGETS))
-        ops = network.graph.ops
+        found, ops = _below_the_pool(network.graph), network.graph.ops
         end = next(i for i, op in enumerate(ops) if op.kind == "global_average_pool")
         self._network, self._above = network, [op.name for op in ops[end + 1 :]]
-        self._convolutions: list[Any] = [network.get_submodule(op.name) for op in ops[1:end:3]]
-        self._norms: list[Any] = [network.get_submodule(op.name) for op in ops[2:end:3]]
-        self._layers = (_Layer * len(self._norms))()
-        for layer, op, norm, act in zip(self._layers, ops[1:end:3], self._norms, ops[3 : end + 1 : 3], strict=True):
+        self._convolutions: list[Any] = [network.get_submodule(layer.name) for layer in found]
+        self._norms: list[Any] = [network.get_submodule(layer.norm.name) for layer in found if layer.norm]
+        self._layers = (_Layer * len(found))()
+        for layer, of, norm in zip(self._layers, found, self._norms, strict=True):
+            op = of.op
             layer.kind, layer.stride, (layer.top, layer.left) = _KINDS[op.kind], op.stride, op.padding[:2]
             layer.height, layer.width, layer.channels = op.shape_in
             layer.out_height, layer.out_width, layer.out_channels = op.shape_out
-            layer.limit, layer.epsilon = 6.0 if act.kind == "relu6" else math.inf, norm.eps
+            layer.limit, layer.epsilon = _LIMITS[of.activation.kind if of.activation else ""], norm.eps
         self._arena = self._scratch = torch.empty(0)
         self._images = 0  # that the arena is laid out for
         self.passes = 0

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..arch.graph import OUTPUTS, Graph, Op
+from ..arch.graph import Graph
 from ..arch.network import Network
+from ..arch.ops import Consumer, Op
 
 __all__ = ["MODULES", "MobileNet", "initialise", "load_weights", "weights_of"]
 
@@ -57,8 +58,11 @@ MODULES: dict[str, Callable[[Op, Network], nn.Module]] = {
     "relu6": lambda op, network: nn.ReLU6(inplace=True),
     "global_average_pool": lambda op, network: nn.AdaptiveAvgPool2d(1),
     "fully_connected": lambda op, network: Linear(op.shape_in[2], op.shape_out[2]),
-    **{output: lambda op, network: nn.Identity() for output in OUTPUTS},
+    "softmax": lambda op, network: nn.Identity(),
+    "sigmoid": lambda op, network: nn.Identity(),
+    "l2_normalise": lambda op, network: nn.Identity(),
 }
+TORCH = Consumer("training in torch", handles=["input", *MODULES])
 
 
 class MobileNet(nn.Module):
@@ -66,6 +70,7 @@ class MobileNet(nn.Module):
 
     def __init__(self, graph: Graph) -> None:
         super().__init__()
+        TORCH.check(graph.ops)
         self.graph = graph
         self.fused: Callable[[Tensor], Tensor] | None = None  # how it trains in C, see fused.py
         for op in graph.ops[1:]:

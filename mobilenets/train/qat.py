@@ -18,7 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from ..arch.fold import without_batch_norm
-from ..arch.graph import CONVOLUTIONS, Graph, Op
+from ..arch.graph import Graph
+from ..arch.layers import Layer
+from ..arch.ops import CONVOLUTIONS, Op
 from ..errors import ModelFileError, TrainingError
 from ..files import write_atomic
 from ..image import Pixels, Preprocess
@@ -27,8 +29,7 @@ from ..quant.calibrate import ranges_by
 from ..quant.correct import correct_biases
 from ..quant.integers import MOST_BIAS, SMALLEST_SCALE, image_scale, to_integers
 from ..quant.observe import channel_ranges, histograms, mean_sums, whole
-from ..quant.reference import activations_behind
-from ..quant.scheme import HIGH, LOW, Affine, Floats, IntegerLayer, QuantModel, limits, pool_multiplier
+from ..quant.scheme import HIGH, LOW, Affine, Floats, IntegerLayer, QuantModel, integer_layers, limits, pool_multiplier
 from ..runtime.activations import open_activations
 from ..schema import parsed, read
 from .module import MobileNet
@@ -89,7 +90,8 @@ def to_model(module: nn.Module, activations: Activations, model: Model) -> Quant
     assert isinstance(module, MobileNet)
     layers = {}
     with torch.no_grad():
-        for op, source, _ in _chain(module.graph, activations):
+        for layer, source, _ in _chain(module.graph, activations):
+            op = layer.op
             if op.kind != "global_average_pool":
                 weight, bias, scale = (t.cpu() for t in _integers(module, op, source, model.preprocess))
                 layers[op.name] = IntegerLayer(
@@ -135,14 +137,11 @@ class _Requantise(torch.autograd.Function):
         return (gradient * factor).mul_(within), None, None, None
 
 
-def _chain(graph: Graph, activations: Activations) -> list[tuple[Op, Affine, Affine]]:
-    """Each op with integers of its own, what it takes and what it gives."""
-    found, before = [], activations["image"]
-    for op in without_batch_norm(graph).ops[1:]:
-        if op.name in activations:
-            found.append((op, before, activations[op.name]))
-            before = activations[op.name]
-    return found
+def _chain(graph: Graph, activations: Activations) -> list[tuple[Layer, Affine, Affine]]:
+    """Return each layer with integers of its own, what it takes and what it gives."""
+    found = integer_layers(without_batch_norm(graph))
+    before = [activations["image"], *(activations[layer.name] for layer in found)]
+    return [(layer, source, activations[layer.name]) for layer, source in zip(found, before, strict=False)]
 
 
 def _forward(module: MobileNet, activations: Activations, preprocess: Preprocess, x: Tensor) -> Tensor:
@@ -150,11 +149,10 @@ def _forward(module: MobileNet, activations: Activations, preprocess: Preprocess
 
     Between the ops stand whole numbers q - zero point in fp32; their sums stay below 2^24, where fp32 is exact.
     """
-    follows = activations_behind(without_batch_norm(module.graph))
     with torch.autocast(x.device.type, enabled=False):
         x = _pixels(x.float(), activations["image"], preprocess)
-        for op, source, target in _chain(module.graph, activations):
-            low, high = limits(target, follows.get(op.name))
+        for layer, source, target in _chain(module.graph, activations):
+            op, (low, high) = layer.op, limits(target, layer.activation)
             if op.kind == "global_average_pool":
                 sums, factor = x.sum((2, 3)), pool_multiplier(op.shape_in[0] * op.shape_in[1], source, target)
             else:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..arch.graph import CONVOLUTIONS
+from ..arch.ops import CONVOLUTIONS
 from ..errors import ModelFileError
 from ..model import Model
 from ..quant.scheme import Affine, Floats, IntegerLayer, QuantModel

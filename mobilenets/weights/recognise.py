@@ -6,8 +6,9 @@ from typing import Any, get_args
 
 import numpy as np
 
-from ..arch.graph import CONVOLUTIONS, Op, expand, same_padding
+from ..arch.graph import expand, same_padding
 from ..arch.network import BODY, SHALLOW_BODY, Activation, Network, Padding
+from ..arch.ops import CONVOLUTIONS, Op
 from ..errors import ModelFileError, NetworkError, UsageError, shown
 from ..image import Fit, Preprocess, Resize
 from ..model import Model

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 
-from ..arch.graph import CONVOLUTIONS, expand, weight_shapes
+from ..arch.graph import expand, weight_shapes
 from ..arch.network import BODY, SHALLOW_BODY, Block, Network, Rounding
+from ..arch.ops import CONVOLUTIONS
 from ..errors import ModelFileError
 from .layers import Array, Layer
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..arch.fold import fold_batch_norm
-from ..arch.graph import CONVOLUTIONS, Op, expand
+from ..arch.graph import expand
 from ..arch.network import Network
+from ..arch.ops import CONVOLUTIONS, Op
 from ..errors import UsageError
 from ..model import Model
 from .layers import Array

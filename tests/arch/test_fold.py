@@ -7,7 +7,8 @@ import pytest
 
 from mobilenets.arch import Graph, Network, expand, verify
 from mobilenets.arch.fold import fold_batch_norm, without_batch_norm
-from mobilenets.arch.graph import CONVOLUTIONS, weight_shapes
+from mobilenets.arch.graph import weight_shapes
+from mobilenets.arch.ops import CONVOLUTIONS
 
 GRAPH = expand(Network(alpha=0.25, height=32, width=32, classes=3, epsilon=0.01))
 

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mobilenets.arch import Graph, Network, expand, verify
-from mobilenets.arch.graph import CONVOLUTIONS, Op, same_padding, weight_shapes
+from mobilenets.arch.graph import same_padding, weight_shapes
 from mobilenets.arch.network import BODY, SHALLOW_BODY, Block
+from mobilenets.arch.ops import CONVOLUTIONS, Op
 from mobilenets.errors import NetworkError
 
 TABLE_1 = [  # type / stride, filter shape, input size

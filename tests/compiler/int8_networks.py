@@ -5,8 +5,9 @@ import ctypes
 import numpy as np
 from running import aligned, running
 
-from mobilenets.arch.graph import CONVOLUTIONS, expand, weight_shapes
+from mobilenets.arch.graph import expand, weight_shapes
 from mobilenets.arch.network import Network
+from mobilenets.arch.ops import CONVOLUTIONS
 from mobilenets.compiler.lower_int8 import lower_int8
 from mobilenets.compiler.plan import plan
 from mobilenets.compiler.targets import INT8_TARGETS

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mobilenets.arch import PAPER, Network, expand, named
-from mobilenets.arch.graph import Op
 from mobilenets.arch.network import SHALLOW_BODY
+from mobilenets.arch.ops import OPS, Op
 from mobilenets.arch.zoo import Row
-from mobilenets.cost.count import COUNT, cost, cost_of_graph
+from mobilenets.cost.count import cost, cost_of_graph
 from mobilenets.export.onnx import to_onnx
 
 # the 16 models of Figures 4 and 5: M mult-adds at 224, 192, 160, 128, and parameters
@@ -69,7 +69,7 @@ def layer(kind: str, side: int, m: int, n: int) -> tuple[int, int]:
     """(mult-adds, weights) of one layer on a side x side input."""
     kernel = 1 if kind == "pointwise" else 3
     op = Op(kind, "layer", (), (side, side, m), (side, side, n), kernel, 1, (kernel // 2,) * 4)
-    return COUNT[kind](op)[:2]
+    return OPS[kind].counts(op)[:2]
 
 
 def separable(side: int, channels: int) -> tuple[int, int]:

@@ -7,8 +7,8 @@ from conftest import make_random_model
 from hypothesis import strategies as st
 from test_onnx import NETWORKS, interpret, some_images
 
-from mobilenets.arch.graph import CONVOLUTIONS
 from mobilenets.arch.network import SHALLOW_BODY, Block, Network
+from mobilenets.arch.ops import CONVOLUTIONS
 from mobilenets.image import normalise
 from mobilenets.quant.integers import to_integers
 from mobilenets.quant.scheme import IntegerLayer, QuantModel

@@ -7,8 +7,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from mobilenets.arch.graph import CONVOLUTIONS, weight_shapes
+from mobilenets.arch.graph import weight_shapes
 from mobilenets.arch.network import Block, Network
+from mobilenets.arch.ops import CONVOLUTIONS, Op
 from mobilenets.errors import UsageError
 from mobilenets.image import Preprocess
 from mobilenets.quant import reference
@@ -59,7 +60,7 @@ def naive(model: QuantModel, image: np.ndarray) -> dict[str, list]:
         if op.name not in model.activations:
             continue
         target, (h, w, n) = model.activations[op.name], op.shape_out
-        low, high = limits(target, ops[position + 1].kind if ops[position + 1].kind.startswith("relu") else None)
+        low, high = limits(target, ops[position + 1] if ops[position + 1].kind.startswith("relu") else None)
         out = {}
         for y in range(h):
             for column in range(w):
@@ -133,9 +134,10 @@ def test_sums_above_2_to_the_24_are_rounded_to_float32_before_the_product() -> N
 
 
 def test_relu6_ends_where_six_is() -> None:
-    assert limits(Affine(6 / 255, -128), "relu6") == (-128, 127)
-    assert limits(Affine(0.1, -100), "relu6") == (-100, -40)
-    assert limits(Affine(0.1, -100), "relu") == (-100, 127)
+    relu, relu6 = (Op(kind, "act", (0,), (1, 1, 1), (1, 1, 1)) for kind in ("relu", "relu6"))
+    assert limits(Affine(6 / 255, -128), relu6) == (-128, 127)
+    assert limits(Affine(0.1, -100), relu6) == (-100, -40)
+    assert limits(Affine(0.1, -100), relu) == (-100, 127)
     assert limits(Affine(0.1, 5), None) == (-128, 127)
 
 

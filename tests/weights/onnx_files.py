@@ -9,7 +9,7 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
-from mobilenets.arch.graph import Op
+from mobilenets.arch.ops import Op
 from mobilenets.model import Model
 
 

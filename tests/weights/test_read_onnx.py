@@ -16,8 +16,8 @@ from onnx_files import File, network, run
 from torch import nn
 from torch_peer import Listed, assert_same, noise, our_logits, randomise
 
-from mobilenets.arch.graph import Op
 from mobilenets.arch.network import SHALLOW_BODY, Block, Network
+from mobilenets.arch.ops import Op
 from mobilenets.errors import ModelFileError, UsageError
 from mobilenets.export.onnx import to_onnx
 from mobilenets.image import Preprocess, normalise

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mobilenets.arch.fold import fold_batch_norm
-from mobilenets.arch.graph import CONVOLUTIONS, Op, same_padding
+from mobilenets.arch.graph import same_padding
 from mobilenets.arch.network import BODY, SHALLOW_BODY, Block, Network
+from mobilenets.arch.ops import CONVOLUTIONS, Op
 from mobilenets.data.imagenet import names as imagenet_names
 from mobilenets.errors import ModelFileError, NetworkError, UsageError
 from mobilenets.model import Model

@@ -16,8 +16,8 @@ from tflite_files import Form, mobilenet, write
 from torch.nn import functional
 
 from mobilenets.arch.fold import fold_batch_norm
-from mobilenets.arch.graph import Op
 from mobilenets.arch.network import BODY, Block, Network
+from mobilenets.arch.ops import Op
 from mobilenets.cli import main
 from mobilenets.data.imagenet import names as imagenet_names
 from mobilenets.export.onnx import to_onnx

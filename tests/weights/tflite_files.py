@@ -11,7 +11,8 @@ import numpy as np
 import tflite
 
 from mobilenets.arch.fold import fold_batch_norm
-from mobilenets.arch.graph import Op, same_padding
+from mobilenets.arch.graph import same_padding
+from mobilenets.arch.ops import Op
 from mobilenets.model import Model
 
 TYPES = {"float32": 0, "float16": 1, "int32": 2, "uint8": 3, "int64": 4, "int8": 9}

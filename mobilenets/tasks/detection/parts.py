@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.detection.image_list import ImageList
 
-from ...arch.graph import Graph, Op
+from ...arch.graph import Graph
+from ...arch.ops import Op
 from .boxes import Boxes
 from .layout import BOXES
 

@@ -1,0 +1,67 @@
+"""Layers of a graph: each op with the batch norm and the activation behind it. All who deploy a graph read it so."""
+
+from dataclasses import dataclass
+
+from .graph import Graph
+from .ops import OPS, Op
+
+__all__ = ["Layer", "layers"]
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """An op with the batch norm and the activation behind it, where it has them; `sources` are positions of layers."""
+
+    op: Op
+    norm: Op | None
+    activation: Op | None
+    sources: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """The name of its op."""
+        return self.op.name
+
+    @property
+    def ops(self) -> tuple[Op, ...]:
+        """Its op, batch norm and activation, in execution order."""
+        return tuple(op for op in (self.op, self.norm, self.activation) if op)
+
+    @property
+    def output(self) -> Op:
+        """The last of its ops, whose output other layers take."""
+        return self.ops[-1]
+
+
+def layers(graph: Graph) -> tuple[Layer, ...]:
+    """Return the layers of `graph` in execution order, the image first.
+
+    A batch norm belongs to a convolution that only it reads, an activation to a layer that only it reads and that has
+    none yet; either is a layer of its own otherwise.
+    """
+    readers = [0] * len(graph.ops)
+    for op in graph.ops:
+        for i in op.inputs:
+            readers[i] += 1
+    found: list[Layer] = []
+    layer_of: list[int] = []  # of each op
+    for op in graph.ops:
+        before = layer_of[op.inputs[0]] if op.inputs else -1
+        joined = _joined(found[before], op) if before >= 0 and readers[op.inputs[0]] == 1 else None
+        if joined:
+            found[before] = joined
+            layer_of.append(before)
+        else:
+            layer_of.append(len(found))
+            found.append(Layer(op, None, None, tuple(layer_of[i] for i in op.inputs)))
+    return tuple(found)
+
+
+def _joined(layer: Layer, op: Op) -> Layer | None:
+    """`layer` with `op` as its batch norm or activation; None where it cannot take it."""
+    role, of = OPS[op.kind].role, OPS[layer.op.kind].role
+    if role == "batch_norm" and of == "convolution" and layer.output is layer.op:
+        return Layer(layer.op, op, None, layer.sources)
+    if role == "activation" and of != "input" and layer.activation is None:
+        return Layer(layer.op, layer.norm, op, layer.sources)
+    return None

@@ -1,0 +1,164 @@
+"""The kinds of operation that a graph may hold: `OPS` has one `OpSpec` for each, and consumers say which they handle.
+
+A new kind is one entry of `OPS`. From then on every consumer refuses it by name, until it says that it handles the kind
+and does; `tests/arch/test_ops.py` asserts that each consumer has decided for every kind.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from ..errors import NetworkError
+
+__all__ = [
+    "ACTIVATIONS",
+    "CONVOLUTIONS",
+    "OPS",
+    "OUTPUTS",
+    "Consumer",
+    "Counts",
+    "Op",
+    "OpSpec",
+    "Role",
+    "Shape",
+    "kinds_of",
+]
+
+Shape = tuple[int, int, int]  # (H, W, C) of one image
+Counts = tuple[int, int, int]  # mult-adds, weights, other parameters
+Role = Literal["input", "convolution", "batch_norm", "activation", "pool", "linear", "output"]
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """One operation with its shapes. `padding` is (top, left, bottom, right) in pixels."""
+
+    kind: str
+    name: str
+    inputs: tuple[int, ...]
+    shape_in: Shape
+    shape_out: Shape
+    kernel: int = 1
+    stride: int = 1
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    bias: bool = False
+
+
+def _same_shape(op: Op) -> Shape:
+    return op.shape_in
+
+
+def _convolved(op: Op) -> Shape:
+    """Return the shape that follows from kernel, stride and padding, with the channels that the op states."""
+    h, w, _ = op.shape_in
+    top, left, bottom, right = op.padding
+    height = (h + top + bottom - op.kernel) // op.stride + 1
+    return height, (w + left + right - op.kernel) // op.stride + 1, op.shape_out[2]
+
+
+def _depthwise_convolved(op: Op) -> Shape:
+    height, width, _ = _convolved(op)
+    return height, width, op.shape_in[2]
+
+
+def _no_arrays(op: Op) -> dict[str, tuple[int, ...]]:
+    return {}
+
+
+def _kernels(op: Op) -> dict[str, tuple[int, ...]]:
+    return {"weight": (op.shape_out[2], op.shape_in[2], op.kernel, op.kernel)}
+
+
+def _moments(op: Op) -> dict[str, tuple[int, ...]]:
+    return {array: (op.shape_in[2],) for array in ("weight", "bias", "running_mean", "running_var")}
+
+
+def _no_counts(op: Op) -> Counts:
+    return 0, 0, 0
+
+
+def _convolution_counts(op: Op) -> Counts:
+    filters = op.kernel * op.kernel * op.shape_in[2] * op.shape_out[2]
+    return filters * op.shape_out[0] * op.shape_out[1], filters, 0
+
+
+def _depthwise_counts(op: Op) -> Counts:
+    filters = op.kernel * op.kernel * op.shape_in[2]
+    return filters * op.shape_out[0] * op.shape_out[1], filters, 0
+
+
+def _linear_counts(op: Op) -> Counts:
+    weights = op.shape_in[2] * op.shape_out[2]
+    return weights, weights, op.shape_out[2]
+
+
+@dataclass(frozen=True, slots=True)
+class OpSpec:
+    """What there is to know of one kind of operation.
+
+    `shape` gives the output shape that follows from an op's input shape and attributes; `arrays` the shapes of the
+    arrays that the op stores, as PyTorch lays them out: (out, in / groups, k, k), (out, in); `counts` its mult-adds,
+    weights and other parameters (batch norm's running statistics are no parameters).
+    """
+
+    role: Role
+    shape: Callable[[Op], Shape] = _same_shape
+    arrays: Callable[[Op], dict[str, tuple[int, ...]]] = _no_arrays
+    counts: Callable[[Op], Counts] = _no_counts
+    in_place: bool = False  # whether it may write over its input
+    arity: int = 1  # arrays that it takes
+
+
+OPS: dict[str, OpSpec] = {
+    "input": OpSpec("input", arity=0),
+    "conv": OpSpec("convolution", _convolved, _kernels, _convolution_counts),
+    "depthwise": OpSpec(
+        "convolution",
+        _depthwise_convolved,
+        lambda op: {"weight": (op.shape_out[2], 1, op.kernel, op.kernel)},
+        _depthwise_counts,
+    ),
+    "pointwise": OpSpec("convolution", _convolved, _kernels, _convolution_counts),
+    "batch_norm": OpSpec("batch_norm", arrays=_moments, counts=lambda op: (0, 0, 2 * op.shape_out[2]), in_place=True),
+    "relu": OpSpec("activation", in_place=True),
+    "relu6": OpSpec("activation", in_place=True),
+    "global_average_pool": OpSpec("pool", lambda op: (1, 1, op.shape_in[2])),
+    "fully_connected": OpSpec(
+        "linear",
+        lambda op: (*op.shape_in[:2], op.shape_out[2]),
+        lambda op: {"weight": (op.shape_out[2], op.shape_in[2])},
+        _linear_counts,
+    ),
+    "softmax": OpSpec("output", in_place=True),
+    "sigmoid": OpSpec("output", in_place=True),
+    "l2_normalise": OpSpec("output", in_place=True),
+}
+
+
+def kinds_of(*roles: Role) -> tuple[str, ...]:
+    """Return the kinds that have one of `roles`, in the order of `OPS`."""
+    return tuple(kind for kind, spec in OPS.items() if spec.role in roles)
+
+
+CONVOLUTIONS = kinds_of("convolution")
+ACTIVATIONS = kinds_of("activation")
+OUTPUTS = kinds_of("output")  # what the classifier's sums become
+
+
+class Consumer:
+    """A part of the package that works on ops: its name in errors, the kinds that it handles and those it refuses."""
+
+    def __init__(self, name: str, handles: Iterable[str], refuses: Iterable[str] = ()) -> None:
+        self.name = name
+        self.handles = frozenset(handles)
+        self.refuses = frozenset(refuses)
+
+    def handled(self, ops: Iterable[Op]) -> bool:
+        """Return whether all `ops` are of kinds that it handles."""
+        return all(op.kind in self.handles for op in ops)
+
+    def check(self, ops: Iterable[Op]) -> None:
+        """Raise `NetworkError` naming the first op that is of another kind."""
+        for op in ops:
+            if op.kind not in self.handles:
+                raise NetworkError(f"op {op.name} ({op.kind}): {self.name} does not handle this kind of op")
