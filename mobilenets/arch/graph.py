@@ -5,9 +5,10 @@ rules are in `ops.py`.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from ..errors import NetworkError
-from .network import Network
+from .network import Block, Network
 from .ops import CONVOLUTIONS, OPS, Op, Shape
 
 __all__ = ["Graph", "expand", "same_padding", "verify", "weight_shapes"]
@@ -31,29 +32,38 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
 
 
 class _Builder:
-    """Appends ops, each fed by the one before."""
+    """Appends ops, each fed by the one before unless `inputs` says otherwise."""
 
     def __init__(self, network: Network) -> None:
         self.network = network
         shape = (network.height, network.width, network.channels)
         self.ops = [Op("input", "image", (), shape, shape)]
 
+    @property
+    def last(self) -> int:
+        """The position of the last op."""
+        return len(self.ops) - 1
+
+    @property
+    def shape(self) -> Shape:
+        """What the last op gives."""
+        return self.ops[-1].shape_out
+
     def pads(self, size: int, kernel: int, stride: int) -> tuple[int, int]:
         """(before, after) along one axis, by the network's rule."""
         if self.network.padding == "symmetric":
             return kernel // 2, kernel // 2
         if self.network.padding == "keras" and stride == 2:  # keras.applications: whether the size is even or odd
-            return 0, kernel // 2
+            return kernel // 2 - 1, kernel // 2
         return same_padding(size, kernel, stride)
 
-    def add(self, kind: str, name: str, shape: Shape, **attributes: object) -> None:
-        self.ops.append(
-            Op(kind, name, (len(self.ops) - 1,), self.ops[-1].shape_out, shape, **attributes)  # type: ignore[arg-type]
-        )
+    def add(self, kind: str, name: str, shape: Shape, inputs: tuple[int, ...] = (), **attributes: Any) -> None:
+        inputs = inputs or (self.last,)
+        self.ops.append(Op(kind, name, inputs, self.ops[inputs[0]].shape_out, shape, **attributes))
 
-    def convolve(self, kind: str, name: str, channels: int, kernel: int, stride: int) -> None:
-        """A convolution, its batch norm and its activation."""
-        h, w, _ = self.ops[-1].shape_out
+    def convolve(self, kind: str, name: str, channels: int, kernel: int, stride: int, activation: str | None) -> None:
+        """A convolution, its batch norm and its activation, if any."""
+        h, w, _ = self.shape
         (top, bottom), (left, right) = self.pads(h, kernel, stride), self.pads(w, kernel, stride)
         shape = (
             (h + top + bottom - kernel) // stride + 1,
@@ -62,25 +72,51 @@ class _Builder:
         )
         self.add(kind, name, shape, kernel=kernel, stride=stride, padding=(top, left, bottom, right))
         self.add("batch_norm", f"{name}_bn", shape)
-        self.add(self.network.activation, f"{name}_act", shape)
+        if activation:
+            self.add(activation, f"{name}_act", shape)
+
+    def gate(self, name: str, squeezed: int) -> None:
+        """Squeeze and excite: one factor a channel, from the mean over all pixels (Howard et al. 2019, Figure 4)."""
+        gated, shape = self.last, self.shape
+        self.add("global_average_pool", f"{name}_pool", (1, 1, shape[2]))
+        self.add("pointwise", f"{name}_squeeze", (1, 1, squeezed), bias=True)
+        self.add("relu", f"{name}_squeeze_act", (1, 1, squeezed))
+        self.add("pointwise", f"{name}_excite", (1, 1, shape[2]), bias=True)
+        self.add("hard_sigmoid", f"{name}_excite_act", (1, 1, shape[2]))
+        self.add("multiply", name, shape, (gated, self.last))
+
+    def block(self, i: int, block: Block) -> None:
+        """One block of the body: V1's convolutions, or an inverted residual block where it says an expansion."""
+        network, channels = self.network, self.network.scaled(block.channels)
+        activation, start = block.activation or network.activation, self.last
+        if network.convolution == "full":
+            self.convolve("conv", f"conv{i}", channels, 3, block.stride, activation)
+            return
+        expanded = network.scaled(block.expansion) if block.expansion else self.shape[2]
+        if expanded != self.shape[2]:
+            self.convolve("pointwise", f"ex{i}", expanded, 1, 1, activation)
+        self.convolve("depthwise", f"dw{i}", expanded, block.kernel, block.stride, activation)
+        if block.gate:
+            self.gate(f"gate{i}", network.scaled(block.gate))
+        self.convolve("pointwise", f"pw{i}", channels, 1, 1, None if block.expansion else activation)
+        if block.residual:
+            self.add("add", f"add{i}", self.shape, (self.last, start))
 
 
 def expand(network: Network) -> Graph:
-    """The graph of `network`, verified. Stem `conv0`; block i `dw{i}` and `pw{i}`, or `conv{i}`; `head`, if any."""
+    """Return the graph of `network`, verified.
+
+    Names: stem `conv0`; block i `ex{i}` (expansion), `dw{i}`, `gate{i}`, `pw{i}` and `add{i}`, or `conv{i}`; `head`.
+    """
     build = _Builder(network)
-    build.convolve("conv", "conv0", network.scaled(network.stem), 3, 2)
+    build.convolve("conv", "conv0", network.scaled(network.stem), 3, 2, network.activation)
     for i, block in enumerate(network.blocks, 1):
-        channels = network.scaled(block.channels)
-        if network.convolution == "full":
-            build.convolve("conv", f"conv{i}", channels, 3, block.stride)
-        else:
-            build.convolve("depthwise", f"dw{i}", build.ops[-1].shape_out[2], 3, block.stride)
-            build.convolve("pointwise", f"pw{i}", channels, 1, 1)
+        build.block(i, block)
     if network.head:
-        build.convolve("pointwise", "head", network.scaled(network.head), 1, 1)
+        build.convolve("pointwise", "head", network.scaled(network.head), 1, 1, network.activation)
     if network.output == "features":
         return verify(Graph(network, tuple(build.ops)))
-    build.add("global_average_pool", "pool", (1, 1, build.ops[-1].shape_out[2]))
+    build.add("global_average_pool", "pool", (1, 1, build.shape[2]))
     build.add("fully_connected", "fc", (1, 1, network.classes), bias=True)
     build.add(network.output, network.output, (1, 1, network.classes))
     return verify(Graph(network, tuple(build.ops)))
@@ -110,15 +146,16 @@ def _problem(ops: tuple[Op, ...], position: int, op: Op) -> str | None:
         return f"empty output shape {op.shape_out}"
     if (op.kind == "input") != (position == 0):
         return "a graph has one image, and begins with it"
-    if len(op.inputs) != spec.arity:
-        return f"{len(op.inputs)} inputs: {op.kind} takes {spec.arity}"
+    takes = spec.takes(op)
+    if len(op.inputs) != len(takes):
+        return f"{len(op.inputs)} inputs: {op.kind} takes {len(takes)}"
     if problem := _attribute_problem(op):
         return problem
-    for i in op.inputs:
+    for i, shape in zip(op.inputs, takes, strict=True):
         if not 0 <= i < position:
             return f"input {i} does not stand before it"
-        if ops[i].shape_out != op.shape_in:
-            return f"takes {op.shape_in} but {ops[i].name} gives {ops[i].shape_out}"
+        if ops[i].shape_out != shape:
+            return f"takes {shape} but {ops[i].name} gives {ops[i].shape_out}"
     if op.shape_out != spec.shape(op):
         return f"shape {op.shape_out} does not follow from {op.shape_in}: expected {spec.shape(op)}"
     return None

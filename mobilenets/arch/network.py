@@ -9,7 +9,7 @@ from ..errors import NetworkError
 __all__ = ["BODY", "SHALLOW_BODY", "Activation", "Block", "Convolution", "Network", "Output", "Padding", "Rounding"]
 
 Convolution = Literal["separable", "full"]
-Activation = Literal["relu", "relu6"]
+Activation = Literal["relu", "relu6", "hard_swish"]
 Padding = Literal["symmetric", "same", "keras"]
 Rounding = Literal["floor", "multiple_of_8"]
 Output = Literal["softmax", "sigmoid", "l2_normalise", "features"]
@@ -22,10 +22,20 @@ MAX_CHANNELS = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One block of the body: its stride, and its output channels at alpha = 1."""
+    """One block of the body; channels are those at alpha = 1.
+
+    V1's block is a depthwise and a pointwise convolution with an activation behind each. With an `expansion` it is an
+    inverted residual block (Sandler et al. 2018): a pointwise convolution to so many channels, unless it has them, the
+    depthwise one, a gate, and a pointwise one without activation.
+    """
 
     stride: int
     channels: int
+    kernel: int = 3  # of the depthwise convolution: 3 or 5
+    expansion: int = 0  # channels that the depthwise convolution sees; 0: V1's block
+    residual: bool = False  # adds what the block takes to what it gives
+    gate: int = 0  # channels between the two convolutions of a squeeze-and-excite gate; 0: no gate
+    activation: Activation | None = None  # None: the network's
 
 
 def _body(repeats: int) -> tuple[Block, ...]:
@@ -65,7 +75,7 @@ class Network:
     def __post_init__(self) -> None:
         _check_numbers(self)
         _check_choices(self)
-        _check_blocks(self.blocks)
+        _check_blocks(self)
 
     @property
     def name(self) -> str:
@@ -88,7 +98,8 @@ class Network:
         return replace(self, **changes)
 
     def to_json(self) -> str:
-        return json.dumps({"format": "mobilenets.network", "version": FORMAT_VERSION, **asdict(self)})
+        blocks = [_without_defaults(block) for block in self.blocks]
+        return json.dumps({"format": "mobilenets.network", "version": FORMAT_VERSION, **asdict(self), "blocks": blocks})
 
     @classmethod
     def from_json(cls, text: str) -> "Network":
@@ -111,6 +122,17 @@ class Network:
             return cls(**values)
         except TypeError as exc:
             raise NetworkError(f"network field of the wrong type: {exc}") from exc
+
+
+def _without_defaults(block: Block) -> dict[str, Any]:
+    """Stride, channels and what differs from V1's block, so that files of V1 stay as they are."""
+    values = {field.name: getattr(block, field.name) for field in fields(block)}
+    return {
+        name: value for name, value in values.items() if value != getattr(_V1, name) or name in ("stride", "channels")
+    }
+
+
+_V1 = Block(1, 1)
 
 
 def _check_int(name: str, value: object, low: int, high: int) -> None:
@@ -145,13 +167,34 @@ def _check_choices(network: Network) -> None:
             raise NetworkError(f"{name} (={value!r}) must be one of {', '.join(get_args(choices))}")
 
 
-def _check_blocks(blocks: tuple[Block, ...]) -> None:
+def _check_blocks(network: Network) -> None:
+    blocks = network.blocks
     if blocks is BODY or blocks is SHALLOW_BODY:
         return
     if not isinstance(blocks, tuple) or not 1 <= len(blocks) <= 256:
         raise NetworkError("blocks must be a tuple of 1 to 256 Block(stride, channels)")
+    before = network.stem
     for index, block in enumerate(blocks, 1):
         if not isinstance(block, Block):
             raise NetworkError(f"block {index} (={block!r}) must be a Block(stride, channels)")
-        _check_int(f"block {index}: stride", block.stride, 1, 2)
-        _check_int(f"block {index}: channels", block.channels, 1, MAX_CHANNELS)
+        _check_block(f"block {index}", block, before)
+        if network.convolution == "full" and block != Block(block.stride, block.channels):
+            raise NetworkError(f"block {index} (={block!r}): a block of full convolutions has stride and channels only")
+        before = block.channels
+
+
+def _check_block(name: str, block: Block, before: int) -> None:
+    """`before`: the channels that it takes, at alpha = 1."""
+    _check_int(f"{name}: stride", block.stride, 1, 2)
+    _check_int(f"{name}: channels", block.channels, 1, MAX_CHANNELS)
+    _check_int(f"{name}: expansion", block.expansion, 0, MAX_CHANNELS)
+    _check_int(f"{name}: gate", block.gate, 0, MAX_CHANNELS)
+    if type(block.kernel) is not int or block.kernel not in (3, 5):
+        raise NetworkError(f"{name}: kernel (={block.kernel!r}) must be 3 or 5")
+    if type(block.residual) is not bool:
+        raise NetworkError(f"{name}: residual (={block.residual!r}) must be true or false")
+    if block.activation is not None and block.activation not in get_args(Activation):
+        choices = ", ".join(get_args(Activation))
+        raise NetworkError(f"{name}: activation (={block.activation!r}) must be one of {choices}, or null")
+    if block.residual and (block.stride, block.channels) != (1, before):
+        raise NetworkError(f"{name}: a residual needs stride 1 and the {before} channels that the block takes")

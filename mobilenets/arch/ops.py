@@ -26,7 +26,7 @@ __all__ = [
 
 Shape = tuple[int, int, int]  # (H, W, C) of one image
 Counts = tuple[int, int, int]  # mult-adds, weights, other parameters
-Role = Literal["input", "convolution", "batch_norm", "activation", "pool", "linear", "output"]
+Role = Literal["input", "convolution", "batch_norm", "activation", "elementwise", "pool", "linear", "output"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,10 @@ class Op:
     stride: int = 1
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
     bias: bool = False
+
+
+def _one_input(op: Op) -> tuple[Shape, ...]:
+    return (op.shape_in,)
 
 
 def _same_shape(op: Op) -> Shape:
@@ -79,7 +83,7 @@ def _no_counts(op: Op) -> Counts:
 
 def _convolution_counts(op: Op) -> Counts:
     filters = op.kernel * op.kernel * op.shape_in[2] * op.shape_out[2]
-    return filters * op.shape_out[0] * op.shape_out[1], filters, 0
+    return filters * op.shape_out[0] * op.shape_out[1], filters, op.shape_out[2] * op.bias
 
 
 def _depthwise_counts(op: Op) -> Counts:
@@ -96,21 +100,22 @@ def _linear_counts(op: Op) -> Counts:
 class OpSpec:
     """What there is to know of one kind of operation.
 
-    `shape` gives the output shape that follows from an op's input shape and attributes; `arrays` the shapes of the
-    arrays that the op stores, as PyTorch lays them out: (out, in / groups, k, k), (out, in); `counts` its mult-adds,
-    weights and other parameters (batch norm's running statistics are no parameters).
+    `shape` gives the output shape that follows from an op's input shape and attributes; `takes` the shape of each
+    input, the first of which is the op's `shape_in`; `arrays` the shapes of the arrays that the op stores beside its
+    bias, as PyTorch lays them out: (out, in / groups, k, k), (out, in); `counts` its mult-adds, weights and other
+    parameters (batch norm's running statistics are no parameters; elementwise ops count no mult-adds).
     """
 
     role: Role
     shape: Callable[[Op], Shape] = _same_shape
     arrays: Callable[[Op], dict[str, tuple[int, ...]]] = _no_arrays
     counts: Callable[[Op], Counts] = _no_counts
-    in_place: bool = False  # whether it may write over its input
-    arity: int = 1  # arrays that it takes
+    in_place: bool = False  # whether it may write over its first input
+    takes: Callable[[Op], tuple[Shape, ...]] = _one_input
 
 
 OPS: dict[str, OpSpec] = {
-    "input": OpSpec("input", arity=0),
+    "input": OpSpec("input", takes=lambda op: ()),
     "conv": OpSpec("convolution", _convolved, _kernels, _convolution_counts),
     "depthwise": OpSpec(
         "convolution",
@@ -122,6 +127,12 @@ OPS: dict[str, OpSpec] = {
     "batch_norm": OpSpec("batch_norm", arrays=_moments, counts=lambda op: (0, 0, 2 * op.shape_out[2]), in_place=True),
     "relu": OpSpec("activation", in_place=True),
     "relu6": OpSpec("activation", in_place=True),
+    "hard_swish": OpSpec("activation", in_place=True),  # x * relu6(x + 3) / 6 (Howard et al. 2019, 5.2)
+    "hard_sigmoid": OpSpec("activation", in_place=True),  # relu6(x + 3) / 6 (the same, 5.2)
+    "add": OpSpec("elementwise", in_place=True, takes=lambda op: (op.shape_in, op.shape_in)),
+    "multiply": OpSpec(  # by one number a channel (Hu et al. 2018: squeeze and excite)
+        "elementwise", in_place=True, takes=lambda op: (op.shape_in, (1, 1, op.shape_in[2]))
+    ),
     "global_average_pool": OpSpec("pool", lambda op: (1, 1, op.shape_in[2])),
     "fully_connected": OpSpec(
         "linear",

@@ -45,7 +45,7 @@ COMPILER = Consumer(
     "the compiler to C",
     handles="input conv depthwise pointwise relu relu6 global_average_pool fully_connected "
     "softmax sigmoid l2_normalise".split(),
-    refuses=["batch_norm"],  # it is folded before
+    refuses="hard_swish hard_sigmoid add multiply batch_norm".split(),  # batch norm is folded before
 )
 
 

@@ -103,7 +103,9 @@ LAYERS: dict[str, Callable[[Model, Op], Iterator[_Layer]]] = {
     "fully_connected": _classifier,
     "softmax": _softmax,
 }
-KERAS = Consumer("export to Keras", handles=LAYERS, refuses=["sigmoid", "l2_normalise"])
+KERAS = Consumer(
+    "export to Keras", handles=LAYERS, refuses="sigmoid l2_normalise hard_swish hard_sigmoid add multiply".split()
+)
 
 
 def _name(name: str) -> str:

@@ -35,6 +35,9 @@ def _input(write: Writer, op: Op, x: str, preprocess: Preprocess) -> str:
     return write.node("Transpose", [x], "image_nchw", perm=[0, 3, 1, 2])
 
 
+Node = Callable[..., str]  # (write, op, *inputs) -> output
+
+
 def _convolution(write: Writer, op: Op, x: str) -> str:
     arrays = [write.constant(name, write.weights[name]) for name in (f"{op.name}.weight", f"{op.name}.bias")]
     return write.node("Conv", [x, *arrays], op.name, **geometry(op))
@@ -61,12 +64,16 @@ def _fully_connected(write: Writer, op: Op, x: str) -> str:
     return write.node("Gemm", [x, *arrays], "logits", transB=1)
 
 
-NODES: dict[str, Callable[[Writer, Op, str], str]] = {
+NODES: dict[str, Node] = {
     "conv": _convolution,
     "depthwise": _convolution,
     "pointwise": _convolution,
     "relu": lambda write, op, x: write.node("Relu", [x], op.name),
     "relu6": _relu6,
+    "hard_swish": lambda write, op, x: write.node("HardSwish", [x], op.name),
+    "hard_sigmoid": lambda write, op, x: write.node("HardSigmoid", [x], op.name, alpha=1 / 6, beta=0.5),
+    "add": lambda write, op, x, y: write.node("Add", [x, y], op.name),
+    "multiply": lambda write, op, x, gate: write.node("Mul", [x, gate], op.name),
     "global_average_pool": lambda write, op, x: write.node("GlobalAveragePool", [x], op.name),
     "fully_connected": _fully_connected,
     "softmax": lambda write, op, x: write.node("Softmax", [x], "probabilities", axis=1),
@@ -83,11 +90,12 @@ def to_onnx(model: Model) -> bytes:
     write = Writer(weights)
 
     def run(ops: Sequence[Op], x: str) -> dict[str, str]:
-        """Writes them, one after the other; what each gives, by its name."""
-        values = {}
+        """Write `ops`, the first of which takes `x`; return what each gives, by its name."""
+        values: dict[str, str] = {}
         for op in ops:
-            x = _input(write, op, x, model.preprocess) if op.kind == "input" else NODES[op.kind](write, op, x)
-            values[op.name] = x
+            inputs = [values.get(graph.ops[i].name, x) for i in op.inputs]
+            node = _input(write, op, x, model.preprocess) if op.kind == "input" else NODES[op.kind](write, op, *inputs)
+            values[op.name] = node
         return values
 
     if model.network.output != "features":

@@ -16,7 +16,7 @@ EPSILON = 1e-5  # of every batch norm that PyTorch makes unless told otherwise
 STATE_DICT = Consumer(
     "export to PyTorch and timm",
     handles="input conv depthwise pointwise batch_norm relu relu6 global_average_pool fully_connected softmax".split(),
-    refuses=["sigmoid", "l2_normalise"],
+    refuses="sigmoid l2_normalise hard_swish hard_sigmoid add multiply".split(),
 )
 Array = np.ndarray[Any, np.dtype[np.float32]]
 

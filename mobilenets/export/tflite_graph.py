@@ -22,7 +22,7 @@ OPERATORS: dict[str, tuple[str, dict[str, Any]]] = {"softmax": ("SOFTMAX", {"bet
 TFLITE = Consumer(
     "export to TensorFlow Lite",
     handles="input conv depthwise pointwise relu relu6 global_average_pool fully_connected softmax".split(),
-    refuses="batch_norm sigmoid l2_normalise".split(),
+    refuses="batch_norm sigmoid l2_normalise hard_swish hard_sigmoid add multiply".split(),
 )
 POOLED_AXES = np.array([1, 2], np.int32)
 

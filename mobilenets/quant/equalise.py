@@ -29,7 +29,7 @@ EQUALISATION = Consumer(
     "equalisation",
     handles="input conv depthwise pointwise relu relu6 global_average_pool fully_connected "
     "softmax sigmoid l2_normalise".split(),
-    refuses=["batch_norm"],  # it is folded before
+    refuses="hard_swish hard_sigmoid add multiply batch_norm".split(),  # batch norm is folded before
 )
 MOST = 1e3  # a channel's factor and 1 / factor: nearly dead ones stay so
 ROOM = 0.9  # ReLU6: channels are left alone that come nearer to 6 than this, and none is brought nearer

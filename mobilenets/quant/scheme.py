@@ -47,7 +47,7 @@ INTEGERS = Consumer(
     "int8 arithmetic",
     handles="input conv depthwise pointwise relu relu6 global_average_pool fully_connected "
     "softmax sigmoid l2_normalise".split(),
-    refuses=["batch_norm"],  # it is folded before
+    refuses="hard_swish hard_sigmoid add multiply batch_norm".split(),  # batch norm is folded before
 )
 
 Integers = np.ndarray[Any, np.dtype[np.int8]]

@@ -34,7 +34,8 @@ _LIMITS = {"relu": math.inf, "relu6": 6.0}
 TRAINING_IN_C = Consumer(
     "training in C",
     handles=["input", "batch_norm", *_KINDS, *_LIMITS],
-    refuses="global_average_pool fully_connected softmax sigmoid l2_normalise".split(),  # in torch's modules
+    refuses="hard_swish hard_sigmoid add multiply global_average_pool fully_connected "
+    "softmax sigmoid l2_normalise".split(),  # torch computes them
 )
 _TEMPLATES = ("vectors.c", "pointwise.c", "depthwise.c", "pool.c")  # once for each width of a vector
 _ARRAYS = ("weight", "gamma", "beta", "running_mean", "running_var", "d_weight", "d_gamma", "d_beta")

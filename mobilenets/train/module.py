@@ -48,6 +48,20 @@ class Linear(nn.Linear):
         return super().forward(x.flatten(1))
 
 
+class Add(nn.Module):
+    """The sum of two arrays of one shape."""
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return x + y
+
+
+class Multiply(nn.Module):
+    """(N, C, H, W) times (N, C, 1, 1)."""
+
+    def forward(self, x: Tensor, gate: Tensor) -> Tensor:
+        return x * gate
+
+
 # kind -> module; what becomes of the sums at the end is left to the loss
 MODULES: dict[str, Callable[[Op, Network], nn.Module]] = {
     "conv": Convolution,
@@ -56,6 +70,10 @@ MODULES: dict[str, Callable[[Op, Network], nn.Module]] = {
     "batch_norm": lambda op, network: nn.BatchNorm2d(op.shape_out[2], network.epsilon),
     "relu": lambda op, network: nn.ReLU(inplace=True),
     "relu6": lambda op, network: nn.ReLU6(inplace=True),
+    "hard_swish": lambda op, network: nn.Hardswish(inplace=True),
+    "hard_sigmoid": lambda op, network: nn.Hardsigmoid(inplace=True),
+    "add": lambda op, network: Add(),
+    "multiply": lambda op, network: Multiply(),
     "global_average_pool": lambda op, network: nn.AdaptiveAvgPool2d(1),
     "fully_connected": lambda op, network: Linear(op.shape_in[2], op.shape_out[2]),
     "softmax": lambda op, network: nn.Identity(),
