@@ -33,6 +33,8 @@ _SCHEMA = {
     "SoftmaxOptions": "beta:Float32",
     "PadOptions": "",
     "MulOptions": "",
+    "AddOptions": "activation:Int8",
+    "HardSwishOptions": "",
     "SubOptions": "",
     "QuantizeOptions": "",
     "DequantizeOptions": "",
@@ -40,6 +42,7 @@ _SCHEMA = {
 _TYPES = {"float32": 0, "float16": 1, "int32": 2, "uint8": 3, "int8": 9}
 # operator -> its number, its options' table and that table's number in the union
 _OPERATORS = {
+    "ADD": (0, "AddOptions", 11),
     "CONV_2D": (3, "Conv2DOptions", 1),
     "DEPTHWISE_CONV_2D": (4, "DepthwiseConv2DOptions", 2),
     "DEQUANTIZE": (6, "DequantizeOptions", 38),
@@ -50,6 +53,7 @@ _OPERATORS = {
     "MEAN": (40, "ReducerOptions", 27),
     "SUB": (41, "SubOptions", 28),
     "QUANTIZE": (114, "QuantizeOptions", 89),
+    "HARD_SWISH": (117, "HardSwishOptions", 91),
 }
 
 

@@ -9,20 +9,22 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..arch.graph import Graph, same_padding
-from ..arch.layers import layers
+from ..arch.layers import Layer, layers
 from ..arch.ops import CONVOLUTIONS, Consumer, Op
 from .tflite_file import File
 
 __all__ = ["OPERATORS", "Numbers", "write_ops"]
 
 SAME, VALID = 0, 1
+ELEMENTWISE = {"add": "ADD", "multiply": "MUL"}
 FUSED = {None: 0, "relu": 1, "relu6": 3}  # schema's ActivationFunctionType
 # what the classifier's sums become: operator and options
 OPERATORS: dict[str, tuple[str, dict[str, Any]]] = {"softmax": ("SOFTMAX", {"beta": 1.0})}
 TFLITE = Consumer(
     "export to TensorFlow Lite",
-    handles="input conv depthwise pointwise relu relu6 global_average_pool fully_connected softmax".split(),
-    refuses="batch_norm sigmoid l2_normalise hard_swish hard_sigmoid add multiply".split(),
+    handles="input conv depthwise pointwise relu relu6 hard_swish hard_sigmoid add multiply "
+    "global_average_pool fully_connected softmax".split(),
+    refuses="batch_norm sigmoid l2_normalise".split(),
 )
 POOLED_AXES = np.array([1, 2], np.int32)
 
@@ -46,17 +48,39 @@ class Numbers(Protocol):
 def write_ops(graph: Graph, numbers: Numbers, image: int) -> int:
     """Write all from the image to the logits (1, classes); return their tensor."""
     TFLITE.check(graph.ops)
-    x = image
-    for layer in layers(graph):
-        op = layer.op
-        if op.kind in CONVOLUTIONS:
-            x = _convolution(numbers, op, x, layer.activation)
-        elif op.kind == "global_average_pool":
-            axes = numbers.file.constant("pool/axes", POOLED_AXES)
-            x = _run(numbers, "MEAN", [x, axes], numbers.output(op.name, (1, *op.shape_out)), keep_dims=True)
-        elif op.kind == "fully_connected":
-            x = _classifier(numbers, op, x)
-    return x
+    values = [image]  # of each layer
+    for layer in layers(graph)[1:]:
+        inputs = [values[i] for i in layer.sources]
+        values.append(_layer(numbers, layer, *inputs))
+    return values[-1]
+
+
+def _layer(numbers: Numbers, layer: Layer, x: int, *others: int) -> int:
+    op, activation = layer.op, layer.activation
+    if op.kind in CONVOLUTIONS:
+        return _activated(numbers, activation, _convolution(numbers, op, x, activation))
+    if op.kind == "global_average_pool":
+        axes = numbers.file.constant("pool/axes" if op.name == "pool" else f"{op.name}/axes", POOLED_AXES)
+        return _run(numbers, "MEAN", [x, axes], numbers.output(op.name, (1, *op.shape_out)), keep_dims=True)
+    if op.kind == "fully_connected":
+        return _classifier(numbers, op, x)
+    if op.kind in ELEMENTWISE:
+        return _run(numbers, ELEMENTWISE[op.kind], [x, *others], numbers.output(op.name, (1, *op.shape_out)))
+    return x  # what the classifier's sums become is not part of this
+
+
+def _activated(numbers: Numbers, activation: Op | None, x: int) -> int:
+    """Write an activation that is no part of the convolution before it."""
+    if activation is None or activation.kind in FUSED:
+        return x
+    name, shape = activation.name, (1, *activation.shape_out)
+    if activation.kind == "hard_swish":
+        return _run(numbers, "HARD_SWISH", [x], numbers.output(name, shape))
+    three, sixth = (
+        numbers.file.constant(f"{name}/{n}", np.asarray(v, np.float32)) for n, v in (("three", 3), ("sixth", 1 / 6))
+    )
+    clipped = _run(numbers, "ADD", [x, three], numbers.output(f"{name}/clipped", shape), activation=FUSED["relu6"])
+    return _run(numbers, "MUL", [clipped, sixth], numbers.output(name, shape))
 
 
 def _run(numbers: Numbers, kind: str, inputs: list[int], output: int, **options: Any) -> int:
@@ -72,7 +96,7 @@ def _convolution(numbers: Numbers, op: Op, x: int, activation: Op | None) -> int
         padded = numbers.padded(op.name, (1, h + top + bottom, w + left + right, c))
         x = _run(numbers, "PAD", [x, numbers.file.constant(f"{op.name}/pads", border)], padded)
     options = {"padding": SAME if same else VALID, "stride_w": op.stride, "stride_h": op.stride}
-    options["activation"] = FUSED[activation.kind if activation else None]
+    options["activation"] = FUSED.get(activation.kind if activation else None, FUSED[None])
     output = numbers.output(op.name, (1, *op.shape_out))
     if op.kind == "depthwise":
         inputs = [x, *numbers.arrays(op.name, (1, 2, 3, 0))]
