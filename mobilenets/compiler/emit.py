@@ -73,9 +73,12 @@ def _border(element: Element, values: tuple[float, ...]) -> str:
 def _kernels(program: Program) -> list[str]:
     """The text of each kernel that a step calls, once for each width of vectors."""
     used: dict[tuple[str, int], None] = {}  # a set, in order
+    variants = {"int8_dot": f"int8_dot_{program.target.dot}"}
+    if any(min(step.limit, step.first_limit) < -1 for step in program.steps):
+        variants["activate"] = "activate_all"
     for step in program.steps:
         for kernel in KERNELS[step.kind]:
-            name = f"int8_dot_{program.target.dot}" if kernel == "int8_dot" else kernel
+            name = variants.get(kernel, kernel)
             if kernel in OF_BOTH and step.lanes:
                 used[name, step.lanes] = None
             used[name, step.lanes if kernel in OF_LANES else step.vector] = None

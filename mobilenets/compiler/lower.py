@@ -7,7 +7,7 @@
 5. Pack the weights in the order in which the tiles read them.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,7 +21,7 @@ from ..image import Preprocess
 from ..model import Model
 from .blob import Blob
 from .pack import Array, pack_bias, pack_conv, pack_depthwise, pack_pointwise
-from .program import Buffer, Program, Step, Target
+from .program import Buffer, Kind, Program, Step, Target
 
 __all__ = [
     "Lowered",
@@ -40,12 +40,12 @@ __all__ = [
 FLOAT = 4  # bytes
 ROWS_CACHE = 32768  # bytes of depthwise rows that wait for the pointwise convolution: a first-level cache
 WEIGHTS_CACHE = 262144  # bytes of weights that may be read once a group of rows: a quarter of a second-level cache
-_LIMITS = {"relu": 0, "relu6": 6}
+_LIMITS = {"relu": 0, "relu6": 6, "hard_swish": -2, "hard_sigmoid": -3}
 COMPILER = Consumer(
-    "the compiler to C",
-    handles="input conv depthwise pointwise relu relu6 global_average_pool fully_connected "
-    "softmax sigmoid l2_normalise".split(),
-    refuses="hard_swish hard_sigmoid add multiply batch_norm".split(),  # batch norm is folded before
+    "the compiler to C in fp32",
+    handles="input conv depthwise pointwise relu relu6 hard_swish hard_sigmoid add multiply "
+    "global_average_pool fully_connected softmax sigmoid l2_normalise".split(),
+    refuses=["batch_norm"],  # it is folded before
 )
 
 
@@ -66,8 +66,10 @@ def lower(model: Model, target: Target, name: str) -> Lowered:
     weights = without_normalisation(graph, weights, model.preprocess)  # 2
     blob = Blob()
     steps = [float_image(graph)]
-    for group in fused(graph):  # 3
-        steps.append(float_step(group, steps[-1].output, weights, target, blob))  # 4, 5
+    buffers = [steps[0].output]  # of each layer
+    for group in fused(graph, COMPILER):  # 3
+        steps.append(float_step(group, [buffers[i] for i in group[0].sources], weights, target, blob))  # 4, 5
+        buffers += [steps[-1].output] * len(group)
     mean = np.broadcast_to(np.asarray(model.preprocess.mean, np.float32), model.network.channels)
     program = Program(name, target, tuple(steps), model.network.classes)
     border = tuple(map(float, mean))
@@ -90,23 +92,28 @@ def without_normalisation(
     return {**weights, "conv0.weight": kernel.astype(np.float32), "conv0.bias": bias.astype(np.float32)}
 
 
-def fused(graph: Graph) -> Iterator[tuple[Layer, ...]]:
-    """Yield the layers of each step: a depthwise convolution and the pointwise one behind it, and others one by one."""
-    COMPILER.check(graph.ops)
+def fused(graph: Graph, consumer: Consumer) -> Iterator[tuple[Layer, ...]]:
+    """Yield the layers of each step: a depthwise convolution and the pointwise one behind it, and others one by one.
+
+    Raises `NetworkError` for an op that `consumer` does not handle, `CompileError` for a network that ends in its maps.
+    """
+    consumer.check(graph.ops)
     if graph.network.output not in OUTPUTS:
         raise CompileError(
             f"{graph.network.name}: a network that ends in maps (a detector) is not compiled: export it to ONNX"
         )
+    found = layers(graph)
+    readers = [[reader for reader in found if i in reader.sources] for i in range(len(found))]
     held: list[Layer] = []
-    for layer in layers(graph)[1:]:
+    for layer, next_ones in zip(found[1:], readers[1:], strict=True):
         held.append(layer)
-        if layer.op.kind != "depthwise":
+        if layer.op.kind != "depthwise" or [reader.op.kind for reader in next_ones] != ["pointwise"]:
             yield tuple(held)
             held = []
 
 
 def limit(layer: Layer) -> int:
-    """Return the largest value that its activation lets through, 0 where there is none, and -1 without activation."""
+    """Return the number that the kernels know its activation by: 0 ReLU, 6 ReLU6, below 0 what `Step.limit` says."""
     return _LIMITS[layer.activation.kind] if layer.activation else -1
 
 
@@ -116,8 +123,11 @@ def float_image(graph: Graph) -> Step:
     return Step("image", "image", Buffer("pixels", 0, "uint8_t"), image, h, f"{h}x{w}x{c} bytes")
 
 
-def float_step(group: tuple[Layer, ...], source: Buffer, weights: dict[str, Array], target: Target, blob: Blob) -> Step:
-    ops = [layer.op for layer in group]
+def float_step(
+    group: tuple[Layer, ...], sources: Sequence[Buffer], weights: dict[str, Array], target: Target, blob: Blob
+) -> Step:
+    """Return the step that computes `group`, which takes `sources`."""
+    ops, source = [layer.op for layer in group], sources[0]
     op = ops[-1]
     shape = f"{shape_text(ops[0].shape_in)} -> {shape_text(op.shape_out)}"
     if op.kind == "global_average_pool":
@@ -125,22 +135,47 @@ def float_step(group: tuple[Layer, ...], source: Buffer, weights: dict[str, Arra
     if op.kind in OUTPUTS:
         output = Buffer("output", 0)
         return Step(op.kind, op.name, source, output, 1, shape, depth=op.shape_out[2])  # type: ignore[arg-type]
+    if op.kind in ("add", "multiply"):
+        return _in_place(group[-1], sources, target)
     vector, nr, channels = panels(op.shape_out[2], target)
     step = Step(
-        kind="separable" if len(ops) == 2 else op.kind,  # type: ignore[arg-type]
+        kind=_kind(ops, source),
         name=" + ".join(o.name for o in ops),
         input=source,
         output=Buffer(op.name, FLOAT * channels),
         units=channels // (vector * nr),
         shape=shape,
         limit=limit(group[-1]),
+        first_limit=limit(group[0]),
         depth=op.shape_in[2],
         vector=vector,
         nr=nr,
     )
-    if op.kind == "fully_connected":
+    if step.kind in ("fully_connected", "dense"):
         return _packed(step, op, weights, channels, blob)
     return _convolution(step, ops, weights, channels, target, blob)
+
+
+def _kind(ops: Sequence[Op], source: Buffer) -> Kind:
+    if len(ops) == 2:
+        return "separable" if ops[0].kernel == 3 else "separable_any"
+    if ops[0].kind == "pointwise" and not source.height:  # of a single pixel
+        return "dense"
+    return ops[0].kind  # type: ignore[return-value]
+
+
+def _in_place(layer: Layer, sources: Sequence[Buffer], target: Target) -> Step:
+    """An elementwise step that writes over its first input, which nobody reads again: so graphs are built."""
+    image, other = sources
+    lanes = _lanes(image.channels, target)
+    shape = f"{shape_text(layer.op.shape_in)}, in place"
+    kind: Kind = layer.op.kind  # type: ignore[assignment]
+    return Step(kind, layer.name, other, image, image.height, shape, limit=limit(layer), vector=lanes)
+
+
+def _lanes(channels: int, target: Target) -> int:
+    """Return the floats in a vector of which `channels` are a multiple."""
+    return next(v for v in (16, 8, 4) if v <= target.vector and channels % v == 0)
 
 
 def _convolution(
@@ -161,16 +196,17 @@ def _convolution(
         rows=rows,
         scratch=FLOAT * rows * w * step.input.channels if len(ops) == 2 else 0,
     )
-    if len(ops) == 2:
-        stored = step.input.channels
-        kernel, bias = (weights[f"{first.name}.{part}"] for part in ("weight", "bias"))
-        constants = (
-            blob.add("dw", "float", pack_depthwise(kernel, stored)),
-            blob.add("dw_bias", "float", pack_bias(bias, stored)),
-        )
-        lanes = next(v for v in (16, 8, 4) if v <= target.vector and stored % v == 0)
-        step = replace(step, constants=constants, lanes=lanes)
-    return _packed(step, op, weights, channels, blob)
+    if first.kind != "depthwise":
+        return _packed(step, op, weights, channels, blob)
+    stored = step.input.channels
+    kernel, bias = (weights[f"{first.name}.{part}"] for part in ("weight", "bias"))
+    constants = (
+        blob.add("dw", "float", pack_depthwise(kernel, stored)),
+        blob.add("dw_bias", "float", pack_bias(bias, stored)),
+    )
+    lanes = _lanes(stored, target)
+    step = replace(step, constants=constants, lanes=lanes, kernel=first.kernel, padding=first.padding[:2])
+    return _packed(step, op, weights, channels, blob) if len(ops) == 2 else replace(step, vector=lanes, nr=1, mr=1)
 
 
 def _packed(step: Step, op: Op, weights: dict[str, Array], channels: int, blob: Blob) -> Step:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..arch.fold import fold_batch_norm
 from ..arch.layers import Layer
-from ..arch.ops import OUTPUTS, Op
+from ..arch.ops import OUTPUTS, Consumer, Op
 from ..model import Model
 from .blob import Blob
 from .lower import (
@@ -35,6 +35,12 @@ __all__ = ["PARTS", "lower_bf16"]
 PARTS = {"bf16": 1, "bf16x3": 2, "bf16x6": 3}  # bf16 that a number is the sum of
 TILE = 16  # pixels, of AMX
 FLOAT, HALF = 4, 2  # bytes
+BF16 = Consumer(
+    "the compiler to C in bf16",
+    handles="input conv depthwise pointwise relu relu6 global_average_pool fully_connected "
+    "softmax sigmoid l2_normalise".split(),
+    refuses="hard_swish hard_sigmoid add multiply batch_norm".split(),  # batch norm is folded before
+)
 _KINDS: dict[str, Kind] = {
     "conv": "bf16_conv",
     "pointwise": "bf16_pointwise",
@@ -51,7 +57,7 @@ def lower_bf16(model: Model, target: Target, name: str, precision: str) -> Lower
     c = model.network.channels
     mean = np.broadcast_to(np.asarray(model.preprocess.mean, np.float32), c)
     steps = [lowering.image(graph.ops[0].shape_out) if half else float_image(graph)]
-    for group in fused(graph):
+    for group in fused(graph, BF16):
         steps.append(lowering.step(group, steps[-1].output))
     border = rounded(mean) if half else mean
     program = Program(name, target, tuple(steps), model.network.classes, precision)
@@ -83,7 +89,7 @@ class _Lowering:
         ops = [layer.op for layer in group]
         op = ops[-1]
         if op.kind in OUTPUTS or (self.parts > 1 and len(ops) == 1):
-            return float_step(group, source, self.weights, self.target, self.blob)
+            return float_step(group, [source], self.weights, self.target, self.blob)
         shape = f"{shape_text(ops[0].shape_in)} -> {shape_text(op.shape_out)}"
         if op.kind == "global_average_pool":
             means = Buffer(op.name, HALF * source.channels, "uint16_t", channels=source.channels)

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from ..arch.graph import Graph
 from ..arch.layers import Layer
-from ..arch.ops import OUTPUTS, Op
+from ..arch.ops import OUTPUTS, Consumer, Op
 from ..quant.scheme import Affine, QuantModel, limits, pool_multiplier
 from .blob import Blob
 from .lower import Lowered, fused
@@ -25,6 +25,12 @@ WEIGHTS_CACHE = 131072  # bytes of weights that may be read once a group of rows
 TILE = 16  # pixels of AMX, and sums of each
 SHALLOWEST = 16  # bytes of depth that make a tile
 SPARE = 0.03  # of the arena, for scratch
+INT8 = Consumer(
+    "the compiler to C in int8",
+    handles="input conv depthwise pointwise relu relu6 global_average_pool fully_connected "
+    "softmax sigmoid l2_normalise".split(),
+    refuses="hard_swish hard_sigmoid add multiply batch_norm".split(),  # batch norm is folded before
+)
 
 
 def lower_int8(model: QuantModel, target: Target, name: str) -> Lowered:
@@ -37,7 +43,7 @@ def lower_int8(model: QuantModel, target: Target, name: str) -> Lowered:
     h, w, c = graph.ops[0].shape_out
     steps: list[Step] = []
     source = Buffer("pixels", 0, "uint8_t", h, w, c)
-    for group in fused(graph):
+    for group in fused(graph, INT8):
         steps.append(lowering.step(group, source))
         source = steps[-1].output
     program = Program(name, target, tuple(steps), model.network.classes, "int8")
@@ -57,7 +63,7 @@ def stored(channels: int) -> int:
 def _largest(graph: Graph) -> int:
     """Bytes of input and output together, of the step that has most."""
     sizes = [0]
-    for group in fused(graph):
+    for group in fused(graph, INT8):
         h, w, c = group[-1].op.shape_out
         sizes.append(h * w * stored(c))
     return max(a + b for a, b in pairwise(sizes))

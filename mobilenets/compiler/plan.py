@@ -1,8 +1,7 @@
 """Where each buffer lies in the arena: two that are alive at the same step never overlap."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from .program import Step, aligned
 
@@ -23,16 +22,83 @@ class Arena:
         return self.one + (parts - 1) * self.more
 
 
-def plan(steps: Sequence[Step]) -> Arena:
-    """In turn, one buffer lies at the beginning of the arena and the next at its end, the step's scratch between them.
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Bytes that are needed from step `first` to step `last`: a buffer, or a step's scratch."""
 
-    Each step reads what the one before it wrote, so that only these two are alive: no plan of the steps takes less.
+    name: str
+    size: int
+    first: int
+    last: int
+
+
+def plan(steps: Sequence[Step]) -> Arena:
+    """Return the smaller of two plans: buffers at both ends of the arena in turn, or the largest first.
+
+    The first is the best there is for a chain, where only a step's input and output are alive. A step that works in
+    place writes to a buffer that is there already.
     """
-    assert all(before.output == after.input for before, after in pairwise(steps))
-    one = max(aligned(s.input.size) + aligned(s.scratch) + aligned(s.output.size) for s in steps)
-    offsets, scratch = {}, {}
+    buffers, scratch = _lives(steps)
+    bound = max(sum(b.size for b in (*buffers, *scratch) if b.first <= n <= b.last) for n in range(len(steps)))
+    plans = (_at_both_ends(buffers, scratch, bound), _largest_first(buffers, scratch))
+    places = min(plans, key=lambda places: _end((*buffers, *scratch), places))
+    of_steps = {step.name: places.get(f"{step.name} scratch", 0) for step in steps}
+    one = _end((*buffers, *scratch), places)
+    return Arena(places, of_steps, one, max(aligned(step.scratch) for step in steps))
+
+
+def _lives(steps: Sequence[Step]) -> tuple[list[_Block], list[_Block]]:
+    """Return the buffers in the order in which they are written, and the scratch of steps."""
+    spans: dict[str, tuple[int, int, int]] = {}  # size, first, last
     for number, step in enumerate(steps):
-        first = step.input if number % 2 else step.output  # the one at the beginning
-        offsets[step.output.name] = one - aligned(step.output.size) if number % 2 else 0
-        scratch[step.name] = aligned(first.size)
-    return Arena(offsets, scratch, one, max(aligned(step.scratch) for step in steps))
+        for buffer in (step.input, step.output):
+            if buffer.size:
+                _, first, _ = spans.get(buffer.name, (0, number, number))
+                spans[buffer.name] = aligned(buffer.size), first, number
+    scratch = [
+        _Block(f"{step.name} scratch", aligned(step.scratch), number, number)
+        for number, step in enumerate(steps)
+        if step.scratch
+    ]
+    return [_Block(name, *span) for name, span in spans.items()], scratch
+
+
+def _at_both_ends(buffers: Iterable[_Block], scratch: Iterable[_Block], bound: int) -> dict[str, int]:
+    """Place what an even step writes as low as it can be, what an odd one does as high as it can below `bound`."""
+    places: dict[str, int] = {}
+    placed: list[_Block] = []
+    for block in buffers:
+        gaps = _gaps(block, placed, places)
+        low = next(begin for begin, end in gaps if end - begin >= block.size)
+        high = [min(end, bound) - block.size for begin, end in gaps if min(end, bound) - begin >= block.size]
+        places[block.name] = high[-1] if block.first % 2 and high else low
+        placed.append(block)
+    return _lowest(scratch, placed, places)
+
+
+def _largest_first(buffers: Iterable[_Block], scratch: Iterable[_Block]) -> dict[str, int]:
+    return _lowest(sorted((*buffers, *scratch), key=lambda block: (-block.size, block.first, block.name)), [], {})
+
+
+def _lowest(blocks: Iterable[_Block], placed: list[_Block], places: dict[str, int]) -> dict[str, int]:
+    """Place each block as low as it can be beside those that are `placed`."""
+    for block in blocks:
+        gaps = _gaps(block, placed, places)
+        places[block.name] = next(begin for begin, end in gaps if end - begin >= block.size)
+        placed.append(block)
+    return places
+
+
+def _gaps(block: _Block, placed: Iterable[_Block], places: dict[str, int]) -> list[tuple[int, int]]:
+    """Return the free ranges of bytes while `block` is alive, the lowest first; the last has no end that matters."""
+    taken = sorted((places[b.name], b.size) for b in placed if b.first <= block.last and block.first <= b.last)
+    gaps, begin = [], 0
+    for start, size in taken:
+        if start > begin:
+            gaps.append((begin, start))
+        begin = max(begin, start + size)
+    return [*gaps, (begin, begin + (1 << 62))]
+
+
+def _end(blocks: Iterable[_Block], places: dict[str, int]) -> int:
+    return max((places[block.name] + block.size for block in blocks), default=0)

@@ -37,7 +37,12 @@ Kind = Literal[
     "image",
     "conv",
     "separable",
+    "separable_any",
+    "depthwise",
     "pointwise",
+    "dense",
+    "add",
+    "multiply",
     "pool",
     "fully_connected",
     "softmax",
@@ -124,13 +129,16 @@ class Step:
     output: Buffer
     units: int  # what is divided among parts: rows of the output, panels of a classifier; 1: not divided
     shape: str  # for the comment: "112x112x32 -> 112x112x64"
-    limit: int = -1  # of the activation: -1 none, 0 ReLU, 6 ReLU6
+    limit: int = -1  # of the activation: -1 none, 0 ReLU, 6 ReLU6, -2 hard swish, -3 hard sigmoid
+    first_limit: int = -1  # the same for the depthwise part of a separable one
     depth: int = 0  # input channels that count
     stride: int = 1
     down: int = 0  # border rows above the image that the padding leaves out, and columns on its left
     right: int = 0
     vector: int = 0  # floats in a vector here
-    lanes: int = 0  # the same for the depthwise part of a separable one
+    kernel: int = 3  # and padding (above, on the left), of a depthwise convolution of any size
+    padding: tuple[int, int] = (0, 0)
+    lanes: int = 0  # floats in a vector for the depthwise part of a separable one
     mr: int = 1  # pixels and
     nr: int = 1  # vectors of a tile
     rows: int = 0  # of the output that are worked out together

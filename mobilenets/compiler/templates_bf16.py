@@ -6,7 +6,7 @@ from .program import SIZES, Step
 
 __all__ = ["BF16_KERNELS", "BF16_TEMPLATES"]
 
-_VECTORS = ("intrinsics", "vectors", "bf16_dot", "bf16_vectors", "tile", "bf16_tile")
+_VECTORS = ("intrinsics", "vectors", "activate", "bf16_dot", "bf16_vectors", "tile", "bf16_tile")
 _TILES = (*_VECTORS, "tiles", "bf16_pointwise_tiles")
 BF16_KERNELS: dict[str, tuple[str, ...]] = {
     "bf16_image": ("border", "bf16_image"),
@@ -16,7 +16,7 @@ BF16_KERNELS: dict[str, tuple[str, ...]] = {
     "split_separable": ("border", *_VECTORS, "depthwise", "bf16_split", "bf16_pointwise"),
     "split_separable_tiles": ("border", *_TILES, "depthwise", "bf16_split"),
     "bf16_pointwise": ("border", *_VECTORS, "bf16_pointwise"),
-    "bf16_pool": ("intrinsics", "vectors", "bf16_dot", "bf16_vectors", "bf16_pool"),
+    "bf16_pool": ("intrinsics", "vectors", "activate", "bf16_dot", "bf16_vectors", "bf16_pool"),
     "bf16_fully_connected": (*_VECTORS, "bf16_fully_connected"),
 }
 

@@ -25,6 +25,19 @@ pytestmark = needs_compiler
 BOUND = 1e-5  # relative RMS of the logits
 
 SMALL = (Block(1, 24), Block(2, 40), Block(1, 40))
+INVERTED = (
+    Block(1, 16, expansion=16, residual=True),
+    Block(2, 24, expansion=96),
+    Block(1, 24, expansion=144, residual=True),
+    Block(2, 32, expansion=144, kernel=5),
+)
+GATED = (
+    Block(2, 24, expansion=72, gate=16, activation="relu"),
+    Block(1, 24, expansion=88, kernel=5, residual=True, activation="relu"),
+    Block(2, 40, expansion=96, kernel=5, gate=24),
+    Block(1, 40, expansion=240, kernel=5, gate=64, residual=True),
+    Block(1, 48, gate=8),
+)
 PAPER = [Network(alpha, size, size) for alpha in (1.0, 0.75, 0.5, 0.25) for size in (224, 192, 160, 128)]
 ODD = {
     "alpha .1": Network(0.1, 40, 40),
@@ -41,6 +54,9 @@ ODD = {
     "full, head, grey": Network(0.2, 33, 40, channels=1, convolution="full", blocks=SMALL, head=50, padding="keras"),
     "stem of 5": Network(1.0, 40, 56, stem=5, blocks=(Block(2, 3), Block(1, 17), Block(2, 130)), classes=7),
     "wide": Network(1.0, 32, 200, blocks=(Block(1, 16), Block(2, 200)), classes=3),
+    "inverted residuals": Network(1.0, 40, 56, stem=16, blocks=INVERTED, classes=7, activation="relu6"),
+    "gates": Network(1.0, 64, 48, stem=16, blocks=GATED, classes=7, activation="hard_swish"),
+    "gates, same": Network(0.75, 33, 65, stem=16, blocks=GATED, classes=7, activation="hard_swish", padding="same"),
     "one pixel": Network(0.25, 32, 32, blocks=(*SHALLOW_BODY, Block(2, 64), Block(1, 64)), padding="same"),
 }
 

@@ -5,14 +5,3 @@ typedef int32_t bits@ __attribute__((vector_size(@ * sizeof(float))));
 INLINE vec@ load@(const float *p) { return *(const vec@ *)p; }
 INLINE void store@(float *p, vec@ v) { *(vec@ *)p = v; }
 INLINE vec@ splat@(float x) { return x - (vec@){0}; }
-
-/* ReLU (limit 0), or ReLU6 (limit 6), or neither (limit < 0). */
-INLINE vec@ activate@(vec@ v, float limit) {
-    if (limit < 0) return v;
-    v = (vec@)((bits@)v & (v > 0));
-    if (limit > 0) {
-        const bits@ below = v < limit;
-        v = (vec@)(((bits@)v & below) | ((bits@)splat@(limit) & ~below));
-    }
-    return v;
-}
