@@ -94,7 +94,14 @@ def test_odd_networks(network: Network, target: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "target"),
-    [("33x65", "avx512"), ("grey", "portable"), ("full, head, grey", "avx2"), ("stem of 5", "portable")],
+    [
+        ("33x65", "avx512"),
+        ("grey", "portable"),
+        ("full, head, grey", "avx2"),
+        ("stem of 5", "portable"),
+        ("inverted residuals", "portable"),
+        ("gates, same", "avx2"),
+    ],
 )
 def test_some_odd_networks(name: str, target: str) -> None:
     check(ODD[name], target)

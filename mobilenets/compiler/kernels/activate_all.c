@@ -1,7 +1,8 @@
 /* ReLU (limit 0), ReLU6 (limit 6), hard swish (limit -2), hard sigmoid (limit -3), or none of them (limit -1). */
 INLINE vec@ activate@(vec@ v, float limit) {
     if (limit == -1) return v;
-    vec@ x = limit < 0 ? v + 3.0f : v;
+    vec@ x = v;
+    if (limit < 0) x += 3.0f;
     x = (vec@)((bits@)x & (x > 0));
     if (limit) {
         const float most = limit < 0 ? 6.0f : limit;
@@ -9,5 +10,6 @@ INLINE vec@ activate@(vec@ v, float limit) {
         x = (vec@)(((bits@)x & below) | ((bits@)splat@(most) & ~below));
     }
     if (limit == -2) return v * x * (1.0f / 6.0f);
-    return limit == -3 ? x * (1.0f / 6.0f) : x;
+    if (limit == -3) return x * (1.0f / 6.0f);
+    return x;
 }
