@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mobilenets.arch.graph import expand, weight_shapes
-from mobilenets.arch.network import SHALLOW_BODY, Network
+from mobilenets.arch.network import SHALLOW_BODY, Block, Network
 from mobilenets.compiler.lower import lower
 from mobilenets.compiler.plan import Arena, plan
 from mobilenets.compiler.program import Buffer, Step, aligned
@@ -30,6 +30,20 @@ def programs(draw: st.DrawFn) -> list[Step]:
         Step("conv", f"s{number}", source, output, 1, "", scratch=draw(scratch))
         for number, (source, output) in enumerate(pairwise(buffers))
     ]
+
+
+@st.composite
+def residual_programs(draw: st.DrawFn) -> list[Step]:
+    """Chains in which some steps add what an earlier one wrote to what the last one wrote, in place."""
+    sizes = draw(st.lists(st.integers(1, 5000), min_size=2, max_size=10))
+    buffers = [Buffer("pixels", 0), *(Buffer(f"b{number}", size) for number, size in enumerate(sizes))]
+    steps: list[Step] = []
+    for source, output in pairwise(buffers):
+        steps.append(Step("conv", f"s{len(steps)}", source, output, 1, "", scratch=draw(st.sampled_from([0, 0, 700]))))
+        earlier = [step.output for step in steps[:-1]]
+        if earlier and draw(st.booleans()):
+            steps.append(Step("add", f"s{len(steps)}", draw(st.sampled_from(earlier)), output, 1, ""))
+    return steps
 
 
 def lives(steps: Sequence[Step]) -> dict[Buffer, list[int]]:
@@ -139,3 +153,29 @@ def test_weights_lie_one_behind_the_other() -> None:
         end = constant.at + array.nbytes
         assert blob[constant.at : end] == array.tobytes()
     assert len(blob) == lowered.weights.size
+
+
+@given(residual_programs())
+def test_what_is_added_later_is_kept_until_then(steps: list[Step]) -> None:
+    arena = plan(steps)
+    assert_sound(steps, arena)
+    assert arena.one >= needed(steps)
+
+
+@pytest.mark.parametrize("alpha", [0.25, 1.0, 1.4])
+@pytest.mark.parametrize("side", [32, 96, 224])
+def test_residual_networks_take_little_more_than_the_bound(alpha: float, side: int) -> None:
+    """MobileNet V2's body (Sandler et al. 2018, Table 2)."""
+    rows = [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)]
+    blocks, before = [], 32
+    for factor, channels, repeats, stride in rows:
+        for number in range(repeats):
+            stride_here = 1 if number else stride
+            residual = stride_here == 1 and channels == before
+            blocks.append(Block(stride_here, channels, expansion=factor * before, residual=residual))
+            before = channels
+    network = Network(alpha, side, side, blocks=tuple(blocks), activation="relu6")
+    steps = lower(make_random_model(network), TARGETS["avx2"], "network").program.steps
+    arena = plan(steps)
+    assert_sound(steps, arena)
+    assert arena.one <= 1.1 * needed(steps)
