@@ -7,7 +7,6 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +64,9 @@ def written(name: str) -> Iterator[tuple[str, bytes]]:
     """Everything that is written of one network, with its name."""
     model = model_of(NETWORKS[name])
     integers = integers_of(model)
-    yield f"{name}/cost", repr(replace(cost(model.network), network=None)).encode()
+    found = cost(model.network)
+    layers = [(la.name, la.kind, la.shape_in, la.shape_out, la.mult_adds, la.weights, la.params) for la in found.layers]
+    yield f"{name}/cost", repr((found.mult_adds, found.params, found.bytes("int8"), found.peak_ram(), layers)).encode()
     for target in TARGETS.values():
         yield from compiled(f"{name}/fp32/{target.name}", *sources_of(model, target, "network"))
     for target in BF16_TARGETS.values():

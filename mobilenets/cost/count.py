@@ -9,15 +9,12 @@ from dataclasses import dataclass
 from ..arch.graph import Graph, expand
 from ..arch.layers import layers
 from ..arch.network import Network
-from ..arch.ops import OPS
+from ..arch.ops import CONVOLUTIONS, OPS
 from .memory import peak_elements
 
 __all__ = ["PRECISIONS", "Cost", "LayerCost", "Share", "cost", "cost_of_graph"]
 
 PRECISIONS = {"fp32": 4, "fp16": 2, "int8": 1}  # bytes an element
-
-
-_LAYER_TYPE = {"conv": "conv 3x3", "depthwise": "depthwise 3x3", "pointwise": "pointwise 1x1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +29,13 @@ class LayerCost:
     mult_adds: int
     weights: int
     params: int  # weights, batch norm's scale and shift, bias
+    kernel: int = 1
+
+    @property
+    def type(self) -> str:
+        """The kind, and of a convolution its size: "depthwise 3x3"."""
+        name = self.kind.replace("_", " ")
+        return f"{name} {self.kernel}x{self.kernel}" if self.kind in CONVOLUTIONS else name
 
     def intensity(self, precision: str = "fp32") -> float:
         """Mult-adds per byte read or written: input, output and weights, each once."""
@@ -81,7 +85,7 @@ class Cost:
         totals: dict[str, list[int]] = {}
         for layer in self.layers:
             if layer.mult_adds:
-                total = totals.setdefault(_LAYER_TYPE.get(layer.kind, layer.kind.replace("_", " ")), [0, 0])
+                total = totals.setdefault(layer.type, [0, 0])
                 total[0] += layer.mult_adds
                 total[1] += layer.weights
         shares = [Share(kind, m / self.mult_adds, w / self.weights) for kind, (m, w) in totals.items()]
@@ -103,7 +107,9 @@ def cost_of_graph(graph: Graph) -> Cost:
         mult_adds, weights, other = (sum(column) for column in zip(*counts, strict=True))
         channels += op.shape_out[2] if weights else 0
         found.append(
-            LayerCost(op.name, op.kind, op.stride, op.shape_in, op.shape_out, mult_adds, weights, weights + other)
+            LayerCost(
+                op.name, op.kind, op.stride, op.shape_in, op.shape_out, mult_adds, weights, weights + other, op.kernel
+            )
         )
     return Cost(
         network=graph.network,

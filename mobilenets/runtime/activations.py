@@ -9,7 +9,7 @@ import onnxruntime as ort
 
 from ..arch.fold import without_batch_norm
 from ..arch.layers import layers
-from ..arch.ops import CONVOLUTIONS
+from ..arch.ops import kinds_of
 from ..export.onnx import to_onnx
 from ..image import Pixels
 from ..model import Model
@@ -19,15 +19,17 @@ from ..quant.scheme import QuantModel
 
 __all__ = ["min_max_integers", "open_activations"]
 
+_MAPS = kinds_of("convolution", "elementwise")
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 
 def open_activations(model: Model) -> Callable[[Pixels], dict[str, Floats]]:
-    """(N, H, W, C) uint8 -> {op: float32}: of each convolution what is behind its activation (N, H', W', channels),
-    "pool" (N, channels), "fc" (N, classes).
+    """Return a function: (N, H, W, C) uint8 -> {layer: float32}, the output behind its activation.
+
+    Of convolutions and elementwise layers (N, H', W', channels), "pool" (N, channels), "fc" (N, classes).
     """
     found = layers(without_batch_norm(model.graph))
-    tensors = {layer.name: layer.output.name for layer in found if layer.op.kind in CONVOLUTIONS}
+    tensors = {layer.name: layer.output.name for layer in found if layer.op.kind in _MAPS}
     tensors |= {"pool": "pool", "fc": "logits"} if model.network.output != "features" else {}
     proto = onnx.load_from_string(to_onnx(model))
     del proto.graph.output[:]

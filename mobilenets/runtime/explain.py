@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arch.ops import CONVOLUTIONS
+from ..arch.layers import layers
 from ..errors import UsageError
 from ..image import Pixels, Preprocess, centre_box
 from ..model import Model
@@ -28,7 +28,9 @@ class Explainer:
             raise UsageError(f"maps of classes are of classifiers, and the model's task is {model.task}")
         self.preprocess, self.labels = model.preprocess, model.labels
         self._run = open_activations(model)
-        self._last = [op.name for op in model.graph.ops if op.kind in CONVOLUTIONS][-1]
+        found = layers(model.graph)
+        (pool,) = (layer for layer in found if layer.name == "pool")
+        self._last = found[pool.sources[0]].name
         self._weight, self._bias = (model.weights[f"fc.{name}"] for name in ("weight", "bias"))
 
     def maps(self, images: Pixels) -> Floats:

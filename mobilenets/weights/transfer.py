@@ -11,13 +11,19 @@ import numpy as np
 from ..arch.fold import fold_batch_norm
 from ..arch.graph import expand
 from ..arch.network import Network
-from ..arch.ops import CONVOLUTIONS, Op
+from ..arch.ops import CONVOLUTIONS, Consumer, Op
 from ..errors import UsageError
 from ..model import Model
 from .layers import Array
 
 __all__ = ["Transfer", "transfer"]
 
+TRANSFER = Consumer(
+    "fine-tuning at another width",
+    handles="input conv depthwise pointwise batch_norm relu relu6 hard_swish global_average_pool fully_connected "
+    "softmax sigmoid l2_normalise".split(),
+    refuses="add multiply hard_sigmoid".split(),  # whose inputs would have to keep the same channels
+)
 _NORM = ("weight", "bias", "running_mean", "running_var")
 
 
@@ -46,6 +52,7 @@ def transfer(trained: Model, wanted: Network, labels: tuple[str, ...]) -> Transf
     `UsageError` where `wanted` is of another make: other input channels, other depth, other convolutions.
     """
     network = _fitted(trained.network, wanted).replace(classes=len(labels))
+    TRANSFER.check(trained.graph.ops)
     before = [op for op in trained.graph.ops if op.kind in CONVOLUTIONS]
     after = [op for op in expand(network).ops if op.kind in CONVOLUTIONS]
     importance = _importance(trained)

@@ -63,6 +63,8 @@ def test_all_are_found() -> None:
         "export to Keras",
         "export to PyTorch and timm",
         "the ncnn file",
+        "fine-tuning at another width",
+        "object detection",
     }
 
 

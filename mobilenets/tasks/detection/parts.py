@@ -9,11 +9,19 @@ from torch import Tensor, nn
 from torchvision.models.detection.image_list import ImageList
 
 from ...arch.graph import Graph
-from ...arch.ops import Op
+from ...arch.ops import Consumer, Op
 from .boxes import Boxes
 from .layout import BOXES
 
 __all__ = ["Anchors", "Detector", "padded", "sized", "torch_targets"]
+
+
+DETECTORS = Consumer(
+    "object detection",
+    handles="input conv depthwise pointwise batch_norm relu relu6".split(),
+    refuses="hard_swish hard_sigmoid add multiply global_average_pool fully_connected "
+    "softmax sigmoid l2_normalise".split(),
+)
 
 
 class Detector(nn.Module):
@@ -25,6 +33,7 @@ class Detector(nn.Module):
     def __init__(self, body: nn.Module) -> None:
         super().__init__()
         self.graph: Graph = body.graph  # type: ignore[assignment]
+        DETECTORS.check(self.graph.ops)
         for name, layer in body.named_children():
             self.add_module(name, layer)
 
