@@ -211,7 +211,7 @@ class _Lowering:
 
     def _affines(self, op: Op) -> tuple[Affine, Affine]:
         """What its input and its output stand for."""
-        return self.model.sources()[op.name], self.model.activations[op.name]
+        return self.model.sources()[op.name][0], self.model.activations[op.name]
 
     def _rule(self, op: Op, activation: Op | None) -> Rule:
         source, target = self._affines(op)

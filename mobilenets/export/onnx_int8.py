@@ -9,10 +9,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..arch.layers import layers
-from ..arch.ops import CONVOLUTIONS, Op
-from ..quant.scheme import HIGH, LOW, Affine, QuantModel, limits
+from ..arch.layers import Layer
+from ..arch.ops import OPS, Op
+from ..quant.scheme import HIGH, LOW, Affine, QuantModel, integer_layers, limits
 from .onnx import NODES, Writer, finish, geometry
+from .onnx_elementwise import elementwise
 
 __all__ = ["to_onnx_int8"]
 
@@ -20,28 +21,39 @@ __all__ = ["to_onnx_int8"]
 def to_onnx_int8(model: QuantModel) -> bytes:
     """The serialised ONNX model, checked by ONNX's own checker."""
     write, graph = Writer(), model.graph
-    x = "image"
-    for layer in layers(graph):
-        op = layer.op
-        if op.kind == "input":
-            x = write.node("Transpose", [x], "image_nchw", perm=[0, 3, 1, 2])
-            x = _dequantised(write, x, "image", model.activations["image"])
-        elif op.kind in (*CONVOLUTIONS, "fully_connected"):
-            x = _layer(write, model, op, x, layer.activation)
-        elif op.kind == "global_average_pool":
-            x = _pool(write, model, op, x)
-        else:  # the last op
+    found, sources = integer_layers(graph), model.sources()
+    image = write.node("Transpose", ["image"], "image_nchw", perm=[0, 3, 1, 2])
+    values = [_dequantised(write, image, "image", model.activations["image"])]
+    for layer in found:
+        inputs, target = [values[i] for i in layer.sources], model.activations[layer.name]
+        values.append(_written(write, model, layer, inputs, sources[layer.name], target))
+    x = values[-1]
+    for op in graph.ops:
+        if OPS[op.kind].role == "output":
             x = NODES[op.kind](write, op, x)
     return finish(write, model, x)
 
 
-def _pool(write: Writer, model: QuantModel, op: Op, x: str) -> str:
+def _written(
+    write: Writer, model: QuantModel, layer: Layer, inputs: list[str], sources: tuple[Affine, ...], target: Affine
+) -> str:
+    """Write one of `integer_layers`; return its output as the real numbers that its integers stand for."""
+    op = layer.op
+    if op.name in model.layers:
+        return _layer(write, model, op, inputs[0], layer.activation)
+    if op.kind == "global_average_pool":
+        return _pool(write, op, inputs[0], sources[0], target)
+    quantised = {node.output[0]: node.input[0] for node in write.nodes if node.op_type == "DequantizeLinear"}
+    integers = elementwise(write, layer, [quantised[x] for x in inputs], sources, target)
+    return _dequantised(write, integers, op.name, target)
+
+
+def _pool(write: Writer, op: Op, x: str, source: Affine, target: Affine) -> str:
     """Of one scale, it counts in steps: ONNX Runtime's s / (s * pixels) is not always 1 / pixels."""
-    source, target = model.sources()[op.name], model.activations[op.name]
     if source != target:
         return _stepped(write, NODES[op.kind](write, op, x), op.name, target)
     steps = replace(target, scale=1.0)
-    quantised = write.nodes[-1].input[0]  # what the last DequantizeLinear took
+    quantised = next(node.input[0] for node in write.nodes if x in node.output)  # what its DequantizeLinear took
     mean = NODES[op.kind](write, op, _dequantised(write, quantised, f"{op.name}_in", steps))
     scale_and_zero = _scale(write, f"{op.name}_in", steps)
     quantised = write.node("QuantizeLinear", [mean, *scale_and_zero], f"{op.name}_quantized")
@@ -50,7 +62,7 @@ def _pool(write: Writer, model: QuantModel, op: Op, x: str) -> str:
 
 def _layer(write: Writer, model: QuantModel, op: Op, x: str, activation: Op | None) -> str:
     """The classifier is a 1x1 convolution of its 1x1 maps, which every runtime gives a scale for each class."""
-    layer, source, target = model.layers[op.name], model.sources()[op.name], model.activations[op.name]
+    layer, source, target = model.layers[op.name], model.sources()[op.name][0], model.activations[op.name]
     weight = layer.weight.reshape(*layer.weight.shape, *[1] * (4 - layer.weight.ndim))
     zero = np.full(len(weight), layer.zero_point, np.int8)
     kernel = _constant(write, f"{op.name}.weight", weight, layer.scale, zero)

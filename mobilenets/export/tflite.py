@@ -33,6 +33,7 @@ class _Floats:
     weights: dict[str, Array]
     file: File = field(default_factory=File)
     versions: dict[str, int] = field(default_factory=dict)
+    gates_in_weights: bool = False
 
     def output(self, name: str, shape: tuple[int, ...]) -> int:
         return self.file.tensor(name, shape)

@@ -34,6 +34,7 @@ class Numbers(Protocol):
 
     file: File
     versions: dict[str, int]  # of operators that need another than 1 for these numbers
+    gates_in_weights: bool  # whether a hard sigmoid is part of the layer before it
 
     def output(self, name: str, shape: tuple[int, ...]) -> int:
         """The tensor that op `name` gives."""
@@ -71,7 +72,8 @@ def _layer(numbers: Numbers, layer: Layer, x: int, *others: int) -> int:
 
 def _activated(numbers: Numbers, activation: Op | None, x: int) -> int:
     """Write an activation that is no part of the convolution before it."""
-    if activation is None or activation.kind in FUSED:
+    folded = numbers.gates_in_weights and activation is not None and activation.kind == "hard_sigmoid"
+    if activation is None or activation.kind in FUSED or folded:
         return x
     name, shape = activation.name, (1, *activation.shape_out)
     if activation.kind == "hard_swish":

@@ -26,7 +26,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 PROBABILITY = 1 / 256  # LiteRT's softmax gives nothing else
 INT8 = {
     **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D"), 3),
-    **dict.fromkeys(("PAD", "MEAN", "SOFTMAX"), 2),
+    **dict.fromkeys(("PAD", "MEAN", "SOFTMAX", "ADD", "MUL"), 2),
 }  # the versions of operators that brought int8
 
 
@@ -38,6 +38,7 @@ class _Integers:
     shift: int = 0
     file: File = field(default_factory=File)
     versions: dict[str, int] = field(default_factory=lambda: INT8)
+    gates_in_weights: bool = True
 
     @property
     def dtype(self) -> str:
@@ -54,10 +55,10 @@ class _Integers:
         return self.activations(name, shape, self.model.activations["fc" if name == "logits" else name])
 
     def padded(self, name: str, shape: tuple[int, ...]) -> int:
-        return self.activations(f"{name}/padded", shape, self.model.sources()[name])
+        return self.activations(f"{name}/padded", shape, self.model.sources()[name][0])
 
     def arrays(self, name: str, layout: tuple[int, ...]) -> list[int]:
-        layer, source = self.model.layers[name], self.model.sources()[name]
+        layer, source = self.model.layers[name], self.model.sources()[name][0]
         weight = layer.weight.reshape(*layer.weight.shape, *[1] * (4 - layer.weight.ndim)).transpose(layout)
         scale = layer.scale[:1] if self.shift else layer.scale
         kernel = (weight.astype(np.int16) + self.shift).astype(self.dtype)

@@ -16,17 +16,23 @@ __all__ = ["correct_biases"]
 def correct_biases(model: QuantModel, wanted: Mapping[str, Doubles], images: Pixels) -> QuantModel:
     """`model` with biases under which each layer's sums have on `images` the means that are `wanted` (real, (out,)).
 
-    Layer by layer: each sees what the corrected ones before it give.
+    Layers that `wanted` does not name keep theirs. Layer by layer: each sees what the corrected ones before it give.
     """
     sources, layers = model.sources(), dict(model.layers)
-    xs = [from_pixels(batch) for batch in batches(images)]
-    for step in integer_layers(model.graph):
-        op, source, target = step.op, sources[step.name], model.activations[step.name]
-        if op.name in layers:
+    values = [[from_pixels(batch) for batch in batches(images)]]  # of the image and each layer, until it is read last
+    steps = integer_layers(model.graph)
+    last_read = {source: position for position, step in enumerate(steps, 1) for source in step.sources}
+    for position, step in enumerate(steps, 1):
+        op, source, target = step.op, sources[step.name][0], model.activations[step.name]
+        xs = values[step.sources[0]]
+        if op.name in layers and op.name in wanted:
             layer = layers[op.name]
             means = sum(mean_taps(op, x - np.float32(source.zero_point)) * len(x) for x in xs) / len(images)
             sums = weigh(op, layer.weight - np.float64(layer.zero_point), np.asarray(means)) + layer.bias
             shift = np.rint(wanted[op.name] / (np.float64(source.scale) * layer.scale) - sums)
             layers[op.name] = replace(layer, bias=(layer.bias + shift).astype(np.int32))
-        xs = [apply(step, layers.get(op.name), x, source, target) for x in xs]
+        inputs = zip(*(values[i] for i in step.sources), strict=True)
+        values.append([apply(step, layers.get(op.name), each, sources[step.name], target) for each in inputs])
+        for i in set(step.sources):
+            values[i] = values[i] if last_read[i] > position else []
     return replace(model, layers=layers)

@@ -20,7 +20,7 @@ from ..arch.ops import OPS, Consumer, Op
 from ..model import Model
 from .observe import Ranges
 
-__all__ = ["equalise"]
+__all__ = ["EQUALISATION", "equalise"]
 
 Doubles = np.ndarray[Any, np.dtype[np.float64]]
 

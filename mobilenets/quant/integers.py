@@ -1,6 +1,6 @@
 """From floats to integers: a trained network and the ranges of its activations become a `QuantModel`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from ..arch.fold import fold_batch_norm
 from ..image import Preprocess
 from ..model import Model
-from .scheme import HIGH, LOW, Affine, IntegerLayer, QuantModel
+from .scheme import HIGH, INTEGERS, LOW, Affine, IntegerLayer, QuantModel, integer_layers
 
 __all__ = ["Range", "affine", "image_scale", "to_integers"]
 
@@ -16,6 +16,7 @@ Range = tuple[float, float]  # the smallest and the largest real number that an 
 Doubles = np.ndarray[Any, np.dtype[np.float64]]
 
 MOST_BIAS = 2**30  # a bias may take half of int32, the products the other half
+FINEST = 1 / 128  # of an elementwise output, in steps of its coarser input
 SMALLEST_SCALE = 1e-5  # of a layer's largest, for channels of zeros: XNNPACK refuses multipliers below 2^-32
 
 
@@ -41,26 +42,37 @@ def image_scale(preprocess: Preprocess) -> tuple[Affine, Doubles, Doubles]:
 
 
 def to_integers(model: Model, ranges: Mapping[str, Range], per_channel: bool = True) -> QuantModel:
-    """`ranges` of the outputs of all convolutions (behind their activations) and of "fc"; those of images are known.
+    """`ranges` are those of the outputs of `integer_layers`; of the image, pools and gates they are known.
 
     Weights are rounded to the nearest of 255 steps, symmetric about 0: those of one output channel, or (`per_channel`
     False) of a whole layer.
     """
     graph, weights = fold_batch_norm(model.graph, model.weights)
-    source, gain, offset = image_scale(model.preprocess)
-    activations, layers = {"image": source}, {}
-    for op in graph.ops:
-        if op.kind == "global_average_pool":
-            activations[op.name] = source
-        if f"{op.name}.weight" not in weights:
-            continue
-        weight, bias = (weights[f"{op.name}.{array}"].astype(np.float64) for array in ("weight", "bias"))
-        if op.name == "conv0":
-            bias = bias + (weight.sum(axis=(2, 3)) * offset).sum(axis=1)
-            weight = weight * gain[:, None, None]
-        layers[op.name] = _layer(weight, bias, source, per_channel)
-        finest = source.scale * float(layers[op.name].scale.max())  # sums have no finer steps
-        source = activations[op.name] = affine(*ranges[op.name], finest)
+    INTEGERS.check(graph.ops)
+    image, gain, offset = image_scale(model.preprocess)
+    activations, found = {"image": image}, integer_layers(graph)
+    names = ["image", *(layer.name for layer in found)]
+    pooled = {layer.sources[0] for layer in found if layer.op.kind == "global_average_pool"}
+    layers: dict[str, IntegerLayer] = {}
+    for layer in found:
+        op, sources = layer.op, [activations[names[i]] for i in layer.sources]
+        gate = layer.activation is not None and layer.activation.kind == "hard_sigmoid"
+        if f"{op.name}.weight" in weights:
+            weight, bias = (weights[f"{op.name}.{array}"].astype(np.float64) for array in ("weight", "bias"))
+            if op.name == "conv0":
+                bias = bias + (weight.sum(axis=(2, 3)) * offset).sum(axis=1)
+                weight = weight * gain[:, None, None]
+            if gate:  # relu6(x + 3) / 6 is x / 6 + 1/2 where the integers end at 0 and 1
+                weight, bias = weight / 6, bias / 6 + 0.5
+            layers[op.name] = _layer(weight, bias, sources[0], per_channel)
+        if gate:
+            activations[op.name] = Affine(1 / 256, LOW)
+        elif op.kind == "global_average_pool":
+            activations[op.name] = sources[0]
+        else:
+            activations[op.name] = affine(*ranges[op.name], _finest(layers.get(op.name), sources))
+            if any(names[i] == op.name for i in pooled):
+                activations[op.name] = _even(activations[op.name])
     return QuantModel(
         model.network,
         activations,
@@ -72,6 +84,18 @@ def to_integers(model: Model, ranges: Mapping[str, Range], per_channel: bool = T
         {},
         dict(model.data),
     )
+
+
+def _even(output: Affine) -> Affine:
+    """Return `output` with an even zero point: XNNPACK rounds half the means of odd ones otherwise than the law."""
+    return Affine(output.scale, output.zero_point - output.zero_point % 2)
+
+
+def _finest(layer: IntegerLayer | None, sources: Sequence[Affine]) -> float:
+    """Return the smallest scale that an output may have: sums have no finer steps, and the rules of others an end."""
+    if layer is not None:
+        return sources[0].scale * float(layer.scale.max())
+    return max(source.scale for source in sources) * FINEST
 
 
 def _layer(weight: Doubles, bias: Doubles, source: Affine, per_channel: bool) -> IntegerLayer:

@@ -11,7 +11,7 @@ from ..arch.ops import CONVOLUTIONS, Op
 from ..image import Pixels, normalise
 from ..model import Model
 from .reference import taps
-from .scheme import Floats
+from .scheme import Floats, integer_layers
 
 __all__ = [
     "BINS",
@@ -58,11 +58,11 @@ def batches(images: Pixels) -> Iterator[Pixels]:
 
 
 def channel_ranges(run: Activations, images: Pixels) -> Ranges:
-    """Over all images and pixels; not of the pool, which has the range of what it takes."""
+    """Over all images and pixels; not of pools, which have the range of what they take."""
     found: dict[str, tuple[Floats, Floats]] = {}
     for batch in batches(images):
         for name, values in run(batch).items():
-            if name == "pool":
+            if name.endswith("pool"):
                 continue
             axes = tuple(range(values.ndim - 1))
             low, high = values.min(axis=axes), values.max(axis=axes)
@@ -87,22 +87,22 @@ def histograms(run: Activations, images: Pixels, ranges: Mapping[str, tuple[floa
 
 
 def mean_sums(model: Model, run: Activations, images: Pixels) -> dict[str, Doubles]:
-    """Op -> (out,): the mean of each channel before its activation, over all images and pixels.
+    """Return layer -> (out,): the mean of each channel before its activation, over all images and pixels.
 
-    A convolution is linear: the mean of what it gives is what it gives of the mean of all that each tap sees.
+    A convolution is linear: the mean of what it gives is what it gives of the mean of all that each tap sees. Left out
+    are layers with a hard sigmoid, whose integers have other weights.
     """
     graph, weights = fold_batch_norm(model.graph, model.weights)
+    found = integer_layers(graph)
+    names = ["image", *(layer.name for layer in found)]
     seen: dict[str, Doubles] = {}
     for batch in batches(images):
         values = {"image": normalise(batch, model.preprocess), **run(batch)}
-        before = "image"
-        for op in graph.ops[1:]:
-            if op.name not in values:
-                continue
-            if f"{op.name}.weight" in weights:
-                share = mean_taps(op, values[before]) * (len(batch) / len(images))
+        for layer in found:
+            op, scaled = layer.op, layer.activation is not None and layer.activation.kind == "hard_sigmoid"
+            if f"{op.name}.weight" in weights and not scaled:
+                share = mean_taps(op, values[names[layer.sources[0]]]) * (len(batch) / len(images))
                 seen[op.name] = seen[op.name] + share if op.name in seen else share
-            before = op.name
     return {
         name: weigh(graph.op(name), weights[f"{name}.weight"], means) + weights[f"{name}.bias"]
         for name, means in seen.items()
@@ -112,7 +112,7 @@ def mean_sums(model: Model, run: Activations, images: Pixels) -> dict[str, Doubl
 def mean_taps(op: Op, x: np.ndarray[Any, Any]) -> Doubles:
     """(N, H, W, C) -> (k, k, C), what each tap of the kernel sees on average; of the classifier (1, 1, C)."""
     if op.kind not in CONVOLUTIONS:
-        return np.asarray(x.mean(axis=0, dtype=np.float64)[None, None])
+        return np.asarray(x.reshape(len(x), -1).mean(axis=0, dtype=np.float64)[None, None])
     found = np.empty((op.kernel, op.kernel, op.shape_in[2]))
     for at, part in taps(op, x):
         found[at] = part.mean(axis=(0, 1, 2), dtype=np.float64)

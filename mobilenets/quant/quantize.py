@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from ..arch import fold
 from ..errors import UsageError
 from ..image import Pixels
 from ..model import Model
 from . import reference
 from .calibrate import RULES, ranges_by
 from .correct import correct_biases
-from .equalise import equalise
+from .equalise import EQUALISATION, equalise
 from .integers import to_integers
 from .observe import Activations, Ranges, batches, channel_ranges, histograms, mean_sums, whole
 from .scheme import Floats, QuantModel
@@ -85,8 +86,10 @@ def quantize(
     order = np.random.default_rng(0).permutation(len(images))
     held, kept = (images[np.sort(part)] for part in np.split(order, [int(len(images) * HELD_BACK)]))
     ranges = channel_ranges(activations(model), kept)
-    starts = {False: (model, ranges), True: equalise(model, ranges)}
-    wanted = (False, True) if choices.equalised is None else (choices.equalised,)
+    starts = {False: (model, ranges)}
+    if choices.equalised or EQUALISATION.handled(fold.without_batch_norm(model.graph).ops):
+        starts[True] = equalise(model, ranges)
+    wanted = tuple(starts) if choices.equalised is None else (choices.equalised,)
     found: list[_Candidate] = []
     for equalised in wanted:
         found += _candidates(*starts[equalised], activations, kept, held, replace(choices, equalised=equalised))

@@ -4,7 +4,7 @@ Slow and plain; whatever else runs a `QuantModel` must give these bytes. Sums ar
 where every partial sum is a whole number that the float format holds.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,9 @@ from ..arch.layers import Layer
 from ..arch.ops import CONVOLUTIONS, Op
 from ..errors import UsageError
 from ..image import Pixels
+from .elementwise import add, hard_swish_table, multiply
 from .scheme import (
+    LOW,
     Affine,
     Floats,
     IntegerLayer,
@@ -47,14 +49,18 @@ def run(model: QuantModel, images: Pixels) -> Integers:
 
 
 def steps(model: QuantModel, images: Pixels) -> Iterator[tuple[str, Integers]]:
-    """Each op's name in `activations` and its integers, in turn: (N, H, W, C); of pool and fc (N, C), (N, classes)."""
-    sources = model.sources()
-    x = from_pixels(images)
-    yield "image", x
-    for layer in integer_layers(model.graph):
-        name = layer.name
-        x = apply(layer, model.layers.get(name), x, sources[name], model.activations[name])
-        yield name, x
+    """Yield each name in `activations` and its integers, in turn: (N, H, W, C); of fc (N, classes)."""
+    sources, found = model.sources(), integer_layers(model.graph)
+    last_read = {source: position for position, layer in enumerate(found, 1) for source in layer.sources}
+    values = {0: from_pixels(images)}
+    yield "image", values[0]
+    for position, layer in enumerate(found, 1):
+        name, inputs = layer.name, [values[i] for i in layer.sources]
+        values[position] = apply(layer, model.layers.get(name), inputs, sources[name], model.activations[name])
+        yield name, values[position]
+        for i in set(layer.sources):
+            if last_read[i] == position:
+                del values[i]
 
 
 def from_pixels(images: Pixels) -> Integers:
@@ -63,13 +69,28 @@ def from_pixels(images: Pixels) -> Integers:
     return integers
 
 
-def apply(layer: Layer, integers: IntegerLayer | None, x: Integers, source: Affine, target: Affine) -> Integers:
-    """Compute one layer: a convolution or the classifier with its `integers`, or the pool, which has none."""
+def apply(
+    layer: Layer,
+    integers: IntegerLayer | None,
+    inputs: Sequence[Integers],
+    sources: tuple[Affine, ...],
+    target: Affine,
+) -> Integers:
+    """Compute one of `integer_layers`: a convolution or the classifier with its `integers`, or one that has none."""
     low, high = limits(target, layer.activation)
-    if integers is None:
-        sums = _real_zero(x, source, np.int32).sum(axis=(1, 2), dtype=np.int32)
-        return requantise(sums, pool_multiplier(x.shape[1] * x.shape[2], source, target), target, low, high)
-    return requantise(_sums(layer.op, integers, x, source), multipliers(integers, source, target), target, low, high)
+    x, source = inputs[0], sources[0]
+    if integers is not None:
+        return requantise(
+            _sums(layer.op, integers, x, source), multipliers(integers, source, target), target, low, high
+        )
+    if layer.op.kind == "hard_swish":
+        return hard_swish_table(source, target)[x.astype(np.int16) - LOW]
+    if layer.op.kind == "add":
+        return add(x, inputs[1], (source, sources[1]), target, low, high)
+    if layer.op.kind == "multiply":
+        return multiply(x, inputs[1], (source, sources[1]), target)
+    sums = _real_zero(x, source, np.int32).sum(axis=(1, 2), dtype=np.int32, keepdims=True)
+    return requantise(sums, pool_multiplier(x.shape[1] * x.shape[2], source, target), target, low, high)
 
 
 def outputs(model: QuantModel, logits: Integers) -> Floats:
@@ -105,7 +126,7 @@ def _sums(op: Op, layer: IntegerLayer, x: Integers, source: Affine) -> Sums:
     """bias + the sum of (q - zero point) * (w - zero point); padding adds nothing, for it is the zero point."""
     exact = np.float32 if largest_sums(layer, source).max() < 1 << 24 else np.float64
     real, weight = _real_zero(x, source, exact), layer.weight.astype(exact) - layer.zero_point
-    products = _convolve(op, real, weight) if op.kind in CONVOLUTIONS else real @ weight.T
+    products = _convolve(op, real, weight) if op.kind in CONVOLUTIONS else real.reshape(len(real), -1) @ weight.T
     sums: Sums = products.astype(np.int32) + layer.bias
     return sums
 

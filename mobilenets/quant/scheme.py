@@ -45,9 +45,9 @@ LARGEST_FACTOR = 256  # XNNPACK takes no larger one
 
 INTEGERS = Consumer(
     "int8 arithmetic",
-    handles="input conv depthwise pointwise relu relu6 global_average_pool fully_connected "
-    "softmax sigmoid l2_normalise".split(),
-    refuses="hard_swish hard_sigmoid add multiply batch_norm".split(),  # batch norm is folded before
+    handles="input conv depthwise pointwise relu relu6 hard_swish hard_sigmoid add multiply "
+    "global_average_pool fully_connected softmax sigmoid l2_normalise".split(),
+    refuses=["batch_norm"],  # it is folded before
 )
 
 Integers = np.ndarray[Any, np.dtype[np.int8]]
@@ -121,7 +121,7 @@ class QuantModel:
         for name in computed:
             layer = self.layers[name]
             _check_arrays(name, layer, shapes[f"{name}.weight"])
-            _check_sums(name, layer, sources[name], self.activations[name])
+            _check_sums(name, layer, sources[name][0], self.activations[name])
 
     @property
     def graph(self) -> Graph:
@@ -132,10 +132,11 @@ class QuantModel:
     def name(self) -> str:
         return f"{self.network.name} int8"
 
-    def sources(self) -> dict[str, Affine]:
-        """Return layer's name -> what the integers that it takes stand for."""
-        found = layers(self.graph)
-        return {layer.name: self.activations[found[layer.sources[0]].name] for layer in integer_layers(self.graph)}
+    def sources(self) -> dict[str, tuple[Affine, ...]]:
+        """Return layer's name -> what the integers of each of its inputs stand for."""
+        found = integer_layers(self.graph)
+        names = ["image", *(layer.name for layer in found)]
+        return {layer.name: tuple(self.activations[names[i]] for i in layer.sources) for layer in found}
 
     @property
     def nbytes(self) -> int:
@@ -157,8 +158,24 @@ class QuantModel:
 
 
 def integer_layers(graph: Graph) -> tuple[Layer, ...]:
-    """Return the layers behind the image that are computed in integers: all but what the classifier's sums become."""
-    return tuple(layer for layer in layers(graph)[1:] if OPS[layer.op.kind].role != "output")
+    """Return the layers behind the image that are computed in integers: all but what the classifier's sums become.
+
+    A hard swish is a layer of its own, by a table of what each integer becomes. `sources` are positions in the result
+    plus one; 0 is the image.
+    """
+    found: list[Layer] = []
+    position = {0: 0}  # of a layer of `layers(graph)`
+    for i, layer in enumerate(layers(graph)[1:], 1):
+        if OPS[layer.op.kind].role == "output":
+            continue
+        sources, activation = tuple(position[source] for source in layer.sources), layer.activation
+        if activation and activation.kind == "hard_swish":
+            found.append(Layer(layer.op, layer.norm, None, sources))
+            found.append(Layer(activation, None, None, (len(found),)))
+        else:
+            found.append(Layer(layer.op, layer.norm, activation, sources))
+        position[i] = len(found)
+    return tuple(found)
 
 
 def multipliers(layer: IntegerLayer, source: Affine, target: Affine) -> Floats:
@@ -176,8 +193,12 @@ def limits(target: Affine, activation: Op | None) -> tuple[int, int]:
     if activation is None:
         return LOW, HIGH
     INTEGERS.check([activation])
-    six = round(float(np.float32(6) / np.float32(target.scale))) + target.zero_point
-    return max(LOW, target.zero_point), min(HIGH, six) if activation.kind == "relu6" else HIGH
+    ends = {"relu6": 6.0, "hard_sigmoid": 1.0}  # a hard sigmoid's slope and offset are in the layer's weights
+    low = max(LOW, target.zero_point)
+    if activation.kind not in ends:
+        return low, HIGH
+    end = round(float(np.float32(ends[activation.kind]) / np.float32(target.scale))) + target.zero_point
+    return low, min(HIGH, end)
 
 
 def requantise(sums: Sums, factor: Floats, target: Affine, low: int, high: int) -> Integers:

@@ -8,29 +8,25 @@ import onnx
 import onnxruntime as ort
 
 from ..arch.fold import without_batch_norm
-from ..arch.layers import layers
-from ..arch.ops import kinds_of
 from ..export.onnx import to_onnx
 from ..image import Pixels
 from ..model import Model
 from ..quant.integers import to_integers
 from ..quant.observe import channel_ranges, whole
-from ..quant.scheme import QuantModel
+from ..quant.scheme import QuantModel, integer_layers
 
 __all__ = ["min_max_integers", "open_activations"]
 
-_MAPS = kinds_of("convolution", "elementwise")
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 
 def open_activations(model: Model) -> Callable[[Pixels], dict[str, Floats]]:
     """Return a function: (N, H, W, C) uint8 -> {layer: float32}, the output behind its activation.
 
-    Of convolutions and elementwise layers (N, H', W', channels), "pool" (N, channels), "fc" (N, classes).
+    Layers are those of `quant.scheme.integer_layers`: (N, H', W', channels), "fc" (N, classes).
     """
-    found = layers(without_batch_norm(model.graph))
-    tensors = {layer.name: layer.output.name for layer in found if layer.op.kind in _MAPS}
-    tensors |= {"pool": "pool", "fc": "logits"} if model.network.output != "features" else {}
+    found = integer_layers(without_batch_norm(model.graph))
+    tensors = {layer.name: "logits" if layer.name == "fc" else layer.output.name for layer in found}
     proto = onnx.load_from_string(to_onnx(model))
     del proto.graph.output[:]
     proto.graph.output.extend(
@@ -43,7 +39,7 @@ def open_activations(model: Model) -> Callable[[Pixels], dict[str, Floats]]:
 
     def run(images: Pixels) -> dict[str, Floats]:
         found = dict(zip(tensors, session.run(list(tensors.values()), {"image": images}), strict=True))
-        return {name: values if name == "fc" else _channels_last(name, values) for name, values in found.items()}
+        return {name: values if name == "fc" else values.transpose(0, 2, 3, 1) for name, values in found.items()}
 
     return run
 
@@ -52,8 +48,3 @@ def min_max_integers(model: Model, images: Pixels) -> QuantModel:
     """The network in integers without any of `quantize`'s care, for whom its time is all that matters."""
     ranges = channel_ranges(open_activations(model), images)
     return to_integers(model, whole(ranges))
-
-
-def _channels_last(name: str, values: Floats) -> Floats:
-    """(N, C, H, W) -> (N, H, W, C), or (N, C) of the pool."""
-    return values.reshape(values.shape[:2]) if name == "pool" else values.transpose(0, 2, 3, 1)

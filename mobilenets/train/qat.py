@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ..arch.fold import without_batch_norm
 from ..arch.graph import Graph
 from ..arch.layers import Layer
-from ..arch.ops import CONVOLUTIONS, Op
+from ..arch.ops import CONVOLUTIONS, Consumer, Op
 from ..errors import ModelFileError, TrainingError
 from ..files import write_atomic
 from ..image import Pixels, Preprocess
@@ -36,6 +36,12 @@ from .module import MobileNet
 
 __all__ = ["IMAGES", "RATE", "attach", "calibrated", "more_epochs", "read_activations", "to_model", "write_activations"]
 
+QAT = Consumer(
+    "quantisation-aware training",
+    handles="input conv depthwise pointwise relu relu6 global_average_pool fully_connected "
+    "softmax sigmoid l2_normalise".split(),
+    refuses="hard_swish hard_sigmoid add multiply batch_norm".split(),  # batch norm is folded before
+)
 SHARE = 0.2  # epochs in integers, of those in floats
 IMAGES = 512  # that ranges are measured on
 CORRECTED = 64  # of them, from which biases are corrected
@@ -53,6 +59,7 @@ def calibrated(model: Model, images: Pixels) -> tuple[dict[str, Affine], Model]:
     """What the integers of each array stand for, from what `model` computes on `images` (N, H, W, C) uint8; and `model`
     with biases that take back how rounding shifts the means.
     """
+    QAT.check(without_batch_norm(model.graph).ops)
     run = open_activations(model)
     found = histograms(run, images, whole(channel_ranges(run, images)))
     integers = to_integers(model, ranges_by("mse", found))
@@ -60,7 +67,7 @@ def calibrated(model: Model, images: Pixels) -> tuple[dict[str, Affine], Model]:
     corrected = correct_biases(integers, mean_sums(model, run, seen), seen)
     weights, sources = dict(model.weights), integers.sources()
     for name, layer in corrected.layers.items():
-        shift = (layer.bias - integers.layers[name].bias) * (np.float64(sources[name].scale) * layer.scale)
+        shift = (layer.bias - integers.layers[name].bias) * (np.float64(sources[name][0].scale) * layer.scale)
         bias = f"{name}.bias" if f"{name}.bias" in weights else f"{name}_bn.bias"
         weights[bias] = (weights[bias] + shift).astype(np.float32)
     return dict(integers.activations), replace(model, weights=weights)

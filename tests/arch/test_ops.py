@@ -65,6 +65,7 @@ def test_all_are_found() -> None:
         "the ncnn file",
         "fine-tuning at another width",
         "object detection",
+        "quantisation-aware training",
     }
 
 

@@ -1,4 +1,6 @@
-"""Inverted residual blocks, gates and hard swish: ONNX Runtime and LiteRT against torch in float64."""
+"""Inverted residual blocks, gates and hard swish in ONNX Runtime and LiteRT: as torch in float64, and in int8 byte for byte."""
+
+from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
@@ -10,9 +12,15 @@ from litert_peer import litert
 from mobilenets.arch.graph import expand
 from mobilenets.arch.network import Block, Network
 from mobilenets.export.onnx import to_onnx
+from mobilenets.export.onnx_int8 import to_onnx_int8
 from mobilenets.export.tflite import pixels_to_logits
+from mobilenets.export.tflite_int8 import pixels_to_logits_int8
 from mobilenets.image import normalise
 from mobilenets.model import Model
+from mobilenets.quant import file, reference
+from mobilenets.quant.quantize import Choices, quantize
+from mobilenets.runtime.activations import open_activations
+from mobilenets.runtime.session import Session
 from mobilenets.train.module import MobileNet, load_weights
 
 BLOCKS = (
@@ -36,13 +44,36 @@ def float64_logits(model: Model, images: np.ndarray) -> np.ndarray:
         return module.double().eval()(x).numpy()
 
 
+def drawn(model: Model, count: int) -> np.ndarray:
+    p = model.preprocess
+    return np.random.default_rng(0).integers(0, 256, (count, p.height, p.width, p.channels), np.uint8)
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_runtimes_agree_with_torch(name: str) -> None:
     model = make_random_model(NETWORKS[name])
-    p = model.preprocess
-    images = np.random.default_rng(0).integers(0, 256, (3, p.height, p.width, p.channels), np.uint8)
+    images = drawn(model, 3)
     exact = float64_logits(model, images)
     assert np.ptp(exact, axis=0).max() > 0.1
     session = ort.InferenceSession(to_onnx(model), providers=["CPUExecutionProvider"])
     for found in (session.run(["logits"], {"image": images})[0], litert(pixels_to_logits(model), images)):
         assert np.sqrt(np.mean((found - exact) ** 2) / np.mean(exact**2)) <= 1e-5
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_in_integers_they_agree_byte_for_byte(name: str, tmp_path: Path) -> None:
+    model = make_random_model(NETWORKS[name])
+    images = drawn(model, 24)
+    found = quantize(model, images, open_activations, Choices("minmax"))
+    integers = file.load(file.save(found.model, tmp_path / "int8.safetensors"))
+    images = np.concatenate([images[:6], np.zeros_like(images[:1]), np.full_like(images[:1], 255)])
+    expected = reference.run(integers, images)
+    assert len(np.unique(expected, axis=0)) == len(images)
+    np.testing.assert_array_equal(litert(pixels_to_logits_int8(integers), images), expected)
+    session, last = Session.from_onnx(to_onnx_int8(integers), 1), integers.activations["fc"]
+    logits = np.rint(session.logits(images).astype(np.float64) / last.scale) + last.zero_point
+    np.testing.assert_array_equal(logits, expected)
+    exact = float64_logits(model, images)
+    error = last.real(expected) - exact
+    assert np.sum(exact**2) / np.sum(error**2) > 10**1.5  # 15 dB: random weights, extreme images
+    assert not found.tried[0].equalised  # a hard swish does not pass factors on

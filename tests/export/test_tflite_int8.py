@@ -126,7 +126,7 @@ def test_the_file_keeps_every_integer() -> None:
     tensors = {tensor["name"]: tensor for tensor in interpreter.get_tensor_details()}
     axes = {"dw1": (3, (1, 2, 3, 0)), "pw2": (0, (0, 2, 3, 1))}
     for name, (axis, layout) in axes.items():
-        layer, source = model.layers[name], model.sources()[name]
+        layer, source = model.layers[name], model.sources()[name][0]
         stored = {part: tensors[f"{name}/{part}"] for part in ("weight", "bias")}
         np.testing.assert_array_equal(interpreter.get_tensor(stored["weight"]["index"]), layer.weight.transpose(layout))
         np.testing.assert_array_equal(interpreter.get_tensor(stored["bias"]["index"]), layer.bias)

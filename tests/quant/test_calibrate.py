@@ -79,7 +79,7 @@ def test_no_output_has_finer_steps_than_the_sums_it_is_rounded_from(random_model
     integers = to_integers(model, dict.fromkeys(names, (0.0, largest)))
     sources = integers.sources()
     for name in names:
-        factor = multipliers(integers.layers[name], sources[name], integers.activations[name]).max()
+        factor = multipliers(integers.layers[name], sources[name][0], integers.activations[name]).max()
         if largest < 1:
             assert factor == pytest.approx(1, rel=1e-6), name
         else:

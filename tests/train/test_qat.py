@@ -173,8 +173,8 @@ def integer_sums(model: QuantModel, images: np.ndarray) -> dict[str, np.ndarray]
     sources, outputs = model.sources(), dict(reference.steps(model, images))
     for op in model.graph.ops[1:]:
         if op.name in model.layers:
-            layer, unit = model.layers[op.name], np.float64(sources[op.name].scale) * model.layers[op.name].scale
-            taken = x.astype(np.float64) - sources[op.name].zero_point
+            layer, unit = model.layers[op.name], np.float64(sources[op.name][0].scale) * model.layers[op.name].scale
+            taken = x.astype(np.float64) - sources[op.name][0].zero_point
             sums = weigh(op, layer.weight, mean_taps(op, taken)) + layer.bias
             found[op.name] = sums * unit, unit
         x = outputs.get(op.name, x)
