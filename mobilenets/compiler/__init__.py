@@ -4,7 +4,17 @@ Graph + weights --lower--> Program --plan, emit--> C --link--> library, kept in 
 """
 
 from .build import has_compiler
-from .compile import PRECISIONS, Library, Written, compile_model, lacking, write_c
+from .compile import PRECISIONS, Library, Written, compile_model, handles, lacking, write_c
 from .targets import TARGETS
 
-__all__ = ["PRECISIONS", "TARGETS", "Library", "Written", "compile_model", "has_compiler", "lacking", "write_c"]
+__all__ = [
+    "PRECISIONS",
+    "TARGETS",
+    "Library",
+    "Written",
+    "compile_model",
+    "handles",
+    "has_compiler",
+    "lacking",
+    "write_c",
+]

@@ -10,15 +10,17 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from ..arch.fold import without_batch_norm
+from ..arch.ops import OUTPUTS
 from ..errors import CompileError, UsageError
 from ..files import writable_cache, write_all, write_atomic
 from ..model import Model
 from ..quant.scheme import QuantModel
 from .build import FLAGS, compiler, library_of, link
 from .emit import Source, emit
-from .lower import Lowered, lower
+from .lower import FP32, Lowered, lower
 from .lower_bf16 import PARTS, lower_bf16
-from .lower_int8 import lower_int8
+from .lower_int8 import INT8, lower_int8
 from .processor import missing
 from .program import Target
 from .targets import best_target, targets_of
@@ -104,6 +106,14 @@ def _target(model: Model | QuantModel, name: str, precision: str) -> Target:
         return best_target(name, targets_of(precision))
     except UsageError as exc:
         raise UsageError(f"{exc} in {precision}") from exc
+
+
+def handles(model: Model | QuantModel) -> bool:
+    """Return whether every op of `model` can be compiled, in fp32 or in its integers."""
+    if model.network.output not in OUTPUTS:
+        return False
+    consumer, graph = (INT8, model.graph) if isinstance(model, QuantModel) else (FP32, without_batch_norm(model.graph))
+    return consumer.handled(graph.ops)
 
 
 def lacking(model: Model | QuantModel, target: str, precision: str = "fp32") -> tuple[str, ...]:

@@ -41,7 +41,7 @@ FLOAT = 4  # bytes
 ROWS_CACHE = 32768  # bytes of depthwise rows that wait for the pointwise convolution: a first-level cache
 WEIGHTS_CACHE = 262144  # bytes of weights that may be read once a group of rows: a quarter of a second-level cache
 _LIMITS = {"relu": 0, "relu6": 6, "hard_swish": -2, "hard_sigmoid": -3}
-COMPILER = Consumer(
+FP32 = Consumer(
     "the compiler to C in fp32",
     handles="input conv depthwise pointwise relu relu6 hard_swish hard_sigmoid add multiply "
     "global_average_pool fully_connected softmax sigmoid l2_normalise".split(),
@@ -67,7 +67,7 @@ def lower(model: Model, target: Target, name: str) -> Lowered:
     blob = Blob()
     steps = [float_image(graph)]
     buffers = [steps[0].output]  # of each layer
-    for group in fused(graph, COMPILER):  # 3
+    for group in fused(graph, FP32):  # 3
         steps.append(float_step(group, [buffers[i] for i in group[0].sources], weights, target, blob))  # 4, 5
         buffers += [steps[-1].output] * len(group)
     mean = np.broadcast_to(np.asarray(model.preprocess.mean, np.float32), model.network.channels)
@@ -92,8 +92,10 @@ def without_normalisation(
     return {**weights, "conv0.weight": kernel.astype(np.float32), "conv0.bias": bias.astype(np.float32)}
 
 
-def fused(graph: Graph, consumer: Consumer) -> Iterator[tuple[Layer, ...]]:
+def fused(graph: Graph, consumer: Consumer, found: Sequence[Layer] = ()) -> Iterator[tuple[Layer, ...]]:
     """Yield the layers of each step: a depthwise convolution and the pointwise one behind it, and others one by one.
+
+    `found`: the layers of the graph, the image first, where they are others than `layers` says.
 
     Raises `NetworkError` for an op that `consumer` does not handle, `CompileError` for a network that ends in its maps.
     """
@@ -102,7 +104,7 @@ def fused(graph: Graph, consumer: Consumer) -> Iterator[tuple[Layer, ...]]:
         raise CompileError(
             f"{graph.network.name}: a network that ends in maps (a detector) is not compiled: export it to ONNX"
         )
-    found = layers(graph)
+    found = found or layers(graph)
     readers = [[reader for reader in found if i in reader.sources] for i in range(len(found))]
     held: list[Layer] = []
     for layer, next_ones in zip(found[1:], readers[1:], strict=True):

@@ -4,13 +4,17 @@ Activations are bytes q + 128 without a border, channels padded to multiples of 
 has it. What a convolution reads is laid out in scratch, which is kept so small that the arena is.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+import numpy as np
+
 from ..arch.graph import Graph
-from ..arch.layers import Layer
+from ..arch.layers import Layer, layers
 from ..arch.ops import OUTPUTS, Consumer, Op
-from ..quant.scheme import Affine, QuantModel, limits, pool_multiplier
+from ..quant.elementwise import add_terms, hard_swish_table, product_factor
+from ..quant.scheme import LOW, Affine, QuantModel, integer_layers, limits, pool_multiplier
 from .blob import Blob
 from .lower import Lowered, fused
 from .pack_int8 import byte, pack_bias, pack_factor, pack_product, pack_taps
@@ -27,9 +31,9 @@ SHALLOWEST = 16  # bytes of depth that make a tile
 SPARE = 0.03  # of the arena, for scratch
 INT8 = Consumer(
     "the compiler to C in int8",
-    handles="input conv depthwise pointwise relu relu6 global_average_pool fully_connected "
-    "softmax sigmoid l2_normalise".split(),
-    refuses="hard_swish hard_sigmoid add multiply batch_norm".split(),  # batch norm is folded before
+    handles="input conv depthwise pointwise relu relu6 hard_swish hard_sigmoid add multiply "
+    "global_average_pool fully_connected softmax sigmoid l2_normalise".split(),
+    refuses=["batch_norm"],  # it is folded before
 )
 
 
@@ -42,10 +46,10 @@ def lower_int8(model: QuantModel, target: Target, name: str) -> Lowered:
     lowering = _Lowering(model, target, Blob(), _largest(graph))
     h, w, c = graph.ops[0].shape_out
     steps: list[Step] = []
-    source = Buffer("pixels", 0, "uint8_t", h, w, c)
-    for group in fused(graph, INT8):
-        steps.append(lowering.step(group, source))
-        source = steps[-1].output
+    buffers = [Buffer("pixels", 0, "uint8_t", h, w, c)]  # of the image and each layer
+    for group in _groups(graph):
+        steps.append(lowering.step(group, [buffers[i] for i in group[0].sources]))
+        buffers += [steps[-1].output] * len(group)
     program = Program(name, target, tuple(steps), model.network.classes, "int8")
     return Lowered(program, lowering.blob, (), model.preprocess, model.labels)
 
@@ -60,10 +64,22 @@ def stored(channels: int) -> int:
     return -(-channels // 8) * 8
 
 
+def _groups(graph: Graph) -> Iterator[tuple[Layer, ...]]:
+    """Yield the layers of each step; only depthwise convolutions of 3x3 are fused with what is behind them."""
+    image, *_, last = layers(graph)
+    found = [image, *integer_layers(graph)]
+    ends = [Layer(last.op, None, None, (len(found) - 1,))] if last.op.kind in OUTPUTS else []
+    for group in fused(graph, INT8, [*found, *ends]):
+        if group[0].op.kernel == 3:
+            yield group
+        else:
+            yield from ((layer,) for layer in group)
+
+
 def _largest(graph: Graph) -> int:
     """Bytes of input and output together, of the step that has most."""
     sizes = [0]
-    for group in fused(graph, INT8):
+    for group in _groups(graph):
         h, w, c = group[-1].op.shape_out
         sizes.append(h * w * stored(c))
     return max(a + b for a, b in pairwise(sizes))
@@ -92,16 +108,22 @@ class _Lowering:
         """Its bytes."""
         return SIZES[self.element]
 
-    def step(self, group: tuple[Layer, ...], source: Buffer) -> Step:
-        ops = [layer.op for layer in group]
+    def step(self, group: tuple[Layer, ...], sources: Sequence[Buffer]) -> Step:
+        ops, source = [layer.op for layer in group], sources[0]
         op = ops[-1]
         if op.kind in OUTPUTS:
             return self._output(op, source)
         if op.kind == "global_average_pool":
             return self._pool(op, source)
+        if op.kind in ("add", "multiply", "hard_swish"):
+            return self._in_place(group[-1], sources)
+        if op.kind == "depthwise":
+            return self._depthwise(group[-1], source)
         vector, nr = self._panels(op.shape_out[2])
         height, width, channels = op.shape_out
         kind: Kind = "int8_separable" if len(ops) == 2 else _KINDS[op.kind]
+        if op.kind == "pointwise" and source.name.endswith("pool"):  # whose output is codes, not bytes
+            kind = "int8_dense"
         deep = self._deep(source.channels) if kind in _TILED and vector == TILE else 0
         step = Step(
             kind=_TILED[kind] if deep else kind,
@@ -122,6 +144,10 @@ class _Lowering:
         if op.kind == "fully_connected":
             panels = -(-channels // (vector * nr))
             step = replace(step, output=Buffer(op.name, panels * vector * nr, "uint8_t"), units=panels)
+        elif kind == "int8_dense":
+            panels = -(-channels // (vector * nr))
+            size = max(panels * vector * nr, stored(channels))
+            step = replace(step, output=replace(step.output, size=size), units=panels)
         elif len(ops) == 2:
             step = self._separable(step, ops)
         else:
@@ -188,10 +214,56 @@ class _Lowering:
             Buffer(op.name, self.code * source.channels, self.element, 1, 1, source.channels),
             units=1,
             shape=_shape(op, op),
-            vector=next(v for v in (16, 8, 4) if v <= self.target.vector and source.channels % v == 0),
+            vector=self._lanes(source.channels),
             rules=(self._rule(op, None),),
             factor=float(pool_multiplier(source.height * source.width, a, b)),
         )
+
+    def _depthwise(self, layer: Layer, source: Buffer) -> Step:
+        """A depthwise convolution of any size, by itself."""
+        op, channels = layer.op, source.channels
+        height, width, _ = op.shape_out
+        integers, (takes, gives) = self.model.layers[op.name], self._affines(op)
+        taps = np.pad(integers.weight[:, 0], ((0, channels - len(integers.weight)), (0, 0), (0, 0)))
+        return Step(
+            "int8_depthwise",
+            op.name,
+            source,
+            Buffer(op.name, height * width * channels, "uint8_t", height, width, channels),
+            units=height,
+            shape=_shape(op, op),
+            kernel=op.kernel,
+            stride=op.stride,
+            padding=op.padding[:2],
+            vector=self._lanes(channels),
+            rules=(self._rule(op, layer.activation),),
+            constants=(
+                self.blob.add("dw", "int8_t", taps.transpose(1, 2, 0)),
+                self.blob.add("dw_bias", "int32_t", pack_bias(integers, takes, channels)),
+                self.blob.add("dw_factor", "float", pack_factor(integers, takes, gives, channels)),
+            ),
+        )
+
+    def _in_place(self, layer: Layer, sources: Sequence[Buffer]) -> Step:
+        """An elementwise step that writes over its first input, which nobody reads again: so graphs are built."""
+        op, image = layer.op, sources[0]
+        takes, gives = self.model.sources()[op.name], self.model.activations[op.name]
+        low, high = limits(gives, layer.activation)
+        rules = tuple(Rule(byte(t.zero_point), 0, byte(gives.zero_point), byte(low), byte(high)) for t in takes)
+        kind: Kind = f"int8_{op.kind}"  # type: ignore[assignment]
+        lanes = self._lanes(image.channels)
+        step = Step(kind, op.name, sources[-1], image, image.height, _shape(op, op), vector=lanes, rules=rules)
+        if op.kind == "hard_swish":
+            table = (hard_swish_table(takes[0], gives).astype(np.int16) - LOW).astype(np.uint8)
+            return replace(step, constants=(self.blob.add("table", "uint8_t", table),))
+        pair = takes[0], takes[1]
+        if op.kind == "multiply":
+            return replace(step, factor=float(product_factor(pair, gives)))
+        factors, bias, shift = add_terms(pair, gives)
+        return replace(step, terms=(*factors, bias + LOW * sum(factors), shift))
+
+    def _lanes(self, channels: int) -> int:
+        return next(v for v in (16, 8, 4) if v <= self.target.vector and channels % v == 0)
 
     def _output(self, op: Op, source: Buffer) -> Step:
         logits = self.model.activations["fc"]

@@ -64,6 +64,11 @@ Kind = Literal[
     "int8_pointwise_tiles",
     "int8_pool",
     "int8_fully_connected",
+    "int8_depthwise",
+    "int8_dense",
+    "int8_add",
+    "int8_multiply",
+    "int8_hard_swish",
     "int8_softmax",
     "int8_sigmoid",
     "int8_l2_normalise",
@@ -148,6 +153,7 @@ class Step:
     pixel: int = 0  # bf16: elements from pixel to pixel of the depthwise rows
     deep: int = 0  # int8: bytes of depth in a tile of AMX
     rules: tuple[Rule, ...] = ()  # int8: of the depthwise convolution, if there is one, and of the step
+    terms: tuple[int, ...] = ()  # int8: of a sum, the multipliers of output and input, the bias and the shift
     factor: float = 0.0  # int8: of a pool's sums, and what a step of the logits stands for
 
 

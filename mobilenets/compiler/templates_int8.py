@@ -19,6 +19,11 @@ INT8_KERNELS: dict[str, tuple[str, ...]] = {
     "int8_pointwise_tiles": (*_VECTORS, *_TILES),
     "int8_pool": (*_VECTORS, "int8_pool"),
     "int8_fully_connected": (*_VECTORS, "int8_product"),
+    "int8_depthwise": (*_VECTORS, "int8_depthwise_any"),
+    "int8_dense": (*_VECTORS, "int8_product"),
+    "int8_add": ("int8_add",),
+    "int8_multiply": (*_VECTORS, "int8_scale"),
+    "int8_hard_swish": ("int8_look_up",),
     "int8_softmax": ("int8_logits", "exponential", "softmax"),
     "int8_sigmoid": ("int8_logits", "exponential", "sigmoid"),
     "int8_l2_normalise": ("int8_logits", "l2_normalise"),
@@ -104,6 +109,40 @@ def _fully_connected(step: Step) -> list[str]:
     ]
 
 
+def _depthwise(step: Step) -> list[str]:
+    a, b, rule = step.input, step.output, step.rules[-1]
+    return [
+        _rows(step),
+        f"int8_depthwise_any{step.vector}(in, {a.height}, {a.width}, {a.channels}, {step.kernel}, {step.stride}, "
+        f"{step.padding[0]}, {step.padding[1]}, dw, {rule.weight}, dw_bias, dw_factor, {rule.source}, {_clamp(rule)}, "
+        f"out, {b.width}, first, last);",
+    ]
+
+
+def _add(step: Step) -> list[str]:
+    b, rule = step.output, step.rules[-1]
+    row = b.width * b.channels
+    return [
+        _rows(step),
+        f"int8_add(in, {', '.join(map(str, step.terms))}, {_clamp(rule)}, out, first * {row}, last * {row});",
+    ]
+
+
+def _multiply(step: Step) -> list[str]:
+    b, (first, rule) = step.output, step.rules
+    return [
+        _rows(step),
+        f"int8_scale{step.vector}(in, {b.channels}, {first.source}, {rule.source}, {step.factor!r}f, {_clamp(rule)}, "
+        f"out, first * {b.width}, last * {b.width});",
+    ]
+
+
+def _hard_swish(step: Step) -> list[str]:
+    b = step.output
+    row = b.width * b.channels
+    return ["(void)in;", _rows(step), f"int8_look_up(table, out, first * {row}, last * {row});"]
+
+
 def _output(step: Step) -> list[str]:
     return [
         "if (part == 0) {",
@@ -129,6 +168,11 @@ INT8_TEMPLATES: dict[str, Callable[[Step], list[str]]] = {
     "int8_pointwise_tiles": _pointwise_tiles,
     "int8_pool": _pool,
     "int8_fully_connected": _fully_connected,
+    "int8_depthwise": _depthwise,
+    "int8_dense": _fully_connected,
+    "int8_add": _add,
+    "int8_multiply": _multiply,
+    "int8_hard_swish": _hard_swish,
     "int8_softmax": _output,
     "int8_sigmoid": _output,
     "int8_l2_normalise": _output,

@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
-from ..arch.ops import OUTPUTS
-from ..compiler import has_compiler
+from ..compiler import handles, has_compiler
 from ..errors import ModelFileError, UsageError
 from ..image import Preprocess
 from ..machine import give_back_memory
@@ -62,8 +61,7 @@ def open_session(model: str | Path | Model | QuantModel, threads: int = 0, runti
         session = open_session(load(path), threads, runtime)  # the loaded model ends with this call
         give_back_memory()
         return session
-    known = model.network.output in OUTPUTS  # that the compiler knows
-    if runtime == "compiled" or (runtime == "auto" and has_compiler() and known):
+    if runtime == "compiled" or (runtime == "auto" and has_compiler() and handles(model)):
         return CompiledSession(model, threads)
     if isinstance(model, QuantModel):
         return NumpySession(model)

@@ -3,6 +3,7 @@
 import ctypes
 
 import numpy as np
+from native import runnable
 from running import aligned, running
 
 from mobilenets.arch.graph import expand, weight_shapes
@@ -57,7 +58,7 @@ def compare(
     model: QuantModel, target: str, images: Pixels, parts: int = 1, oracle: QuantModel | None = None
 ) -> tuple[int, int]:
     """(bytes compared, bytes that differ), of all that the steps hand on; `oracle` computes what they should be."""
-    lowered = lower_int8(model, INT8_TARGETS[target], "network")
+    lowered = lower_int8(model, runnable(INT8_TARGETS[target]), "network")
     arena = plan(lowered.program.steps)
     run = running(model, INT8_TARGETS[target])
     compared = differing = 0
@@ -71,9 +72,10 @@ def compare(
                 run.code.mobilenets_network_step(number, part, parts, *arrays)
             b = step.output
             if b.size:
-                wanted = exact[b.name][0].astype(np.int16) - LOW
+                wanted = exact[step.name.split(" + ")[-1]][0].astype(np.int16) - LOW
                 found = memory[arena.offsets[b.name] :][: b.size].view(np.int16 if b.element == "int16_t" else np.uint8)
-                found = found.reshape(b.height, b.width, b.channels) if b.height else found
+                pixels = b.height * b.width * b.channels
+                found = found[:pixels].reshape(b.height, b.width, b.channels) if pixels else found
                 compared += wanted.size
                 differing += int((found[..., : wanted.shape[-1]] != wanted).sum())
         real = model.activations["fc"].real(exact["fc"])

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from conftest import make_random_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from int8_networks import compare, images_for, random_integers
@@ -16,8 +17,11 @@ from mobilenets.compiler.targets import INT8_TARGETS
 from mobilenets.cost.memory import peak_elements
 from mobilenets.errors import CompileError
 from mobilenets.quant import reference
-from mobilenets.quant.scheme import Affine
+from mobilenets.quant.integers import to_integers
+from mobilenets.quant.observe import channel_ranges, whole
+from mobilenets.quant.scheme import Affine, QuantModel
 from mobilenets.runtime import open_session
+from mobilenets.runtime.activations import open_activations
 
 pytestmark = needs_compiler
 
@@ -39,6 +43,17 @@ ODD = {
     "stem of 5": Network(1.0, 40, 56, stem=5, blocks=(Block(2, 3), Block(1, 17), Block(2, 130)), classes=7),
     "one pixel": Network(0.25, 32, 32, blocks=(*SHALLOW_BODY, Block(2, 64), Block(1, 64)), padding="same"),
 }
+GATED = (
+    Block(1, 16, expansion=16, residual=True, activation="relu"),
+    Block(2, 24, expansion=72, activation="relu"),
+    Block(1, 24, expansion=88, residual=True),
+    Block(2, 40, kernel=5, expansion=96, gate=24),
+    Block(1, 40, kernel=5, expansion=240, gate=64, residual=True),
+)
+INVERTED = {
+    "hard swish": Network(1.0, 40, 48, stem=16, blocks=GATED, activation="hard_swish", classes=7),
+    "relu6, same": Network(0.75, 33, 65, stem=16, blocks=GATED, activation="relu6", padding="same", classes=7),
+}
 
 
 @pytest.mark.parametrize("target", INT8_TARGETS)
@@ -48,6 +63,23 @@ def test_every_byte_is_the_oracles(name: str, target: str) -> None:
     compared, differing = compare(model, target, images_for(model))
     assert compared > 1000 and differing == 0
     assert np.ptp(dict(reference.steps(model, images_for(model)))["pool"], axis=0).any()  # it tells images apart
+
+
+@functools.cache
+def inverted(name: str) -> QuantModel:
+    """Inverted residual blocks, gates and hard swish, in integers for the ranges of eight images of noise."""
+    model = make_random_model(INVERTED[name])
+    p = model.preprocess
+    images = np.random.default_rng(0).integers(0, 256, (8, p.height, p.width, p.channels), np.uint8)
+    return to_integers(model, whole(channel_ranges(open_activations(model), images)))
+
+
+@pytest.mark.parametrize("target", INT8_TARGETS)
+@pytest.mark.parametrize("name", INVERTED)
+def test_every_byte_of_residuals_and_gates_is_the_oracles(name: str, target: str) -> None:
+    model = inverted(name)
+    compared, differing = compare(model, target, images_for(model), parts=3 if target == "portable" else 1)
+    assert compared > 100_000 and differing == 0
 
 
 @pytest.mark.slow

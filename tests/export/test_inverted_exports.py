@@ -1,4 +1,4 @@
-"""Inverted residual blocks, gates and hard swish in ONNX Runtime and LiteRT: as torch in float64, and in int8 byte for byte."""
+"""Inverted residual blocks, gates and hard swish in ONNX Runtime and LiteRT: as torch, and in int8 byte for byte."""
 
 from pathlib import Path
 
