@@ -12,19 +12,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import DataError, ImageError, UsageError
+from ..errors import DataError, ImageError, UsageError, printable
+from ..folders import visible
 from ..image import decode
 from .blank import check_pixels
 from .checks import check_classes, check_labels, check_overlap, same_content
 from .classes import list_folder
 from .contents import Digest, fingerprint, hash_all, unreadable_first
 from .dogs import is_dogs, list_dogs
-from .folder import holds_images, unread, visible
+from .folder import holds_images, unread
 from .labels import class_names, indices, read_names
 from .metadata import list_metadata, metadata_of
 from .parallel import ordered
 from .parquet import list_parquet
-from .rows import Listing, Row, listed, shown
+from .rows import Listing, Row, listed
 from .shards import list_shards
 from .split import split_by_content
 from .table import ENDINGS, list_csv
@@ -174,7 +175,7 @@ def _folder(path: Path) -> Listing:
         raise DataError(f"{exc}{hint_of_folder(path)}") from exc
     empty = set(listing.names or ()) - {str(row.label) for row in listing.rows}
     if empty and (hint := hint_of_folder(path)):
-        raise DataError(f"{path}: no image in {listed(sorted(map(shown, empty)))}{hint}")
+        raise DataError(f"{path}: no image in {listed(sorted(map(printable, empty)))}{hint}")
     return listing
 
 
