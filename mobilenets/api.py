@@ -10,9 +10,9 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .assess import Evaluated, default_split, judge, report
+from .assess import Evaluated, default_split, few_images, judge, report
 from .beside import beside_of
-from .convert import CompiledFiles, Exported, compile_to_c, export_model, import_model, open_model
+from .convert import CompiledFiles, Exported, check_order, compile_to_c, export_model, import_model, open_model
 from .design import Budget, Design, Prior, Space, read_runs, search
 from .errors import UsageError
 from .files import check_output
@@ -113,6 +113,7 @@ def evaluate_model(
     from .tasks import task_type
 
     watch = watch or Watch()
+    check_order(model, [data])
     if report_to is not None:
         check_output(Path(report_to), (".html",), overwrite, "--report", any_case=True)
     opened = open_model(model, watch)
@@ -123,9 +124,10 @@ def evaluate_model(
     else:
         task = task_type(open_session(opened, runtime=runtime).task)()
         dataset = task.open(data, None, max_bad) if split == "all" else task.open(data, max_bad=max_bad)
-    for note in dataset.notes:
+    chosen = split or default_split(dataset)
+    for note in (*dataset.notes, *few_images(dataset, chosen)):
         watch.note(note)
-    judged = judge(opened, dataset, split or default_split(dataset), max_bad, threads, watch.decoded, runtime)
+    judged = judge(opened, dataset, chosen, max_bad, threads, watch.decoded, runtime)
     if report_to is not None:
         loaded = load(opened) if isinstance(opened, Path) else opened
         beside = beside_of(opened, loaded, judged) if isinstance(opened, Path) else None
@@ -152,6 +154,7 @@ def predict_images(
     from .runtime import open_session
 
     given = images if isinstance(images, list | tuple) else [images]
+    check_order(model, given)
     sources = [_named(at, one) for at, one in enumerate(given)]
     session = open_session(open_model(model), runtime=runtime)
     return answered(session, chain.from_iterable(sources), top, batch_size, min_confidence)

@@ -10,7 +10,7 @@ from cyclopts import Group, Parameter
 from ..arch import Network, named
 from ..arch.network import SHALLOW_BODY, Activation, Convolution, Padding, Rounding
 from ..design import Budget, Space
-from ..errors import NetworkError
+from ..errors import DataError, NetworkError
 from ..image import Fit, Preprocess, Resize
 
 if TYPE_CHECKING:
@@ -205,6 +205,9 @@ class SourceFlags(ImageFlags):
     def given(self) -> "Given":
         from ..data.labels import read_list
 
+        if self.labels is not None and not self.labels.is_file():
+            rule = "it takes a text file with the name of one class a line, not the names"
+            raise DataError(f"--labels {self.labels}: no such file: {rule}")
         return replace(
             self.said(),
             size=image_size(self.img_size) if self.img_size else None,

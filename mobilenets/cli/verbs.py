@@ -217,10 +217,12 @@ def predict(
     from itertools import chain
 
     from ..api import answered, open_model
+    from ..convert import check_order
     from ..data.folder import unread
     from ..progress import Bars
     from ..runtime import find_images, open_session
     from ..tasks import task_type
+    from .console import wrote
     from .pictures import drawn, new_folder
     from .predictions import write
 
@@ -232,6 +234,7 @@ def predict(
         raise UsageError(f"unknown option {flags[0]} (see mobilenets predict --help)")
     if explain and pictures is None:
         raise UsageError("--explain is drawn on images: it needs --pictures FOLDER")
+    check_order(model, images)
     with Bars() as bars:
         opened = open_model(model, bars)
     session = open_session(opened, runtime=runtime)
@@ -247,6 +250,9 @@ def predict(
     code = write(predictions, "json" if json else "csv" if csv else "table", task.columns, max_bad)
     for note in unread(skipped):
         print(f"mobilenets: {note}", file=sys.stderr)
+    if pictures is not None:
+        count = len(list(pictures.iterdir()))
+        print(wrote(pictures, f"{count} picture{'s' if count != 1 else ''}"), file=sys.stderr)
     return code
 
 

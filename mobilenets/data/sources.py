@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..errors import DataError, ImageError, UsageError, printable
 from ..folders import visible
 from ..image import decode
@@ -31,7 +33,9 @@ from .split import split_by_content
 from .table import ENDINGS, list_csv
 from .trees import hint_of_folder
 
-__all__ = ["Dataset", "Sample", "assemble", "list_images", "open_dataset", "typical_short_side"]
+__all__ = ["Dataset", "Sample", "assemble", "in_colour", "list_images", "open_dataset", "typical_short_side"]
+
+_GREY = 8  # of 256: how far the channels of a grey pixel may be apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +143,19 @@ def _short_side(sample: Sample) -> int:
         return min(decode(sample.read()).size)
     except ImageError:
         return 0
+
+
+def in_colour(dataset: Dataset) -> bool:
+    """Tell whether any of about 20 images of train has a pixel that is not grey, but for what JPEG adds."""
+    train = dataset.splits["train"]
+    return any(ordered(_in_colour, train[:: -(-len(train) // 20)]))
+
+
+def _in_colour(sample: Sample) -> bool:
+    try:
+        return bool((np.ptp(np.asarray(decode(sample.read(), at_least=(32, 32))), axis=2) > _GREY).any())
+    except ImageError:
+        return False
 
 
 def list_images(path: Path) -> Listing:

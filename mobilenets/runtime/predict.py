@@ -43,11 +43,23 @@ def find_images(names: Sequence[str | Path], skipped: list[str] | None = None) -
 
     A name with *, ? or [ that no file has is a pattern, which some shells leave to the program.
     `DataError` at once for what does not exist, for a pattern that nothing matches and for a URL, later for a folder
-    that cannot be listed. Photos in folders whose format is not read (.heic without pillow-heif) go to `skipped`.
+    that cannot be listed, and where all of it holds no image. Photos in folders whose format is not read (.heic without
+    pillow-heif) go to `skipped`.
     """
     left: list[str] = [] if skipped is None else skipped
     paths = [path for name in names for path in _given(name)]
-    return (found for path in paths for found in (_images_in(path, left) if path.is_dir() else (path,)))
+    return _found(paths, left)
+
+
+def _found(paths: Sequence[Path], skipped: list[str]) -> Iterator[Path]:
+    empty = bool(paths)
+    for path in paths:
+        for image in _images_in(path, skipped) if path.is_dir() else (path,):
+            empty = False
+            yield image
+    if empty:
+        more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+        raise DataError(f"{', '.join(map(str, paths[:3]))}{more}: holds no image file")
 
 
 def _given(name: str | Path) -> list[Path]:
