@@ -47,6 +47,9 @@ class Bars(Watch):
     def decoded(self, split: str, done: int, total: int) -> None:
         self._advance(f"decode {split}", done, total, "")
 
+    def measured(self, what: str, done: int, total: int) -> None:
+        self._advance(what, done, total, "")
+
     def step(self, epoch: int, epochs: int, batch: int, batches: int, images_per_second: float) -> None:
         self._advance("train", epoch * batches + batch, epochs * batches, f"{images_per_second:,.0f} images/s")
 

@@ -70,7 +70,7 @@ def benchmark(
             images=images,
             source=source,
             weights=weights,
-            note=bars.note,
+            watch=bars,
         )
     if report is not None:
         write_chart(report, result)

@@ -118,11 +118,11 @@ class BudgetFlags:
     max_params: str | None = None
     """Parameters, such as 500k."""
     max_size: str | None = None
-    """Weights in the file at --budget-precision, such as 500KB."""
+    """Weights in the file at --budget-precision, such as 500KB; a number alone is bytes."""
     max_ram: str | None = None
-    """Peak activation memory at --budget-precision, such as 256KB."""
+    """Peak activation memory at --budget-precision, such as 256KB; a number alone is bytes."""
     max_latency: str | None = None
-    """One image on this machine, such as 2ms; measured, not guessed."""
+    """One image on this machine, such as 2ms (us, ms, s; a number alone is ms); measured, not guessed."""
     budget_precision: str = "fp32"
     """fp32, fp16 or int8: of --max-size and --max-ram."""
 

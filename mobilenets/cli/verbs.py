@@ -112,7 +112,8 @@ def design(
 
         space = space_of(network, open_dataset(data))
     if bounds.max_latency is not None:
-        print(f"measuring latency on {threads or 'all'} thread(s): up to two minutes", file=sys.stderr)
+        limit, of = f"{bounds.max_latency:g} ms", f"{threads} thread{'s' if threads != 1 else ''}"
+        print(f"looking for at most {limit} an image, measured on {of}: up to two minutes", file=sys.stderr)
     show.designed(
         design_network(bounds, space, calibrate=calibrate, threads=threads, runtime=runtime, precision=precision), json
     )

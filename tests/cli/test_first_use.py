@@ -1,6 +1,9 @@
 """What a new user does wrong or reads first: each verb says where it wrote, mistakes are answered with a cure."""
 
 import json
+import subprocess
+import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +16,13 @@ from mobilenets.arch import Network
 from mobilenets.cli import main
 from mobilenets.image import decode
 from mobilenets.tasks.evaluation import wilson
+from mobilenets.tasks.result import figure_name
 
 NETWORK = Network(alpha=0.25, height=32, width=32, classes=3)
+VERBS = (
+    *("describe", "design", "train", "evaluate", "predict", "search", "import", "quantize", "export", "compile"),
+    *("benchmark", "demo"),
+)
 TRAIN = "--alpha 0.25 --img-size 32 --batch-size 16 --device cpu --epochs 1".split()
 
 
@@ -162,3 +170,57 @@ def test_a_folder_without_images_is_named(model: Path, tmp_path: Path, capsys) -
         "predictions": [],
         "error": {"type": "DataError", "message": f"{tmp_path / 'empty'}: holds no image file"},
     }
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_breaks_lines_at_the_border_alone(verb: str, capsys, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = run(capsys, verb, "--help")
+    assert code == 0 and max(map(len, out.splitlines())) <= 80
+    panel = [line[2:-2] for line in out.splitlines() if line.startswith("\N{BOX DRAWINGS LIGHT VERTICAL}")]
+    for line, below in pairwise(panel):
+        at = len(below) - len(below.lstrip())
+        if at > 12 and line[at - 2 : at].isspace():  # goes on below, in the column of what flags mean
+            assert len(line.rstrip()) + 1 + len(below.split()[0]) > len(line), (line, below)
+    assert "(1, 8, 32)" not in out
+
+
+def test_a_bound_without_a_unit_says_which_is_meant(capsys: pytest.CaptureFixture[str]) -> None:
+    helped = " ".join(run(capsys, "design", "--help")[1].replace("\N{BOX DRAWINGS LIGHT VERTICAL}", "").split())
+    assert helped.count("a number alone is bytes") == 2 and helped.count("a number alone is ms") == 1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mobilenets.api.design_network", lambda *_, **__: pytest.fail("was reached"))
+        with pytest.raises(pytest.fail.Exception, match="was reached"):
+            main(["design", "--max-latency", "2"])
+    assert "looking for at most 2 ms an image, measured on 1 thread: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("seen", ["mobilenets.cli.app", "mobilenets.errors", "mobilenets.api"])
+def test_ctrl_c_while_python_is_loading(seen: str, model: Path, photo: Path) -> None:
+    """Ctrl-C as a module is imported: of the command line, of the package and of the verb."""
+    program = f"""
+import builtins, os, signal, sys
+plain = builtins.__import__
+def interrupted(name, *rest, **named):
+    if "{seen}" in sys.modules:
+        builtins.__import__ = plain
+        os.kill(os.getpid(), signal.SIGINT)
+    return plain(name, *rest, **named)
+builtins.__import__ = interrupted
+sys.argv[0] = "mobilenets"
+from mobilenets.__main__ import main
+sys.exit(main())"""
+    command = [sys.executable, "-c", program, "predict", str(model), str(photo)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "mobilenets: interrupted\n")
+
+
+def test_figures_are_named_as_people_write_them(trained: Path, photos: Path, tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+    out = run(capsys, "describe", trained)[1]
+    assert "top-1 " in out and "val top-1 " in out and "top1" not in out
+    code, _, err = run(capsys, "train", photos, *TRAIN, "--project", tmp_path)
+    assert code == 0 and "  val top-1  " in err and err.count("val top-1 ") > 1 and "top1" not in err
+    assert "val_top1" in next(tmp_path.rglob("results.csv")).read_text()  # which programs read
+    assert [figure_name(name) for name in ("val_map50", "map", "mean_ap", "auc")] == [
+        *("mAP at 0.5", "mAP", "mean AP", "AUC"),
+    ]
