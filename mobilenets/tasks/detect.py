@@ -107,7 +107,7 @@ class Detect(Task):
         return SingleShot(body, network, decoding)
 
     def objective(
-        self, targets: Array, network: Network, decoding: dict[str, Any], wishes: Wishes, device: torch.device
+        self, targets: Array, network: Network, dataset: Dataset, wishes: Wishes, device: torch.device
     ) -> Objective:
         for name, plain in (("smoothing", 0.0), ("balance", "none")):
             if getattr(wishes, name) != plain:

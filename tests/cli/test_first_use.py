@@ -224,3 +224,19 @@ def test_figures_are_named_as_people_write_them(trained: Path, photos: Path, tmp
     assert [figure_name(name) for name in ("val_map50", "map", "mean_ap", "auc")] == [
         *("mAP at 0.5", "mAP", "mean AP", "AUC"),
     ]
+
+
+def test_weights_of_classes_by_name(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, "train", photos, *TRAIN, "--class-weight", "pink=2", "--project", tmp_path)
+    assert code == 2 and not list(tmp_path.iterdir())
+    assert err.endswith("mobilenets: --class-weight: 'pink' is none of the classes: blue, green, red\n")
+    code, _, err = run(capsys, "train", photos, "--class-weight", "red")
+    assert (code, err.partition(" must")[0]) == (2, "mobilenets: --class-weight (='red')")
+    flags = ["--project", tmp_path, "--name", "run"]
+    code, _, err = run(capsys, "train", photos, *TRAIN, *flags, "--class-weight", "red=1000", "blue=.001", "green=.001")
+    assert code == 0, err
+    task = json.loads((tmp_path / "run" / "settings.json").read_text())["task"]
+    assert task["class_weight"] == ["red=1000", "blue=.001", "green=.001"]
+    assert run(capsys, "train", "--resume", tmp_path / "run", "--epochs", 2)[0] == 0
+    answers = run(capsys, "predict", tmp_path / "run", photos / "val", "--top", 1, "--runtime", "onnx")[1]
+    assert all(line.split("  ")[1].startswith("red ") for line in answers.splitlines())
