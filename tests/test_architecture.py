@@ -43,7 +43,7 @@ MAY_IMPORT = {
     "report": "errors files image arch cost model tasks design quant",
     "benchmark": "errors files image machine arch cost model quant export runtime compiler train",
     "assess": "errors files image arch cost model quant tasks design data runtime report train",
-    "progress": "train",
+    "progress": "tasks train",
     "given": "errors arch schema model tasks train weights",
     "beside": "errors cost model quant tasks data runtime assess",
     "index": "errors files runtime tasks",

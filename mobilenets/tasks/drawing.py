@@ -35,7 +35,7 @@ def scaled(image: Image.Image, label: str) -> Image.Image:
     page = Image.new("RGB", (image.width, image.height + height))
     page.paste(image)
     page.paste(_coloured(Image.linear_gradient("L").rotate(90).resize((image.width, height))), (0, image.height))
-    return captioned(page, f"colours, left to right: the least to the most that speaks for {label}; grey: not seen")
+    return captioned(page, f"left to right: least to most evidence for {label}; grey: not seen")
 
 
 def _coloured(shades: Image.Image) -> Image.Image:
