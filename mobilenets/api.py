@@ -149,7 +149,8 @@ def predict_images(
     of an image file (bytes), a Pillow image, and an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, colours
     in the order RGB or RGBA. What has no path is named by its place: image 0.
     `min_confidence`: a classifier whose best probability is below it answers "none of these".
-    Raises `DataError` for what does not exist and for folders without an image, and `UsageError` for an array of another shape or dtype.
+    Raises `DataError` for what does not exist and for folders without an image, and `UsageError` for an array of
+    another shape or dtype.
     """
     from .runtime import open_session
 
