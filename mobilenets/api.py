@@ -10,9 +10,9 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .assess import Evaluated, default_split, judge, report
+from .assess import Evaluated, default_split, few_images, judge, report
 from .beside import beside_of
-from .convert import CompiledFiles, Exported, compile_to_c, export_model, import_model, open_model
+from .convert import CompiledFiles, Exported, check_order, compile_to_c, export_model, import_model, open_model
 from .design import Budget, Design, Prior, Space, read_runs, search
 from .errors import UsageError
 from .files import check_output
@@ -113,6 +113,7 @@ def evaluate_model(
     from .tasks import task_type
 
     watch = watch or Watch()
+    check_order(model, [data])
     if report_to is not None:
         check_output(Path(report_to), (".html",), overwrite, "--report", any_case=True)
     opened = open_model(model, watch)
@@ -123,9 +124,10 @@ def evaluate_model(
     else:
         task = task_type(open_session(opened, runtime=runtime).task)()
         dataset = task.open(data, None, max_bad) if split == "all" else task.open(data, max_bad=max_bad)
-    for note in dataset.notes:
+    chosen = split or default_split(dataset)
+    for note in (*dataset.notes, *few_images(dataset, chosen)):
         watch.note(note)
-    judged = judge(opened, dataset, split or default_split(dataset), max_bad, threads, watch.decoded, runtime)
+    judged = judge(opened, dataset, chosen, max_bad, threads, watch.decoded, runtime)
     if report_to is not None:
         loaded = load(opened) if isinstance(opened, Path) else opened
         beside = beside_of(opened, loaded, judged) if isinstance(opened, Path) else None
@@ -147,11 +149,13 @@ def predict_images(
     of an image file (bytes), a Pillow image, and an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, colours
     in the order RGB or RGBA. What has no path is named by its place: image 0.
     `min_confidence`: a classifier whose best probability is below it answers "none of these".
-    Raises `DataError` for what does not exist, and `UsageError` for an array of another shape or dtype.
+    Raises `DataError` for what does not exist and for folders without an image, and `UsageError` for an array of
+    another shape or dtype.
     """
     from .runtime import open_session
 
     given = images if isinstance(images, list | tuple) else [images]
+    check_order(model, given)
     sources = [_named(at, one) for at, one in enumerate(given)]
     session = open_session(open_model(model), runtime=runtime)
     return answered(session, chain.from_iterable(sources), top, batch_size, min_confidence)

@@ -18,15 +18,16 @@ from .model import TASK, Model
 from .quant.scheme import QuantModel
 from .runtime import Runner, Runtime, measure_sessions, open_session, outputs_of
 from .tasks import task_type
-from .tasks.evaluation import Evaluation, Mistake
+from .tasks.evaluation import Evaluation, Mistake, wilson
 from .tasks.result import Result, Section
 
 if TYPE_CHECKING:
     from .train.run import Run
 
-__all__ = ["Evaluated", "Judged", "answers", "default_split", "judge", "report"]
+__all__ = ["Evaluated", "Judged", "answers", "default_split", "few_images", "judge", "report"]
 
 BATCH = 64
+FEW = 50  # images, of which a perfect rate may be 93% (95% interval)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -73,6 +74,18 @@ class Judged:
 def default_split(dataset: Dataset) -> str:
     """test where there is one, else val; all of what is not split."""
     return next((split for split in ("test", "val", "all") if dataset.splits.get(split)), "val")
+
+
+def few_images(dataset: Dataset, *splits: str) -> list[str]:
+    """Return a note on each of `splits` that is so small that even a perfect rate says little."""
+    notes = []
+    for split in dict.fromkeys(splits):
+        count = len(dataset.splits.get(split, ()))
+        if 0 < count < FEW:
+            images = f"{count} image{'s' if count > 1 else ''}"
+            least = f"{wilson(count, count)[0]:.0%}"
+            notes.append(f"{split} has {images}: a rate of 100% on so few may be {least} on others (95% interval)")
+    return notes
 
 
 def judge(

@@ -1,6 +1,6 @@
 """A trained network in another form: brought in, exported, compiled. Each form is compared before it is written."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from math import inf
 from pathlib import Path
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .quant.scheme import QuantModel
     from .weights import Given, Imported
 
-__all__ = ["CompiledFiles", "Exported", "compile_to_c", "export_model", "import_model", "open_model"]
+__all__ = ["CompiledFiles", "Exported", "check_order", "compile_to_c", "export_model", "import_model", "open_model"]
 
 SMALLEST_HALF = 2**-25  # half of the smallest number that float16 tells from 0
 INTEGERS = 0.05  # of the largest logit: a few steps, for machines on which ONNX Runtime rounds in another way
@@ -73,6 +73,22 @@ def open_model(model: str | Path, watch: Watch | None = None, floats: bool = Fal
         imported = open_pretrained(str(model), progress=watch.downloaded, note=watch.note, int8=int8)
         return imported.integers or imported.model
     return model_file(Path(model))
+
+
+def check_order(model: str | Path, data: Iterable[object]) -> None:
+    """Raise `UsageError` where a model and its data are the other way round: `model` is none, one of `data` is one."""
+    others = [one for one in data if isinstance(one, str | Path)]
+    if Path(model).exists() and not _is_model(model) and (found := [one for one in others if _is_model(one)]):
+        raise UsageError(f"the arguments are the other way round: {found[0]} is a model and comes first, then {model}")
+
+
+def _is_model(name: str | Path) -> bool:
+    from .weights import CATALOGUE, FORMATS
+
+    path = Path(name)
+    if path.is_dir():
+        return (path / "best.safetensors").is_file()
+    return path.suffix.lower() in FORMATS or str(name) in {"imagenet", *(published.name for published in CATALOGUE)}
 
 
 def import_model(

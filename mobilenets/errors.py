@@ -21,6 +21,7 @@ every message fit for a terminal, here and nowhere else.
 """
 
 import re
+import unicodedata
 
 __all__ = [
     "BudgetError",
@@ -38,18 +39,29 @@ __all__ = [
     "TrainingError",
     "UsageError",
     "WorkError",
+    "printable",
     "shown",
 ]
 
 _LONGEST = 1000  # characters of a message
 _LONGEST_WORD = 256  # and of what has no space or slash in it: the name of a file is no longer
+_JOINERS = "\u200c\u200d"  # letters of Persian, parts of emoji
+
+
+def printable(name: str) -> str:
+    """Return `name` fit for a terminal and for JSON: what is no text that can be shown is escaped, all else is kept."""
+    if name.isprintable():
+        return name
+    return "".join(char if _is_text(char) else char.encode("unicode_escape").decode() for char in name)
+
+
+def _is_text(char: str) -> bool:
+    return char.isprintable() or char in _JOINERS or unicodedata.category(char) == "Zs"  # a blank of some width
 
 
 def shown(text: str) -> str:
-    """Return `text` as one line that a terminal shows as it is: unprintable parts are escaped, long words cut."""
-    line = " ".join(text.split())
-    if not line.isprintable():
-        line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+    """Return `text` as one line of a message: `printable`, blanks made one space, long words and long lines cut."""
+    line = printable(" ".join(text.split()))
     line = re.sub(rf"[^\s/]{{{_LONGEST_WORD},}}", lambda word: f"{word[0][:80]}...{word[0][-20:]}", line)
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 200]} ... {line[-195:]}"
 

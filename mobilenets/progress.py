@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from .tasks.result import figure_name
 from .train.watch import Watch
 
 __all__ = ["Bars", "watching"]
@@ -46,15 +47,19 @@ class Bars(Watch):
     def decoded(self, split: str, done: int, total: int) -> None:
         self._advance(f"decode {split}", done, total, "")
 
+    def measured(self, what: str, done: int, total: int) -> None:
+        self._advance(what, done, total, "")
+
     def step(self, epoch: int, epochs: int, batch: int, batches: int, images_per_second: float) -> None:
         self._advance("train", epoch * batches + batch, epochs * batches, f"{images_per_second:,.0f} images/s")
 
     def epoch(self, row: dict[str, float]) -> None:
         score = next(name for name in row if name.startswith("val_") and name != "val_loss")
-        width = max(9, len(score))
+        name = f"val {figure_name(score)}"
+        width = max(9, len(name))
         if not self._headed:
             self._headed = True
-            self.note(f"epoch  train loss  val loss  {score.replace('_', ' '):>{width}}  images/s  seconds")
+            self.note(f"epoch  train loss  val loss  {name:>{width}}  images/s  seconds")
         loss = "-" if row["val_loss"] != row["val_loss"] else f"{row['val_loss']:.4f}"  # NaN: the task has none
         self.note(
             f"{row['epoch']:5.0f}  {row['train_loss']:10.4f}  {loss:>8}  {row[score]:{width}.1%}"

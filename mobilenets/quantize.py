@@ -29,7 +29,7 @@ __all__ = ["QuantizedFile", "quantize_model"]
 IMAGES = 300  # to calibrate on: more do not change the ranges
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class QuantizedFile:
     """What `quantize_model` wrote, how it was chosen and what it costs."""
 
@@ -40,6 +40,9 @@ class QuantizedFile:
     calibrated_on: int
     held_back: int  # of them, on which `tried` was judged
     beside: Beside
+
+    def __repr__(self) -> str:
+        return f"QuantizedFile({str(self.path)!r}, {self.model!r}, {self.tried[0]!r})"
 
     def to_dict(self) -> dict[str, Any]:
         return {

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .arch.network import Network
-from .assess import Evaluated, default_split, judge, report
+from .assess import Evaluated, default_split, few_images, judge, report
 from .beside import Beside, beside_of
 from .errors import DataError, UsageError, WorkError
 from .given import network_of, pretrained_of, recipe_of, task_of
@@ -139,12 +139,24 @@ def _ready(
     initial = _initial(start, chosen, learned, dataset, watch) if start else None
     if initial:
         chosen, preprocess = initial.network, preprocess or initial.preprocess
+        _tell_colours(chosen, dataset, watch)
     chosen = learned.fitted(chosen or Network(), dataset)
     preprocess = learned.prepared(preprocess or Preprocess(chosen.height, chosen.width, chosen.channels))
     answered = resolve(wishes, chosen.alpha, fine_tuning=initial is not None)
     source = str(initial.data.get("imported", {}).get("file", initial.name)) if initial else ""
     settings = Settings(str(dataset.root.absolute()), chosen, preprocess, answered, command, source, learned)
     return _Ready(dataset, settings, initial)
+
+
+def _tell_colours(network: Network, dataset: "Dataset", watch: Watch) -> None:
+    """Say where a trained network sees photos otherwise than they are."""
+    from .data.sources import in_colour
+
+    coloured = in_colour(dataset)
+    if network.channels == 1 and coloured:
+        watch.note("the photos have colours, and the network takes one grey channel: they are converted to grey")
+    elif network.channels == 3 and not coloured:
+        watch.note("the photos are grey, and the network takes three channels: grey is repeated in all three")
 
 
 def _start(ready: _Ready, runs: Path, name: str | None, watch: Watch) -> Trained:
@@ -207,10 +219,11 @@ def _run(dataset: "Dataset", run: "Run", watch: Watch) -> Trained:
     else:
         from .train.fit import fit
     dataset = replace(dataset, decoding=run.settings.task.decoding(run.settings.network, dataset))
-    for note in dataset.notes:
+    judged_on = default_split(dataset)
+    for note in (*dataset.notes, *few_images(dataset, "val", judged_on)):
         watch.note(note)
     model = fit(dataset, run, watch)
-    judged = judge(run.best, dataset, default_split(dataset), run.settings.recipe.max_bad, 1, watch.decoded)
+    judged = judge(run.best, dataset, judged_on, run.settings.recipe.max_bad, 1, watch.decoded)
     model = replace(model, metrics={**model.metrics, **judged.evaluated.metrics()})
     model.save(run.best)
     beside = beside_of(run.best, model, judged)

@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from mobilenets.errors import Interrupted, MissingExtraError, ModelFileError, UsageError, shown
+from mobilenets.errors import Interrupted, MissingExtraError, ModelFileError, UsageError, printable, shown
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,14 @@ from mobilenets.errors import Interrupted, MissingExtraError, ModelFileError, Us
 def test_one_line(text: str, line: str) -> None:
     assert shown(text) == line
     assert str(ModelFileError(text)) == line and str(UsageError(text)) == line
+
+
+def test_what_can_be_shown_is_shown() -> None:
+    """Joiners of Persian and emoji and wide blanks stay; what would move a terminal's cursor does not."""
+    for text in ("\u0645\u06cc\u200c\u0631\u0648\u0645", "black\u00a0cat", "\U0001f469\u200d\U0001f52c", "two  blanks"):
+        assert printable(text) == text
+    assert printable("a\x1b[1mb\u202ec\udcff\n") == r"a\x1b[1mb\u202ec\udcff\n"
+    assert shown("\u0645\u06cc\u200c\u0631  \u0648\u0645") == "\u0645\u06cc\u200c\u0631 \u0648\u0645"
 
 
 def test_a_message_of_many_words_is_cut() -> None:

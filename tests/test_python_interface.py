@@ -1,6 +1,7 @@
 """The package as Python uses it: the documents' snippets, arguments in the command line's forms, what is shown."""
 
 import re
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,13 @@ from conftest import MakeModel
 from photos import make_photos
 from PIL import Image
 
+import mobilenets
 from mobilenets import Budget, Network, Preprocess, Recipe, predict_images, prepare, train_network
+from mobilenets.cost import cost
 from mobilenets.errors import BudgetError, MobilenetsError, NetworkError, UsageError
 from mobilenets.given import network_of, pretrained_of, recipe_of, task_of
 from mobilenets.progress import watching
+from mobilenets.runtime import Runtime, open_session
 from mobilenets.tasks.classify import Classify
 from mobilenets.tasks.detect import Detect
 from mobilenets.train.watch import Watch
@@ -162,3 +166,38 @@ def test_images_of_another_type(tmp_path: Path) -> None:
     assert len({prepare(form, how).tobytes() for form in forms}) == 1
     with pytest.raises(UsageError, match=r"an image \(=3\) must be a path, bytes, a Pillow image or an array"):
         predict_images(tmp_path, [3])  # type: ignore[list-item]
+
+
+def test_only_public_names_are_listed() -> None:
+    import_module("mobilenets.api")
+    assert dir(mobilenets) == sorted([*mobilenets.__all__, "__version__"])
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "compiled"])
+def test_a_session_takes_a_list(random_model: MakeModel, runtime: Runtime) -> None:
+    session = open_session(random_model(Network(alpha=0.25, height=32, width=40, classes=3)), runtime=runtime)
+    rng = np.random.default_rng(0)
+    arrays = [rng.integers(0, 256, (32, 40, 3), np.uint8) for _ in range(3)]
+    wanted = session.run(np.stack(arrays))
+    assert np.array_equal(session.run(arrays), wanted) and np.array_equal(session.run(tuple(arrays)), wanted)
+    assert session.run([]).shape == (0, 3)
+    image = Image.fromarray(rng.integers(0, 256, (90, 70, 3), np.uint8))
+    fitted = mobilenets.prepare(image, session.preprocess)
+    assert np.array_equal(session.run([image, arrays[0]]), session.run(np.stack([fitted, arrays[0]])))
+    refused: tuple[Any, ...] = (arrays[0], "photo.jpg", image, None, ["photo.jpg"], [*arrays, arrays[0][:9]])
+    for wrong in refused:
+        with pytest.raises(UsageError, match=r"images (are|\(a )|a list of images holds"):
+            session.run(wrong)
+
+
+def test_public_objects_are_shown_in_a_line(random_model: MakeModel) -> None:
+    model = random_model(Network(alpha=0.25, height=32, width=32, classes=200))
+    design = mobilenets.design_network(mobilenets.Budget(max_mult_adds="10M"))
+    objects: tuple[Any, ...] = (
+        *(open_session(model, runtime="onnx"), mobilenets.Explainer(model), model.graph, model.network, model),
+        *(cost(model.network), design, mobilenets.PAPER[0]),
+    )
+    for one in objects:
+        assert len(repr(one)) < 250 and " object at 0x" not in repr(one), repr(one)[:300]
+    assert repr(model.network) == "Network(alpha=0.25, height=32, width=32, classes=200)"
+    assert repr(open_session(model, runtime="onnx")).startswith("Session(0.25-32, classify, 200 labels, ONNX Runtime ")

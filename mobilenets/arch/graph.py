@@ -14,12 +14,15 @@ from .ops import CONVOLUTIONS, OPS, Op, Shape
 __all__ = ["Graph", "expand", "same_padding", "verify", "weight_shapes"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Graph:
     """The ops of a network, in execution order."""
 
     network: Network
     ops: tuple[Op, ...]
+
+    def __repr__(self) -> str:
+        return f"Graph({self.network.name}, {len(self.ops)} ops)"
 
     def op(self, name: str) -> Op:
         return next(op for op in self.ops if op.name == name)

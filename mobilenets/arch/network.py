@@ -48,7 +48,7 @@ BODY = _body(5)  # Table 1; its last stride is printed as 2 and must be 1 (7x7 i
 SHALLOW_BODY = _body(0)  # Table 5: without the five 14x14x512 blocks
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Network:
     """A MobileNet before any shape is worked out (Howard et al. 2017, Table 1).
 
@@ -71,6 +71,11 @@ class Network:
     epsilon: float = 1e-5  # batch norm: PyTorch's; TensorFlow and Keras use 1e-3
     rounding: Rounding = "floor"  # of alpha x channels: the paper's; "multiple_of_8" is TF-slim's
     output: Output = "softmax"  # what the classifier's sums become; "features": there is none, the body's maps go out
+
+    def __repr__(self) -> str:
+        said = {field.name: getattr(self, field.name) for field in fields(self)}
+        told = (f"{f.name}={said[f.name]!r}" for f in fields(self) if said[f.name] != f.default)
+        return f"Network({', '.join(told)})"
 
     def __post_init__(self) -> None:
         _check_numbers(self)

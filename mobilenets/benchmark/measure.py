@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from ..machine import check_threads, cores
 from ..model import Model
 from ..quant import reference as int8_reference
 from ..quant.scheme import QuantModel
+from ..train.watch import Watch
 from .integers import Law, integers_of, law_of
 from .opening import Missing, Opened, open_peers, reason
 from .peers import PEERS, PRECISIONS, Floats, Peer, Setup
@@ -30,6 +32,9 @@ BATCH_SECONDS = 0.4  # for each runtime and a larger batch
 PAUSE = 0.02
 WARMUP = 5
 MAX_BATCH = 1024
+
+
+Tell = Callable[[int, int], None]  # seconds done, seconds in all
 
 
 @dataclass(slots=True)
@@ -71,7 +76,7 @@ def benchmark_model(
     source: str = "noise",
     weights: str = "trained",
     kinds: dict[str, type[Peer]] | None = None,
-    note: Callable[[str], None] = lambda text: None,
+    watch: Watch | None = None,
 ) -> Benchmark:
     """Time `model` in every runtime that is installed.
 
@@ -80,6 +85,7 @@ def benchmark_model(
     of a float model is made of the images. `kinds`: see `PEERS`. A runtime that is not installed or fails
     is listed with its reason. Raises `UsageError` for what cannot be measured.
     """
+    watch = watch or Watch()
     threads = tuple(threads) or tuple(sorted({1, cores()}))
     precisions = tuple(dict.fromkeys(precisions)) or ("int8" if isinstance(model, QuantModel) else "fp32",)
     _check(model, threads, precisions, batch_sizes)
@@ -95,13 +101,16 @@ def benchmark_model(
     for n in dict.fromkeys(threads):
         found: list[Opened] = []
         threads_text = f"{n} thread{'s' if n > 1 else ''}"
-        note(f"{threads_text}: opening the runtimes; torch.compile may take half a minute")
-        for precision in precisions:
+        watch.note(f"{threads_text}: opening the runtimes; torch.compile may take half a minute")
+        for at, precision in enumerate(precisions):
             held = law.model if law and precision == "int8" else model
+            watch.measured(f"open, {threads_text}", at, len(precisions))
             for peer in open_peers(Setup(held, precision, n), images[:1], PEERS if kinds is None else kinds):
                 (found if isinstance(peer, Opened) else missing).append(peer)  # type: ignore[arg-type]
-        note(f"{threads_text}: timing {', '.join(f'{o.name} {o.precision}' for o in found)}")
-        measured, failed = _measure(found, images, expected, law, tuple(dict.fromkeys(batch_sizes)))
+        watch.measured(f"open, {threads_text}", len(precisions), len(precisions))
+        watch.note(f"{threads_text}: timing {', '.join(f'{o.name} {o.precision}' for o in found)}")
+        tell = partial(watch.measured, f"time, {threads_text}")
+        measured, failed = _measure(found, images, expected, law, tuple(dict.fromkeys(batch_sizes)), tell)
         rows += sorted(measured, key=lambda row: row.latency.median)
         missing += failed
     if not rows:
@@ -127,9 +136,17 @@ def _check(
 
 
 def _measure(
-    found: Sequence[Opened], images: Pixels, expected: Floats, law: Law | None, batch_sizes: Sequence[int]
+    found: Sequence[Opened],
+    images: Pixels,
+    expected: Floats,
+    law: Law | None,
+    batch_sizes: Sequence[int],
+    tell: Tell,
 ) -> tuple[list[Row], list[Missing]]:
-    """A row for each runtime that came through all of it, and what became of the others."""
+    """A row for each runtime that came through all of it, and what became of the others.
+
+    `tell` hears how many of the seconds that this takes have gone.
+    """
     answers: dict[str, Answer] = {}
     failures: dict[str, str] = {}
     alive = list(found)
@@ -145,10 +162,18 @@ def _measure(
             fail(opened, reason(exc))
     latencies: dict[str, Timed] = {}
     speeds: dict[str, dict[int, float]] = {_key(opened): {} for opened in found}
-    for size in sorted({1, *batch_sizes}):
+    sizes = sorted({1, *batch_sizes})
+    spent, total = 0.0, len(found) * (SECONDS + BATCH_SECONDS * (len(sizes) - 1))
+
+    def gone(before: float) -> Callable[[float], None]:
+        return lambda seconds: tell(int(before + seconds), int(total))
+
+    for size in sizes:
         batch = np.ascontiguousarray(np.resize(images, (size, *images.shape[1:])))
         seconds, least = (SECONDS, MIN_RUNS) if size == 1 else (BATCH_SECONDS, 3)
-        for timed in time_peers(alive, batch, seconds * len(alive), least):
+        told = time_peers(alive, batch, seconds * len(alive), least, gone(spent))
+        spent += seconds * len(found)
+        for timed in told:
             if timed.failure:
                 fail(timed.opened, timed.failure)
                 continue
@@ -156,6 +181,7 @@ def _measure(
                 latencies[_key(timed.opened)] = timed
             if size in batch_sizes:
                 speeds[_key(timed.opened)][size] = 1e3 * size / timed.latency.median
+    tell(int(total), int(total))
     rows = [_row(latencies[_key(o)], speeds[_key(o)], answers[_key(o)]) for o in alive]
     return rows, [
         Missing(o.name, o.precision, o.peer.setup.threads, failures[_key(o)]) for o in found if _key(o) in failures
@@ -192,10 +218,17 @@ def _agreement(peer: Peer, images: Pixels, expected: Floats, law: Law | None) ->
     return Answer(same, difference, law.differing(logits) if law and peer.setup.precision == "int8" else None)
 
 
-def time_peers(found: Sequence[Opened], batch: Pixels, seconds: float, least: int = MIN_RUNS) -> list[Timed]:
+def time_peers(
+    found: Sequence[Opened],
+    batch: Pixels,
+    seconds: float,
+    least: int = MIN_RUNS,
+    tell: Callable[[float], None] = lambda spent: None,
+) -> list[Timed]:
     """Each in bursts, in turn, for `seconds` in all and at least `least` runs each, as `cost.latency` does.
 
-    A machine that is overrun gets twice the seconds and no more. A runtime that raises stops there.
+    A machine that is overrun gets twice the seconds and no more. A runtime that raises stops there. `tell` hears the
+    seconds that were spent, at most `seconds`.
     """
     timed = [Timed(opened) for opened in found]
     several = any(opened.peer.setup.threads > 1 for opened in found)
@@ -204,6 +237,7 @@ def time_peers(found: Sequence[Opened], batch: Pixels, seconds: float, least: in
     start = time.perf_counter()
     while running := [one for one in timed if not one.failure]:
         spent = time.perf_counter() - start
+        tell(min(spent, seconds))
         fewest = min(len(one.milliseconds) for one in running)
         if spent >= seconds and (fewest >= least or (fewest >= 3 and spent >= 2 * seconds)):
             break

@@ -1,7 +1,10 @@
 """Runtimes made ready, or the reason in one line why one is not: whatever a foreign program raises, others go on."""
 
+import os
+import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -49,11 +52,27 @@ def _open(name: str, kind: type[Peer], setup: Setup, image: Pixels) -> Opened | 
     try:
         peer = kind(setup)
         start = time.perf_counter()
-        peer.load()
-        peer.run(image)
+        with _silent():
+            peer.load()
+            peer.run(image)
         return Opened(name, _version(kind), peer, 1e3 * (time.perf_counter() - start))
     except Exception as exc:  # whatever a foreign program raises: the others can still be timed
         return Missing(name, setup.precision, setup.threads, reason(exc))
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep what foreign programs write to standard error, from C as well, from the terminal."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(nothing)
+        os.close(kept)
 
 
 def reason(exc: Exception) -> str:

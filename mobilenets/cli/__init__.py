@@ -5,15 +5,16 @@ import os
 import re
 import sys
 import warnings
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, TextIO
 
 from ..errors import MobilenetsError, UsageError
 from ..files import CacheWarning
 
 if TYPE_CHECKING:
-    from cyclopts import CycloptsError
+    from cyclopts import Argument, CycloptsError
 
-__all__ = ["error_object", "main"]
+__all__ = ["as_flags", "error_object", "main"]
 
 _SHOW_WARNING = warnings.showwarning
 
@@ -35,7 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
     except MobilenetsError as exc:
         if debug:
             raise
-        return _failed(exc, _as_flags(str(exc), arguments), arguments, exc.exit_code)
+        meant = _meant(exc, arguments)
+        return _failed(meant, as_flags(str(meant), "".join(arguments[:1])), arguments, meant.exit_code)
     except KeyboardInterrupt:
         print("mobilenets: interrupted", file=sys.stderr)
         return 130
@@ -48,13 +50,38 @@ def main(arguments: list[str] | None = None) -> int:
         return _failed(exc, f"unexpected {type(exc).__name__}: {exc} (--debug shows where)", arguments, 1)
 
 
-def _as_flags(message: str, arguments: list[str]) -> str:
-    """Return the message with settings named as the verb's flags: `max_bad (=2)` becomes `--max-bad (=2)`."""
+def _meant(exc: MobilenetsError, arguments: list[str]) -> MobilenetsError:
+    """Return the error, or where a value that stands behind a flag was taken for a file the one that says so."""
+    flag, value = _valued(arguments)
+    return UsageError(_takes_no_value(flag, value)) if value and str(exc).startswith(f"{value}: no such file") else exc
+
+
+def _valued(arguments: list[str]) -> tuple[str, str]:
+    """Return the first flag that takes no value and what was given to it, `--csv out.csv` or `--csv=out.csv`."""
+    switches = [name for argument in _arguments_of(arguments[:1]) if argument.hint is bool for name in argument.names]
+    for at, word in enumerate(arguments):
+        flag, joined, value = word.partition("=")
+        if flag in switches and joined:
+            return flag, value
+        if flag in switches and at + 1 < len(arguments) and not arguments[at + 1].startswith("-"):
+            return flag, arguments[at + 1]
+    return "", ""
+
+
+def _takes_no_value(flag: str, value: str) -> str:
+    cure = f": it prints, and > {value} keeps what is printed" if flag in ("--csv", "--json") else ""
+    return f"{flag} takes no value (={value!r}){cure}"
+
+
+def _arguments_of(verb: list[str]) -> "Iterable[Argument]":
     from .app import app
 
-    if not arguments or arguments[0] not in list(app):
-        return message
-    flags = {name for argument in app[arguments[0]].assemble_argument_collection() for name in argument.names}
+    return app[verb[0]].assemble_argument_collection() if verb and verb[0] in list(app) else ()
+
+
+def as_flags(message: str, verb: str) -> str:
+    """Return the message with settings named as the verb's flags: `max_bad (=2)` becomes `--max-bad (=2)`."""
+    flags = {name for argument in _arguments_of([verb]) for name in argument.names}
 
     def flag(setting: re.Match[str]) -> str:
         name = "--" + setting[0].replace("_", "-")
@@ -91,8 +118,12 @@ def _show_warning(
         _SHOW_WARNING(message, category, filename, lineno, file, line)
 
 
-def _wrong(exc: "CycloptsError") -> str:
+def _wrong(exc: "CycloptsError", arguments: list[str]) -> str:
     from cyclopts import MissingArgumentError
+
+    flag, value = _valued(arguments)
+    if value and value in str(exc):
+        return _takes_no_value(flag, value)
 
     if isinstance(exc, MissingArgumentError) and exc.keyword is None and exc.argument is not None:
         name = exc.argument.name
@@ -109,6 +140,6 @@ def _run(arguments: list[str]) -> int:
         code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as exc:
         verb = next((f" {word}" for word in arguments[:1] if word in list(app)), "")
-        return _failed(UsageError(), f"{_wrong(exc)} (see mobilenets{verb} --help)", arguments, 2)
+        return _failed(UsageError(), f"{_wrong(exc, arguments)} (see mobilenets{verb} --help)", arguments, 2)
     sys.stdout.flush()
     return code if isinstance(code, int) else 0

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from typing import Any, get_args
 
 from cyclopts import App, Parameter, Token, convert
+from cyclopts.help import DefaultFormatter, HelpPanel, InlineText
+from rich.console import Console, ConsoleOptions
+from rich.text import Text
 
 from .. import __version__
 
@@ -24,7 +27,20 @@ def _exact(kind: Any, tokens: Sequence[Token]) -> Any:
 
 def _default(value: Any) -> str | None:
     """Return a default as --help shows it, None where a flag is off or a list is empty until it is given."""
-    return None if value in (None, False, (), "") else str(value)
+    if isinstance(value, tuple):
+        value = " ".join(map(str, value))
+    return None if value in (None, False, "") else str(value)
+
+
+class _Formatter(DefaultFormatter):
+    """Help whose lines end at the terminal's border, not where they end in the code."""
+
+    def __call__(self, console: Console, options: ConsoleOptions, panel: HelpPanel) -> None:
+        for entry in panel.entries:
+            described = entry.description
+            if isinstance(described, InlineText) and isinstance(described.primary_renderable, Text):
+                described.primary_renderable = Text(" ".join(described.primary_renderable.plain.split()))
+        super().__call__(console, options, panel)
 
 
 app = App(
@@ -32,6 +48,8 @@ app = App(
     version=__version__,
     default_parameter=Parameter(converter=_exact, show_default=_default),
     help_format="plaintext",
+    help_formatter=_Formatter(),
+    suppress_keyboard_interrupt=False,  # `main` says so in a line
     help="Labelled images and a budget in; the small network that fits out, trained, measured and exported.",
     help_epilogue="Errors are one line; --debug shows where one was raised. --json prints one object and nothing else.",
 )
@@ -53,7 +71,7 @@ _HELP = {
         """Examples:
   mobilenets design --max-mult-adds 10M --max-size 500KB --classes 5
   mobilenets design --max-latency 2ms --threads 1
-  mobilenets design --max-ram 100KB --budget-precision int8 --calibrate runs/a runs/b
+  mobilenets design --max-ram 100KB --budget-precision int8 --calibrate runs/a
 """,
     ),
     "train": (
@@ -94,14 +112,15 @@ _HELP = {
         """Examples:
   mobilenets import mobilenet_v1_0.25_128_quant.tflite
   mobilenets import extractor.tflite head.tflite --output imagenet.safetensors
-  mobilenets import weights.pth --img-size 224 --activation relu --mean 127.5 --std 127.5 --labels labels.txt
+  mobilenets import weights.pth --img-size 224 --activation relu \\
+      --mean 127.5 --std 127.5 --labels labels.txt
 """,
     ),
     "quantize": (
         "Make a trained model int8, calibrated on some hundred images; says what each layer and the answers lose.",
         """Examples:
   mobilenets quantize runs/photos-0.25-96 --data photos
-  mobilenets quantize model.safetensors --data photos --images 500 --output small.safetensors --json
+  mobilenets quantize model.safetensors --data photos --output small.safetensors
 """,
     ),
     "export": (
@@ -116,7 +135,7 @@ _HELP = {
         "Write a trained model as C for one processor, no dependency, no malloc; and build its library.",
         """Examples:
   mobilenets compile runs/photos-0.25-96
-  mobilenets compile model.safetensors --target avx2 --name photos --embed --output photos-c
+  mobilenets compile model.safetensors --target avx2 --embed --output photos-c
 """,
     ),
     "benchmark": (
@@ -124,7 +143,7 @@ _HELP = {
         """Examples:
   mobilenets benchmark runs/photos-0.25-96
   mobilenets benchmark 0.25-128 --threads 1 --report speed.html
-  mobilenets benchmark model.safetensors --data photos --precisions fp32 bf16 --json
+  mobilenets benchmark model.safetensors --data photos --precisions fp32 bf16
 """,
     ),
     "demo": (

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from ..progress import Bars
-from .console import bytes_text, new_table, print_json, print_parts
+from .console import bytes_text, new_table, print_json, print_parts, wrote
 from .options import Json
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def benchmark(
             images=images,
             source=source,
             weights=weights,
-            note=bars.note,
+            watch=bars,
         )
     if report is not None:
         write_chart(report, result)
@@ -137,5 +137,5 @@ def _show(result: "Benchmark", report: Path | None, json: bool) -> None:
         f"top-1: images of {result.image_count} ({result.images}) with the same answer as {result.reference}",
     )
     print_parts(*result.about_integers())
-    print_parts(*([f"report  {report}"] if report else []), *([result.caution()] if result.caution() else []))
+    print_parts(*([wrote(report, "report")] if report else []), *([result.caution()] if result.caution() else []))
     print_parts(*result.verdicts())

@@ -1,12 +1,13 @@
 """What the verbs print with: tables and lines for people, one JSON object for machines."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["bytes_text", "new_table", "print_json", "print_parts"]
+__all__ = ["bytes_text", "new_table", "print_json", "print_parts", "wrote"]
 
 
 class _Console(Console):
@@ -32,6 +33,11 @@ def new_table(title: str, *columns: str) -> Table:
     for i, column in enumerate(columns):
         table.add_column(column, justify="right" if i else "left", no_wrap=True)
     return table
+
+
+def wrote(path: Path, *facts: str) -> str:
+    """Return the line by which every verb says where it wrote, and what."""
+    return "  ".join([f"wrote {path}", *facts])
 
 
 def bytes_text(value: float) -> str:

@@ -10,7 +10,7 @@ from cyclopts import Group, Parameter
 from ..arch import Network, named
 from ..arch.network import SHALLOW_BODY, Activation, Convolution, Padding, Rounding
 from ..design import Budget, Space
-from ..errors import NetworkError
+from ..errors import DataError, NetworkError
 from ..image import Fit, Preprocess, Resize
 
 if TYPE_CHECKING:
@@ -118,11 +118,11 @@ class BudgetFlags:
     max_params: str | None = None
     """Parameters, such as 500k."""
     max_size: str | None = None
-    """Weights in the file at --budget-precision, such as 500KB."""
+    """Weights in the file at --budget-precision, such as 500KB; a number alone is bytes."""
     max_ram: str | None = None
-    """Peak activation memory at --budget-precision, such as 256KB."""
+    """Peak activation memory at --budget-precision, such as 256KB; a number alone is bytes."""
     max_latency: str | None = None
-    """One image on this machine, such as 2ms; measured, not guessed."""
+    """One image on this machine, such as 2ms (us, ms, s; a number alone is ms); measured, not guessed."""
     budget_precision: str = "fp32"
     """fp32, fp16 or int8: of --max-size and --max-ram."""
 
@@ -205,6 +205,9 @@ class SourceFlags(ImageFlags):
     def given(self) -> "Given":
         from ..data.labels import read_list
 
+        if self.labels is not None and not self.labels.is_file():
+            rule = "it takes a text file with the name of one class a line, not the names"
+            raise DataError(f"--labels {self.labels}: no such file: {rule}")
         return replace(
             self.said(),
             size=image_size(self.img_size) if self.img_size else None,

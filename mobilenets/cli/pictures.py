@@ -9,11 +9,11 @@ from PIL import Image
 
 from ..errors import UsageError
 from ..files import write_atomic
-from ..image import crop_resize, decode
+from ..image import decode, prepare
 from ..runtime import Explainer, Prediction
 from ..runtime.explain import view_box
 from ..tasks import Task
-from ..tasks.drawing import heated
+from ..tasks.drawing import heated, scaled
 
 __all__ = ["drawn", "new_folder", "save_picture"]
 
@@ -54,11 +54,10 @@ def drawn(
 
 
 def explained(image: Image.Image, explainer: Explainer, label: str) -> Image.Image:
-    """Return the image under the map of the class `label`."""
+    """Return the image under the map of the class `label`, and below it what the colours mean."""
     how = explainer.preprocess
-    pixels = crop_resize(image.convert("L") if how.channels == 1 else image, how)
-    heat = explainer.maps(pixels[None])[0, :, :, explainer.labels.index(label)]
-    return heated(image, heat, view_box(image.width, image.height, how))
+    heat = explainer.maps(prepare(image, how)[None])[0, :, :, explainer.labels.index(label)]
+    return scaled(heated(image, heat, view_box(image.width, image.height, how)), label)
 
 
 def save_picture(path: Path, image: Image.Image) -> None:

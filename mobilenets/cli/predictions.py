@@ -8,7 +8,7 @@ from typing import Protocol
 
 from ..errors import MobilenetsError
 from ..runtime import Prediction
-from . import error_object
+from . import as_flags, error_object
 
 __all__ = ["write"]
 
@@ -28,13 +28,11 @@ def write(predictions: Iterable[Prediction], form: str, columns: tuple[str, ...]
                 print(f"mobilenets: {prediction.name}: {prediction.error}", file=sys.stderr)
             writer.write(prediction)
     except MobilenetsError as exc:  # what was printed stays one JSON object
-        writer.close(exc)
-        print(f"mobilenets: {exc}", file=sys.stderr)
+        message = as_flags(str(exc), "predict")
+        writer.close(error_object(exc, message))
+        print(f"mobilenets: {message}", file=sys.stderr)
         return exc.exit_code
     writer.close()
-    if count == 0:
-        print("mobilenets: no images found", file=sys.stderr)
-        return 1
     if bad:
         print(f"mobilenets: {bad} of {count} images could not be decoded", file=sys.stderr)
     return int(bad > max_bad * count)
@@ -43,7 +41,7 @@ def write(predictions: Iterable[Prediction], form: str, columns: tuple[str, ...]
 class _Writer(Protocol):
     def write(self, prediction: Prediction) -> None: ...
 
-    def close(self, error: MobilenetsError | None = None) -> None: ...
+    def close(self, error: dict[str, str] | None = None) -> None: ...
 
 
 class _Lines:
@@ -54,7 +52,7 @@ class _Lines:
             name = prediction.name if prediction.name.isprintable() else repr(prediction.name)
             print(name, prediction.answer.line(), sep="  ")
 
-    def close(self, error: MobilenetsError | None = None) -> None: ...
+    def close(self, error: dict[str, str] | None = None) -> None: ...
 
 
 class _Csv:
@@ -69,7 +67,7 @@ class _Csv:
         else:
             self.writer.writerows([prediction.name, *row, ""] for row in prediction.answer.rows())
 
-    def close(self, error: MobilenetsError | None = None) -> None: ...
+    def close(self, error: dict[str, str] | None = None) -> None: ...
 
 
 class _Object:
@@ -83,6 +81,6 @@ class _Object:
         print(self.between, json.dumps({"image": prediction.name, **said, "error": prediction.error}), sep="\n")
         self.between = ","
 
-    def close(self, error: MobilenetsError | None = None) -> None:
-        end = f', "error": {json.dumps(error_object(error, str(error)))}' if error else ""
+    def close(self, error: dict[str, str] | None = None) -> None:
+        end = f', "error": {json.dumps(error)}' if error else ""
         print(f"{'' if self.between == ',' else self.between}]{end}}}")

@@ -52,7 +52,7 @@ def quantize(
 
 
 def _show(result: "QuantizedFile", json: bool) -> None:
-    from .console import new_table, print_json, print_parts
+    from .console import new_table, print_json, print_parts, wrote
     from .show import filled
 
     if json:
@@ -71,4 +71,4 @@ def _show(result: "QuantizedFile", json: bool) -> None:
     )
     for tried in result.tried:
         rules.add_row(tried.rule, "yes" if tried.equalised else "no", f"{tried.agreement:.1%}", f"{tried.snr:.1f}")
-    print_parts(layers, "", rules, "", filled(result.beside.table()), "", f"{result.path}")
+    print_parts(layers, "", rules, "", filled(result.beside.table()), "", wrote(result.path, "int8 model"))

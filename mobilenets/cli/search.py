@@ -11,6 +11,7 @@ from cyclopts import Parameter
 
 from ..errors import DataError, UsageError
 from ..files import check_output
+from .console import wrote
 from .options import Json, RuntimeFlag
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def search(
     session = open_session(open_model(name), runtime=runtime)
     made = known or _built(session, index, name)
     if save is not None:
-        print(f"index {made.save(save)}: {len(made.names):,} images", file=sys.stderr)
+        print(wrote(made.save(save), f"index of {len(made.names):,} images"), file=sys.stderr)
     found = look_up(made, session, asked, top)
     return _tell(made, list(found) if sheet else found, sheet, session, json)
 
@@ -110,5 +111,5 @@ def _tell(
         from .sheet import draw_sheet
 
         save_picture(sheet, draw_sheet(found, session.preprocess))
-        print(f"sheet {sheet}", file=sys.stderr)
+        print(wrote(sheet, "sheet"), file=sys.stderr)
     return int(bad > 0)

@@ -17,9 +17,11 @@ from ..design import Candidate, Design
 from ..errors import MissingExtraError
 from ..model import Model
 from ..quant.scheme import QuantModel
+from ..report.text import duration
 from ..tasks.result import Table as Content
+from ..tasks.result import figure_name
 from ..weights import Imported
-from .console import bytes_text, new_table, print_json, print_parts
+from .console import bytes_text, new_table, print_json, print_parts, wrote
 from .integers import memory
 
 if TYPE_CHECKING:
@@ -83,7 +85,8 @@ def described(network: Network, model: Model | QuantModel | None, json: bool) ->
 
 
 def _figure(name: str, value: Any) -> str:
-    return f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+    told = f"val {figure_name(name)}" if name.startswith("val_") else figure_name(name)
+    return f"{told} {value:.4g}" if isinstance(value, float) else f"{told} {value}"
 
 
 def _integers(model: QuantModel) -> str:
@@ -208,13 +211,13 @@ def trained(result: Trained, json: bool) -> None:
     print_parts(*([filled(result.int8.table()), ""] if result.int8 else []))
     print_parts(
         f"{result.model.name}: {e.split} {e.evaluation.headline()}; {_speed(e)}",
-        f"model   {result.run / 'best.safetensors'}",
+        wrote(result.run / "best.safetensors", "model"),
         *(
-            [f"int8    {result.run / 'best.int8.safetensors'}: {result.int8.integers.result.headline()}"]
+            [wrote(result.run / "best.int8.safetensors", "int8", result.int8.integers.result.headline())]
             if result.int8
             else []
         ),
-        f"report  {result.report}",
+        wrote(result.report, "report"),
     )
 
 
@@ -241,14 +244,9 @@ def planned(plan: "Plan", json: bool) -> None:
     )
     if plan.seconds is not None:
         print_parts(
-            f"{plan.epochs} epochs at {plan.images_per_second:,.0f} images/s: about {_duration(plan.seconds)}, as fast "
+            f"{plan.epochs} epochs at {plan.images_per_second:,.0f} images/s: about {duration(plan.seconds)}, as fast "
             "as a few batches were; nothing was kept"
         )
-
-
-def _duration(seconds: float) -> str:
-    minutes = seconds / 60
-    return f"{seconds:.0f} s" if seconds < 90 else f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
 
 
 def _speed(e: Evaluated) -> str:
@@ -267,7 +265,7 @@ def evaluated(result: Evaluated, report: Path | None, json: bool) -> None:
     lines.append(f"{result.network}: {result.split} {result.evaluation.headline()}")
     lines.append(f"{result.images_per_second:,.0f} images/s with decoding; {_speed(result)}")
     lines += [f"skipped {bad.name}: {bad.reason}" for bad in result.bad]
-    print_parts(*lines, *([f"report  {report}"] if report else []))
+    print_parts(*lines, *([wrote(report, "report")] if report else []))
 
 
 def imported(path: Path, result: Imported, json: bool) -> None:
@@ -291,8 +289,11 @@ def imported(path: Path, result: Imported, json: bool) -> None:
     print_parts(
         table,
         "",
-        f"{path}  {bytes_text(path.stat().st_size)}  {costs.mult_adds / 1e6:,.1f} M mult-adds, "
-        f"{costs.params:,} parameters",
+        wrote(
+            path,
+            bytes_text(path.stat().st_size),
+            f"{costs.mult_adds / 1e6:,.1f} M mult-adds, {costs.params:,} parameters",
+        ),
     )
 
 
@@ -302,7 +303,7 @@ def compiled(result: CompiledFiles, json: bool) -> None:
         return
     w = result.written
     print_parts(
-        *(f"{result.folder / file}" for file in w.files),
+        wrote(result.folder, ", ".join(w.files)),
         f"for {w.target} in {w.precision}: {bytes_text(w.weights_bytes)} of weights, "
         f"{bytes_text(w.arena_bytes)} of arena, {bytes_text(w.library_bytes)} library",
         _checked(result),
@@ -322,7 +323,7 @@ def exported(result: Exported, json: bool) -> None:
         print_json(result.to_dict())
         return
     print_parts(
-        f"{result.path}  {bytes_text(result.bytes)}  {result.format}",
+        wrote(result.path, bytes_text(result.bytes), result.format),
         "read back, its logits are the model's own"
         + (f" within {result.difference:.1e} of the largest" if result.difference else ""),
     )

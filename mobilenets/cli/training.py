@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from ..errors import UsageError
+from ..errors import UsageError, printable
 from ..image import Preprocess
 from ..tasks import TASKS
 from ..train.recipe import Recipe
@@ -224,13 +224,13 @@ def _train(data: Path, request: _Request, bars: "Bars", dry_run: bool) -> "Train
 
 def _opened(data: Path, request: _Request, bars: "Bars") -> "Dataset":
     """Return the data set, and say what it holds and what is going to be trained on it."""
-    from ..data.rows import listed, shown
+    from ..data.rows import listed
 
     learned = request.learned
     dataset = learned.ready(learned.open(data, max_bad=request.recipe.max_bad))
     sizes = ", ".join(f"{len(samples):,} {split}" for split, samples in dataset.splits.items())
     bars.note(f"{data}: {len(dataset.labels)} {learned.things}, {sizes} images")
-    bars.note(f"{learned.things}: {listed([shown(label) for label in dataset.labels], 10)}")
+    bars.note(f"{learned.things}: {listed([printable(label) for label in dataset.labels], 10)}")
     if request.found:
         bars.note(f"fine-tunes {request.pretrained}, which is on this machine; from scratch: --pretrained none")
     return dataset

@@ -112,7 +112,8 @@ def design(
 
         space = space_of(network, open_dataset(data))
     if bounds.max_latency is not None:
-        print(f"measuring latency on {threads or 'all'} thread(s): up to two minutes", file=sys.stderr)
+        limit, of = f"{bounds.max_latency:g} ms", f"{threads} thread{'s' if threads != 1 else ''}"
+        print(f"looking for at most {limit} an image, measured on {of}: up to two minutes", file=sys.stderr)
     show.designed(
         design_network(bounds, space, calibrate=calibrate, threads=threads, runtime=runtime, precision=precision), json
     )
@@ -217,10 +218,12 @@ def predict(
     from itertools import chain
 
     from ..api import answered, open_model
+    from ..convert import check_order
     from ..data.folder import unread
     from ..progress import Bars
     from ..runtime import find_images, open_session
     from ..tasks import task_type
+    from .console import wrote
     from .pictures import drawn, new_folder
     from .predictions import write
 
@@ -232,6 +235,7 @@ def predict(
         raise UsageError(f"unknown option {flags[0]} (see mobilenets predict --help)")
     if explain and pictures is None:
         raise UsageError("--explain is drawn on images: it needs --pictures FOLDER")
+    check_order(model, images)
     with Bars() as bars:
         opened = open_model(model, bars)
     session = open_session(opened, runtime=runtime)
@@ -247,6 +251,9 @@ def predict(
     code = write(predictions, "json" if json else "csv" if csv else "table", task.columns, max_bad)
     for note in unread(skipped):
         print(f"mobilenets: {note}", file=sys.stderr)
+    if pictures is not None:
+        count = len(list(pictures.iterdir()))
+        print(wrote(pictures, f"{count} picture{'s' if count != 1 else ''}"), file=sys.stderr)
     return code
 
 

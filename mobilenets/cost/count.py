@@ -53,7 +53,7 @@ class Share:
     weights: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Cost:
     """Exact costs of one image through one network."""
 
@@ -64,6 +64,9 @@ class Cost:
     output_channels: int  # of all layers with weights: one folded bias each
     peak_elements: int  # activations alive at once, in elements
     layers: tuple[LayerCost, ...]
+
+    def __repr__(self) -> str:
+        return f"Cost({self.network.name}, {self.mult_adds:,} mult-adds, {self.params:,} parameters)"
 
     def bytes(self, precision: str = "fp32") -> int:
         """Stored size when deployed, batch norm folded: weights at `precision`, one 4-byte bias per output

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError
+from ..errors import DataError, printable
 from ..image import read
 from .columns import NAMES
 from .labels import clean
-from .rows import Listing, Row, checked_split, listed, shown
+from .rows import Listing, Row, checked_split, listed
 from .table import read_cells
 
 __all__ = ["Marked", "list_attributes"]
@@ -56,16 +56,16 @@ def list_attributes(path: Path) -> Marked:
     for number, cells in lines:
         image = cells[0].strip()
         if image in first:
-            raise DataError(f"{file}: line {number} repeats {shown(image)!r}, which line {first[image]} has")
+            raise DataError(f"{file}: line {number} repeats {printable(image)!r}, which line {first[image]} has")
         first[image] = number
         if not image or not (folder / image).is_file():
-            raise DataError(f"{file}: line {number}: image {shown(image)!r} is no file in {folder}")
+            raise DataError(f"{file}: line {number}: image {printable(image)!r} is no file in {folder}")
         split = None
         if split_at is not None:
             split = checked_split(cells[split_at], f"{file}: line {number}")
         elif parts is not None:
             split = _part(file, number, image, parts)
-        rows.append(Row(shown(image), split, "", partial(read, folder / image)))
+        rows.append(Row(printable(image), split, "", partial(read, folder / image)))
     return Marked(Listing(rows, names), names, _values(file, header, columns, lines))
 
 
@@ -89,7 +89,7 @@ def _csv(path: Path) -> tuple[list[str], list[Line]]:
     """Header and lines; `DataError` for one of another length."""
     header, lines = read_cells(path, _IMAGE)
     if len(header) < 2 or header[0].lower() not in _IMAGE:
-        has = shown(",".join(header[:5])) or "nothing"
+        has = printable(",".join(header[:5])) or "nothing"
         raise DataError(f"{path}: its first line must be path,ATTRIBUTE,ATTRIBUTE,...; it begins with {has}")
     return header, _checked(path, lines, len(header))
 
@@ -142,7 +142,7 @@ def _partition(path: Path) -> dict[str, str] | None:
     for number, line in enumerate(_text(path), 1):
         cells = line.split()
         if cells and (len(cells) != 2 or cells[1] not in _PARTS):
-            raise DataError(f"{path}: line {number} (={shown(line)!r}) must be an image and 0, 1 or 2")
+            raise DataError(f"{path}: line {number} (={printable(line)!r}) must be an image and 0, 1 or 2")
         if cells:
             found[cells[0]] = _PARTS[cells[1]]
     return found
@@ -160,7 +160,7 @@ def _image_folder(path: Path, lines: list[Line]) -> Path:
     for folder in _FOLDERS:
         if image and (path.parent / folder / image).is_file():
             return path.parent / folder
-    raise DataError(f"{path}: line {lines[0][0]}: image {shown(image)!r} lies neither beside the file nor in images/")
+    raise DataError(f"{path}: line {lines[0][0]}: image {image!r} lies neither beside the file nor in images/")
 
 
 def _values(
@@ -175,7 +175,7 @@ def _values(
     if None in values.values():
         number, at, cell = next(_strange(lines, columns, values))
         rule = "0 where the others are 0 and 1" if cell == "-1" else "0, 1, or empty where it is not known"
-        raise DataError(f"{path}: line {number}, column {shown(header[at])}: {shown(cell)!r} must be {rule}")
+        raise DataError(f"{path}: line {number}, column {printable(header[at])}: {printable(cell)!r} must be {rule}")
     return np.array([[values[cell] for cell in line] for line in cells], np.float32)
 
 

@@ -5,12 +5,13 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import DataError
+from ..errors import DataError, printable
+from ..folders import ending, is_folder, is_image, visible, walk
 from ..image import EXTENSIONS, UNREAD
-from .folder import ending, is_folder, is_image, row_of_file, unread, visible, walk
+from .folder import row_of_file, unread
 from .imagenet import wnid_of
 from .labels import ordered_names, read_names
-from .rows import Listing, Row, listed, shown, split_name
+from .rows import Listing, Row, listed, split_name
 from .trees import check_classes, splits_of, subfolders
 
 __all__ = ["list_files", "list_folder"]
@@ -29,7 +30,7 @@ def list_folder(root: Path) -> Listing:
             raise DataError(f"{root}: {folders[0].name!r} would be the only class; did you mean {folders[0].path}?")
         return _classes(root, {None: root}, declared)
     listing = _classes(root, splits, declared)
-    beside = [shown(entry.name) for entry in entries if is_folder(entry) and split_name(entry.name) is None]
+    beside = [printable(entry.name) for entry in entries if is_folder(entry) and split_name(entry.name) is None]
     if beside:
         listing.notes.append(f"ignored beside the splits: {listed([name + '/' for name in beside])}")
     return listing

@@ -4,9 +4,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..errors import DataError, MissingExtraError
+from ..errors import DataError, MissingExtraError, printable
 from ..image import read
-from .rows import Listing, Row, shown
+from .rows import Listing, Row
 
 __all__ = ["is_dogs", "list_dogs"]
 
@@ -50,5 +50,5 @@ def _row(root: Path, split: str, file: str) -> Row:
     folder, slash, _ = file.partition("/")
     breed = folder.partition("-")[2]
     if not slash or not breed or ".." in file.split("/"):
-        raise DataError(f"{root}: {split} list: {shown(file)!r} must be WNID-BREED/IMAGE.jpg")
-    return Row(shown(f"Images/{file}"), split, breed, partial(read, root / "Images" / file))
+        raise DataError(f"{root}: {split} list: {printable(file)!r} must be WNID-BREED/IMAGE.jpg")
+    return Row(printable(f"Images/{file}"), split, breed, partial(read, root / "Images" / file))

@@ -5,10 +5,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from ..errors import DataError
+from ..errors import DataError, printable
 from ..image import EXTENSIONS, read
 from .labels import ordered_names
-from .rows import Listing, Row, listed, shown
+from .rows import Listing, Row, listed
 from .sources import list_images
 from .split import split_by_group
 
@@ -65,7 +65,7 @@ def list_pairs(path: Path) -> tuple[Listing, tuple[str, ...]]:
         if not any(cells) or (number == 1 and all(cell.strip().isdigit() for cell in cells)):
             continue
         if len(cells) not in (3, 4) or not (cells[1].isdigit() and cells[-1].strip().isdigit()):
-            raise DataError(f"{path}: line {number} (={shown(line)!r}) must be NAME N N or NAME N NAME N")
+            raise DataError(f"{path}: line {number} (={printable(line)!r}) must be NAME N N or NAME N NAME N")
         for name, photo in ((cells[0], cells[1]), (cells[-2] if len(cells) == 4 else cells[0], cells[-1])):
             rows.append(_photo(path, number, name.strip(), int(photo)))
     if not rows:
@@ -78,6 +78,6 @@ def _photo(path: Path, number: int, name: str, photo: int) -> Row:
         for extension in sorted(EXTENSIONS, key=lambda one: one != ".jpg"):
             file = folder / f"{name}_{photo:04d}{extension}"
             if file.is_file():
-                return Row(shown(f"{name}/{file.name}"), None, name, partial(read, file))
+                return Row(printable(f"{name}/{file.name}"), None, name, partial(read, file))
     beside = listed([f"{name}/{name}_{photo:04d}.jpg"])
-    raise DataError(f"{path}: line {number}: there is no photo {shown(beside)} beside the file")
+    raise DataError(f"{path}: line {number}: there is no photo {printable(beside)} beside the file")

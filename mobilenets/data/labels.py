@@ -4,9 +4,9 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..errors import DataError
+from ..errors import DataError, printable
 from .imagenet import by_wnid
-from .rows import Listing, listed, shown
+from .rows import Listing, listed
 
 __all__ = ["class_names", "clean", "indices", "read_list", "read_names"]
 
@@ -99,7 +99,7 @@ def clean(name: str, where: str) -> str:
     """
     text = unicodedata.normalize("NFC", name.strip(_BLANKS))
     if not text.isprintable() and any(unicodedata.category(char) in ("Cc", "Cs") for char in text):
-        raise DataError(f"{shown(where)}: the class name {text[:80]!a} holds a control character or is no UTF-8")
+        raise DataError(f"{printable(where)}: the class name {text[:80]!a} holds a control character or is no UTF-8")
     return text
 
 

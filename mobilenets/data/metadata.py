@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from ..errors import DataError
+from ..errors import DataError, printable
 from .folder import find_photos, holds_images
-from .rows import Listing, Row, listed, shown, split_name
+from .rows import Listing, Row, listed, split_name
 from .table import list_csv, names_columns
 from .trees import splits_of
 
@@ -45,7 +45,7 @@ def list_metadata(root: Path, files: dict[str | None, Path]) -> Listing:
         listing.notes += found.notes
         known.update(os.path.normpath(row.name) for row in rows)
     images, notes = find_photos(root)
-    unlisted = [name for path in images if (name := shown(str(path.relative_to(root)))) not in known]
+    unlisted = [name for path in images if (name := printable(str(path.relative_to(root)))) not in known]
     if unlisted:
         names = listed(sorted({file.name for file in files.values()}))
         notes.append(f"ignored {len(unlisted)} images that {names} does not list (first: {unlisted[0]})")

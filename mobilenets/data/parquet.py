@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..errors import DataError, ImageError, MissingExtraError
+from ..errors import DataError, ImageError, MissingExtraError, printable
 from ..image import read
-from .rows import Listing, Row, checked_split, listed, shown, split_of
+from .rows import Listing, Row, checked_split, listed, split_of
 
 __all__ = ["list_parquet"]
 
@@ -109,7 +109,7 @@ def _read_beside(folder: Path, where: str) -> bytes:
     try:
         return read(folder / where)
     except ImageError as exc:
-        raise ImageError(f"{shown(where)}: {exc}") from exc
+        raise ImageError(f"{printable(where)}: {exc}") from exc
 
 
 def _nothing() -> bytes:

@@ -1,15 +1,13 @@
 """What every reader of a layout hands on: rows whose label and split are still as the user wrote them."""
 
-import os
 import re
-import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
 from ..errors import DataError
 
-__all__ = ["BESIDE", "Listing", "Row", "checked_split", "listed", "shown", "split_name", "split_of"]
+__all__ = ["BESIDE", "Listing", "Row", "checked_split", "listed", "split_name", "split_of"]
 
 _SPLITS = {
     "train": "train",
@@ -28,8 +26,6 @@ _SPLITS = {
 }
 # words that may stand beside the split's, as in training_set, seg_train, train_images, val2017
 BESIDE = {"set", "seg", "split", "data", "dataset", "image", "images", "img", "imgs", "photo", "photos", "folder"}
-
-_JOINERS = "\u200c\u200d"  # letters of Persian, parts of emoji
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +76,6 @@ def split_of(path: PurePath) -> str | None:
             if split:
                 return split
     return None
-
-
-def shown(name: str) -> str:
-    """`name` fit for a terminal and for JSON: what is no text that can be shown is replaced by a mark."""
-    if name.isprintable():
-        return name
-    text = os.fsencode(name).decode("utf-8", "replace")
-    return "".join(char if _is_text(char) else "\N{REPLACEMENT CHARACTER}" for char in text)
-
-
-def _is_text(char: str) -> bool:
-    return char.isprintable() or char in _JOINERS or unicodedata.category(char) == "Zs"  # a blank of some width
 
 
 def listed(items: Sequence[str], most: int = 3) -> str:

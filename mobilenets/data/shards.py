@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from ..errors import DataError, ImageError
+from ..errors import DataError, ImageError, printable
+from ..folders import is_image
 from ..image import EXTENSIONS, UNREAD
-from .folder import is_image, unread
-from .rows import Listing, Row, shown, split_of
+from .folder import unread
+from .rows import Listing, Row, split_of
 
 __all__ = ["list_shards"]
 
@@ -26,7 +27,7 @@ def list_shards(root: Path, files: Sequence[Path]) -> Listing:
         name = path.name if path == root else path.relative_to(root).as_posix()
         split = None if path == root else split_of(path.relative_to(root))
         for member, label in _index(path):
-            where = shown(f"{name}:{member.name}")
+            where = printable(f"{name}:{member.name}")
             if not is_image(member.name):
                 photos.append(where)
             elif label is None:
@@ -89,10 +90,10 @@ def _label(where: str, extension: str, content: bytes) -> str | int | None:
             return text
         record = json.loads(text)
     except ValueError as exc:
-        raise DataError(f"{shown(where)}: is not {'JSON' if extension == 'json' else 'UTF-8 text'}") from exc
+        raise DataError(f"{printable(where)}: is not {'JSON' if extension == 'json' else 'UTF-8 text'}") from exc
     label = record.get("label") if isinstance(record, dict) else None
     if label is not None and (not isinstance(label, str | int) or isinstance(label, bool)):
-        raise DataError(f"{shown(where)}: label (={label!r}) must be a string or an integer")
+        raise DataError(f"{printable(where)}: label (={label!r}) must be a string or an integer")
     return label
 
 

@@ -12,25 +12,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import DataError, ImageError, UsageError
+import numpy as np
+
+from ..errors import DataError, ImageError, UsageError, printable
+from ..folders import visible
 from ..image import decode
 from .blank import check_pixels
 from .checks import check_classes, check_labels, check_overlap, same_content
 from .classes import list_folder
 from .contents import Digest, fingerprint, hash_all, unreadable_first
 from .dogs import is_dogs, list_dogs
-from .folder import holds_images, unread, visible
+from .folder import holds_images, unread
 from .labels import class_names, indices, read_names
 from .metadata import list_metadata, metadata_of
 from .parallel import ordered
 from .parquet import list_parquet
-from .rows import Listing, Row, listed, shown
+from .rows import Listing, Row, listed
 from .shards import list_shards
 from .split import split_by_content
 from .table import ENDINGS, list_csv
 from .trees import hint_of_folder
 
-__all__ = ["Dataset", "Sample", "assemble", "list_images", "open_dataset", "typical_short_side"]
+__all__ = ["Dataset", "Sample", "assemble", "in_colour", "list_images", "open_dataset", "typical_short_side"]
+
+_GREY = 8  # of 256: how far the channels of a grey pixel may be apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +145,19 @@ def _short_side(sample: Sample) -> int:
         return 0
 
 
+def in_colour(dataset: Dataset) -> bool:
+    """Tell whether any of about 20 images of train has a pixel that is not grey, but for what JPEG adds."""
+    train = dataset.splits["train"]
+    return any(ordered(_in_colour, train[:: -(-len(train) // 20)]))
+
+
+def _in_colour(sample: Sample) -> bool:
+    try:
+        return bool((np.ptp(np.asarray(decode(sample.read(), at_least=(32, 32))), axis=2) > _GREY).any())
+    except ImageError:
+        return False
+
+
 def list_images(path: Path) -> Listing:
     """The rows at `path` with one label each, whatever its layout."""
     if path.is_dir() and is_dogs(path):
@@ -174,7 +192,7 @@ def _folder(path: Path) -> Listing:
         raise DataError(f"{exc}{hint_of_folder(path)}") from exc
     empty = set(listing.names or ()) - {str(row.label) for row in listing.rows}
     if empty and (hint := hint_of_folder(path)):
-        raise DataError(f"{path}: no image in {listed(sorted(map(shown, empty)))}{hint}")
+        raise DataError(f"{path}: no image in {listed(sorted(map(printable, empty)))}{hint}")
     return listing
 
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ..errors import DataError
+from ..errors import DataError, printable
 from ..image import read
 from .columns import NAMES, check_columns, hint_of_columns
-from .rows import Listing, Row, checked_split, listed, shown
+from .rows import Listing, Row, checked_split, listed
 
 __all__ = ["ENDINGS", "Line", "list_csv", "names_columns", "read_cells", "read_lines", "row_of"]
 
@@ -45,14 +45,14 @@ def list_csv(path: Path) -> Listing:
 def _check_files(path: Path, lines: Sequence[Line]) -> None:
     """Raise `DataError` where no line's file is there: all else that is wrong with them would only follow from it."""
     if not any(_file(line).exists() for line in lines):
-        first = shown(str(path.parent / lines[0].cells["path"]))
+        first = printable(str(path.parent / lines[0].cells["path"]))
         raise DataError(f"{lines[0].where}: {first}: no such file, nor any other of the {len(lines)} that are listed")
 
 
 def row_of(line: Line, label: str | int) -> Row:
     """The image of a line, with its split where there is such a column."""
     split = checked_split(line.cells["split"], line.where) if "split" in line.cells else None
-    return Row(shown(line.cells["path"]), split, label, partial(read, _file(line)))
+    return Row(printable(line.cells["path"]), split, label, partial(read, _file(line)))
 
 
 def _file(line: Line) -> Path:
@@ -169,5 +169,5 @@ def _columns(header: Sequence[str], needed: Sequence[str]) -> dict[str, int]:
 
 
 def _lacking(needed: Sequence[str], lacking: Sequence[str], header: Sequence[str]) -> str:
-    has = shown(listed(header, 8)) or "nothing"
+    has = printable(listed(header, 8)) or "nothing"
     return f"{','.join(needed)}; lacks {listed(lacking)}, has: {has}{hint_of_columns(header)}"

@@ -4,11 +4,11 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import DataError
+from ..errors import DataError, printable
+from ..folders import is_folder, is_image, visible
 from .columns import DETECT
-from .folder import is_folder, is_image, visible
 from .labels import clean
-from .rows import BESIDE, listed, shown, split_name
+from .rows import BESIDE, listed, split_name
 
 __all__ = ["check_classes", "hint_of_folder", "splits_of", "subfolders"]
 
@@ -60,7 +60,7 @@ def check_classes(base: Path, folders: Entries, declared: Sequence[str]) -> None
             raise DataError(f"{base}: the folders {other!a} and {entry.name!a} would be one class: rename one")
         if name not in declared and _is_split(entry):
             raise DataError(
-                f"{base}: the folder {shown(entry.name)}/ is named like a split and stands beside "
+                f"{base}: the folder {printable(entry.name)}/ is named like a split and stands beside "
                 f"{_beside(folders, entry)}: expected train/CLASS and val/CLASS, or only class folders; {_CURE}"
             )
     if not all(name in declared for name in names):
@@ -75,7 +75,7 @@ def _is_split(entry: os.DirEntry[str]) -> bool:
 
 
 def _beside(folders: Entries, entry: os.DirEntry[str]) -> str:
-    return listed([f"{shown(other.name)}/" for other in folders if other is not entry]) or "nothing"
+    return listed([f"{printable(other.name)}/" for other in folders if other is not entry]) or "nothing"
 
 
 def _check_below(base: Path, folders: Entries) -> None:
@@ -84,7 +84,7 @@ def _check_below(base: Path, folders: Entries) -> None:
     common = sorted(set.intersection(*below)) if len(below) > 1 else []
     telling = [name for name in common if name.lower() not in BESIDE]  # CLASS/images is published so
     if len(telling) > 1 or any(map(split_name, telling)):
-        has, hold = ([f"{shown(name)}/" for name in names] for names in ([entry.name for entry in folders], common))
+        has, hold = ([f"{printable(name)}/" for name in names] for names in ([entry.name for entry in folders], common))
         raise DataError(
             f"{base}: {listed(has)} would be the classes, but all hold the same folders {listed(hold)}: "
             f"expected train/CLASS/image.jpg and val/CLASS/image.jpg, or CLASS/image.jpg; {_CURE}"

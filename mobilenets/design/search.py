@@ -41,7 +41,7 @@ class Space:
         ]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Design:
     """What a search found. `front` holds `choice`, its most accurate, last."""
 
@@ -51,6 +51,9 @@ class Design:
     considered: int  # networks in the space
     feasible: int  # of these, within every bound that needs no measurement
     reason: str  # which bounds bind, what the next better network costs, where the accuracies come from
+
+    def __repr__(self) -> str:
+        return f"Design({self.choice.network.name}, the best of {self.feasible:,} within the budget)"
 
 
 def search(budget: Budget, space: Space, prior: Prior, measure: Measure | None = None) -> Design:

@@ -15,7 +15,7 @@ from ..image import Pixels
 from ..model import Model
 from ..quant.scheme import QuantModel
 from ..tasks.evaluation import ClassScore, Evaluation, Mistake
-from ..tasks.result import Result, Section
+from ..tasks.result import Result, Section, figure_name
 from . import text
 from .pictures import heat_map, picture
 
@@ -24,7 +24,6 @@ __all__ = ["PriorPoint", "Report", "write_report"]
 MATRIX_CLASSES = 30  # up to here the confusion matrix is legible as numbers
 MOST_PAIRS = 12
 MOST_NOTES = 12
-_NAMES = {"val_top1": "top-1"}
 
 PriorPoint = tuple[str, int, float, str]  # name as `Network.name`, mult-adds, ImageNet top-1 (%), source
 
@@ -122,7 +121,7 @@ def _training(
         "epochs": len(rows),
         "integers_from": floats + 1 if floats < len(rows) else None,
         "best": rows[best],
-        "name": _NAMES.get(column, column.removeprefix("val_")),
+        "name": figure_name(column),
         "score": rows[best].get(column),
         "settled": _settled(rows[best].get(column), metrics.get(column)),
         "figures": _curves(rows, best, column) if len(rows) > 1 else (),
@@ -143,7 +142,7 @@ def _curves(rows: Sequence[Mapping[str, float | None]], best: int, score: str) -
     from .figures import curves
 
     figures = []
-    name = _NAMES.get(score, score.removeprefix("val_"))
+    name = figure_name(score)
     both = (("Loss", "loss", "loss", 1), (name, score.removeprefix("val_"), f"{name}, %", 100))
     for title, column, label, scale in both:
         train, val = f"train_{column}", f"val_{column}"

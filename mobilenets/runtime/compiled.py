@@ -36,6 +36,9 @@ class CompiledSession:
         self.arena_bytes = library.arena(threads or cores())
         self._open = OpenLibrary(library, threads or cores())
 
+    def __repr__(self) -> str:
+        return f"CompiledSession({self.name}, {self.task}, {len(self.labels)} labels, {self.runtime})"
+
     def run(self, images: Images) -> Floats:
         """Images as in `pixels_of` -> probabilities (N, classes) float32."""
         return self._open.outputs(pixels_of(images, self.preprocess))[:, 1]

@@ -26,12 +26,15 @@ class Explainer:
     def __init__(self, model: Model) -> None:
         if model.task != "classify":
             raise UsageError(f"maps of classes are of classifiers, and the model's task is {model.task}")
-        self.preprocess, self.labels = model.preprocess, model.labels
+        self.name, self.preprocess, self.labels = model.name, model.preprocess, model.labels
         self._run = open_activations(model)
         found = layers(model.graph)
         (pool,) = (layer for layer in found if layer.name == "pool")
         self._last = found[pool.sources[0]].name
         self._weight, self._bias = (model.weights[f"fc.{name}"] for name in ("weight", "bias"))
+
+    def __repr__(self) -> str:
+        return f"Explainer({self.name}, {len(self.labels)} labels)"
 
     def maps(self, images: Pixels) -> Floats:
         """Return what each place adds to each class: (N, H, W, C) uint8 -> (N, H / 32, W / 32, classes) float32.

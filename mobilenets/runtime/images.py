@@ -1,15 +1,18 @@
 """What a session takes: bytes or normalised floats, channels last or first. A network gets bytes, channels last."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from ..errors import UsageError
-from ..image import Pixels, Preprocess
+from ..image import Pixels, Preprocess, prepare
 
 __all__ = ["Images", "pixels_of"]
 
-Images = np.ndarray[Any, np.dtype[Any]]
+Array = np.ndarray[Any, np.dtype[Any]]
+Images = Array | Sequence[Array | Image.Image]
 
 NEAR = 0.01  # of a step of a byte: what float32 loses on the way there and back is a thousand times less
 
@@ -17,22 +20,40 @@ NEAR = 0.01  # of a step of a byte: what float32 loses on the way there and back
 def pixels_of(images: Images, preprocess: Preprocess) -> Pixels:
     """(N, H, W, C) or (N, C, H, W), uint8 or float32 -> (N, H, W, C) uint8, contiguous. Where both fit: channels last.
 
+    A list of N such images is taken too, and of Pillow images of any size.
     float32 is what `image.normalise` makes of bytes, and those bytes are what it becomes again. `UsageError` for
     another shape or type, and for floats that are no normalised bytes: they were not normalised, or otherwise.
     """
     p = preprocess
+    batch = images if isinstance(images, np.ndarray) else _stacked(images, p)
     last = (p.height, p.width, p.channels)
-    if images.ndim == 4 and images.shape[1:] != last and images.shape[1:] == (p.channels, p.height, p.width):
-        images = images.transpose(0, 2, 3, 1)
-    if images.shape[1:] != last or images.ndim != 4 or images.dtype not in (np.uint8, np.float32):
+    if batch.ndim == 4 and batch.shape[1:] != last and batch.shape[1:] == (p.channels, p.height, p.width):
+        batch = batch.transpose(0, 2, 3, 1)
+    if batch.shape[1:] != last or batch.ndim != 4 or batch.dtype not in (np.uint8, np.float32):
         raise UsageError(
-            f"images are {images.dtype} {images.shape}, must be uint8 or normalised float32, "
+            f"images are {batch.dtype} {batch.shape}, must be uint8 or normalised float32, "
             f"(N, {p.height}, {p.width}, {p.channels}) or (N, {p.channels}, {p.height}, {p.width})"
         )
-    return np.ascontiguousarray(images if images.dtype == np.uint8 else _bytes_of(images, p))
+    return np.ascontiguousarray(batch if batch.dtype == np.uint8 else _bytes_of(batch, p))
 
 
-def _bytes_of(images: Images, preprocess: Preprocess) -> Pixels:
+def _stacked(images: Sequence[Array | Image.Image], preprocess: Preprocess) -> Array:
+    """One array of a list of arrays of one shape, and of Pillow images, which are fitted as `prepare` fits them."""
+    if not isinstance(images, list | tuple):
+        kind = type(images).__name__
+        raise UsageError(
+            f"images (a {kind}) must be an array or a list of arrays; mobilenets.prepare makes one of a file"
+        )
+    arrays = [prepare(one, preprocess) if isinstance(one, Image.Image) else one for one in images]
+    for one in arrays:
+        if not isinstance(one, np.ndarray) or (one.shape, one.dtype) != (arrays[0].shape, arrays[0].dtype):
+            told = f"{one.dtype} {one.shape}" if isinstance(one, np.ndarray) else f"a {type(one).__name__}"
+            raise UsageError(f"a list of images holds {told}, must hold arrays of one shape and type, or Pillow images")
+    empty = np.zeros((0, preprocess.height, preprocess.width, preprocess.channels), np.uint8)
+    return np.stack(arrays) if arrays else empty
+
+
+def _bytes_of(images: Array, preprocess: Preprocess) -> Pixels:
     with np.errstate(over="ignore"):
         values = images * np.asarray(preprocess.std, np.float32) + np.asarray(preprocess.mean, np.float32)
     nearest = np.rint(values.clip(0, 255))

@@ -24,6 +24,9 @@ class NumpySession:
         self.name, self.labels, self.preprocess = model.name, model.labels, model.preprocess
         self.task, self.decoding = model.task, model.decoding
 
+    def __repr__(self) -> str:
+        return f"NumpySession({self.name}, {self.task}, {len(self.labels)} labels, {self.runtime})"
+
     def run(self, images: Images) -> Floats:
         """Images as in `pixels_of` -> probabilities or embeddings (N, classes) float32."""
         return reference.outputs(self.model, reference.run(self.model, pixels_of(images, self.preprocess)))

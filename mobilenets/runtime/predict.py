@@ -1,6 +1,5 @@
 """Predict many images: decoded on all cores ahead of the network, in order, in bounded memory. No torch."""
 
-import os
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError, ImageError, ModelFileError, UsageError
-from ..image import EXTENSIONS, UNREAD, Pixels, Preprocess, Source, prepare, read, upright_size
+from ..folders import ending, is_image, walk
+from ..image import UNREAD, Pixels, Preprocess, Source, prepare, read, upright_size
 from ..machine import cores
 from .compiled import Floats
 from .opening import Runner
@@ -39,15 +39,27 @@ class Prediction:
 
 
 def find_images(names: Sequence[str | Path], skipped: list[str] | None = None) -> Iterator[Path]:
-    """Files as given; of folders, at any depth, what has an image's extension and is not hidden, sorted.
+    """Files as given; of folders, at any depth, what has an image's extension and is not hidden, sorted (see `walk`).
 
     A name with *, ? or [ that no file has is a pattern, which some shells leave to the program.
     `DataError` at once for what does not exist, for a pattern that nothing matches and for a URL, later for a folder
-    that cannot be listed. Photos in folders whose format is not read (.heic without pillow-heif) go to `skipped`.
+    that cannot be listed, and where all of it holds no image. Photos in folders whose format is not read (.heic without
+    pillow-heif) go to `skipped`.
     """
     left: list[str] = [] if skipped is None else skipped
     paths = [path for name in names for path in _given(name)]
-    return (found for path in paths for found in (_walk(path, left) if path.is_dir() else (path,)))
+    return _found(paths, left)
+
+
+def _found(paths: Sequence[Path], skipped: list[str]) -> Iterator[Path]:
+    empty = bool(paths)
+    for path in paths:
+        for image in _images_in(path, skipped) if path.is_dir() else (path,):
+            empty = False
+            yield image
+    if empty:
+        more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+        raise DataError(f"{', '.join(map(str, paths[:3]))}{more}: holds no image file")
 
 
 def _given(name: str | Path) -> list[Path]:
@@ -63,19 +75,12 @@ def _given(name: str | Path) -> list[Path]:
     raise DataError(f"{name}: no such file or folder")
 
 
-def _walk(folder: Path, skipped: list[str]) -> Iterator[Path]:
-    try:
-        with os.scandir(folder) as entries:
-            visible = sorted((entry for entry in entries if entry.name[0] != "."), key=lambda entry: entry.name)
-    except OSError as exc:
-        raise UsageError(f"{folder}: cannot be listed: {exc.strerror}") from exc
-    for entry in visible:
-        if entry.is_dir(follow_symlinks=False):  # a link to a folder above would never end
-            yield from _walk(Path(entry), skipped)
-        elif Path(entry).suffix.lower() in EXTENSIONS and not entry.is_dir():
-            yield Path(entry)
-        elif Path(entry).suffix.lower() in UNREAD:
-            skipped.append(entry.path)
+def _images_in(folder: Path, skipped: list[str]) -> Iterator[Path]:
+    for path in walk(str(folder)):
+        if is_image(path):
+            yield Path(path)
+        elif ending(path) in UNREAD:
+            skipped.append(path)
 
 
 def predict(

@@ -20,7 +20,7 @@ Floats = np.ndarray[Any, np.dtype[np.float32]]
 RUNTIME = f"ONNX Runtime {ort.__version__}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Session:
     """An open network with the labels and preprocessing from its own file."""
 
@@ -32,6 +32,9 @@ class Session:
     task: str = "classify"
     decoding: dict[str, Any] = field(default_factory=dict)
     runtime: str = RUNTIME
+
+    def __repr__(self) -> str:
+        return f"Session({self.name}, {self.task}, {len(self.labels)} labels, {self.runtime})"
 
     @classmethod
     def from_onnx(cls, onnx: bytes | str, threads: int = 0) -> "Session":

@@ -99,7 +99,7 @@ class Attributes(Distilled):
         return 1 / (1 + np.exp(-outputs.astype(np.float64))) if logits else outputs
 
     def objective(
-        self, targets: Array, network: Network, decoding: dict[str, Any], wishes: Wishes, device: torch.device
+        self, targets: Array, network: Network, dataset: Dataset, wishes: Wishes, device: torch.device
     ) -> Objective:
         if wishes.smoothing:
             raise UsageError(f"smoothing (={wishes.smoothing}) must be 0 with the task {self.name}")

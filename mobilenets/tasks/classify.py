@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -10,6 +11,8 @@ import numpy as np
 
 from ..arch.network import Network
 from ..data.cache import Images
+from ..data.rows import listed
+from ..data.sources import Dataset
 from ..errors import UsageError
 from .evaluation import Evaluation, evaluate_probabilities
 from .targets import balanced
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = ["Classify", "Top", "class_weights", "cross_entropy", "generalised_cross_entropy"]
+
+LIGHTEST, HEAVIEST = 0.001, 1000.0  # weights of a class
+Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 Q = 0.7  # of the generalised cross-entropy: what its authors chose for all data sets
 
@@ -57,11 +63,52 @@ class Classify(Task):
     columns: ClassVar[tuple[str, ...]] = ("rank", "label", "probability")
 
     noisy_labels: Annotated[bool, "many labels are wrong: a loss that believes unlikely ones less."] = False
+    class_weight: Annotated[
+        tuple[str, ...],
+        "NAME=WEIGHT of classes: how much an image of each counts, others 1 (roses=2 tulips=0.5).",
+    ] = ()
+
+    def __post_init__(self) -> None:
+        _ = self.named_weights
+
+    @property
+    def named_weights(self) -> dict[str, float]:
+        """The weight of each class that was given one."""
+        weights: dict[str, float] = {}
+        for text in self.class_weight:
+            name, _, number = text.rpartition("=")
+            if not name or not re.fullmatch(r"\d+(\.\d*)?|\.\d+", number) or not LIGHTEST <= float(number) <= HEAVIEST:
+                rule = f"must be NAME=WEIGHT, a weight from {LIGHTEST:g} to {HEAVIEST:g}, such as roses=2"
+                raise UsageError(f"class_weight (={text!r}) {rule}")
+            if name in weights:
+                raise UsageError(f"class_weight (={text!r}): {name} has a weight already")
+            weights[name] = float(number)
+        return weights
+
+    def ready(self, dataset: Dataset) -> Dataset:
+        for name in self.named_weights:
+            if name not in dataset.labels:
+                raise UsageError(f"class_weight: {name!r} is none of the classes: {listed(dataset.labels, 10)}")
+        return dataset
+
+    def weights(self, targets: Array, labels: Sequence[str], balance: str) -> Floats | None:
+        """How much an image of each class counts: (classes,), whose mean over `targets` is 1; None where all are equal.
+
+        A weight that was given multiplies that of `balance` "loss".
+        """
+        if not self.class_weight and balance != "loss":
+            return None
+        given = np.array([self.named_weights.get(label, 1.0) for label in labels])
+        weight = given * class_weights(targets, len(labels)) if balance == "loss" else given
+        return np.asarray(weight / weight[targets].mean(), np.float32)
 
     def objective(
-        self, targets: Array, network: Network, decoding: dict[str, Any], wishes: Wishes, device: torch.device
+        self, targets: Array, network: Network, dataset: Dataset, wishes: Wishes, device: torch.device
     ) -> Objective:
-        weight = class_weights(targets, network.classes, device) if wishes.balance == "loss" else None
+        import torch
+
+        counts = self.weights(targets, dataset.labels, wishes.balance)
+        weight = None if counts is None else torch.from_numpy(counts).to(device)
         if not self.noisy_labels:
             return Objective(cross_entropy(weight, wishes.smoothing))
         if wishes.smoothing:
@@ -86,12 +133,10 @@ class Classify(Task):
         return Top(tuple((labels[i], float(output[i])) for i in best))
 
 
-def class_weights(targets: Array, classes: int, device: torch.device) -> Tensor:
+def class_weights(targets: Array, classes: int) -> Floats:
     """(classes,): with them each class counts the same however many of `targets` it has; their mean over these is 1."""
-    import torch
-
     counts = np.maximum(np.bincount(targets, minlength=classes), 1)
-    return torch.from_numpy((len(targets) / (classes * counts)).astype(np.float32)).to(device)
+    return np.asarray(len(targets) / (classes * counts), np.float32)
 
 
 def generalised_cross_entropy(weight: Tensor | None) -> Loss:

@@ -22,6 +22,7 @@ from .detection.frame import Size
 from .detection.layout import BOXES, faster_rcnn_decoding, smallest, ssd_decoding
 from .detection.reading import read_boxes
 from .detection.result import Detected, Detections, boxed, found
+from .drawing import captioned
 from .result import Answer
 from .task import Array, Objective, Task, Wishes
 
@@ -106,7 +107,7 @@ class Detect(Task):
         return SingleShot(body, network, decoding)
 
     def objective(
-        self, targets: Array, network: Network, decoding: dict[str, Any], wishes: Wishes, device: torch.device
+        self, targets: Array, network: Network, dataset: Dataset, wishes: Wishes, device: torch.device
     ) -> Objective:
         for name, plain in (("smoothing", 0.0), ("balance", "none")):
             if getattr(wishes, name) != plain:
@@ -137,7 +138,7 @@ class Detect(Task):
 
     def draw(self, image: Image.Image, answer: Answer) -> Image.Image:
         assert isinstance(answer, Detected)
-        return boxed(image, answer)
+        return boxed(image, answer) if answer.boxes else captioned(image, answer.line())
 
 
 def _losses(module: Any, x: Tensor, targets: list[Boxes]) -> dict[str, Tensor]:

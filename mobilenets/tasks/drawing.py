@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-__all__ = ["captioned", "heated", "stacked"]
+__all__ = ["captioned", "heated", "scaled", "stacked"]
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -29,6 +29,19 @@ def captioned(image: Image.Image, text: str) -> Image.Image:
     return page
 
 
+def scaled(image: Image.Image, label: str) -> Image.Image:
+    """The image with the colours of `heated` below it, from left to right, and what they say of the class `label`."""
+    height = max(12, image.width // 28)
+    page = Image.new("RGB", (image.width, image.height + height))
+    page.paste(image)
+    page.paste(_coloured(Image.linear_gradient("L").rotate(90).resize((image.width, height))), (0, image.height))
+    return captioned(page, f"left to right: least to most evidence for {label}; grey: not seen")
+
+
+def _coloured(shades: Image.Image) -> Image.Image:
+    return ImageOps.colorize(shades, black="navy", mid="gold", white="red")
+
+
 def heated(image: Image.Image, heat: Floats, box: tuple[float, float, float, float]) -> Image.Image:
     """Return the image with `heat` (rows, columns; any numbers) laid over `box`, from blue (least) to red (most).
 
@@ -38,7 +51,7 @@ def heated(image: Image.Image, heat: Floats, box: tuple[float, float, float, flo
     low, high = float(heat.min()), float(heat.max())
     shades = Image.fromarray(np.uint8(255 * (heat - low) / (high - low or 1.0)))
     shades = shades.resize((max(1, right - left), max(1, bottom - top)), Image.Resampling.BICUBIC)
-    colours = ImageOps.colorize(shades, black="navy", mid="gold", white="red")
+    colours = _coloured(shades)
     plain = image.convert("RGB")
     covered = plain.crop((left, top, right, bottom))
     page = ImageOps.grayscale(plain).convert("RGB")

@@ -111,7 +111,7 @@ class Embed(Distilled):
         return outputs / np.maximum(lengths, 1e-12)
 
     def objective(
-        self, targets: Array, network: Network, decoding: dict[str, Any], wishes: Wishes, device: torch.device
+        self, targets: Array, network: Network, dataset: Dataset, wishes: Wishes, device: torch.device
     ) -> Objective:
         if wishes.smoothing:
             raise UsageError(f"smoothing (={wishes.smoothing}) must be 0 with the task {self.name}")

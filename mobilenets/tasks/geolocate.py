@@ -80,9 +80,9 @@ class Geolocate(Task):
         """A cell whose photos cannot be decoded is never answered: nothing to refuse."""
 
     def objective(
-        self, targets: Array, network: Network, decoding: dict[str, Any], wishes: Wishes, device: torch.device
+        self, targets: Array, network: Network, dataset: Dataset, wishes: Wishes, device: torch.device
     ) -> Objective:
-        levels = ancestors([cell[0] for cell in decoding["cells"]]) if self.hierarchy else []
+        levels = ancestors([cell[0] for cell in dataset.decoding["cells"]]) if self.hierarchy else []
         return Objective(_cross_entropies(levels, device))
 
     def validate(self, outputs: Tensor, targets: Array, decoding: dict[str, Any]) -> tuple[float, float]:

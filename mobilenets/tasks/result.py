@@ -9,7 +9,25 @@ from ..image import Pixels
 if TYPE_CHECKING:
     from ..data.cache import Images
 
-__all__ = ["Answer", "Picture", "Result", "Section", "Table"]
+__all__ = ["Answer", "Picture", "Result", "Section", "Table", "figure_name"]
+
+_FIGURES = {
+    "top1": "top-1",
+    "top5": "top-5",
+    "ece": "expected calibration error",
+    "map50": "mAP at 0.5",
+    "map": "mAP",
+    "mean_ap": "mean AP",
+    "auc": "AUC",
+    "mean_within": "mean share within the five distances",
+    "median_km": "median km",
+}
+
+
+def figure_name(column: str) -> str:
+    """Return how people write the figure of a column of results.csv, or of a model's metrics: `map50`, `val_map50`."""
+    name = column.removeprefix("val_")
+    return _FIGURES.get(name, name.replace("_", " "))
 
 
 @dataclass(frozen=True, slots=True)

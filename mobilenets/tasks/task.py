@@ -128,9 +128,9 @@ class Task:
         return body
 
     def objective(
-        self, targets: Array, network: Network, decoding: dict[str, Any], wishes: Wishes, device: torch.device
+        self, targets: Array, network: Network, dataset: Dataset, wishes: Wishes, device: torch.device
     ) -> Objective:
-        """The loss, from all training targets."""
+        """The loss, from all training targets of `dataset`."""
         raise NotImplementedError
 
     def order(self, targets: Array, batch_size: int, wishes: Wishes) -> Callable[[np.random.Generator], Array] | None:

@@ -16,9 +16,8 @@ import numpy as np
 from ..data.cache import Images
 from ..data.contents import fingerprint, hash_all
 from ..data.parallel import ordered
-from ..data.rows import shown
 from ..data.sources import Dataset, Sample
-from ..errors import DataError, ModelFileError, TrainingError, UsageError
+from ..errors import DataError, ModelFileError, TrainingError, UsageError, printable
 from ..files import write_atomic
 from ..image import Preprocess, prepare, read
 from ..runtime import find_images
@@ -127,7 +126,7 @@ def with_unlabelled(dataset: Dataset, folder: Path, target: Any) -> Dataset:
 
     `DataError` where none is left.
     """
-    reads = [Sample(shown(str(path)), target, _reader(path)) for path in find_images([folder])]
+    reads = [Sample(printable(str(path)), target, _reader(path)) for path in find_images([folder])]
     here = [sample for samples in dataset.splits.values() for sample in samples]
     seen = set(hash_all([sample.read for sample in here]))
     contents = hash_all([sample.read for sample in reads])

@@ -12,6 +12,7 @@ from ..data.sources import Dataset
 from ..errors import Interrupted, TrainingError
 from ..model import Model, load
 from ..quant import file
+from ..tasks.result import figure_name
 from . import qat
 from .fused import fuse
 from .interrupt import Interrupts
@@ -147,7 +148,7 @@ def _out_of_patience(loop: Loop) -> bool:
     if patience is None or progress.epoch - 1 - progress.best_epoch < patience:
         return False
     after = f"stopped after epoch {progress.epoch}"
-    loop.watch.note(f"no better validation {loop.task.score} for {patience} epochs: {after}")
+    loop.watch.note(f"no better validation {figure_name(loop.task.score)} for {patience} epochs: {after}")
     return True
 
 
@@ -173,7 +174,7 @@ def _finalise(loop: Loop) -> Model:
     """The best float model."""
     loop.state.save(loop.run.checkpoint)
     if loop.recipe.quantize:
-        score = f"{loop.task.score} {loop.state.progress.best[0]:.2%}"
+        score = f"{figure_name(loop.task.score)} {loop.state.progress.best[0]:.2%}"
         loop.watch.note(f"int8: val {score}, in {loop.run.integers}")
         return load(loop.run.best)
     best = _settle(loop, load(loop.run.best))
@@ -186,7 +187,7 @@ def _settle(loop: Loop, best: Model) -> Model:
     module, before = _loaded(loop, best), loop.state.progress.best
     _measure_statistics(loop, module)
     anew, loss = _validate(loop, module)
-    score, name = before[0], loop.task.score
+    score, name = before[0], figure_name(loop.task.score)
     told = f"val {name} {score:.2%}"
     if (anew, -loss) > before:
         best = _model(loop, module, anew)

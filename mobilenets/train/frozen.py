@@ -19,6 +19,7 @@ from ..export.onnx import to_onnx
 from ..image import Pixels, Preprocess, as_image, crop_resize
 from ..model import Model, load
 from ..runtime import Session
+from ..tasks.classify import Classify
 from .images import check, decode
 from .interrupt import Interrupts
 from .run import Run
@@ -47,7 +48,9 @@ def fit_frozen(dataset: Dataset, run: Run, watch: Watch | None = None) -> Model:
     with Interrupts() as interrupts:
         train = decode(dataset, "train", settings, watch, interrupts, side)
         val = decode(dataset, "val", settings, watch, interrupts, None)
-    check(settings.task, dataset, train, val)
+    task = settings.task
+    assert isinstance(task, Classify)
+    check(task, dataset, train, val)
     started = time.monotonic()
     trained = load(run.initial, body=True)
     views = _views(train, preprocess, augmentation, recipe.seed)
@@ -56,7 +59,9 @@ def fit_frozen(dataset: Dataset, run: Run, watch: Watch | None = None) -> Model:
     val_features = _features(body, val.pixels, len(val))
     speed = len(views) * len(train) / (time.monotonic() - started)
     with threadpool_limits(1):  # the matrices are small: BLAS threads would mostly wait for each other
-        weight, bias = _classifier(seen, train.targets, recipe.balance != "none")
+        balance = "loss" if recipe.balance != "none" else "none"
+        counts = task.weights(train.targets, dataset.labels, balance)
+        weight, bias = _classifier(seen, train.targets, counts)
     _, train_loss = _judged(seen[0] @ weight.T + bias, train.targets)
     top1, loss = _judged(val_features @ weight.T + bias, val.targets)
     row = {
@@ -114,23 +119,27 @@ def _features(
     return np.concatenate(parts)
 
 
-def _classifier(seen: list[Floats], labels: Labels, balanced: bool) -> tuple[Floats, Floats]:
-    """(weight (classes, channels), bias): a logistic regression as free as images that it does not see like it best."""
+def _classifier(seen: list[Floats], labels: Labels, counts: Floats | None) -> tuple[Floats, Floats]:
+    """(weight (classes, channels), bias): a logistic regression as free as images that it does not see like it best.
+
+    `counts`: how much an image of each class counts.
+    """
     held = np.arange(len(labels)) % HELD_OUT == 0
     least, strength = np.inf, STRENGTHS[2]
     if len(set(labels[~held])) == len(set(labels)):
         for c in STRENGTHS:
-            weight, bias = _regression([part[~held] for part in seen], labels[~held], c, balanced)
+            weight, bias = _regression([part[~held] for part in seen], labels[~held], c, counts)
             _, loss = _judged(seen[0][held] @ weight.T + bias, labels[held])  # steadier than top-1 on few images
             if loss < least:
                 least, strength = loss, c
-    return _regression(seen, labels, strength, balanced)
+    return _regression(seen, labels, strength, counts)
 
 
-def _regression(seen: list[Floats], labels: Labels, strength: float, balanced: bool) -> tuple[Floats, Floats]:
+def _regression(seen: list[Floats], labels: Labels, strength: float, counts: Floats | None) -> tuple[Floats, Floats]:
     x = np.concatenate(seen)
     mean, scale = x.mean(0), x.std(0) + 1e-3
-    fitted = LogisticRegression(C=strength, max_iter=500, class_weight="balanced" if balanced else None)
+    weights = None if counts is None else dict(enumerate(counts.tolist()))
+    fitted = LogisticRegression(C=strength, max_iter=500, class_weight=weights)
     fitted.fit((x - mean) / scale, np.tile(labels, len(seen)))
     weight, bias = fitted.coef_, fitted.intercept_
     if len(weight) == 1:  # two classes: scikit-learn gives the log odds of the second

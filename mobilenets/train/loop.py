@@ -120,7 +120,7 @@ def prepare(dataset: Dataset, run: Run, watch: Watch, interrupts: Interrupts) ->
         val=val,
         state=state,
         replicas=Replicas(module, count, preprocess, device, recipe.precision == "bf16"),
-        objective=task.objective(train.targets, network, dataset.decoding, recipe, device),
+        objective=task.objective(train.targets, network, dataset, recipe, device),
         watch=watch,
         interrupts=interrupts,
         saved=time.monotonic(),

@@ -1,5 +1,6 @@
 """`Recipe`: every default of training, each with its reason. Flags, saved settings and docs are made from it."""
 
+import re
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -29,6 +30,7 @@ FINE_TUNING_LR = 0.2  # of the peak rate from scratch: more forgets what was lea
 LAYER_DECAY = 0.85  # fine-tuning: edges and colours need to change less than what they are put together to
 
 
+DEVICES = r"auto|cpu|cuda(:\d{1,3})?|mps"
 _WHOLE = ("epochs", "batch_size", "replicas", "workers", "seed", "patience")
 
 
@@ -72,7 +74,7 @@ class Recipe:
     precision: Precision = "auto"
     """bf16 autocast where the processor or GPU has it, else fp32. Weights are always fp32."""
     device: str = "auto"
-    """auto (a GPU where there is one), cpu, cuda, cuda:1, mps."""
+    """auto (a GPU where there is one), cpu, cuda, cuda:N, mps."""
     replicas: int = 0
     """Threads that each take a share of every batch (CPU); 0: one a core, at least 32 images each."""
     workers: int = 0
@@ -100,6 +102,8 @@ class Recipe:
         for name, low, high in ranges:
             if getattr(self, name) is not None:
                 _check_range(name, getattr(self, name), low, high, whole=name in _WHOLE)
+        if not re.fullmatch(DEVICES, self.device):
+            raise UsageError(f"device (={self.device!r}) must be auto, cpu, cuda, cuda:N or mps")
         if self.quantize and (self.freeze or self.patience):
             raise UsageError("quantize trains the whole network to the last epoch: leave out freeze and patience")
         for name, choices in (("opt", Optimizer), ("balance", Balance), ("precision", Precision)):

@@ -1,5 +1,7 @@
 """What a benchmark says: rows, order, runtimes that fail or are not there, and who is fastest."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -14,6 +16,7 @@ from mobilenets.compiler.targets import targets_of
 from mobilenets.cost.latency import Latency
 from mobilenets.errors import UsageError, WorkError
 from mobilenets.image import Pixels
+from mobilenets.train.watch import Watch
 
 TWO = {name: PEERS[name] for name in ("mobilenets", "ONNX Runtime")}
 SMALL = Network(0.25, 32, 32, classes=10)
@@ -90,6 +93,35 @@ def test_a_runtime_that_fails_is_reported_and_the_others_go_on(at: str, reason: 
     assert [row.runtime for row in result.rows] == ["ONNX Runtime"]
     assert result.missing == (Missing("failing", "fp32", 1, reason),)
     assert result.verdicts()[0].startswith("fp32, 1 thread: ONNX Runtime alone ran, ")
+
+
+class Talking(PEERS["ONNX Runtime"]):
+    """Writes to standard error, as C does, past Python."""
+
+    def load(self) -> None:
+        os.write(2, b"INFO: Created a delegate for CPU.\n")
+        super().load()
+
+
+class Hearing(Watch):
+    def __init__(self) -> None:
+        self.told: dict[str, list[tuple[int, int]]] = {}
+
+    def measured(self, what: str, done: int, total: int) -> None:
+        self.told.setdefault(what, []).append((done, total))
+
+
+def test_progress_is_told_and_foreign_lines_are_not(
+    random_model, capfd: pytest.CaptureFixture[str], monkeypatch
+) -> None:
+    monkeypatch.setattr(measure, "SECONDS", 1.2)
+    watch = Hearing()
+    benchmark_model(random_model(SMALL), threads=(1,), batch_sizes=(1, 2), kinds={"talking": Talking}, watch=watch)
+    assert capfd.readouterr().err == ""
+    assert list(watch.told) == ["open, 1 thread", "time, 1 thread"]
+    for told in watch.told.values():
+        assert told == sorted(told) and told[-1][0] == told[-1][1] and len({total for _, total in told}) == 1
+    assert {done for done, _ in watch.told["time, 1 thread"]} == {0, 1}
 
 
 def test_a_runtime_that_is_not_installed_is_named_with_its_package(random_model) -> None:

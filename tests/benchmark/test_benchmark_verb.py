@@ -111,6 +111,7 @@ def test_a_picture(suffix: str, tmp_path: Path, capsys: pytest.CaptureFixture[st
     pytest.importorskip("matplotlib")
     path = tmp_path / f"speed{suffix}"
     assert main(["benchmark", "0.25-32", "--threads", "1", "--batch-sizes", "1", "--report", str(path)]) == 0
+    assert f"\nwrote {path}  report\n" in capsys.readouterr().out
     content = path.read_bytes()
     if suffix == ".png":
         assert content.startswith(b"\x89PNG")

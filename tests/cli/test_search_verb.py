@@ -33,7 +33,9 @@ def test_a_folder(faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     sheet = tmp_path / "found.png"
     command = ["search", str(faces / "photos"), query, *model, "--top", "3", "--sheet", str(sheet)]
     assert main(command) == 0
-    lines = capsys.readouterr().out.splitlines()
+    out, err = capsys.readouterr()
+    lines = out.splitlines()
+    assert err == f"wrote {sheet}  sheet\n"
     assert lines[0] == query and lines[1].split() == ["1.000", query] and len(lines) == 4
     assert "person2" in lines[2]
     with Image.open(sheet) as picture:
@@ -45,7 +47,9 @@ def test_a_saved_index_is_the_folder(faces: Path, tmp_path: Path, capsys: pytest
     saved = tmp_path / "photos.safetensors"
     model = ["--model", str(faces / "model.safetensors")]
     assert main(["search", str(faces / "photos"), query, *model, "--json", "--save", str(saved)]) == 0
-    first = json.loads(capsys.readouterr().out)
+    out, err = capsys.readouterr()
+    first = json.loads(out)
+    assert err == f"wrote {saved}  index of 15 images\n"
     assert main(["search", str(saved), query, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == first
     assert first["images"] == 15 and first["exact"] and len(first["found"]) == 3

@@ -9,6 +9,7 @@ from layouts import write
 from PIL import Image
 
 import mobilenets.image
+from mobilenets import folders
 from mobilenets.data import folder
 from mobilenets.errors import ImageError
 from mobilenets.image import EXTENSIONS, UNREAD, decode, upright_size
@@ -19,7 +20,7 @@ HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)
 @pytest.fixture
 def without_heif(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mobilenets.image, "_knows_heif", lambda: False)
-    monkeypatch.setattr(folder, "EXTENSIONS", EXTENSIONS - mobilenets.image.HEIF)
+    monkeypatch.setattr(folders, "EXTENSIONS", EXTENSIONS - mobilenets.image.HEIF)
     monkeypatch.setattr(folder, "UNREAD", UNREAD | mobilenets.image.HEIF)
 
 

@@ -252,12 +252,19 @@ def test_find_images(tmp_path: Path) -> None:
     ):  # fmt: skip
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    (tmp_path / "folder.png").mkdir()
     (tmp_path / "loop").symlink_to(tmp_path, target_is_directory=True)
     (tmp_path / "link.png").symlink_to(tmp_path / "b.png")
     expected = ["B/1.tif", "a.JPG", "b.png", "c/a.jpeg", "c/d/e/f.bmp", "c/z.webp", "c.png", "link.png"]
     assert [str(path.relative_to(tmp_path)) for path in find_images([tmp_path])] == expected
     assert expected == [str(path) for path in sorted(map(Path, expected))]
+
+
+def test_find_images_follows_links_as_training_does(tmp_path: Path) -> None:
+    for name in ("photos/a.png", "elsewhere/b.png"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    (tmp_path / "photos" / "more").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    assert [path.name for path in find_images([tmp_path / "photos"])] == ["a.png", "b.png"]
 
 
 def test_find_images_takes_files_as_they_are_given(tmp_path: Path) -> None:
@@ -277,5 +284,5 @@ def test_find_images_refuses_a_missing_path_before_any_work(tmp_path: Path) -> N
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may list every folder")
 def test_find_images_names_a_folder_that_cannot_be_listed(tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir(mode=0)
-    with pytest.raises(UsageError, match="closed: cannot be listed"):
+    with pytest.raises(DataError, match="closed: cannot be listed"):
         list(find_images([tmp_path]))

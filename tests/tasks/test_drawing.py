@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mobilenets.tasks.detect import Detect
 from mobilenets.tasks.detection.result import Detected, Found, boxed
 from mobilenets.tasks.drawing import captioned, stacked
 
@@ -93,3 +94,11 @@ def test_a_label_stands_above_its_box_where_there_is_room() -> None:
     grey = Image.new("RGB", (200, 100), (99, 99, 99))
     small = np.asarray(boxed(grey, Detected((Found("x", 0, 0.5, (50, 50, 62, 60)),))))
     assert (small[52:58, 52:60] == 99).all() and (small[38:48, 52:60] != 99).any()
+
+
+def test_a_picture_without_boxes_says_so() -> None:
+    image = Image.new("RGB", (200, 100), "white")
+    box = Detected((Found("cat", 0, 0.9, (20, 20, 100, 60)),))
+    assert Detect().draw(image, box).size == image.size
+    without = Detect().draw(image, Detected(()))
+    assert without.tobytes() == captioned(image, "no boxes found").tobytes() and without.height > image.height

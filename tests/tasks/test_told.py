@@ -223,8 +223,8 @@ def test_the_photo_that_is_asked_for_stands_apart_from_its_neighbours() -> None:
 def test_a_detector_is_told_by_class_where_there_are_boxes_of_it() -> None:
     precision = Precision(0.4567, 0.71234, (ClassPrecision("cat", 12, 0.4, 0.8), ClassPrecision("dog", 0, None, None)))
     told = Detections(1100, precision, np.zeros((0, 1, 6)), ("cat", "dog"))
-    assert told.headline() == "mAP@.5 71.23%, mAP@[.5:.95] 45.67% (COCO's), 1,100 images"
-    assert [fact[:2] for fact in told.facts()] == [("mAP@.5", "71.2%"), ("mAP", "45.7%")]
+    assert told.headline() == "mAP at 0.5 71.23%, mAP 45.67% (COCO's, 0.5 to 0.95), 1,100 images"
+    assert [fact[:2] for fact in told.facts()] == [("mAP at 0.5", "71.2%"), ("mAP", "45.7%")]
     assert told.tables()[0].rows == (("cat", "12", "80.0%", "40.0%"),)
     assert told.metrics() == {"images": 1100, "map50": 0.71234, "map": 0.4567}
 

@@ -20,6 +20,7 @@ from mobilenets.data.cache import decode_split
 from mobilenets.data.sources import open_dataset
 from mobilenets.errors import UsageError
 from mobilenets.model import load
+from mobilenets.tasks.classify import class_weights
 from mobilenets.train import frozen
 from mobilenets.train.frozen import _classifier, _judged, _regression, _views, fit_frozen
 from mobilenets.train.recipe import Recipe
@@ -93,14 +94,14 @@ def features(told: bool, classes: int = 3, count: int = 150) -> tuple[np.ndarray
 def test_the_classifier_is_as_free_as_what_it_was_not_fitted_to_allows(told: bool, strength: float) -> None:
     """Where the features say nothing it learns next to nothing; the images fitted to would always have it freest."""
     x, labels = features(told)
-    found = log_probabilities(x, *_classifier([x], labels, False))
+    found = log_probabilities(x, *_classifier([x], labels, None))
     np.testing.assert_allclose(found, of_sklearn(x, labels, strength), atol=1e-3)
 
 
 def test_a_class_that_only_the_held_out_images_show_leaves_the_choice_to_the_default() -> None:
     x, labels = features(True)
     labels = np.where(np.arange(150) % 5 == 0, 2, labels % 2)
-    found = log_probabilities(x, *_classifier([x], labels, False))
+    found = log_probabilities(x, *_classifier([x], labels, None))
     np.testing.assert_allclose(found, of_sklearn(x, labels, 0.003), atol=1e-3)
 
 
@@ -110,7 +111,9 @@ def test_balance_weighs_rare_classes_up(classes: int) -> None:
     x, labels = features(False, classes)
     labels[:60] = 0
     for balanced, weights in ((False, None), (True, "balanced")):
-        found = log_probabilities(x, *_regression([x], labels, 0.01, balanced))
+        found = log_probabilities(
+            x, *_regression([x], labels, 0.01, class_weights(labels, classes) if balanced else None)
+        )
         np.testing.assert_allclose(found, of_sklearn(x, labels, 0.01, class_weight=weights), atol=1e-3)
         assert (np.ptp(np.exp(found).mean(0)) < 0.1) == balanced
 
@@ -118,7 +121,7 @@ def test_balance_weighs_rare_classes_up(classes: int) -> None:
 def test_every_view_of_an_image_is_learned_with_its_label() -> None:
     x, labels = features(True)
     seen = [x, x + np.float32(0.5), x * np.float32(1.1)]
-    found = log_probabilities(np.concatenate(seen), *_classifier(seen, labels, False))
+    found = log_probabilities(np.concatenate(seen), *_classifier(seen, labels, None))
     expected = of_sklearn(np.concatenate(seen), np.concatenate([labels] * 3), 0.1)
     np.testing.assert_allclose(found, expected, atol=1e-3)
 

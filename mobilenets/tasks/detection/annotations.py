@@ -10,8 +10,8 @@ import numpy as np
 
 from ...data.labels import clean
 from ...data.parallel import ordered
-from ...data.rows import Listing, Row, listed, shown
-from ...errors import DataError
+from ...data.rows import Listing, Row, listed
+from ...errors import DataError, printable
 from ...image import read
 from .boxes import Boxes
 from .frame import LYING, Edges, Size, found_size, orientation, problem, turned
@@ -171,7 +171,7 @@ def finite(values: Sequence[object], where: str) -> tuple[float, ...]:
     except (TypeError, ValueError, OverflowError):
         numbers = (math.nan,)
     if not all(map(math.isfinite, numbers)) or any(isinstance(value, bool) for value in values):
-        told = ", ".join(shown(" ".join(str(value).split()))[:40] for value in values[:4])
+        told = ", ".join(printable(" ".join(str(value).split()))[:40] for value in values[:4])
         raise DataError(f"{where}: box ({told}) must be finite numbers")
     return numbers
 

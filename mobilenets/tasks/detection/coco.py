@@ -7,8 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ...data.rows import listed, shown, split_of
-from ...errors import DataError
+from ...data.rows import listed, split_of
+from ...errors import DataError, printable
 from .annotations import Annotations, Box, Photo, finite
 from .files import Files, stem_of
 from .frame import Size
@@ -138,7 +138,7 @@ class _Finder:
         return split_of(Path(os.path.relpath(path, self.root)))
 
     def name(self, image: Path) -> str:
-        return shown(str(image.relative_to(self.root) if image.is_relative_to(self.root) else image))
+        return printable(str(image.relative_to(self.root) if image.is_relative_to(self.root) else image))
 
     def image(self, path: Path, key: int, row: Json, split: str | None) -> Path:
         """The image of a row: by its file_name in the folders that COCO, Roboflow and Label Studio use, else the only

@@ -4,9 +4,9 @@ import os
 from collections.abc import Iterable
 from pathlib import Path, PurePath, PurePosixPath
 
-from ...data.folder import walk
-from ...data.rows import listed, shown, split_name
-from ...errors import DataError
+from ...data.rows import listed, split_name
+from ...errors import DataError, printable
+from ...folders import walk
 from ...image import EXTENSIONS, UNREAD
 
 __all__ = ["Files", "read_lines", "stem_of"]
@@ -42,7 +42,7 @@ class Files:
 
     def name(self, path: Path) -> str:
         """`path` as messages name it."""
-        return shown(self.below(path).as_posix())
+        return printable(self.below(path).as_posix())
 
     def split(self, *paths: Path) -> str | None:
         """The split that the first folder named after one tells."""

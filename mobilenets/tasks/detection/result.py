@@ -111,11 +111,11 @@ class Detections:
 
     def headline(self) -> str:
         p = self.precision
-        return f"mAP@.5 {p.ap50:.2%}, mAP@[.5:.95] {p.ap:.2%} (COCO's), {self.images:,} images"
+        return f"mAP at 0.5 {p.ap50:.2%}, mAP {p.ap:.2%} (COCO's, 0.5 to 0.95), {self.images:,} images"
 
     def facts(self) -> tuple[tuple[str, str, str], ...]:
         return (
-            ("mAP@.5", f"{self.precision.ap50:.1%}", "a box is right where it overlaps the true one by half"),
+            ("mAP at 0.5", f"{self.precision.ap50:.1%}", "a box is right where it overlaps the true one by half"),
             ("mAP", f"{self.precision.ap:.1%}", "COCO's: mean over overlaps of .50, .55, .. .95"),
         )
 
@@ -129,7 +129,7 @@ class Detections:
         return (
             Table(
                 "average precision",
-                ("class", "boxes", "AP@.5", "AP@[.5:.95]"),
+                ("class", "boxes", "AP at 0.5", "AP"),
                 tuple(
                     (one.label, str(one.boxes), _rate(one.ap50), _rate(one.ap))
                     for one in self.precision.per_class

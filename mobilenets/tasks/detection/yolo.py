@@ -6,8 +6,8 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from ...data.labels import read_list
-from ...data.rows import listed, shown, split_name
-from ...errors import DataError, MissingExtraError
+from ...data.rows import listed, split_name
+from ...errors import DataError, MissingExtraError, printable
 from .annotations import Annotations, Box, Photo, finite
 from .files import Files, read_lines
 from .frame import Edges
@@ -155,7 +155,7 @@ def _splits(files: Files, path: Path | None, sheet: Yaml) -> tuple[dict[Path, st
         for value in _texts(sheet[key]) if split else []:
             place = _place(files, path, sheet, value)
             if place is None:
-                lost.append(shown(f"{key}: {value}"))
+                lost.append(printable(f"{key}: {value}"))
             elif place.is_file():
                 lists.append(SplitList(place, str(split), read_lines(place)))
             else:
