@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .assess import Evaluated, default_split, judge, report
+from .assess import Evaluated, default_split, judge, nearly_equal, report
 from .beside import beside_of
 from .convert import CompiledFiles, Exported, compile_to_c, export_model, import_model, open_model
 from .design import Budget, Design, Prior, Space, read_runs, search
@@ -129,7 +129,8 @@ def evaluate_model(
     if report_to is not None:
         loaded = load(opened) if isinstance(opened, Path) else opened
         beside = beside_of(opened, loaded, judged) if isinstance(opened, Path) else None
-        report(Path(report_to), loaded, judged, more=[beside.section()] if beside else [])
+        more = [*([beside.section()] if beside else []), *nearly_equal(dataset, watch)]
+        report(Path(report_to), loaded, judged, more=more)
     return judged.evaluated
 
 
