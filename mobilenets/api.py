@@ -144,9 +144,10 @@ def predict_images(
 ) -> "Iterator[Prediction]":
     """Predictions for images, in order and in bounded memory; no torch.
 
-    `images`: one or several of a file, a folder (searched to any depth), a pattern such as photos/*.jpg, the content
-    of an image file (bytes), a Pillow image, and an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, colours
-    in the order RGB or RGBA. What has no path is named by its place: image 0.
+    `images`: one or several of a file, a video (its frames; needs `mobilenets[video]`), a folder (searched to any
+    depth), a pattern such as photos/*.jpg, the content of an image file (bytes), a Pillow image, and an array (H, W),
+    (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, colours in the order RGB or RGBA. What has no path is named by its
+    place: image 0.
     `min_confidence`: a classifier whose best probability is below it answers "none of these".
     Raises `DataError` for what does not exist, and `UsageError` for an array of another shape or dtype.
     """
@@ -160,10 +161,10 @@ def predict_images(
 
 def _named(at: int, image: "str | Path | Picture") -> "Iterator[tuple[str, Source]]":
     """(name, what to decode) of each image that is meant by the `at`-th."""
-    from .runtime import find_images
+    from .runtime import find_images, with_frames
 
     if isinstance(image, str | Path):
-        return ((str(path), path) for path in find_images([image]))
+        return with_frames(find_images([image]))
     return iter([(f"image {at}", image if isinstance(image, bytes) else in_memory(image))])
 
 

@@ -31,6 +31,9 @@ def write(predictions: Iterable[Prediction], form: str, columns: tuple[str, ...]
         writer.close(exc)
         print(f"mobilenets: {exc}", file=sys.stderr)
         return exc.exit_code
+    except KeyboardInterrupt:  # how a camera is stopped
+        writer.close()
+        raise
     writer.close()
     if count == 0:
         print("mobilenets: no images found", file=sys.stderr)
