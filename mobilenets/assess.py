@@ -136,8 +136,8 @@ def nearly_equal(dataset: Dataset, watch: Watch) -> list[Section]:
         return []
     watch.note(note_on(pairs))
     caption = (
-        "One picture in two splits makes the score better than it is, one with two labels makes it worse: their "
-        "thumbnails correlate at 0.997 or more, though their files differ."
+        "One picture in two splits makes the score better than it is, one with two labels makes it worse. Their files "
+        "differ, but their thumbnails are much nearer to each other than others of this data set."
     )
     if len(pairs) > MOST_PAIRS:
         caption += f" The {MOST_PAIRS} most alike of {len(pairs)} pairs."

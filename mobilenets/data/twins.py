@@ -16,7 +16,9 @@ from .sources import Dataset, Sample
 __all__ = ["Twins", "note_on", "twins"]
 
 SIDE = 16  # pixels of a thumbnail
-LIKE = 0.997  # correlation of two thumbnails that are one picture: encoded anew and resized they reach 0.998
+SAME = 0.997  # correlation of two thumbnails that are one picture: encoded anew and resized they reach 0.998
+EDITED = 0.975  # where images lie far apart, as photos of many scenes do: with other contrast, colours or frame
+APART = 0.5  # of the median distance to the nearest: nearer is one picture, between these two bounds
 NEAREST = 8  # of each image that are compared: of many that are all alike, as frames of a film, not every pair is told
 COMPONENTS = 16  # principal ones, in which candidates are looked for
 BASIS = 2000  # thumbnails that these come from, at most
@@ -40,8 +42,9 @@ class Twins:
 def twins(dataset: Dataset, progress: Callable[[int, int], None] | None = None) -> tuple[Twins, ...]:
     """Return the pairs of images of two splits, and of two classes, that show one picture, the most alike first.
 
-    They do where their thumbnails (16 x 16 pixels, colour) correlate at 0.997 or more. Decodes every image once, small;
-    what cannot be decoded, and what is of one colour, is in no pair. `progress` gets (images done, images in all).
+    They do where their thumbnails (16 x 16 pixels, colour) correlate at 0.997 or more, down to 0.975 where other images
+    of the set are less alike. Decodes every image once, small; what cannot be decoded, and what is of one colour, is
+    in no pair. `progress` gets (images done, images in all).
     """
     rows = [(split, sample) for split, samples in dataset.splits.items() for sample in samples]
     kept, thumbnails = [], []
@@ -87,7 +90,7 @@ def _thumbnail(sample: Sample) -> Pixels | None:
 def _alike(thumbnails: Pixels) -> list[tuple[int, int]]:
     """The pairs of thumbnails (N, pixels, 3) that correlate, the most alike first.
 
-    Of vectors of length 1, d apart, the correlation is 1 - d^2 / 2, and no projection is farther apart than they are.
+    Looked for among the nearest in a few principal components, where none are farther apart than they are.
     """
     from scipy.spatial import cKDTree
 
@@ -95,14 +98,20 @@ def _alike(thumbnails: Pixels) -> list[tuple[int, int]]:
     _, _, axes = np.linalg.svd(basis, full_matrices=False)
     axes = axes[:COMPONENTS].T
     parts = [_unit(thumbnails[at : at + _BLOCK]) @ axes for at in range(0, len(thumbnails), _BLOCK)]
-    places = np.concatenate(parts)
-    far = (2 * (1 - LIKE)) ** 0.5 + 1e-5
-    _, others = cKDTree(places).query(places, NEAREST + 1, distance_upper_bound=far)  # itself among them
-    found = np.stack([np.repeat(np.arange(len(places)), NEAREST + 1), others.reshape(-1)], axis=1)
-    pairs = np.unique(np.sort(found[found[:, 1] < len(places)], axis=1), axis=0)
-    likeness = np.array([float(_unit(thumbnails[[a]])[0] @ _unit(thumbnails[[b]])[0]) for a, b in pairs])
-    order = [at for at in np.argsort(-likeness, kind="stable") if likeness[at] >= LIKE and pairs[at, 0] != pairs[at, 1]]
-    return [(int(a), int(b)) for a, b in pairs[order]]
+    tree = cKDTree(np.concatenate(parts))
+    typical = float(np.median(tree.query(tree.data, 2)[0][:, 1])) if len(thumbnails) > 1 else 0.0
+    far = min(max(_distance(SAME), APART * typical), _distance(EDITED))
+    _, others = tree.query(tree.data, NEAREST + 1, distance_upper_bound=far + 1e-5)  # itself among them
+    found = np.stack([np.repeat(np.arange(tree.n), NEAREST + 1), others.reshape(-1)], axis=1)
+    pairs = np.unique(np.sort(found[found[:, 1] < tree.n], axis=1), axis=0)
+    pairs = pairs[pairs[:, 0] != pairs[:, 1]]
+    apart = np.array([float(np.linalg.norm(_unit(thumbnails[[a]]) - _unit(thumbnails[[b]]))) for a, b in pairs])
+    return [(int(pairs[at, 0]), int(pairs[at, 1])) for at in np.argsort(apart, kind="stable") if apart[at] <= far]
+
+
+def _distance(correlation: float) -> float:
+    """Between vectors of length 1."""
+    return float((2 * (1 - correlation)) ** 0.5)
 
 
 def _unit(thumbnails: Pixels) -> Floats:

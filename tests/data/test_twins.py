@@ -41,7 +41,7 @@ def names(root: Path) -> list[tuple[str, str]]:
 
 def test_different_photos_are_no_pairs(root: Path) -> None:
     assert names(root) == [] and note_on(()) == ""
-    save(Image.blend(scene(0), scene(99), 0.15), root / "val" / "cat" / "resembling.png")
+    save(Image.blend(scene(0), scene(99), 0.3), root / "val" / "cat" / "resembling.png")
     assert names(root) == []
 
 
@@ -88,6 +88,16 @@ def test_images_of_one_colour_and_damaged_ones_are_in_no_pair(root: Path) -> Non
     assert names(root) == []
 
 
+def test_where_all_images_are_alike_only_the_same_are_pairs(root: Path) -> None:
+    """A spider on a flower, once sharper, is one picture among landscapes, but not among a thousand such spiders."""
+    save(Image.blend(scene(0), scene(99), 0.12), root / "val" / "cat" / "nearly.png")
+    assert names(root) == [("train/cat/0.jpg", "val/cat/nearly.png")]
+    for seed in range(100, 140):
+        alike = Image.blend(scene(0), scene(seed), 0.15)
+        save(alike, root / ("train", "val")[seed % 2] / "cat" / f"{seed}.png")
+    assert names(root) == []
+
+
 def test_an_image_without_a_label_contradicts_none(root: Path) -> None:
     """With `--unlabelled` such images are in train, of class -1."""
     save(scene(4), root / "train" / "dog" / "other-label.jpg", quality=50)
@@ -121,5 +131,9 @@ def test_pairs_of_real_photos_are_those_that_an_eye_finds_equal() -> None:
     assert pairs == {
         frozenset({"1775233884", "2093263381"}),
         frozenset({"1046629036", "1099403245"}),
+        frozenset({"2344751399", "2333321040"}),
+        frozenset({"4654848357", "4278757393"}),
+        frozenset({"2588234269", "2588453601"}),
+        frozenset({"1748215857", "2319250709"}),
         frozenset({"1592277226"}),
     }
