@@ -21,7 +21,7 @@ EDITED = 0.975  # where images lie far apart, as photos of many scenes do: with 
 APART = 0.5  # of the median distance to the nearest: nearer is one picture, between these two bounds
 NEAREST = 8  # of each image that are compared: of many that are all alike, as frames of a film, not every pair is told
 COMPONENTS = 16  # principal ones, in which candidates are looked for
-BASIS = 2000  # thumbnails that these come from, at most
+BASIS = 2000  # thumbnails that these, and the median, come from, at most
 _BLOCK = 4096
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
@@ -99,7 +99,8 @@ def _alike(thumbnails: Pixels) -> list[tuple[int, int]]:
     axes = axes[:COMPONENTS].T
     parts = [_unit(thumbnails[at : at + _BLOCK]) @ axes for at in range(0, len(thumbnails), _BLOCK)]
     tree = cKDTree(np.concatenate(parts))
-    typical = float(np.median(tree.query(tree.data, 2)[0][:, 1])) if len(thumbnails) > 1 else 0.0
+    some = tree.data[:: -(-tree.n // BASIS)]
+    typical = float(np.median(tree.query(some, 2)[0][:, 1])) if tree.n > 1 else 0.0
     far = min(max(_distance(SAME), APART * typical), _distance(EDITED))
     _, others = tree.query(tree.data, NEAREST + 1, distance_upper_bound=far + 1e-5)  # itself among them
     found = np.stack([np.repeat(np.arange(tree.n), NEAREST + 1), others.reshape(-1)], axis=1)
