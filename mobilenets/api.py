@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .assess import Evaluated, default_split, few_images, judge, report
+from .assess import Evaluated, default_split, few_images, judge, nearly_equal, report
 from .beside import beside_of
 from .convert import CompiledFiles, Exported, check_order, compile_to_c, export_model, import_model, open_model
 from .design import Budget, Design, Prior, Space, read_runs, search
@@ -131,7 +131,8 @@ def evaluate_model(
     if report_to is not None:
         loaded = load(opened) if isinstance(opened, Path) else opened
         beside = beside_of(opened, loaded, judged) if isinstance(opened, Path) else None
-        report(Path(report_to), loaded, judged, more=[beside.section()] if beside else [])
+        more = [*([beside.section()] if beside else []), *nearly_equal(dataset, watch)]
+        report(Path(report_to), loaded, judged, more=more)
     return judged.evaluated
 
 
@@ -145,9 +146,10 @@ def predict_images(
 ) -> "Iterator[Prediction]":
     """Predictions for images, in order and in bounded memory; no torch.
 
-    `images`: one or several of a file, a folder (searched to any depth), a pattern such as photos/*.jpg, the content
-    of an image file (bytes), a Pillow image, and an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, colours
-    in the order RGB or RGBA. What has no path is named by its place: image 0.
+    `images`: one or several of a file, a video (its frames; needs `mobilenets[video]`), a folder (searched to any
+    depth), a pattern such as photos/*.jpg, the content of an image file (bytes), a Pillow image, and an array (H, W),
+    (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, colours in the order RGB or RGBA. What has no path is named by its
+    place: image 0.
     `min_confidence`: a classifier whose best probability is below it answers "none of these".
     Raises `DataError` for what does not exist and for folders without an image, and `UsageError` for an array of
     another shape or dtype.
@@ -163,10 +165,10 @@ def predict_images(
 
 def _named(at: int, image: "str | Path | Picture") -> "Iterator[tuple[str, Source]]":
     """(name, what to decode) of each image that is meant by the `at`-th."""
-    from .runtime import find_images
+    from .runtime import find_images, with_frames
 
     if isinstance(image, str | Path):
-        return ((str(path), path) for path in find_images([image]))
+        return with_frames(find_images([image]))
     return iter([(f"image {at}", image if isinstance(image, bytes) else in_memory(image))])
 
 

@@ -11,23 +11,27 @@ import numpy as np
 
 from .cost import Latency, cost
 from .data.cache import BadImage, Images, decode_split
-from .data.sources import Dataset
+from .data.sources import Dataset, Sample
+from .data.twins import Twins, note_on, twins
 from .design.prior import POINTS
 from .errors import UsageError
+from .image import Pixels, decode
 from .model import TASK, Model
 from .quant.scheme import QuantModel
 from .runtime import Runner, Runtime, measure_sessions, open_session, outputs_of
 from .tasks import task_type
 from .tasks.evaluation import Evaluation, Mistake, wilson
-from .tasks.result import Result, Section
+from .tasks.result import Picture, Result, Section
+from .train.watch import Watch
 
 if TYPE_CHECKING:
     from .train.run import Run
 
-__all__ = ["Evaluated", "Judged", "answers", "default_split", "few_images", "judge", "report"]
+__all__ = ["Evaluated", "Judged", "answers", "default_split", "few_images", "judge", "nearly_equal", "report"]
 
 BATCH = 64
 FEW = 50  # images, of which a perfect rate may be 93% (95% interval)
+MOST_PAIRS, PAIR = 12, 280  # pairs of nearly equal images that a report shows, and how wide
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -136,6 +140,36 @@ def answers(session: Runner, images: Images) -> np.ndarray[Any, np.dtype[np.floa
         for start in range(0, len(images), BATCH)
     ]
     return np.concatenate(parts) if parts else np.zeros((0, len(session.labels)), np.float32)
+
+
+def nearly_equal(dataset: Dataset, watch: Watch) -> list[Section]:
+    """Return the report's section on images that are there twice, nearly; the watcher hears of them in one line."""
+    pairs = twins(dataset, lambda done, total: watch.decoded("pairs", done, total))
+    if not pairs:
+        return []
+    watch.note(note_on(pairs))
+    caption = (
+        "One picture in two splits makes the score better than it is, one with two labels makes it worse. Their files "
+        "differ, but their thumbnails are much nearer to each other than others of this data set."
+    )
+    if len(pairs) > MOST_PAIRS:
+        caption += f" The {MOST_PAIRS} most alike of {len(pairs)} pairs."
+    pictures = tuple(_side_by_side(pair, dataset) for pair in pairs[:MOST_PAIRS])
+    return [Section("Nearly equal images", caption, pictures=pictures, width=PAIR)]
+
+
+def _side_by_side(pair: Twins, dataset: Dataset) -> Picture:
+    """Both images, and their names; in red their labels where these differ."""
+    a, b = pair.samples
+    labels = "" if pair.across else f"{dataset.labels[a.target]}, {dataset.labels[b.target]}"
+    caption = " ~ ".join(f"{sample.name} ({split})" for split, sample in zip(pair.splits, pair.samples, strict=True))
+    return Picture(np.concatenate([_square(a), _square(b)], axis=1), caption, labels)
+
+
+def _square(sample: Sample) -> Pixels:
+    """(PAIR, PAIR, 3): the image, its sides stretched to the square."""
+    image = decode(sample.read(), 3, at_least=(PAIR, PAIR)).resize((PAIR, PAIR))
+    return np.asarray(image)
 
 
 def report(

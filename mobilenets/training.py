@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .arch.network import Network
-from .assess import Evaluated, default_split, few_images, judge, report
+from .assess import Evaluated, default_split, few_images, judge, nearly_equal, report
 from .beside import Beside, beside_of
 from .errors import DataError, UsageError, WorkError
 from .given import network_of, pretrained_of, recipe_of, task_of
@@ -169,7 +169,7 @@ def _start(ready: _Ready, runs: Path, name: str | None, watch: Watch) -> Trained
         ready.initial.save(run.initial)
     try:
         return _run(dataset, run, watch)
-    except (UsageError, WorkError):
+    except (UsageError, WorkError, KeyboardInterrupt):
         run.discard_if_empty()
         raise
 
@@ -222,10 +222,11 @@ def _run(dataset: "Dataset", run: "Run", watch: Watch) -> Trained:
     judged_on = default_split(dataset)
     for note in (*dataset.notes, *few_images(dataset, "val", judged_on)):
         watch.note(note)
+    equal = nearly_equal(dataset, watch)
     model = fit(dataset, run, watch)
     judged = judge(run.best, dataset, judged_on, run.settings.recipe.max_bad, 1, watch.decoded)
     model = replace(model, metrics={**model.metrics, **judged.evaluated.metrics()})
     model.save(run.best)
     beside = beside_of(run.best, model, judged)
-    report(run.report, model, judged, run, [beside.section()] if beside else [])
+    report(run.report, model, judged, run, [*([beside.section()] if beside else []), *equal])
     return Trained(run.path, model, judged.evaluated, run.report, beside)

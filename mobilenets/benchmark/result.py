@@ -8,7 +8,7 @@ from ..cost.latency import Latency
 from .opening import Missing
 from .peers import PRECISIONS
 
-__all__ = ["OURS", "Benchmark", "Row", "verdict"]
+__all__ = ["OURS", "Benchmark", "Row", "axis_end", "verdict"]
 
 OURS = "mobilenets"
 BUSY = 0.9  # of a core that a single-threaded run should have had, below which others had too much of it
@@ -125,3 +125,11 @@ def verdict(rows: Sequence[Row]) -> str:
             return fastest
     other = next((row for row in others if row.runtime == OURS), others[0])
     return f"{fastest}; {name(other)} takes {other.latency.median / best.latency.median:.2f} times as long"
+
+
+def axis_end(rows: Sequence[Row]) -> float:
+    """Return where a chart's axis ends, in ms: beyond every p90, but at twice the slowest median at most.
+
+    One outlier must not flatten the rest.
+    """
+    return min(1.05 * max(row.latency.p90 for row in rows), 2 * max(row.latency.median for row in rows))

@@ -1,5 +1,6 @@
 """`predict --pictures FOLDER`: each image with what was said of it drawn on it."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from io import BytesIO
@@ -9,13 +10,13 @@ from PIL import Image
 
 from ..errors import UsageError
 from ..files import write_atomic
-from ..image import decode, prepare
+from ..image import Source, decode, prepare
 from ..runtime import Explainer, Prediction
 from ..runtime.explain import view_box
 from ..tasks import Task
 from ..tasks.drawing import heated, scaled
 
-__all__ = ["drawn", "new_folder", "save_picture"]
+__all__ = ["drawn", "kept", "new_folder", "save_picture"]
 
 
 def new_folder(path: Path) -> Path:
@@ -29,24 +30,33 @@ def new_folder(path: Path) -> Path:
     return path
 
 
+def kept(sources: Iterable[tuple[str, Source]], at_hand: dict[str, Source]) -> Iterator[tuple[str, Source]]:
+    """The sources as they come; what is no file is put into `at_hand` by its name, for `drawn` to take out again."""
+    for name, source in sources:
+        if not isinstance(source, Path):
+            at_hand[name] = source
+        yield name, source
+
+
 def drawn(
     predictions: Iterable[Prediction],
-    sources: dict[str, bytes],
+    at_hand: dict[str, Source],
     task: Task,
     folder: Path,
     explainer: Explainer | None = None,
 ) -> Iterator[Prediction]:
-    """The predictions as they come, each drawn as a JPEG named after its image; `sources`: of what is no file.
+    """The predictions as they come, each drawn as a JPEG named after its image; frame 3 of clip.mp4 is clip-3.jpg.
 
     With an `explainer` the first label's class activation map is laid over the image.
     """
     taken: Counter[str] = Counter()
     for prediction in predictions:
+        source = at_hand.pop(prediction.name, Path(prediction.name))
         if prediction.error is None:
-            stem = Path(prediction.name).stem
+            stem = Path(re.sub(r"(\.\w+)?#(\d+)$", r"-\2\1", prediction.name)).stem
             taken[stem] += 1
             number = f"-{taken[stem]}" if taken[stem] > 1 else ""
-            image = decode(sources.get(prediction.name, Path(prediction.name)))
+            image = decode(source)
             if explainer is not None:
                 image = explained(image, explainer, prediction.answer.top[0][0])
             save_picture(folder / f"{stem}{number}.jpg", task.draw(image, prediction.answer))

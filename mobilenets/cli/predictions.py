@@ -32,6 +32,9 @@ def write(predictions: Iterable[Prediction], form: str, columns: tuple[str, ...]
         writer.close(error_object(exc, message))
         print(f"mobilenets: {message}", file=sys.stderr)
         return exc.exit_code
+    except KeyboardInterrupt:  # how a camera is stopped
+        writer.close()
+        raise
     writer.close()
     if bad:
         print(f"mobilenets: {bad} of {count} images could not be decoded", file=sys.stderr)

@@ -1,6 +1,7 @@
 """One short function a verb: flags in, `api` called, the answer shown. Imports stand inside."""
 
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,6 +13,7 @@ from .options import BudgetFlags, Json, NetworkFlags, RuntimeFlag, SourceFlags
 
 if TYPE_CHECKING:
     from ..arch import Network
+    from ..image import Source
     from ..model import Model
     from ..quant.scheme import QuantModel
     from ..runtime import Explainer
@@ -175,13 +177,15 @@ def evaluate(
 
 def predict(
     model: str,
-    images: Annotated[tuple[str, ...], Parameter(allow_leading_hyphen=True, negative=())],
+    images: Annotated[tuple[str, ...], Parameter(allow_leading_hyphen=True, negative=())] = (),
     *,
     top: int | None = None,
     batch_size: int = 32,
     max_bad: float = 0.01,
     runtime: RuntimeFlag = "auto",
     min_confidence: float = 0.0,
+    camera: int | None = None,
+    every: int | None = None,
     pictures: Path | None = None,
     explain: Json = False,
     json: Json = False,
@@ -194,8 +198,8 @@ def predict(
     model
         A run folder, a model file of any format that import reads, or the name of a published network.
     images
-        Files, folders (searched to any depth), patterns (quoted: 'photos/*.jpg'), or - for one image from standard
-        input.
+        Files, folders (searched to any depth), patterns (quoted: 'photos/*.jpg'), videos (.mp4, .mov and others: an
+        answer a frame), or - for one image from standard input.
     top
         How much of an answer is told: labels of a class, boxes; by default 5 labels, all boxes that are likely.
     batch_size
@@ -206,6 +210,10 @@ def predict(
         compiled (C for this very network), onnx (ONNX Runtime), or auto: compiled where there is a C compiler.
     min_confidence
         A classifier's answers below this probability become "none of these"; its report says what it buys.
+    camera
+        The number of a camera, 0 for the first: answers frame by frame until Ctrl-C.
+    every
+        Of videos and the camera only each so-many-th frame; by default all.
     pictures
         A new folder for the images with the answers drawn on them.
     explain
@@ -215,24 +223,24 @@ def predict(
     csv
         Print a line for each part of an answer; of a classifier image,rank,label,probability,error.
     """
-    from itertools import chain
-
     from ..api import answered, open_model
     from ..convert import check_order
     from ..data.folder import unread
     from ..progress import Bars
-    from ..runtime import find_images, open_session
+    from ..runtime import VIDEOS, open_session
     from ..tasks import task_type
     from .console import wrote
-    from .pictures import drawn, new_folder
+    from .pictures import drawn, kept, new_folder
     from .predictions import write
 
     if json and csv:
         raise UsageError("--json and --csv: choose one")
-    if not images:
-        raise UsageError("predict needs an image, a folder, or - for standard input")
+    if not images and camera is None:
+        raise UsageError("predict needs an image, a folder, a video, --camera 0, or - for standard input")
     if flags := [image for image in images if image.startswith("--") and not Path(image).exists()]:
         raise UsageError(f"unknown option {flags[0]} (see mobilenets predict --help)")
+    if every is not None and camera is None and not any(Path(image).suffix.lower() in VIDEOS for image in images):
+        raise UsageError(f"--every {every} is of videos and cameras: there is none")
     if explain and pictures is None:
         raise UsageError("--explain is drawn on images: it needs --pictures FOLDER")
     check_order(model, images)
@@ -241,13 +249,14 @@ def predict(
     session = open_session(opened, runtime=runtime)
     explainer = _explainer(opened) if explain else None
     skipped: list[str] = []
-    paths = find_images([image for image in images if image != "-"], skipped)
-    piped = {"-": sys.stdin.buffer.read()} if "-" in images else {}
+    sources = _sources(images, camera, 1 if every is None else every, skipped)
     task = task_type(session.task)()
-    sources = chain(piped.items(), ((str(path), path) for path in paths))
-    predictions = answered(session, sources, top, batch_size, min_confidence)
+    at_hand: dict[str, Source] = {}
     if pictures is not None:
-        predictions = drawn(predictions, piped, task, new_folder(pictures), explainer)
+        sources = kept(sources, at_hand)
+    predictions = answered(session, sources, top, 1 if camera is not None else batch_size, min_confidence)
+    if pictures is not None:
+        predictions = drawn(predictions, at_hand, task, new_folder(pictures), explainer)
     code = write(predictions, "json" if json else "csv" if csv else "table", task.columns, max_bad)
     for note in unread(skipped):
         print(f"mobilenets: {note}", file=sys.stderr)
@@ -255,6 +264,19 @@ def predict(
         count = len(list(pictures.iterdir()))
         print(wrote(pictures, f"{count} picture{'s' if count != 1 else ''}"), file=sys.stderr)
     return code
+
+
+def _sources(
+    images: tuple[str, ...], camera: int | None, every: int, skipped: list[str]
+) -> "Iterator[tuple[str, Source]]":
+    """Return (name, what to decode) of all that is to be predicted; photos that are not read go to `skipped`."""
+    from itertools import chain
+
+    from ..runtime import camera_frames, find_images, with_frames
+
+    paths = find_images([image for image in images if image != "-"], skipped)
+    piped = [("-", sys.stdin.buffer.read())] if "-" in images else []
+    return chain(piped, with_frames(paths, every), () if camera is None else camera_frames(camera, every))
 
 
 def _explainer(opened: "Path | Model | QuantModel") -> "Explainer":

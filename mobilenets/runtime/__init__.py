@@ -6,17 +6,21 @@ from .measure import measure_networks, measure_sessions
 from .opening import Runner, Runtime, open_session
 from .predict import Prediction, find_images, outputs_of
 from .session import Session
+from .video import VIDEOS, camera_frames, with_frames
 
 __all__ = [
+    "VIDEOS",
     "CompiledSession",
     "Explainer",
     "Prediction",
     "Runner",
     "Runtime",
     "Session",
+    "camera_frames",
     "find_images",
     "measure_networks",
     "measure_sessions",
     "open_session",
     "outputs_of",
+    "with_frames",
 ]

@@ -116,10 +116,9 @@ def test_a_picture(suffix: str, tmp_path: Path, capsys: pytest.CaptureFixture[st
     if suffix == ".png":
         assert content.startswith(b"\x89PNG")
     else:
-        assert b"<svg" in content and b"ONNX Runtime fp32" in content
+        assert b"ONNX Runtime fp32" in content
     if suffix == ".html":
-        addresses = set(re.findall(rb"https?://[\w./]+", content))
-        assert all(b"www.w3.org" in address for address in addresses)  # names of namespaces: nothing is loaded
+        assert b"http" not in content and b"src=" not in content and b"url(" not in content  # nothing is loaded
         assert b"fp32, 1 thread: " in content
 
 
@@ -147,7 +146,6 @@ def test_nonsense_gets_one_line(
 
 
 def test_names_are_escaped_on_the_page(tmp_path: Path, random_model) -> None:
-    pytest.importorskip("matplotlib")
     kinds = {"<script>": PEERS["ONNX Runtime"]}
     model = random_model(named("0.25-32").replace(classes=2))
     result = measure.benchmark_model(model, threads=(1,), batch_sizes=(), kinds=kinds, source="<img>")

@@ -17,7 +17,7 @@ from mobilenets.image import Preprocess
 from mobilenets.model import Model
 from mobilenets.report import PriorPoint, Report, write_report
 from mobilenets.tasks.evaluation import evaluate_probabilities
-from mobilenets.tasks.result import Picture, Section
+from mobilenets.tasks.result import Picture, Section, Table
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 EVIL = '<script>alert("1")</script>'
@@ -240,3 +240,24 @@ def test_grey_and_large_pictures(tmp_path: Path) -> None:
     html = written(tmp_path, report(("a", "b"), mistakes_pictures=[(mistake, grey), (mistake, large)]))
     assert html.count("data:image/png") == 1 and html.count("data:image/jpeg") == 1
     assert len(html) < 300_000
+
+
+@pytest.mark.parametrize("classes, counts_hidden", [(10, False), (11, True)])
+def test_a_matrix_fits_a_narrow_window(classes: int, counts_hidden: bool, tmp_path: Path) -> None:
+    html = written(tmp_path, report([f"class {i}" for i in range(classes)]))
+    style, body = html.split("</style>", 1)
+    narrow = style[style.index("(max-width: 760px)") : style.index("@media print")]
+    assert ".matrix { table-layout: fixed; width: 100%; }" in narrow
+    assert ".matrix.many td { height: 14px; font-size: 0; }" in narrow
+    assert bool(re.search(r'<table class="matrix[^"]* many"', body)) == counts_hidden
+    assert ("A wider window shows the counts too." in body) == counts_hidden
+
+
+def test_tables_of_many_columns_become_lists_in_a_narrow_window(tmp_path: Path) -> None:
+    wide = Table("", ("", "top-1", "ms", "weights", "<arena>"), (("float", "91%", "0.7", "2 MB", "9 KB"),))
+    few = Table("", ("class", "AP"), (("cat", "0.5"),))
+    html = written(tmp_path, report(("a", "b"), sections=[Section("Beside", tables=(wide, few))]))
+    Page(html)
+    assert html.count('<table class="full many-columns">') == 1
+    assert '<td class="n" data-name="&lt;arena&gt;">9 KB</td>' in html  # shown beside the cell there
+    assert "content: attr(data-name)" in html

@@ -83,3 +83,29 @@ def test_a_cell_is_as_dark_as_the_root_of_its_share_of_the_largest() -> None:
     assert chart[190, 370].tolist() == list(ink)
     np.testing.assert_allclose(chart[10, 550], (paper[10, 550] + ink) / 2, atol=1)
     assert chart[190, 170].tolist() == paper[190, 170].tolist()
+
+
+@pytest.mark.parametrize(
+    "place, land",
+    [
+        ((48.0, 10.0), True),
+        ((-25.0, 135.0), True),
+        ((70.0, -40.0), True),  # Greenland
+        ((-85.0, 10.0), True),
+        ((40.0, -45.0), False),
+        ((42.0, 51.0), False),  # the Caspian Sea, a lake in land
+    ],
+)
+def test_the_map_has_land_and_sea(place: tuple[float, float], land: bool) -> None:
+    latitude, longitude = place
+    pixel = world().getpixel((round((longitude + 180) / 360 * 719), round((90 - latitude) / 180 * 359)))
+    assert pixel == ((226, 225, 216) if land else (246, 247, 249))
+
+
+def test_coasts_and_degrees_are_seen_through_cells() -> None:
+    chart = np.asarray(with_cells(world(), [("1", 1.0)]))  # all of Africa
+    coast = (chart == (138, 143, 148)).all(2)
+    grid = (chart == (205, 210, 217)).all(2)
+    text = (chart == (82, 90, 99)).all(2)
+    assert coast[110:240, 330:460].sum() > 200 and grid[:, 359:361].any()
+    assert text[:, :45].any() and text[-20:, 360:380].any()  # latitudes at the left edge, longitudes at the lower

@@ -1,33 +1,72 @@
-"""A map of the Earth to draw on: equirectangular, a grid every 30 degrees, no coast lines."""
+"""A map of the Earth to draw on: equirectangular, with coasts (coasts.json) and a grid every 30 degrees."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from .cells import outlines
 
 __all__ = ["with_cells", "with_points", "world"]
 
 WIDTH = 720
-_PAPER, _GRID, _INK = (246, 247, 249), (214, 218, 224), (37, 99, 168)
+STEP = 30  # degrees from one line of the grid to the next
+_SEA, _LAND, _COAST = (246, 247, 249), (226, 225, 216), (138, 143, 148)
+_GRID, _TEXT, _INK = (205, 210, 217), (82, 90, 99), (37, 99, 168)
 Colour = tuple[int, int, int]
+Ring = list[tuple[float, float]]
 
 
 def world() -> Image.Image:
     """The empty map, twice as wide as high."""
-    image = Image.new("RGB", (WIDTH, WIDTH // 2), _PAPER)
+    image = Image.new("RGB", (WIDTH, WIDTH // 2), _SEA)
     draw = ImageDraw.Draw(image)
-    for degrees in range(-180, 181, 30):
+    land, lakes = _coasts()
+    for rings, colour in ((land, _LAND), (lakes, _SEA)):
+        for ring in rings:
+            draw.polygon(ring, colour)
+    return _with_lines(image)
+
+
+@cache
+def _coasts() -> tuple[list[Ring], list[Ring]]:
+    """The rings of land and of lakes in it, in pixels."""
+    values = json.loads(Path(__file__).with_name("coasts.json").read_text("utf-8"))
+    return [_pixels(ring) for ring in values["land"]], [_pixels(ring) for ring in values["lakes"]]
+
+
+def _pixels(ring: list[int]) -> Ring:
+    return [_at(latitude / 10, longitude / 10) for longitude, latitude in zip(ring[::2], ring[1::2], strict=True)]
+
+
+def _with_lines(image: Image.Image) -> Image.Image:
+    """The map with its grid, coasts and degrees on top."""
+    draw = ImageDraw.Draw(image)
+    for degrees in range(-180, 181, STEP):
         x, _ = _at(0, degrees)
         draw.line([(x, 0), (x, WIDTH // 2)], _GRID)
         if abs(degrees) <= 90:
             _, y = _at(degrees, 0)
             draw.line([(0, y), (WIDTH, y)], _GRID)
+    for ring in (ring for rings in _coasts() for ring in rings):
+        draw.line(ring, _COAST)
+    font = ImageFont.load_default(15)
+    for degrees in range(-60, 61, STEP):
+        draw.text((4, _at(degrees, 0)[1] - 2), _degrees(degrees, "NS"), _TEXT, font, anchor="ls")
+    for degrees in range(-120, 121, 2 * STEP):
+        draw.text((_at(0, degrees)[0] + 3, WIDTH // 2 - 5), _degrees(degrees, "EW"), _TEXT, font, anchor="ls")
     return image
+
+
+def _degrees(number: int, sides: str) -> str:
+    """60°N, 120°W; the equator and the meridian of Greenwich are 0°."""
+    return f"{abs(number)}°{sides[number < 0] if number else ''}"
 
 
 def _at(latitude: float, longitude: float) -> tuple[float, float]:
@@ -35,25 +74,25 @@ def _at(latitude: float, longitude: float) -> tuple[float, float]:
 
 
 def with_cells(image: Image.Image, cells: Iterable[tuple[str, float]]) -> Image.Image:
-    """The map with S2 cells, each as dark as its share (0 to 1) of the largest."""
+    """The map with S2 cells, each as dark as the root of its share (0 to 1) of the largest; coasts stay visible."""
     shares = dict(cells)
     most = max(shares.values(), default=0.0) or 1.0
-    draw = ImageDraw.Draw(image)
+    depths = Image.new("L", image.size)
+    draw = ImageDraw.Draw(depths)
     for token, share in shares.items():
-        depth = (share / most) ** 0.5
-        fill = tuple(round(paper + (ink - paper) * depth) for paper, ink in zip(_PAPER, _INK, strict=True))
         for corners in outlines(token):
-            _fill(draw, corners, fill)
-    return image
+            _fill(draw, corners, round(255 * (share / most) ** 0.5))
+    image.paste(_INK, mask=depths)
+    return _with_lines(image)
 
 
-def _fill(draw: ImageDraw.ImageDraw, corners: np.ndarray[Any, Any], colour: tuple[int, ...]) -> None:
+def _fill(draw: ImageDraw.ImageDraw, corners: np.ndarray[Any, Any], depth: int) -> None:
     """A small cell; one across the date line is drawn at both edges of the map."""
     latitudes, longitudes = corners.T
     across = np.ptp(longitudes) > 180
     for shift in (0, -360) if across else (0,):
         east = np.where(longitudes < 0, longitudes + 360, longitudes) + shift if across else longitudes
-        draw.polygon([_at(*place) for place in zip(latitudes, east, strict=True)], colour)
+        draw.polygon([_at(*place) for place in zip(latitudes, east, strict=True)], depth)
 
 
 def with_points(image: Image.Image, places: np.ndarray[Any, Any], colour: Colour, radius: int = 2) -> Image.Image:
