@@ -44,7 +44,7 @@ class Exported:
 class CompiledFiles:
     """What `compile_to_c` wrote, and how far its logits are from ONNX Runtime's, relative to the largest (int8: 0).
 
-    `difference` is None where it was not run, since this processor lacks the features `lacks`.
+    `difference` is None where it was not run: this processor lacks the features `lacks`, or there is no C compiler.
     """
 
     folder: Path
@@ -222,6 +222,7 @@ def compile_to_c(
     embed: bool = False,
     precision: str = "fp32",
     overwrite: bool = False,
+    library: bool = True,
 ) -> CompiledFiles:
     """Write a model as C into the folder `output` (default: beside the model), and build its library there.
 
@@ -229,9 +230,10 @@ def compile_to_c(
     (`ParityError`), before anything is written; what is for another processor is written and not run. `target`: a key
     of `compiler.TARGETS`, or auto: what this processor has. `name`: of the files and of the function
     mobilenets_NAME_run. `embed`: the weights in the C, instead of in a file of their own. `precision`: of
-    `compiler.PRECISIONS`. Files that are there already are refused at once, unless `overwrite`.
+    `compiler.PRECISIONS`. Files that are there already are refused at once, unless `overwrite`. `library` False: C
+    alone is written, and compared where there is a C compiler.
     """
-    from .compiler import lacking, write_c
+    from .compiler import has_compiler, lacking, write_c
     from .export.onnx import to_onnx
     from .quant.scheme import QuantModel
     from .runtime import CompiledSession, Session
@@ -245,13 +247,14 @@ def compile_to_c(
         for file in (f"{name}.c", f"mobilenets_{name}.h", f"{name}.weights", f"lib{name}.so"):
             check_output(folder / file, (Path(file).suffix,), overwrite)
     trained = load(opened) if isinstance(opened, Path) else opened
-    if lacks := lacking(trained, target, precision):
-        return CompiledFiles(folder, write_c(trained, folder, target, name, embed, precision), None, lacks)
+    lacks = lacking(trained, target, precision)
+    if lacks or not (library or has_compiler()):
+        return CompiledFiles(folder, write_c(trained, folder, target, name, embed, precision, library), None, lacks)
     logits = CompiledSession(trained, 1, target, precision=precision).logits
     if isinstance(trained, QuantModel):
         same = agree(logits, NumpySession(trained).logits, trained.preprocess, "logits differ from numpy's", bound=0)
-        return CompiledFiles(folder, write_c(trained, folder, target, name, embed), same)
+        return CompiledFiles(folder, write_c(trained, folder, target, name, embed, library=library), same)
     reference = Session.from_onnx(to_onnx(trained), 1).logits
     bound = {"bf16": 0.1, "bf16x3": 1e-3}.get(precision, BOUND)
     difference = agree(logits, reference, trained.preprocess, "compiled logits differ from ONNX Runtime's", bound)
-    return CompiledFiles(folder, write_c(trained, folder, target, name, embed, precision), difference)
+    return CompiledFiles(folder, write_c(trained, folder, target, name, embed, precision, library), difference)

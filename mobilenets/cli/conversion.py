@@ -1,15 +1,23 @@
 """`mobilenets import`, `export` and `compile`: a trained model in another form."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from ..compiler import PRECISIONS
+from ..compiler.targets import BF16_TARGETS, INT8_TARGETS
 from .options import Json, SourceFlags
 
 __all__ = ["compile_", "export", "import_"]
 
 _SOURCE = SourceFlags()
+if TYPE_CHECKING:
+    TargetName = str
+    PrecisionName = str
+else:  # the choices of the command line are those of the compiler
+    TargetName = Literal[("auto", *dict.fromkeys((*BF16_TARGETS, *INT8_TARGETS)))]
+    PrecisionName = Literal[PRECISIONS]
 
 
 def import_(
@@ -81,10 +89,11 @@ def compile_(
     model: str,
     *,
     output: Path | None = None,
-    target: Literal["auto", "amx", "avx512bf16", "avx512vnni", "avx512", "avx2", "portable"] = "auto",
-    precision: Literal["fp32", "bf16", "bf16x3", "bf16x6"] = "fp32",
+    target: TargetName = "auto",
+    precision: PrecisionName = "fp32",
     name: str = "network",
     embed: Json = False,
+    no_library: Json = False,
     overwrite: Json = False,
     json: Json = False,
 ) -> None:
@@ -106,6 +115,8 @@ def compile_(
         Of the files and of the function, mobilenets_NAME_run.
     embed
         Put the weights into the C, instead of into a file of their own.
+    no_library
+        Write the C alone and build no library: no C compiler is needed.
     overwrite
         Write over files that are there.
     json
@@ -114,4 +125,4 @@ def compile_(
     from ..api import compile_to_c
     from . import show
 
-    show.compiled(compile_to_c(model, output, target, name, embed, precision, overwrite), json)
+    show.compiled(compile_to_c(model, output, target, name, embed, precision, overwrite, not no_library), json)

@@ -305,14 +305,16 @@ def compiled(result: CompiledFiles, json: bool) -> None:
     print_parts(
         wrote(result.folder, ", ".join(w.files)),
         f"for {w.target} in {w.precision}: {bytes_text(w.weights_bytes)} of weights, "
-        f"{bytes_text(w.arena_bytes)} of arena, {bytes_text(w.library_bytes)} library",
+        f"{bytes_text(w.arena_bytes)} of arena, "
+        + (f"{bytes_text(w.library_bytes)} library" if w.library_bytes else "no library"),
         _checked(result),
     )
 
 
 def _checked(result: CompiledFiles) -> str:
     if result.difference is None:
-        return f"not run here and not compared: this processor lacks {', '.join(result.lacks)}"
+        why = f"this processor lacks {', '.join(result.lacks)}" if result.lacks else "there is no C compiler"
+        return f"not run here and not compared: {why}"
     if result.written.precision == "int8":
         return "logits are those of quant/reference.py, bit for bit"
     return f"logits agree with ONNX Runtime's within {result.difference:.1e} of the largest"

@@ -143,30 +143,37 @@ class Written:
     precision: str
     weights_bytes: int
     arena_bytes: int  # for one thread
-    library_bytes: int
+    library_bytes: int  # 0 without one
 
 
 def write_c(
-    model: Model | QuantModel, folder: Path, target: str, name: str, embed: bool, precision: str = "fp32"
+    model: Model | QuantModel,
+    folder: Path,
+    target: str,
+    name: str,
+    embed: bool,
+    precision: str = "fp32",
+    library: bool = True,
 ) -> Written:
-    """NAME.c, mobilenets_NAME.h, NAME.weights (unless `embed`) and libNAME.so into `folder`, which is made."""
+    """Write NAME.c, mobilenets_NAME.h, NAME.weights (unless `embed`) and libNAME.so (if `library`) into `folder`."""
     if not name.isidentifier() or not name.isascii():
         raise UsageError(f"name {name!r} must be a word that C allows: letters, digits and _, no digit first")
     chosen = _target(model, target, precision)
     source, lowered = sources_of(model, chosen, name, embed, precision)
     texts = {f"{name}.c": source.c, f"mobilenets_{name}.h": source.h}
-    contents: dict[str, bytes | str] = {**texts, f"lib{name}.so": library_of(texts, chosen)}
+    contents: dict[str, bytes | str] = dict(texts)
     if not embed:
         contents[f"{name}.weights"] = lowered.weights.tobytes()
+    binary = library_of(texts, chosen) if library else b""
+    if library:
+        contents[f"lib{name}.so"] = binary
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
         raise CompileError(f"{folder}: cannot be made: {exc.strerror}") from exc
     write_all({folder / file: content for file, content in contents.items()})
-    library = folder / f"lib{name}.so"
-    files_written = (*texts, *([] if embed else [f"{name}.weights"]), library.name)
-    size = library.stat().st_size
-    return Written(files_written, chosen.name, lowered.program.precision, lowered.weights.size, source.arena.one, size)
+    sizes = lowered.weights.size, source.arena.one, len(binary)
+    return Written(tuple(contents), chosen.name, lowered.program.precision, *sizes)
 
 
 def _compile(model: Model | QuantModel, target: Target, folder: Path, precision: str = "fp32") -> Library:

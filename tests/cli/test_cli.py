@@ -15,7 +15,7 @@ from PIL import Image
 
 from mobilenets.arch import Network
 from mobilenets.cli import main
-from mobilenets.compiler import has_compiler
+from mobilenets.compiler import build, has_compiler
 
 needs_compiler = pytest.mark.skipif(not has_compiler(), reason="no C compiler")
 FLAGS = "--alpha 0.25 --img-size 32 --batch-size 16 --device cpu".split()
@@ -404,6 +404,26 @@ def test_c_for_another_processor_is_written_and_not_run(
     command = ["compile", trained, "--target", "portable", "--output", tmp_path / "p", "--json"]
     told = json.loads(run(capsys, *command)[1])
     assert told["difference"] < 1e-4 and told["lacks"] == []
+
+
+@pytest.mark.parametrize("compiler", [pytest.param(None, marks=needs_compiler), "false"])
+def test_c_alone_needs_no_compiler(
+    compiler: str | None,
+    trained: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if compiler:
+        monkeypatch.setenv("CC", compiler)
+    build.compiler.cache_clear()
+    code, out, err = run(capsys, "compile", trained, "--no-library", "--output", tmp_path / "c")
+    build.compiler.cache_clear()
+    assert code == 0 and "no library" in out, err
+    assert ("not compared: there is no C compiler" in out) == bool(compiler)
+    assert {file.name for file in (tmp_path / "c").iterdir()} == {
+        *("network.c", "mobilenets_network.h", "network.weights")
+    }
 
 
 def test_photos_that_are_not_read_are_named(
