@@ -37,7 +37,7 @@ KERNELS = files("mobilenets.compiler") / "kernels"
 WIDTHS = {16: "avx512", 8: "avx2", 4: "portable"}
 OUTPUTS = ("softmax", "sigmoid", "l2_normalise")
 PLAIN = ("border", "image", "pool", "exponential", *OUTPUTS)
-OF_VECTORS = ("vectors", "tile", "depthwise", "pointwise", "conv", "fully_connected")
+OF_VECTORS = ("vectors", "activate", "tile", "depthwise", "pointwise", "conv", "fully_connected")
 NAMES = ("border", "image", "pool", *OUTPUTS, "conv@", "depthwise@", "pointwise@", "fully_connected@")
 
 HEAD = """

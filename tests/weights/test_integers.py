@@ -70,7 +70,7 @@ def test_halves_in_an_even_pool_are_rounded_up_as_litert_does(shared_data: Path)
     assert (reference.run(model, images) == expected).all()
     steps = dict(reference.steps(model, images))
     body = steps["pw13"].astype(int) + 128
-    assert (steps["pool"] == (body.sum(axis=(1, 2)) + 8) // 16 - 128).all()
+    assert (steps["pool"][:, 0, 0] == (body.sum(axis=(1, 2)) + 8) // 16 - 128).all()
     assert (body.sum(axis=(1, 2)) % 16 == 8).any()
 
 

@@ -233,6 +233,15 @@ def zipped(members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> 
     return content.getvalue()
 
 
+def beyond_all_bytes() -> bytes:
+    """A member that lies at byte 2^63 and some."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("archive/data.pkl", b"N.")
+        archive.infolist()[0].header_offset = 2**63 + 5
+    return content.getvalue()
+
+
 @cache
 def pt() -> bytes:
     return saved({"model.0.0.weight": torch.ones(8, 3, 3, 3)})
@@ -324,6 +333,7 @@ PT: dict[str, tuple[Callable[[], bytes], str]] = {
                    r"^a zip bomb: it claims 5\d{7} bytes in a file of \d{5}$"),
     "a bomb of LZMA": (lambda: zipped({"a/data.pkl": bytes(50_000_000)}, zipfile.ZIP_LZMA), "^a zip bomb"),
     "one member many times": (overlapped, r"^(a zip bomb: it claims 5000000 bytes|damaged: Overlapped)"),
+    "a member beyond all bytes": (beyond_all_bytes, "^damaged: "),
     "compressed": (lambda: zipped({"a/data.pkl": os.urandom(999)}, zipfile.ZIP_DEFLATED), "^compressed, which torch"),
     "big-endian": (lambda: plus(byteorder=b"big"), "^written on a big-endian machine"),
     "no storage": (lambda: without("data/0"), r"^model.0.0.weight: 0 bytes, 216 values, shape \(8, 3, 3, 3\)"),

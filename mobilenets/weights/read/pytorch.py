@@ -45,7 +45,7 @@ def _zipped(content: bytes) -> tuple[Any, Read]:
         archive = zipfile.ZipFile(io.BytesIO(content))
         folder = _folder(set(archive.namelist()))
         members = _members(archive, len(content))
-    except (zipfile.BadZipFile, ValueError, EOFError, RuntimeError, OSError) as exc:
+    except (zipfile.BadZipFile, ValueError, EOFError, RuntimeError, OSError, OverflowError) as exc:
         raise ModelFileError(f"damaged: {exc}") from exc
     if members.get(f"{folder}byteorder", b"little") != b"little":
         raise ModelFileError("written on a big-endian machine, which is not read")
