@@ -22,7 +22,18 @@ from mobilenets.compiler.targets import BF16_TARGETS
 pytestmark = needs_compiler
 
 NAMES = ("conv", "depthwise", "pointwise", "pointwise_tiles", "split", "pool", "fully_connected")
-FILES = ("intrinsics", "border", "vectors", "activate", "bf16_dot", "bf16_vectors", "tile", "bf16_tile", "tiles", "bf16_image")
+FILES = (
+    "intrinsics",
+    "border",
+    "vectors",
+    "activate",
+    "bf16_dot",
+    "bf16_vectors",
+    "tile",
+    "bf16_tile",
+    "tiles",
+    "bf16_image",
+)
 ROUNDING = 2.0**-8  # of a bf16, relative
 CANARY = 64
 WRITTEN = 0x4640  # 12288 as bf16

@@ -37,8 +37,14 @@ KERNELS = files("mobilenets.compiler") / "kernels"
 WIDTHS = {16: "avx512", 8: "avx2", 4: "portable"}
 OUTPUTS = ("softmax", "sigmoid", "l2_normalise")
 PLAIN = ("border", "image", "pool", "exponential", *OUTPUTS)
-OF_VECTORS = ("vectors", "activate", "tile", "depthwise", "pointwise", "conv", "fully_connected")
-NAMES = ("border", "image", "pool", *OUTPUTS, "conv@", "depthwise@", "pointwise@", "fully_connected@")
+OF_VECTORS = (
+    *("vectors", "activate_all", "tile", "depthwise", "pointwise", "conv", "fully_connected"),
+    *("depthwise_any", "dense", "elementwise"),
+)
+NAMES = (
+    *("border", "image", "pool", *OUTPUTS, "conv@", "depthwise@", "pointwise@", "fully_connected@"),
+    *("depthwise_any@", "dense@", "add@", "scale@"),
+)
 
 HEAD = """
 #include <stddef.h>
@@ -251,6 +257,89 @@ def test_depthwise(fast: dict[int, Kernels], naive: Kernels, layer: Layer) -> No
     whole = np.concatenate(found)
     assert_close(whole[:, :, :c], exact, 9)
     assert not whole[:, :, c:].any()
+
+
+@settings(max_examples=150)
+@given(layers)
+def test_depthwise_of_any_size(fast: dict[int, Kernels], naive: Kernels, layer: Layer) -> None:
+    """Of 3x3 as the naive one; of 5x5 as 3x3 where the outer taps are 0. Rows go to a bordered image."""
+    (h, w), (oh, ow), c = layer.image, layer.out, layer.channels
+    image, kernel, bias = layer.draw((h, w, c), (c, 1, 3, 3), (c,))
+    exact = np.empty((oh, ow, c), np.float32)
+    naive("naive_depthwise", image, h, w, c, kernel, bias, layer.stride, *layer.before, layer.limit, exact, oh, ow)
+    inputs, biases = bordered(image, layer.stored, np.nan), read_only(pack_bias(bias, layer.stored))
+    inputs[1:-1, 1:-1, c:] = 0
+    for size in (3, 5):
+        taps = np.pad(kernel, ((0, 0), (0, 0), *[(size // 2 - 1,) * 2] * 2))
+        weights, before = read_only(pack_depthwise(taps, layer.stored)), [pad + size // 2 - 1 for pad in layer.before]
+        rows = Written(oh, ow, layer.stored)
+        for first, last in layer.parts(oh):
+            shape = (h, w, layer.stored, size, layer.stride, *before)
+            to = (rows.array[first:], ow * layer.stored, ow, first, last)
+            fast[layer.width]("depthwise_any_", inputs, *shape, weights, biases, layer.limit, *to)
+        assert rows.unharmed()
+        assert_close(rows.array[:, :, :c], exact, 25)
+        assert not rows.array[:, :, c:].any()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_outer_taps_of_five_by_five(fast: dict[int, Kernels], width: int) -> None:
+    rng = np.random.default_rng(width)
+    image, kernel = (
+        rng.normal(size=(6, 7, width)).astype(np.float32),
+        rng.normal(size=(width, 1, 5, 5)).astype(np.float32),
+    )
+    padded = np.pad(image.astype(np.float64), ((2, 2), (2, 2), (0, 0)))
+    exact = sum(padded[i : i + 6, j : j + 7] * kernel[:, 0, i, j] for i in range(5) for j in range(5))
+    rows, zeros = Written(6, 7, width), read_only(np.zeros(width, np.float32))
+    weights = read_only(pack_depthwise(kernel, width))
+    shape = (6, 7, width, 5, 1, 2, 2)
+    to = (rows.array, 7 * width, 7, 0, 6)
+    fast[width]("depthwise_any_", bordered(image, width, np.nan), *shape, weights, zeros, -1.0, *to)
+    assert rows.unharmed()
+    assert_close(rows.array, np.asarray(exact), 25)
+
+
+ACTIVATIONS: dict[float, Callable[[np.ndarray], np.ndarray]] = {
+    -1.0: lambda x: x,
+    0.0: lambda x: np.maximum(x, 0),
+    6.0: lambda x: np.clip(x, 0, 6),
+    -2.0: lambda x: x * np.clip(x + 3, 0, 6) / 6,
+    -3.0: lambda x: np.clip(x + 3, 0, 6) / 6,
+}
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("limit", ACTIVATIONS)
+def test_elementwise(fast: dict[int, Kernels], width: int, limit: float) -> None:
+    """A sum is activated, a product by a gate is not; both in place, row by row, beside the border."""
+    rng = np.random.default_rng(0)
+    shape = (5, 4, 2 * width)
+    x, y, gate = (4 * rng.normal(size=size).astype(np.float32) for size in (shape, shape, shape[2:]))
+    for kernel, other, exact in (
+        ("add_", bordered(y, shape[2], np.nan), ACTIVATIONS[limit](x.astype(np.float64) + y)),
+        ("scale_", read_only(gate), x.astype(np.float64) * gate),
+    ):
+        output = Written(7, 6, shape[2])
+        output.array[1:-1, 1:-1] = x
+        given = (4, shape[2], limit) if kernel == "add_" else (4, shape[2])
+        for rows in ((0, 2), (2, 5)):
+            fast[width](kernel, other, *given, output.array, *rows)
+        assert_image(output, exact, 2)
+
+
+@settings(max_examples=50)
+@given(layers)
+def test_dense(fast: dict[int, Kernels], naive: Kernels, layer: Layer) -> None:
+    c, n = layer.depth, layer.channels
+    vector, kernel, bias = layer.draw((c,), (n, c), (n,))
+    exact = np.empty(n, np.float32)
+    naive("naive_pointwise", vector, 1, c, kernel, bias, layer.limit, exact, n)
+    output = Written(layer.stored)
+    packed = read_only(pack_pointwise(kernel, layer.stored, layer.panel)), read_only(pack_bias(bias, layer.stored))
+    fast[layer.width]("dense_", layer.nr, read_only(vector), c, *packed, layer.limit, output.array, 0, layer.stored)
+    assert output.unharmed()
+    assert_close(output.array[:n], exact, c)
 
 
 @settings(max_examples=300)
