@@ -145,6 +145,7 @@ def test_an_image_that_cannot_be_read_is_left_to_decoding(tmp_path: Path) -> Non
         ("0 .5 .5 .2", r"4 numbers, expected class, centre x, centre y, width, height"),
         ("0", r"1 numbers, expected"),
         ("0 .5 .5 .2 .2 .9", r"6 numbers, expected"),
+        ("0 .1 .2 .5 .1 .4 .6 .3", r"8 numbers, expected"),  # a polygon that lacks its last y
         ("0 48 36 20 20", r"'0 48 36 20 20' must be fractions of the image, from 0 to 1, not pixels"),
         ("0 .5 nan .2 .2", r"must be finite numbers"),
         ("0 .5 .5 0 .2", r"has no size"),
