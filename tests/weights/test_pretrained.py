@@ -15,11 +15,12 @@ from serving import Site, google_hash, serving, status
 
 from mobilenets.arch.network import Network
 from mobilenets.errors import DownloadError, ModelFileError, UsageError
+from mobilenets.export.onnx import to_onnx
 from mobilenets.export.timm import to_timm
 from mobilenets.weights import Given, import_files
 from mobilenets.weights.hub import catalogue
 from mobilenets.weights.hub.catalogue import CATALOGUE, Published
-from mobilenets.weights.pretrained import open_pretrained
+from mobilenets.weights.pretrained import is_ours, open_pretrained
 from mobilenets.weights.recognise import Imported
 
 SMALL = Network(0.25, 32, 32, classes=7, activation="relu6")
@@ -167,6 +168,19 @@ def test_our_own_model_is_read_as_it_is(tmp_path: Path, random_model) -> None:
         imported = open_pretrained(name)
         assert (imported.model.digest(), imported.model.labels) == (model.digest(), model.labels)
         assert imported.facts == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"), [("m.safetensors", True), ("m.onnx", True), ("timm.safetensors", False), ("other.onnx", False)]
+)
+def test_only_our_own_files_are_opened_without_import(name: str, ours: bool, tmp_path: Path, random_model) -> None:
+    model, path = random_model(SMALL), tmp_path / name
+    if name == "m.safetensors":
+        model.save(path)
+    else:
+        other = to_onnx(model).replace(b"mobilenets.onnx", b"somebodys!.onnx")
+        path.write_bytes({"m.onnx": to_onnx(model), "timm.safetensors": to_timm(model), "other.onnx": other}[name])
+    assert is_ours(path) == ours
 
 
 def test_another_programs_safetensors_is_imported(tmp_path: Path, random_model) -> None:

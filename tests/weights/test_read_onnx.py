@@ -376,6 +376,16 @@ def test_values_outside_raw_data(random_model: RandomModel) -> None:
     assert read(proto.SerializeToString()).digest() == read(network(model).SerializeToString()).digest()
 
 
+def test_a_constant_of_nothing_beside_the_file(random_model: RandomModel, tmp_path) -> None:
+    """As exporters leave it, of a Resize's region say, that no node takes."""
+    proto = network(random_model(Network(1.0, 41, 52, classes=5, stem=8, blocks=BLOCKS)))
+    inside = read(proto.SerializeToString()).digest()
+    proto.graph.initializer.append(numpy_helper.from_array(np.zeros(0, np.float32), "nothing"))
+    path, how = tmp_path / "m.onnx", {"location": "m.data", "size_threshold": 0}
+    onnx.save(proto, path, save_as_external_data=True, **how)
+    assert import_files([path], SIGNED).model.digest() == inside
+
+
 def test_initializers_that_are_inputs_too(random_model: RandomModel) -> None:
     """As files from before 2019 have it."""
     proto = network(random_model(Network(1.0, 41, 52, classes=5, stem=8, blocks=BLOCKS)), opset=9)
