@@ -288,7 +288,7 @@ ENDS: dict[str, files.End] = {
     "matmul": matmul,
     "gemm alone": lambda file, x, model: file.add("Gemm", x, *classifier(file, model, transpose=True)),
     "convolved": convolved,
-    "softmax": lambda file, x, model: file.add("Log", file.add("Softmax", x)),
+    "softmax": lambda file, x, model: file.add("LogSoftmax", x),
     "dropout": lambda file, x, model: file.add("Dropout", x),
 }
 
@@ -348,6 +348,17 @@ def test_other_ways_to_write_it(way: str, random_model: RandomModel) -> None:
     else:
         theirs = run(content, nchw(normalise(pixels, back.preprocess)))
     assert_same(our_logits(back, pixels), theirs.reshape(2, 5))
+
+
+def test_maps_of_one_position_need_no_pool(random_model: RandomModel) -> None:
+    """And what stands behind their classifier is the end."""
+    model = random_model(Network(1.0, 32, 32, classes=5, stem=8, blocks=(Block(2, 16),) * 4))
+    content = network(model, end=ends("flatten", "gemm alone", "softmax")).SerializeToString()
+    back, pixels = read(content), noise(32, 32)
+    assert back.network.blocks == model.network.blocks
+    logits = our_logits(back, pixels)
+    theirs = run(content, nchw(normalise(pixels, back.preprocess)))
+    assert_same(logits - np.log(np.exp(logits).sum(1, keepdims=True)), theirs)
 
 
 def test_pixels_of_uint8_are_pixels(random_model: RandomModel) -> None:

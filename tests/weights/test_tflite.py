@@ -390,14 +390,16 @@ def test_two_files_of_which_the_first_ends_at_one_position() -> None:
 
 
 @pytest.mark.parametrize(
-    ("steps", "mean", "std"),
+    ("steps", "white", "mean", "std"),
     [
-        ({"SUB": [0, 10, 20], "DIV": [50, 60, 70]}, (0, 10, 20), (50, 60, 70)),
-        ({"DIV": [64], "SUB": [2]}, 128, 64),
-        ({"MUL": [1 / 64], "ADD": [0, -1, -2]}, (0, 64, 128), 64),
+        ({"SUB": [0, 10, 20], "DIV": [50, 60, 70]}, 255, (0, 10, 20), (50, 60, 70)),
+        ({"DIV": [64], "SUB": [2]}, 255, 128, 64),
+        ({"MUL": [1 / 64], "ADD": [0, -1, -2]}, 255, (0, 64, 128), 64),
+        ({"SUB": [0.4], "MUL": [4]}, 1, 102, 63.75),
     ],
 )
-def test_arithmetic_before_the_first_layer(steps: dict[str, list[float]], mean: Any, std: Any) -> None:
+def test_arithmetic_before_the_first_layer(steps: dict[str, list[float]], white: int, mean: Any, std: Any) -> None:
+    """Of numbers of at most 1 it is that of an image in [0, 1]."""
     file = mobilenet(make_random_model(SMALL), Form())
     at = image = file.inputs[0]
     for number, (kind, values) in enumerate(steps.items()):
@@ -409,7 +411,7 @@ def test_arithmetic_before_the_first_layer(steps: dict[str, list[float]], mean: 
     model = recognise(read_tflite(write(file))).model
     assert (model.preprocess.mean, model.preprocess.std) == (mean, std)
     peer, pixels = Peer([write(file)]), noise(model.preprocess)
-    peer.run(pixels, replace(model.preprocess, mean=0, std=1))
+    peer.run(pixels, replace(model.preprocess, mean=0, std=255 / white))
     assert_close(model, peer, pixels)
 
 
