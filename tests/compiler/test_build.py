@@ -1,4 +1,4 @@
-"""Which C compiler is taken, and what it is told."""
+"""Which C compiler is taken, what it is told, and when a network is compiled again."""
 
 import shutil
 import sys
@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from conftest import make_random_model
 
-from mobilenets.compiler import build
+from mobilenets.arch.network import Network
+from mobilenets.compiler import build, compile
 from mobilenets.compiler.targets import TARGETS
 from mobilenets.errors import CompileError
 
@@ -82,3 +84,19 @@ def test_zig_keeps_what_it_makes_in_our_cache(tmp_path: Path, monkeypatch: pytes
     assert build.library_of({}, TARGETS["portable"]) == b""
     monkeypatch.setattr(build, "ZIG", (str(script),))
     assert build.library_of({}, TARGETS["portable"]) == bytes(tmp_path / "cache" / "zig")
+
+
+@pytest.mark.parametrize("file", ["compiler/a.py", "compiler/kernels/a.c", "arch/a.py", "quant/a.py"])
+def test_what_another_version_has_compiled_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    """A package of a file in each folder stands for this one."""
+    for folder in ("compiler/kernels", "arch", "quant"):
+        (tmp_path / folder).mkdir(parents=True)
+    monkeypatch.setattr(compile, "files", lambda name: tmp_path / name.removeprefix("mobilenets").removeprefix("."))
+    model, keys = make_random_model(Network(0.25, 32, 32, classes=2)), []
+    for content in ("one", "one", "another"):
+        (tmp_path / file).write_text(content)
+        (tmp_path / file).with_suffix(".pyc").write_text(str(len(keys)))
+        keys.append(compile._key(model, TARGETS["portable"], "fp32"))
+    assert keys[0] == keys[1] != keys[2]
