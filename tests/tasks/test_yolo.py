@@ -246,13 +246,13 @@ def test_a_yaml_file_elsewhere(tmp_path: Path) -> None:
 
 def test_names_that_differ_in_case_alone_are_two_files(tmp_path: Path) -> None:
     root = with_yaml(make_yolo(tmp_path / "yolo"))
-    for i, name in ((0, "a"), (1, "A")):
+    for i, name in ((0, "cat"), (1, "Cat")):
         (root / "images" / "train" / f"00{i}.png").rename(root / "images" / "train" / f"{name}.png")
         (root / "labels" / "train" / f"00{i}.txt").rename(root / "labels" / "train" / f"{name}.txt")
     train = {sample.name: sample.target for sample in Detect().open(root).splits["train"]}
     plain = Detect().open(with_yaml(make_yolo(tmp_path / "plain"))).splits["train"]
-    assert train["images/train/a.png"].text() == plain[0].target.text()
-    assert train["images/train/A.png"].text() == plain[1].target.text()
+    assert train["images/train/cat.png"].text() == plain[0].target.text()
+    assert train["images/train/Cat.png"].text() == plain[1].target.text()
 
 
 def test_folders_and_endings_in_capitals(tmp_path: Path) -> None:
