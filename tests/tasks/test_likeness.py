@@ -62,7 +62,9 @@ def test_the_worst_and_the_whole_range_are_shown(monkeypatch: pytest.MonkeyPatch
     few, some = shown(9), shown(60)
     monkeypatch.setattr(verification, "QUERIES", 120)
     whole = shown(60)
-    assert [right for _, right in whole] == sorted((right for _, right in whole), key=lambda right: (right[0], sum(right)))
+    assert [right for _, right in whole] == sorted(
+        (right for _, right in whole), key=lambda right: (right[0], sum(right))
+    )
     assert len(whole) == 60 and some == whole[:6] + whole[6::10]
     assert few == shown(9) and len(few) == 9
 
