@@ -159,6 +159,7 @@ def loaded_by(statement: str) -> set[str]:
         ("import mobilenets.runtime.session", "torch sklearn matplotlib pyarrow"),
         ("import mobilenets.runtime.predict", "torch sklearn matplotlib pyarrow"),
         ("import mobilenets.data", "torch"),
+        ("from mobilenets.tasks import attributes, classify, detect, embed, geolocate", "torch torchvision sklearn"),
         ("import mobilenets.train.recipe", "torch"),
         ("import mobilenets.weights", "torch h5py tflite onnx huggingface_hub httpx"),
     ],

@@ -86,6 +86,12 @@ def test_from_json_refuses(field: str, value: object) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_as_many_blocks_as_are_allowed() -> None:
+    assert len(Network(blocks=(Block(1, 8),) * 256).blocks) == 256
+    with pytest.raises(NetworkError, match="blocks must be a tuple of 1 to 256"):
+        Network(blocks=(Block(1, 8),) * 257)
+
+
 @pytest.mark.parametrize("blocks", [(), [], [Block(1, 64)], ((1, 64),), (Block(1, 64), None), (Block(1, "64"),), None])
 def test_refused_blocks(blocks: object) -> None:
     with pytest.raises(NetworkError, match="block"):

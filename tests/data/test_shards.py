@@ -48,12 +48,13 @@ def test_labels_of_every_kind(tmp_path: Path) -> None:
         "3.json": '{"label": "cat", "width": 9}',
         "alone.jpg": 6,
         "alone.json": '{"width": 9}',
+        "lonely.jpg": 7,
         "README.md": "x",
     }
     dataset = open_dataset(tar(tmp_path / "x.tar", files))
     found = {s.name: dataset.labels[s.target] for part in dataset.splits.values() for s in part}
     assert found == {"x.tar:a/1.jpg": "cat", "x.tar:b/1.jpg": "dog", "x.tar:2.PNG": "dog", "x.tar:3.jpg": "cat"}
-    note = "ignored 1 images with no .cls, .txt or .json with a label beside them (first: x.tar:alone.jpg)"
+    note = "ignored 2 images with no .cls, .txt or .json with a label beside them (first: x.tar:alone.jpg)"
     assert dataset.notes[0] == note
 
 

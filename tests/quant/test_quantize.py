@@ -18,7 +18,7 @@ from mobilenets.quant import reference
 from mobilenets.quant.calibrate import RULES, ranges_by
 from mobilenets.quant.correct import correct_biases
 from mobilenets.quant.equalise import equalise
-from mobilenets.quant.integers import affine, image_scale, to_integers
+from mobilenets.quant.integers import SMALLEST_SCALE, affine, image_scale, to_integers
 from mobilenets.quant.observe import BINS, Activations, Histogram, channel_ranges, histograms, mean_sums
 from mobilenets.quant.quantize import Choices, quantize
 from mobilenets.runtime.activations import open_activations
@@ -114,6 +114,18 @@ def test_per_channel_weights_lose_less_than_per_tensor(random_model) -> None:
         layer = to_integers(model, ranges, per_channel).layers["fc"]
         errors.append(np.abs(layer.weight * layer.scale[:, None] - model.weights["fc.weight"])[0].max())
     assert errors[0] < errors[1] / 10
+
+
+@pytest.mark.parametrize("per_channel", [True, False])
+def test_a_layer_of_zeros_gives_its_biases(random_model, per_channel: bool) -> None:
+    """Its scale is that of a channel of zeros beside a largest weight of 1: fine enough for any bias."""
+    model = random_model(TINY)
+    model.weights["fc.weight"][:] = 0
+    run, images = open_activations(model), draw_images(TINY)
+    integers = to_integers(model, whole(channel_ranges(run, images)), per_channel)
+    layer, step = integers.layers["fc"], integers.activations["fc"]
+    assert (layer.scale == np.float32(SMALLEST_SCALE)).all() and not layer.weight.any()
+    assert (np.abs(step.real(reference.run(integers, images)) - model.weights["fc.bias"]) <= 0.51 * step.scale).all()
 
 
 @pytest.mark.parametrize("activation", ["relu", "relu6"])

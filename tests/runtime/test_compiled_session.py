@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -97,6 +98,14 @@ def test_what_is_no_image_for_it_is_refused(images: Pixels, text: str) -> None:
     with pytest.raises(UsageError, match=text) as caught:
         pixels_of(images, MODEL.preprocess)
     assert "\n" not in str(caught.value)
+
+
+@needs_compiler
+@pytest.mark.parametrize("threads", [1, 2])
+def test_several_images_are_shared_among_the_threads(many_cores: None, threads: int) -> None:
+    session, before = CompiledSession(MODEL, threads), set(threading.enumerate())
+    session.logits(IMAGES)
+    assert len(set(threading.enumerate()) - before) == threads - 1
 
 
 @needs_compiler

@@ -1,5 +1,6 @@
 """The networks: anchors, targets, and ONNX Runtime's boxes against torch's."""
 
+from inspect import signature
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator, DefaultBoxGenerator
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import box_iou
@@ -122,6 +124,13 @@ def test_faster_rcnn_s_anchors_are_torchvision_s() -> None:
     images = ImageList(torch.zeros(1, 3, 128, 128), [(128, 128)])
     expected = AnchorGenerator((sizes,), ((0.5, 1.0, 2.0),))(images, [torch.zeros(1, 1, 8, 8)])[0].numpy()
     np.testing.assert_array_equal(model.weights["task.rpn.anchor_generator.boxes"], expected)
+
+
+def test_what_faster_rcnn_learns_as_things_and_as_background_is_torchvision_s() -> None:
+    stages, peer = made(TASKS["faster-rcnn"], Network(0.25, 64, 64))[0].task, signature(FasterRCNN).parameters
+    for matcher, stage in ((stages.rpn.proposal_matcher, "rpn"), (stages.roi_heads.proposal_matcher, "box")):
+        assert matcher.high_threshold == peer[f"{stage}_fg_iou_thresh"].default
+        assert matcher.low_threshold == peer[f"{stage}_bg_iou_thresh"].default
 
 
 @pytest.mark.parametrize("kind", TASKS)

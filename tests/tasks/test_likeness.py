@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from mobilenets.tasks.embed import VALIDATED, Embed
+from mobilenets.tasks.likeness import verification
 from mobilenets.tasks.likeness.triplets import photos_of_each, triplet_loss
 from mobilenets.tasks.likeness.verification import Likeness, evaluate_embeddings
 
@@ -48,6 +49,24 @@ def test_failures_are_shown_first() -> None:
     found = evaluate_embeddings(vectors, np.arange(60) // 3, [str(i) for i in range(60)])
     right = [query.right[0] for query in found.queries]
     assert len(right) == 12 and not any(right[:6]) and found.recall["1"] < 0.5
+
+
+def test_the_worst_and_the_whole_range_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+
+    def shown(photos: int) -> list[tuple[str, tuple[bool, ...]]]:
+        found = evaluate_embeddings(vectors[:photos], np.arange(photos) // 3, [str(i) for i in range(photos)])
+        return [(query.name, query.right) for query in found.queries]
+
+    few, some = shown(9), shown(60)
+    monkeypatch.setattr(verification, "QUERIES", 120)
+    whole = shown(60)
+    assert [right for _, right in whole] == sorted(
+        (right for _, right in whole), key=lambda right: (right[0], sum(right))
+    )
+    assert len(whole) == 60 and some == whole[:6] + whole[6::10]
+    assert few == shown(9) and len(few) == 9
 
 
 def test_every_epoch_mixes_identities_and_photos_anew() -> None:

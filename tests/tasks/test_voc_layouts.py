@@ -220,6 +220,7 @@ def test_filename_is_taken_where_there_is_no_image_of_the_own_name(tmp_path: Pat
     [
         ("<width>96</width><height>72", "<width>72</width><height>96", "8 annotations exchange width and height"),
         ("<width>96", "<width>0", "8 annotations say a size of 0, that of the image is taken"),
+        ("<width>96", "<width>-96", "8 annotations say a size of 0"),
         ("<height>72", "<height>²", "8 annotations say a size of 0"),
         ("<width>96", "<width>96.0", ""),
     ],

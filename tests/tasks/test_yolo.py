@@ -145,6 +145,7 @@ def test_an_image_that_cannot_be_read_is_left_to_decoding(tmp_path: Path) -> Non
         ("0 .5 .5 .2", r"4 numbers, expected class, centre x, centre y, width, height"),
         ("0", r"1 numbers, expected"),
         ("0 .5 .5 .2 .2 .9", r"6 numbers, expected"),
+        ("0 .1 .2 .5 .1 .4 .6 .3", r"8 numbers, expected"),  # a polygon that lacks its last y
         ("0 48 36 20 20", r"'0 48 36 20 20' must be fractions of the image, from 0 to 1, not pixels"),
         ("0 .5 nan .2 .2", r"must be finite numbers"),
         ("0 .5 .5 0 .2", r"has no size"),
@@ -245,13 +246,13 @@ def test_a_yaml_file_elsewhere(tmp_path: Path) -> None:
 
 def test_names_that_differ_in_case_alone_are_two_files(tmp_path: Path) -> None:
     root = with_yaml(make_yolo(tmp_path / "yolo"))
-    for i, name in ((0, "a"), (1, "A")):
+    for i, name in ((0, "cat"), (1, "Cat")):
         (root / "images" / "train" / f"00{i}.png").rename(root / "images" / "train" / f"{name}.png")
         (root / "labels" / "train" / f"00{i}.txt").rename(root / "labels" / "train" / f"{name}.txt")
     train = {sample.name: sample.target for sample in Detect().open(root).splits["train"]}
     plain = Detect().open(with_yaml(make_yolo(tmp_path / "plain"))).splits["train"]
-    assert train["images/train/a.png"].text() == plain[0].target.text()
-    assert train["images/train/A.png"].text() == plain[1].target.text()
+    assert train["images/train/cat.png"].text() == plain[0].target.text()
+    assert train["images/train/Cat.png"].text() == plain[1].target.text()
 
 
 def test_folders_and_endings_in_capitals(tmp_path: Path) -> None:

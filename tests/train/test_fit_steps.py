@@ -7,12 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small import NETWORK, figures, images_of, make_squares, module_with, trained
+from small import NETWORK, figures, images_of, make_squares, module_with, small_run, trained
 from torch import Tensor, nn
 
 from mobilenets.arch import expand
 from mobilenets.data.sources import open_dataset
+from mobilenets.train.interrupt import Interrupts
+from mobilenets.train.loop import prepare
 from mobilenets.train.module import MobileNet, initialise
+from mobilenets.train.watch import Watch
 
 RECIPE = {"opt": "sgd", "lr": 0.05, "layer_decay": 0.8, "weight_decay": 3.0, "smoothing": 0.1, "ema": 0.7, "seed": 3}
 DEPTHS = {"fc": 0, "dw2": 1, "pw2": 1, "dw1": 2, "pw1": 2, "conv0": 3}
@@ -157,3 +160,12 @@ def test_balance_weighs_the_loss_of_rare_classes(tmp_path: Path) -> None:
     assert losses["none"] == pytest.approx(each.mean().item(), rel=1e-5)
     assert losses["loss"] == pytest.approx((each * weights).mean().item(), rel=1e-5)
     assert losses["loss"] != pytest.approx(losses["none"], rel=1e-4)
+
+
+@pytest.mark.parametrize(("replicas", "used"), [(1, 1), (2, 2), (8, 3)])
+def test_each_replica_has_two_images(tmp_path: Path, replicas: int, used: int) -> None:
+    """Where there are fewer than a batch: 6."""
+    data = make_squares(tmp_path / "data", 2, 2)
+    run = small_run(data, tmp_path / "run", replicas=replicas)
+    with Interrupts() as interrupts:
+        assert len(prepare(open_dataset(data), run, Watch(), interrupts).replicas.modules) == used

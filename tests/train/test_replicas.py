@@ -70,6 +70,16 @@ def test_gradients_are_those_of_the_shares_taken_one_by_one(replicas: MakeReplic
         torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-4, atol=1e-6)
 
 
+def test_gradients_are_of_one_batch_alone(replicas: MakeReplicas) -> None:
+    """Not added to those of the batch before."""
+    made = module()
+    engine, found = replicas(made, 2), []
+    for _ in range(2):
+        engine.gradients(batch(8), OBJECTIVE)
+        found.append([parameter.grad.clone() for parameter in made.parameters() if parameter.grad is not None])
+    assert found[0] and all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+
+
 def test_running_statistics_are_averaged_and_shared(replicas: MakeReplicas) -> None:
     made = module()
     engine = replicas(made, 2)

@@ -122,6 +122,12 @@ def test_other_forms_are_refused(how: dict[str, Any]) -> None:
         Hdf5(content)
 
 
+def test_a_type_that_stands_alone_is_refused() -> None:
+    ours = Hdf5(written(lambda file: file.__setitem__("kind", np.dtype("<f4"))))
+    with pytest.raises(ModelFileError, match=r"kind: a group of another form, .*: it is not followed"):
+        ours.child(ours.root, "kind")
+
+
 def test_arrays_within_the_size_of_the_file() -> None:
     """Two data sets that claim the same bytes are one too many where each is most of the file."""
     content = bytearray(written(lambda file: file.update({"a": np.ones(9000), "b": np.zeros(9000)})))

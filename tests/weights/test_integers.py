@@ -1,16 +1,20 @@
 """Integers that a file brings are kept: LiteRT gives the same bytes."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import make_random_model
+from tflite_files import File, Form, mobilenet, write
 
+from mobilenets.arch.network import Block, Network
 from mobilenets.convert import export_model
 from mobilenets.errors import ModelFileError
 from mobilenets.image import prepare
 from mobilenets.quant import reference
 from mobilenets.quant.file import save
-from mobilenets.quant.scheme import QuantModel
+from mobilenets.quant.scheme import Affine, QuantModel
 from mobilenets.weights import Given, import_files
 
 litert = pytest.importorskip("ai_edge_litert.interpreter")
@@ -103,3 +107,58 @@ def test_what_is_exported_again_comes_back_the_same(shared_data: Path, tmp_path:
     done = export_model(save(model, tmp_path / "m.safetensors"), tmp_path / "m.tflite", "tflite")
     imported = import_files([done.path], int8=True).integers
     assert imported is not None and imported.digest() == model.digest()
+
+
+# What no shared file shows, on machines without them as well
+
+SMALL = Network(1.0, 32, 32, classes=5, stem=8, blocks=(Block(1, 12), Block(2, 20)), activation="relu6")
+PIXELS = Given(pixels=(127.5, 127.5))
+
+
+def path_of(folder: Path, *changes: Callable[[File], None], kind: str = "int8") -> Path:
+    """A small network whose activations are operators of their own, changed."""
+    file = mobilenet(make_random_model(SMALL), Form(kind, fused=False))
+    for change in changes:
+        change(file)
+    (folder / "m.tflite").write_bytes(write(file))
+    return folder / "m.tflite"
+
+
+def scaled(name: str, scale: list[float] | None, zero: int | list[int] = -128) -> Callable[[File], None]:
+    def change(file: File) -> None:
+        tensor = next(tensor for tensor in file.tensors if tensor.name == name)
+        tensor.scale, tensor.zero = scale, zero if isinstance(zero, list) else [zero]
+
+    return change
+
+
+def test_an_activation_of_its_own_keeps_the_scale_of_its_layer(tmp_path: Path) -> None:
+    """Of that before it: other layers may have others."""
+    path = path_of(tmp_path, scaled("dw2", [0.02]), scaled("dw2/act", [0.02]))
+    found = import_files([path], int8=None).integers
+    assert found is not None
+    assert found.activations["dw2"] == Affine(float(np.float32(0.02)), -128) != found.activations["dw1"]
+
+
+@pytest.mark.parametrize(
+    ("change", "layer"),
+    [
+        (scaled("dw2", [0.02]), "dw2"),  # the activation rounds once more
+        (scaled("dw2/act", [0.02]), "dw2"),
+        (scaled("dw2/act", None), "dw2"),
+        (scaled("pw1/kernel", [0.01] * 12, [0, 1] * 6), "pw1"),  # not one zero point
+    ],
+)
+def test_a_layer_without_integers_of_our_law_becomes_floats(
+    tmp_path: Path, change: Callable[[File], None], layer: str
+) -> None:
+    path = path_of(tmp_path, change)
+    assert import_files([path], int8=None).integers is None
+    with pytest.raises(ModelFileError, match=f"{layer} has no integers to keep: import it without --int8"):
+        import_files([path], int8=True)
+
+
+def test_floats_that_a_converter_left_a_scale_are_floats(tmp_path: Path) -> None:
+    path = path_of(tmp_path, scaled("image", [1 / 255], 0), kind="float32")
+    with pytest.raises(ModelFileError, match="its input are no integers: import it without"):
+        import_files([path], PIXELS, int8=True)

@@ -346,6 +346,8 @@ CONFIGS: dict[str, tuple[Callable[[str], str], str]] = {
         with_config("conv1", activation="relu"),
         "conv1_bn: a batch norm that does not directly",
     ),
+    "a norm of rows": (with_config("conv1_bn", axis=1), "conv1_bn: normalises axis 1, not the channels"),
+    "a norm of rows, listed": (with_config("conv1_bn", axis=[1]), r"conv1_bn: normalises axis \[1\], not the channels"),
     "softmax in the middle": (
         with_config("conv1", activation="softmax"),
         "conv1_bn: a BatchNormalization after the softmax",
@@ -399,6 +401,12 @@ def test_configs(tmp_path: Path, whole: bytes, members: dict[str, bytes], case: 
     for name, content in (("m.h5", h5), ("m.keras", archive)):
         with refused(why, megabytes=40):
             read(tmp_path, content, name)
+
+
+@pytest.mark.parametrize("axis", [-1, 3, [-1], [3]])
+def test_the_channels_axis_however_it_is_written(tmp_path: Path, members: dict[str, bytes], axis: Any) -> None:
+    config = with_config("conv1_bn", axis=axis)(members["config.json"].decode())
+    read(tmp_path, zipped({**members, "config.json": config.encode()}), "m.keras")
 
 
 @pytest.mark.parametrize("name", ["m.h5", "m.keras"])

@@ -378,6 +378,8 @@ CASES: dict[str, tuple[Callable[[], bytes], str]] = {
     "two classifiers": (lambda: append(helper.make_node("Gemm", ["gemm 17", "constant 25"], ["b"])), "after the class"),
     "arithmetic in the middle": (lambda: insert(DEPTHWISE, "Mul", constants=[ZEROS + 2]), "^node 3 .*arithmetic that"),
     "a bias behind a batch norm": (lambda: insert(2, "Add", constants=[ZEROS]), "^node 2 .*arithmetic that is no"),
+    "a bias along the width": (lambda: node(NORM, op_type="Add", input=["conv 0", "constant 1"]),
+                               r"^node 1 .*\(8,\) values for 8 channels"),
     "a bias behind an activation": (bias_behind_activation, "^node 2 .*arithmetic that is no layer"),
     # the image
     "a mean image": (lambda: insert(CONV, "Sub", constants=[np.ones((3, 33, 47), np.float32)]), "^node 0 .*one number"),

@@ -130,6 +130,16 @@ def padding(values: list[list[int]], at: int = 0, dtype: type = np.int32) -> Cal
     return edit
 
 
+def rescaling(kind: str, *numbers: float) -> Callable[[File], None]:
+    """Arithmetic before the first layer."""
+
+    def edit(file: File) -> None:
+        insert(0, kind)(file)
+        file.operators[0].inputs.append(file.add("numbers", [len(numbers)], values=np.array(numbers, np.float32)))
+
+    return edit
+
+
 # What a File with one change is refused for
 STRUCTURE: dict[str, tuple[Callable[[File], Any], str]] = {
     "two subgraphs": (lambda f: setattr(f, "subgraphs", 2), "2 subgraphs: a MobileNet v1 has one"),
@@ -218,6 +228,11 @@ NO_MOBILENET: dict[str, tuple[Callable[[File], Any], str]] = {
         lambda f: next(o for o in f.operators if "POOL" in o.kind).fields.update(FilterWidth=2),
         "a pool over a part of .1, 9, 12, 20.",
     ),
+    "rescaling by nothing": (insert(0, "MUL"), r"operator 0 \(MUL\): not a change of the image by one number"),
+    "rescaling by two": (rescaling("MUL", 1, 2), r"operator 0 \(MUL\): not a change of the image by one number a chan"),
+    "rescaling by four": (rescaling("SUB", 1, 2, 3, 4), r"operator 0 \(SUB\): not a change of the image by one number"),
+    "division by 0": (rescaling("DIV", 2, 0, 2), r"operator 0 \(DIV\): not a change of the image by one number a chan"),
+    "times 0": (rescaling("MUL", 2, 0, 2), "^pixels become its input by mean"),
     "shuffled kernel": (
         lambda f: next(o for o in f.operators if "FULLY" in o.kind).fields.update(WeightsFormat=1),
         "fc: a shuffled kernel, which is not read",

@@ -398,6 +398,46 @@ def test_pt(case: str) -> None:
     refused(make(), ".pt", reason)
 
 
+def text(value: str) -> bytes:
+    return b"X" + len(value).to_bytes(4, "little") + value.encode()
+
+
+def stored(mark: str = "storage", kind: str = "torch.FloatStorage", key: bytes = text("0"), more: bytes = b"") -> bytes:
+    """Opcodes of a reference to a storage of one number."""
+    return b"(" + text(mark) + global_(kind) + key + text("cpu") + b"K\x01" + more + b"tQ"
+
+
+def called(storage: bytes, shape: bytes, strides: bytes) -> bytes:
+    """Opcodes of a tensor."""
+    return global_("torch._utils._rebuild_tensor_v2") + b"(" + storage + b"K\x00" + shape + strides + b"tR"
+
+
+NO_STORAGE, NO_TENSOR = "a reference that is no storage", "a tensor without storage, or of too many dimensions"
+ONE, TWO = b"K\x01\x85", b"K\x01K\x01\x86"  # tuples
+
+
+@pytest.mark.parametrize(
+    ("opcodes", "reason"),
+    [
+        (stored(), "holds a Storage, not a state dict"),
+        (stored(more=b"N"), "holds a Storage, not a state dict"),
+        (stored(mark="module"), NO_STORAGE),
+        (stored(kind="collections.OrderedDict"), NO_STORAGE),
+        (stored(key=b"K\x00"), NO_STORAGE),
+        (stored(more=text("view")), NO_STORAGE),
+        (stored(more=b"NNN"), NO_STORAGE),
+        (stored(more=b"NNNN"), "no tuple of a few values"),  # nine
+        (called(stored(), ONE, ONE), "holds a tensor, not a state dict"),
+        (called(b"K\x01", ONE, ONE), NO_TENSOR),
+        (called(stored(), TWO, ONE), NO_TENSOR),
+        (called(stored(), ONE, TWO), NO_TENSOR),
+        (called(stored(), b"(" + b"K\x01" * 8 + b"t", b"(" + b"K\x01" * 8 + b"t"), "holds a tensor, not a state dict"),
+    ],
+)
+def test_references_and_tensors(opcodes: bytes, reason: str) -> None:
+    refused(with_pickle(b"\x80\x02" + opcodes + b"."), ".pt", f"^(damaged: )?{reason}")
+
+
 @pytest.mark.parametrize("how", [{}, OLD], ids=str)
 @pytest.mark.parametrize("share", range(10))
 def test_pt_truncated(share: int, how: dict[str, Any]) -> None:

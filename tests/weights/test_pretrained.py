@@ -15,11 +15,13 @@ from serving import Site, google_hash, serving, status
 
 from mobilenets.arch.network import Network
 from mobilenets.errors import DownloadError, ModelFileError, UsageError
+from mobilenets.export import write
+from mobilenets.export.onnx import to_onnx
 from mobilenets.export.timm import to_timm
 from mobilenets.weights import Given, import_files
 from mobilenets.weights.hub import catalogue
 from mobilenets.weights.hub.catalogue import CATALOGUE, Published
-from mobilenets.weights.pretrained import open_pretrained
+from mobilenets.weights.pretrained import is_ours, open_pretrained
 from mobilenets.weights.recognise import Imported
 
 SMALL = Network(0.25, 32, 32, classes=7, activation="relu6")
@@ -169,6 +171,19 @@ def test_our_own_model_is_read_as_it_is(tmp_path: Path, random_model) -> None:
         assert imported.facts == ()
 
 
+@pytest.mark.parametrize(
+    ("name", "ours"), [("m.safetensors", True), ("m.onnx", True), ("timm.safetensors", False), ("other.onnx", False)]
+)
+def test_only_our_own_files_are_opened_without_import(name: str, ours: bool, tmp_path: Path, random_model) -> None:
+    model, path = random_model(SMALL), tmp_path / name
+    if name == "m.safetensors":
+        model.save(path)
+    else:
+        other = to_onnx(model).replace(b"mobilenets.onnx", b"somebodys!.onnx")
+        path.write_bytes({"m.onnx": to_onnx(model), "timm.safetensors": to_timm(model), "other.onnx": other}[name])
+    assert is_ours(path) == ours
+
+
 def test_another_programs_safetensors_is_imported(tmp_path: Path, random_model) -> None:
     model = random_model(SMALL)
     path = tmp_path / "timm.safetensors"
@@ -176,6 +191,18 @@ def test_another_programs_safetensors_is_imported(tmp_path: Path, random_model) 
     imported = open_pretrained(str(path))
     assert imported.facts
     assert np.array_equal(imported.model.weights["fc.weight"], model.weights["fc.weight"])
+
+
+def test_a_size_is_taken_where_neither_user_nor_file_says_one(tmp_path: Path, random_model) -> None:
+    model, said, silent = random_model(SMALL), tmp_path / "m.onnx", tmp_path / "m.pt"
+    said.write_bytes(to_onnx(model))
+    silent.write_bytes(write(model, "torch"))
+    given = Given(pixels=(127.5, 127.5), activation="relu6")
+    sizes = []
+    for path, own in ((silent, None), (silent, (48, 40)), (said, None)):
+        network = open_pretrained(str(path), given=replace(given, size=own), size=(64, 96)).model.network
+        sizes.append((network.height, network.width))
+    assert sizes == [(64, 96), (48, 40), (32, 32)]
 
 
 def test_a_plus_in_the_name_of_one_file(tmp_path: Path, random_model) -> None:

@@ -288,7 +288,7 @@ ENDS: dict[str, files.End] = {
     "matmul": matmul,
     "gemm alone": lambda file, x, model: file.add("Gemm", x, *classifier(file, model, transpose=True)),
     "convolved": convolved,
-    "softmax": lambda file, x, model: file.add("Log", file.add("Softmax", x)),
+    "softmax": lambda file, x, model: file.add("LogSoftmax", x),
     "dropout": lambda file, x, model: file.add("Dropout", x),
 }
 
@@ -350,6 +350,17 @@ def test_other_ways_to_write_it(way: str, random_model: RandomModel) -> None:
     assert_same(our_logits(back, pixels), theirs.reshape(2, 5))
 
 
+def test_maps_of_one_position_need_no_pool(random_model: RandomModel) -> None:
+    """And what stands behind their classifier is the end."""
+    model = random_model(Network(1.0, 32, 32, classes=5, stem=8, blocks=(Block(2, 16),) * 4))
+    content = network(model, end=ends("flatten", "gemm alone", "softmax")).SerializeToString()
+    back, pixels = read(content), noise(32, 32)
+    assert back.network.blocks == model.network.blocks
+    logits = our_logits(back, pixels)
+    theirs = run(content, nchw(normalise(pixels, back.preprocess)))
+    assert_same(logits - np.log(np.exp(logits).sum(1, keepdims=True)), theirs)
+
+
 def test_pixels_of_uint8_are_pixels(random_model: RandomModel) -> None:
     """With nothing done to them they are the network's input; floats may be anything and are asked for."""
     model = random_model(Network(1.0, 41, 52, classes=5, stem=8, blocks=BLOCKS))
@@ -374,6 +385,16 @@ def test_values_outside_raw_data(random_model: RandomModel) -> None:
     for node in reversed(nodes):
         proto.graph.node.insert(0, node)
     assert read(proto.SerializeToString()).digest() == read(network(model).SerializeToString()).digest()
+
+
+def test_a_constant_of_nothing_beside_the_file(random_model: RandomModel, tmp_path) -> None:
+    """As exporters leave it, of a Resize's region say, that no node takes."""
+    proto = network(random_model(Network(1.0, 41, 52, classes=5, stem=8, blocks=BLOCKS)))
+    inside = read(proto.SerializeToString()).digest()
+    proto.graph.initializer.append(numpy_helper.from_array(np.zeros(0, np.float32), "nothing"))
+    path, how = tmp_path / "m.onnx", {"location": "m.data", "size_threshold": 0}
+    onnx.save(proto, path, save_as_external_data=True, **how)
+    assert import_files([path], SIGNED).model.digest() == inside
 
 
 def test_initializers_that_are_inputs_too(random_model: RandomModel) -> None:

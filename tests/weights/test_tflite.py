@@ -12,7 +12,7 @@ import tflite
 import torch
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from conftest import make_random_model
-from tflite_files import Form, mobilenet, write
+from tflite_files import Form, Operator, mobilenet, write
 from torch.nn import functional
 
 from mobilenets.arch.fold import fold_batch_norm
@@ -133,7 +133,7 @@ class Peer:
         given = image[None]
         for part in self.parts:
             wanted = part.get_input_details()[0]
-            if wanted["dtype"] == np.float32:
+            if wanted["dtype"] == np.float32 != given.dtype:
                 given = (given.astype(np.float32) - np.float32(preprocess.mean)) / np.float32(preprocess.std)
             elif given.dtype != wanted["dtype"]:
                 given = (given.astype(np.int16) - 128).astype(np.int8)
@@ -258,6 +258,10 @@ def test_float_logits(shared_data: Path) -> None:
 
 def assert_same_logits(model: Model, peer: Peer, image: Pixels) -> None:
     peer.run(image, model.preprocess)
+    assert_close(model, peer, image)
+
+
+def assert_close(model: Model, peer: Peer, image: Pixels) -> None:
     theirs = peer.logits()
     ours = Session.from_onnx(to_onnx(model)).logits(image[None])[0]
     assert np.abs(ours - theirs).max() <= 1e-4 * np.abs(theirs).max()
@@ -370,6 +374,45 @@ def test_two_files_that_run_one_after_the_other() -> None:
     peer = Peer(files)
     peer.run(noise(imported.preprocess), imported.preprocess)
     assert max(distances(peer, imported).values()) <= 1.0
+
+
+def test_two_files_of_which_the_first_ends_at_one_position() -> None:
+    """Their pool has nothing to average, and a converter leaves it out."""
+    model = make_random_model(SMALL.replace(width=32, height=32, blocks=(Block(2, 24),) * 4))
+    form = Form(pointwise_classifier=True, softmax=False)
+    body, head = mobilenet(model, form), mobilenet(model, form)
+    pool = next(at for at, operator in enumerate(body.operators) if operator.kind == "AVERAGE_POOL_2D")
+    body.operators, head.operators = body.operators[:pool], head.operators[pool + 1 :]
+    body.outputs, head.inputs = body.operators[-1].outputs, head.operators[0].inputs[:1]
+    files = [write(body), write(head)]
+    imported = recognise(chain([read_tflite(content) for content in files]), PIXELS).model
+    assert_same_logits(imported, Peer(files), noise(imported.preprocess))
+
+
+@pytest.mark.parametrize(
+    ("steps", "white", "mean", "std"),
+    [
+        ({"SUB": [0, 10, 20], "DIV": [50, 60, 70]}, 255, (0, 10, 20), (50, 60, 70)),
+        ({"DIV": [64], "SUB": [2]}, 255, 128, 64),
+        ({"MUL": [1 / 64], "ADD": [0, -1, -2]}, 255, (0, 64, 128), 64),
+        ({"SUB": [0.4], "MUL": [4]}, 1, 102, 63.75),
+    ],
+)
+def test_arithmetic_before_the_first_layer(steps: dict[str, list[float]], white: int, mean: Any, std: Any) -> None:
+    """Of numbers of at most 1 it is that of an image in [0, 1]."""
+    file = mobilenet(make_random_model(SMALL), Form())
+    at = image = file.inputs[0]
+    for number, (kind, values) in enumerate(steps.items()):
+        with_what = file.add("numbers", [len(values)], values=np.array(values, np.float32))
+        made = file.add("rescaled", file.tensors[image].shape)
+        file.operators.insert(number, Operator(kind, [at, with_what], [made], f"{kind.title()}Options"))
+        at = made
+    file.operators[len(steps)].inputs[0] = at
+    model = recognise(read_tflite(write(file))).model
+    assert (model.preprocess.mean, model.preprocess.std) == (mean, std)
+    peer, pixels = Peer([write(file)]), noise(model.preprocess)
+    peer.run(pixels, replace(model.preprocess, mean=0, std=255 / white))
+    assert_close(model, peer, pixels)
 
 
 @pytest.mark.parametrize(

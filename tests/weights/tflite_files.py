@@ -27,7 +27,7 @@ class Tensor:
     shape: list[int]
     type: str = "float32"
     values: np.ndarray | None = None
-    scale: list[float] = field(default_factory=list)
+    scale: list[float] | None = field(default_factory=list)  # None: it is said nothing of quantisation
     zero: list[int] = field(default_factory=list)
     axis: int = 0  # quantised dimension
     buffer: int | None = None  # another tensor's; by default its own
@@ -113,11 +113,12 @@ def _subgraph(build: flatbuffers.Builder, file: File) -> int:
 
 def _tensor(build: flatbuffers.Builder, at: int, tensor: Tensor) -> int:
     name, shape = build.CreateString(tensor.name), numbers(build, tensor.shape, np.int32)
-    scale, zero = numbers(build, tensor.scale, np.float32), numbers(build, tensor.zero, np.int64)
-    quantisation = table(build, "QuantizationParameters", Scale=scale, ZeroPoint=zero, QuantizedDimension=tensor.axis)
     buffer = at + 1 if tensor.buffer is None else tensor.buffer
     known = {"Name": name, "Shape": shape, "Type": TYPES[tensor.type], "Buffer": buffer}
-    return table(build, "Tensor", **known, Quantization=quantisation)
+    if tensor.scale is not None:
+        lists = {"Scale": numbers(build, tensor.scale, np.float32), "ZeroPoint": numbers(build, tensor.zero, np.int64)}
+        known["Quantization"] = table(build, "QuantizationParameters", **lists, QuantizedDimension=tensor.axis)
+    return table(build, "Tensor", **known)
 
 
 def _operator(build: flatbuffers.Builder, at: int, operator: Operator) -> int:
