@@ -165,8 +165,8 @@ def test_twenty_kills(photos: Path, tmp_path: Path) -> None:
     killed_runs(photos, tmp_path, 20)
 
 
-def test_two_kills(photos: Path, tmp_path: Path) -> None:
-    killed_runs(photos, tmp_path, 2)
+def test_a_kill(photos: Path, tmp_path: Path) -> None:
+    killed_runs(photos, tmp_path, 1)
 
 
 def test_early_stopping(photos: Path, tmp_path: Path) -> None:
