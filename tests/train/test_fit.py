@@ -71,7 +71,7 @@ def test_the_same_seed_gives_the_same_weights(photos: Path, tmp_path: Path) -> N
     assert first.digest() == second.digest() != other.digest()
 
 
-@pytest.mark.parametrize("opt", ["adamw", "sgd", "rmsprop"])
+@pytest.mark.parametrize("opt", ["adamw", *(pytest.param(opt, marks=pytest.mark.slow) for opt in ("sgd", "rmsprop"))])
 def test_resumes_within_an_epoch_to_the_same_weights(opt, photos, tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     recipe = replace(RECIPE, opt=opt)
     whole = train(photos, tmp_path / "whole", recipe)

@@ -125,7 +125,7 @@ def unfolded(model: Model, op: Op, how: str, rng: np.random.Generator) -> dict[s
     return {"weight": model.weights[f"{op.name}.weight"], "bias": bias, "norm": batch_norm}
 
 
-@settings(max_examples=150)
+@settings(max_examples=75)
 @given(networks, sayings)
 def test_the_same_function_comes_back(network: Network, how: Saying) -> None:
     model = make_random_model(network)
