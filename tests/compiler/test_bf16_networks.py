@@ -119,6 +119,7 @@ def test_tiles_and_pairs_agree() -> None:
         assert relative_rms(logits, found["amx"]) < 5e-3
 
 
+@pytest.mark.any_processor
 def test_the_precision_is_named_and_part_of_what_is_cached(tmp_path: Path) -> None:
     model = make_random_model(SMALL)
     libraries = {precision: compile_model(model, precision=precision) for precision in PRECISIONS}

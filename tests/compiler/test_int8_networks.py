@@ -74,8 +74,16 @@ def inverted(name: str) -> QuantModel:
     return to_integers(model, whole(channel_ranges(open_activations(model), images)))
 
 
-@pytest.mark.parametrize("target", INT8_TARGETS)
-@pytest.mark.parametrize("name", INVERTED)
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [
+        *(("hard swish", target) for target in INT8_TARGETS),
+        *(
+            pytest.param("relu6, same", target, marks=[pytest.mark.slow] if target != "portable" else [])
+            for target in INT8_TARGETS
+        ),
+    ],
+)
 def test_every_byte_of_residuals_and_gates_is_the_oracles(name: str, target: str) -> None:
     model = inverted(name)
     compared, differing = compare(model, target, images_for(model), parts=3 if target == "portable" else 1)

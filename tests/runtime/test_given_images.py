@@ -13,6 +13,8 @@ from mobilenets.arch import Network
 from mobilenets.cli import main
 from mobilenets.errors import DataError, UsageError
 
+pytestmark = pytest.mark.any_processor
+
 PIXELS = np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8)
 
 

@@ -12,6 +12,8 @@ from mobilenets.export.onnx import to_onnx
 from mobilenets.runtime import Runtime, Session
 from mobilenets.runtime.measure import measure_networks, measure_sessions, untrained
 
+pytestmark = pytest.mark.any_processor
+
 needs_compiler = pytest.mark.skipif(not has_compiler(), reason="no C compiler")
 
 

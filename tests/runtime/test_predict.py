@@ -218,6 +218,8 @@ INTERRUPTED = """
 import sys, time
 from mobilenets.api import answered
 from mobilenets.runtime import open_session
+
+pytestmark = pytest.mark.any_processor
 session = open_session(sys.argv[1])
 image = open(sys.argv[2], "rb").read()
 def endless():

@@ -19,6 +19,8 @@ from mobilenets.cli.predictions import write
 from mobilenets.errors import UsageError
 from mobilenets.runtime import Prediction, camera_frames, with_frames
 
+pytestmark = pytest.mark.any_processor
+
 FRAMES = 7
 
 
