@@ -13,6 +13,7 @@ from PIL import Image
 
 import mobilenets
 from mobilenets import Budget, Network, Preprocess, Recipe, predict_images, prepare, train_network
+from mobilenets.compiler import has_compiler
 from mobilenets.cost import cost
 from mobilenets.errors import BudgetError, MobilenetsError, NetworkError, UsageError
 from mobilenets.given import network_of, pretrained_of, recipe_of, task_of
@@ -173,7 +174,10 @@ def test_only_public_names_are_listed() -> None:
     assert dir(mobilenets) == sorted([*mobilenets.__all__, "__version__"])
 
 
-@pytest.mark.parametrize("runtime", ["onnx", "compiled"])
+@pytest.mark.parametrize(
+    "runtime",
+    ["onnx", pytest.param("compiled", marks=pytest.mark.skipif(not has_compiler(), reason="no C compiler"))],
+)
 def test_a_session_takes_a_list(random_model: MakeModel, runtime: Runtime) -> None:
     session = open_session(random_model(Network(alpha=0.25, height=32, width=40, classes=3)), runtime=runtime)
     rng = np.random.default_rng(0)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import make_random_model
+from running import needs_compiler
 
 from mobilenets.arch.network import Network
 from mobilenets.compiler import build, compile
@@ -86,6 +87,7 @@ def test_zig_keeps_what_it_makes_in_our_cache(tmp_path: Path, monkeypatch: pytes
     assert build.library_of({}, TARGETS["portable"]) == bytes(tmp_path / "cache" / "zig")
 
 
+@needs_compiler
 @pytest.mark.parametrize("file", ["compiler/a.py", "compiler/kernels/a.c", "arch/a.py", "quant/a.py"])
 def test_what_another_version_has_compiled_is_not_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
