@@ -28,6 +28,8 @@ from mobilenets.runtime.predict import predict as run
 from mobilenets.runtime.session import Session
 from mobilenets.tasks.classify import Classify, Top
 
+pytestmark = pytest.mark.any_processor
+
 NETWORK = Network(alpha=0.25, height=40, width=32, classes=7, blocks=(Block(2, 64), Block(1, 96)))
 
 
@@ -218,8 +220,6 @@ INTERRUPTED = """
 import sys, time
 from mobilenets.api import answered
 from mobilenets.runtime import open_session
-
-pytestmark = pytest.mark.any_processor
 session = open_session(sys.argv[1])
 image = open(sys.argv[2], "rb").read()
 def endless():
