@@ -58,27 +58,18 @@ def _conv(step: Step) -> list[str]:
 
 def _separable(step: Step) -> list[str]:
     a, b = step.input, step.output
+    depthwise = (
+        f"depthwise{step.lanes}(in, {a.width}, {a.channels}, {step.stride}, {step.down}, {step.right}, "
+        f"dw, dw_bias, {step.first_limit}, scratch, {b.width}, y, end);"
+    )
+    if step.kind == "separable_any":
+        depthwise = _depthwise_any(step, step.first_limit, "scratch", b.width * a.channels, "y, end")
     return [
         _rows(step),
         _border(step),
         f"for (int y = first; y < last; y += {step.rows}) {{",
         f"    const int end = y + {step.rows} < last ? y + {step.rows} : last;",
-        f"    depthwise{step.lanes}(in, {a.width}, {a.channels}, {step.stride}, {step.down}, {step.right}, "
-        f"dw, dw_bias, {step.first_limit}, scratch, {b.width}, y, end);",
-        f"    pointwise{step.vector}({step.mr}, {step.nr}, scratch, {a.channels}, {step.depth}, w, bias, "
-        f"{step.limit}, out, {b.width}, {b.channels}, y * {b.width}, end * {b.width});",
-        "}",
-    ]
-
-
-def _separable_any(step: Step) -> list[str]:
-    a, b = step.input, step.output
-    return [
-        _rows(step),
-        _border(step),
-        f"for (int y = first; y < last; y += {step.rows}) {{",
-        f"    const int end = y + {step.rows} < last ? y + {step.rows} : last;",
-        f"    {_depthwise_any(step, step.first_limit, 'scratch', b.width * a.channels, 'y, end')}",
+        f"    {depthwise}",
         f"    pointwise{step.vector}({step.mr}, {step.nr}, scratch, {a.channels}, {step.depth}, w, bias, "
         f"{step.limit}, out, {b.width}, {b.channels}, y * {b.width}, end * {b.width});",
         "}",
@@ -162,7 +153,7 @@ TEMPLATES: dict[str, Template] = {
     "image": _image,
     "conv": _conv,
     "separable": _separable,
-    "separable_any": _separable_any,
+    "separable_any": _separable,
     "depthwise": _depthwise,
     "pointwise": _pointwise,
     "dense": _dense,
