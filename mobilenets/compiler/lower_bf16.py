@@ -12,6 +12,7 @@ import numpy as np
 from ..arch.fold import fold_batch_norm
 from ..arch.layers import Layer
 from ..arch.ops import OUTPUTS, Consumer, Op
+from ..errors import NetworkError
 from ..model import Model
 from .blob import Blob
 from .lower import (
@@ -51,6 +52,10 @@ _KINDS: dict[str, Kind] = {
 def lower_bf16(model: Model, target: Target, name: str, precision: str) -> Lowered:
     """`precision`: of PARTS."""
     graph, weights = fold_batch_norm(model.graph, model.weights)
+    if large := next((op for op in graph.ops if op.kind == "depthwise" and op.kernel != 3), None):
+        raise NetworkError(
+            f"op {large.name} ({large.kernel}x{large.kernel}): {BF16.name} has depthwise kernels of 3x3 only"
+        )
     half = precision == "bf16"
     weights = without_normalisation(graph, weights, model.preprocess, (lambda w: widened(rounded(w))) if half else None)
     lowering = _Lowering(weights, target, Blob(), PARTS[precision])
@@ -104,6 +109,7 @@ class _Lowering:
             units=channels // (vector * nr),
             shape=shape,
             limit=limit(group[-1]),
+            first_limit=limit(group[0]),
             depth=source.channels,
             vector=vector,
             nr=nr,

@@ -45,7 +45,7 @@ def _bf16_separable(step: Step) -> list[str]:
     return _in_groups(
         step,
         f"bf16_depthwise{step.lanes}(in, {a.width}, {a.channels}, {step.stride}, {step.down}, {step.right}, dw, "
-        f"dw_bias, {step.limit}, scratch, {step.pixel}, {b.width}, y, end);",
+        f"dw_bias, {step.first_limit}, scratch, {step.pixel}, {b.width}, y, end);",
         _product(step, "scratch"),
     )
 
@@ -59,7 +59,7 @@ def _split_separable(step: Step) -> list[str]:
         *_in_groups(
             step,
             f"depthwise{step.lanes}(in, {a.width}, {a.channels}, {step.stride}, {step.down}, {step.right}, dw, "
-            f"dw_bias, {step.limit}, scratch, {b.width}, y, end);",
+            f"dw_bias, {step.first_limit}, scratch, {b.width}, y, end);",
             f"bf16_split{step.lanes}(scratch, {a.channels}, (end - y) * {b.width}, {step.parts}, rows, {step.pixel}, "
             f"{_part(step)});",
             _product(step, "rows"),
