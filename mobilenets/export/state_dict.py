@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 
 from ..arch.graph import weight_shapes
+from ..arch.network import Block
 from ..arch.ops import Consumer
+from ..errors import NetworkError
 from ..model import Model
 
 __all__ = ["EPSILON", "state_dict"]
@@ -27,6 +29,9 @@ def state_dict(model: Model, modules: Mapping[str, str]) -> dict[str, Array]:
     Scales are changed so that the function is the same under `EPSILON`: s' = s * sqrt((var + 1e-5) / (var + epsilon)).
     """
     STATE_DICT.check(model.graph.ops)
+    for number, block in enumerate(model.network.blocks, 1):
+        if block != Block(block.stride, block.channels):
+            raise NetworkError(f"block {number}: {STATE_DICT.name} has the blocks of MobileNet v1 only")
     tensors: dict[str, Array] = {}
     for name in weight_shapes(model.graph):
         module, _, part = name.rpartition(".")
