@@ -86,5 +86,7 @@ def test_in_integers_they_agree_byte_for_byte(name: str, tmp_path: Path) -> None
 def test_names_of_other_programs_are_those_of_v1(format: str, block: Block) -> None:
     """A linear or a 5x5 block would be read back as another network."""
     model = make_random_model(Network(1.0, 32, 32, stem=16, blocks=(Block(1, 16), block), classes=3))
-    with pytest.raises(NetworkError, match="^block 2: export to PyTorch and timm has the blocks of MobileNet v1 only$"):
+    with pytest.raises(
+        NetworkError, match=r"^block 2: export to PyTorch and timm has the blocks of MobileNet v1 only$"
+    ):
         write(model, format)
