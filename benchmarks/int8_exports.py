@@ -15,13 +15,12 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from mobilenets.arch.network import Network
-from mobilenets.convert import open_model
 from mobilenets.export.onnx_int8 import to_onnx_int8
 from mobilenets.export.tflite_int8 import pixels_to_logits_int8, to_tflite_int8
 from mobilenets.image import EXTENSIONS, prepare
 from mobilenets.model import Model
+from mobilenets.opening import open_model
 from mobilenets.quant import reference
-from mobilenets.quant.file import load
 from mobilenets.quant.integers import to_integers
 from mobilenets.quant.scheme import LOW, QuantModel
 from mobilenets.runtime import Session
@@ -55,11 +54,10 @@ def main() -> None:
 
 
 def opened(name: str) -> Model:
-    model = open_model(name, floats=True)
-    loaded = load(model) if isinstance(model, Path) else model
-    if not isinstance(loaded, Model):
+    model = open_model(name, floats=True).model
+    if not isinstance(model, Model):
         raise SystemExit(f"{name} is int8 already")
-    return loaded
+    return model
 
 
 def row(trained: Model, photos: np.ndarray[Any, Any]) -> str:

@@ -14,10 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mobilenets.convert import open_model
 from mobilenets.image import Pixels, prepare
 from mobilenets.model import Model
-from mobilenets.quant.file import load
+from mobilenets.opening import open_model
 from mobilenets.quant.quantize import Choices, quantize
 from mobilenets.runtime import open_session
 from mobilenets.runtime.activations import open_activations
@@ -63,8 +62,7 @@ def main() -> None:
     flags = parser.parse_args()
     print("| network | weights | top-1 | points lost | same answer |\n| --- | --- | --- | --- | --- |", flush=True)
     for name in flags.models:
-        opened = open_model(name, floats=True)
-        model = load(opened) if isinstance(opened, Path) else opened
+        model = open_model(name, floats=True).model
         assert isinstance(model, Model), f"{name} is int8 already"
         images = np.stack([prepare(path, model.preprocess) for path in sorted(flags.photos.glob("*.jpg"))])
         truth, before = np.arange(len(images)), answers(model, images)

@@ -10,17 +10,24 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .assess import Evaluated, default_split, few_images, judge, nearly_equal, report
-from .beside import beside_of
-from .convert import CompiledFiles, Exported, check_order, compile_to_c, export_model, import_model, open_model
+from .convert import CompiledFiles, Exported, compile_to_c, export_model, import_model
 from .design import Budget, Design, Prior, Space, read_runs, search
 from .errors import UsageError
+from .evaluation import (
+    Evaluated,
+    compare_with_sibling,
+    default_split,
+    evaluate_split,
+    find_nearly_equal,
+    notes_on_few_images,
+    write_page,
+)
 from .files import check_output
 from .image import Source, in_memory
-from .machine import check_threads, cores, other_load
-from .quant.file import load
+from .machine import check_threads, cores, give_back_memory, other_load
+from .opening import check_order, open_model
+from .progress import Watch
 from .quantize import QuantizedFile, quantize_model
-from .train.watch import Watch
 from .training import Trained, plan_training, resume_run, train_network
 
 if TYPE_CHECKING:
@@ -44,7 +51,6 @@ __all__ = [
     "evaluate_model",
     "export_model",
     "import_model",
-    "open_model",
     "plan_training",
     "predict_images",
     "quantize_model",
@@ -109,7 +115,7 @@ def evaluate_model(
     Raises `DataError` where the data's labels are not the model's.
     """
     from .data.sources import Dataset
-    from .runtime import open_session
+    from .runtime import OnnxFile, open_session
     from .tasks import task_type
 
     watch = watch or Watch()
@@ -117,23 +123,33 @@ def evaluate_model(
     if report_to is not None:
         check_output(Path(report_to), (".html",), overwrite, "--report", any_case=True)
     opened = open_model(model, watch)
-    if report_to is not None and isinstance(opened, Path) and opened.suffix == ".onnx":
+    if report_to is not None and isinstance(opened.model, OnnxFile):
         raise UsageError("a report needs the .safetensors model: an ONNX file does not say how it was trained")
+    session = open_session(opened.model, runtime=runtime)
     if isinstance(data, Dataset):
         dataset = data
     else:
-        task = task_type(open_session(opened, runtime=runtime).task)()
+        task = task_type(session.task)()
         dataset = task.open(data, None, max_bad) if split == "all" else task.open(data, max_bad=max_bad)
     chosen = split or default_split(dataset)
-    for note in (*dataset.notes, *few_images(dataset, chosen)):
+    for note in (*dataset.notes, *notes_on_few_images(dataset, chosen)):
         watch.note(note)
-    judged = judge(opened, dataset, chosen, max_bad, threads, watch.decoded, runtime)
+    measured = evaluate_split(
+        opened,
+        session,
+        dataset,
+        chosen,
+        max_bad=max_bad,
+        threads=threads,
+        runtime=runtime,
+        progress=watch.decoded,
+    )
     if report_to is not None:
-        loaded = load(opened) if isinstance(opened, Path) else opened
-        beside = beside_of(opened, loaded, judged) if isinstance(opened, Path) else None
-        more = [*([beside.section()] if beside else []), *nearly_equal(dataset, watch)]
-        report(Path(report_to), loaded, judged, more=more)
-    return judged.evaluated
+        trained = opened.trained()
+        comparison = compare_with_sibling(opened.path, trained, measured)
+        sections = [*([comparison.section()] if comparison else []), *find_nearly_equal(dataset, watch)]
+        write_page(Path(report_to), trained, measured, more=sections)
+    return measured.evaluated
 
 
 def predict_images(
@@ -159,7 +175,8 @@ def predict_images(
     given = images if isinstance(images, list | tuple) else [images]
     check_order(model, given)
     sources = [_named(at, one) for at, one in enumerate(given)]
-    session = open_session(open_model(model), runtime=runtime)
+    session = open_session(open_model(model).model, runtime=runtime)
+    give_back_memory()
     return answered(session, chain.from_iterable(sources), top, batch_size, min_confidence)
 
 

@@ -1,6 +1,6 @@
 """A trained network in another form: brought in, exported, compiled. Each form is compared before it is written."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import inf
 from pathlib import Path
@@ -12,16 +12,15 @@ from .arch.fold import fold_batch_norm
 from .errors import ParityError, UsageError
 from .files import check_output
 from .machine import need_torch
-from .model import Model, model_file
-from .quant.file import load, save
-from .train.watch import Watch
+from .model import Model
+from .opening import open_model
 
 if TYPE_CHECKING:
     from .compiler import Written
     from .quant.scheme import QuantModel
     from .weights import Given, Imported
 
-__all__ = ["CompiledFiles", "Exported", "check_order", "compile_to_c", "export_model", "import_model", "open_model"]
+__all__ = ["CompiledFiles", "Exported", "compile_to_c", "export_model", "import_model"]
 
 SMALLEST_HALF = 2**-25  # half of the smallest number that float16 tells from 0
 INTEGERS = 0.05  # of the largest logit: a few steps, for machines on which ONNX Runtime rounds in another way
@@ -57,40 +56,6 @@ class CompiledFiles:
         return {**values, "lacks": list(self.lacks)}
 
 
-def open_model(model: str | Path, watch: Watch | None = None, floats: bool = False) -> "Path | Model | QuantModel":
-    """The path of a file or run folder of this package; anything else that `open_pretrained` reads, imported.
-
-    So that every verb takes a `.tflite`, a `.h5` or the name of a published network as well. A file of integers keeps
-    them, so that it answers as it does elsewhere; with `floats` they become floats.
-    """
-    from .weights import FORMATS, is_ours, is_published, open_pretrained
-
-    path = Path(model)
-    foreign = path.suffix.lower() in FORMATS and not path.is_dir() and not is_ours(path)
-    if foreign or is_published(str(model)):
-        watch = watch or Watch()
-        int8 = False if floats else None
-        imported = open_pretrained(str(model), progress=watch.downloaded, note=watch.note, int8=int8)
-        return imported.integers or imported.model
-    return model_file(Path(model))
-
-
-def check_order(model: str | Path, data: Iterable[object]) -> None:
-    """Raise `UsageError` where a model and its data are the other way round: `model` is none, one of `data` is one."""
-    others = [one for one in data if isinstance(one, str | Path)]
-    if Path(model).exists() and not _is_model(model) and (found := [one for one in others if _is_model(one)]):
-        raise UsageError(f"the arguments are the other way round: {found[0]} is a model and comes first, then {model}")
-
-
-def _is_model(name: str | Path) -> bool:
-    from .weights import CATALOGUE, FORMATS
-
-    path = Path(name)
-    if path.is_dir():
-        return (path / "best.safetensors").is_file()
-    return path.suffix.lower() in FORMATS or str(name) in {"imagenet", *(published.name for published in CATALOGUE)}
-
-
 def import_model(
     files: Sequence[str | Path],
     output: str | Path | None = None,
@@ -109,8 +74,7 @@ def import_model(
     imported = import_files(paths, given, int8)
     path = Path(output) if output else paths[0].with_suffix(".int8.safetensors" if int8 else ".safetensors")
     check_output(path, (".safetensors",), overwrite, sources=paths)
-    written = imported.model.save(path) if imported.integers is None else save(imported.integers, path)
-    return written, imported
+    return (imported.integers or imported.model).save(path), imported
 
 
 def export_model(
@@ -127,8 +91,8 @@ def export_model(
 
     format = format or _format_of(output)
     opened = open_model(model)
-    path = _output(opened if isinstance(opened, Path) else Path(model), output, format, overwrite)
-    trained = load(opened) if isinstance(opened, Path) else opened
+    path = _output(opened.path, output, format, overwrite)
+    trained = opened.trained()
     if format != "onnx" and trained.network.convolution == "full":
         raise UsageError(f"format {format} holds separable networks, this has full convolutions: use onnx")
     content = write(trained, format)
@@ -160,7 +124,7 @@ def _difference(trained: "Model | QuantModel", content: bytes, format: str) -> f
     """Between the logits of what was written and those of what it was made of; `ParityError` if they are others."""
     from .runtime import Session
 
-    if not isinstance(trained, Model):
+    if trained.precision == "int8":
         return _difference_of_integers(trained, content, format)
     need_torch()
     from .export import FORMATS
@@ -220,7 +184,7 @@ def compile_to_c(
     target: str = "auto",
     name: str = "network",
     embed: bool = False,
-    precision: str = "fp32",
+    precision: str | None = None,
     overwrite: bool = False,
     library: bool = True,
 ) -> CompiledFiles:
@@ -230,31 +194,29 @@ def compile_to_c(
     (`ParityError`), before anything is written; what is for another processor is written and not run. `target`: a key
     of `compiler.TARGETS`, or auto: what this processor has. `name`: of the files and of the function
     mobilenets_NAME_run. `embed`: the weights in the C, instead of in a file of their own. `precision`: of
-    `compiler.PRECISIONS`. Files that are there already are refused at once, unless `overwrite`. `library` False: C
-    alone is written, and compared where there is a C compiler.
+    `compiler.PRECISIONS`, or int8; None: the model's own. Files that are there already are refused at once, unless
+    `overwrite`. `library` False: C alone is written, and compared where there is a C compiler.
     """
     from .compiler import has_compiler, lacking, write_c
     from .export.onnx import to_onnx
-    from .quant.scheme import QuantModel
     from .runtime import CompiledSession, Session
     from .runtime.numpy_session import NumpySession
     from .runtime.parity import BOUND, agree
 
     opened = open_model(model)
-    source = opened if isinstance(opened, Path) else Path(model)
-    folder = Path(output) if output else source.parent / f"{source.stem}-c"
+    folder = Path(output) if output else opened.path.parent / f"{opened.path.stem}-c"
     if folder.is_dir():
         for file in (f"{name}.c", f"mobilenets_{name}.h", f"{name}.weights", f"lib{name}.so"):
             check_output(folder / file, (Path(file).suffix,), overwrite)
-    trained = load(opened) if isinstance(opened, Path) else opened
+    trained = opened.trained()
     lacks = lacking(trained, target, precision)
     if lacks or not (library or has_compiler()):
         return CompiledFiles(folder, write_c(trained, folder, target, name, embed, precision, library), None, lacks)
     logits = CompiledSession(trained, 1, target, precision=precision).logits
-    if isinstance(trained, QuantModel):
+    if trained.precision == "int8":
         same = agree(logits, NumpySession(trained).logits, trained.preprocess, "logits differ from numpy's", bound=0)
-        return CompiledFiles(folder, write_c(trained, folder, target, name, embed, library=library), same)
+        return CompiledFiles(folder, write_c(trained, folder, target, name, embed, precision, library), same)
     reference = Session.from_onnx(to_onnx(trained), 1).logits
-    bound = {"bf16": 0.1, "bf16x3": 1e-3}.get(precision, BOUND)
+    bound = {"bf16": 0.1, "bf16x3": 1e-3}.get(precision or trained.precision, BOUND)
     difference = agree(logits, reference, trained.preprocess, "compiled logits differ from ONNX Runtime's", bound)
     return CompiledFiles(folder, write_c(trained, folder, target, name, embed, precision, library), difference)

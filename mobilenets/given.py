@@ -9,11 +9,11 @@ from .arch.network import FORMAT_VERSION, Network
 from .arch.zoo import named
 from .errors import ModelFileError, UsageError
 from .model import Model
+from .progress import Watch
 from .schema import read
 from .tasks import Task, task_type
 from .tasks.classify import Classify
 from .train.recipe import Recipe
-from .train.watch import Watch
 
 __all__ = ["network_of", "pretrained_of", "recipe_of", "task_of"]
 

@@ -6,15 +6,18 @@ metadata holds, as JSON under one key each: network, preprocess, labels, task, d
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from .arch.fold import without_batch_norm
 from .arch.graph import Graph, expand, weight_shapes
 from .arch.network import Network
 from .errors import MobilenetsError, ModelFileError
@@ -24,9 +27,11 @@ from .image import Preprocess
 from .schema import parsed, read
 
 __all__ = [
+    "FORMAT",
     "FORMAT_VERSION",
+    "MAX_ARRAYS",
     "TASK",
-    "Described",
+    "AnyModel",
     "Model",
     "check_use",
     "described",
@@ -34,10 +39,13 @@ __all__ = [
     "in_order",
     "load",
     "model_file",
+    "read_file",
+    "reading",
     "to_metadata",
     "use_from_metadata",
 ]
 
+FORMAT = "mobilenets.model"
 FORMAT_VERSION = 1
 MAX_ARRAYS = 20_000  # of the network with the most blocks there are 2,600
 Arrays = Mapping[str, np.ndarray[Any, np.dtype[Any]]]
@@ -60,6 +68,8 @@ class Model:
         check_use(self.network, self.preprocess, self.labels)
         _check_weights(self.weights, weight_shapes(self.graph))
 
+    precision: ClassVar[Literal["fp32"]] = "fp32"  # type checkers tell the two kinds of model apart by it
+
     def __repr__(self) -> str:
         return described(self)
 
@@ -71,19 +81,28 @@ class Model:
     def name(self) -> str:
         return self.network.name
 
+    @property
+    def nbytes(self) -> int:
+        """Return the bytes of the network's weights with batch norm folded, without those of a task's own head."""
+        return sum(4 * prod(shape) for shape in weight_shapes(without_batch_norm(self.graph)).values())
+
     def digest(self) -> str:
-        """SHA-256 over the names and bytes of all weights: equal digests are equal networks, bit for bit."""
+        """Return the SHA-256 of the names and bytes of all weights: equal digests mean equal networks, bit for bit."""
         digest = hashlib.sha256()
         for name in sorted(self.weights):
             digest.update(name.encode())
             digest.update(np.ascontiguousarray(self.weights[name], "<f4").reshape(-1).data)  # no copy
         return digest.hexdigest()
 
+    def to_bytes(self) -> bytes:
+        """Return the content of the model's `.safetensors` file."""
+        metadata = {"format": FORMAT, "version": str(FORMAT_VERSION), **to_metadata(self)}
+        arrays = {name: np.ascontiguousarray(array, np.float32) for name, array in self.weights.items()}
+        return in_order(save(arrays, metadata))
+
     def save(self, path: str | Path) -> Path:
         """Write one `.safetensors`, atomically."""
-        metadata = {"format": "mobilenets.model", "version": str(FORMAT_VERSION), **to_metadata(self)}
-        arrays = {name: np.ascontiguousarray(array, np.float32) for name, array in self.weights.items()}
-        return write_atomic(Path(path), in_order(save(arrays, metadata)))
+        return write_atomic(Path(path), self.to_bytes())
 
 
 def model_file(path: Path) -> Path:
@@ -110,9 +129,20 @@ def in_order(file: bytes) -> bytes:
 
 
 def load(path: str | Path, body: bool = False) -> Model:
-    """The model in `path`, or the best of a run folder; `ModelFileError` names what is missing, wrong or does not fit.
+    """Return the float model in `path`, or the best one of a run folder.
 
-    `body`: what a run starts from, which has no head of its task yet.
+    `body`: the file is what a run starts from, which has no head of its task yet.
+    Raises `ModelFileError`, which names what is missing, wrong or does not fit.
+    """
+    with reading(path) as (file, metadata):
+        return read_file(file, metadata, body)
+
+
+@contextmanager
+def reading(path: str | Path) -> Iterator[tuple[Any, dict[str, str]]]:
+    """Open the `.safetensors` at `path`, or the best model of a run folder; give the open file and its metadata.
+
+    An error about its content becomes a `ModelFileError` that names the file.
     """
     path = Path(path)
     if path.is_dir():
@@ -123,28 +153,40 @@ def load(path: str | Path, body: bool = False) -> Model:
         raise ModelFileError(f"{path}: an exported file is for running: this wants the .safetensors model")
     try:
         with safe_open(path, "numpy") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format") == "mobilenets.quantized":
-                raise ModelFileError("an int8 model: this wants the float model that it was made from")
-            if metadata.get("format") != "mobilenets.model":
-                raise ModelFileError("its metadata says nothing of a mobilenets model")
-            if metadata.get("version") != str(FORMAT_VERSION):
-                raise ModelFileError(f"version {metadata.get('version')!r}: this release reads {FORMAT_VERSION}")
-            fields, head = from_metadata(metadata, body)
-            if len(file.keys()) > MAX_ARRAYS:
-                raise ModelFileError(f"{len(file.keys())} arrays, more than {MAX_ARRAYS} are not read")
-            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
-            _check_shapes(shapes, weight_shapes(expand(fields["network"])) | head)
-            return Model(weights={name: file.get_tensor(name) for name in shapes}, **fields)
+            yield file, file.metadata() or {}
     except (MobilenetsError, SafetensorError, OSError, ValueError, TypeError) as exc:
         raise ModelFileError(f"{path}: {exc}") from exc
 
 
-class Described(Protocol):
-    """What a network needs besides its arrays, whatever these are."""
+def read_file(file: Any, metadata: Mapping[str, str], body: bool = False) -> Model:
+    """Return the float model of an open `.safetensors` file; `body` as in `load`."""
+    if metadata.get("format") == "mobilenets.quantized":
+        raise ModelFileError("an int8 model: this wants the float model that it was made from")
+    if metadata.get("format") != FORMAT:
+        raise ModelFileError("its metadata says nothing of a mobilenets model")
+    if metadata.get("version") != str(FORMAT_VERSION):
+        raise ModelFileError(f"version {metadata.get('version')!r}: this release reads {FORMAT_VERSION}")
+    fields, head = from_metadata(metadata, body)
+    if len(file.keys()) > MAX_ARRAYS:
+        raise ModelFileError(f"{len(file.keys())} arrays, more than {MAX_ARRAYS} are not read")
+    shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
+    _check_shapes(shapes, weight_shapes(expand(fields["network"])) | head)
+    return Model(weights={name: file.get_tensor(name) for name in shapes}, **fields)
+
+
+class AnyModel(Protocol):
+    """A float model (`Model`) or an int8 one (`quant.scheme.QuantModel`): what both of them have."""
 
     @property
+    def name(self) -> str: ...
+    @property
     def network(self) -> Network: ...
+    @property
+    def graph(self) -> Graph: ...
+    @property
+    def precision(self) -> str:
+        """Return the number format of the weights: fp32 or int8."""
+
     @property
     def preprocess(self) -> Preprocess: ...
     @property
@@ -157,15 +199,27 @@ class Described(Protocol):
     def metrics(self) -> dict[str, Any]: ...
     @property
     def data(self) -> dict[str, Any]: ...
+    @property
+    def nbytes(self) -> int:
+        """Return the bytes of all arrays."""
+
+    def digest(self) -> str:
+        """Return the SHA-256 of all arrays."""
+
+    def to_bytes(self) -> bytes:
+        """Return the content of the model's `.safetensors` file."""
+
+    def save(self, path: str | Path) -> Path:
+        """Write one `.safetensors`, atomically."""
 
 
-def described(model: Described) -> str:
+def described(model: AnyModel) -> str:
     """Return a model in one line, as Python shows it: its type, network, task and first labels."""
     labels = ", ".join(model.labels[:3]) + (", ..." if len(model.labels) > 3 else "")
     return f"{type(model).__name__}({model.network.name}, {model.task}, {len(model.labels)} labels: {labels})"
 
 
-def to_metadata(model: Described) -> dict[str, str]:
+def to_metadata(model: AnyModel) -> dict[str, str]:
     """All of a model but its arrays, as a `.safetensors` file keeps it."""
     return {
         "network": model.network.to_json(),

@@ -1,4 +1,4 @@
-"""What a user sees while a verb works: bars on a terminal, plain lines elsewhere; all of it on standard error."""
+"""Progress of a verb: `Watch` is told of it, `Bars` shows it on a terminal or in a notebook, on standard error."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,13 +7,28 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from .tasks.result import figure_name
-from .train.watch import Watch
 
-__all__ = ["Bars", "watching"]
+__all__ = ["Bars", "Watch", "watching"]
+
+
+class Watch:
+    """Receives the progress of a verb. Every method does nothing until a subclass overrides it."""
+
+    def downloaded(self, file: str, done: int, total: int | None) -> None: ...
+
+    def decoded(self, split: str, done: int, total: int) -> None: ...
+
+    def measured(self, what: str, done: int, total: int) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+    def step(self, epoch: int, epochs: int, batch: int, batches: int, images_per_second: float) -> None: ...
+
+    def epoch(self, row: dict[str, float]) -> None: ...
 
 
 class Bars(Watch):
-    """Watches training and evaluation."""
+    """Shows progress as bars on a terminal and in a notebook; elsewhere only notes are printed."""
 
     def __init__(self) -> None:
         self.console = Console(stderr=True, highlight=False)
@@ -74,7 +89,7 @@ class Bars(Watch):
 
 @contextmanager
 def watching(watch: Watch | None) -> Iterator[Watch]:
-    """Give `watch`, or where it is None `Bars` on a terminal and in a notebook, and silence elsewhere."""
+    """Yield `watch`, or where it is None `Bars` on a terminal and in a notebook and a silent `Watch` elsewhere."""
     bars = Bars() if watch is None else None
     if bars is None or not (bars.console.is_terminal or bars.console.is_jupyter):
         yield watch or Watch()

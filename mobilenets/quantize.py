@@ -9,20 +9,18 @@ from typing import Any
 import numpy as np
 
 from .arch.ops import OUTPUTS
-from .assess import default_split
-from .beside import Beside, Pair, compare
-from .convert import open_model
 from .data.cache import decode_split
 from .data.sources import Dataset, Sample
 from .errors import DataError, UsageError
+from .evaluation import Comparison, compare, default_split, serve
 from .files import check_output
 from .model import Model
-from .quant import file
+from .opening import open_model
+from .progress import Watch
 from .quant.quantize import FEWEST, Choices, Loss, Quantized, Tried, quantize
 from .quant.scheme import QuantModel
 from .runtime.activations import open_activations
 from .tasks import task_type
-from .train.watch import Watch
 
 __all__ = ["QuantizedFile", "quantize_model"]
 
@@ -39,7 +37,7 @@ class QuantizedFile:
     losses: tuple[Loss, ...]  # of each layer, first to last
     calibrated_on: int
     held_back: int  # of them, on which `tried` was judged
-    beside: Beside
+    comparison: Comparison
 
     def __repr__(self) -> str:
         return f"QuantizedFile({str(self.path)!r}, {self.model!r}, {self.tried[0]!r})"
@@ -55,7 +53,7 @@ class QuantizedFile:
             "layers": [asdict(loss) for loss in self.losses],
             "calibrated_on": self.calibrated_on,
             "held_back": self.held_back,
-            **self.beside.to_dict(),
+            **self.comparison.to_dict(),
         }
 
 
@@ -93,19 +91,19 @@ def quantize_model(
     found = quantize(floats, pixels, open_activations, Choices(rule))
     integers = replace(found.model, metrics={}, data={**floats.data, "quantized": _origin(floats, found)})
     split = default_split(dataset)
-    judged = decode_split(
+    evaluated = decode_split(
         dataset.splits[split],
         floats.preprocess,
         short_side=None,
         max_bad=max_bad,
         progress=lambda done, total: watch.decoded(split, done, total),
     )
-    beside = compare(Pair(floats, integers), judged, split)
-    metrics = {"split": split, **beside.integers.result.metrics(), "agreement": beside.agreement}
-    metrics[f"{task.score}_float"] = beside.floats.result.score
+    comparison = compare(serve(floats, evaluated), serve(integers, evaluated), evaluated, split)
+    metrics = {"split": split, **comparison.integers.result.metrics(), "agreement": comparison.agreement}
+    metrics[f"{task.score}_float"] = comparison.floats.result.score
     integers = replace(integers, metrics=metrics)
     return QuantizedFile(
-        file.save(integers, path), integers, found.tried, found.losses, len(pixels), found.held_back, beside
+        integers.save(path), integers, found.tried, found.losses, len(pixels), found.held_back, comparison
     )
 
 
@@ -135,11 +133,10 @@ def _classes(samples: Sequence[Sample]) -> list[int]:
 def _opened(model: str | Path, output: str | Path | None, overwrite: bool, watch: Watch) -> tuple[Path, Model]:
     """Where to write, and the float model."""
     opened = open_model(model, watch, floats=True)
-    if not isinstance(opened, Path) and Path(model).suffix == ".tflite":
+    source, floats = opened.path, opened.trained()
+    if source.suffix == ".tflite":
         watch.note("what of it is integers becomes floats first, and is quantised anew")
-    source = opened if isinstance(opened, Path) else Path(model)
-    floats = file.load(opened) if isinstance(opened, Path) else opened
-    if isinstance(floats, QuantModel):
+    if floats.precision == "int8":
         raise UsageError(f"{source} is an int8 model already")
     if floats.network.output not in OUTPUTS:
         raise UsageError(f"{source}: its task is {floats.task}, whose head is not made integers")

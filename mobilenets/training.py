@@ -6,17 +6,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .arch.network import Network
-from .assess import Evaluated, default_split, few_images, judge, nearly_equal, report
-from .beside import Beside, beside_of
 from .errors import DataError, UsageError, WorkError
+from .evaluation import (
+    Comparison,
+    Evaluated,
+    compare_with_sibling,
+    default_split,
+    evaluate_split,
+    find_nearly_equal,
+    notes_on_few_images,
+    write_page,
+)
 from .given import network_of, pretrained_of, recipe_of, task_of
 from .image import Preprocess
 from .machine import need_torch
 from .model import Model
-from .progress import watching
+from .opening import open_model
+from .progress import Watch, watching
 from .tasks import Task
 from .train.recipe import Recipe
-from .train.watch import Watch
 
 if TYPE_CHECKING:
     from .data.sources import Dataset
@@ -34,7 +42,7 @@ class Trained:
     model: Model
     evaluated: Evaluated
     report: Path
-    int8: Beside | None  # of a run that learned in integers
+    int8: Comparison | None  # of a run with quantisation-aware training
 
     def __repr__(self) -> str:
         return f"Trained({str(self.run)!r}, {self.model!r}, {self.evaluated!r})"
@@ -213,20 +221,25 @@ def resume_run(
 
 
 def _run(dataset: "Dataset", run: "Run", watch: Watch) -> Trained:
-    """Train to the end, then judge the best model in the runtime that will serve it."""
+    """Train to the end, then evaluate the best model in the runtime that serves it."""
     if run.settings.recipe.freeze:
         from .train.frozen import fit_frozen as fit
     else:
         from .train.fit import fit
+    from .runtime import open_session
+
     dataset = replace(dataset, decoding=run.settings.task.decoding(run.settings.network, dataset))
-    judged_on = default_split(dataset)
-    for note in (*dataset.notes, *few_images(dataset, "val", judged_on)):
+    split = default_split(dataset)
+    for note in (*dataset.notes, *notes_on_few_images(dataset, "val", split)):
         watch.note(note)
-    equal = nearly_equal(dataset, watch)
+    equal = find_nearly_equal(dataset, watch)
     model = fit(dataset, run, watch)
-    judged = judge(run.best, dataset, judged_on, run.settings.recipe.max_bad, 1, watch.decoded)
-    model = replace(model, metrics={**model.metrics, **judged.evaluated.metrics()})
+    opened = open_model(run.best)
+    session = open_session(opened.model)
+    max_bad = run.settings.recipe.max_bad
+    measured = evaluate_split(opened, session, dataset, split, max_bad=max_bad, progress=watch.decoded)
+    model = replace(model, metrics={**model.metrics, **measured.evaluated.metrics()})
     model.save(run.best)
-    beside = beside_of(run.best, model, judged)
-    report(run.report, model, judged, run, [*([beside.section()] if beside else []), *equal])
-    return Trained(run.path, model, judged.evaluated, run.report, beside)
+    comparison = compare_with_sibling(run.best, model, measured)
+    write_page(run.report, model, measured, run, [*([comparison.section()] if comparison else []), *equal])
+    return Trained(run.path, model, measured.evaluated, run.report, comparison)

@@ -27,7 +27,6 @@ from mobilenets.export import write
 from mobilenets.image import Preprocess
 from mobilenets.index import Index
 from mobilenets.model import Model
-from mobilenets.quant import file as quantised
 from mobilenets.runtime.activations import min_max_integers
 
 __all__ = ["damaged", "samples"]
@@ -71,7 +70,7 @@ def samples() -> dict[str, bytes]:
         "model.safetensors": _saved(model.save),
         "geolocate.safetensors": _saved(cells.save),
         "detect.safetensors": _saved(detector.save),
-        "int8.safetensors": _saved(lambda path: quantised.save(integers, path)),
+        "int8.safetensors": _saved(integers.save),
         "index.safetensors": _saved(Index(("a.jpg", "b.jpg"), np.eye(2, 8, dtype=np.float32), "runs/faces").save),
         "float.onnx": write(model, "onnx"),
         "detect.onnx": write(detector, "onnx"),

@@ -35,7 +35,7 @@ def law_of(model: QuantModel, images: Pixels) -> Law:
 
 def integers_of(model: Model | QuantModel, images: Pixels, source: str) -> tuple[QuantModel, str]:
     """The model's own, else made here of `images` from `source`; and which of the two."""
-    if isinstance(model, QuantModel):
+    if model.precision == "int8":
         return model, "the model's own integers"
     seen = images[:CALIBRATED]
     made = f"made here, ranges from the smallest to the largest value of {len(seen)} images"

@@ -14,9 +14,9 @@ from ..errors import UsageError, WorkError
 from ..image import Pixels
 from ..machine import check_threads, cores
 from ..model import Model
+from ..progress import Watch
 from ..quant import reference as int8_reference
 from ..quant.scheme import QuantModel
-from ..train.watch import Watch
 from .integers import Law, integers_of, law_of
 from .opening import Missing, Opened, open_peers, reason
 from .peers import PEERS, PRECISIONS, Floats, Peer, Setup
@@ -87,10 +87,10 @@ def benchmark_model(
     """
     watch = watch or Watch()
     threads = tuple(threads) or tuple(sorted({1, cores()}))
-    precisions = tuple(dict.fromkeys(precisions)) or ("int8" if isinstance(model, QuantModel) else "fp32",)
+    precisions = tuple(dict.fromkeys(precisions)) or (model.precision,)
     _check(model, threads, precisions, batch_sizes)
     images = noise(model, IMAGES) if images is None else images
-    images = images[:INT8_IMAGES] if isinstance(model, QuantModel) else images
+    images = images[:INT8_IMAGES] if model.precision == "int8" else images
     expected, name = _reference(model, images)
     law = whence = None
     if "int8" in precisions:
@@ -128,7 +128,7 @@ def _check(
     for precision in precisions:
         if precision not in PRECISIONS:
             raise UsageError(f"precision {precision!r} must be one of {', '.join(PRECISIONS)}")
-        if isinstance(model, QuantModel) and precision != "int8":
+        if model.precision == "int8" and precision != "int8":
             raise UsageError(f"precision {precision!r} is of float models, and {model.name} is int8")
     for size in batch_sizes:
         if not 1 <= size <= MAX_BATCH:
@@ -271,7 +271,7 @@ def _attempt(one: Timed, batch: Pixels, runs: int, count: bool = True) -> None:
 
 def _reference(model: Model | QuantModel, images: Pixels) -> tuple[Floats, str]:
     """Logits in float32, and whose they are: torch's, else ONNX Runtime's; of an int8 model numpy's, by its law."""
-    if isinstance(model, QuantModel):
+    if model.precision == "int8":
         return model.activations["fc"].real(int8_reference.run(model, images)), "the int8 law in numpy"
     if find_spec("torch") is not None:
         from .torch_module import reference

@@ -37,7 +37,7 @@ class Setup:
     @property
     def floats(self) -> Model:
         """The model of every precision but int8."""
-        assert isinstance(self.model, Model)
+        assert self.model.precision == "fp32"
         return self.model
 
 
@@ -70,8 +70,7 @@ class Ours(Peer):
         from ..compiler import compile_model
 
         super().__init__(setup)
-        self.precision = "fp32" if setup.precision == "int8" else setup.precision  # an int8 model's C is int8
-        library = compile_model(setup.model, setup.target, precision=self.precision)
+        library = compile_model(setup.model, setup.target, precision=setup.precision)
         self.file_bytes = library.path.stat().st_size + library.weights.stat().st_size
         self.arena_bytes = library.arena(setup.threads)
 
@@ -79,7 +78,7 @@ class Ours(Peer):
         from ..runtime import CompiledSession
 
         setup = self.setup
-        self.session = CompiledSession(setup.model, setup.threads, setup.target, precision=self.precision)
+        self.session = CompiledSession(setup.model, setup.threads, setup.target, precision=setup.precision)
 
     def run(self, images: Pixels) -> Floats:
         return self.session.logits(images)
@@ -92,7 +91,7 @@ class _FromOnnx(Peer):
 
         super().__init__(setup)
         model = setup.model
-        self.file = to_onnx_int8(model) if isinstance(model, QuantModel) else to_onnx(model)
+        self.file = to_onnx_int8(model) if model.precision == "int8" else to_onnx(model)
         self.file_bytes = len(self.file)
 
 
@@ -169,7 +168,7 @@ class LiteRt(Peer):
 
         super().__init__(setup)
         model = setup.model
-        self.file = pixels_to_logits_int8(model) if isinstance(model, QuantModel) else pixels_to_logits(model)
+        self.file = pixels_to_logits_int8(model) if model.precision == "int8" else pixels_to_logits(model)
         self.file_bytes = len(self.file)
 
     def load(self) -> None:
@@ -194,7 +193,7 @@ class LiteRt(Peer):
 
     def _real(self, answer: np.ndarray[Any, Any]) -> Floats:
         model = self.setup.model
-        if isinstance(model, Model):
+        if model.precision == "fp32":
             return answer
         shift = LOW if answer.dtype == np.uint8 else 0  # files whose weights have zero points are uint8 throughout
         return model.activations["fc"].real((answer.astype(np.int16) + shift).astype(np.int8))

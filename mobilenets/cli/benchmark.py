@@ -79,18 +79,18 @@ def benchmark(
 
 def _model(what: str, bars: Bars) -> "tuple[Model | QuantModel, str]":
     """The model, and whether its weights are trained or random."""
-    from ..api import open_model
     from ..arch import named
-    from ..quant.file import load
+    from ..opening import is_model_name, open_model
+    from ..runtime import OnnxFile
     from ..runtime.measure import untrained
-    from ..weights import FORMATS, import_files, is_published
+    from ..weights import import_files
 
-    if not (Path(what).exists() or Path(what).suffix.lower() in FORMATS or ("/" in what and is_published(what))):
+    if not is_model_name(what):
         return untrained(named(what)), "random"
     opened = open_model(what, bars)
-    if not isinstance(opened, Path):
-        return opened, "trained"
-    return (load(opened) if opened.suffix == ".safetensors" else import_files([opened]).model), "trained"
+    if isinstance(opened.model, OnnxFile):
+        return import_files([opened.path]).model, "trained"
+    return opened.trained(), "trained"
 
 
 def _images(data: Path | None, model: "Model | QuantModel", bars: Bars) -> "tuple[Pixels | None, str]":

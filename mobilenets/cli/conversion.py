@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     PrecisionName = str
 else:  # the choices of the command line are those of the compiler
     TargetName = Literal[("auto", *dict.fromkeys((*BF16_TARGETS, *INT8_TARGETS)))]
-    PrecisionName = Literal[PRECISIONS]
+    PrecisionName = Literal[(*PRECISIONS, "int8")]
 
 
 def import_(
@@ -90,7 +90,7 @@ def compile_(
     *,
     output: Path | None = None,
     target: TargetName = "auto",
-    precision: PrecisionName = "fp32",
+    precision: PrecisionName | None = None,
     name: str = "network",
     embed: Json = False,
     no_library: Json = False,
@@ -109,8 +109,9 @@ def compile_(
         The instructions to use: auto takes what this processor has. avx512bf16 is for bf16, avx512vnni for int8, amx
         for both.
     precision
-        fp32; bf16: half the memory, and faster where the processor multiplies bf16; bf16x3 and bf16x6: floats by
-        products of bf16, worth it with amx only (error 1e-4, and fp32's own).
+        The format of weights and activations; by default the model's own. fp32; int8 (of int8 models only); bf16: half
+        the memory, and faster where the processor multiplies bf16; bf16x3 and bf16x6: floats by products of bf16, worth
+        it with amx only (error 1e-4, and fp32's own).
     name
         Of the files and of the function, mobilenets_NAME_run.
     embed

@@ -71,4 +71,4 @@ def _show(result: "QuantizedFile", json: bool) -> None:
     )
     for tried in result.tried:
         rules.add_row(tried.rule, "yes" if tried.equalised else "no", f"{tried.agreement:.1%}", f"{tried.snr:.1f}")
-    print_parts(layers, "", rules, "", filled(result.beside.table()), "", wrote(result.path, "int8 model"))
+    print_parts(layers, "", rules, "", filled(result.comparison.table()), "", wrote(result.path, "int8 model"))

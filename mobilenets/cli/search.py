@@ -56,8 +56,8 @@ def search(
     json
         Print one JSON object and nothing else.
     """
-    from ..convert import open_model
     from ..index import load_index, look_up
+    from ..opening import open_model
     from ..runtime import find_images, open_session
 
     if not images and save is None:
@@ -73,7 +73,7 @@ def search(
     name = model or (known.model if known else None)
     if name is None:
         raise UsageError(f"{index}: say with --model which network shall compare its images")
-    session = open_session(open_model(name), runtime=runtime)
+    session = open_session(open_model(name).model, runtime=runtime)
     made = known or _built(session, index, name)
     if save is not None:
         print(wrote(made.save(save), f"index of {len(made.names):,} images"), file=sys.stderr)

@@ -11,10 +11,10 @@ from rich.table import Table
 from ..api import CompiledFiles, Exported, Trained
 from ..arch import Network
 from ..arch.zoo import Row
-from ..assess import Evaluated
 from ..cost import PRECISIONS, Cost, cost
 from ..design import Candidate, Design
 from ..errors import MissingExtraError
+from ..evaluation import Evaluated
 from ..model import Model
 from ..quant.scheme import QuantModel
 from ..report.text import duration
@@ -80,7 +80,7 @@ def described(network: Network, model: Model | QuantModel | None, json: bool) ->
             _figure(name, value) for name, value in model.metrics.items() if not isinstance(value, dict)
         )
         trained = [f"trained: {figures}"] if figures else []
-        held = [_integers(model)] if isinstance(model, QuantModel) else []
+        held = [_integers(model)] if model.precision == "int8" else []
         print_parts(*held, *trained, f"labels: {', '.join(model.labels[:20])}")
 
 
@@ -112,7 +112,7 @@ def _cost_json(costs: Cost, model: Model | QuantModel | None) -> dict[str, Any]:
     }
     if model is not None:
         values |= {"labels": list(model.labels), "metrics": model.metrics, "preprocess": model.preprocess.to_dict()}
-    if isinstance(model, QuantModel):
+    if model is not None and model.precision == "int8":
         values["int8"] = memory(model)
     return values
 

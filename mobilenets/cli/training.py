@@ -11,9 +11,9 @@ from cyclopts import Parameter
 
 from ..errors import UsageError, printable
 from ..image import Preprocess
+from ..progress import Watch
 from ..tasks import TASKS
 from ..train.recipe import Recipe
-from ..train.watch import Watch
 from .options import (
     DEFAULT_ALPHA,
     DEFAULT_SIZE,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..arch import Network
     from ..image import Source
     from ..model import Model
+    from ..opening import Opened
     from ..quant.scheme import QuantModel
     from ..runtime import Explainer
 
@@ -58,16 +59,11 @@ def describe(
 
 
 def _network(what: str, flags: NetworkFlags, classes: int) -> "tuple[Network, Model | QuantModel | None]":
-    """The network, and the trained model where `what` is one."""
-    from ..api import open_model
-    from ..quant.file import load
-    from ..weights import FORMATS, is_published
+    """Return the network, and the trained model where `what` is one."""
+    from ..opening import is_model_name, open_model
 
-    if what and (Path(what).exists() or Path(what).suffix.lower() in FORMATS or ("/" in what and is_published(what))):
-        opened = open_model(what)
-        if isinstance(opened, Path) and opened.suffix == ".onnx":
-            raise UsageError(f"{what}: describe reads .safetensors models, not ONNX")
-        model = load(opened) if isinstance(opened, Path) else opened
+    if what and is_model_name(what):
+        model = open_model(what).trained()
         return model.network, model
     return replace(flags, model=what or flags.model).network(classes), None
 
@@ -223,9 +219,10 @@ def predict(
     csv
         Print a line for each part of an answer; of a classifier image,rank,label,probability,error.
     """
-    from ..api import answered, open_model
-    from ..convert import check_order
+    from ..api import answered
     from ..data.folder import unread
+    from ..machine import give_back_memory
+    from ..opening import check_order, open_model
     from ..progress import Bars
     from ..runtime import VIDEOS, open_session
     from ..tasks import task_type
@@ -246,8 +243,10 @@ def predict(
     check_order(model, images)
     with Bars() as bars:
         opened = open_model(model, bars)
-    session = open_session(opened, runtime=runtime)
+    session = open_session(opened.model, runtime=runtime)
     explainer = _explainer(opened) if explain else None
+    del opened
+    give_back_memory()
     skipped: list[str] = []
     sources = _sources(images, camera, 1 if every is None else every, skipped)
     task = task_type(session.task)()
@@ -279,13 +278,12 @@ def _sources(
     return chain(piped, with_frames(paths, every), () if camera is None else camera_frames(camera, every))
 
 
-def _explainer(opened: "Path | Model | QuantModel") -> "Explainer":
-    """Return what maps classes, of a float model of this package."""
-    from ..model import Model, load
+def _explainer(opened: "Opened") -> "Explainer":
+    """Return what computes class activation maps of a float model of this package."""
     from ..runtime import Explainer
 
-    floats = load(opened) if isinstance(opened, Path) else opened
-    if not isinstance(floats, Model):
+    floats = opened.trained()
+    if floats.precision == "int8":
         raise UsageError("--explain needs the float model: this one is int8")
     return Explainer(floats)
 

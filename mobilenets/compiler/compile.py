@@ -27,7 +27,7 @@ from .targets import best_target, targets_of
 
 __all__ = ["PRECISIONS", "Library", "Written", "compile_model", "sources_of", "write_c"]
 
-PRECISIONS = ("fp32", *PARTS)
+PRECISIONS = ("fp32", *PARTS)  # of float models
 NAME = "network"  # of the emitted functions in a cached library
 
 
@@ -51,13 +51,14 @@ class Library:
 
 
 def compile_model(
-    model: Model | QuantModel, target: str = "auto", folder: Path | None = None, precision: str = "fp32"
+    model: Model | QuantModel, target: str = "auto", folder: Path | None = None, precision: str | None = None
 ) -> Library:
     """The library of `model`, from the cache where it has been compiled before. Safe in many processes at once.
 
-    `folder`: compile into this one instead of into the cache. `precision`: of PRECISIONS; an int8 model is int8.
+    `folder`: compile into this one instead of into the cache. `precision`: of PRECISIONS; None: the model's own.
     """
-    chosen = _target(model, target, precision)
+    precision = _precision(model, precision)
+    chosen = _target(target, precision)
     if folder is not None:
         return _compile(model, chosen, folder, precision)
     folder = writable_cache() / "compiled" / _key(model, chosen, precision)
@@ -95,13 +96,20 @@ def _alone(lock: Path) -> Iterator[None]:
         yield
 
 
-def _target(model: Model | QuantModel, name: str, precision: str) -> Target:
+def _precision(model: Model | QuantModel, precision: str | None) -> str:
+    """Return `precision`, by default the model's own; `UsageError` where the model cannot be compiled in it."""
+    if precision is None or precision == model.precision:
+        return model.precision
+    if precision == "int8":
+        raise UsageError(f"precision (={precision!r}) is of int8 models, and {model.name} is fp32: quantize it first")
     if precision not in PRECISIONS:
-        raise UsageError(f"precision (={precision!r}) must be one of {', '.join(PRECISIONS)}")
-    if isinstance(model, QuantModel):
-        if precision != "fp32":
-            raise UsageError(f"precision (={precision!r}) is of float models, and {model.name} is int8")
-        precision = "int8"
+        raise UsageError(f"precision (={precision!r}) must be one of {', '.join(PRECISIONS)} or int8")
+    if model.precision == "int8":
+        raise UsageError(f"precision (={precision!r}) is of float models, and {model.name} is int8")
+    return precision
+
+
+def _target(name: str, precision: str) -> Target:
     try:
         return best_target(name, targets_of(precision))
     except UsageError as exc:
@@ -112,20 +120,21 @@ def handles(model: Model | QuantModel) -> bool:
     """Return whether every op of `model` can be compiled, in fp32 or in its integers."""
     if model.network.output not in OUTPUTS:
         return False
-    consumer, graph = (INT8, model.graph) if isinstance(model, QuantModel) else (FP32, without_batch_norm(model.graph))
+    consumer, graph = (INT8, model.graph) if model.precision == "int8" else (FP32, without_batch_norm(model.graph))
     return consumer.handled(graph.ops)
 
 
-def lacking(model: Model | QuantModel, target: str, precision: str = "fp32") -> tuple[str, ...]:
+def lacking(model: Model | QuantModel, target: str, precision: str | None = None) -> tuple[str, ...]:
     """Return the features of `target` that this processor lacks: its library can be built here, and not be run."""
-    return missing(_target(model, target, precision).features)
+    return missing(_target(target, _precision(model, precision)).features)
 
 
 def sources_of(
-    model: Model | QuantModel, target: Target, name: str, embed: bool = False, precision: str = "fp32"
+    model: Model | QuantModel, target: Target, name: str, embed: bool = False, precision: str | None = None
 ) -> tuple[Source, Lowered]:
     """The C of `model` and what goes with it."""
-    if isinstance(model, QuantModel):
+    precision = _precision(model, precision)
+    if model.precision == "int8":
         lowered = lower_int8(model, target, name)
     elif precision == "fp32":
         lowered = lower(model, target, name)
@@ -152,13 +161,14 @@ def write_c(
     target: str,
     name: str,
     embed: bool,
-    precision: str = "fp32",
+    precision: str | None = None,
     library: bool = True,
 ) -> Written:
     """Write NAME.c, mobilenets_NAME.h, NAME.weights (unless `embed`) and libNAME.so (if `library`) into `folder`."""
     if not name.isidentifier() or not name.isascii():
         raise UsageError(f"name {name!r} must be a word that C allows: letters, digits and _, no digit first")
-    chosen = _target(model, target, precision)
+    precision = _precision(model, precision)
+    chosen = _target(target, precision)
     source, lowered = sources_of(model, chosen, name, embed, precision)
     texts = {f"{name}.c": source.c, f"mobilenets_{name}.h": source.h}
     contents: dict[str, bytes | str] = dict(texts)
@@ -176,7 +186,7 @@ def write_c(
     return Written(tuple(contents), chosen.name, lowered.program.precision, *sizes)
 
 
-def _compile(model: Model | QuantModel, target: Target, folder: Path, precision: str = "fp32") -> Library:
+def _compile(model: Model | QuantModel, target: Target, folder: Path, precision: str) -> Library:
     source, lowered = sources_of(model, target, NAME, precision=precision)
     pool = (files(__package__) / "pool.c").read_text("utf-8")
     code, weights = folder / "library.so", folder / "weights.bin"

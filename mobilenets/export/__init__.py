@@ -38,7 +38,7 @@ def write(model: Model | QuantModel, format: str) -> bytes:
         raise UsageError(f"format {format!r} must be one of {', '.join(FORMATS)}")
     if format != "onnx" and model.network.output != "softmax":
         raise UsageError(f"format {format} holds classifiers, this is a network for the task {model.task}: use onnx")
-    kind = "integers" if isinstance(model, QuantModel) else "floats"
+    kind = "integers" if model.precision == "int8" else "floats"
     function = getattr(FORMATS[format], kind)
     if not function:
         others = ", ".join(name for name, other in FORMATS.items() if getattr(other, kind))

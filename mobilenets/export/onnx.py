@@ -16,7 +16,7 @@ from onnx import TensorProto, helper
 from ..arch.fold import fold_batch_norm
 from ..arch.ops import Consumer, Op
 from ..image import Preprocess
-from ..model import Described, Model
+from ..model import AnyModel, Model
 from .writer import Writer
 
 __all__ = ["NODES", "Writer", "finish", "geometry", "to_onnx"]
@@ -107,7 +107,7 @@ def to_onnx(model: Model) -> bytes:
     return finish(write, model, *detector(write, model, graph.ops, run))
 
 
-def finish(write: Writer, model: Described, answer: str, shapes: Sequence[Shape] = ()) -> bytes:
+def finish(write: Writer, model: AnyModel, answer: str, shapes: Sequence[Shape] = ()) -> bytes:
     """The file of all that was written, from `image` to `logits` and `answer`, with what `model` says of itself.
 
     `shapes`: of these two for one image; by default one number a class.

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..image import Preprocess
-from ..model import Described
+from ..model import AnyModel
 from .flatbuffer import Table, to_bytes
 from .tflite_file import File
 
@@ -39,7 +39,7 @@ _SCHEMA = {
 }
 
 
-def finish(file: File, model: Described, image: int, answer: int) -> bytes:
+def finish(file: File, model: AnyModel, image: int, answer: int) -> bytes:
     """The bytes of `file`, which takes `image` and gives `answer`, with all metadata of `model`."""
     own = {
         "network": model.network.to_json(),
@@ -52,7 +52,7 @@ def finish(file: File, model: Described, image: int, answer: int) -> bytes:
     return file.content(image, answer, metadata) + _archive(LABELS, _lines(model.labels))
 
 
-def _metadata(model: Described) -> Table:
+def _metadata(model: AnyModel) -> Table:
     labels = {"name": LABELS, "description": "One label a line, in the order of the outputs.", "type": AXIS_LABELS}
     answer = {
         "name": "probabilities",

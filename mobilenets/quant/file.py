@@ -1,60 +1,42 @@
-"""An int8 network in one `.safetensors` file, and `load`, which takes a float one as well. No pickle.
+"""Reading of an int8 network's `.safetensors` file, and `load`, which takes a float one as well. No pickle.
 
 Of each layer: NAME.weight int8, NAME.scale float32, NAME.bias int32. The metadata is that of a float model, with
 "activations" ({op: [scale, zero point]}) and "zero_points" (of weights, where they are not 0).
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save as to_bytes
+from safetensors import SafetensorError
 
 from .. import model as floats
-from ..errors import MobilenetsError, ModelFileError
-from ..files import write_atomic
-from ..model import Model, from_metadata, in_order, to_metadata
+from ..errors import ModelFileError
+from ..model import Model, from_metadata
 from ..schema import parsed, read
-from .scheme import Affine, IntegerLayer, QuantModel
+from .scheme import ARRAYS, FORMAT, FORMAT_VERSION, Affine, IntegerLayer, QuantModel
 
-__all__ = ["FORMAT", "FORMAT_VERSION", "load", "save"]
-
-FORMAT = "mobilenets.quantized"
-FORMAT_VERSION = "1"
-ARRAYS = ("weight", "scale", "bias")
-
-
-def save(model: QuantModel, path: str | Path) -> Path:
-    """Write one `.safetensors`, atomically."""
-    arrays = {f"{name}.{array}": getattr(layer, array) for name, layer in model.layers.items() for array in ARRAYS}
-    activations = {name: [a.scale, a.zero_point] for name, a in model.activations.items()}
-    zero_points = {name: layer.zero_point for name, layer in model.layers.items() if layer.zero_point}
-    metadata = {
-        "format": FORMAT,
-        "version": FORMAT_VERSION,
-        **to_metadata(model),
-        "activations": json.dumps(activations, sort_keys=True),
-        "zero_points": json.dumps(zero_points, sort_keys=True),
-    }
-    file = to_bytes({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata)
-    return write_atomic(Path(path), in_order(file))
+__all__ = ["load", "load_own"]
 
 
 def load(path: str | Path) -> Model | QuantModel:
-    """The model in `path` or a run folder, of floats or of integers; `ModelFileError` says what is wrong with it."""
+    """Return the model in `path` or in a run folder, float or int8; `ModelFileError` says what is wrong with it."""
+    with floats.reading(path) as (file, metadata):
+        return _read(file, metadata) if metadata.get("format") == FORMAT else floats.read_file(file, metadata)
+
+
+def load_own(path: Path) -> Model | QuantModel | None:
+    """Return what `load` returns; None where another program wrote the file, or where it is damaged."""
     try:
-        with safe_open(path, "numpy") as file:
-            metadata = file.metadata() or {}
+        with floats.reading(path) as (file, metadata):
             if metadata.get("format") == FORMAT:
                 return _read(file, metadata)
-    except (MobilenetsError, ValueError, TypeError) as exc:
-        raise ModelFileError(f"{path}: {exc}") from exc
-    except (SafetensorError, OSError):
-        pass  # said below
-    return floats.load(path)
+            if metadata.get("format") == floats.FORMAT:
+                return floats.read_file(file, metadata)
+    except ModelFileError as exc:
+        if not isinstance(exc.__cause__, SafetensorError | OSError):
+            raise
+    return None
 
 
 def _read(file: Any, metadata: Mapping[str, str]) -> QuantModel:

@@ -6,11 +6,14 @@ int8, one scale an output channel and zero point 0; biases and sums int32, their
 """
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+from safetensors.numpy import save
 
 from ..arch.fold import without_batch_norm
 from ..arch.graph import Graph, expand, weight_shapes
@@ -18,10 +21,14 @@ from ..arch.layers import Layer, layers
 from ..arch.network import Network
 from ..arch.ops import OPS, Consumer, Op
 from ..errors import ModelFileError
+from ..files import write_atomic
 from ..image import Preprocess
-from ..model import check_use, described
+from ..model import check_use, described, in_order, to_metadata
 
 __all__ = [
+    "ARRAYS",
+    "FORMAT",
+    "FORMAT_VERSION",
     "HIGH",
     "INTEGERS",
     "LOW",
@@ -38,6 +45,10 @@ __all__ = [
     "pool_multiplier",
     "requantise",
 ]
+
+FORMAT = "mobilenets.quantized"
+FORMAT_VERSION = "1"
+ARRAYS = ("weight", "scale", "bias")  # of a layer in a file
 
 LOW, HIGH = -128, 127
 LARGEST_SUM = 2**31 - 1
@@ -105,6 +116,8 @@ class QuantModel:
     metrics: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
 
+    precision: ClassVar[Literal["int8"]] = "int8"
+
     def __repr__(self) -> str:
         return described(self)
 
@@ -155,6 +168,24 @@ class QuantModel:
             affine = self.activations[name]
             digest.update(f"{name} {affine.scale!r} {affine.zero_point}".encode())
         return digest.hexdigest()
+
+    def to_bytes(self) -> bytes:
+        """Return the content of the model's `.safetensors` file, whose layout `quant/file.py` describes."""
+        arrays = {f"{name}.{array}": getattr(layer, array) for name, layer in self.layers.items() for array in ARRAYS}
+        activations = {name: [a.scale, a.zero_point] for name, a in self.activations.items()}
+        zero_points = {name: layer.zero_point for name, layer in self.layers.items() if layer.zero_point}
+        metadata = {
+            "format": FORMAT,
+            "version": FORMAT_VERSION,
+            **to_metadata(self),
+            "activations": json.dumps(activations, sort_keys=True),
+            "zero_points": json.dumps(zero_points, sort_keys=True),
+        }
+        return in_order(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata))
+
+    def save(self, path: str | Path) -> Path:
+        """Write one `.safetensors`, atomically."""
+        return write_atomic(Path(path), self.to_bytes())
 
 
 def integer_layers(graph: Graph) -> tuple[Layer, ...]:

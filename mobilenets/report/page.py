@@ -69,7 +69,7 @@ def write_report(path: Path, report: Report) -> Path:
 def _context(report: Report) -> dict[str, Any]:
     """The template's variables; every figure and sum is worked out here."""
     score = report.evaluation
-    integral = isinstance(report.model, QuantModel)
+    integral = report.model.precision == "int8"
     return {
         "precision": "int8" if integral else "fp32",
         "other": "fp32" if integral else "int8",

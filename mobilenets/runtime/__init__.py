@@ -2,8 +2,9 @@
 
 from .compiled import CompiledSession
 from .explain import Explainer
+from .exported import OnnxFile
 from .measure import measure_networks, measure_sessions
-from .opening import Runner, Runtime, open_session
+from .opening import Openable, Runner, Runtime, on_threads, open_session
 from .predict import Prediction, find_images, outputs_of
 from .session import Session
 from .video import VIDEOS, camera_frames, with_frames
@@ -12,6 +13,8 @@ __all__ = [
     "VIDEOS",
     "CompiledSession",
     "Explainer",
+    "OnnxFile",
+    "Openable",
     "Prediction",
     "Runner",
     "Runtime",
@@ -20,6 +23,7 @@ __all__ = [
     "find_images",
     "measure_networks",
     "measure_sessions",
+    "on_threads",
     "open_session",
     "outputs_of",
     "with_frames",

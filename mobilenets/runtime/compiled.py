@@ -1,5 +1,6 @@
 """A compiled network that runs. No torch, no ONNX Runtime."""
 
+from copy import copy
 from pathlib import Path
 
 from ..compiler import compile_model
@@ -16,7 +17,7 @@ class CompiledSession:
     """An open library, with the labels and preprocessing of its model. Safe from many threads, one arena each.
 
     One image is worked on by all `threads` together, several images by one thread each; `arena_bytes` is what
-    a call needs. The rest as in `compile_model`.
+    a call needs. `precision` None: the model's own. The rest as in `compile_model`.
     """
 
     def __init__(
@@ -25,16 +26,26 @@ class CompiledSession:
         threads: int = 0,
         target: str = "auto",
         folder: Path | None = None,
-        precision: str = "fp32",
+        precision: str | None = None,
     ) -> None:
         check_threads(threads)
         self.name, self.labels, self.preprocess = model.name, model.labels, model.preprocess
         self.task, self.decoding = model.task, model.decoding
-        self.threads = threads
         library = compile_model(model, target, folder, precision)
         self.runtime = f"mobilenets, {library.target} in {library.precision}"
-        self.arena_bytes = library.arena(threads or cores())
-        self._open = OpenLibrary(library, threads or cores())
+        self._library, self._open = library, OpenLibrary(library, threads or cores())
+        self._take(threads)
+
+    def _take(self, threads: int) -> None:
+        self.threads, self.arena_bytes = threads, self._library.arena(threads or cores())
+
+    def on_threads(self, threads: int) -> "CompiledSession":
+        """Return the same network on `threads` threads (0: one per core); its code and weights are shared."""
+        check_threads(threads)
+        other = copy(self)
+        other._open = self._open.on_threads(threads or cores())
+        other._take(threads)
+        return other
 
     def __repr__(self) -> str:
         return f"CompiledSession({self.name}, {self.task}, {len(self.labels)} labels, {self.runtime})"

@@ -1,6 +1,8 @@
 """An exported ONNX file before ONNX Runtime gets it: what it says of itself, and that running it is bounded work."""
 
+from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 from typing import Any
 
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
@@ -12,12 +14,31 @@ from ..arch.network import Network
 from ..errors import ModelFileError
 from ..model import from_metadata
 
-__all__ = ["checked_metadata"]
+__all__ = ["OnnxFile", "checked_metadata"]
 
 MAX_PARTS = 20_000  # nodes, and constants: the largest detector has some hundred
 MAX_GROWTH = 32  # how much larger a tensor may be than the largest of the network, which counts no detector's head
 _SPARE = 1 << 24  # numbers that any tensor may have
 _GRAPHS = (AttributeProto.GRAPH, AttributeProto.GRAPHS)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class OnnxFile:
+    """An exported `.onnx` file that has been read; ONNX Runtime alone runs it."""
+
+    path: Path
+    content: bytes
+
+    def __repr__(self) -> str:
+        return f"OnnxFile({str(self.path)!r})"
+
+    @classmethod
+    def read(cls, path: Path) -> "OnnxFile":
+        """Read the file at `path`; `ModelFileError` where it cannot be read."""
+        try:
+            return cls(path, path.read_bytes())
+        except OSError as exc:
+            raise ModelFileError(f"{path}: cannot be read: {exc.strerror}") from exc
 
 
 def checked_metadata(content: bytes) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import ctypes
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -25,14 +26,24 @@ class OpenLibrary:
     """Safe from many Python threads, one arena each, and after a fork. A call costs microseconds."""
 
     def __init__(self, library: Library, threads: int) -> None:
-        self._library, self._threads = library, threads
+        self._library = library
         self._code = _loaded(library)
         self._run = self._code.mobilenets_network_run
         self._weights = np.memmap(library.weights, np.uint8, "r")
         self._at_weights = self._weights.ctypes.data
+        self._begin(threads)
+
+    def _begin(self, threads: int) -> None:
+        self._threads = threads
         self._arenas: list[tuple[Bytes, int]] = []  # those that nobody uses, with their addresses
-        self._pool = _Pool(self._code, library.steps, threads)
+        self._pool = _Pool(self._code, self._library.steps, threads)
         self._executor: tuple[int, ThreadPoolExecutor] | None = None  # with the process that it belongs to
+
+    def on_threads(self, threads: int) -> "OpenLibrary":
+        """Return the same library for another number of threads; code and weights are shared."""
+        other = copy(self)
+        other._begin(threads)
+        return other
 
     def outputs(self, pixels: Pixels) -> Floats:
         """(N, H, W, C), contiguous -> (N, 2, classes): logits, probabilities. One image by all threads together,

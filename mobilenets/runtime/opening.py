@@ -11,14 +11,16 @@ from ..model import Model, model_file
 from ..quant.file import load
 from ..quant.scheme import QuantModel
 from .compiled import CompiledSession
+from .exported import OnnxFile
 from .images import Images
 from .library import Floats
 from .numpy_session import NumpySession
 from .session import Session
 
-__all__ = ["Runner", "Runtime", "open_session"]
+__all__ = ["Openable", "Runner", "Runtime", "on_threads", "open_session"]
 
 Runtime = Literal["auto", "compiled", "onnx"]
+Openable = str | Path | Model | QuantModel | OnnxFile
 
 
 class Runner(Protocol):
@@ -40,40 +42,52 @@ class Runner(Protocol):
     def runtime(self) -> str: ...
 
     def run(self, images: Images) -> Floats:
-        """Images as in `pixels_of` -> probabilities or embeddings (N, classes) float32."""
+        """Return probabilities or embeddings (N, classes) float32; `images` as in `pixels_of`."""
 
     def logits(self, images: Images) -> Floats:
-        """Images as in `pixels_of` -> logits (N, classes) float32."""
+        """Return logits (N, classes) float32; `images` as in `pixels_of`."""
 
 
-def open_session(model: str | Path | Model | QuantModel, threads: int = 0, runtime: Runtime = "auto") -> Runner:
-    """Open a model, a trained `.safetensors`, an exported `.onnx` or a run folder; `ModelFileError` otherwise.
+def open_session(model: Openable, threads: int = 0, runtime: Runtime = "auto") -> Runner:
+    """Open a model, an exported `.onnx` or the path of a model file or run folder; `ModelFileError` otherwise.
 
     `runtime`: compiled (its own C, see `compiler`), onnx (ONNX Runtime), or auto: compiled where there is a C
-    compiler. An `.onnx` file runs in ONNX Runtime only. `threads` 0: one a core.
+    compiler. An `.onnx` file runs in ONNX Runtime only. `threads` 0: one per core.
     """
     if runtime not in get_args(Runtime):
         raise UsageError(f"runtime {runtime!r} must be one of {', '.join(get_args(Runtime))}")
-    if not isinstance(model, Model | QuantModel):
+    if isinstance(model, str | Path):
         path = model_file(Path(model))
-        if path.suffix == ".onnx":
-            return _from_onnx(path, threads, runtime)
-        session = open_session(load(path), threads, runtime)  # the loaded model ends with this call
-        give_back_memory()
+        session = open_session(OnnxFile.read(path) if path.suffix == ".onnx" else load(path), threads, runtime)
+        give_back_memory()  # the loaded model ends with the call above
         return session
+    if isinstance(model, OnnxFile):
+        return _from_onnx(model, threads, runtime)
     if runtime == "compiled" or (runtime == "auto" and has_compiler() and handles(model)):
         return CompiledSession(model, threads)
-    if isinstance(model, QuantModel):
+    if model.precision == "int8":
         return NumpySession(model)
     from ..export.onnx import to_onnx
 
     return Session.from_onnx(to_onnx(model), threads)
 
 
-def _from_onnx(path: Path, threads: int, runtime: Runtime) -> Session:
+def on_threads(session: Runner, threads: int, model: Openable, runtime: Runtime = "auto") -> Runner:
+    """Return `session`, which was opened from `model` in `runtime`, on another number of threads.
+
+    Compiled code is shared; ONNX Runtime fixes the number of its threads when it opens a graph and opens it again.
+    """
+    if threads == session.threads:
+        return session
+    if isinstance(session, CompiledSession):
+        return session.on_threads(threads)
+    return open_session(model, threads, runtime)
+
+
+def _from_onnx(file: OnnxFile, threads: int, runtime: Runtime) -> Session:
     if runtime == "compiled":
-        raise UsageError(f"{path}: an ONNX file is not compiled: give the .safetensors model, or import it first")
+        raise UsageError(f"{file.path}: an ONNX file is not compiled: give the .safetensors model, or import it first")
     try:
-        return Session.from_onnx(str(path), threads)
+        return Session.from_onnx(file.content, threads)
     except ModelFileError as exc:
-        raise ModelFileError(f"{path}: {exc}") from exc
+        raise ModelFileError(f"{file.path}: {exc}") from exc

@@ -11,7 +11,7 @@ from ..data.loader import central_batches, plain_batches
 from ..data.sources import Dataset
 from ..errors import Interrupted, TrainingError
 from ..model import Model, load
-from ..quant import file
+from ..progress import Watch
 from ..tasks.result import figure_name
 from . import qat
 from .fused import fuse
@@ -20,7 +20,6 @@ from .loop import Loop, module_of, prepare
 from .module import load_weights, weights_of
 from .optimiser import learning_rate
 from .run import Run
-from .watch import Watch
 
 __all__ = ["fit"]
 
@@ -167,7 +166,7 @@ def _save_integers(loop: Loop, model: Model) -> None:
     """The int8 network that was validated; it says which float one it was learned from."""
     integers = qat.to_model(loop.state.averaged, loop.activations, model)
     origin = {"from_sha256": load(loop.run.best).digest(), "rule": "learned"}
-    file.save(replace(integers, data={**model.data, "quantized": origin}), loop.run.integers)
+    replace(integers, data={**model.data, "quantized": origin}).save(loop.run.integers)
 
 
 def _finalise(loop: Loop) -> Model:

@@ -18,12 +18,12 @@ from ..data.sources import Dataset
 from ..export.onnx import to_onnx
 from ..image import Pixels, Preprocess, as_image, crop_resize
 from ..model import Model, load
+from ..progress import Watch
 from ..runtime import Session
 from ..tasks.classify import Classify
 from .images import check, decode
 from .interrupt import Interrupts
 from .run import Run
-from .watch import Watch
 
 __all__ = ["fit_frozen"]
 

@@ -3,10 +3,10 @@
 from ..data.cache import Images, decode_split
 from ..data.sources import Dataset
 from ..errors import Interrupted, TrainingError
+from ..progress import Watch
 from ..tasks import Task
 from .interrupt import Interrupts
 from .run import Settings
-from .watch import Watch
 
 __all__ = ["check", "decode"]
 

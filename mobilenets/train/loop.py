@@ -14,6 +14,7 @@ from ..data.loader import TrainingBatches
 from ..data.sources import Dataset
 from ..errors import TrainingError, UsageError
 from ..model import load
+from ..progress import Watch
 from ..quant.scheme import Affine
 from ..tasks.task import Objective, Task
 from . import qat
@@ -26,7 +27,6 @@ from .replicas import Replicas
 from .run import Run, Settings
 from .start import start_from
 from .state import State
-from .watch import Watch
 
 __all__ = ["Loop", "module_of", "prepare"]
 

@@ -13,10 +13,10 @@ import torch
 from ..cost import cost
 from ..data.sources import Dataset, Sample
 from ..model import Model
+from ..progress import Watch
 from .interrupt import Interrupts
 from .loop import Loop, prepare
 from .run import Run, Settings
-from .watch import Watch
 
 __all__ = ["Plan", "plan"]
 

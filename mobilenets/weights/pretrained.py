@@ -8,7 +8,7 @@ from safetensors import SafetensorError, safe_open
 
 from ..errors import ModelFileError
 from ..model import load, model_file
-from ..quant.file import FORMAT
+from ..quant.scheme import FORMAT
 from .hub.catalogue import Published, find, names
 from .hub.fetch import Note, Progress, fetch
 from .importing import FORMATS, import_files

@@ -16,7 +16,7 @@ from mobilenets.compiler.targets import targets_of
 from mobilenets.cost.latency import Latency
 from mobilenets.errors import UsageError, WorkError
 from mobilenets.image import Pixels
-from mobilenets.train.watch import Watch
+from mobilenets.progress import Watch
 
 TWO = {name: PEERS[name] for name in ("mobilenets", "ONNX Runtime")}
 SMALL = Network(0.25, 32, 32, classes=10)

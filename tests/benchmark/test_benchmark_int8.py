@@ -21,7 +21,6 @@ from mobilenets.export.onnx import to_onnx
 from mobilenets.image import Pixels
 from mobilenets.model import Model
 from mobilenets.quant import reference
-from mobilenets.quant.file import save
 from mobilenets.quant.scheme import QuantModel
 from mobilenets.runtime import Session
 from mobilenets.runtime.activations import min_max_integers
@@ -126,7 +125,7 @@ def test_the_verb_takes_an_int8_file(
     integers: QuantModel, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(measure, "PEERS", {"mobilenets": INT8["mobilenets"]})
-    path = save(integers, tmp_path / "m.int8.safetensors")
+    path = integers.save(tmp_path / "m.int8.safetensors")
     assert main(["benchmark", str(path), "--threads", "1", "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert [row["precision"] for row in printed["rows"]] == ["int8"] and printed["rows"][0]["differing"] == [0, 40]
@@ -140,7 +139,7 @@ def test_the_verb_takes_an_int8_file(
 def test_describe_and_compile_say_what_an_int8_model_takes(
     integers: QuantModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = save(integers, tmp_path / "m.int8.safetensors")
+    path = integers.save(tmp_path / "m.int8.safetensors")
     assert main(["describe", str(path), "--json"]) == 0
     said = json.loads(capsys.readouterr().out)["int8"]
     assert set(said["arena_bytes"]) == set(INT8_TARGETS)

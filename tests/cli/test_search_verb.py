@@ -119,7 +119,7 @@ def test_an_embedder_is_made_int8_and_searches(faces: Path, tmp_path: Path, caps
     command = ["quantize", str(faces / "model.safetensors"), "--data", str(tmp_path / "people"), "--output", str(made)]
     assert main(command) == 0
     said = capsys.readouterr().out
-    assert "AUC" in said and "same answer" in said
+    assert "AUC" in said and "same prediction" in said
     query = str(faces / "photos" / "person2" / "1.png")
     assert main(["search", str(faces / "photos"), query, "--model", str(made)]) == 0
     assert capsys.readouterr().out.splitlines()[1].split() == ["1.000", query]

@@ -13,7 +13,6 @@ from mobilenets.arch.network import SHALLOW_BODY, Network
 from mobilenets.convert import export_model
 from mobilenets.errors import ParityError, UsageError
 from mobilenets.export import FORMATS, write
-from mobilenets.quant.file import save
 
 NETWORK = Network(0.25, 33, 45, 3, 4, blocks=SHALLOW_BODY, padding="same")
 ROUNDED = {name for name, format in FORMATS.items() if format.rounding}
@@ -26,7 +25,7 @@ def floats(tmp_path_factory: pytest.TempPathFactory, random_model) -> Path:
 
 @pytest.fixture(scope="module")
 def integers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save(quantised(NETWORK), tmp_path_factory.mktemp("integers") / "m.safetensors")
+    return quantised(NETWORK).save(tmp_path_factory.mktemp("integers") / "m.safetensors")
 
 
 @pytest.mark.parametrize("format", [name for name, format in FORMATS.items() if format.floats])

@@ -67,7 +67,7 @@ def test_in_integers_they_agree_byte_for_byte(name: str, tmp_path: Path) -> None
     model = make_random_model(NETWORKS[name])
     images = drawn(model, 24)
     found = quantize(model, images, open_activations, Choices("minmax"))
-    integers = file.load(file.save(found.model, tmp_path / "int8.safetensors"))
+    integers = file.load(found.model.save(tmp_path / "int8.safetensors"))
     images = np.concatenate([images[:6], np.zeros_like(images[:1]), np.full_like(images[:1], 255)])
     expected = reference.run(integers, images)
     assert len(np.unique(expected, axis=0)) == len(images)

@@ -147,13 +147,13 @@ def test_the_same_model_gives_the_same_bytes() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["mobilenet_v1_0.25_128_quant.tflite", "mobilenet_v1_0.5_160_quant.tflite"])
 def test_photographs(name: str, shared_data: Path) -> None:
-    from mobilenets.convert import open_model
     from mobilenets.image import prepare
     from mobilenets.model import Model
+    from mobilenets.opening import open_model
     from mobilenets.quant.integers import to_integers
     from mobilenets.runtime.activations import open_activations
 
-    trained = open_model(shared_data / "weights" / name, floats=True)
+    trained = open_model(shared_data / "weights" / name, floats=True).model
     assert isinstance(trained, Model)
     paths = sorted((shared_data / "imagenet-1000").glob("*.jpg"))[::10]
     photos = np.stack([prepare(path, trained.preprocess) for path in paths])

@@ -11,19 +11,19 @@ from safetensors.numpy import save_file
 from test_reference import TINY, draw_integers
 
 from mobilenets.errors import ModelFileError
-from mobilenets.quant.file import load, save
+from mobilenets.quant.file import load
 from mobilenets.quant.scheme import Affine, IntegerLayer, QuantModel
 
 
 def test_a_file_gives_back_every_bit(tmp_path: Path) -> None:
     model = replace(draw_integers(TINY, weights_zero=5), metrics={"top1": 0.5}, data={"sha": "x"})
-    again = load(save(model, tmp_path / "m.int8.safetensors"))
+    again = load(model.save(tmp_path / "m.int8.safetensors"))
     assert isinstance(again, QuantModel)
     assert again.digest() == model.digest()
     assert again.activations == model.activations
     assert (again.network, again.preprocess, again.labels) == (model.network, model.preprocess, model.labels)
     assert (again.metrics, again.data) == (model.metrics, model.data)
-    assert (tmp_path / "m.int8.safetensors").read_bytes() == save(again, tmp_path / "n.safetensors").read_bytes()
+    assert (tmp_path / "m.int8.safetensors").read_bytes() == again.save(tmp_path / "n.safetensors").read_bytes()
 
 
 def test_a_float_model_is_loaded_too(tmp_path: Path, random_model) -> None:
@@ -98,7 +98,7 @@ def test_scales_are_above_0(scale: float) -> None:
     ],
 )
 def test_damaged_metadata_is_one_line(tmp_path: Path, key: str, value: str | None, match: str) -> None:
-    path = save(draw_integers(TINY), tmp_path / "m.safetensors")
+    path = draw_integers(TINY).save(tmp_path / "m.safetensors")
     with safe_open(path, "numpy") as file:
         metadata, arrays = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}
     metadata = {k: v for k, v in {**metadata, key: value}.items() if v is not None}
@@ -109,7 +109,7 @@ def test_damaged_metadata_is_one_line(tmp_path: Path, key: str, value: str | Non
 
 
 def test_arrays_that_are_missing_or_cut_are_refused(tmp_path: Path) -> None:
-    path = save(draw_integers(TINY), tmp_path / "m.safetensors")
+    path = draw_integers(TINY).save(tmp_path / "m.safetensors")
     with safe_open(path, "numpy") as file:
         metadata, arrays = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}
     assert set(json.loads(metadata["zero_points"])) == set()

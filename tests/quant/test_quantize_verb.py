@@ -49,7 +49,7 @@ def test_the_file_holds_the_network_and_what_it_costs(model: Path, photos: Path)
     written = load(result.path)
     assert isinstance(written, QuantModel)
     assert written.digest() == result.model.digest()
-    both = result.beside
+    both = result.comparison
     assert written.metrics["top1"] == both.integers.result.score
     assert written.metrics["top1_float"] == both.floats.result.score
     assert written.data["quantized"]["calibrated_on"] == 30
@@ -78,5 +78,14 @@ def test_nothing_is_overwritten_unasked(model: Path, photos: Path) -> None:
 def test_the_command_prints_layers_rules_and_both_figures(model: Path, photos: Path, capsys) -> None:
     app(["quantize", str(model), "--data", str(photos), "--images", "30"], result_action="return_value")
     text = capsys.readouterr().out
-    for part in ("conv0", "minmax", "percentile", "mse", "top-1", "same answer", "95% interval", "m.int8.safetensors"):
+    for part in (
+        "conv0",
+        "minmax",
+        "percentile",
+        "mse",
+        "top-1",
+        "same prediction",
+        "95% interval",
+        "m.int8.safetensors",
+    ):
         assert part in text

@@ -23,10 +23,10 @@ from mobilenets.arch.network import Network
 from mobilenets.cli import main
 from mobilenets.compiler import has_compiler
 from mobilenets.errors import DataError, UsageError
+from mobilenets.progress import Watch
 from mobilenets.tasks.detect import Detect
 from mobilenets.tasks.detection.result import SHOWN, Detected, Detections
 from mobilenets.train.recipe import Recipe
-from mobilenets.train.watch import Watch
 
 needs_compiler = pytest.mark.skipif(not has_compiler(), reason="no C compiler")
 

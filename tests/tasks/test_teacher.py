@@ -19,6 +19,7 @@ from mobilenets.errors import DataError, Interrupted, ModelFileError, TrainingEr
 from mobilenets.export.onnx import to_onnx
 from mobilenets.image import Preprocess, normalise, prepare
 from mobilenets.model import Model
+from mobilenets.progress import Watch
 from mobilenets.runtime import open_session
 from mobilenets.schema import read
 from mobilenets.tasks import Task
@@ -26,7 +27,6 @@ from mobilenets.tasks.attributes import Attributes
 from mobilenets.tasks.embed import Embed
 from mobilenets.tasks.foreign import open_foreign, save_module
 from mobilenets.tasks.teacher import with_unlabelled
-from mobilenets.train.watch import Watch
 
 PREPROCESS = Preprocess(32, 32)
 SHORT = replace(RECIPE, epochs=1)

@@ -10,10 +10,10 @@ from small import PREPROCESS, make_squares, small_run
 from mobilenets.data.cache import Images, decode_split
 from mobilenets.data.sources import open_dataset
 from mobilenets.errors import DataError, Interrupted, TrainingError
+from mobilenets.progress import Watch
 from mobilenets.tasks.classify import Classify
 from mobilenets.train.images import check, decode
 from mobilenets.train.interrupt import Interrupts
-from mobilenets.train.watch import Watch
 
 
 class Heard(Watch):

@@ -131,7 +131,7 @@ def test_a_run_ends_with_the_int8_model_that_it_validated(photos, tmp_path) -> N
     header = (trained.run / "results.csv").read_text().splitlines()[0].split(",")
     assert right == pytest.approx(float(last[header.index("val_top1")]), abs=1e-5)
     assert trained.int8 is not None and trained.int8.integers.result.score == pytest.approx(right)
-    assert "int8 beside float" in trained.report.read_text()
+    assert "Float and int8" in trained.report.read_text()
 
 
 def test_what_cannot_be_meant_together_is_refused() -> None:

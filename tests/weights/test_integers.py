@@ -13,7 +13,6 @@ from mobilenets.convert import export_model
 from mobilenets.errors import ModelFileError
 from mobilenets.image import prepare
 from mobilenets.quant import reference
-from mobilenets.quant.file import save
 from mobilenets.quant.scheme import Affine, QuantModel
 from mobilenets.weights import Given, import_files
 
@@ -104,7 +103,7 @@ def test_a_float_file_has_none_to_keep(shared_data: Path) -> None:
 def test_what_is_exported_again_comes_back_the_same(shared_data: Path, tmp_path: Path) -> None:
     """The pool's scale, once lifted, is not lifted again."""
     model = integers(shared_data, "mobilenet_v1_0.25_128_quant.tflite")
-    done = export_model(save(model, tmp_path / "m.safetensors"), tmp_path / "m.tflite", "tflite")
+    done = export_model(model.save(tmp_path / "m.safetensors"), tmp_path / "m.tflite", "tflite")
     imported = import_files([done.path], int8=True).integers
     assert imported is not None and imported.digest() == model.digest()
 

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mobilenets import assess
-from mobilenets.assess import nearly_equal
 from mobilenets.cli import main
 from mobilenets.data.sources import open_dataset
-from mobilenets.train.watch import Watch
+from mobilenets.evaluation import find_nearly_equal, page
+from mobilenets.progress import Watch
 
 
 class Notes(Watch):
@@ -55,8 +54,8 @@ def test_train_and_evaluate_tell_of_both(doubled: Path, tmp_path: Path, capsys: 
 
 
 def test_pairs_are_shown_side_by_side_and_the_rest_counted(doubled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(assess, "MOST_PAIRS", 1)
-    (section,) = nearly_equal(open_dataset(doubled), Notes())
+    monkeypatch.setattr(page, "MOST_PAIRS", 1)
+    (section,) = find_nearly_equal(open_dataset(doubled), Notes())
     (picture,) = section.pictures
     assert "The 1 most alike of 2 pairs." in section.caption
     assert picture.pixels.shape == (280, 560, 3)
@@ -66,4 +65,4 @@ def test_pairs_are_shown_side_by_side_and_the_rest_counted(doubled: Path, monkey
 
 def test_nothing_is_told_where_there_is_nothing(photos: Path) -> None:
     watch = Notes()
-    assert nearly_equal(open_dataset(photos), watch) == [] and watch.notes == []
+    assert find_nearly_equal(open_dataset(photos), watch) == [] and watch.notes == []

@@ -8,9 +8,11 @@ import pytest
 
 from mobilenets.api import evaluate_model
 from mobilenets.arch.network import Network
-from mobilenets.beside import Pair, compare, pair_with
+from mobilenets.cost import cost
 from mobilenets.data.cache import decode_split
 from mobilenets.data.sources import open_dataset
+from mobilenets.evaluation import compare, serve
+from mobilenets.evaluation.comparison import sibling_of
 from mobilenets.image import Preprocess
 from mobilenets.model import Model
 from mobilenets.quant.reference import agreement
@@ -31,29 +33,29 @@ def files(random_model, photos: Path, tmp_path_factory: pytest.TempPathFactory) 
 def test_either_file_finds_the_other(files: tuple[Path, Path]) -> None:
     from mobilenets.quant.file import load
 
-    for path in files:
-        pair = pair_with(path, load(path))
-        assert pair is not None
-        assert isinstance(pair.floats, Model) and isinstance(pair.integers, QuantModel)
-        assert pair.integers.data["quantized"]["from_sha256"] == pair.floats.digest()
+    models = [load(path) for path in files]
+    for at, path in enumerate(files):
+        found = sibling_of(path, models[at])
+        assert found is not None and found.digest() == models[1 - at].digest()
+    assert models[1].data["quantized"]["from_sha256"] == models[0].digest()
 
 
 def test_integers_of_other_weights_are_no_pair(files: tuple[Path, Path], random_model, tmp_path: Path) -> None:
     (tmp_path / "m.int8.safetensors").write_bytes(files[1].read_bytes())
     other = random_model(NETWORK, seed=1)
-    assert pair_with(other.save(tmp_path / "m.safetensors"), other) is None
+    assert sibling_of(other.save(tmp_path / "m.safetensors"), other) is None
     (tmp_path / "m.int8.safetensors").write_bytes(b"broken")
-    assert pair_with(tmp_path / "m.safetensors", other) is None
-    assert pair_with(tmp_path / "alone.safetensors", other) is None
+    assert sibling_of(tmp_path / "m.safetensors", other) is None
+    assert sibling_of(tmp_path / "alone.safetensors", other) is None
 
 
-def test_both_are_judged_as_each_would_be_alone(files: tuple[Path, Path], photos: Path) -> None:
+def test_both_are_evaluated_as_each_would_be_alone(files: tuple[Path, Path], photos: Path) -> None:
     from mobilenets.quant.file import load
 
     floats, integers = (load(path) for path in files)
     assert isinstance(floats, Model) and isinstance(integers, QuantModel)
     images = decode_split(open_dataset(photos).splits["val"], floats.preprocess, short_side=None, max_bad=0)
-    both = compare(Pair(floats, integers), images, "val")
+    both = compare(serve(floats, images), serve(integers, images), images, "val")
     for path, half in zip(files, (both.floats, both.integers), strict=True):
         assert half.result.score == evaluate_model(path, photos).evaluation.score
         assert half.latency.median > 0
@@ -66,7 +68,7 @@ def test_both_are_judged_as_each_would_be_alone(files: tuple[Path, Path], photos
 @pytest.mark.parametrize("which", [0, 1])
 def test_the_report_of_one_shows_both(files: tuple[Path, Path], photos: Path, tmp_path: Path, which: int) -> None:
     evaluate_model(files[which], photos, report_to=tmp_path / "page.html")
-    assert "int8 beside float" in (tmp_path / "page.html").read_text()
+    assert "Float and int8" in (tmp_path / "page.html").read_text()
 
 
 def test_agreement_is_the_tasks_own() -> None:
@@ -74,3 +76,8 @@ def test_agreement_is_the_tasks_own() -> None:
     assert agreement("softmax", one, other) == 0.5
     assert agreement("sigmoid", one, other) == 0.5
     assert agreement("l2_normalise", one, np.array([[1, 0], [0, 1]], np.float32)) == pytest.approx(0.85)
+
+
+def test_bytes_of_a_float_model_are_those_of_its_costs(random_model) -> None:
+    for network in (NETWORK, Network(alpha=0.25, height=40, width=32, classes=7, activation="hard_swish")):
+        assert random_model(network).nbytes == cost(network).bytes("fp32")

@@ -1,0 +1,20 @@
+"""Evaluation of a model in the runtime that serves it: the same figures for `train`, `evaluate` and `quantize`."""
+
+from .comparison import Comparison, compare, compare_with_sibling
+from .evaluated import Evaluated, Measured, Served, default_split, evaluate_split, notes_on_few_images, serve
+from .page import find_nearly_equal, write_page
+
+__all__ = [
+    "Comparison",
+    "Evaluated",
+    "Measured",
+    "Served",
+    "compare",
+    "compare_with_sibling",
+    "default_split",
+    "evaluate_split",
+    "find_nearly_equal",
+    "notes_on_few_images",
+    "serve",
+    "write_page",
+]
