@@ -1,58 +1,90 @@
 """mobilenets: labelled images and a budget in; the small network that fits out, trained, measured and exported.
 
-The names below are loaded when they are first used: `import mobilenets` alone imports nothing heavy.
+The functions are the commands of the command line, by the same names. All names below are loaded when they are first
+used: `import mobilenets` alone imports nothing heavy.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import (
-        compile_to_c,
-        design_network,
-        evaluate_model,
-        export_model,
-        import_model,
-        plan_training,
-        predict_images,
-        quantize_model,
-        resume_run,
-        train_network,
-    )
     from .arch import PAPER, Block, Graph, Network, expand, named
-    from .cost import Cost, Latency
-    from .design import Budget
+    from .costs import Cost, Latency
+    from .designs import Budget, Space
     from .errors import MobilenetsError
     from .image import Preprocess, prepare
     from .model import Model
-    from .quant.file import load
+    from .progress import Watch
+    from .quant.scheme import QuantModel
     from .runtime import CompiledSession, Explainer, Prediction, Session, open_session
-    from .train.recipe import Recipe
+    from .training.recipe import Recipe
+    from .verbs.benchmark import benchmark
+    from .verbs.compile import compile
+    from .verbs.cost import cost
+    from .verbs.design import design
+    from .verbs.evaluate import evaluate
+    from .verbs.export import export
+    from .verbs.import_model import import_model
+    from .verbs.load import load
+    from .verbs.predict import predict
+    from .verbs.pretrained import pretrained
+    from .verbs.quantize import quantize
+    from .verbs.resume import resume
+    from .verbs.search import search
+    from .verbs.train import plan, train
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "api": (
-        "compile_to_c",
-        "design_network",
-        "evaluate_model",
-        "export_model",
-        "import_model",
-        "plan_training",
-        "predict_images",
-        "quantize_model",
-        "resume_run",
-        "train_network",
+    "arch": (
+        "PAPER",
+        "Block",
+        "Graph",
+        "Network",
+        "expand",
+        "named",
     ),
-    "arch": ("PAPER", "Block", "Graph", "Network", "expand", "named"),
-    "cost": ("Cost", "Latency"),
-    "design": ("Budget",),
+    "costs": (
+        "Cost",
+        "Latency",
+    ),
+    "designs": (
+        "Budget",
+        "Space",
+    ),
     "errors": ("MobilenetsError",),
-    "image": ("Preprocess", "prepare"),
+    "image": (
+        "Preprocess",
+        "prepare",
+    ),
     "model": ("Model",),
-    "quant.file": ("load",),
-    "runtime": ("CompiledSession", "Explainer", "Prediction", "Session", "open_session"),
-    "train.recipe": ("Recipe",),
+    "progress": ("Watch",),
+    "quant.scheme": ("QuantModel",),
+    "runtime": (
+        "CompiledSession",
+        "Explainer",
+        "Prediction",
+        "Session",
+        "open_session",
+    ),
+    "training.recipe": ("Recipe",),
+    "verbs.benchmark": ("benchmark",),
+    "verbs.compile": ("compile",),
+    "verbs.cost": ("cost",),
+    "verbs.design": ("design",),
+    "verbs.evaluate": ("evaluate",),
+    "verbs.export": ("export",),
+    "verbs.import_model": ("import_model",),
+    "verbs.load": ("load",),
+    "verbs.predict": ("predict",),
+    "verbs.pretrained": ("pretrained",),
+    "verbs.quantize": ("quantize",),
+    "verbs.resume": ("resume",),
+    "verbs.search": ("search",),
+    "verbs.train": (
+        "plan",
+        "train",
+    ),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 
@@ -70,23 +102,30 @@ __all__ = [
     "Network",
     "Prediction",
     "Preprocess",
+    "QuantModel",
     "Recipe",
     "Session",
-    "compile_to_c",
-    "design_network",
-    "evaluate_model",
+    "Space",
+    "Watch",
+    "benchmark",
+    "compile",
+    "cost",
+    "design",
+    "evaluate",
     "expand",
-    "export_model",
+    "export",
     "import_model",
     "load",
     "named",
     "open_session",
-    "plan_training",
-    "predict_images",
+    "plan",
+    "predict",
     "prepare",
-    "quantize_model",
-    "resume_run",
-    "train_network",
+    "pretrained",
+    "quantize",
+    "resume",
+    "search",
+    "train",
 ]
 
 

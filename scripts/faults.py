@@ -73,7 +73,7 @@ def prepared(folder: Path) -> None:
     model.save(folder / "m.safetensors")
     embed = replace(_model(NETWORK.replace(classes=8, output="l2_normalise")), task="embed")
     embed.save(folder / "e.safetensors")
-    from mobilenets.export import write
+    from mobilenets.exporters import write
 
     (folder / "m.tflite").write_bytes(write(model, "tflite"))
     (folder / "m-c").mkdir()
@@ -175,9 +175,9 @@ def inject(cases: list[str], count: int, say: Callable[[str], None] = print) -> 
     """In a process that `faults.c` is preloaded into: all cases."""
     import torch  # noqa: F401  # once, before anything is forked
 
-    import mobilenets.api
     import mobilenets.cli.app
-    import mobilenets.train.fit  # noqa: F401
+    import mobilenets.training.fit
+    import mobilenets.verbs.train  # noqa: F401
 
     results = []
     with tempfile.TemporaryDirectory() as name:

@@ -31,10 +31,10 @@ from fuzz_files import damaged, samples
 
 from mobilenets.arch.network import Network
 from mobilenets.errors import MobilenetsError
-from mobilenets.index import load_index
 from mobilenets.quant.file import load
 from mobilenets.runtime import open_session, outputs_of
 from mobilenets.tasks import task_type
+from mobilenets.tasks.likeness.index import load_index
 from mobilenets.weights import Given, import_files
 
 OUTCOMES = ("opened", "refused", "unexpected", "hang", "signal")

@@ -49,7 +49,7 @@ from mutant_tests import PACKAGE, Choice, Chosen, Place, Workplace, record, reco
 
 ROOT = Path(__file__).resolve().parents[1]
 STATE = ROOT / ".mutants"
-MODULES = "arch cost design data image.py tasks train quant compiler weights export runtime"
+MODULES = "arch costs designs data image.py tasks training quant compiler weights exporters runtime"
 Position = tuple[int, int]
 
 

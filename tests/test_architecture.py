@@ -26,41 +26,38 @@ IMPORTS = {
     "schema": "errors",
     "folders": "errors image",
     "heads": "errors arch schema",
-    "cost": "errors arch",
-    "design": "errors arch schema cost",
+    "costs": "errors arch",
     "model": "errors files image arch schema heads",
     "data": "errors files machine image folders",
+    "designs": "errors arch schema costs",
     "quant": "errors files image arch schema model",
     "weights": "errors files image arch model data quant",
-    "export": "errors image arch model quant",
     "compiler": "errors files machine image arch model quant",
-    "runtime": "errors machine image arch folders cost model quant export compiler",
+    "exporters": "errors image arch model quant",
+    "runtime": "errors machine image arch folders costs model quant compiler exporters",
     "tasks": "errors files machine image arch folders heads data runtime",
-    "report": "errors files image arch cost model quant tasks",
+    "report": "errors files image arch costs model quant tasks",
     "progress": "tasks",
-    "index": "errors files runtime tasks",
-    "train": "errors files machine image arch schema cost model data quant export compiler runtime tasks progress",
     "opening": "errors model quant weights runtime progress",
-    "benchmark": "errors files machine image arch cost model quant export compiler runtime progress train",
-    "given": "errors arch schema model weights tasks progress train",
-    "convert": "errors files machine arch model quant weights export compiler runtime train opening",
-    "evaluation": "errors image cost design model data quant runtime tasks report progress train opening",
-    "quantize": "errors files arch model data quant runtime tasks progress opening evaluation",
-    "training": "errors machine image arch model data weights runtime tasks progress train opening given evaluation",
-    "api": "errors files machine image design data runtime tasks progress opening convert evaluation quantize training",
+    "training": "errors files machine image arch schema costs model data quant compiler exporters runtime tasks "
+    "progress",
+    "evaluation": "errors image costs model data designs quant runtime tasks report progress opening training",
+    "benchmarks": "errors files machine image arch costs model quant compiler exporters runtime progress training",
+    "verbs": "errors files machine image arch schema costs model data designs quant weights compiler exporters "
+    "runtime tasks progress opening training evaluation benchmarks",
 }
 SEES_ALL = ("", "cli", "__main__")  # the package itself (lazily, see below) and the command line
 MAY_IMPORT_TORCH = (
-    "train/",
+    "training/",
     "data/loader.py",
     *(f"tasks/detection/{name}.py" for name in ("parts", "ssd", "faster_rcnn")),
 )
 IMPORT_TORCH_IN_A_FUNCTION = (
     "tasks/",
-    "benchmark/torch_module.py",
-    "cost/peers.py",
+    "benchmarks/torch_module.py",
+    "costs/peers.py",
     "weights/read/pytorch.py",
-    "export/pytorch.py",
+    "exporters/pytorch.py",
 )
 
 
@@ -154,15 +151,15 @@ def loaded_by(statement: str) -> set[str]:
         ("import mobilenets", "torch torchvision onnxruntime onnx PIL numpy sklearn rich cyclopts pyarrow"),
         ("import mobilenets.errors", "torch onnxruntime onnx PIL numpy"),
         ("import mobilenets.arch", "torch onnxruntime onnx PIL"),
-        ("import mobilenets.cost", "torch torchvision onnxruntime onnx PIL"),
-        ("import mobilenets.design", "torch torchvision"),
+        ("import mobilenets.costs", "torch torchvision onnxruntime onnx PIL"),
+        ("import mobilenets.designs", "torch torchvision"),
         ("import mobilenets.model", "torch onnxruntime onnx"),
-        ("import mobilenets.export.onnx", "torch onnxruntime"),
+        ("import mobilenets.exporters.onnx", "torch onnxruntime"),
         ("import mobilenets.runtime.session", "torch sklearn matplotlib pyarrow"),
         ("import mobilenets.runtime.predict", "torch sklearn matplotlib pyarrow"),
         ("import mobilenets.data", "torch"),
         ("from mobilenets.tasks import attributes, classify, detect, embed, geolocate", "torch torchvision sklearn"),
-        ("import mobilenets.train.recipe", "torch"),
+        ("import mobilenets.training.recipe", "torch"),
         ("import mobilenets.weights", "torch h5py tflite onnx huggingface_hub httpx"),
     ],
 )
@@ -174,9 +171,9 @@ def test_predicting_loads_no_torch(tmp_path: Path, random_model) -> None:
     """Neither does opening a trained model, which is exported on the way."""
     path = random_model(mobilenets.Network(0.25, 32, 32, classes=2)).save(tmp_path / "m.safetensors")
     statement = f"""
-from mobilenets.api import answered
+from mobilenets.verbs.predict import predict_open
 from mobilenets.runtime import open_session
-print(list(answered(open_session({str(path)!r}), [("a", b"")])))"""
+print(list(predict_open(open_session({str(path)!r}), [("a", b"")])))"""
     assert not loaded_by(statement) & {"torch", "torchvision", "sklearn", "pyarrow"}
 
 

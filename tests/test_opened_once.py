@@ -15,7 +15,7 @@ from mobilenets import Network, Preprocess
 from mobilenets.cli import main
 from mobilenets.compiler import has_compiler
 from mobilenets.data.sources import open_dataset
-from mobilenets.export.onnx import to_onnx
+from mobilenets.exporters.onnx import to_onnx
 from mobilenets.runtime import CompiledSession, Session
 from mobilenets.runtime.activations import min_max_integers
 from mobilenets.runtime.numpy_session import NumpySession

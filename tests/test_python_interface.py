@@ -12,15 +12,15 @@ from photos import make_photos
 from PIL import Image
 
 import mobilenets
-from mobilenets import Budget, Network, Preprocess, Recipe, predict_images, prepare, train_network
+from mobilenets import Budget, Network, Preprocess, Recipe, predict, prepare, train
 from mobilenets.compiler import has_compiler
-from mobilenets.cost import cost
+from mobilenets.costs import cost
 from mobilenets.errors import BudgetError, MobilenetsError, NetworkError, UsageError
-from mobilenets.given import network_of, pretrained_of, recipe_of, task_of
 from mobilenets.progress import Watch, watching
 from mobilenets.runtime import Runtime, open_session
 from mobilenets.tasks.classify import Classify
 from mobilenets.tasks.detect import Detect
+from mobilenets.verbs.arguments import budget_of, network_of, preprocess_of, recipe_of, start_of, task_of
 
 ROOT = Path(__file__).parents[1]
 SNIPPETS = [
@@ -56,13 +56,24 @@ def test_forms_of_a_recipe_and_a_task() -> None:
     assert task_of({"name": "detect", "lite": True}) == Detect(lite=True)
 
 
+def test_forms_of_a_budget_and_of_preprocessing() -> None:
+    assert budget_of({"max_mult_adds": "10M"}) == Budget(max_mult_adds="10M") and budget_of(None) is None
+    network, trained = Network(alpha=0.25, height=96, width=64), Preprocess(32, 32, mean=0.0, std=255.0, crop=1.0)
+    assert preprocess_of(None, network, None) == Preprocess(96, 64)
+    assert preprocess_of({"crop": 0.8}, network, None) == Preprocess(96, 64, crop=0.8)
+    assert preprocess_of({"crop": 0.8}, network, trained) == Preprocess(96, 64, mean=0.0, std=255.0, crop=0.8)
+    assert preprocess_of(trained, network, None) is trained
+
+
 def test_forms_of_what_is_fine_tuned(random_model: MakeModel, tmp_path: Path) -> None:
+    """What it becomes: alpha, height and width as far as they are given."""
     model = random_model(Network(alpha=0.25, height=32, width=32, classes=3))
     path = model.save(tmp_path / "model.safetensors")
     for form in (model, path, str(path)):
-        found = pretrained_of(form, None, Watch())
-        assert found is not None and found.digest() == model.digest()
-    assert pretrained_of(None, None, Watch()) is None
+        found, wanted = start_of(form, None, None, Watch())
+        assert found.digest() == model.digest() and wanted == model.network
+    assert start_of(model, {"alpha": 0.5}, None, Watch())[1] == model.network.replace(alpha=0.5)
+    assert start_of(model, "0.5-64", None, Watch())[1] == model.network.replace(alpha=0.5, height=64, width=64)
 
 
 @pytest.mark.parametrize(
@@ -77,6 +88,9 @@ def test_forms_of_what_is_fine_tuned(random_model: MakeModel, tmp_path: Path) ->
         ({"task": "detection"}, UsageError, "task 'detection' must be one of"),
         ({"task": {"name": "detect", "light": True}}, UsageError, "light"),
         ({"task": Detect}, UsageError, "must be a Task"),
+        ({"budget": {"max_speed": 3}}, UsageError, "budget has the unknown field 'max_speed'"),
+        ({"budget": {"max_size": "1MB"}, "network": "0.25-96"}, UsageError, "budget and network: give one"),
+        ({"preprocess": {"zoom": 3}}, UsageError, "preprocess has the unknown field 'zoom'"),
         ({"pretrained": "keras/0.33-96"}, UsageError, "no published network is named"),
         ({"pretrained": 3}, UsageError, r"pretrained \(=3\) must be a Model"),
     ],
@@ -85,7 +99,7 @@ def test_forms_that_mean_nothing(
     arguments: dict[str, object], error: type[MobilenetsError], said: str, tmp_path: Path
 ) -> None:
     with pytest.raises(error, match=said):
-        train_network(tmp_path, **arguments)  # type: ignore[arg-type]
+        train(tmp_path, **arguments)  # type: ignore[arg-type]
 
 
 def test_a_budget_in_words() -> None:
@@ -100,7 +114,7 @@ def test_a_budget_in_words() -> None:
 
 def test_what_is_trained_is_shown_in_a_line(photos: Path, tmp_path: Path) -> None:
     recipe = {"epochs": 1, "batch_size": 16, "device": "cpu"}
-    trained = train_network(photos, {"alpha": 0.1, "height": 32, "width": 32}, recipe, runs=tmp_path, name="run")
+    trained = train(photos, {"alpha": 0.1, "height": 32, "width": 32}, recipe, project=tmp_path, name="run")
     assert repr(trained.model) == "Model(0.1-32, classify, 3 labels: blue, green, red)"
     assert str(tmp_path / "run") in repr(trained) and "top1=" in repr(trained.evaluated) and len(repr(trained)) < 400
 
@@ -165,11 +179,11 @@ def test_images_of_another_type(tmp_path: Path) -> None:
     forms = (pixels, Image.fromarray(pixels), tmp_path / "a.png", str(tmp_path / "a.png"))
     assert len({prepare(form, how).tobytes() for form in forms}) == 1
     with pytest.raises(UsageError, match=r"an image \(=3\) must be a path, bytes, a Pillow image or an array"):
-        predict_images(tmp_path, [3])  # type: ignore[list-item]
+        predict(tmp_path, [3])  # type: ignore[list-item]
 
 
 def test_only_public_names_are_listed() -> None:
-    import_module("mobilenets.api")
+    import_module("mobilenets.verbs.train")
     assert dir(mobilenets) == sorted([*mobilenets.__all__, "__version__"])
 
 
@@ -195,7 +209,7 @@ def test_a_session_takes_a_list(random_model: MakeModel, runtime: Runtime) -> No
 
 def test_public_objects_are_shown_in_a_line(random_model: MakeModel) -> None:
     model = random_model(Network(alpha=0.25, height=32, width=32, classes=200))
-    design = mobilenets.design_network(mobilenets.Budget(max_mult_adds="10M"))
+    design = mobilenets.design(mobilenets.Budget(max_mult_adds="10M"))
     objects: tuple[Any, ...] = (
         *(open_session(model, runtime="onnx"), mobilenets.Explainer(model), model.graph, model.network, model),
         *(cost(model.network), design, mobilenets.PAPER[0]),

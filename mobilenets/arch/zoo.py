@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ..errors import NetworkError
 from .network import SHALLOW_BODY, Network
 
-__all__ = ["PAPER", "Row", "named"]
+__all__ = ["DEFAULT", "PAPER", "Row", "named"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +50,6 @@ def named(name: str) -> Network:
     if match["head"]:
         network = network.replace(head=1024)
     return network.replace(blocks=SHALLOW_BODY) if match["shallow"] else network
+
+
+DEFAULT = named("0.5-128")  # the middle of the paper's alphas, and a size that trains in minutes on two cores

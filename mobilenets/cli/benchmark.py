@@ -5,15 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from ..progress import Bars
 from .console import bytes_text, new_table, print_json, print_parts, wrote
 from .options import Json
 
 if TYPE_CHECKING:
-    from ..benchmark import Benchmark
-    from ..image import Pixels
-    from ..model import Model
-    from ..quant.scheme import QuantModel
+    from ..benchmarks import Benchmark
 
 __all__ = ["benchmark"]
 
@@ -54,61 +50,21 @@ def benchmark(
     json
         Print one JSON object and nothing else.
     """
-    from ..benchmark import benchmark_model
-    from ..benchmark.chart import check_chart, write_chart
+    from ..progress import Bars
+    from ..verbs.benchmark import benchmark
 
-    if report is not None:
-        check_chart(report, overwrite)
     with Bars() as bars:
-        opened, weights = _model(model, bars)
-        images, source = _images(data, opened, bars)
-        result = benchmark_model(
-            opened,
+        result = benchmark(
+            model,
             threads=threads,
             batch_sizes=batch_sizes,
             precisions=precisions,
-            images=images,
-            source=source,
-            weights=weights,
+            data=data,
+            report=report,
+            overwrite=overwrite,
             watch=bars,
         )
-    if report is not None:
-        write_chart(report, result)
     _show(result, report, json)
-
-
-def _model(what: str, bars: Bars) -> "tuple[Model | QuantModel, str]":
-    """The model, and whether its weights are trained or random."""
-    from ..arch import named
-    from ..opening import is_model_name, open_model
-    from ..runtime import OnnxFile
-    from ..runtime.measure import untrained
-    from ..weights import import_files
-
-    if not is_model_name(what):
-        return untrained(named(what)), "random"
-    opened = open_model(what, bars)
-    if isinstance(opened.model, OnnxFile):
-        return import_files([opened.path]).model, "trained"
-    return opened.trained(), "trained"
-
-
-def _images(data: Path | None, model: "Model | QuantModel", bars: Bars) -> "tuple[Pixels | None, str]":
-    """Some of the images of a data set, spread over all of it, as the network sees them; and its name."""
-    if data is None:
-        return None, "noise"
-    import numpy as np
-
-    from ..benchmark.measure import IMAGES
-    from ..data.cache import decode_split
-    from ..data.sources import open_dataset
-
-    samples = open_dataset(data, None).splits["all"]
-    chosen = samples[:: -(-len(samples) // IMAGES)]
-    images = decode_split(
-        chosen, model.preprocess, short_side=None, progress=lambda done, total: bars.decoded("all", done, total)
-    )
-    return np.stack([images.pixels(i) for i in range(len(images))]), data.resolve().name
 
 
 def _show(result: "Benchmark", report: Path | None, json: bool) -> None:

@@ -44,11 +44,10 @@ def import_(
     json
         Print one JSON object and nothing else.
     """
-    from ..api import import_model
+    from ..verbs.import_model import import_model
     from . import show
 
-    path, imported = import_model(files, output, source.given(), int8, overwrite)
-    show.imported(path, imported, json)
+    show.imported(import_model(files, output, source.given(), int8=int8, overwrite=overwrite), json)
 
 
 def export(
@@ -79,10 +78,10 @@ def export(
     json
         Print one JSON object and nothing else.
     """
-    from ..api import export_model
+    from ..verbs.export import export
     from . import show
 
-    show.exported(export_model(model, output, format, overwrite), json)
+    show.exported(export(model, output, format, overwrite=overwrite), json)
 
 
 def compile_(
@@ -123,7 +122,17 @@ def compile_(
     json
         Print one JSON object and nothing else.
     """
-    from ..api import compile_to_c
+    from ..verbs.compile import compile
     from . import show
 
-    show.compiled(compile_to_c(model, output, target, name, embed, precision, overwrite, not no_library), json)
+    result = compile(
+        model,
+        output,
+        target=target,
+        precision=precision,
+        name=name,
+        embed=embed,
+        library=not no_library,
+        overwrite=overwrite,
+    )
+    show.compiled(result, json)

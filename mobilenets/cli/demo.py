@@ -1,16 +1,19 @@
-"""`mobilenets demo`: the whole path on the data set that comes with the package."""
+"""`mobilenets demo`: all steps on the data set that comes with the package."""
 
 from pathlib import Path
 
-from ..api import answered, design_network, export_model, train_network
 from ..arch import Network
 from ..data.sources import Dataset, open_dataset
 from ..demo import DATA
-from ..design import Budget, Space
+from ..designs import Budget, Space
 from ..machine import need_torch
 from ..progress import Bars
 from ..runtime import open_session
-from ..train.recipe import Recipe
+from ..training.recipe import Recipe
+from ..verbs.design import design
+from ..verbs.export import export
+from ..verbs.predict import predict_open
+from ..verbs.train import train
 from . import show
 
 __all__ = ["run"]
@@ -28,10 +31,10 @@ def run(project: Path, json: bool) -> None:
         )
         dataset = open_dataset(DATA)
         space = Space(base=Network(channels=1, classes=len(dataset.labels)), max_resolution=64)
-        design = design_network(BUDGET, space)
-        bars.note(f"design: {design.reason}")
-        result = train_network(dataset, design.choice.network, RECIPE, runs=project, name=None, watch=bars)
-        exported = export_model(result.run)
+        designed = design(BUDGET, space)
+        bars.note(f"design: {designed.reason}")
+        result = train(dataset, designed.choice.network, RECIPE, project=project, watch=bars)
+        exported = export(result.run)
     if json:
         show.trained(result, json=True)
         return
@@ -41,12 +44,12 @@ def run(project: Path, json: bool) -> None:
 
 
 def _predict(model: Path, dataset: Dataset) -> None:
-    """Some test images, spread over the classes, with their true names."""
+    """Print predictions of some test images, spread over the classes, beside their true labels."""
     test = dataset.splits["test"]
     chosen = test[:: len(test) // SHOWN][:SHOWN]
     print("\npredicted from the test images:")
     for sample, prediction in zip(
-        chosen, answered(open_session(model), ((s.name, s.read()) for s in chosen), top=2), strict=True
+        chosen, predict_open(open_session(model), ((s.name, s.read()) for s in chosen), top=2), strict=True
     ):
         print(f"  {dataset.labels[sample.target]:<12}", prediction.answer.line(), sep="  ")
     print()

@@ -9,7 +9,8 @@ from cyclopts import Group, Parameter
 
 from ..arch import Network, named
 from ..arch.network import SHALLOW_BODY, Activation, Convolution, Padding, Rounding
-from ..design import Budget, Space
+from ..arch.zoo import DEFAULT
+from ..designs import Budget, Space
 from ..errors import DataError, NetworkError
 from ..image import Fit, Preprocess, Resize
 
@@ -38,9 +39,6 @@ SOURCE = Group("What the file does not say", sort_key=6)
 
 Json = Annotated[bool, Parameter(negative=())]
 RuntimeFlag = Literal["auto", "compiled", "onnx"]
-
-DEFAULT_ALPHA = 0.5  # the middle of the paper's four
-DEFAULT_SIZE = "128"  # trains in minutes on two cores
 
 
 @Parameter(name="*", group=NETWORK)
@@ -74,21 +72,30 @@ class NetworkFlags:
             if self.alpha is not None or self.img_size is not None:
                 raise NetworkError(f"{self.model} says alpha and image size: leave out --alpha and --img-size")
             return base
-        height, width = image_size(self.img_size or DEFAULT_SIZE)
-        return base.replace(alpha=DEFAULT_ALPHA if self.alpha is None else self.alpha, height=height, width=width)
+        height, width = image_size(self.img_size) if self.img_size else (DEFAULT.height, DEFAULT.width)
+        return base.replace(alpha=DEFAULT.alpha if self.alpha is None else self.alpha, height=height, width=width)
 
-    def space(self, classes: int, max_resolution: int | None = None) -> Space:
-        """Where a search may look: everywhere, but for what the flags fix."""
+    def shape(self) -> str | dict[str, Any]:
+        """Return the name that was given, or alpha, height and width as far as they were given."""
+        if self.model is not None:
+            return self.model
+        values: dict[str, Any] = {} if self.alpha is None else {"alpha": self.alpha}
+        if self.img_size is not None:
+            values["height"], values["width"] = image_size(self.img_size)
+        return values
+
+    def space(self, classes: int) -> Space:
+        """Return where a search may look: everywhere, except for what the flags fix."""
         if self.model is not None:
             raise NetworkError(f"--model {self.model} leaves nothing to design: give a budget or a network, not both")
-        space = Space(base=self.base(classes), max_resolution=max_resolution)
+        space = Space(base=self.base(classes))
         if self.alpha is not None:
             space = replace(space, alphas=(self.alpha,))
         if self.img_size is not None:
             height, width = image_size(self.img_size)
             if height != width:
                 raise NetworkError(f"--img-size {self.img_size}: a search is over square inputs only")
-            space = replace(space, resolutions=(height,), max_resolution=None)
+            space = replace(space, resolutions=(height,))
         return replace(space, depths=(SHALLOW_BODY,)) if self.shallow else space
 
     def base(self, classes: int = 1000) -> Network:
@@ -178,12 +185,16 @@ class ImageFlags:
         return Given(pixels=pixels, fit=self.fit, crop=self.crop, resize=self.resize)
 
     def changed(self, preprocess: Preprocess) -> Preprocess:
-        """`preprocess` with what was given."""
+        """Return `preprocess` with the changes that were given."""
+        return replace(preprocess, **self.changes())
+
+    def changes(self) -> dict[str, Any]:
+        """Return the fields of `Preprocess` that were given."""
         given = self.said()
         changes = {name: getattr(given, name) for name in ("fit", "crop", "resize")}
         if given.pixels:
             changes |= {"mean": given.pixels[0], "std": given.pixels[1]}
-        return replace(preprocess, **{name: value for name, value in changes.items() if value is not None})
+        return {name: value for name, value in changes.items() if value is not None}
 
 
 @Parameter(name="*", group=SOURCE)

@@ -80,8 +80,7 @@ class _Object:
         self.between = '{"predictions": ['
 
     def write(self, prediction: Prediction) -> None:
-        said = {} if prediction.answer is None else prediction.answer.to_dict()
-        print(self.between, json.dumps({"image": prediction.name, **said, "error": prediction.error}), sep="\n")
+        print(self.between, json.dumps(prediction.to_dict()), sep="\n")
         self.between = ","
 
     def close(self, error: dict[str, str] | None = None) -> None:

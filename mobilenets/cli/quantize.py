@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 from .options import Json
 
 if TYPE_CHECKING:
-    from ..quantize import QuantizedFile
+    from ..verbs.quantize import QuantizedFile
 
 __all__ = ["quantize"]
 
@@ -44,10 +44,12 @@ def quantize(
         Print one JSON object and nothing else.
     """
     from ..progress import Bars
-    from ..quantize import quantize_model
+    from ..verbs.quantize import quantize
 
     with Bars() as bars:
-        result = quantize_model(model, data, output, images, rule, max_bad, bars, overwrite)
+        result = quantize(
+            model, data, output, images=images, rule=rule, max_bad=max_bad, overwrite=overwrite, watch=bars
+        )
     _show(result, json)
 
 

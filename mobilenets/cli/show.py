@@ -1,36 +1,34 @@
-"""Answers as text: tables for people, one JSON object for machines (docs/json.md lists the keys), CSV."""
+"""Results as tables for people, or as one JSON object for machines (docs/json.md lists the keys)."""
 
-import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from ..api import CompiledFiles, Exported, Trained
-from ..arch import Network
-from ..arch.zoo import Row
-from ..cost import PRECISIONS, Cost, cost
-from ..design import Candidate, Design
-from ..errors import MissingExtraError
+from ..costs import PRECISIONS, cost
+from ..designs import Design
 from ..evaluation import Evaluated
-from ..model import Model
 from ..quant.scheme import QuantModel
 from ..report.text import duration
 from ..tasks.result import Table as Content
 from ..tasks.result import figure_name
-from ..weights import Imported
+from ..verbs.compile import CompiledFiles
+from ..verbs.cost import CostTable, NetworkCosts
+from ..verbs.export import Exported
+from ..verbs.import_model import ImportedFile
+from ..verbs.memory import int8_memory
+from ..verbs.train import Trained
 from .console import bytes_text, new_table, print_json, print_parts, wrote
-from .integers import memory
 
 if TYPE_CHECKING:
-    from ..train.plan import Plan
+    from ..training.plan import Plan
 
 __all__ = [
     "compiled",
     "described",
     "designed",
+    "detectors",
     "evaluated",
     "exported",
     "filled",
@@ -48,11 +46,12 @@ def _shape(shape: tuple[int, int, int]) -> str:
     return "x".join(map(str, shape))
 
 
-def described(network: Network, model: Model | QuantModel | None, json: bool) -> None:
-    costs = cost(network)
+def described(result: NetworkCosts, json: bool) -> None:
     if json:
-        print_json(_cost_json(costs, model))
+        print_json(result.to_dict())
         return
+    costs, model = result.cost, result.model
+    network = costs.network
     layers = new_table(
         f"{network.name}: layers", "layer", "type", "stride", "in", "out", "mult-adds", "params", "mult-adds/byte"
     )
@@ -73,8 +72,7 @@ def described(network: Network, model: Model | QuantModel | None, json: bool) ->
     sizes = new_table("by precision", "precision", "weights in a file", "peak activations")
     for precision in PRECISIONS:
         sizes.add_row(precision, bytes_text(costs.bytes(precision)), bytes_text(costs.peak_ram(precision)))
-    total = f"{costs.mult_adds / 1e6:,.3f} M mult-adds, {costs.params:,} parameters, {network.classes} classes"
-    print_parts(layers, "", shares, "", sizes, "", f"{network.name}: {total}")
+    print_parts(layers, "", shares, "", sizes, "", str(result))
     if model is not None:
         figures = ", ".join(
             _figure(name, value) for name, value in model.metrics.items() if not isinstance(value, dict)
@@ -90,36 +88,16 @@ def _figure(name: str, value: Any) -> str:
 
 
 def _integers(model: QuantModel) -> str:
-    bytes_of = memory(model)
+    bytes_of = int8_memory(model)
     arenas = ", ".join(f"{bytes_text(size)} {target}" for target, size in bytes_of["arena_bytes"].items())
     weights = bytes_text(bytes_of["weights_bytes"])
     held = f"{model.name}: this file's weights are integers, {weights} with scales and biases"
     return f"{held}; arena of the compiled C: {arenas}" if arenas else held
 
 
-def _cost_json(costs: Cost, model: Model | QuantModel | None) -> dict[str, Any]:
-    layers = [{**asdict(layer), "intensity": layer.intensity()} for layer in costs.layers]
-    values = {
-        "name": costs.network.name,
-        "network": json.loads(costs.network.to_json()),
-        "mult_adds": costs.mult_adds,
-        "params": costs.params,
-        "bytes": {precision: costs.bytes(precision) for precision in PRECISIONS},
-        "peak_ram": {precision: costs.peak_ram(precision) for precision in PRECISIONS},
-        "intensity": costs.intensity(),
-        "shares": [asdict(share) for share in costs.by_type()],
-        "layers": layers,
-    }
-    if model is not None:
-        values |= {"labels": list(model.labels), "metrics": model.metrics, "preprocess": model.preprocess.to_dict()}
-    if model is not None and model.precision == "int8":
-        values["int8"] = memory(model)
-    return values
-
-
 def designed(design: Design, json: bool) -> None:
     if json:
-        print_json(_design_json(design))
+        print_json(design.to_dict())
         return
     timed = ["latency"] if design.choice.latency else []
     title = f"Pareto front: the best {min(SHOWN, len(design.front))} of {len(design.front)}"
@@ -139,38 +117,12 @@ def designed(design: Design, json: bool) -> None:
     print_parts(table, "", f"choice: {design.choice.network.name}", design.reason)
 
 
-def _design_json(design: Design) -> dict[str, Any]:
-    def values(candidate: Candidate) -> dict[str, Any]:
-        costs = _cost_json(candidate.cost, None)
-        del costs["layers"], costs["shares"]
-        return {**costs, "top1": candidate.top1, "latency_ms": candidate.latency and asdict(candidate.latency)}
-
-    return {
-        "choice": values(design.choice),
-        "reason": design.reason,
-        "front": [values(candidate) for candidate in design.front],
-        "considered": design.considered,
-        "feasible": design.feasible,
-    }
-
-
-def paper(json: bool) -> None:
-    """Tables 4 to 9: the printed figures beside ours, and the other networks counted from torchvision's definitions."""
-    from ..arch import PAPER
-    from ..cost.peers import count_peers
-
-    rows = [_paper_row(row) for row in PAPER]
-    try:
-        peers = count_peers()
-    except MissingExtraError as exc:
-        print(f"without GoogLeNet, VGG16, AlexNet, SqueezeNet: {exc}", file=sys.stderr)
-        peers = ()
-    rows += [
-        (p.name, p.table, p.top1, p.paper_mult_adds_m, p.mult_adds, p.paper_params_m, p.params, p.note) for p in peers
-    ]
-    names = "network table top1_printed mult_adds_m_printed mult_adds params_m_printed params note".split()
+def paper(found: CostTable, json: bool) -> None:
+    """Show Tables 4 to 9: the printed figures beside ours."""
+    if found.missing:
+        print(found.missing, file=sys.stderr)
     if json:
-        print_json({"rows": [dict(zip(names, row, strict=True)) for row in rows]})
+        print_json(found.to_dict())
         return
     table = new_table(
         "the paper's networks",
@@ -181,26 +133,32 @@ def paper(json: bool) -> None:
         "M params, printed",
         "counted",
     )
-    for name, _, top1, printed, mult_adds, printed_params, params, _ in rows:
+    for row in found.rows:
         table.add_row(
-            name,
-            f"{top1:.1f}%",
-            f"{printed:,g}",
-            f"{mult_adds / 1e6:,.3f}",
-            f"{printed_params:g}",
-            f"{params / 1e6:.3f}",
+            row["network"],
+            f"{row['top1_printed']:.1f}%",
+            f"{row['mult_adds_m_printed']:,g}",
+            f"{row['mult_adds'] / 1e6:,.3f}",
+            f"{row['params_m_printed']:g}",
+            f"{row['params'] / 1e6:.3f}",
         )
-    print_parts(table, *(f"{row[0]}: {row[-1]}" for row in rows if row[-1]))
+    print_parts(table, *(f"{row['network']}: {row['note']}" for row in found.rows if row["note"]))
 
 
-def _paper_row(row: Row) -> tuple[str, str, float, float, int, float, int, str]:
-    """Our count in the way of the printed one: Table 4 leaves the classifier of Conv MobileNet out."""
-    costs, note = cost(row.network), ""
-    mult_adds = costs.mult_adds
-    if row.network.convolution == "full":
-        mult_adds -= sum(layer.mult_adds for layer in costs.layers if layer.kind == "fully_connected")
-        note = "mult-adds without the classifier, as printed"
-    return row.network.name, row.table, row.top1, row.mult_adds_m, mult_adds, row.params_m, costs.params, note
+def detectors(found: CostTable, json: bool) -> None:
+    """Show Table 13: the printed figures beside ours, and why they differ."""
+    if json:
+        print_json(found.to_dict())
+        return
+    columns = "G mult-adds, printed", "counted", "M params, printed", "counted", "COCO mAP, printed"
+    table = new_table("the paper's detectors on MobileNet 1.0 (Table 13)", "network", *columns)
+    for row in found.rows:
+        printed = ["" if row[name] is None else f"{row[name]:g}" for name in ("paper_mult_adds_g", "paper_params_m")]
+        score = "" if row["map_printed"] is None else f"{row['map_printed']:.1f}%"
+        counted = f"{row['mult_adds'] / 1e9:.2f}", f"{row['params'] / 1e6:.2f}"
+        table.add_row(row["name"], printed[0], counted[0], printed[1], counted[1], score)
+    notes = dict.fromkeys((row["name"].rpartition(" ")[0], row["note"]) for row in found.rows)
+    print_parts(table, *(f"{name}: {note}" for name, note in notes))
 
 
 def trained(result: Trained, json: bool) -> None:
@@ -210,7 +168,7 @@ def trained(result: Trained, json: bool) -> None:
     e = result.evaluated
     print_parts(*([filled(result.int8.table()), ""] if result.int8 else []))
     print_parts(
-        f"{result.model.name}: {e.split} {e.evaluation.headline()}; {_speed(e)}",
+        str(e),
         wrote(result.run / "best.safetensors", "model"),
         *(
             [wrote(result.run / "best.int8.safetensors", "int8", result.int8.integers.result.headline())]
@@ -249,12 +207,6 @@ def planned(plan: "Plan", json: bool) -> None:
         )
 
 
-def _speed(e: Evaluated) -> str:
-    t = e.latency
-    threads = f"{t.threads} thread{'s' if t.threads != 1 else ''}"
-    return f"{t.median:.2f} ms an image (p10 {t.p10:.2f}, p90 {t.p90:.2f}; {t.runtime}, {threads})"
-
-
 def evaluated(result: Evaluated, report: Path | None, json: bool) -> None:
     if json:
         print_json(result.to_dict())
@@ -263,23 +215,17 @@ def evaluated(result: Evaluated, report: Path | None, json: bool) -> None:
     for content in result.evaluation.tables():
         lines += [filled(content), ""]
     lines.append(f"{result.network}: {result.split} {result.evaluation.headline()}")
-    lines.append(f"{result.images_per_second:,.0f} images/s with decoding; {_speed(result)}")
+    lines.append(f"{result.images_per_second:,.0f} images/s with decoding; {result.speed()}")
     lines += [f"skipped {bad.name}: {bad.reason}" for bad in result.bad]
     print_parts(*lines, *([wrote(report, "report")] if report else []))
 
 
-def imported(path: Path, result: Imported, json: bool) -> None:
-    model = result.model
+def imported(written: ImportedFile, json: bool) -> None:
     if json:
-        facts = [asdict(fact) for fact in result.facts]
-        values = {
-            "model": str(path),
-            "weights_sha256": model.digest(),
-            "facts": facts,
-            **_cost_json(cost(model.network), model),
-        }
-        print_json(values)
+        print_json(written.to_dict())
         return
+    path, result = written.path, written.imported
+    model = result.model
     table = new_table(f"{model.name}: what it is, and how that is known", "setting", "value", "from")
     for column in table.columns:
         column.justify = "left"

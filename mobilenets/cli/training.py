@@ -1,6 +1,5 @@
 """`mobilenets train`: from its flags to the network that is trained and to what it starts from."""
 
-import os
 import shlex
 import sys
 from dataclasses import dataclass, replace
@@ -9,37 +8,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from ..errors import UsageError, printable
+from ..arch.zoo import DEFAULT
+from ..errors import UsageError
 from ..image import Preprocess
-from ..progress import Watch
 from ..tasks import TASKS
-from ..train.recipe import Recipe
-from .options import (
-    DEFAULT_ALPHA,
-    DEFAULT_SIZE,
-    TRAINING,
-    BudgetFlags,
-    ImageFlags,
-    Json,
-    NetworkFlags,
-    image_size,
-)
+from ..training.recipe import Recipe
+from ..verbs.arguments import FROM_SCRATCH
+from .options import TRAINING, BudgetFlags, ImageFlags, Json, NetworkFlags
 from .task_flags import TaskFlags, task_of
 
 if TYPE_CHECKING:
-    from ..api import Trained
-    from ..arch import Network
-    from ..data.sources import Dataset
-    from ..design import Budget, Space
-    from ..model import Model
+    from ..designs import Budget
     from ..progress import Bars
     from ..tasks import Task
-    from ..train.plan import Plan
+    from ..training.plan import Plan
+    from ..verbs.train import Trained
 
-__all__ = ["space_of", "train"]
+__all__ = ["train"]
 
 RecipeFlags = Annotated[Recipe, Parameter(name="*", group=TRAINING)]
-FROM_SCRATCH = "none"
 _HINT = (
     "trained from scratch; with --pretrained imagenet it would start from a network that has learned from a million "
     "photos (flowers, 0.25-128, 20 epochs: 90.9% instead of 70.7%): docs/pretrained.md"
@@ -92,9 +79,10 @@ def train(
     json
         Print one JSON object and nothing else.
     """
-    from ..api import Trained, resume_run
     from ..machine import need_torch
     from ..progress import Bars
+    from ..verbs.resume import resume as go_on
+    from ..verbs.train import Trained
     from . import show
 
     if data is None and resume is None:
@@ -107,12 +95,12 @@ def train(
     else:
         request = request.checked()
     need_torch()
-    from ..train.device import find_device
+    from ..training.device import find_device
 
     find_device(recipe.device)
     with Bars() as bars:
         if resume is not None:
-            done: Trained | Plan = resume_run(resume, bars, data=data, epochs=recipe.epochs)
+            done: Trained | Plan = go_on(resume, data, recipe.epochs, watch=bars)
         else:
             assert data is not None
             done = _train(data, request, bars, dry_run)
@@ -146,13 +134,12 @@ class _Request:
     def checked(self) -> "_Request":
         """Return the request with what it starts from; `UsageError` for flags that contradict each other.
 
-        What cannot be is said before the data are read.
+        What can be checked is checked before the data are read.
         """
         from ..weights import check_pretrained
 
         request = replace(self, **self._start())
         self.recipe.check(fine_tuning=request.pretrained is not None)
-        _check_folder(self.project, self.name)
         if request.pretrained is not None and _made(self.network) != _made(_NETWORK):
             raise UsageError(
                 "--pretrained: of the network only --alpha and --img-size can be said, and --activation and --padding "
@@ -178,6 +165,23 @@ class _Request:
             return {"pretrained": found, "found": found is not None}
         return {}
 
+    def arguments(self) -> dict[str, Any]:
+        """Return what the flags mean to `verbs.train`."""
+        flags, network = self.network, None
+        if not self.bounds:
+            network = flags.network() if self.pretrained is None else flags.shape()
+        return {
+            "network": network,
+            "recipe": self.recipe,
+            "budget": self.bounds,
+            "space": flags.space(2) if self.bounds else None,
+            "calibrate": self.calibrate,
+            "pretrained": self.pretrained,
+            "given": replace(self.image.said(), activation=flags.activation, padding=flags.padding),
+            "preprocess": self.image.changes(),
+            "task": self.learned,
+        }
+
     @property
     def learned(self) -> "Task":
         return task_of(self.task, self.settings)
@@ -188,59 +192,24 @@ class _Request:
 
 
 def _train(data: Path, request: _Request, bars: "Bars", dry_run: bool) -> "Trained | Plan":
-    from ..api import plan_training, train_network
+    from ..verbs.train import plan, train
 
-    learned, dataset = request.learned, _opened(data, request, bars)
-    if request.bounds:
-        fine_tuning = request.pretrained is not None
-        chosen = _designed(request.network, request.bounds, learned, dataset, request.calibrate, bars, fine_tuning)
-    else:
-        chosen = request.network.network(len(dataset.labels))
-    start = None
-    if request.pretrained is not None:
-        fixed = request.bounds is None
-        start, chosen = _pretrained(request.pretrained, request.network, request.image, chosen, fixed, watch=bars)
-    preprocess = _prepared(request.image, chosen, start)
-    if dry_run:
-        return plan_training(
-            dataset, chosen, request.recipe, preprocess=preprocess, pretrained=start, task=learned, watch=bars
-        )
-    trained = train_network(
-        dataset,
-        chosen,
-        request.recipe,
-        preprocess=preprocess,
-        pretrained=start,
-        task=learned,
-        runs=request.project,
-        name=request.name,
-        command=_command(),
-        watch=bars,
-    )
-    if start is None and request.task == "classify":
-        bars.note(_HINT)
-    return trained
-
-
-def _opened(data: Path, request: _Request, bars: "Bars") -> "Dataset":
-    """Return the data set, and say what it holds and what is going to be trained on it."""
-    from ..data.rows import listed
-
-    learned = request.learned
-    dataset = learned.ready(learned.open(data, max_bad=request.recipe.max_bad))
-    sizes = ", ".join(f"{len(samples):,} {split}" for split, samples in dataset.splits.items())
-    bars.note(f"{data}: {len(dataset.labels)} {learned.things}, {sizes} images")
-    bars.note(f"{learned.things}: {listed([printable(label) for label in dataset.labels], 10)}")
     if request.found:
         bars.note(f"fine-tunes {request.pretrained}, which is on this machine; from scratch: --pretrained none")
-    return dataset
+    what = request.arguments()
+    if dry_run:
+        return plan(data, **what, watch=bars)
+    trained = train(data, **what, project=request.project, name=request.name, command=_command(), watch=bars)
+    if request.pretrained is None and request.task == "classify":
+        bars.note(_HINT)
+    return trained
 
 
 def _at_hand() -> str | None:
     """Return the name of the published network that is on this machine and nearest to the default, if any is."""
     from ..weights import at_hand
 
-    published = at_hand(DEFAULT_ALPHA, int(DEFAULT_SIZE))
+    published = at_hand(DEFAULT.alpha, DEFAULT.height)
     return published.name if published else None
 
 
@@ -249,86 +218,5 @@ def _made(flags: NetworkFlags) -> NetworkFlags:
     return replace(flags, model=None, alpha=None, img_size=None, activation=None, padding=None)
 
 
-def _prepared(image: ImageFlags, network: "Network", start: "Model | None") -> Preprocess:
-    """How images become the input of `network`: as `start` takes them, and as the flags say."""
-    height, width, channels = network.height, network.width, network.channels
-    if start is None:
-        return image.changed(Preprocess(height, width, channels))
-    return image.changed(replace(start.preprocess, height=height, width=width, channels=channels))
-
-
-def _pretrained(
-    name: str, flags: NetworkFlags, image: ImageFlags, chosen: "Network", fixed: bool, watch: Watch
-) -> "tuple[Model, Network]":
-    """The trained network, and what is to become of it: `chosen`, or where no flag says so itself."""
-    from ..weights import open_pretrained
-
-    imported = open_pretrained(
-        name,
-        chosen.alpha,
-        chosen.height,
-        replace(image.said(), activation=flags.activation, padding=flags.padding),
-        progress=watch.downloaded,
-        note=watch.note,
-        body_only=True,
-        size=image_size(flags.img_size) if flags.img_size else None,
-    )
-    trained = imported.model.network
-    for setting in ("activation", "padding"):
-        said, has = getattr(flags, setting), getattr(trained, setting)
-        if said not in (None, has):
-            raise UsageError(f"--{setting} {said}: the trained network has {has}")
-    source = imported.model.data.get("imported", {})
-    watch.note(f"pretrained: {source.get('published') or name} ({trained.name})")
-    imported.tell(watch.note)
-    own = trained
-    if not fixed or flags.alpha is not None or flags.model is not None:
-        own = own.replace(alpha=chosen.alpha)
-    if not fixed or flags.img_size is not None or flags.model is not None or name == "imagenet":
-        own = own.replace(height=chosen.height, width=chosen.width)
-    return imported.model, own
-
-
-def _designed(
-    flags: NetworkFlags,
-    budget: "Budget",
-    task: "Task",
-    dataset: "Dataset",
-    calibrate: tuple[Path, ...],
-    watch: Watch,
-    fine_tuning: bool,
-) -> "Network":
-    from ..api import design_network
-    from ..arch.network import BODY
-
-    space = space_of(flags, dataset)
-    space = replace(space, base=task.fitted(space.base, dataset))
-    if fine_tuning:  # nobody publishes a shallow one
-        space = replace(space, depths=(BODY,))
-    design = design_network(budget, space, calibrate=calibrate)
-    watch.note(f"design: {design.reason}")
-    return design.choice.network
-
-
-def _check_folder(project: Path, name: str | None) -> None:
-    """Check before the data are read that a run folder can be made; `Run.create` asks again."""
-    from ..train.run import taken
-
-    if name is not None and Path(name).name != name:
-        raise UsageError(f"--name {name!r} must be a plain folder name; --project says where it goes")
-    if name is not None and (project / name).exists():
-        raise taken(project / name)
-    there = next(folder for folder in (project, *project.absolute().parents) if folder.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        raise UsageError(f"--project {project}: {there} is {'not writable' if there.is_dir() else 'no folder'}")
-
-
 def _command() -> str:
     return shlex.join(["mobilenets", *sys.argv[1:]])
-
-
-def space_of(flags: NetworkFlags, dataset: "Dataset") -> "Space":
-    """Where a search for these data may look: inputs up to twice the photos' size, since more adds nothing."""
-    from ..data.sources import typical_short_side
-
-    return flags.space(len(dataset.labels), max(64, 2 * typical_short_side(dataset)))

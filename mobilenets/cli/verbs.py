@@ -1,23 +1,14 @@
-"""One short function a verb: flags in, `api` called, the answer shown. Imports stand inside."""
+"""The commands describe, design, evaluate, predict and demo: flags, the verb, tables. Imports stand inside."""
 
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from ..errors import UsageError
 from .options import BudgetFlags, Json, NetworkFlags, RuntimeFlag, SourceFlags
-
-if TYPE_CHECKING:
-    from ..arch import Network
-    from ..image import Source
-    from ..model import Model
-    from ..opening import Opened
-    from ..quant.scheme import QuantModel
-    from ..runtime import Explainer
 
 __all__ = ["demo", "describe", "design", "evaluate", "predict"]
 
@@ -32,7 +23,7 @@ def describe(
     task: Literal["detect"] | None = None,
     json: Json = False,
 ) -> None:
-    """What a network costs: mult-adds, parameters, bytes, memory; layer by layer.
+    """Compute what a network costs: mult-adds, parameters, bytes, memory; layer by layer.
 
     Parameters
     ----------
@@ -46,26 +37,18 @@ def describe(
     json
         Print one JSON object and nothing else.
     """
+    from ..opening import is_model_name
+    from ..verbs.cost import cost
     from . import show
 
     if task is not None:
-        from .detectors import detectors
-
-        detectors(json)
+        show.detectors(cost("detectors"), json)
     elif what == "paper":
-        show.paper(json)
+        show.paper(cost("paper"), json)
+    elif what and is_model_name(what):
+        show.described(cost(what), json)
     else:
-        show.described(*_network(what, network, classes), json)
-
-
-def _network(what: str, flags: NetworkFlags, classes: int) -> "tuple[Network, Model | QuantModel | None]":
-    """Return the network, and the trained model where `what` is one."""
-    from ..opening import is_model_name, open_model
-
-    if what and is_model_name(what):
-        model = open_model(what).trained()
-        return model.network, model
-    return replace(flags, model=what or flags.model).network(classes), None
+        show.described(cost(replace(network, model=what or network.model).network(classes)), json)
 
 
 def design(
@@ -100,21 +83,22 @@ def design(
     json
         Print one JSON object and nothing else.
     """
-    from ..api import design_network
+    from ..progress import Bars
+    from ..verbs.design import design
     from . import show
-    from .training import space_of
 
-    bounds, space = budget.budget(), network.space(classes)
-    if data is not None:
-        from ..data.sources import open_dataset
-
-        space = space_of(network, open_dataset(data))
-    if bounds.max_latency is not None:
-        limit, of = f"{bounds.max_latency:g} ms", f"{threads} thread{'s' if threads != 1 else ''}"
-        print(f"looking for at most {limit} an image, measured on {of}: up to two minutes", file=sys.stderr)
-    show.designed(
-        design_network(bounds, space, calibrate=calibrate, threads=threads, runtime=runtime, precision=precision), json
-    )
+    with Bars() as bars:
+        result = design(
+            budget.budget(),
+            network.space(classes),
+            data=data,
+            calibrate=calibrate,
+            threads=threads,
+            runtime=runtime,
+            precision=precision,
+            watch=bars,
+        )
+    show.designed(result, json)
 
 
 def evaluate(
@@ -152,19 +136,19 @@ def evaluate(
     json
         Print one JSON object and nothing else.
     """
-    from ..api import evaluate_model
     from ..progress import Bars
+    from ..verbs.evaluate import evaluate
     from . import show
 
     with Bars() as bars:
-        result = evaluate_model(
+        result = evaluate(
             model,
             data,
             split,
+            report=report,
+            overwrite=overwrite,
             max_bad=max_bad,
             threads=threads,
-            report_to=report,
-            overwrite=overwrite,
             runtime=runtime,
             watch=bars,
         )
@@ -219,15 +203,10 @@ def predict(
     csv
         Print a line for each part of an answer; of a classifier image,rank,label,probability,error.
     """
-    from ..api import answered
-    from ..data.folder import unread
-    from ..machine import give_back_memory
-    from ..opening import check_order, open_model
     from ..progress import Bars
-    from ..runtime import VIDEOS, open_session
-    from ..tasks import task_type
+    from ..runtime import VIDEOS
+    from ..verbs.predict import predict
     from .console import wrote
-    from .pictures import drawn, kept, new_folder
     from .predictions import write
 
     if json and csv:
@@ -240,52 +219,26 @@ def predict(
         raise UsageError(f"--every {every} is of videos and cameras: there is none")
     if explain and pictures is None:
         raise UsageError("--explain is drawn on images: it needs --pictures FOLDER")
-    check_order(model, images)
     with Bars() as bars:
-        opened = open_model(model, bars)
-    session = open_session(opened.model, runtime=runtime)
-    explainer = _explainer(opened) if explain else None
-    del opened
-    give_back_memory()
-    skipped: list[str] = []
-    sources = _sources(images, camera, 1 if every is None else every, skipped)
-    task = task_type(session.task)()
-    at_hand: dict[str, Source] = {}
-    if pictures is not None:
-        sources = kept(sources, at_hand)
-    predictions = answered(session, sources, top, 1 if camera is not None else batch_size, min_confidence)
-    if pictures is not None:
-        predictions = drawn(predictions, at_hand, task, new_folder(pictures), explainer)
-    code = write(predictions, "json" if json else "csv" if csv else "table", task.columns, max_bad)
-    for note in unread(skipped):
-        print(f"mobilenets: {note}", file=sys.stderr)
+        predictions = predict(
+            model,
+            images,
+            top,
+            batch_size=batch_size,
+            runtime=runtime,
+            min_confidence=min_confidence,
+            camera=camera,
+            every=1 if every is None else every,
+            pictures=pictures,
+            explain=explain,
+            watch=bars,
+        )
+    form = "json" if json else "csv" if csv else "table"
+    code = write(predictions, form, predictions.task.columns, max_bad)
     if pictures is not None:
         count = len(list(pictures.iterdir()))
         print(wrote(pictures, f"{count} picture{'s' if count != 1 else ''}"), file=sys.stderr)
     return code
-
-
-def _sources(
-    images: tuple[str, ...], camera: int | None, every: int, skipped: list[str]
-) -> "Iterator[tuple[str, Source]]":
-    """Return (name, what to decode) of all that is to be predicted; photos that are not read go to `skipped`."""
-    from itertools import chain
-
-    from ..runtime import camera_frames, find_images, with_frames
-
-    paths = find_images([image for image in images if image != "-"], skipped)
-    piped = [("-", sys.stdin.buffer.read())] if "-" in images else []
-    return chain(piped, with_frames(paths, every), () if camera is None else camera_frames(camera, every))
-
-
-def _explainer(opened: "Opened") -> "Explainer":
-    """Return what computes class activation maps of a float model of this package."""
-    from ..runtime import Explainer
-
-    floats = opened.trained()
-    if floats.precision == "int8":
-        raise UsageError("--explain needs the float model: this one is int8")
-    return Explainer(floats)
 
 
 def demo(*, project: Path = Path("runs"), json: Json = False) -> None:

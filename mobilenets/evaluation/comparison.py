@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..cost import Latency
+from ..costs import Latency
 from ..data.cache import Images
 from ..errors import ModelFileError
 from ..model import Model

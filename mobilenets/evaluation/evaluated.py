@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..cost import Latency
+from ..costs import Latency
 from ..data.cache import BadImage, Images, decode_split
 from ..data.sources import Dataset
 from ..errors import UsageError

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..cost import cost
+from ..costs import cost
 from ..data.sources import Dataset, Sample
 from ..data.twins import Twins, note_on, twins
-from ..design.prior import POINTS
+from ..designs.prior import POINTS
 from ..image import Pixels, decode
 from ..model import TASK, Model
 from ..progress import Watch
@@ -20,7 +20,7 @@ from ..tasks.result import Picture, Result, Section
 from .evaluated import Measured
 
 if TYPE_CHECKING:
-    from ..train.run import Run
+    from ..training.run import Run
 
 __all__ = ["find_nearly_equal", "write_page"]
 

@@ -67,7 +67,7 @@ def open_session(model: Openable, threads: int = 0, runtime: Runtime = "auto") -
         return CompiledSession(model, threads)
     if model.precision == "int8":
         return NumpySession(model)
-    from ..export.onnx import to_onnx
+    from ..exporters.onnx import to_onnx
 
     return Session.from_onnx(to_onnx(model), threads)
 

@@ -37,6 +37,14 @@ class Prediction:
     error: str | None = None
     size: Size | None = None
 
+    def __str__(self) -> str:
+        return f"{self.name}  {self.error or self.answer.line()}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the prediction as `mobilenets predict --json` prints it; docs/json.md lists the keys."""
+        answer = {} if self.answer is None else self.answer.to_dict()
+        return {"image": self.name, **answer, "error": self.error}
+
 
 def find_images(names: Sequence[str | Path], skipped: list[str] | None = None) -> Iterator[Path]:
     """Files as given; of folders, at any depth, what has an image's extension and is not hidden, sorted (see `walk`).

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from mobilenets import Network
-from mobilenets.benchmark import PEERS, Benchmark, Missing, Peer, Row, benchmark_model, measure
-from mobilenets.benchmark.limit import _dot, mult_adds_a_second
-from mobilenets.benchmark.measure import noise
-from mobilenets.benchmark.peers import Setup
-from mobilenets.benchmark.result import verdict
+from mobilenets.benchmarks import PEERS, Benchmark, Missing, Peer, Row, benchmark_model, measure
+from mobilenets.benchmarks.limit import _dot, mult_adds_a_second
+from mobilenets.benchmarks.measure import noise
+from mobilenets.benchmarks.peers import Setup
+from mobilenets.benchmarks.result import verdict
 from mobilenets.compiler import has_compiler
 from mobilenets.compiler.targets import targets_of
-from mobilenets.cost.latency import Latency
+from mobilenets.costs.latency import Latency
 from mobilenets.errors import UsageError, WorkError
 from mobilenets.image import Pixels
 from mobilenets.progress import Watch

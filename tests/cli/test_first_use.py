@@ -189,13 +189,13 @@ def test_a_bound_without_a_unit_says_which_is_meant(capsys: pytest.CaptureFixtur
     helped = " ".join(run(capsys, "design", "--help")[1].replace("\N{BOX DRAWINGS LIGHT VERTICAL}", "").split())
     assert helped.count("a number alone is bytes") == 2 and helped.count("a number alone is ms") == 1
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mobilenets.api.design_network", lambda *_, **__: pytest.fail("was reached"))
+        patch.setattr("mobilenets.verbs.design.search", lambda *_, **__: pytest.fail("was reached"))
         with pytest.raises(pytest.fail.Exception, match="was reached"):
             main(["design", "--max-latency", "2"])
     assert "looking for at most 2 ms an image, measured on 1 thread: " in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("seen", ["mobilenets.cli.app", "mobilenets.errors", "mobilenets.api"])
+@pytest.mark.parametrize("seen", ["mobilenets.cli.app", "mobilenets.errors", "mobilenets.verbs.predict"])
 def test_ctrl_c_while_python_is_loading(seen: str, model: Path, photo: Path) -> None:
     """Ctrl-C as a module is imported: of the command line, of the package and of the verb."""
     program = f"""

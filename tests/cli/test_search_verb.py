@@ -10,9 +10,9 @@ from conftest import make_random_model
 from marked import NETWORK, make_identities
 from PIL import Image
 
-from mobilenets import index as indices
 from mobilenets.cli import main
-from mobilenets.index import Index, load_index
+from mobilenets.tasks.likeness import index as indices
+from mobilenets.tasks.likeness.index import Index, load_index
 
 
 @pytest.fixture(scope="module")

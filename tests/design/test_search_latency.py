@@ -8,13 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mobilenets import cost as costs
-from mobilenets.api import design_network
+from mobilenets import costs, design
 from mobilenets.arch import Network, named
 from mobilenets.arch.network import BODY
-from mobilenets.cost import Latency
-from mobilenets.design import Budget, MeasuredPoint, Prior, Space, search
-from mobilenets.design.latency import DECIDE_SECONDS, SCREEN_SECONDS, SEARCH_SECONDS, Measure
+from mobilenets.costs import Latency
+from mobilenets.designs import Budget, MeasuredPoint, Prior, Space, search
+from mobilenets.designs.latency import DECIDE_SECONDS, SCREEN_SECONDS, SEARCH_SECONDS, Measure
 from mobilenets.errors import BudgetError, LatencyError
 
 PAPER = Prior.of_the_paper()
@@ -199,6 +198,6 @@ def test_a_busy_machine_is_named(load: float, busy: bool, monkeypatch: pytest.Mo
     monkeypatch.setattr("os.getloadavg", lambda: (load, 0.0, 0.0))
     quiet, _ = clock(by_mult_adds)
     monkeypatch.setattr("mobilenets.runtime.measure_networks", lambda networks, seconds, **_: quiet(networks, seconds))
-    reason = design_network(Budget(max_latency=0.3), SPACE).reason
+    reason = design(Budget(max_latency=0.3), SPACE).reason
     assert ("The machine was busy (load average 64.0 on" in reason) == busy
-    assert "busy" not in design_network(Budget(max_mult_adds="10M"), SPACE).reason
+    assert "busy" not in design(Budget(max_mult_adds="10M"), SPACE).reason

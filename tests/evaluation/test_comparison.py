@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mobilenets.api import evaluate_model
+from mobilenets import evaluate, quantize
 from mobilenets.arch.network import Network
-from mobilenets.cost import cost
+from mobilenets.costs import cost
 from mobilenets.data.cache import decode_split
 from mobilenets.data.sources import open_dataset
 from mobilenets.evaluation import compare, serve
@@ -17,7 +17,6 @@ from mobilenets.image import Preprocess
 from mobilenets.model import Model
 from mobilenets.quant.reference import agreement
 from mobilenets.quant.scheme import QuantModel
-from mobilenets.quantize import quantize_model
 
 NETWORK = Network(alpha=0.125, height=32, width=32, classes=3)
 
@@ -27,7 +26,7 @@ def files(random_model, photos: Path, tmp_path_factory: pytest.TempPathFactory) 
     folder = tmp_path_factory.mktemp("pair")
     made = replace(random_model(NETWORK), labels=open_dataset(photos).labels, preprocess=Preprocess(32, 32))
     floats = made.save(folder / "m.safetensors")
-    return floats, quantize_model(floats, photos, images=30).path
+    return floats, quantize(floats, photos, images=30).path
 
 
 def test_either_file_finds_the_other(files: tuple[Path, Path]) -> None:
@@ -57,7 +56,7 @@ def test_both_are_evaluated_as_each_would_be_alone(files: tuple[Path, Path], pho
     images = decode_split(open_dataset(photos).splits["val"], floats.preprocess, short_side=None, max_bad=0)
     both = compare(serve(floats, images), serve(integers, images), images, "val")
     for path, half in zip(files, (both.floats, both.integers), strict=True):
-        assert half.result.score == evaluate_model(path, photos).evaluation.score
+        assert half.result.score == evaluate(path, photos).evaluation.score
         assert half.latency.median > 0
     assert 0.5 < both.agreement <= 1
     assert both.integers.weights_bytes < both.floats.weights_bytes / 2
@@ -67,7 +66,7 @@ def test_both_are_evaluated_as_each_would_be_alone(files: tuple[Path, Path], pho
 
 @pytest.mark.parametrize("which", [0, 1])
 def test_the_report_of_one_shows_both(files: tuple[Path, Path], photos: Path, tmp_path: Path, which: int) -> None:
-    evaluate_model(files[which], photos, report_to=tmp_path / "page.html")
+    evaluate(files[which], photos, report=tmp_path / "page.html")
     assert "Float and int8" in (tmp_path / "page.html").read_text()
 
 

@@ -1,4 +1,4 @@
-"""`export_model`: every format of a float and of an int8 network is read back before it is written."""
+"""`export`: every format of a float and of an int8 network is read back before it is written."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from integer_networks import quantised
 
-import mobilenets.export.tflite as tflite_writer
-import mobilenets.export.tflite_int8 as int8_writer
+import mobilenets.exporters.tflite as tflite_writer
+import mobilenets.exporters.tflite_int8 as int8_writer
+from mobilenets import export
 from mobilenets.arch.network import SHALLOW_BODY, Network
-from mobilenets.convert import export_model
 from mobilenets.errors import ParityError, UsageError
-from mobilenets.export import FORMATS, write
+from mobilenets.exporters import FORMATS, write
 
 NETWORK = Network(0.25, 33, 45, 3, 4, blocks=SHALLOW_BODY, padding="same")
 ROUNDED = {name for name, format in FORMATS.items() if format.rounding}
@@ -30,7 +30,7 @@ def integers(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("format", [name for name, format in FORMATS.items() if format.floats])
 def test_a_float_network(format: str, floats: Path) -> None:
-    exported = export_model(floats, format=format)
+    exported = export(floats, format=format)
     assert exported.path == floats.with_suffix(FORMATS[format].suffix)
     assert exported.bytes == exported.path.stat().st_size
     assert exported.difference <= (0.1 if format in ROUNDED else 1e-5)
@@ -38,7 +38,7 @@ def test_a_float_network(format: str, floats: Path) -> None:
 
 @pytest.mark.parametrize("format", [name for name, format in FORMATS.items() if format.integers])
 def test_an_int8_network(format: str, integers: Path) -> None:
-    exported = export_model(integers, format=format)
+    exported = export(integers, format=format)
     assert exported.path == integers.with_suffix(FORMATS[format].suffix)
     assert exported.difference == 0
 
@@ -56,7 +56,7 @@ def test_other_weights_are_noticed(format: str, fault: float, floats: Path, monk
     monkeypatch.setattr(tflite_writer, "fold_batch_norm", wrong)
     output = floats.with_name(f"wrong{FORMATS[format].suffix}")
     with pytest.raises(ParityError, match=r"differ from torch's by|was read back as other values"):
-        export_model(floats, output, format)
+        export(floats, output, format)
     assert not output.exists()
 
 
@@ -72,14 +72,14 @@ def test_other_integers_are_noticed(integers: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(int8_writer._Integers, "arrays", wrong)
     with pytest.raises(ParityError, match=r"^the integers that were read back are not those that were written$"):
-        export_model(integers, integers.with_name("wrong.tflite"), "tflite")
+        export(integers, integers.with_name("wrong.tflite"), "tflite")
 
 
 def test_what_a_format_does_not_hold(floats: Path, integers: Path) -> None:
     with pytest.raises(UsageError, match=r"^format tflite-micro does not hold networks of floats, which this is: use "):
-        export_model(floats, format="tflite-micro")
+        export(floats, format="tflite-micro")
     with pytest.raises(UsageError, match=r"which this is: use onnx, tflite, tflite-micro$"):
-        export_model(integers, format="timm")
+        export(integers, format="timm")
 
 
 @pytest.mark.parametrize("format", sorted({*FORMATS} - {"onnx", "tflite-micro"}))
@@ -87,7 +87,7 @@ def test_full_convolutions_are_exported_as_onnx_only(format: str, tmp_path: Path
     network = NETWORK.replace(convolution="full")
     path = random_model(network).save(tmp_path / "m.safetensors")
     with pytest.raises(UsageError, match=rf"^format {format} holds separable networks, this has full convolutions"):
-        export_model(path, format=format)
+        export(path, format=format)
 
 
 def test_each_format_has_files_of_its_own() -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from mobilenets.quantize import draw, quantize
 from test_reference import TINY
 
 from mobilenets.cli.app import app
@@ -14,7 +15,6 @@ from mobilenets.errors import DataError, UsageError
 from mobilenets.image import Preprocess
 from mobilenets.quant.file import load
 from mobilenets.quant.scheme import QuantModel
-from mobilenets.quantize import draw, quantize_model
 
 NETWORK = TINY.replace(width=32)
 
@@ -44,7 +44,7 @@ def test_images_of_one_class_are_refused() -> None:
 
 
 def test_the_file_holds_the_network_and_what_it_costs(model: Path, photos: Path) -> None:
-    result = quantize_model(model, photos, images=30)
+    result = quantize(model, photos, images=30)
     assert result.path == model.with_name("m.int8.safetensors")
     written = load(result.path)
     assert isinstance(written, QuantModel)
@@ -62,17 +62,17 @@ def test_nothing_is_overwritten_unasked(model: Path, photos: Path) -> None:
     taken = model.with_name("m.int8.safetensors")
     taken.write_bytes(b"mine")
     with pytest.raises(UsageError, match="exists: choose another --output, or --overwrite it"):
-        quantize_model(model, photos, images=30)
+        quantize(model, photos, images=30)
     assert taken.read_bytes() == b"mine"
-    assert quantize_model(model, photos, images=30, overwrite=True).path == taken
+    assert quantize(model, photos, images=30, overwrite=True).path == taken
     before = model.read_bytes()
     with pytest.raises(UsageError, match="is what is read: choose another --output"):
-        quantize_model(model, photos, model, images=30, overwrite=True)
+        quantize(model, photos, model, images=30, overwrite=True)
     assert model.read_bytes() == before
     with pytest.raises(UsageError, match=r"images \(=0\) to calibrate on must be at least 10"):
-        quantize_model(model, photos, images=0)
+        quantize(model, photos, images=0)
     with pytest.raises(UsageError, match="is an int8 model already"):
-        quantize_model(taken, photos, images=30)
+        quantize(taken, photos, images=30)
 
 
 def test_the_command_prints_layers_rules_and_both_figures(model: Path, photos: Path, capsys) -> None:

@@ -1,4 +1,4 @@
-"""What `predict` and `predict_images` may be given: files, folders, patterns, contents, images and arrays."""
+"""What `predict` and `predict` may be given: files, folders, patterns, contents, images and arrays."""
 
 import io
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from conftest import MakeModel
 from PIL import Image
 
-from mobilenets import predict_images
+from mobilenets import predict
 from mobilenets.arch import Network
 from mobilenets.cli import main
 from mobilenets.errors import DataError, UsageError
@@ -38,17 +38,17 @@ def test_one_image_in_every_form(model: Path, tmp_path: Path) -> None:
     turned.getexif()[0x0112] = 6  # it lies: to be turned back by 90 degrees clockwise
     with Image.open(path) as opened:
         forms = [path, str(path), path.read_bytes(), image, opened, PIXELS, PIXELS[:, ::-1][:, ::-1], turned]
-        found = list(predict_images(model, forms, runtime="onnx"))
+        found = list(predict(model, forms, runtime="onnx"))
     assert [p.name for p in found] == [str(path), str(path), *(f"image {at}" for at in range(2, 8))]
     assert len({p.answer for p in found}) == 1 and {p.size for p in found} == {(70, 50)}
-    (one,) = predict_images(model, PIXELS, runtime="onnx")
+    (one,) = predict(model, PIXELS, runtime="onnx")
     assert one.answer == found[0].answer and one.name == "image 0"
 
 
 def test_arrays_of_other_channels(model: Path) -> None:
     grey, opaque = PIXELS[:, :, 0], np.dstack([PIXELS, np.full((50, 70), 255, np.uint8)])
     forms = [grey, grey[:, :, None], np.dstack([grey] * 3), PIXELS, opaque]
-    answers = [p.answer for p in predict_images(model, forms, runtime="onnx")]
+    answers = [p.answer for p in predict(model, forms, runtime="onnx")]
     assert answers[0] == answers[1] == answers[2] != answers[3] == answers[4]
 
 
@@ -57,14 +57,14 @@ def test_arrays_of_other_channels(model: Path) -> None:
 )
 def test_arrays_that_are_no_image(wrong: np.ndarray, model: Path) -> None:  # type: ignore[type-arg]
     with pytest.raises(UsageError, match=r"must be \(H, W\), .* is \(") as error:
-        predict_images(model, [PIXELS, wrong])
+        predict(model, [PIXELS, wrong])
     assert str(wrong.shape) in str(error.value)
 
 
 def test_an_image_that_pillow_cannot_load_is_one_prediction_s_error(model: Path, tmp_path: Path) -> None:
     (tmp_path / "cut.png").write_bytes(encoded(Image.fromarray(PIXELS))[:3000])
     with Image.open(tmp_path / "cut.png") as cut:
-        (one, other) = predict_images(model, [cut, PIXELS], runtime="onnx")
+        (one, other) = predict(model, [cut, PIXELS], runtime="onnx")
     assert one.error and other.error is None
 
 
@@ -75,7 +75,7 @@ def test_patterns(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     (tmp_path / "a.txt").write_text("")
 
     def names(pattern: str) -> list[str]:
-        found = predict_images(model, str(tmp_path / pattern), runtime="onnx")
+        found = predict(model, str(tmp_path / pattern), runtime="onnx")
         return [str(Path(p.name).relative_to(tmp_path)) for p in found]
 
     assert names("?.png") == ["a.png", "b.png"]

@@ -21,7 +21,7 @@ from PIL import Image
 from mobilenets.arch import Network
 from mobilenets.arch.network import Block
 from mobilenets.errors import DataError, UsageError
-from mobilenets.export.onnx import to_onnx
+from mobilenets.exporters.onnx import to_onnx
 from mobilenets.image import Pixels, Preprocess, prepare
 from mobilenets.runtime.predict import Prediction, find_images
 from mobilenets.runtime.predict import predict as run
@@ -218,15 +218,15 @@ def test_ten_thousand_images_in_bounded_memory(session: Session) -> None:
 
 INTERRUPTED = """
 import sys, time
-from mobilenets.api import answered
 from mobilenets.runtime import open_session
+from mobilenets.verbs.predict import predict_open
 session = open_session(sys.argv[1])
 image = open(sys.argv[2], "rb").read()
 def endless():
     while True:
         yield "x", image
 try:
-    for i, prediction in enumerate(answered(session, endless())):
+    for i, prediction in enumerate(predict_open(session, endless())):
         if i == 20:
             print("running", flush=True)
 except KeyboardInterrupt:

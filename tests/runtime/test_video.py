@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mobilenets import Network, predict_images
+from mobilenets import Network, predict
 from mobilenets.cli import main
 from mobilenets.cli.predictions import write
 from mobilenets.errors import UsageError
@@ -83,7 +83,7 @@ def test_each_frame_is_answered_as_the_same_image_is(
 def test_videos_and_images_in_one_command_and_from_python(clip: Path, model: Path, tmp_path: Path) -> None:
     photo = tmp_path / "photo.png"
     Image.new("RGB", (50, 50), "red").save(photo)
-    said = list(predict_images(model, [photo, clip]))
+    said = list(predict(model, [photo, clip]))
     assert [one.name for one in said] == [str(photo), *(f"{clip}#{at}" for at in range(FRAMES))]
     assert all(one.size == (60, 44) for one in said[1:])
 

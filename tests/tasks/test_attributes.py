@@ -10,7 +10,7 @@ from marked import NAMES, NETWORK, RECIPE, make_marked, save
 from sklearn.metrics import accuracy_score, average_precision_score
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from mobilenets.api import evaluate_model, predict_images, train_network
+from mobilenets import evaluate, predict, train
 from mobilenets.cli import main
 from mobilenets.errors import DataError, UsageError, WorkError
 from mobilenets.tasks.attributes import Attributes, known_cross_entropy
@@ -204,14 +204,14 @@ def test_what_cannot_be_scored() -> None:
 
 def test_a_run_learns_and_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = make_marked(tmp_path / "data", missing=True)
-    trained = train_network(data, NETWORK, RECIPE, task=Attributes(), runs=tmp_path)
+    trained = train(data, NETWORK, RECIPE, task=Attributes(), project=tmp_path)
     assert trained.model.network.output == "sigmoid" and trained.model.labels == NAMES
     assert trained.evaluated.evaluation.score > 0.8
     page = trained.report.read_text()
     assert "Attributes" in page and "mean AP" in page
-    again = evaluate_model(trained.run, data)
+    again = evaluate(trained.run, data)
     assert again.evaluation.to_dict() == trained.evaluated.evaluation.to_dict()
-    (answer,) = predict_images(trained.run, [data / "images" / "0.png"])
+    (answer,) = predict(trained.run, [data / "images" / "0.png"])
     assert set(answer.answer.to_dict()["attributes"]) == set(NAMES)
     assert main(["evaluate", str(trained.run), str(data), "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["per_attribute"]) == 3
@@ -233,7 +233,7 @@ def test_what_it_cannot_follow_is_refused(tmp_path: Path, wish: dict[str, object
 
     data = make_marked(tmp_path / "data", 24)
     with pytest.raises(UsageError, match="with the task attributes"):
-        train_network(data, NETWORK, replace(RECIPE, **wish), task=Attributes(), runs=tmp_path)
+        train(data, NETWORK, replace(RECIPE, **wish), task=Attributes(), project=tmp_path)
 
 
 def test_clothing_attributes(shared_data: Path) -> None:

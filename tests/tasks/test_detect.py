@@ -10,14 +10,14 @@ import pytest
 from PIL import Image
 from scenes import LABELS, SIZE, make_coco, make_voc
 
-from mobilenets.api import (
+from mobilenets import (
     Trained,
-    evaluate_model,
-    export_model,
-    plan_training,
-    predict_images,
-    resume_run,
-    train_network,
+    evaluate,
+    export,
+    plan,
+    predict,
+    resume,
+    train,
 )
 from mobilenets.arch.network import Network
 from mobilenets.cli import main
@@ -26,7 +26,7 @@ from mobilenets.errors import DataError, UsageError
 from mobilenets.progress import Watch
 from mobilenets.tasks.detect import Detect
 from mobilenets.tasks.detection.result import SHOWN, Detected, Detections
-from mobilenets.train.recipe import Recipe
+from mobilenets.training.recipe import Recipe
 
 needs_compiler = pytest.mark.skipif(not has_compiler(), reason="no C compiler")
 
@@ -40,7 +40,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    return train_network(scenes, Network(0.25, 96, 96), RECIPE, task=Detect(), runs=tmp_path_factory.mktemp("runs"))
+    return train(scenes, Network(0.25, 96, 96), RECIPE, task=Detect(), project=tmp_path_factory.mktemp("runs"))
 
 
 def test_it_learns(run: Trained) -> None:
@@ -49,13 +49,13 @@ def test_it_learns(run: Trained) -> None:
 
 def test_evaluate_gives_the_figures_of_train(run: Trained, scenes: Path, tmp_path: Path) -> None:
     """From the run, and from the exported file, on annotations in the other layout as well."""
-    exported = export_model(run.run, tmp_path / "m.onnx")
+    exported = export(run.run, tmp_path / "m.onnx")
     assert exported.difference < 1e-4
-    result = evaluate_model(exported.path, scenes).evaluation
+    result = evaluate(exported.path, scenes).evaluation
     assert isinstance(result, Detections) and result.metrics() == {
         name: run.model.metrics[name] for name in ("images", "map50", "map")
     }
-    assert evaluate_model(run.run, make_coco(tmp_path / "coco", 8)).evaluation.score > 0.2
+    assert evaluate(run.run, make_coco(tmp_path / "coco", 8)).evaluation.score > 0.2
 
 
 def test_boxes_are_in_the_pixels_of_the_photo(run: Trained, scenes: Path, tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_boxes_are_in_the_pixels_of_the_photo(run: Trained, scenes: Path, tmp_pa
     large = tmp_path / "large.png"
     with Image.open(small) as image:
         image.resize((SIZE[0] * 3, SIZE[1] * 3), Image.Resampling.NEAREST).save(large)
-    a, b = (p.answer for p in predict_images(run.run, [small, large], top=2))
+    a, b = (p.answer for p in predict(run.run, [small, large], top=2))
     assert isinstance(a, Detected) and isinstance(b, Detected) and len(a.boxes) == len(b.boxes) > 0
     for one, other in zip(a.boxes, b.boxes, strict=True):
         assert one.label == other.label in LABELS and one.score >= SHOWN
@@ -104,16 +104,16 @@ def test_a_resumed_run_ends_in_the_same_weights(tmp_path: Path, detector: Litera
 
     recipe, data = Recipe(epochs=2, batch_size=4, replicas=2, workers=1), make_voc(tmp_path / "voc", 8, 2)
     task, network = Detect(detector=detector), Network(0.25, 64, 64)
-    whole = train_network(data, network, recipe, task=task, runs=tmp_path, name="whole")
+    whole = train(data, network, recipe, task=task, project=tmp_path, name="whole")
     with pytest.raises(KeyboardInterrupt):
-        train_network(data, network, recipe, task=task, runs=tmp_path, name="cut", watch=Stop())
-    assert resume_run(tmp_path / "cut").model.digest() == whole.model.digest()
+        train(data, network, recipe, task=task, project=tmp_path, name="cut", watch=Stop())
+    assert resume(tmp_path / "cut").model.digest() == whole.model.digest()
 
 
 @pytest.mark.parametrize("recipe", [Recipe(smoothing=0.1), Recipe(balance="loss"), Recipe(balance="sample")])
 def test_what_a_detector_cannot_follow_is_refused(recipe: Recipe, scenes: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="for a detector"):
-        train_network(scenes, Network(0.25, 64, 64), recipe, task=Detect(), runs=tmp_path)
+        train(scenes, Network(0.25, 64, 64), recipe, task=Detect(), project=tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -135,10 +135,10 @@ def test_verbs_that_take_no_detector_say_so(
 def test_other_classes_are_refused(run: Trained, tmp_path: Path) -> None:
     root = make_voc(tmp_path / "voc", 2, 2, lambda text: text.replace("<name>bar", "<name>tree"))
     with pytest.raises(DataError, match="has classes that the model does not know: tree"):
-        evaluate_model(run.run, root)
+        evaluate(run.run, root)
 
 
 def test_a_plan_of_a_detector(scenes: Path) -> None:
-    plan = plan_training(scenes, Network(0.25, 96, 96), RECIPE, task=Detect())
-    assert plan.images == {"train": 48, "val": 16} and plan.epochs == RECIPE.epochs
-    assert plan.seconds and plan.images_per_second and plan.settings.task == Detect()
+    found = plan(scenes, Network(0.25, 96, 96), RECIPE, task=Detect())
+    assert found.images == {"train": 48, "val": 16} and found.epochs == RECIPE.epochs
+    assert found.seconds and found.images_per_second and found.settings.task == Detect()

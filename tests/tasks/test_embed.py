@@ -14,7 +14,7 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 from torch.nn.functional import normalize
 
-from mobilenets.api import evaluate_model, train_network
+from mobilenets import evaluate, train
 from mobilenets.cli import main
 from mobilenets.data.split import split_by_group
 from mobilenets.errors import DataError, UsageError, WorkError
@@ -222,17 +222,17 @@ def test_settings_have_bounds(values: dict[str, int]) -> None:
 
 def test_a_run_learns_and_tells_strangers_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = make_identities(tmp_path / "data")
-    trained = train_network(data, NETWORK, RECIPE, task=Embed(dimensions=16), runs=tmp_path)
+    trained = train(data, NETWORK, RECIPE, task=Embed(dimensions=16), project=tmp_path)
     assert trained.model.network.output == "l2_normalise" and len(trained.model.labels) == 16
     assert trained.evaluated.split == "test" and trained.evaluated.evaluation.score > 0.8
     assert "Nearest neighbours" in trained.report.read_text()
-    again = evaluate_model(trained.run, data)
+    again = evaluate(trained.run, data)
     assert again.evaluation.to_dict() == trained.evaluated.evaluation.to_dict()
     assert main(["predict", str(trained.run), str(data / "person0" / "0.png"), "--json"]) == 0
     (answer,) = json.loads(capsys.readouterr().out)["predictions"]
     assert np.linalg.norm(answer["embedding"]) == pytest.approx(1, abs=1e-5)
     pairs = lfw(tmp_path / "lfw", "Ann_Lee\t1\t2\nBo\t1\t2\nAnn_Lee\t1\tCy\t2\nBo\t2\tCy\t1\n")
-    judged = evaluate_model(trained.run, pairs)
+    judged = evaluate(trained.run, pairs)
     assert judged.split == "all" and judged.evaluation.to_dict()["pairs"] == 4
 
 

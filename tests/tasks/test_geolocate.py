@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from mobilenets.api import evaluate_model, predict_images, train_network
+from mobilenets import evaluate, predict, train
 from mobilenets.arch.network import Block, Network
 from mobilenets.cli import main
 from mobilenets.errors import DataError
@@ -19,7 +19,7 @@ from mobilenets.model import load
 from mobilenets.tasks.geolocate import Geolocate, _cross_entropies
 from mobilenets.tasks.places.cells import ancestors, cut, distances, outlines, within
 from mobilenets.tasks.places.located import RADII, evaluate_places
-from mobilenets.train.recipe import Recipe
+from mobilenets.training.recipe import Recipe
 
 pytest.importorskip("s2geometry")
 CPU = torch.device("cpu")
@@ -106,15 +106,15 @@ def coloured(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_network_learns_where_colours_are(coloured: Path, tmp_path: Path, capsys) -> None:
     network = Network(0.25, 32, 32, blocks=(Block(2, 64), Block(2, 128)))
     task = Geolocate(max_photos=40, min_photos=5, hierarchy=True)
-    done = train_network(coloured, network, Recipe(epochs=8, batch_size=16), task=task, runs=tmp_path)
+    done = train(coloured, network, Recipe(epochs=8, batch_size=16), task=task, project=tmp_path)
     result = done.evaluated.evaluation
     assert result.within[750] == 1.0 and result.chance[750] < 0.5  # type: ignore[attr-defined]
     assert "Farthest off" in done.report.read_text() and "Map" in done.report.read_text()
     model = load(done.run / "best.safetensors")
     assert model.task == "geolocate" and len(model.decoding["cells"]) == len(model.labels) == 3
-    again = evaluate_model(done.run, coloured, "val")
+    again = evaluate(done.run, coloured, "val")
     assert again.evaluation.to_dict() == result.to_dict()
-    (prediction,) = predict_images(done.run, [coloured.parent / "1.png"], top=2)
+    (prediction,) = predict(done.run, [coloured.parent / "1.png"], top=2)
     assert (
         distances(np.array([[prediction.answer.latitude, prediction.answer.longitude]]), np.array([[-33.9, 151.2]]))
         < 100
@@ -128,7 +128,7 @@ def test_a_network_learns_where_colours_are(coloured: Path, tmp_path: Path, caps
 
 def test_too_few_photos_for_cells(coloured: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"0 S2 cells: at least 2 cells of 100 photos or more are needed"):
-        train_network(coloured, Network(0.25, 32, 32), task=Geolocate(max_photos=200, min_photos=100), runs=tmp_path)
+        train(coloured, Network(0.25, 32, 32), task=Geolocate(max_photos=200, min_photos=100), project=tmp_path)
     with pytest.raises(DataError, match=r"min_photos \(=30\) must be from 1 to max_photos \(=20\)"):
         Geolocate(max_photos=20, min_photos=30)
     with pytest.raises(DataError, match=r"min_photos \(=0\) must be from 1"):

@@ -14,9 +14,9 @@ from marked import NAMES, NETWORK, RECIPE, make_identities, make_marked, save
 from safetensors.numpy import load_file
 from torch import nn
 
-from mobilenets.api import resume_run, train_network
+from mobilenets import resume, train
 from mobilenets.errors import DataError, Interrupted, ModelFileError, TrainingError, UsageError, WorkError
-from mobilenets.export.onnx import to_onnx
+from mobilenets.exporters.onnx import to_onnx
 from mobilenets.image import Preprocess, normalise, prepare
 from mobilenets.model import Model
 from mobilenets.progress import Watch
@@ -67,7 +67,7 @@ def test_a_student_learns_what_a_module_says(marked_data: Path, bright: Path, tm
             notes.append(text)
 
     task = Attributes(teacher=bright)
-    trained = train_network(marked_data, NETWORK, replace(RECIPE, epochs=4), task=task, runs=tmp_path, watch=Listen())
+    trained = train(marked_data, NETWORK, replace(RECIPE, epochs=4), task=task, project=tmp_path, watch=Listen())
     targets = taught(trained.run)
     assert targets.shape == (trained.model.data["train"], 3) and 0 <= targets.min() and targets.max() <= 1
     assert trained.evaluated.evaluation.score > 0.8
@@ -81,7 +81,7 @@ def test_a_model_of_ours_and_its_onnx_say_the_same(marked_data: Path, tmp_path: 
     ours = our_teacher(tmp_path, labels)
     (tmp_path / "teacher.onnx").write_bytes(to_onnx(open_model(ours)))
     runs = [
-        train_network(marked_data, NETWORK, SHORT, task=Attributes(teacher=file), runs=tmp_path).run
+        train(marked_data, NETWORK, SHORT, task=Attributes(teacher=file), project=tmp_path).run
         for file in (ours, tmp_path / "teacher.onnx")
     ]
     said = [taught(run) for run in runs]
@@ -102,21 +102,21 @@ def test_a_stopped_run_goes_on_with_what_was_said(
     marked_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Even where the teacher is gone; and to the same weights."""
-    from mobilenets.train import fit as loop
+    from mobilenets.training import fit as loop
 
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     task = Attributes(teacher=our_teacher(tmp_path))
     recipe = replace(RECIPE, epochs=2)
-    whole = train_network(marked_data, NETWORK, recipe, task=task, runs=tmp_path, name="whole")
+    whole = train(marked_data, NETWORK, recipe, task=task, project=tmp_path, name="whole")
 
     class Stop(Watch):
         def epoch(self, row: dict[str, float]) -> None:
             raise Interrupted(2, "stopped")
 
     with pytest.raises(Interrupted):
-        train_network(marked_data, NETWORK, recipe, task=task, runs=tmp_path, name="part", watch=Stop())
+        train(marked_data, NETWORK, recipe, task=task, project=tmp_path, name="part", watch=Stop())
     (tmp_path / "teacher.safetensors").unlink()
-    assert resume_run(tmp_path / "part").model.digest() == whole.model.digest()
+    assert resume(tmp_path / "part").model.digest() == whole.model.digest()
 
 
 def test_unlabelled_images_are_learned_from_and_none_is_held_out(marked_data: Path, tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_unlabelled_images_are_learned_from_and_none_is_held_out(marked_data: Pa
     assert len(wider.splits["val"]) == len(dataset.splits["val"])
     assert wider.fingerprint != dataset.fingerprint
     assert "unlabelled: 5 images" in wider.notes[-1] and "2 left out" in wider.notes[-1]
-    trained = train_network(marked_data, NETWORK, SHORT, task=task, runs=tmp_path)
+    trained = train(marked_data, NETWORK, SHORT, task=task, project=tmp_path)
     assert len(taught(trained.run)) == len(wider.splits["train"])
     with pytest.raises(DataError, match="holds no image that the data do not have"):
         with_unlabelled(wider, more, np.full(3, np.nan, np.float32))
@@ -142,10 +142,10 @@ def test_embeddings_are_learned_from_a_teacher(tmp_path: Path) -> None:
     data = make_identities(tmp_path / "data", 8, 4)
     teacher = our_teacher(tmp_path, tuple(map(str, range(16))), "embed")
     task = Embed(dimensions=16, teacher=teacher)
-    trained = train_network(data, NETWORK, SHORT, task=task, runs=tmp_path)
+    trained = train(data, NETWORK, SHORT, task=task, project=tmp_path)
     np.testing.assert_allclose(np.linalg.norm(taught(trained.run), axis=1), 1, atol=1e-5)
     with pytest.raises(DataError, match=r"dimensions \(=8\) must be 16, as the teacher"):
-        train_network(data, NETWORK, SHORT, task=Embed(dimensions=8, teacher=teacher), runs=tmp_path, name="wrong")
+        train(data, NETWORK, SHORT, task=Embed(dimensions=8, teacher=teacher), project=tmp_path, name="wrong")
     assert not (tmp_path / "wrong").exists()
 
 
@@ -271,7 +271,7 @@ def test_settings_are_kept_and_paths_are_absolute() -> None:
 def test_a_teacher_that_does_not_fit(marked_data: Path, tmp_path: Path, bright: Path) -> None:
     def refused(task: Task, error: type[Exception], said: str) -> None:
         with pytest.raises(error, match=said):
-            train_network(marked_data, NETWORK, SHORT, task=task, runs=tmp_path, name="run")
+            train(marked_data, NETWORK, SHORT, task=task, project=tmp_path, name="run")
         assert not (tmp_path / "run").exists()
 
     refused(Attributes(teacher=tmp_path / "none.onnx"), ModelFileError, "no such file")
@@ -283,9 +283,9 @@ def test_a_teacher_that_does_not_fit(marked_data: Path, tmp_path: Path, bright: 
 
 
 def test_answers_of_other_data_are_not_learned(marked_data: Path, bright: Path, tmp_path: Path) -> None:
-    run = train_network(marked_data, NETWORK, SHORT, task=Attributes(teacher=bright), runs=tmp_path).run
+    run = train(marked_data, NETWORK, SHORT, task=Attributes(teacher=bright), project=tmp_path).run
     other = make_marked(tmp_path / "other", 40)
     settings = json.loads((run / "settings.json").read_text())
     (run / "settings.json").write_text(json.dumps({**settings, "data": str(other)}))
     with pytest.raises(TrainingError, match="of other data, not resumed"):
-        resume_run(run)
+        resume(run)

@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from small import NETWORK as SMALL
 from small import PREPROCESS, figures, images_of, make_squares, module_with, small_run
 
-from mobilenets.api import train_network
+from mobilenets import train
 from mobilenets.arch import Network
 from mobilenets.data.augment import Augmentation
 from mobilenets.data.cache import decode_split
@@ -22,9 +22,9 @@ from mobilenets.errors import UsageError
 from mobilenets.model import load
 from mobilenets.progress import Watch
 from mobilenets.tasks.classify import class_weights
-from mobilenets.train import frozen
-from mobilenets.train.frozen import _classifier, _judged, _regression, _views, fit_frozen
-from mobilenets.train.recipe import Recipe
+from mobilenets.training import frozen
+from mobilenets.training.frozen import _classifier, _judged, _regression, _views, fit_frozen
+from mobilenets.training.recipe import Recipe
 
 NETWORK = Network(alpha=0.25, height=32, width=32, classes=7, activation="relu6")
 RECIPE = Recipe(freeze=True, device="cpu", workers=2)
@@ -46,7 +46,7 @@ def test_only_the_classifier_changes(
 ) -> None:
     pretrained = random_model(NETWORK)
     data = photos if classes == 3 else two_classes
-    done = train_network(data, None, RECIPE, pretrained=pretrained, runs=tmp_path, name="run")
+    done = train(data, None, RECIPE, pretrained=pretrained, project=tmp_path, name="run")
     assert done.model.network == NETWORK.replace(classes=classes)
     for name, array in done.model.weights.items():
         assert name.startswith("fc.") or np.array_equal(array, pretrained.weights[name])
@@ -58,7 +58,7 @@ def test_only_the_classifier_changes(
 
 def test_the_same_seed_gives_the_same_classifier(photos: Path, tmp_path: Path, random_model: MakeModel) -> None:
     runs = [
-        train_network(photos, None, RECIPE, pretrained=random_model(NETWORK), runs=tmp_path, name=name)
+        train(photos, None, RECIPE, pretrained=random_model(NETWORK), project=tmp_path, name=name)
         for name in ("a", "b")
     ]
     assert runs[0].model.digest() == runs[1].model.digest()
@@ -66,7 +66,7 @@ def test_the_same_seed_gives_the_same_classifier(photos: Path, tmp_path: Path, r
 
 def test_there_must_be_a_trained_network(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="freeze"):
-        train_network(photos, NETWORK, RECIPE, runs=tmp_path)
+        train(photos, NETWORK, RECIPE, project=tmp_path)
 
 
 def of_sklearn(x: np.ndarray, labels: np.ndarray, strength: float, **more: object) -> np.ndarray:

@@ -12,8 +12,8 @@ from mobilenets.data.sources import open_dataset
 from mobilenets.errors import DataError, Interrupted, TrainingError
 from mobilenets.progress import Watch
 from mobilenets.tasks.classify import Classify
-from mobilenets.train.images import check, decode
-from mobilenets.train.interrupt import Interrupts
+from mobilenets.training.images import check, decode
+from mobilenets.training.interrupt import Interrupts
 
 
 class Heard(Watch):

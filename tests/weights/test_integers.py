@@ -8,8 +8,8 @@ import pytest
 from conftest import make_random_model
 from tflite_files import File, Form, mobilenet, write
 
+from mobilenets import export
 from mobilenets.arch.network import Block, Network
-from mobilenets.convert import export_model
 from mobilenets.errors import ModelFileError
 from mobilenets.image import prepare
 from mobilenets.quant import reference
@@ -103,7 +103,7 @@ def test_a_float_file_has_none_to_keep(shared_data: Path) -> None:
 def test_what_is_exported_again_comes_back_the_same(shared_data: Path, tmp_path: Path) -> None:
     """The pool's scale, once lifted, is not lifted again."""
     model = integers(shared_data, "mobilenet_v1_0.25_128_quant.tflite")
-    done = export_model(model.save(tmp_path / "m.safetensors"), tmp_path / "m.tflite", "tflite")
+    done = export(model.save(tmp_path / "m.safetensors"), tmp_path / "m.tflite", "tflite")
     imported = import_files([done.path], int8=True).integers
     assert imported is not None and imported.digest() == model.digest()
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..cost.latency import Latency
+from ..costs.latency import Latency
 from .opening import Missing
 from .peers import PRECISIONS
 
@@ -55,6 +55,9 @@ class Benchmark:
     integers: str | None  # where those of int8 rows come from
     rows: tuple[Row, ...]
     missing: tuple[Missing, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(self.verdicts())
 
     def groups(self) -> list[tuple[int, list[Row]]]:
         """(threads, its rows)."""

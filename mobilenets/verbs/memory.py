@@ -1,4 +1,4 @@
-"""What the memory of an int8 model is: its integers, and the arena of its C."""
+"""The memory that an int8 model takes: its integers, and the arena of its C."""
 
 from typing import Any
 
@@ -7,11 +7,14 @@ from ..compiler.lower_int8 import arena_bytes_int8
 from ..compiler.targets import INT8_TARGETS
 from ..quant.scheme import QuantModel
 
-__all__ = ["memory"]
+__all__ = ["int8_memory"]
 
 
-def memory(model: QuantModel) -> dict[str, Any]:
-    """Bytes of weights (with scales and biases), and of the arena of one thread by target; none of a body's maps."""
+def int8_memory(model: QuantModel) -> dict[str, Any]:
+    """Return the bytes of weights (with scales and biases), and of the arena of one thread for each target.
+
+    A body that ends in feature maps has no arena: it is not compiled.
+    """
     targets = INT8_TARGETS if model.network.output in OUTPUTS else ()
     return {
         "weights_bytes": model.nbytes,

@@ -1,4 +1,4 @@
-"""`predict --pictures FOLDER`: each image with what was said of it drawn on it."""
+"""Pictures of predictions: each image with its answer drawn on it."""
 
 import re
 from collections import Counter
@@ -16,36 +16,36 @@ from ..runtime.explain import view_box
 from ..tasks import Task
 from ..tasks.drawing import heated, scaled
 
-__all__ = ["drawn", "kept", "new_folder", "save_picture"]
+__all__ = ["draw_each", "keep", "new_folder", "save_picture"]
 
 
 def new_folder(path: Path) -> Path:
-    """`path`, made where it is not there; `UsageError` where something lies in it, which could be overwritten."""
+    """Make the folder `path`; `UsageError` where it holds files, which could be overwritten."""
     try:
         path.mkdir(parents=True, exist_ok=True)
         if any(path.iterdir()):
-            raise UsageError(f"--pictures {path}: the folder must be empty, or not be there yet")
+            raise UsageError(f"pictures (={path}): the folder must be empty, or not be there yet")
     except OSError as exc:
-        raise UsageError(f"--pictures {path}: cannot be made: {exc.strerror}") from exc
+        raise UsageError(f"pictures (={path}): cannot be made: {exc.strerror}") from exc
     return path
 
 
-def kept(sources: Iterable[tuple[str, Source]], at_hand: dict[str, Source]) -> Iterator[tuple[str, Source]]:
-    """The sources as they come; what is no file is put into `at_hand` by its name, for `drawn` to take out again."""
+def keep(sources: Iterable[tuple[str, Source]], at_hand: dict[str, Source]) -> Iterator[tuple[str, Source]]:
+    """Yield the sources; those that are no files are put into `at_hand` by name, from where `draw_each` takes them."""
     for name, source in sources:
         if not isinstance(source, Path):
             at_hand[name] = source
         yield name, source
 
 
-def drawn(
+def draw_each(
     predictions: Iterable[Prediction],
     at_hand: dict[str, Source],
     task: Task,
     folder: Path,
     explainer: Explainer | None = None,
 ) -> Iterator[Prediction]:
-    """The predictions as they come, each drawn as a JPEG named after its image; frame 3 of clip.mp4 is clip-3.jpg.
+    """Yield the predictions, each drawn in a JPEG named after its image; frame 3 of clip.mp4 is clip-3.jpg.
 
     With an `explainer` the first label's class activation map is laid over the image.
     """

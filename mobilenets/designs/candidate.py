@@ -1,12 +1,13 @@
 """A network with what it costs and how accurate it should be, and the Pareto front of several."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
 from ..arch.network import Network
-from ..cost import Cost, Latency
+from ..costs import Cost, Latency
 
 __all__ = ["Candidate", "pareto", "rank"]
 
@@ -20,6 +21,11 @@ class Candidate:
     top1: float
     score: float  # what to rank by: `Prior.score`
     latency: Latency | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the network, its costs and its accuracy as JSON."""
+        latency = None if self.latency is None else asdict(self.latency)
+        return {**self.cost.to_dict(layers=False), "top1": self.top1, "latency_ms": latency}
 
 
 def rank(candidate: Candidate) -> tuple[float, int, int, str]:

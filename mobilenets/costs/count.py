@@ -4,7 +4,9 @@ One fused multiply-add is one mult-add. Batch norm, activations and pooling are 
 in the paper. Parameters are weights, two per batch-norm channel (scale, shift) and the classifier's bias.
 """
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from ..arch.graph import Graph, expand
 from ..arch.layers import layers
@@ -82,6 +84,22 @@ class Cost:
         """Mult-adds per byte moved, over all layers."""
         moved = sum(layer.mult_adds / layer.intensity(precision) for layer in self.layers if layer.mult_adds)
         return self.mult_adds / moved
+
+    def to_dict(self, layers: bool = True) -> dict[str, Any]:
+        """Return the costs as JSON, whose keys docs/json.md lists; with `layers` each layer and type of layer too."""
+        values: dict[str, Any] = {
+            "name": self.network.name,
+            "network": json.loads(self.network.to_json()),
+            "mult_adds": self.mult_adds,
+            "params": self.params,
+            "bytes": {precision: self.bytes(precision) for precision in PRECISIONS},
+            "peak_ram": {precision: self.peak_ram(precision) for precision in PRECISIONS},
+            "intensity": self.intensity(),
+        }
+        if layers:
+            values["shares"] = [asdict(share) for share in self.by_type()]
+            values["layers"] = [{**asdict(layer), "intensity": layer.intensity()} for layer in self.layers]
+        return values
 
     def by_type(self) -> tuple[Share, ...]:
         """Table 2: the share of each type of layer in mult-adds and weights, largest first."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..cost.latency import BURST_MS, MIN_RUNS, Latency, summarise
+from ..costs.latency import BURST_MS, MIN_RUNS, Latency, summarise
 from ..errors import UsageError, WorkError
 from ..image import Pixels
 from ..machine import check_threads, cores
@@ -277,7 +277,7 @@ def _reference(model: Model | QuantModel, images: Pixels) -> tuple[Floats, str]:
         from .torch_module import reference
 
         return reference(model, images), "torch, fp32"
-    from ..export.onnx import to_onnx
+    from ..exporters.onnx import to_onnx
     from ..runtime import Session
 
     session = Session.from_onnx(to_onnx(model), 1)

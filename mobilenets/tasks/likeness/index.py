@@ -1,4 +1,4 @@
-"""An index of images: their embeddings, and those nearest to another image's."""
+"""An index of the embeddings of images, and the search for those nearest to another image's."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from .errors import ModelFileError, UsageError
-from .files import write_atomic
-from .runtime import Runner, find_images
-from .runtime.predict import predict
-from .tasks.likeness.verification import nearest
+from ...errors import ModelFileError, UsageError
+from ...files import write_atomic
+from ...runtime import Runner, find_images
+from ...runtime.predict import predict
+from .verification import nearest
 
 __all__ = ["Found", "Index", "Match", "build_index", "load_index", "look_up"]
 
@@ -40,6 +40,10 @@ class Found:
     matches: tuple[Match, ...]
     error: str | None = None
 
+    def __str__(self) -> str:
+        rows = [f"  {match.cosine:6.3f}  {match.image}" for match in self.matches]
+        return "\n".join([self.image, *rows]) if self.error is None else f"{self.image}: {self.error}"
+
 
 @dataclass(frozen=True)
 class Index:
@@ -55,7 +59,7 @@ class Index:
         return len(self.names) < LARGE or find_spec("faiss") is None
 
     def save(self, path: str | Path) -> Path:
-        """One `.safetensors`."""
+        """Write one `.safetensors`."""
         from safetensors.numpy import save
 
         path = Path(path)
@@ -65,7 +69,7 @@ class Index:
         return write_atomic(path, save({"vectors": self.vectors}, metadata))
 
     def nearest(self, queries: Floats, k: int) -> tuple[np.ndarray[Any, Any], Floats]:
-        """The `k` images nearest to each of unit `queries` (Q, D): their positions and cosines, (Q, k) each."""
+        """Return positions and cosines, (Q, k) each, of the `k` images nearest to each of unit `queries` (Q, D)."""
         k = min(k, len(self.names))
         if self.exact:
             return nearest(self.vectors, queries, k)
@@ -83,23 +87,26 @@ class Index:
 
 
 def build_index(session: Runner, folder: Path, model: str) -> tuple[Index, tuple[str, ...]]:
-    """The images below `folder`, a line for each that cannot be decoded. `model`: what `session` was opened from."""
+    """Return the index of the images below `folder`, and a line for each that cannot be decoded.
+
+    `model` is what `session` was opened from.
+    """
     _check_task(session, model)
     names, vectors, bad = [], [], []
     paths = ((str(path), path) for path in find_images([folder]))
-    for said in predict(session, paths, lambda row: row.copy()):
-        if said.error is None:
-            names.append(said.name)
-            vectors.append(said.answer)
+    for prediction in predict(session, paths, lambda row: row.copy()):
+        if prediction.error is None:
+            names.append(prediction.name)
+            vectors.append(prediction.answer)
         else:
-            bad.append(f"skipped {said.name}: {said.error}")
+            bad.append(f"skipped {prediction.name}: {prediction.error}")
     if not names:
         raise UsageError(f"{folder}: holds no image that can be decoded")
     return Index(tuple(names), np.stack(vectors), model), tuple(bad)
 
 
 def load_index(path: Path) -> Index:
-    """What `Index.save` wrote; `ModelFileError` for another file."""
+    """Read what `Index.save` wrote; `ModelFileError` for another file."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -124,7 +131,7 @@ def load_index(path: Path) -> Index:
 def look_up(
     index: Index, session: Runner, images: Iterable[tuple[str, Path | bytes]], top: int = 10
 ) -> Iterator[Found]:
-    """The `top` images of the index nearest to each of (name, file or its content), as they come."""
+    """Yield the `top` images of the index that are nearest to each of (name, file or its content)."""
     _check_task(session, index.model)
     if top < 1:
         raise UsageError(f"top (={top}) must be at least 1")
@@ -134,12 +141,12 @@ def look_up(
 
 
 def _found(index: Index, session: Runner, images: Iterable[tuple[str, Path | bytes]], top: int) -> Iterator[Found]:
-    for said in predict(session, images, lambda row: row.copy()):
-        if said.error is not None:
-            yield Found(said.name, (), said.error)
+    for prediction in predict(session, images, lambda row: row.copy()):
+        if prediction.error is not None:
+            yield Found(prediction.name, (), prediction.error)
         else:
-            positions, cosines = index.nearest(said.answer[None], top)
-            yield Found(said.name, _matches(index.names, positions[0], cosines[0]))
+            positions, cosines = index.nearest(prediction.answer[None], top)
+            yield Found(prediction.name, _matches(index.names, positions[0], cosines[0]))
 
 
 def _matches(names: Sequence[str], positions: Iterable[Any], cosines: Iterable[Any]) -> tuple[Match, ...]:

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..arch.network import BODY, SHALLOW_BODY, Block, Network
-from ..cost import cost
+from ..costs import cost
 from ..errors import BudgetError
 from .budget import Bound, Budget
 from .candidate import Candidate, pareto, rank
@@ -54,6 +55,19 @@ class Design:
 
     def __repr__(self) -> str:
         return f"Design({self.choice.network.name}, the best of {self.feasible:,} within the budget)"
+
+    def __str__(self) -> str:
+        return f"{self.choice.network.name}: {self.reason}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON of `mobilenets design`, whose keys docs/json.md lists."""
+        return {
+            "choice": self.choice.to_dict(),
+            "reason": self.reason,
+            "front": [candidate.to_dict() for candidate in self.front],
+            "considered": self.considered,
+            "feasible": self.feasible,
+        }
 
 
 def search(budget: Budget, space: Space, prior: Prior, measure: Measure | None = None) -> Design:

@@ -1,4 +1,4 @@
-"""A picture of what was found: a row for each image that was looked up."""
+"""The picture of `search --sheet`: a row for each image that was looked up."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..errors import ImageError
 from ..image import Preprocess, as_image, prepare
-from ..index import Found
+from ..tasks.likeness.index import Found
 
 __all__ = ["draw_sheet"]
 
@@ -17,7 +17,7 @@ TEXT = 11
 
 
 def draw_sheet(found: Sequence[Found], preprocess: Preprocess) -> Image.Image:
-    """The image that was looked up, then those found with their cosines, as the network saw them."""
+    """Draw each image that was looked up, then those found with their cosines, as the network sees them."""
     scale = SIDE / max(preprocess.height, preprocess.width)
     width, height = round(preprocess.width * scale), round(preprocess.height * scale)
     columns = 1 + max((len(one.matches) for one in found), default=0)

@@ -1,4 +1,4 @@
-"""`quantize`: a trained float model becomes an int8 one, and both are judged on images that neither has seen."""
+"""`mobilenets quantize`: an int8 model from a trained float one, and the comparison of both on held-out images."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -8,41 +8,48 @@ from typing import Any
 
 import numpy as np
 
-from .arch.ops import OUTPUTS
-from .data.cache import decode_split
-from .data.sources import Dataset, Sample
-from .errors import DataError, UsageError
-from .evaluation import Comparison, compare, default_split, serve
-from .files import check_output
-from .model import Model
-from .opening import open_model
-from .progress import Watch
-from .quant.quantize import FEWEST, Choices, Loss, Quantized, Tried, quantize
-from .quant.scheme import QuantModel
-from .runtime.activations import open_activations
-from .tasks import task_type
+from ..arch.ops import OUTPUTS
+from ..data.cache import decode_split
+from ..data.sources import Dataset, Sample
+from ..errors import DataError, UsageError
+from ..evaluation import Comparison, compare, default_split, serve
+from ..files import check_output
+from ..model import Model
+from ..opening import open_model
+from ..progress import Watch, watching
+from ..quant.quantize import FEWEST, Choices, Loss, Quantized, Tried
+from ..quant.quantize import quantize as quantize_floats
+from ..quant.scheme import QuantModel
+from ..runtime.activations import open_activations
+from ..tasks import task_type
 
-__all__ = ["QuantizedFile", "quantize_model"]
+__all__ = ["QuantizedFile", "quantize"]
 
 IMAGES = 300  # to calibrate on: more do not change the ranges
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class QuantizedFile:
-    """What `quantize_model` wrote, how it was chosen and what it costs."""
+    """The int8 model that `quantize` wrote, how it was chosen and what it costs."""
 
     path: Path
     model: QuantModel
     tried: tuple[Tried, ...]  # the chosen first
     losses: tuple[Loss, ...]  # of each layer, first to last
     calibrated_on: int
-    held_back: int  # of them, on which `tried` was judged
+    held_back: int  # of them, on which `tried` was measured
     comparison: Comparison
 
     def __repr__(self) -> str:
         return f"QuantizedFile({str(self.path)!r}, {self.model!r}, {self.tried[0]!r})"
 
+    def __str__(self) -> str:
+        both = self.comparison
+        floats, integers = (one.result.headline() for one in (both.floats, both.integers))
+        return f"{self.path}: {both.split} {integers}; float {floats}; same prediction {both.agreement:.1%}"
+
     def to_dict(self) -> dict[str, Any]:
+        """Return the JSON of `mobilenets quantize`, whose keys docs/json.md lists."""
         return {
             "path": str(self.path),
             "network": self.model.name,
@@ -57,22 +64,49 @@ class QuantizedFile:
         }
 
 
-def quantize_model(
+def quantize(
     model: str | Path,
     data: str | Path | Dataset,
     output: str | Path | None = None,
+    *,
     images: int = IMAGES,
     rule: str | None = None,
     max_bad: float = 0.01,
-    watch: Watch | None = None,
     overwrite: bool = False,
+    watch: Watch | None = None,
 ) -> QuantizedFile:
-    """Write an int8 `.safetensors`, by default NAME.int8.safetensors beside `model`; over no file unless `overwrite`.
+    """Write an int8 model, calibrated on images of train and evaluated on those of test, or val where there is no test.
 
-    Calibrated on `images` of train, drawn evenly over all classes; judged on test where there is one, else val. `rule`:
-    minmax, percentile or mse; None: the one that agrees best with the float network on images held back.
+    Parameters
+    ----------
+    model
+        What `load` takes, of floats.
+    data
+        Images with the model's labels.
+    output
+        By default NAME.int8.safetensors beside the model; over a file that exists only with `overwrite`.
+    images
+        The number of images to calibrate on, drawn evenly over all classes; 200 to 500 are enough.
+    rule
+        How ranges are chosen: minmax, percentile or mse; by default the rule that agrees best with the float network on
+        images held back.
+    max_bad
+        The share of images that may be undecodable, or have two labels, before it is an error.
     """
-    watch = watch or Watch()
+    with watching(watch) as watch:
+        return _quantize(model, data, output, images, rule, max_bad, overwrite, watch)
+
+
+def _quantize(
+    model: str | Path,
+    data: str | Path | Dataset,
+    output: str | Path | None,
+    images: int,
+    rule: str | None,
+    max_bad: float,
+    overwrite: bool,
+    watch: Watch,
+) -> QuantizedFile:
     if images < FEWEST:
         raise UsageError(f"images (={images}) to calibrate on must be at least {FEWEST}, better 200 to 500")
     path, floats = _opened(model, output, overwrite, watch)
@@ -88,7 +122,7 @@ def quantize_model(
     calibration = decode_split(drawn, floats.preprocess, short_side=None, max_bad=max_bad)
     pixels = np.stack([calibration.pixels(i) for i in range(len(calibration))])
     watch.note(f"calibrating on {len(pixels)} images")
-    found = quantize(floats, pixels, open_activations, Choices(rule))
+    found = quantize_floats(floats, pixels, open_activations, Choices(rule))
     integers = replace(found.model, metrics={}, data={**floats.data, "quantized": _origin(floats, found)})
     split = default_split(dataset)
     evaluated = decode_split(
@@ -108,7 +142,7 @@ def quantize_model(
 
 
 def draw(dataset: Dataset, count: int, seed: int = 0) -> tuple[Sample, ...]:
-    """`count` samples of train, as evenly over the classes as can be; `DataError` where all are of one class."""
+    """Draw `count` samples of train, as evenly over the classes as possible; `DataError` where all are of one class."""
     samples = dataset.splits.get("train") or dataset.splits["all"]
     rng = np.random.default_rng(seed)
     shuffled = [samples[i] for i in rng.permutation(len(samples))]
@@ -125,13 +159,13 @@ def draw(dataset: Dataset, count: int, seed: int = 0) -> tuple[Sample, ...]:
 
 
 def _classes(samples: Sequence[Sample]) -> list[int]:
-    """The class indices that occur; none where targets are something else."""
+    """Return the class indices that occur; none where targets are something else."""
     targets = [sample.target for sample in samples]
     return sorted(set(targets)) if all(isinstance(target, int) for target in targets) else []
 
 
 def _opened(model: str | Path, output: str | Path | None, overwrite: bool, watch: Watch) -> tuple[Path, Model]:
-    """Where to write, and the float model."""
+    """Return where to write, and the float model."""
     opened = open_model(model, watch, floats=True)
     source, floats = opened.path, opened.trained()
     if source.suffix == ".tflite":

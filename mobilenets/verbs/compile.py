@@ -1,0 +1,93 @@
+"""`mobilenets compile`: a trained model as C for one processor, and its library."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ..compiler import Written, has_compiler, lacking, write_c
+from ..files import check_output
+from ..opening import open_model
+from ..progress import Watch
+
+__all__ = ["CompiledFiles", "compile"]
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledFiles:
+    """The files that `compile` wrote.
+
+    `difference` is that of their logits from ONNX Runtime's (int8: numpy's), relative to the largest. It is None where
+    they were not run: this processor lacks the features `lacks`, or there is no C compiler.
+    """
+
+    folder: Path
+    written: Written
+    difference: float | None
+    lacks: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        w = self.written
+        return f"{self.folder}: {', '.join(w.files)} for {w.target} in {w.precision}, arena of {w.arena_bytes:,} bytes"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON of `mobilenets compile`."""
+        values = {"folder": str(self.folder), **asdict(self.written), "difference": self.difference}
+        return {**values, "lacks": list(self.lacks)}
+
+
+def compile(
+    model: str | Path,
+    output: str | Path | None = None,
+    *,
+    target: str = "auto",
+    precision: str | None = None,
+    name: str = "network",
+    embed: bool = False,
+    library: bool = True,
+    overwrite: bool = False,
+    watch: Watch | None = None,
+) -> CompiledFiles:
+    """Write a model as C into a folder, and build its library there.
+
+    The logits of a float model are compared with ONNX Runtime's, those of an int8 one with `quant.reference`'s bit for
+    bit (`ParityError`), before anything is written. C for another processor is written and not run.
+
+    Parameters
+    ----------
+    model
+        What `load` takes.
+    output
+        The folder to write to; by default one beside the model. Files in it are replaced only with `overwrite`.
+    target
+        A key of `compiler.TARGETS`; auto: what this processor has.
+    precision
+        fp32, bf16, bf16x3, bf16x6 or int8; by default the model's own.
+    name
+        Of the files and of the function mobilenets_NAME_run.
+    embed
+        Put the weights into the C, instead of into a file of their own.
+    library
+        Build the library too. Without it no C compiler is needed, and the C is compared only where there is one.
+    """
+    from ..exporters.onnx import to_onnx
+    from ..runtime import CompiledSession, Session
+    from ..runtime.numpy_session import NumpySession
+    from ..runtime.parity import BOUND, agree
+
+    opened = open_model(model, watch)
+    folder = Path(output) if output else opened.path.parent / f"{opened.path.stem}-c"
+    if folder.is_dir():
+        for file in (f"{name}.c", f"mobilenets_{name}.h", f"{name}.weights", f"lib{name}.so"):
+            check_output(folder / file, (Path(file).suffix,), overwrite)
+    trained = opened.trained()
+    lacks = lacking(trained, target, precision)
+    if lacks or not (library or has_compiler()):
+        return CompiledFiles(folder, write_c(trained, folder, target, name, embed, precision, library), None, lacks)
+    logits = CompiledSession(trained, 1, target, precision=precision).logits
+    if trained.precision == "int8":
+        same = agree(logits, NumpySession(trained).logits, trained.preprocess, "logits differ from numpy's", bound=0)
+        return CompiledFiles(folder, write_c(trained, folder, target, name, embed, precision, library), same)
+    reference = Session.from_onnx(to_onnx(trained), 1).logits
+    bound = {"bf16": 0.1, "bf16x3": 1e-3}.get(precision or trained.precision, BOUND)
+    difference = agree(logits, reference, trained.preprocess, "compiled logits differ from ONNX Runtime's", bound)
+    return CompiledFiles(folder, write_c(trained, folder, target, name, embed, precision, library), difference)

@@ -1,0 +1,139 @@
+"""`mobilenets describe`: what a network costs."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, overload
+
+from ..arch import PAPER, Network
+from ..arch.zoo import DEFAULT, Row
+from ..costs import Cost
+from ..costs import cost as count
+from ..errors import MissingExtraError
+from ..model import Model
+from ..opening import is_model_name, open_model
+from ..progress import Watch, watching
+from ..quant.scheme import QuantModel
+from .arguments import network_of
+from .memory import int8_memory
+
+__all__ = ["CostTable", "NetworkCosts", "cost"]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class NetworkCosts:
+    """The costs of a network, and the trained model where it is one."""
+
+    cost: Cost
+    model: Model | QuantModel | None = None
+
+    def __repr__(self) -> str:
+        return f"NetworkCosts({self})"
+
+    def __str__(self) -> str:
+        found = self.cost
+        return (
+            f"{found.network.name}: {found.mult_adds / 1e6:,.3f} M mult-adds, {found.params:,} parameters, "
+            f"{found.network.classes} classes"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON of `mobilenets describe`, whose keys docs/json.md lists."""
+        values, model = self.cost.to_dict(), self.model
+        if model is not None:
+            values |= {"labels": list(model.labels), "metrics": model.metrics, "preprocess": model.preprocess.to_dict()}
+        if model is not None and model.precision == "int8":
+            values["int8"] = int8_memory(model)
+        return values
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class CostTable:
+    """Rows of a table of the paper, printed and counted; `missing` says which could not be counted here."""
+
+    rows: tuple[dict[str, Any], ...]
+    missing: str = ""
+
+    def __repr__(self) -> str:
+        return f"CostTable({len(self.rows)} networks)"
+
+    def __str__(self) -> str:
+        names = [row.get("network") or row["name"] for row in self.rows]
+        return "\n".join(
+            f"{name}: {row['mult_adds'] / 1e6:,.1f} M mult-adds" for name, row in zip(names, self.rows, strict=True)
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON of `mobilenets describe paper`."""
+        return {"rows": list(self.rows)}
+
+
+@overload
+def cost(network: Literal["paper", "detectors"]) -> CostTable: ...  # type: ignore[overload-overlap]
+@overload
+def cost(
+    network: Network | str | Path | Mapping[str, Any] | Model | QuantModel = ...,
+    classes: int | None = ...,
+    *,
+    watch: Watch | None = ...,
+) -> NetworkCosts: ...
+def cost(
+    network: Network | str | Path | Mapping[str, Any] | Model | QuantModel = DEFAULT,
+    classes: int | None = None,
+    *,
+    watch: Watch | None = None,
+) -> NetworkCosts | CostTable:
+    """Compute what a network costs: mult-adds, parameters, bytes and memory, layer by layer.
+
+    Parameters
+    ----------
+    network
+        A `Network`, its name such as "0.5-160", a dictionary of its fields, a model, or anything that `load` takes.
+        "paper": the networks of the paper's Tables 4 to 9; "detectors": those of its Table 13 (needs torch).
+    classes
+        The number of outputs of a network that is given by its name.
+    """
+    if network == "paper":
+        return _paper()
+    if network == "detectors":
+        from ..machine import need_torch
+
+        need_torch()
+        from ..training.detectors import count_detectors
+
+        return CostTable(tuple(asdict(row) for row in count_detectors()))
+    if isinstance(network, Model | QuantModel):
+        return NetworkCosts(count(network.network), network)
+    if isinstance(network, Path) or (isinstance(network, str) and is_model_name(network)):
+        with watching(watch) as watch:
+            model = open_model(network, watch).trained()
+        return NetworkCosts(count(model.network), model)
+    found = network_of(network)
+    assert found is not None
+    return NetworkCosts(count(found if classes is None else found.replace(classes=classes)))
+
+
+def _paper() -> CostTable:
+    """Return Tables 4 to 9: the printed figures beside ours, and other networks counted in torchvision."""
+    from ..costs.peers import count_peers
+
+    rows, missing = [_paper_row(row) for row in PAPER], ""
+    try:
+        peers = count_peers()
+    except MissingExtraError as exc:
+        missing, peers = f"without GoogLeNet, VGG16, AlexNet, SqueezeNet: {exc}", ()
+    rows += [
+        (p.name, p.table, p.top1, p.paper_mult_adds_m, p.mult_adds, p.paper_params_m, p.params, p.note) for p in peers
+    ]
+    names = "network table top1_printed mult_adds_m_printed mult_adds params_m_printed params note".split()
+    return CostTable(tuple(dict(zip(names, row, strict=True)) for row in rows), missing)
+
+
+def _paper_row(row: Row) -> tuple[str, str, float, float, int, float, int, str]:
+    """Return our count in the way of the printed one: Table 4 leaves out the classifier of Conv MobileNet."""
+    costs, note = count(row.network), ""
+    mult_adds = costs.mult_adds
+    if row.network.convolution == "full":
+        mult_adds -= sum(layer.mult_adds for layer in costs.layers if layer.kind == "fully_connected")
+        note = "mult-adds without the classifier, as printed"
+    return row.network.name, row.table, row.top1, row.mult_adds_m, mult_adds, row.params_m, costs.params, note

@@ -1,0 +1,88 @@
+"""`mobilenets design`: the network for a budget."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..designs import Budget, Design, Prior, Space, read_runs, search
+from ..errors import UsageError
+from ..machine import check_threads, cores, other_load
+from ..progress import Watch, watching
+from .arguments import budget_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..data.sources import Dataset
+    from ..runtime import Runtime
+
+__all__ = ["design", "space_for"]
+
+BUSY = 0.75  # programs per core, by the system's load average, from which on the reason mentions them
+
+
+def design(
+    budget: "Budget | Mapping[str, Any]",
+    space: Space | None = None,
+    *,
+    data: "str | Path | Dataset | None" = None,
+    calibrate: Sequence[str | Path] = (),
+    threads: int = 1,
+    runtime: "Runtime" = "auto",
+    precision: str = "fp32",
+    watch: Watch | None = None,
+) -> Design:
+    """Return the Pareto front of the networks in `space` that fit `budget`, and the most accurate of them.
+
+    Parameters
+    ----------
+    budget
+        A `Budget` or a dictionary of its fields, such as {"max_mult_adds": "10M"}.
+    space
+        Where to search: by default over alpha, resolution and depth.
+    data
+        Images whose number of classes and size to design for.
+    calibrate
+        Run folders or models of the user's, whose validation top-1 moves the accuracy prior.
+    threads, runtime, precision
+        Of the latency measurement, where `budget` bounds latency; precision is fp32 or int8, that of sizes is the
+        budget's.
+
+    Raises `BudgetError`, `LatencyError`.
+    """
+    bounds = budget_of(budget)
+    if bounds is None:
+        raise UsageError("design needs a budget")
+    check_threads(threads, least=1)
+    space = space or Space()
+    if data is not None:
+        from ..data.sources import Dataset, open_dataset
+
+        space = space_for(space, data if isinstance(data, Dataset) else open_dataset(data))
+    prior = Prior.of_the_paper()
+    if calibrate:
+        prior = prior.calibrated(read_runs(calibrate))
+    if bounds.max_latency is None:
+        return search(bounds, space, prior)
+    from ..runtime import measure_networks
+
+    with watching(watch) as watch:
+        limit, of = f"{bounds.max_latency:g} ms", f"{threads} thread{'s' if threads != 1 else ''}"
+        watch.note(f"looking for at most {limit} an image, measured on {of}: up to two minutes")
+        load = other_load()
+        measure = partial(measure_networks, threads=threads, runtime=runtime, precision=precision)
+        found = search(bounds, space, prior, measure)
+    if load <= BUSY * cores():
+        return found
+    busy = f"The machine was busy (load average {load:.1f} on {cores()} cores): on a quiet one more may fit."
+    return replace(found, reason=f"{found.reason} {busy}")
+
+
+def space_for(space: Space, dataset: "Dataset") -> Space:
+    """Return `space` for the classes of these data, up to twice the photos' size, since larger inputs add nothing."""
+    from ..data.sources import typical_short_side
+
+    largest = max(64, 2 * typical_short_side(dataset))
+    return replace(space, base=space.base.replace(classes=len(dataset.labels)), max_resolution=largest)

@@ -1,0 +1,157 @@
+"""`mobilenets export`: a trained model in the formats of other programs, compared before it is written."""
+
+from dataclasses import dataclass
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..arch.fold import fold_batch_norm
+from ..errors import ParityError, UsageError
+from ..files import check_output
+from ..machine import need_torch
+from ..model import Model
+from ..opening import open_model
+from ..progress import Watch
+from ..quant.scheme import QuantModel
+
+__all__ = ["Exported", "export"]
+
+SMALLEST_HALF = 2**-25  # half of the smallest number that float16 tells from 0
+INTEGERS = 0.05  # of the largest logit: a few steps, for machines on which ONNX Runtime rounds in another way
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A written file, and the difference of its logits from torch's (int8: the integers'), relative to the largest."""
+
+    path: Path
+    format: str
+    bytes: int
+    difference: float
+
+    def __str__(self) -> str:
+        agree = f", logits within {self.difference:.1e} of the largest" if self.difference else ""
+        return f"{self.path}: {self.format}, {self.bytes:,} bytes{agree}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON of `mobilenets export`."""
+        return {"path": str(self.path), "format": self.format, "bytes": self.bytes, "difference": self.difference}
+
+
+def export(
+    model: str | Path,
+    output: str | Path | None = None,
+    format: str | None = None,
+    *,
+    overwrite: bool = False,
+    watch: Watch | None = None,
+) -> Exported:
+    """Write a model for another program, after the content has been read back and compared.
+
+    The logits of a float network are compared with torch's, those of an int8 one with `quant.reference`'s
+    (`ParityError`).
+
+    Parameters
+    ----------
+    model
+        What `load` takes.
+    output
+        By default beside the model; over a file that exists only with `overwrite`.
+    format
+        onnx, tflite, tflite-float16, tflite-dynamic, tflite-micro, keras-h5, timm or torch (docs/export.md); by default
+        the format of the ending of `output`, else onnx.
+    """
+    from ..exporters import write
+    from ..files import write_atomic
+
+    format = format or _format_of(output)
+    opened = open_model(model, watch)
+    path = _output(opened.path, output, format, overwrite)
+    trained = opened.trained()
+    if format != "onnx" and trained.network.convolution == "full":
+        raise UsageError(f"format {format} holds separable networks, this has full convolutions: use onnx")
+    content = write(trained, format)
+    difference = _difference(trained, content, format)
+    return Exported(write_atomic(path, content), format, len(content), difference)
+
+
+def _format_of(output: str | Path | None) -> str:
+    """The one with the longest ending that `output` has."""
+    from ..exporters import FORMATS
+
+    fitting = [name for name, known in FORMATS.items() if output and str(output).endswith(known.suffix)]
+    return max(fitting, key=lambda name: len(FORMATS[name].suffix), default="onnx")
+
+
+def _output(source: Path, output: str | Path | None, format: str, overwrite: bool) -> Path:
+    """Where to write; `UsageError` for an unknown format, another format's suffix, and what is there already."""
+    from ..exporters import FORMATS
+
+    if format not in FORMATS:
+        raise UsageError(f"format {format!r} must be one of {', '.join(FORMATS)}")
+    suffix = FORMATS[format].suffix
+    path = Path(output) if output else source.with_suffix(suffix)
+    check_output(path, ("." + suffix.rpartition(".")[2],), overwrite, sources=[source])
+    return path
+
+
+def _difference(trained: Model | QuantModel, content: bytes, format: str) -> float:
+    """Between the logits of what was written and those of what it was made of; `ParityError` if they are others."""
+    from ..runtime import Session
+
+    if trained.precision == "int8":
+        return _difference_of_integers(trained, content, format)
+    need_torch()
+    from ..exporters import FORMATS
+    from ..runtime import open_session
+    from ..runtime.parity import BOUND
+    from ..training.parity import check_parity
+
+    if format == "onnx":
+        return check_parity(trained, Session.from_onnx(content).logits)
+    back, rounding = _read_back(trained, content, format), FORMATS[format].rounding
+    if rounding:
+        _check_rounding(trained, back, rounding)
+    bound = (
+        inf if rounding else BOUND
+    )  # rounded weights change logits as the network has it; the difference is reported
+    return check_parity(trained, open_session(back).logits, bound)
+
+
+def _difference_of_integers(trained: QuantModel, content: bytes, format: str) -> float:
+    """TensorFlow Lite's files hold the integers as they are; an ONNX graph is run."""
+    from ..runtime import Session, open_session
+    from ..runtime.parity import agree
+    from ..weights import read_content, recognise
+    from ..weights.integers import keep_integers
+
+    if format == "onnx":
+        run, law = Session.from_onnx(content).logits, open_session(trained).logits
+        return agree(run, law, trained.preprocess, "ONNX Runtime's logits differ from the integers'", INTEGERS)
+    read = read_content(content, ".tflite")
+    if keep_integers(read, recognise(read).model).digest() != trained.digest():
+        raise ParityError("the integers that were read back are not those that were written")
+    return 0.0
+
+
+def _check_rounding(trained: Model, back: Model, rounding: float) -> None:
+    """`ParityError` where a weight that was read back is not the trained one, rounded (see `export.Format`)."""
+    wanted, found = (fold_batch_norm(model.graph, model.weights)[1] for model in (trained, back))
+    for name, array in wanted.items():
+        largest = np.abs(array).max(axis=tuple(range(1, array.ndim)), keepdims=True)
+        if (np.abs(found[name] - array) > rounding * largest + SMALLEST_HALF).any():
+            raise ParityError(f"{name} was read back as other values than those that were written")
+
+
+def _read_back(model: Model, content: bytes, format: str) -> Model:
+    """What the importer makes of an exported file."""
+    from ..exporters import FORMATS
+    from ..weights import Given, read_content, recognise
+
+    given = None
+    if format == "torch":  # a state dict holds tensors and says nothing else
+        network, pixels = model.network, (model.preprocess.mean, model.preprocess.std)
+        given = Given((network.height, network.width), pixels, network.activation, network.padding)
+    return recognise(read_content(content, "." + FORMATS[format].suffix.rpartition(".")[2]), given).model

@@ -1,0 +1,45 @@
+"""`mobilenets train --resume`: training goes on from where a run was stopped."""
+
+from pathlib import Path
+
+from ..errors import DataError
+from ..machine import need_torch
+from ..progress import Watch, watching
+from .train import Trained, finish
+
+__all__ = ["resume"]
+
+
+def resume(
+    run: str | Path, data: str | Path | None = None, epochs: int | None = None, *, watch: Watch | None = None
+) -> Trained:
+    """Go on with a run that was stopped or killed, to the weights that it would have reached.
+
+    Parameters
+    ----------
+    run
+        The run's folder, which holds its settings.
+    data
+        Where its data set lies now, if it was moved.
+    epochs
+        Extend the run to this number of epochs in all: the learning rate goes on as in a run of that length.
+
+    Raises `TrainingError` where there is no such run or its data are others, and `UsageError` where `epochs` is less
+    than before or the run cannot be extended.
+    """
+    need_torch()
+    from ..training.run import Run
+
+    opened = Run.open(Path(run))
+    task = opened.settings.task
+    root = Path(data or opened.settings.data)
+    if not root.exists():
+        raise DataError(f"{root}: the data of {run} are not there; where they have moved: --resume {run} DATA")
+    if epochs is not None:
+        opened = opened.extended(epochs)
+    with watching(watch) as watch:
+        if epochs is None and opened.finished:
+            watch.note(f"{run} has finished; to extend it: --resume {run} --epochs N, above {opened.epochs_done}")
+        opened.remove_left_over()
+        dataset = task.ready(task.open(root, max_bad=opened.settings.recipe.max_bad))
+        return finish(dataset, opened.moved(root), watch)

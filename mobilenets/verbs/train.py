@@ -1,0 +1,325 @@
+"""`mobilenets train`: from images, and a network or a budget, to a trained model with its figures and report."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..arch.network import BODY, Network
+from ..arch.zoo import DEFAULT
+from ..designs import Budget, Space
+from ..errors import UsageError, WorkError, printable
+from ..evaluation import (
+    Comparison,
+    Evaluated,
+    compare_with_sibling,
+    default_split,
+    evaluate_split,
+    find_nearly_equal,
+    notes_on_few_images,
+    write_page,
+)
+from ..machine import need_torch
+from ..model import Model
+from ..opening import open_model
+from ..progress import Watch, watching
+from ..tasks import Task
+from ..tasks.classify import Classify
+from ..training.recipe import Recipe
+from .arguments import (
+    FROM_SCRATCH,
+    AnyBudget,
+    AnyNetwork,
+    AnyPreprocess,
+    AnyPretrained,
+    AnyRecipe,
+    AnyTask,
+    budget_of,
+    check_pretrained,
+    network_of,
+    preprocess_of,
+    recipe_of,
+    start_of,
+    task_of,
+)
+from .design import design, space_for
+
+if TYPE_CHECKING:
+    from ..data.sources import Dataset
+    from ..training.plan import Plan
+    from ..training.run import Run, Settings
+    from ..weights import Given
+
+__all__ = ["Trained", "finish", "plan", "train"]
+
+SHOWN = 10  # labels of the data that are listed before training
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Trained:
+    """A finished run."""
+
+    run: Path
+    model: Model
+    evaluated: Evaluated
+    report: Path
+    int8: Comparison | None  # of a run with quantisation-aware training
+
+    def __repr__(self) -> str:
+        return f"Trained({str(self.run)!r}, {self.model!r}, {self.evaluated!r})"
+
+    def __str__(self) -> str:
+        return f"{self.evaluated}\nmodel: {self.run / 'best.safetensors'}\nreport: {self.report}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON of `mobilenets train`, whose keys docs/json.md lists."""
+        return {
+            "run": str(self.run),
+            "model": str(self.run / "best.safetensors"),
+            "report": str(self.report),
+            "network": self.model.name,
+            "weights_sha256": self.model.digest(),
+            "task": self.model.task,
+            **self.evaluated.metrics(),
+            "latency_ms": asdict(self.evaluated.latency),
+            **({"int8": self.int8.to_dict()} if self.int8 else {}),
+        }
+
+
+def train(
+    data: "str | Path | Dataset",
+    network: AnyNetwork = None,
+    recipe: AnyRecipe = None,
+    *,
+    budget: AnyBudget = None,
+    space: Space | None = None,
+    calibrate: Sequence[str | Path] = (),
+    pretrained: AnyPretrained = None,
+    given: "Given | None" = None,
+    preprocess: AnyPreprocess = None,
+    task: AnyTask = None,
+    project: str | Path = "runs",
+    name: str | None = None,
+    command: str = "",
+    watch: Watch | None = None,
+) -> Trained:
+    """Train a network on labelled images; evaluate its best model, measure its latency and write a report.
+
+    Parameters
+    ----------
+    data
+        Images in any layout that docs/data.md lists, or an opened data set.
+    network
+        A `Network`, a name such as "0.25-96" or a dictionary of its fields; by default 0.5-128. The classes are those
+        of the data.
+    recipe
+        The training settings: a `Recipe` or a dictionary of its fields.
+    budget
+        What the network may cost, instead of `network`: `design` then chooses it, within `space`, by an accuracy prior
+        that the runs `calibrate` move.
+    pretrained
+        A trained network to fine-tune: a `Model`, a file, a run folder, or a published name such as "imagenet";
+        None or "none": from scratch. `network` then says alpha, height and width, as far as they shall change.
+    given
+        What the file of `pretrained` does not say of itself.
+    preprocess
+        A `Preprocess`, or a dictionary of the fields in which it differs from the default or the pretrained one's.
+    task
+        What is learned: a `Task`, its name or a dictionary of its name and settings; by default classification.
+    project, name
+        The run's folder is `name` in the folder `project`; by default it is named after data and network.
+    command
+        What the report says was typed.
+    watch
+        Receives the progress, which by default is drawn on a terminal and in a notebook.
+    """
+    need_torch()
+    asked = _Request(data, network, recipe, budget, space, calibrate, pretrained, given, preprocess, task, command)
+    with watching(watch) as watch:
+        _check_folder(Path(project), name)
+        return _start(asked.prepared(watch), Path(project), name, watch)
+
+
+def plan(
+    data: "str | Path | Dataset",
+    network: AnyNetwork = None,
+    recipe: AnyRecipe = None,
+    *,
+    budget: AnyBudget = None,
+    space: Space | None = None,
+    calibrate: Sequence[str | Path] = (),
+    pretrained: AnyPretrained = None,
+    given: "Given | None" = None,
+    preprocess: AnyPreprocess = None,
+    task: AnyTask = None,
+    watch: Watch | None = None,
+) -> "Plan":
+    """Return what `train` would do with these arguments and how long it would take here; nothing is kept.
+
+    The speed is measured on a few batches. Raises what `train` would raise before its first epoch.
+    """
+    need_torch()
+    from ..training.plan import plan
+
+    asked = _Request(data, network, recipe, budget, space, calibrate, pretrained, given, preprocess, task)
+    with watching(watch) as watch:
+        ready = asked.prepared(watch)
+        return plan(ready.dataset, ready.settings, ready.initial)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """All that a run is started with."""
+
+    dataset: "Dataset"
+    settings: "Settings"
+    initial: Model | None  # what fine-tuning starts from
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """The arguments of `train` that say what is trained."""
+
+    data: "str | Path | Dataset"
+    network: AnyNetwork
+    recipe: AnyRecipe
+    budget: AnyBudget
+    space: Space | None
+    calibrate: Sequence[str | Path]
+    pretrained: AnyPretrained
+    given: "Given | None"
+    preprocess: AnyPreprocess
+    task: AnyTask
+    command: str = ""
+
+    def prepared(self, watch: Watch) -> _Ready:
+        """Check the arguments, read the data and decide every open setting."""
+        from ..training.device import find_device, resolve
+        from ..training.run import Settings
+
+        pretrained = None if self.pretrained == FROM_SCRATCH else self.pretrained
+        chosen, recipe, task, budget = self._checked(pretrained)
+        find_device(recipe.device)
+        dataset = self._dataset(task, recipe, watch)
+        if budget:
+            chosen = self._designed(budget, dataset, task, pretrained is not None, watch)
+        initial = None
+        if pretrained is not None:
+            start, wanted = start_of(pretrained, chosen if budget else self.network, self.given, watch)
+            initial = _initial(start, wanted, task, dataset, watch)
+            chosen = initial.network
+            _note_colours(chosen, dataset, watch)
+        network = task.fitted(chosen or DEFAULT, dataset)
+        preprocess = task.prepared(preprocess_of(self.preprocess, network, initial.preprocess if initial else None))
+        recipe = resolve(recipe, network.alpha, fine_tuning=initial is not None)
+        source = str(initial.data.get("imported", {}).get("file", initial.name)) if initial else ""
+        settings = Settings(str(dataset.root.absolute()), network, preprocess, recipe, self.command, source, task)
+        return _Ready(dataset, settings, initial)
+
+    def _checked(self, pretrained: AnyPretrained) -> tuple[Network | None, Recipe, Task, Budget | None]:
+        """Return the arguments by their types; `UsageError` for those that contradict each other."""
+        network, recipe = network_of(self.network), recipe_of(self.recipe)
+        task, budget = task_of(self.task), budget_of(self.budget)
+        if budget and network:
+            raise UsageError("budget and network: give one of them; space says where a search may look")
+        check_pretrained(pretrained)
+        preprocess_of(self.preprocess, network or DEFAULT, None)
+        recipe.check(fine_tuning=pretrained is not None)
+        if recipe.freeze and task.name != Classify.name:
+            raise UsageError(f"freeze trains a classifier, the task is {task.name}")
+        return network, recipe, task, budget
+
+    def _dataset(self, task: Task, recipe: Recipe, watch: Watch) -> "Dataset":
+        """Return the data set, after notes on what it holds."""
+        from ..data.rows import listed
+        from ..data.sources import Dataset
+
+        if isinstance(self.data, Dataset):
+            return self.data
+        dataset = task.ready(task.open(self.data, max_bad=recipe.max_bad))
+        sizes = ", ".join(f"{len(samples):,} {split}" for split, samples in dataset.splits.items())
+        watch.note(f"{self.data}: {len(dataset.labels)} {task.things}, {sizes} images")
+        watch.note(f"{task.things}: {listed([printable(label) for label in dataset.labels], SHOWN)}")
+        return dataset
+
+    def _designed(self, budget: Budget, dataset: "Dataset", task: Task, fine_tuning: bool, watch: Watch) -> Network:
+        space = space_for(self.space or Space(), dataset)
+        space = replace(space, base=task.fitted(space.base, dataset))
+        if fine_tuning:  # no published network is shallow
+            space = replace(space, depths=(BODY,))
+        found = design(budget, space, calibrate=self.calibrate, watch=watch)
+        watch.note(f"design: {found.reason}")
+        return found.choice.network
+
+
+def _check_folder(project: Path, name: str | None) -> None:
+    """Check, before the data are read, that a run folder can be made; `Run.create` checks it again."""
+    from ..training.run import taken
+
+    if name is not None and Path(name).name != name:
+        raise UsageError(f"name (={name!r}) must be a plain folder name; project says where it lies")
+    if name is not None and (project / name).exists():
+        raise taken(project / name)
+    there = next(folder for folder in (project, *project.absolute().parents) if folder.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(f"project (={project}): {there} is {'not writable' if there.is_dir() else 'no folder'}")
+
+
+def _note_colours(network: Network, dataset: "Dataset", watch: Watch) -> None:
+    """Report where a trained network sees photos otherwise than they are."""
+    from ..data.sources import in_colour
+
+    coloured = in_colour(dataset)
+    if network.channels == 1 and coloured:
+        watch.note("the photos have colours, and the network takes one grey channel: they are converted to grey")
+    elif network.channels == 3 and not coloured:
+        watch.note("the photos are grey, and the network takes three channels: grey is repeated in all three")
+
+
+def _initial(pretrained: Model, network: Network, task: Task, dataset: "Dataset", watch: Watch) -> Model:
+    """Return what fine-tuning starts from; a note reports which channels were kept."""
+    from ..weights import transfer
+
+    moved = transfer(pretrained, task.fitted(network, dataset), task.outputs(dataset))
+    watch.note(moved.note)
+    return replace(moved.model, task=task.name)
+
+
+def _start(ready: _Ready, project: Path, name: str | None, watch: Watch) -> Trained:
+    from ..training.run import Run
+
+    dataset, settings = ready.dataset, ready.settings
+    folder = project / (name or f"{dataset.root.stem}-{settings.network.name}")
+    run = Run.create(folder, settings, settings.task.outputs(dataset), unique=name is None)
+    if ready.initial:
+        ready.initial.save(run.initial)
+    try:
+        return finish(dataset, run, watch)
+    except (UsageError, WorkError, KeyboardInterrupt):
+        run.discard_if_empty()
+        raise
+
+
+def finish(dataset: "Dataset", run: "Run", watch: Watch) -> Trained:
+    """Train `run` to its end, then evaluate the best model in the runtime that serves it."""
+    if run.settings.recipe.freeze:
+        from ..training.frozen import fit_frozen as fit
+    else:
+        from ..training.fit import fit
+    from ..runtime import open_session
+
+    dataset = replace(dataset, decoding=run.settings.task.decoding(run.settings.network, dataset))
+    split = default_split(dataset)
+    for note in (*dataset.notes, *notes_on_few_images(dataset, "val", split)):
+        watch.note(note)
+    equal = find_nearly_equal(dataset, watch)
+    model = fit(dataset, run, watch)
+    opened, max_bad = open_model(run.best), run.settings.recipe.max_bad
+    session = open_session(opened.model)
+    measured = evaluate_split(opened, session, dataset, split, max_bad=max_bad, progress=watch.decoded)
+    model = replace(model, metrics={**model.metrics, **measured.evaluated.metrics()})
+    model.save(run.best)
+    comparison = compare_with_sibling(run.best, model, measured)
+    write_page(run.report, model, measured, run, [*([comparison.section()] if comparison else []), *equal])
+    return Trained(run.path, model, measured.evaluated, run.report, comparison)
