@@ -53,7 +53,7 @@ Arrays = Mapping[str, np.ndarray[Any, np.dtype[Any]]]
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Model:
-    """A network with its weights (float32) and all that is needed to use and to judge it."""
+    """A network with its weights (float32) and all that is needed to use and to evaluate it."""
 
     network: Network
     weights: Arrays
@@ -106,7 +106,7 @@ class Model:
 
 
 def model_file(path: Path) -> Path:
-    """`path` itself, or the best model of the run folder that it is; `ModelFileError` where it is neither."""
+    """Return `path`, or the best model of the run folder that it is; `ModelFileError` where it is neither."""
     if path.is_dir():
         if not (path / "best.safetensors").is_file():
             raise ModelFileError(f"{path}: not a run folder, it holds no best.safetensors")
@@ -119,7 +119,7 @@ def model_file(path: Path) -> Path:
 
 
 def in_order(file: bytes) -> bytes:
-    """`file` with its metadata sorted, which safetensors orders at random: equal models are equal files."""
+    """Return `file` with its metadata sorted, which safetensors orders at random: equal models are equal files."""
     end = 8 + int.from_bytes(file[:8], "little")
     header = json.loads(file[8:end])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
@@ -220,7 +220,7 @@ def described(model: AnyModel) -> str:
 
 
 def to_metadata(model: AnyModel) -> dict[str, str]:
-    """All of a model but its arrays, as a `.safetensors` file keeps it."""
+    """Return all of a model except its arrays, as a `.safetensors` file keeps it."""
     return {
         "network": model.network.to_json(),
         "preprocess": json.dumps(model.preprocess.to_dict()),
@@ -233,7 +233,7 @@ def to_metadata(model: AnyModel) -> dict[str, str]:
 
 
 def from_metadata(metadata: Mapping[str, str], body: bool = False) -> tuple[dict[str, Any], dict[str, tuple[int, ...]]]:
-    """The fields that `to_metadata` wrote, and the shapes of the arrays of the task's head.
+    """Return the fields that `to_metadata` wrote, and the shapes of the arrays of the task's head.
 
     `ModelFileError` names the field that is missing or wrong. `body`: as in `load`.
     """
@@ -253,7 +253,7 @@ def from_metadata(metadata: Mapping[str, str], body: bool = False) -> tuple[dict
 
 
 def use_from_metadata(metadata: Mapping[str, str], prefix: str = "") -> dict[str, Any]:
-    """Of the same, network, preprocess and labels, which every exported file has as well; `ModelFileError`."""
+    """Return network, preprocess and labels, which every exported file has as well; raise `ModelFileError`."""
     network = Network.from_json(_text(metadata, f"{prefix}network"))
     preprocess = _stated(metadata, f"{prefix}preprocess", Preprocess)
     labels = _stated(metadata, f"{prefix}labels", tuple[str, ...])
@@ -272,7 +272,7 @@ def _text(metadata: Mapping[str, str], key: str) -> str:
 
 
 def check_use(network: Network, preprocess: Preprocess, labels: tuple[str, ...]) -> None:
-    """`ModelFileError` unless every class has a label and images are prepared as the network takes them."""
+    """Raise `ModelFileError` unless every class has a label and the preprocessing gives what the network takes."""
     if network.output == "softmax" and network.classes < 2:
         raise ModelFileError(f"a softmax of {network.classes} class is always 1: at least two classes are needed")
     if len(labels) != network.classes:

@@ -62,7 +62,7 @@ def refuse(name: str, value: object, rule: str) -> NoReturn:
 
 
 def _told(value: object) -> str:
-    """As JSON has it; of an enormous number or list only the kind."""
+    """Return `value` as JSON has it; of an enormous number or list only its kind."""
     try:
         return json.dumps(value)
     except (ValueError, TypeError, RecursionError):

@@ -1,4 +1,4 @@
-"""The command line: `main`, and one short function a verb."""
+"""The command line: `main`, and one short function for each verb."""
 
 import json
 import os
@@ -20,7 +20,7 @@ _SHOW_WARNING = warnings.showwarning
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0, 1 for failed work, 2 for wrong use, 130 and 143 for signals.
+    """Run one command; return the exit code: 0, 1 for failed work, 2 for wrong use, 130 and 143 for signals.
 
     Every error of this package is one line on standard error; `--debug` shows where it was raised. With `--json`
     standard output holds an object with the key "error" as well.
@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _meant(exc: MobilenetsError, arguments: list[str]) -> MobilenetsError:
-    """Return the error, or where a value that stands behind a flag was taken for a file the one that says so."""
+    """Return the error, or one that explains it where the value behind a flag was taken for a file."""
     flag, value = _valued(arguments)
     return UsageError(_takes_no_value(flag, value)) if value and str(exc).startswith(f"{value}: no such file") else exc
 
@@ -91,7 +91,7 @@ def as_flags(message: str, verb: str) -> str:
 
 
 def _failed(exc: Exception, message: str, arguments: list[str], code: int) -> int:
-    """Say what went wrong, in one line and, where it was asked for, as JSON; return `code`."""
+    """Print what went wrong, in one line and, with --json, as JSON; return `code`."""
     print(f"mobilenets: {message}", file=sys.stderr)
     if "--json" in arguments:
         print(json.dumps({"error": error_object(exc, message)}))
@@ -99,7 +99,7 @@ def _failed(exc: Exception, message: str, arguments: list[str], code: int) -> in
 
 
 def error_object(error: Exception, message: str) -> dict[str, str]:
-    """Return what JSON says of an error."""
+    """Return an error as JSON."""
     return {"type": type(error).__name__, "message": message}
 
 
@@ -111,7 +111,7 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """Print a warning of this package as errors are printed: in one line, without the place in the code."""
+    """Print a warning of this package in one line, as errors are, without the place in the code."""
     if category is CacheWarning:
         print(f"mobilenets: {message}", file=sys.stderr)
     else:

@@ -1,4 +1,4 @@
-"""The verbs by name; what they do is imported when they are called, so that --help is quick."""
+"""The verbs by name. Their functions are imported when they are called, so that --help is fast."""
 
 from collections.abc import Sequence
 from typing import Any, get_args
@@ -33,7 +33,7 @@ def _default(value: Any) -> str | None:
 
 
 class _Formatter(DefaultFormatter):
-    """Help whose lines end at the terminal's border, not where they end in the code."""
+    """Wraps help at the width of the terminal, not where lines end in the code."""
 
     def __call__(self, console: Console, options: ConsoleOptions, panel: HelpPanel) -> None:
         for entry in panel.entries:
@@ -49,7 +49,7 @@ app = App(
     default_parameter=Parameter(converter=_exact, show_default=_default),
     help_format="plaintext",
     help_formatter=_Formatter(),
-    suppress_keyboard_interrupt=False,  # `main` says so in a line
+    suppress_keyboard_interrupt=False,  # `main` prints a line
     help="Labelled images and a budget in; the small network that fits out, trained, measured and exported.",
     help_epilogue="Errors are one line; --debug shows where one was raised. --json prints one object and nothing else.",
 )
@@ -58,7 +58,7 @@ app.register_install_completion_command(
 )
 _HELP = {
     "describe": (
-        "What a network costs: mult-adds, parameters, bytes, memory; layer by layer.",
+        "Compute what a network costs: mult-adds, parameters, bytes, memory; layer by layer.",
         """Examples:
   mobilenets describe 0.5-160
   mobilenets describe runs/photos-0.25-96
@@ -75,7 +75,7 @@ _HELP = {
 """,
     ),
     "train": (
-        "Train a network on labelled images, given outright (--alpha, --img-size) or by a budget (--max-...).",
+        "Train a network on labelled images, given by --alpha and --img-size or by a budget (--max-...).",
         """Examples:
   mobilenets train photos --alpha 0.25 --img-size 96
   mobilenets train photos --max-mult-adds 10M --epochs 50
@@ -92,10 +92,10 @@ _HELP = {
 """,
     ),
     "predict": (
-        "Say what images show, as the model's task puts it. Needs no torch; any number of images in little memory.",
+        "Predict what images show. Needs no torch; memory does not grow with the number of images.",
         """Examples:
   mobilenets predict runs/photos-0.25-96 holiday.jpg
-  mobilenets predict model.onnx folder/ --csv > answers.csv
+  mobilenets predict model.onnx folder/ --csv > predictions.csv
   cat photo.jpg | mobilenets predict model.onnx - --json
 """,
     ),
@@ -108,7 +108,7 @@ _HELP = {
 """,
     ),
     "import": (
-        "Bring in a MobileNet v1 that was trained elsewhere: Keras, timm, TensorFlow Lite, PyTorch or ONNX.",
+        "Import a MobileNet v1 that another program trained: Keras, timm, TensorFlow Lite, PyTorch or ONNX.",
         """Examples:
   mobilenets import mobilenet_v1_0.25_128_quant.tflite
   mobilenets import extractor.tflite head.tflite --output imagenet.safetensors
@@ -117,14 +117,14 @@ _HELP = {
 """,
     ),
     "quantize": (
-        "Make a trained model int8, calibrated on some hundred images; says what each layer and the answers lose.",
+        "Quantize a trained model to int8, calibrated on a few hundred images; report what each layer loses.",
         """Examples:
   mobilenets quantize runs/photos-0.25-96 --data photos
   mobilenets quantize model.safetensors --data photos --output small.safetensors
 """,
     ),
     "export": (
-        "Write a trained model for ONNX, TensorFlow Lite, Keras, timm or PyTorch; read back, its logits are compared.",
+        "Export a trained model to ONNX, TensorFlow Lite, Keras, timm or PyTorch; read back and compare its logits.",
         """Examples:
   mobilenets export runs/photos-0.25-96
   mobilenets export runs/photos-0.25-96 --format tflite
@@ -132,14 +132,14 @@ _HELP = {
 """,
     ),
     "compile": (
-        "Write a trained model as C for one processor, no dependency, no malloc; and build its library.",
+        "Compile a trained model to C for one processor, without dependencies or malloc; build its library.",
         """Examples:
   mobilenets compile runs/photos-0.25-96
   mobilenets compile model.safetensors --target avx2 --embed --output photos-c
 """,
     ),
     "benchmark": (
-        "What is fastest on this machine: the network's own C and every runtime that is installed, in one run.",
+        "Time the network's own C and every runtime that is installed on this machine, in one run.",
         """Examples:
   mobilenets benchmark runs/photos-0.25-96
   mobilenets benchmark 0.25-128 --threads 1 --report speed.html

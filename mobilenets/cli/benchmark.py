@@ -1,4 +1,4 @@
-"""`mobilenets benchmark`: flags in, every runtime timed, the table shown."""
+"""`mobilenets benchmark`: flags, the verb, and the table."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -27,7 +27,7 @@ def benchmark(
     overwrite: Json = False,
     json: Json = False,
 ) -> None:
-    """What is fastest on this machine: the network's own C and every runtime that is installed, in one run.
+    """Time the network's own C and every runtime that is installed on this machine, in one run.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What the verbs print with: tables and lines for people, one JSON object for machines."""
+"""Printing: tables and lines for people, one JSON object for machines."""
 
 import json
 from pathlib import Path
@@ -28,7 +28,7 @@ def print_json(values: dict[str, Any]) -> None:
 
 
 def new_table(title: str, *columns: str) -> Table:
-    """The first column is text, the rest numbers."""
+    """Return an empty table whose first column is text and whose other columns are numbers."""
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
     for i, column in enumerate(columns):
         table.add_column(column, justify="right" if i else "left", no_wrap=True)
@@ -36,7 +36,7 @@ def new_table(title: str, *columns: str) -> Table:
 
 
 def wrote(path: Path, *facts: str) -> str:
-    """Return the line by which every verb says where it wrote, and what."""
+    """Return the line in which every verb reports what it wrote and where."""
     return "  ".join([f"wrote {path}", *facts])
 
 

@@ -29,7 +29,7 @@ def import_(
     overwrite: Json = False,
     json: Json = False,
 ) -> None:
-    """Bring in a MobileNet v1 that was trained elsewhere: Keras, timm, TensorFlow Lite, PyTorch or ONNX.
+    """Import a MobileNet v1 that another program trained: Keras, timm, TensorFlow Lite, PyTorch or ONNX.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def export(
     overwrite: Json = False,
     json: Json = False,
 ) -> None:
-    """Write a trained model for other programs, read it back and compare its logits.
+    """Export a trained model for other programs, read it back and compare its logits.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def export(
         preprocessing as MediaPipe reads them), tflite-float16, tflite-dynamic (int8 weights), keras-h5 (a whole model,
         named as keras.applications names it), timm (its names in a .safetensors), torch (a state dict).
         Of an int8 model: onnx (QDQ), tflite (uint8 in and out), tflite-micro (int8 in and out).
-        By default what the ending of output says, else onnx.
+        By default the format of the ending of output, else onnx.
     output
         By default beside the model.
     overwrite
@@ -96,7 +96,7 @@ def compile_(
     overwrite: Json = False,
     json: Json = False,
 ) -> None:
-    """Write a trained model as C for one processor: no dependency, no malloc; and build its library.
+    """Compile a trained model to C for one processor, without dependencies or malloc; build its library.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def compile_(
     output
         The folder to write to; by default one beside the model.
     target
-        The instructions to use: auto takes what this processor has. avx512bf16 is for bf16, avx512vnni for int8, amx
+        The instructions to use; auto: those that this processor has. avx512bf16 is for bf16, avx512vnni for int8, amx
         for both.
     precision
         The format of weights and activations; by default the model's own. fp32; int8 (of int8 models only); bf16: half

@@ -1,4 +1,4 @@
-"""Flags that several verbs share, as dataclasses; what they mean is worked out here."""
+"""Flags that several verbs share, as dataclasses that return what they mean."""
 
 import re
 from dataclasses import dataclass, replace
@@ -44,29 +44,29 @@ RuntimeFlag = Literal["auto", "compiled", "onnx"]
 @Parameter(name="*", group=NETWORK)
 @dataclass(frozen=True, slots=True)
 class NetworkFlags:
-    """The network, given outright."""
+    """The network."""
 
     model: str | None = None
     """Its name, such as 0.25-96: alpha and image size in one."""
     alpha: Annotated[float | None, Parameter(name=("--alpha", "--width"))] = None
-    """Width multiplier; 0.5 where nothing chooses it. A budget keeps to it where it is given."""
+    """Width multiplier, by default 0.5. A search for a budget keeps to it where it is given."""
     img_size: str | None = None
-    """Input pixels, 128 or HEIGHTxWIDTH, each at least 32; 128 where nothing chooses it. A budget keeps to it."""
+    """Input pixels, PIXELS or HEIGHTxWIDTH, each at least 32; by default 128. A search for a budget keeps to it."""
     grey: bool = False
     """One input channel instead of three."""
     conv: Convolution = "separable"
-    """full: every block a full 3x3 convolution (the paper's Conv MobileNet)."""
+    """full: every block is a full 3x3 convolution (the paper's Conv MobileNet)."""
     shallow: bool = False
     """Without the five 14x14x512 blocks (Table 5)."""
     activation: Activation | None = None
-    """relu, or relu6 for networks that must match TensorFlow's; with --pretrained: what its file does not say."""
+    """relu, or relu6 for networks that must match TensorFlow's; with --pretrained: where its file does not say."""
     padding: Padding | None = None
-    """symmetric is PyTorch's, same TensorFlow's; symmetric where nothing says another."""
+    """symmetric is PyTorch's, same TensorFlow's; by default symmetric."""
     rounding: Rounding = "floor"
     """Of channels under alpha: floor as in the paper, or multiple_of_8 as TF-slim."""
 
     def network(self, classes: int = 1000) -> Network:
-        """The network that the flags say; `NetworkError` where a name and flags say the same thing twice."""
+        """Return the network of the flags; `NetworkError` where a name and flags both give alpha or image size."""
         base = self.base(classes)
         if self.model is not None:
             if self.alpha is not None or self.img_size is not None:
@@ -99,7 +99,7 @@ class NetworkFlags:
         return replace(space, depths=(SHALLOW_BODY,)) if self.shallow else space
 
     def base(self, classes: int = 1000) -> Network:
-        """Alpha and size as the name says, where there is one; all else by the flags."""
+        """Return a network with the alpha and size of the name, where there is one, and all else by the flags."""
         network = named(self.model) if self.model is not None else Network()
         changes: dict[str, Any] = {
             "channels": 1 if self.grey else 3,
@@ -118,7 +118,7 @@ class NetworkFlags:
 @Parameter(name="*", group=BUDGET)
 @dataclass(frozen=True, slots=True)
 class BudgetFlags:
-    """What the network may cost: any of these."""
+    """The budget of the network: any of these."""
 
     max_mult_adds: str | None = None
     """Mult-adds of one image, such as 10M."""
@@ -129,7 +129,7 @@ class BudgetFlags:
     max_ram: str | None = None
     """Peak activation memory at --budget-precision, such as 256KB; a number alone is bytes."""
     max_latency: str | None = None
-    """One image on this machine, such as 2ms (us, ms, s; a number alone is ms); measured, not guessed."""
+    """One image on this machine, such as 2ms (us, ms, s; a number alone is ms); it is measured."""
     budget_precision: str = "fp32"
     """fp32, fp16 or int8: of --max-size and --max-ram."""
 
@@ -150,7 +150,7 @@ class BudgetFlags:
 
 
 def image_size(text: str) -> tuple[int, int]:
-    """`128` or `96x128` -> (height, width)."""
+    """Return (height, width) of `128` or `96x128`."""
     match = re.fullmatch(r"(\d{1,5})(?:x(\d{1,5}))?", text.strip())
     if match is None:
         raise NetworkError(f"--img-size {text!r} must be PIXELS or HEIGHTxWIDTH, such as 128 or 96x128")
@@ -160,7 +160,7 @@ def image_size(text: str) -> tuple[int, int]:
 @Parameter(name="*", group=IMAGE)
 @dataclass(frozen=True, slots=True)
 class ImageFlags:
-    """How an image becomes the network's input, where nothing else says it."""
+    """The preprocessing of images."""
 
     fit: Fit | None = None
     """crop: the centre, cut to the network's shape; stretch: all of it, stretched; letterbox: all of it, on black."""
@@ -169,12 +169,12 @@ class ImageFlags:
     resize: Resize | None = None
     """The kernel; all but nearest with antialiasing."""
     mean: Annotated[tuple[float, ...], Parameter(consume_multiple=True, negative=())] = ()
-    """With --std: the network takes (pixel - mean) / std of pixels from 0 to 255; one number, or one a channel."""
+    """With --std: the network takes (pixel - mean) / std of pixels from 0 to 255; one number, or one per channel."""
     std: Annotated[tuple[float, ...], Parameter(consume_multiple=True, negative=())] = ()
     """See --mean: 127.5 and 127.5 for [-1, 1], 0 and 255 for [0, 1]."""
 
-    def said(self) -> "Given":
-        """What of it was given; `NetworkError` where it contradicts itself."""
+    def image_settings(self) -> "Given":
+        """Return the settings that were given; `NetworkError` where they contradict each other."""
         from ..weights import Given
 
         if bool(self.mean) != bool(self.std):
@@ -190,7 +190,7 @@ class ImageFlags:
 
     def changes(self) -> dict[str, Any]:
         """Return the fields of `Preprocess` that were given."""
-        given = self.said()
+        given = self.image_settings()
         changes = {name: getattr(given, name) for name in ("fit", "crop", "resize")}
         if given.pixels:
             changes |= {"mean": given.pixels[0], "std": given.pixels[1]}
@@ -200,7 +200,7 @@ class ImageFlags:
 @Parameter(name="*", group=SOURCE)
 @dataclass(frozen=True, slots=True)
 class SourceFlags(ImageFlags):
-    """What a file of another program does not say, or says wrongly."""
+    """The settings that the file of another program does not state, or states wrongly."""
 
     img_size: str | None = None
     """Input pixels, 128 or HEIGHTxWIDTH."""
@@ -211,16 +211,16 @@ class SourceFlags(ImageFlags):
     epsilon: float | None = None
     """Batch norm's."""
     labels: Path | None = None
-    """A text file with the name of one class a line."""
+    """A text file with the name of one class per line."""
 
     def given(self) -> "Given":
         from ..data.labels import read_list
 
         if self.labels is not None and not self.labels.is_file():
-            rule = "it takes a text file with the name of one class a line, not the names"
+            rule = "it takes a text file with the name of one class per line, not the names"
             raise DataError(f"--labels {self.labels}: no such file: {rule}")
         return replace(
-            self.said(),
+            self.image_settings(),
             size=image_size(self.img_size) if self.img_size else None,
             activation=self.activation,
             padding=self.padding,

@@ -1,4 +1,4 @@
-"""Predictions as they come: a line each, CSV, or one JSON object that is never held whole."""
+"""Printing of predictions as they come: a line each, CSV, or one JSON object that is never held whole."""
 
 import csv
 import json
@@ -14,9 +14,9 @@ __all__ = ["write"]
 
 
 def write(predictions: Iterable[Prediction], form: str, columns: tuple[str, ...], max_bad: float) -> int:
-    """Prints predictions as they come; returns 1 where more than `max_bad` of the images could not be decoded.
+    """Print predictions as they come; return 1 where more than `max_bad` of the images could not be decoded.
 
-    `columns`: of an answer in CSV.
+    `columns` are those of a prediction in CSV.
     """
     writer: _Writer = _Csv(columns) if form == "csv" else _Object() if form == "json" else _Lines()
     count = bad = 0
@@ -27,7 +27,7 @@ def write(predictions: Iterable[Prediction], form: str, columns: tuple[str, ...]
                 bad += 1
                 print(f"mobilenets: {prediction.name}: {prediction.error}", file=sys.stderr)
             writer.write(prediction)
-    except MobilenetsError as exc:  # what was printed stays one JSON object
+    except MobilenetsError as exc:  # the output stays one JSON object
         message = as_flags(str(exc), "predict")
         writer.close(error_object(exc, message))
         print(f"mobilenets: {message}", file=sys.stderr)
@@ -48,7 +48,7 @@ class _Writer(Protocol):
 
 
 class _Lines:
-    """`photo.jpg  daisy 93.1%  tulips 4.2%`."""
+    """Prints lines such as `photo.jpg  daisy 93.1%  tulips 4.2%`."""
 
     def write(self, prediction: Prediction) -> None:
         if prediction.error is None:
@@ -74,7 +74,7 @@ class _Csv:
 
 
 class _Object:
-    """One object, written as it grows: {"predictions": [...]}."""
+    """Prints one object piece by piece: {"predictions": [...]}."""
 
     def __init__(self) -> None:
         self.between = '{"predictions": ['

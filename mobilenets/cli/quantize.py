@@ -1,4 +1,4 @@
-"""`mobilenets quantize`: flags in, tables out."""
+"""`mobilenets quantize`: flags, the verb, and tables."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -22,14 +22,14 @@ def quantize(
     overwrite: Json = False,
     json: Json = False,
 ) -> None:
-    """Make a trained model's weights and activations int8, calibrated on some hundred of your images.
+    """Quantize the weights and activations of a trained model to int8, calibrated on a few hundred images.
 
     Parameters
     ----------
     model
         A run folder, a model file of any format that import reads, or the name of a published network.
     data
-        Images with the model's labels: calibrated on train, judged on test or val.
+        Images with the model's labels: calibrated on train, evaluated on test or val.
     output
         The .safetensors to write; by default NAME.int8.safetensors beside the model.
     images
@@ -60,7 +60,7 @@ def _show(result: "QuantizedFile", json: bool) -> None:
     if json:
         print_json(result.to_dict())
         return
-    layers = new_table("what each layer's rounding leaves of its signal", "layer", "dB", "scale", "zero point")
+    layers = new_table("signal to rounding noise of each layer", "layer", "dB", "scale", "zero point")
     for loss in result.losses:
         affine = result.model.activations[loss.name]
         layers.add_row(loss.name, f"{loss.snr:.1f}", f"{affine.scale:.4g}", str(affine.zero_point))

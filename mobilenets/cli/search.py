@@ -36,7 +36,7 @@ def search(
     images
         What to look up: files or folders.
     model
-        A run folder or model file of task embed; a saved index remembers its own.
+        A run folder or model file of task embed; by default the one that a saved index was made with.
     top
         Images found for each.
     save

@@ -1,4 +1,4 @@
-"""`--task` and the flags of every task, made from the fields of the classes in `tasks`."""
+"""`--task` and the flags of every task, which are the fields of the classes in `tasks`."""
 
 from dataclasses import field, fields, make_dataclass
 from typing import Annotated, Any, get_origin, get_type_hints
@@ -13,7 +13,7 @@ __all__ = ["TaskFlags", "task_of"]
 
 
 def _flags() -> type:
-    """A dataclass of all settings of all tasks; None: not given. Tasks that share a name share the flag."""
+    """Return a dataclass of all settings of all tasks, None where not given. Tasks that share a name share the flag."""
     told: dict[str, dict[str, list[str]]] = {}  # setting -> text -> the tasks of which it is said
     types: dict[str, Any] = {}
     for task in TASKS:
@@ -31,7 +31,7 @@ def _flags() -> type:
 
 
 def _parameter(kind: Any, texts: dict[str, list[str]]) -> Parameter:
-    """The help of a flag; several numbers follow it without being told apart."""
+    """Return the help of a flag; a tuple takes all numbers that follow the flag."""
     text = " ".join(f"{', '.join(tasks)}: {text}" for text, tasks in texts.items())
     return (
         Parameter(help=text, consume_multiple=True, negative=()) if get_origin(kind) is tuple else Parameter(help=text)
@@ -42,7 +42,7 @@ TaskFlags = Parameter(name="*", group=TASK)(_flags())
 
 
 def task_of(name: str, flags: Any) -> Task:
-    """The task with the settings that were given; `UsageError` for one that it does not have."""
+    """Return the task with the settings that were given; `UsageError` for one that it does not have."""
     kind = task_type(name)
     known = {setting.name for setting in fields(kind)}
     given = {name: value for name, value in vars(flags).items() if value is not None}

@@ -1,4 +1,4 @@
-"""`mobilenets train`: from its flags to the network that is trained and to what it starts from."""
+"""`mobilenets train`: from its flags to the arguments of the verbs `train`, `plan` and `resume`."""
 
 import shlex
 import sys
@@ -39,7 +39,7 @@ _BARE = ("classify", _NETWORK, _BUDGET, _IMAGE)  # neither a network nor a budge
 def train(
     data: Path | None = None,
     *,
-    task: Annotated[str, Parameter(help=f"What is learned: {', '.join(TASKS)}.")] = "classify",
+    task: Annotated[str, Parameter(help=f"The task: {', '.join(TASKS)}.")] = "classify",
     network: NetworkFlags = _NETWORK,
     image: ImageFlags = _IMAGE,
     budget: BudgetFlags = _BUDGET,
@@ -53,7 +53,7 @@ def train(
     dry_run: Json = False,
     json: Json = False,
 ) -> None:
-    """Train a network on labelled images, given outright (--alpha, --img-size) or by a budget (--max-...).
+    """Train a network on labelled images, given by --alpha and --img-size or by a budget (--max-...).
 
     Parameters
     ----------
@@ -66,16 +66,16 @@ def train(
         is given, a published network that was downloaded before is taken. A file is taken at its own alpha and size
         unless --alpha, --img-size or a budget say otherwise.
     resume
-        A run folder to go on with; it remembers its data and settings. DATA says where the data have moved to, and
-        --epochs extends the run.
+        A run folder to go on with, which holds its settings. DATA says where the data have moved to, and --epochs
+        extends the run.
     calibrate
-        With a budget: run folders of yours that move the accuracy prior.
+        With a budget: your run folders, whose top-1 moves the accuracy prior.
     name
         Of the run folder; by default data and network, with a number where that exists.
     project
         Where run folders are made.
     dry_run
-        Say what would be trained, on what and for how long, by a few batches; leave nothing behind.
+        Print what would be trained, on which data and for how long, measured on a few batches; write nothing.
     json
         Print one JSON object and nothing else.
     """
@@ -109,7 +109,7 @@ def train(
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """All flags of `train` but the data, the run to resume and the form of the answer."""
+    """All flags of `train` except the data, the run to resume and --json."""
 
     task: str
     settings: Any
@@ -121,10 +121,10 @@ class _Request:
     calibrate: tuple[Path, ...]
     name: str | None
     project: Path
-    found: bool = False  # `pretrained` was not asked for: it is on this machine
+    found: bool = False  # `pretrained` was not asked for, it lies on this machine
 
     def check_resumed(self) -> None:
-        """Raise `UsageError` for a flag that says something of a run which only its folder can say."""
+        """Raise `UsageError` for a flag that contradicts the settings in the run's folder."""
         kept = (self.task, self.settings, replace(self.recipe, epochs=None), self.network, self.image, self.budget)
         if (*kept, self.pretrained) != ("classify", _TASK, _RECIPE, _NETWORK, _IMAGE, _BUDGET, None):
             raise UsageError("--resume keeps the settings that the run was started with: give no others but --epochs")
@@ -132,7 +132,7 @@ class _Request:
             raise UsageError("--resume goes on in the run's own folder: leave out --name, --project and --calibrate")
 
     def checked(self) -> "_Request":
-        """Return the request with what it starts from; `UsageError` for flags that contradict each other.
+        """Return the request with its pretrained network; `UsageError` for flags that contradict each other.
 
         What can be checked is checked before the data are read.
         """
@@ -142,22 +142,22 @@ class _Request:
         self.recipe.check(fine_tuning=request.pretrained is not None)
         if request.pretrained is not None and _made(self.network) != _made(_NETWORK):
             raise UsageError(
-                "--pretrained: of the network only --alpha and --img-size can be said, and --activation and --padding "
-                "that its file does not say: all else is as it was trained"
+                "--pretrained: of the network only --alpha and --img-size can be given, and --activation and --padding "
+                "where its file does not state them: all else is as it was trained"
             )
         if request.pretrained is not None:
             check_pretrained(request.pretrained)
-        self.image.said()
+        self.image.image_settings()
         _ = self.network.space(2) if self.bounds else self.network.network(2)
         fitted = self.learned.prepared(self.image.changed(Preprocess(32, 32)))
         if self.image.changed(fitted) != fitted:
             raise UsageError(
-                f"task {self.task} sees images by --fit {fitted.fit}, all of each: leave out --fit and --crop"
+                f"task {self.task} needs --fit {fitted.fit}, which shows all of each image: leave out --fit and --crop"
             )
         return request
 
     def _start(self) -> dict[str, Any]:
-        """Return what is fine-tuned: what was asked for, or where no network is given one that is at hand."""
+        """Return what is fine-tuned: by default a published network that lies on this machine, if any does."""
         if self.pretrained == FROM_SCRATCH:
             return {"pretrained": None}
         if self.pretrained is None and (self.task, self.network, self.budget, self.image) == _BARE:
@@ -166,7 +166,7 @@ class _Request:
         return {}
 
     def arguments(self) -> dict[str, Any]:
-        """Return what the flags mean to `verbs.train`."""
+        """Return the arguments of `verbs.train`."""
         flags, network = self.network, None
         if not self.bounds:
             network = flags.network() if self.pretrained is None else flags.shape()
@@ -177,7 +177,7 @@ class _Request:
             "space": flags.space(2) if self.bounds else None,
             "calibrate": self.calibrate,
             "pretrained": self.pretrained,
-            "given": replace(self.image.said(), activation=flags.activation, padding=flags.padding),
+            "given": replace(self.image.image_settings(), activation=flags.activation, padding=flags.padding),
             "preprocess": self.image.changes(),
             "task": self.learned,
         }
@@ -206,7 +206,7 @@ def _train(data: Path, request: _Request, bars: "Bars", dry_run: bool) -> "Train
 
 
 def _at_hand() -> str | None:
-    """Return the name of the published network that is on this machine and nearest to the default, if any is."""
+    """Return the name of the published network on this machine that is nearest to the default, if there is one."""
     from ..weights import at_hand
 
     published = at_hand(DEFAULT.alpha, DEFAULT.height)
@@ -214,7 +214,7 @@ def _at_hand() -> str | None:
 
 
 def _made(flags: NetworkFlags) -> NetworkFlags:
-    """All that no trained network can be asked to change."""
+    """Return `flags` without those that can be given for a trained network."""
     return replace(flags, model=None, alpha=None, img_size=None, activation=None, padding=None)
 
 

@@ -63,7 +63,7 @@ def design(
     precision: Literal["fp32", "int8"] = "fp32",
     json: Json = False,
 ) -> None:
-    """Find the network for a budget: the Pareto front over alpha x resolution x depth, and one choice with its reason.
+    """Find the network for a budget: the Pareto front over alpha, resolution and depth, and one choice.
 
     Parameters
     ----------
@@ -72,14 +72,14 @@ def design(
     classes
         Outputs, where no data are given.
     calibrate
-        Run folders or models of yours: their top-1 moves the accuracy prior.
+        Your run folders or models, whose top-1 moves the accuracy prior.
     threads
         Of the latency measurement.
     runtime
         Where latency is measured: compiled (C for each network), onnx (ONNX Runtime), or auto: compiled where there is
         a C compiler.
     precision
-        In which latency is measured, fp32 or int8 (compiled); sizes have --budget-precision.
+        The precision in which latency is measured, fp32 or int8 (compiled); sizes have --budget-precision.
     json
         Print one JSON object and nothing else.
     """
@@ -113,7 +113,7 @@ def evaluate(
     runtime: RuntimeFlag = "auto",
     json: Json = False,
 ) -> None:
-    """Measure a trained model on labelled images: its task's figures (of classes top-1, top-5, calibration), latency.
+    """Evaluate a trained model on labelled images: figures of its task (such as top-1 and calibration), latency.
 
     Parameters
     ----------
@@ -171,17 +171,17 @@ def predict(
     json: Json = False,
     csv: Json = False,
 ) -> int:
-    """Say what images show. Needs no torch; any number of images in little memory.
+    """Predict what images show. Needs no torch; memory does not grow with the number of images.
 
     Parameters
     ----------
     model
         A run folder, a model file of any format that import reads, or the name of a published network.
     images
-        Files, folders (searched to any depth), patterns (quoted: 'photos/*.jpg'), videos (.mp4, .mov and others: an
-        answer a frame), or - for one image from standard input.
+        Files, folders (searched to any depth), patterns (quoted: 'photos/*.jpg'), videos (.mp4, .mov and others:
+        one prediction per frame), or - for one image from standard input.
     top
-        How much of an answer is told: labels of a class, boxes; by default 5 labels, all boxes that are likely.
+        The number of labels or boxes to print; by default 5 labels, all boxes that are likely.
     batch_size
         Images the network takes at once.
     max_bad
@@ -189,19 +189,19 @@ def predict(
     runtime
         compiled (C for this very network), onnx (ONNX Runtime), or auto: compiled where there is a C compiler.
     min_confidence
-        A classifier's answers below this probability become "none of these"; its report says what it buys.
+        A classifier's predictions below this probability become "none of these"; its report shows the effect.
     camera
-        The number of a camera, 0 for the first: answers frame by frame until Ctrl-C.
+        The number of a camera, 0 for the first: predicts frame by frame until Ctrl-C.
     every
-        Of videos and the camera only each so-many-th frame; by default all.
+        Predict every n-th frame of videos and the camera; by default all.
     pictures
-        A new folder for the images with the answers drawn on them.
+        A new folder for the images with the predictions drawn on them.
     explain
-        With --pictures: lay over each image where the first label was seen (class activation map; float classifiers).
+        With --pictures: lay the class activation map of the first label over each image (float classifiers).
     json
         Print one JSON object and nothing else.
     csv
-        Print a line for each part of an answer; of a classifier image,rank,label,probability,error.
+        Print a line for each part of a prediction; of a classifier image,rank,label,probability,error.
     """
     from ..progress import Bars
     from ..runtime import VIDEOS

@@ -28,7 +28,7 @@ MOST_PAIRS, PAIR = 12, 280  # pairs of nearly equal images that a report shows, 
 
 
 def find_nearly_equal(dataset: Dataset, watch: Watch) -> list[Section]:
-    """Return the report's section on images that the data set holds twice, nearly; `watch` is given one note."""
+    """Return the report's section on nearly equal images of the data set; `watch` is given one note."""
     pairs = twins(dataset, lambda done, total: watch.decoded("pairs", done, total))
     if not pairs:
         return []

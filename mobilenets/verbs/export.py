@@ -78,7 +78,7 @@ def export(
 
 
 def _format_of(output: str | Path | None) -> str:
-    """The one with the longest ending that `output` has."""
+    """Return the format with the longest ending that `output` has."""
     from ..exporters import FORMATS
 
     fitting = [name for name, known in FORMATS.items() if output and str(output).endswith(known.suffix)]
@@ -86,7 +86,7 @@ def _format_of(output: str | Path | None) -> str:
 
 
 def _output(source: Path, output: str | Path | None, format: str, overwrite: bool) -> Path:
-    """Where to write; `UsageError` for an unknown format, another format's suffix, and what is there already."""
+    """Return where to write; `UsageError` for an unknown format, another format's suffix and a file that exists."""
     from ..exporters import FORMATS
 
     if format not in FORMATS:
@@ -98,7 +98,7 @@ def _output(source: Path, output: str | Path | None, format: str, overwrite: boo
 
 
 def _difference(trained: Model | QuantModel, content: bytes, format: str) -> float:
-    """Between the logits of what was written and those of what it was made of; `ParityError` if they are others."""
+    """Return the difference of the content's logits from the model's; `ParityError` where it is too large."""
     from ..runtime import Session
 
     if trained.precision == "int8":
@@ -121,7 +121,7 @@ def _difference(trained: Model | QuantModel, content: bytes, format: str) -> flo
 
 
 def _difference_of_integers(trained: QuantModel, content: bytes, format: str) -> float:
-    """TensorFlow Lite's files hold the integers as they are; an ONNX graph is run."""
+    """Return the same of an int8 model: TensorFlow Lite's files hold its integers, an ONNX graph is run."""
     from ..runtime import Session, open_session
     from ..runtime.parity import agree
     from ..weights import read_content, recognise
@@ -137,7 +137,7 @@ def _difference_of_integers(trained: QuantModel, content: bytes, format: str) ->
 
 
 def _check_rounding(trained: Model, back: Model, rounding: float) -> None:
-    """`ParityError` where a weight that was read back is not the trained one, rounded (see `export.Format`)."""
+    """Raise `ParityError` where a weight that was read back is not the trained one, rounded (see `Format`)."""
     wanted, found = (fold_batch_norm(model.graph, model.weights)[1] for model in (trained, back))
     for name, array in wanted.items():
         largest = np.abs(array).max(axis=tuple(range(1, array.ndim)), keepdims=True)
@@ -146,7 +146,7 @@ def _check_rounding(trained: Model, back: Model, rounding: float) -> None:
 
 
 def _read_back(model: Model, content: bytes, format: str) -> Model:
-    """What the importer makes of an exported file."""
+    """Return the model that the importer reads from an exported file."""
     from ..exporters import FORMATS
     from ..weights import Given, read_content, recognise
 

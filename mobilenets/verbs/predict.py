@@ -88,16 +88,16 @@ def predict(
     if explain and pictures is None:
         raise UsageError("explain: the maps are drawn on images, which needs pictures")
     check_order(model, given)
+    skipped: list[str] = []
+    sources: Iterator[tuple[str, Source]] = chain(
+        _sources(given, every, skipped), () if camera is None else camera_frames(camera, every)
+    )
     with watching(watch) as watch:
         opened = open_model(model, watch)
     session = open_session(opened.model, runtime=runtime)
     explainer = _explainer(opened) if explain else None
     del opened
     give_back_memory()
-    skipped: list[str] = []
-    sources: Iterator[tuple[str, Source]] = chain(
-        _sources(given, every, skipped), () if camera is None else camera_frames(camera, every)
-    )
     batch_size = batch_size if camera is None else 1
     if pictures is None:
         stream = predict_open(session, sources, top, batch_size, min_confidence)

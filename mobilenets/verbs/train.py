@@ -126,7 +126,7 @@ def train(
     preprocess
         A `Preprocess`, or a dictionary of the fields in which it differs from the default or the pretrained one's.
     task
-        What is learned: a `Task`, its name or a dictionary of its name and settings; by default classification.
+        The task to learn: a `Task`, its name or a dictionary of its name and settings; by default classification.
     project, name
         The run's folder is `name` in the folder `project`; by default it is named after data and network.
     command

@@ -98,7 +98,7 @@ def test_compiling_again_under_a_name_with_capitals(folder: Path, capsys: pytest
 
 def test_pictures_that_cannot_be_written_are_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk: an error of the package, which the command line prints in one line, and no half picture."""
-    from mobilenets.cli.pictures import save_picture
+    from mobilenets.verbs.pictures import save_picture
 
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")

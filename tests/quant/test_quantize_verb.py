@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from mobilenets.quantize import draw, quantize
 from test_reference import TINY
 
 from mobilenets.cli.app import app
@@ -15,6 +14,7 @@ from mobilenets.errors import DataError, UsageError
 from mobilenets.image import Preprocess
 from mobilenets.quant.file import load
 from mobilenets.quant.scheme import QuantModel
+from mobilenets.verbs.quantize import draw, quantize
 
 NETWORK = TINY.replace(width=32)
 
