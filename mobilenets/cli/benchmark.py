@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from .console import bytes_text, new_table, print_json, print_parts, wrote
+from ..text import bytes_text
+from .console import new_table, print_json, print_parts, wrote
 from .options import Json
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["bytes_text", "new_table", "print_json", "print_parts", "wrote"]
+__all__ = ["new_table", "print_json", "print_parts", "wrote"]
 
 
 class _Console(Console):
@@ -38,7 +38,3 @@ def new_table(title: str, *columns: str) -> Table:
 def wrote(path: Path, *facts: str) -> str:
     """Return the line in which every verb reports what it wrote and where."""
     return "  ".join([f"wrote {path}", *facts])
-
-
-def bytes_text(value: float) -> str:
-    return f"{value / 1e6:.2f} MB" if value >= 1e6 else f"{value / 1e3:.1f} KB"

@@ -13,13 +13,14 @@ from ..quant.scheme import QuantModel
 from ..report.text import duration
 from ..tasks.result import Table as Content
 from ..tasks.result import figure_name
+from ..text import bytes_text
 from ..verbs.compile import CompiledFiles
 from ..verbs.cost import CostTable, NetworkCosts
 from ..verbs.export import Exported
 from ..verbs.import_model import ImportedFile
 from ..verbs.memory import int8_memory
 from ..verbs.train import Trained
-from .console import bytes_text, new_table, print_json, print_parts, wrote
+from .console import new_table, print_json, print_parts, wrote
 
 if TYPE_CHECKING:
     from ..training.plan import Plan

@@ -10,9 +10,10 @@ import numpy as np
 
 from ..errors import DataError, printable
 from ..image import read
+from ..text import listed
 from .columns import NAMES
 from .labels import clean
-from .rows import Listing, Row, checked_split, listed
+from .rows import Listing, Row, checked_split
 from .table import read_cells
 
 __all__ = ["Marked", "list_attributes"]

@@ -6,8 +6,9 @@ import numpy as np
 
 from ..errors import ImageError
 from ..image import decode, opened
+from ..text import listed
 from .parallel import ordered
-from .rows import Row, listed
+from .rows import Row
 
 __all__ = ["check_pixels"]
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from ..errors import DataError, ImageError, UsageError
 from ..image import Pixels, Preprocess, decode, prepare, shrink_short_side
+from ..text import listed
 from .parallel import ordered
-from .rows import listed
 from .sources import Sample
 
 __all__ = ["BadImage", "Images", "decode_split", "stacked"]

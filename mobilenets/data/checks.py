@@ -10,8 +10,9 @@ from pathlib import Path
 from ..errors import DataError, ImageError, WorkError
 from ..files import write_atomic
 from ..image import decode
+from ..text import listed
 from .contents import Digest
-from .rows import Row, listed
+from .rows import Row
 
 __all__ = ["check_classes", "check_labels", "check_overlap", "same_content"]
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from ..errors import DataError, printable
 from ..folders import ending, is_folder, is_image, visible, walk
 from ..image import EXTENSIONS, UNREAD
+from ..text import listed
 from .folder import row_of_file, unread
 from .imagenet import wnid_of
 from .labels import ordered_names, read_names
-from .rows import Listing, Row, listed, split_name
+from .rows import Listing, Row, split_name
 from .trees import check_classes, splits_of, subfolders
 
 __all__ = ["list_files", "list_folder"]

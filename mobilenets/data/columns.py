@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from ..errors import DataError
-from .rows import listed
+from ..text import listed
 
 __all__ = ["DETECT", "NAMES", "check_columns", "hint_of_columns"]
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from ..errors import printable
 from ..folders import ending, is_folder, is_image, visible, walk
 from ..image import HEIF, UNREAD, read
-from .rows import Row, listed
+from ..text import listed
+from .rows import Row
 
 __all__ = ["find_photos", "holds_images", "row_of_file", "unread"]
 

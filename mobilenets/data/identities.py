@@ -7,8 +7,9 @@ from pathlib import Path
 
 from ..errors import DataError, printable
 from ..image import EXTENSIONS, read
+from ..text import listed
 from .labels import ordered_names
-from .rows import Listing, Row, listed
+from .rows import Listing, Row
 from .sources import list_images
 from .split import split_by_group
 

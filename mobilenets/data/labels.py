@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import DataError, printable
+from ..text import listed
 from .imagenet import by_wnid
-from .rows import Listing, listed
+from .rows import Listing
 
 __all__ = ["class_names", "clean", "indices", "read_list", "read_names"]
 

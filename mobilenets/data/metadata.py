@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from ..errors import DataError, printable
+from ..text import listed
 from .folder import find_photos, holds_images
-from .rows import Listing, Row, listed, split_name
+from .rows import Listing, Row, split_name
 from .table import list_csv, names_columns
 from .trees import splits_of
 

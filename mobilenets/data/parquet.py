@@ -12,7 +12,8 @@ from typing import Any
 
 from ..errors import DataError, ImageError, MissingExtraError, printable
 from ..image import read
-from .rows import Listing, Row, checked_split, listed, split_of
+from ..text import listed
+from .rows import Listing, Row, checked_split, split_of
 
 __all__ = ["list_parquet"]
 

@@ -9,9 +9,10 @@ from PIL import ExifTags
 
 from ..errors import DataError, ImageError
 from ..image import opened
+from ..text import listed
 from .classes import list_files
 from .parallel import ordered
-from .rows import Listing, listed
+from .rows import Listing
 from .table import Line, read_lines, row_of
 
 __all__ = ["list_places"]

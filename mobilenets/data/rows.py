@@ -1,13 +1,13 @@
 """What every reader of a layout hands on: rows whose label and split are still as the user wrote them."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
 from ..errors import DataError
 
-__all__ = ["BESIDE", "Listing", "Row", "checked_split", "listed", "split_name", "split_of"]
+__all__ = ["BESIDE", "Listing", "Row", "checked_split", "split_name", "split_of"]
 
 _SPLITS = {
     "train": "train",
@@ -76,9 +76,3 @@ def split_of(path: PurePath) -> str | None:
             if split:
                 return split
     return None
-
-
-def listed(items: Sequence[str], most: int = 3) -> str:
-    """'a, b, c and 4 more'."""
-    more = f" and {len(items) - most} more" if len(items) > most else ""
-    return ", ".join(items[:most]) + more

@@ -17,6 +17,7 @@ import numpy as np
 from ..errors import DataError, ImageError, UsageError, printable
 from ..folders import visible
 from ..image import decode
+from ..text import listed
 from .blank import check_pixels
 from .checks import check_classes, check_labels, check_overlap, same_content
 from .classes import list_folder
@@ -27,7 +28,7 @@ from .labels import class_names, indices, read_names
 from .metadata import list_metadata, metadata_of
 from .parallel import ordered
 from .parquet import list_parquet
-from .rows import Listing, Row, listed
+from .rows import Listing, Row
 from .shards import list_shards
 from .split import split_by_content
 from .table import ENDINGS, list_csv

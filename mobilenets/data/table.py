@@ -12,8 +12,9 @@ from pathlib import Path
 
 from ..errors import DataError, printable
 from ..image import read
+from ..text import listed
 from .columns import NAMES, check_columns, hint_of_columns
-from .rows import Listing, Row, checked_split, listed
+from .rows import Listing, Row, checked_split
 
 __all__ = ["ENDINGS", "Line", "list_csv", "names_columns", "read_cells", "read_lines", "row_of"]
 

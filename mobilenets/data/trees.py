@@ -6,9 +6,10 @@ from pathlib import Path
 
 from ..errors import DataError, printable
 from ..folders import is_folder, is_image, visible
+from ..text import listed
 from .columns import DETECT
 from .labels import clean
-from .rows import BESIDE, listed, split_name
+from .rows import BESIDE, split_name
 
 __all__ = ["check_classes", "hint_of_folder", "splits_of", "subfolders"]
 

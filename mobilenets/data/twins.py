@@ -9,8 +9,8 @@ from PIL import Image
 
 from ..errors import ImageError
 from ..image import Pixels, decode
+from ..text import listed
 from .parallel import ordered
-from .rows import listed
 from .sources import Dataset, Sample
 
 __all__ = ["Twins", "note_on", "twins"]

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import Floats
 from ..costs import Latency
 from ..data.cache import BadImage, Images, decode_split
 from ..data.sources import Dataset
 from ..errors import UsageError
 from ..model import Model
 from ..opening import Opened
-from ..quant.scheme import Floats, QuantModel
+from ..quant.scheme import QuantModel
 from ..runtime import Runner, Runtime, measure_sessions, on_threads, open_session, outputs_of
 from ..tasks import task_type
 from ..tasks.evaluation import wilson

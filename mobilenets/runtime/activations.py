@@ -1,13 +1,12 @@
 """What a float network computes on its way: every layer's output, in ONNX Runtime. Calibration asks for it."""
 
 from collections.abc import Callable
-from typing import Any
 
-import numpy as np
 import onnx
 import onnxruntime as ort
 
 from ..arch.fold import without_batch_norm
+from ..arrays import Floats
 from ..exporters.onnx import to_onnx
 from ..image import Pixels
 from ..model import Model
@@ -16,8 +15,6 @@ from ..quant.observe import channel_ranges, whole
 from ..quant.scheme import QuantModel, integer_layers
 
 __all__ = ["min_max_integers", "open_activations"]
-
-Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 
 def open_activations(model: Model) -> Callable[[Pixels], dict[str, Floats]]:

@@ -3,14 +3,15 @@
 from copy import copy
 from pathlib import Path
 
+from ..arrays import Floats
 from ..compiler import compile_model
 from ..machine import check_threads, cores
 from ..model import Model
 from ..quant.scheme import QuantModel
 from .images import Images, pixels_of
-from .library import Floats, OpenLibrary
+from .library import OpenLibrary
 
-__all__ = ["CompiledSession", "Floats"]
+__all__ = ["CompiledSession"]
 
 
 class CompiledSession:

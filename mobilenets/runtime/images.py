@@ -1,17 +1,16 @@
 """What a session takes: bytes or normalised floats, channels last or first. A network gets bytes, channels last."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from ..arrays import Array
 from ..errors import UsageError
 from ..image import Pixels, Preprocess, prepare
 
 __all__ = ["Images", "pixels_of"]
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Images = Array | Sequence[Array | Image.Image]
 
 NEAR = 0.01  # of a step of a byte: what float32 loses on the way there and back is a thousand times less

@@ -5,19 +5,17 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
 from copy import copy
-from typing import Any
 
 import numpy as np
 
+from ..arrays import Bytes, Floats
 from ..compiler import Library
 from ..compiler.processor import load
 from ..errors import CompileError
 from ..image import Pixels
 
-__all__ = ["Floats", "OpenLibrary"]
+__all__ = ["OpenLibrary"]
 
-Floats = np.ndarray[Any, np.dtype[np.float32]]
-Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
 ALIGNMENT = 64  # bytes
 

@@ -1,16 +1,11 @@
 """An int8 network in numpy, where no C compiler is at hand: slow, and right to the last bit."""
 
-from typing import Any
-
-import numpy as np
-
+from ..arrays import Floats
 from ..quant import reference
 from ..quant.scheme import QuantModel
 from .images import Images, pixels_of
 
 __all__ = ["NumpySession"]
-
-Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 
 class NumpySession:

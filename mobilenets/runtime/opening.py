@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
+from ..arrays import Floats
 from ..compiler import handles, has_compiler
 from ..errors import ModelFileError, UsageError
 from ..image import Preprocess
@@ -13,7 +14,6 @@ from ..quant.scheme import QuantModel
 from .compiled import CompiledSession
 from .exported import OnnxFile
 from .images import Images
-from .library import Floats
 from .numpy_session import NumpySession
 from .session import Session
 

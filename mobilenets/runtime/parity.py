@@ -1,10 +1,10 @@
 """Do two runtimes say the same of one network? Asked whenever one is made of another."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
+from ..arrays import Floats
 from ..errors import ParityError
 from ..image import Pixels, Preprocess
 
@@ -12,8 +12,7 @@ __all__ = ["BOUND", "agree"]
 
 BOUND = 1e-4  # of the largest logit: fp32 sums in another order stay a factor ten below it
 
-Logits = np.ndarray[Any, np.dtype[np.float32]]
-Run = Callable[[Pixels], Logits]  # (N, H, W, C) uint8 -> (N, classes)
+Run = Callable[[Pixels], Floats]  # (N, H, W, C) uint8 -> (N, classes)
 
 
 def agree(run: Run, reference: Run, preprocess: Preprocess, what: str, bound: float = BOUND) -> float:

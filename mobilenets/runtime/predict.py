@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import Floats
 from ..errors import DataError, ImageError, ModelFileError, UsageError
 from ..folders import ending, is_image, walk
 from ..image import UNREAD, Pixels, Preprocess, Source, prepare, read, upright_size
 from ..machine import cores
-from .compiled import Floats
 from .opening import Runner
 
 __all__ = ["Prediction", "find_images", "predict"]

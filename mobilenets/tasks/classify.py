@@ -11,9 +11,9 @@ import numpy as np
 
 from ..arch.network import Network
 from ..data.cache import Images
-from ..data.rows import listed
 from ..data.sources import Dataset
 from ..errors import UsageError
+from ..text import listed
 from .evaluation import Evaluation, evaluate_probabilities
 from .targets import balanced
 from .task import Array, Loss, Objective, Task, Wishes

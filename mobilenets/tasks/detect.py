@@ -11,10 +11,10 @@ import numpy as np
 from ..arch.network import Network, Output
 from ..data.augment import View
 from ..data.cache import Images
-from ..data.rows import listed
 from ..data.sources import Dataset, assemble
 from ..errors import DataError, UsageError
 from ..image import Preprocess
+from ..text import listed
 from .detection.annotations import gathered
 from .detection.average_precision import average_precision
 from .detection.boxes import Boxes, agree, view

@@ -2,9 +2,10 @@
 
 import torch
 
+from ..arrays import Floats
 from ..image import Pixels, normalise
 from ..model import Model
-from ..runtime.parity import BOUND, Logits, Run, agree
+from ..runtime.parity import BOUND, Run, agree
 from ..tasks import task_type
 from .module import MobileNet, load_weights
 
@@ -17,7 +18,7 @@ def check_parity(model: Model, run: Run, bound: float = BOUND) -> float:
     load_weights(module, model.weights)
     logits = getattr(module, "logits", module)
 
-    def reference(images: Pixels) -> Logits:
+    def reference(images: Pixels) -> Floats:
         with torch.no_grad():
             x = torch.from_numpy(normalise(images, model.preprocess)).permute(0, 3, 1, 2)
             return logits(x).numpy()  # type: ignore[no-any-return]

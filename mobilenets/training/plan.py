@@ -35,6 +35,10 @@ class Plan:
     images_per_second: float | None
     seconds: float | None  # decoding, training and validation
 
+    def __str__(self) -> str:
+        network, time = self.settings.network, "" if self.seconds is None else f" in about {self.seconds:,.0f} s"
+        return f"{network.name}, {len(self.labels)} labels, {sum(self.images.values()):,} images: trained{time}"
+
     def to_dict(self) -> dict[str, Any]:
         network = self.settings.network
         return {

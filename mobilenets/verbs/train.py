@@ -232,8 +232,8 @@ class _Request:
 
     def _dataset(self, task: Task, recipe: Recipe, watch: Watch) -> "Dataset":
         """Return the data set, after notes on what it holds."""
-        from ..data.rows import listed
         from ..data.sources import Dataset
+        from ..text import listed
 
         if isinstance(self.data, Dataset):
             return self.data

@@ -10,9 +10,10 @@ import numpy as np
 
 from ...data.labels import clean
 from ...data.parallel import ordered
-from ...data.rows import Listing, Row, listed
+from ...data.rows import Listing, Row
 from ...errors import DataError, printable
 from ...image import read
+from ...text import listed
 from .boxes import Boxes
 from .frame import LYING, Edges, Size, found_size, orientation, problem, turned
 

@@ -7,8 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ...data.rows import listed, split_of
+from ...data.rows import split_of
 from ...errors import DataError, printable
+from ...text import listed
 from .annotations import Annotations, Box, Photo, finite
 from .files import Files, stem_of
 from .frame import Size

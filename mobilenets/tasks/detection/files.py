@@ -4,10 +4,11 @@ import os
 from collections.abc import Iterable
 from pathlib import Path, PurePath, PurePosixPath
 
-from ...data.rows import listed, split_name
+from ...data.rows import split_name
 from ...errors import DataError, printable
 from ...folders import walk
 from ...image import EXTENSIONS, UNREAD
+from ...text import listed
 
 __all__ = ["Files", "read_lines", "stem_of"]
 

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...data.rows import listed, split_name
+from ...data.rows import split_name
 from ...errors import DataError
+from ...text import listed
 from .files import Files, read_lines, stem_of
 
 __all__ = ["SplitList", "split_lists", "splits_of"]

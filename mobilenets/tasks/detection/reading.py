@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ...data.rows import listed
 from ...data.sources import list_images
 from ...errors import DataError
+from ...text import listed
 from .annotations import Annotations
 from .coco import coco_files, read_coco
 from .files import Files

@@ -8,8 +8,8 @@ import math
 from pathlib import Path
 
 from ...data.labels import ordered_names, read_names
-from ...data.rows import listed
 from ...errors import DataError
+from ...text import listed
 from .annotations import Annotations, Box, Photo, finite
 from .files import Files, stem_of
 from .frame import Size

@@ -6,8 +6,9 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from ...data.labels import read_list
-from ...data.rows import listed, split_name
+from ...data.rows import split_name
 from ...errors import DataError, MissingExtraError, printable
+from ...text import listed
 from .annotations import Annotations, Box, Photo, finite
 from .files import Files, read_lines
 from .frame import Edges

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ...arrays import Floats
 from ...errors import ModelFileError, UsageError
 from ...files import write_atomic
 from ...runtime import Runner, find_images
@@ -20,8 +21,6 @@ __all__ = ["Found", "Index", "Match", "build_index", "load_index", "look_up"]
 
 LARGE = 20_000  # images from which on a graph of neighbours (HNSW, by faiss) beats comparing with all of them
 LINKS = 32  # of an image in that graph
-
-Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
