@@ -25,7 +25,7 @@ __all__ = [
 
 
 def cache_folder() -> Path:
-    """Return `MOBILENETS_CACHE`, or the platform's folder for caches."""
+    """`MOBILENETS_CACHE`, or the platform's folder for caches."""
     own = os.environ.get("MOBILENETS_CACHE")
     if own:
         return Path(os.path.expanduser(own))
@@ -141,7 +141,7 @@ def _put_back(new: Mapping[Path, Path], old: dict[Path, Path]) -> None:
 
 
 def _temporary(path: Path, data: bytes) -> Path:
-    """Write `data` to a new file in the folder of `path`, on the disk."""
+    """A new file beside `path` that holds `data`, on the disk."""
     descriptor, name = tempfile.mkstemp(prefix=_prefix(path), dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:

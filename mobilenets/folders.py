@@ -13,17 +13,17 @@ _LITTER = (".", "__MACOSX", "@eaDir", "lost+found")  # hidden; made by macOS, Sy
 
 
 def ending(name: str) -> str:
-    """Return the ending of a file's name in lower case, with its dot."""
+    """The ending of a file's name in lower case, with its dot."""
     return os.path.splitext(name)[1].lower()
 
 
 def is_image(name: str) -> bool:
-    """Return whether a file of this name is read as an image."""
+    """Tell whether a file of this name is read as an image."""
     return ending(name) in EXTENSIONS
 
 
 def visible(folder: str | Path) -> list[os.DirEntry[str]]:
-    """Return the entries of `folder`, by name, without hidden files and `_LITTER`."""
+    """What lies in `folder`, by name, without hidden files and `_LITTER`."""
     try:
         with os.scandir(folder) as entries:
             kept = [entry for entry in entries if not entry.name.startswith(_LITTER)]
@@ -33,7 +33,7 @@ def visible(folder: str | Path) -> list[os.DirEntry[str]]:
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:
-    """Return whether an entry is a folder, or a link to one."""
+    """Tell whether an entry is a folder, or a link to one."""
     try:
         return entry.is_dir()
     except OSError:  # a symlink that leads to itself
@@ -41,7 +41,7 @@ def is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def walk(top: str) -> Iterator[str]:
-    """Yield every visible file below `top` in the order of names; links are followed, and each folder is read once.
+    """Every visible file below `top` in the order of names, links followed, each folder once (a link may lead back up).
 
     What is named like an image counts as a file: a folder x.jpg is reported as a bad image, not entered.
     """

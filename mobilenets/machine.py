@@ -10,7 +10,7 @@ __all__ = ["check_threads", "cores", "give_back_memory", "need_torch", "other_lo
 
 
 def cores() -> int:
-    """Return the number of processor cores that this process may use."""
+    """Processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -20,14 +20,14 @@ def other_load() -> float:
 
 
 def check_threads(threads: int, least: int = 0) -> None:
-    """Raise `UsageError` for a number of threads that this machine lacks; 0 stands for all, where it is allowed."""
+    """Raise `UsageError` for a number of threads that this machine has not; 0 stands for all, where it is allowed."""
     if not least <= threads <= cores():
         rule = f"must be from 1 to this machine's {cores()} cores{'' if least else ', or 0 for all'}"
         raise UsageError(f"threads (={threads}) {rule}")
 
 
 def give_back_memory() -> None:
-    """Return freed memory to the system at once: Linux's C library keeps megabytes for later."""
+    """What was freed goes back to the system at once: Linux's C library keeps megabytes for later."""
     if sys.platform == "linux":
         import ctypes
 
@@ -36,7 +36,7 @@ def give_back_memory() -> None:
 
 
 def need_torch() -> None:
-    """Raise `MissingExtraError` where torch is not installed, before any work is done."""
+    """`MissingExtraError` at once, before any work is done."""
     if find_spec("torch") is None:
         raise MissingExtraError("torch is not installed, and training and export need it", "train")
 

@@ -62,7 +62,7 @@ def refuse(name: str, value: object, rule: str) -> NoReturn:
 
 
 def _told(value: object) -> str:
-    """Return `value` as JSON has it; of an enormous number or list only its kind."""
+    """As JSON has it; of an enormous number or list only the kind."""
     try:
         return json.dumps(value)
     except (ValueError, TypeError, RecursionError):
