@@ -84,20 +84,20 @@ def predict(
     Raises `DataError` for what does not exist and for folders without an image, and `UsageError` for an array of
     another shape or type.
     """
-    given: list[Any] = list(images) if isinstance(images, list | tuple) else [images]
+    given = [_given(at, image) for at, image in enumerate(images if isinstance(images, list | tuple) else [images])]
     if explain and pictures is None:
         raise UsageError("explain: the maps are drawn on images, which needs pictures")
     check_order(model, given)
-    skipped: list[str] = []
-    sources: Iterator[tuple[str, Source]] = chain(
-        _sources(given, every, skipped), () if camera is None else camera_frames(camera, every)
-    )
     with watching(watch) as watch:
         opened = open_model(model, watch)
     session = open_session(opened.model, runtime=runtime)
     explainer = _explainer(opened) if explain else None
     del opened
     give_back_memory()
+    skipped: list[str] = []
+    sources: Iterator[tuple[str, Source]] = chain(
+        _sources(given, every, skipped), () if camera is None else camera_frames(camera, every)
+    )
     batch_size = batch_size if camera is None else 1
     if pictures is None:
         stream = predict_open(session, sources, top, batch_size, min_confidence)
@@ -110,20 +110,24 @@ def predict(
     return Predictions(_with_notes(stream, skipped, watch), task_type(session.task)())
 
 
-def _sources(given: Sequence[Any], every: int, skipped: list[str]) -> Iterator[tuple[str, Source]]:
-    """Return (name, what to decode) of each image; photos in folders that cannot be read are put into `skipped`."""
-    if all(isinstance(image, str | Path) for image in given):
-        piped = [("-", sys.stdin.buffer.read())] if "-" in given else []
-        paths = find_images([image for image in given if image != "-"], skipped)
-        return chain(piped, with_frames(paths, every))
-    return chain.from_iterable([_named(at, one, every, skipped) for at, one in enumerate(given)])
-
-
-def _named(at: int, image: "str | Path | Picture", every: int, skipped: list[str]) -> Iterator[tuple[str, Source]]:
-    """Return (name, what to decode) of each image that the `at`-th argument means."""
+def _given(at: int, image: "str | Path | Picture") -> str | Path | tuple[str, Source]:
+    """Return a path as it is, and anything else with its name; `UsageError` for what is no image."""
     if isinstance(image, str | Path):
-        return with_frames(find_images([image], skipped), every)
-    return iter([(f"image {at}", image if isinstance(image, bytes) else in_memory(image))])
+        return image
+    return f"image {at}", image if isinstance(image, bytes) else in_memory(image)
+
+
+def _sources(
+    given: Sequence[str | Path | tuple[str, Source]], every: int, skipped: list[str]
+) -> Iterator[tuple[str, Source]]:
+    """Return (name, what to decode) of each image; photos in folders that cannot be read are put into `skipped`."""
+    names = [image for image in given if isinstance(image, str | Path)]
+    if len(names) < len(given):
+        parts = [[image] if isinstance(image, tuple) else _sources([image], every, skipped) for image in given]
+        return chain.from_iterable(parts)
+    piped = [("-", sys.stdin.buffer.read())] if "-" in names else []
+    paths = find_images([name for name in names if name != "-"], skipped)
+    return chain(piped, with_frames(paths, every))
 
 
 def _explainer(opened: Opened) -> "Explainer":
