@@ -1,7 +1,6 @@
 """Figures of a model on one split of a data set, in the runtime that serves it."""
 
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,8 +13,9 @@ from ..data.sources import Dataset
 from ..errors import UsageError
 from ..model import Model
 from ..opening import Opened
+from ..progress import Watch
 from ..quant.scheme import QuantModel
-from ..runtime import Runner, Runtime, measure_sessions, on_threads, open_session, outputs_of
+from ..runtime import Runner, measure_sessions, on_threads, open_session, outputs_of
 from ..tasks import task_type
 from ..tasks.evaluation import wilson
 from ..tasks.result import Result
@@ -112,10 +112,9 @@ def evaluate_split(
     *,
     max_bad: float,
     threads: int = 1,
-    runtime: Runtime = "auto",
-    progress: Callable[[str, int, int], None] | None = None,
+    watch: Watch,
 ) -> Measured:
-    """Run `session`, opened from `opened` in `runtime`, on `split`.
+    """Run `session`, which was opened from `opened`, on `split`.
 
     Throughput is measured over all cores, latency for one image on `threads` threads.
     Raises `UsageError` for a split that the data do not have, `DataError` where their labels are not the model's.
@@ -129,7 +128,7 @@ def evaluate_split(
         session.preprocess,
         short_side=None,
         max_bad=max_bad,
-        progress=progress and (lambda done, total: progress(split, done, total)),
+        progress=lambda done, total: watch.decoded(split, done, total),
     )
     outputs = _outputs(session, images)
     seconds = time.perf_counter() - start
@@ -140,7 +139,7 @@ def evaluate_split(
         split=split,
         task=task.name,
         evaluation=task.evaluate(outputs, images, session.labels, session.decoding),
-        latency=measure_sessions([on_threads(session, threads, opened.model, runtime)])[0],
+        latency=measure_sessions([on_threads(session, threads, opened.model)])[0],
         images_per_second=len(images) / seconds,
         bad=images.bad,
     )

@@ -72,8 +72,8 @@ def open_session(model: Openable, threads: int = 0, runtime: Runtime = "auto") -
     return Session.from_onnx(to_onnx(model), threads)
 
 
-def on_threads(session: Runner, threads: int, model: Openable, runtime: Runtime = "auto") -> Runner:
-    """Return `session`, which was opened from `model` in `runtime`, on another number of threads.
+def on_threads(session: Runner, threads: int, model: Openable) -> Runner:
+    """Return `session`, which was opened from `model`, on another number of threads in the same runtime.
 
     Compiled code is shared; ONNX Runtime fixes the number of its threads when it opens a graph and opens it again.
     """
@@ -81,7 +81,7 @@ def on_threads(session: Runner, threads: int, model: Openable, runtime: Runtime 
         return session
     if isinstance(session, CompiledSession):
         return session.on_threads(threads)
-    return open_session(model, threads, runtime)
+    return open_session(model, threads, "onnx")  # an int8 model runs in numpy
 
 
 def _from_onnx(file: OnnxFile, threads: int, runtime: Runtime) -> Session:

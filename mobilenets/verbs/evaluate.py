@@ -73,16 +73,7 @@ def evaluate(
         chosen = split or default_split(dataset)
         for note in (*dataset.notes, *notes_on_few_images(dataset, chosen)):
             watch.note(note)
-        measured = evaluate_split(
-            opened,
-            session,
-            dataset,
-            chosen,
-            max_bad=max_bad,
-            threads=threads,
-            runtime=runtime,
-            progress=watch.decoded,
-        )
+        measured = evaluate_split(opened, session, dataset, chosen, max_bad=max_bad, threads=threads, watch=watch)
         if report is not None:
             trained = opened.trained()
             comparison = compare_with_sibling(opened.path, trained, measured)

@@ -14,6 +14,7 @@ from ..data.sources import Dataset, Sample
 from ..errors import DataError, UsageError
 from ..evaluation import Comparison, compare, default_split, serve
 from ..files import check_output
+from ..image import Pixels
 from ..model import Model
 from ..opening import open_model
 from ..progress import Watch, watching
@@ -93,52 +94,46 @@ def quantize(
     max_bad
         The share of images that may be undecodable, or have two labels, before it is an error.
     """
-    with watching(watch) as watch:
-        return _quantize(model, data, output, images, rule, max_bad, overwrite, watch)
-
-
-def _quantize(
-    model: str | Path,
-    data: str | Path | Dataset,
-    output: str | Path | None,
-    images: int,
-    rule: str | None,
-    max_bad: float,
-    overwrite: bool,
-    watch: Watch,
-) -> QuantizedFile:
     if images < FEWEST:
         raise UsageError(f"images (={images}) to calibrate on must be at least {FEWEST}, better 200 to 500")
-    path, floats = _opened(model, output, overwrite, watch)
-    task = task_type(floats.task)()
-    dataset = data if isinstance(data, Dataset) else task.open(data, max_bad=max_bad)
-    for note in dataset.notes:
-        watch.note(note)
-    dataset = task.retarget(dataset, floats.labels, floats.decoding)
-    drawn = draw(dataset, images)
-    classes = _classes(drawn)
-    if classes and (unseen := [label for i, label in enumerate(dataset.labels) if i not in classes]):
-        watch.note(f"no image of {len(unseen)} of {len(dataset.labels)} {task.things} to calibrate on: {unseen[0]!r}")
-    calibration = decode_split(drawn, floats.preprocess, short_side=None, max_bad=max_bad)
-    pixels = np.stack([calibration.pixels(i) for i in range(len(calibration))])
-    watch.note(f"calibrating on {len(pixels)} images")
-    found = quantize_floats(floats, pixels, open_activations, Choices(rule))
-    integers = replace(found.model, metrics={}, data={**floats.data, "quantized": _origin(floats, found)})
-    split = default_split(dataset)
-    evaluated = decode_split(
-        dataset.splits[split],
-        floats.preprocess,
-        short_side=None,
-        max_bad=max_bad,
-        progress=lambda done, total: watch.decoded(split, done, total),
-    )
-    comparison = compare(serve(floats, evaluated), serve(integers, evaluated), evaluated, split)
+    with watching(watch) as watch:
+        path, floats = _opened(model, output, overwrite, watch)
+        task = task_type(floats.task)()
+        dataset = data if isinstance(data, Dataset) else task.open(data, max_bad=max_bad)
+        for note in dataset.notes:
+            watch.note(note)
+        dataset = task.retarget(dataset, floats.labels, floats.decoding)
+        pixels = _calibration(dataset, floats, images, max_bad, watch)
+        found = quantize_floats(floats, pixels, open_activations, Choices(rule))
+        integers = replace(found.model, metrics={}, data={**floats.data, "quantized": _origin(floats, found)})
+        split = default_split(dataset)
+        evaluated = decode_split(
+            dataset.splits[split],
+            floats.preprocess,
+            short_side=None,
+            max_bad=max_bad,
+            progress=lambda done, total: watch.decoded(split, done, total),
+        )
+        comparison = compare(serve(floats, evaluated), serve(integers, evaluated), evaluated, split)
     metrics = {"split": split, **comparison.integers.result.metrics(), "agreement": comparison.agreement}
     metrics[f"{task.score}_float"] = comparison.floats.result.score
     integers = replace(integers, metrics=metrics)
     return QuantizedFile(
         integers.save(path), integers, found.tried, found.losses, len(pixels), found.held_back, comparison
     )
+
+
+def _calibration(dataset: Dataset, floats: Model, images: int, max_bad: float, watch: Watch) -> Pixels:
+    """Return the pixels to calibrate on; a note names what none of them shows."""
+    drawn = draw(dataset, images)
+    classes = _classes(drawn)
+    if classes and (unseen := [label for i, label in enumerate(dataset.labels) if i not in classes]):
+        things = task_type(floats.task)().things
+        watch.note(f"no image of {len(unseen)} of {len(dataset.labels)} {things} to calibrate on: {unseen[0]!r}")
+    calibration = decode_split(drawn, floats.preprocess, short_side=None, max_bad=max_bad)
+    pixels = np.stack([calibration.pixels(i) for i in range(len(calibration))])
+    watch.note(f"calibrating on {len(pixels)} images")
+    return pixels
 
 
 def draw(dataset: Dataset, count: int, seed: int = 0) -> tuple[Sample, ...]:

@@ -317,7 +317,7 @@ def finish(dataset: "Dataset", run: "Run", watch: Watch) -> Trained:
     model = fit(dataset, run, watch)
     opened, max_bad = open_model(run.best), run.settings.recipe.max_bad
     session = open_session(opened.model)
-    measured = evaluate_split(opened, session, dataset, split, max_bad=max_bad, progress=watch.decoded)
+    measured = evaluate_split(opened, session, dataset, split, max_bad=max_bad, watch=watch)
     model = replace(model, metrics={**model.metrics, **measured.evaluated.metrics()})
     model.save(run.best)
     comparison = compare_with_sibling(run.best, model, measured)
