@@ -33,7 +33,7 @@ class Head(Protocol):
         """The name and shape of each array; `ModelFileError` where the settings do not fit the network."""
 
 
-def read_head(task: str, network: Network, decoding: Mapping[str, Any]) -> Head:
+def read_head(task: str, network: Network, head_config: Mapping[str, Any]) -> Head:
     """The head that a model file's settings describe; `ModelFileError` names the field that cannot be."""
     if task not in TASKS:
         refuse("task", task, f"one of {', '.join(TASKS)}")
@@ -41,9 +41,9 @@ def read_head(task: str, network: Network, decoding: Mapping[str, Any]) -> Head:
         rule = "features for the task detect" if task == "detect" else f"no features for the task {task}"
         refuse("network.output", network.output, rule)
     kind: type[Head] = {"geolocate": Cells, "detect": Ssd}.get(task, Plain)
-    if task == "detect" and decoding.get("detector") == "faster-rcnn":
+    if task == "detect" and head_config.get("detector") == "faster-rcnn":
         kind = FasterRcnn
-    head: Head = read(kind, dict(decoding), "decoding")
+    head: Head = read(kind, dict(head_config), "decoding")
     return head
 
 
@@ -121,7 +121,7 @@ def taps(network: Network) -> tuple[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Ssd:
-    """SSD's anchors and bounds, see `tasks.detection.layout.ssd_decoding`."""
+    """SSD's anchors and bounds, see `tasks.detection.layout.ssd_config`."""
 
     detector: Literal["ssd"]
     lite: bool
@@ -164,7 +164,7 @@ class Ssd:
 
 @dataclass(frozen=True, slots=True)
 class FasterRcnn:
-    """Faster R-CNN's anchors and bounds, see `tasks.detection.layout.faster_rcnn_decoding`."""
+    """Faster R-CNN's anchors and bounds, see `tasks.detection.layout.faster_rcnn_config`."""
 
     detector: Literal["faster-rcnn"]
     maps: tuple[str]

@@ -56,7 +56,7 @@ class Dataset:
     splits: dict[str, tuple[Sample, ...]]
     fingerprint: str  # SHA-256 over split, label and content of all images: independent of order, names and place
     notes: tuple[str, ...]  # what the user should know, a line each
-    decoding: dict[str, Any] = field(default_factory=dict)  # what a model of these data must keep besides the labels
+    head_config: dict[str, Any] = field(default_factory=dict)  # what a model of these data must keep besides the labels
 
 
 def open_dataset(
@@ -82,8 +82,10 @@ def open_dataset(
         tables = sorted(root.glob("*.csv")) if root.is_dir() else []
         hint = f"; do you mean {tables[0]}, perhaps with --task attributes or geolocate?" if tables else ""
         raise DataError(f"{root}: {names[0]!r} is the only class: there is nothing to tell apart{hint}")
-    told = [names[label] for label in labels]
-    return assemble(root, listing, names, labels, told, val_fraction, classes=labels, workers=workers, max_bad=max_bad)
+    target_texts = [names[label] for label in labels]
+    return assemble(
+        root, listing, names, labels, target_texts, val_fraction, classes=labels, workers=workers, max_bad=max_bad
+    )
 
 
 def assemble(
@@ -91,19 +93,19 @@ def assemble(
     listing: Listing,
     labels: tuple[str, ...],
     targets: Sequence[Any],
-    told: Sequence[str],
+    target_texts: Sequence[str],
     val_fraction: float | None,
     *,
     classes: Sequence[int] | None = None,
-    decoding: dict[str, Any] | None = None,
+    head_config: dict[str, Any] | None = None,
     workers: int = 0,
     max_bad: float = 0.01,
     agree: Callable[[int, int], bool] | None = None,
 ) -> Dataset:
     """The data set of the listed rows, whatever their `targets` are: hashed, split, checked for what would be a lie.
 
-    `told`: each target as text that is equal where they are, for the fingerprint and for images that are there with
-    two of them: `max_bad` of a split at most, but for those that `agree` (see `check_labels`). `classes`: each row's
+    `target_texts`: each target as text that is equal where they are, for the fingerprint and for images with two of
+    them: `max_bad` of a split at most, but for those that `agree` (see `check_labels`). `classes`: each row's
     class, so that val has its share of each, and none is without an image.
     """
     if val_fraction is not None and not 0 < val_fraction < 1:
@@ -115,17 +117,17 @@ def assemble(
         splits, notes = _splits(root, rows, classes or [0] * len(rows), contents, val_fraction)
         if val_fraction is not None and classes is not None:
             notes += check_classes(root, classes, splits, labels)
-        notes += check_labels(root, rows, told, splits, groups, max_bad, agree)
-        notes += check_overlap(root, rows, told, splits, groups)
+        notes += check_labels(root, rows, target_texts, splits, groups, max_bad, agree)
+        notes += check_overlap(root, rows, target_texts, splits, groups)
     notes += check_pixels(rows)
     notes += unread(row.name for row in rows)  # that a list names
     return Dataset(
         root=root,
         labels=labels,
         splits=_samples(rows, targets, splits),
-        fingerprint=fingerprint(zip(splits, told, contents, strict=True)),
+        fingerprint=fingerprint(zip(splits, target_texts, contents, strict=True)),
         notes=(*listing.notes, *notes),
-        decoding=decoding or {},
+        head_config=head_config or {},
     )
 
 

@@ -15,7 +15,7 @@ from ..data.cache import Images
 from ..data.sources import Dataset, assemble
 from ..errors import DataError, UsageError
 from .multilabel import AttributeScores, average_precisions, evaluate_attributes
-from .task import Array, Objective, Wishes
+from .task import Array, Objective, TrainingOptions
 from .teacher import Distilled, with_unlabelled
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Attributes(Distilled):
     """Which of several attributes an image shows; each is a question of its own."""
 
     name: ClassVar[str] = "attributes"
-    things: ClassVar[str] = "attributes"
+    label_noun: ClassVar[str] = "attributes"
     output: ClassVar[Output] = "sigmoid"
     score: ClassVar[str] = "mean_ap"
     columns: ClassVar[tuple[str, ...]] = ("attribute", "probability")
@@ -55,15 +55,17 @@ class Attributes(Distilled):
     def open(self, path: str | Path, val_fraction: float | None = 0.1, max_bad: float = 0.01) -> Dataset:
         """A CSV of 0 and 1, or CelebA's files: see `data.attributes`."""
         marked = list_attributes(Path(path))
-        told = ["".join("?" if np.isnan(v) else f"{v:.0f}" for v in row) for row in marked.values]
+        target_texts = ["".join("?" if np.isnan(v) else f"{v:.0f}" for v in row) for row in marked.values]
         values = list(marked.values)
-        dataset = assemble(Path(path), marked.listing, marked.names, values, told, val_fraction, max_bad=max_bad)
+        dataset = assemble(
+            Path(path), marked.listing, marked.names, values, target_texts, val_fraction, max_bad=max_bad
+        )
         dataset = replace(dataset, notes=(*dataset.notes, *_unlearnable(dataset)))
         if self.unlabelled is None or "train" not in dataset.splits:
             return dataset
         return with_unlabelled(dataset, self.unlabelled, np.full(len(marked.names), np.nan, np.float32))
 
-    def retarget(self, dataset: Dataset, labels: tuple[str, ...], decoding: dict[str, Any]) -> Dataset:
+    def align_labels(self, dataset: Dataset, labels: tuple[str, ...], head_config: dict[str, Any]) -> Dataset:
         """In the model's order; an attribute that the data do not have is not known of any image."""
         unknown = [label for label in dataset.labels if label not in labels]
         if unknown:
@@ -85,7 +87,7 @@ class Attributes(Distilled):
         if not np.isfinite(train.targets).any():
             raise DataError(f"{dataset.root}: no attribute of any training image is known")
 
-    def learned(self, outputs: Array, names: tuple[str, ...] | None, dataset: Dataset) -> Array:
+    def teacher_targets(self, outputs: Array, names: tuple[str, ...] | None, dataset: Dataset) -> Array:
         """Probabilities (N, A) in the order of the data's attributes. Numbers that leave 0 to 1 are logits."""
         labels = dataset.labels
         if names is not None:
@@ -99,18 +101,20 @@ class Attributes(Distilled):
         return 1 / (1 + np.exp(-outputs.astype(np.float64))) if logits else outputs
 
     def objective(
-        self, targets: Array, network: Network, dataset: Dataset, wishes: Wishes, device: torch.device
+        self, targets: Array, network: Network, dataset: Dataset, options: TrainingOptions, device: torch.device
     ) -> Objective:
-        if wishes.smoothing:
-            raise UsageError(f"smoothing (={wishes.smoothing}) must be 0 with the task {self.name}")
+        if options.smoothing:
+            raise UsageError(f"smoothing (={options.smoothing}) must be 0 with the task {self.name}")
         return Objective(known_cross_entropy)
 
-    def order(self, targets: Array, batch_size: int, wishes: Wishes) -> Callable[[np.random.Generator], Array] | None:
-        if wishes.balance != "none":
-            raise UsageError(f"balance (={wishes.balance}) must be none with the task {self.name}")
+    def order(
+        self, targets: Array, batch_size: int, options: TrainingOptions
+    ) -> Callable[[np.random.Generator], Array] | None:
+        if options.balance != "none":
+            raise UsageError(f"balance (={options.balance}) must be none with the task {self.name}")
         return None
 
-    def validate(self, outputs: Tensor, targets: Array, decoding: dict[str, Any]) -> tuple[float, float]:
+    def validate(self, outputs: Tensor, targets: Array, head_config: dict[str, Any]) -> tuple[float, float]:
         import torch
 
         found = average_precisions(outputs.sigmoid().numpy(), targets)
@@ -118,11 +122,11 @@ class Attributes(Distilled):
         return float(np.nanmean(found)) if np.isfinite(found).any() else 0.0, loss
 
     def evaluate(
-        self, outputs: Array, images: Images, labels: tuple[str, ...], decoding: dict[str, Any]
+        self, outputs: Array, images: Images, labels: tuple[str, ...], head_config: dict[str, Any]
     ) -> AttributeScores:
         return evaluate_attributes(outputs, images.targets, labels, images.names)
 
-    def answer(self, output: Array, labels: tuple[str, ...], decoding: dict[str, Any], top: int) -> Shown:
+    def prediction(self, output: Array, labels: tuple[str, ...], head_config: dict[str, Any], top: int) -> Shown:
         best = np.argsort(-output, kind="stable")
         return Shown(tuple((labels[i], float(output[i])) for i in best), top)
 

@@ -16,7 +16,7 @@ from ..data.sources import Dataset
 from ..errors import UsageError
 from .evaluation import Evaluation, evaluate_probabilities
 from .targets import balanced
-from .task import Array, Loss, Objective, Task, Wishes
+from .task import Array, Loss, Objective, Task, TrainingOptions
 
 if TYPE_CHECKING:
     import torch
@@ -85,7 +85,7 @@ class Classify(Task):
             weights[name] = float(number)
         return weights
 
-    def ready(self, dataset: Dataset) -> Dataset:
+    def for_training(self, dataset: Dataset) -> Dataset:
         for name in self.named_weights:
             if name not in dataset.labels:
                 raise UsageError(f"class_weight: {name!r} is none of the classes: {listed(dataset.labels, 10)}")
@@ -103,32 +103,36 @@ class Classify(Task):
         return np.asarray(weight / weight[targets].mean(), np.float32)
 
     def objective(
-        self, targets: Array, network: Network, dataset: Dataset, wishes: Wishes, device: torch.device
+        self, targets: Array, network: Network, dataset: Dataset, options: TrainingOptions, device: torch.device
     ) -> Objective:
         import torch
 
-        counts = self.weights(targets, dataset.labels, wishes.balance)
+        counts = self.weights(targets, dataset.labels, options.balance)
         weight = None if counts is None else torch.from_numpy(counts).to(device)
         if not self.noisy_labels:
-            return Objective(cross_entropy(weight, wishes.smoothing))
-        if wishes.smoothing:
-            raise UsageError(f"smoothing (={wishes.smoothing}) must be 0 with noisy_labels, whose loss has its own")
+            return Objective(cross_entropy(weight, options.smoothing))
+        if options.smoothing:
+            raise UsageError(f"smoothing (={options.smoothing}) must be 0 with noisy_labels, whose loss has its own")
         return Objective(generalised_cross_entropy(weight))
 
-    def order(self, targets: Array, batch_size: int, wishes: Wishes) -> Callable[[np.random.Generator], Array] | None:
-        return balanced(targets) if wishes.balance == "sample" else None
+    def order(
+        self, targets: Array, batch_size: int, options: TrainingOptions
+    ) -> Callable[[np.random.Generator], Array] | None:
+        return balanced(targets) if options.balance == "sample" else None
 
-    def validate(self, outputs: Tensor, targets: Array, decoding: dict[str, Any]) -> tuple[float, float]:
+    def validate(self, outputs: Tensor, targets: Array, head_config: dict[str, Any]) -> tuple[float, float]:
         import torch
         from torch.nn import functional
 
         labels = torch.from_numpy(targets)
         return float((outputs.argmax(1) == labels).float().mean()), float(functional.cross_entropy(outputs, labels))
 
-    def evaluate(self, outputs: Array, images: Images, labels: tuple[str, ...], decoding: dict[str, Any]) -> Evaluation:
+    def evaluate(
+        self, outputs: Array, images: Images, labels: tuple[str, ...], head_config: dict[str, Any]
+    ) -> Evaluation:
         return evaluate_probabilities(outputs, images.targets, labels, images.names)
 
-    def answer(self, output: Array, labels: tuple[str, ...], decoding: dict[str, Any], top: int) -> Top:
+    def prediction(self, output: Array, labels: tuple[str, ...], head_config: dict[str, Any], top: int) -> Top:
         best = np.argsort(-output, kind="stable")[:top]
         return Top(tuple((labels[i], float(output[i])) for i in best))
 

@@ -15,10 +15,10 @@ from ..data.identities import list_identities, list_pairs
 from ..data.sources import Dataset, assemble
 from ..errors import DataError, UsageError
 from ..image import Preprocess
-from .likeness.triplets import imitation_loss, photos_of_each, triplet_loss
-from .likeness.verification import Likeness, evaluate_embeddings, verification_auc
-from .task import Array, Objective, Wishes
+from .task import Array, Objective, TrainingOptions
 from .teacher import Distilled, with_unlabelled
+from .verification.metrics import EmbeddingScores, evaluate_embeddings, verification_auc
+from .verification.triplets import imitation_loss, photos_of_each, triplet_loss
 
 if TYPE_CHECKING:
     import torch
@@ -52,7 +52,7 @@ class Embed(Distilled):
     """A unit vector for each image: near for photos of one identity, far for those of two."""
 
     name: ClassVar[str] = "embed"
-    things: ClassVar[str] = "identities"
+    label_noun: ClassVar[str] = "identities"
     output: ClassVar[Output] = "l2_normalise"
     score: ClassVar[str] = "auc"
     columns: ClassVar[tuple[str, ...]] = ("dimension", "value")
@@ -78,9 +78,9 @@ class Embed(Distilled):
             return _pairs(root)
         listing, names = list_identities(root, val_fraction)
         number = {name: at for at, name in enumerate(names)}
-        told = [str(row.label) for row in listing.rows]
-        targets = [number[name] for name in told]
-        dataset = assemble(root, listing, names, targets, told, val_fraction, max_bad=max_bad)
+        target_texts = [str(row.label) for row in listing.rows]
+        targets = [number[name] for name in target_texts]
+        dataset = assemble(root, listing, names, targets, target_texts, val_fraction, max_bad=max_bad)
         if self.unlabelled is None or "train" not in dataset.splits:
             return dataset
         return with_unlabelled(dataset, self.unlabelled, STRANGER)
@@ -88,11 +88,11 @@ class Embed(Distilled):
     def outputs(self, dataset: Dataset) -> tuple[str, ...]:
         return tuple(map(str, range(self.dimensions)))
 
-    def prepared(self, preprocess: Preprocess) -> Preprocess:
+    def configure_preprocessing(self, preprocess: Preprocess) -> Preprocess:
         """All of an image: photos of identities are cut to them already, and what is at their border tells as much."""
         return replace(preprocess, crop=1.0)
 
-    def retarget(self, dataset: Dataset, labels: tuple[str, ...], decoding: dict[str, Any]) -> Dataset:
+    def align_labels(self, dataset: Dataset, labels: tuple[str, ...], head_config: dict[str, Any]) -> Dataset:
         """As it is: a model knows no identities."""
         return dataset
 
@@ -101,7 +101,7 @@ class Embed(Distilled):
         if self.teacher is None and (counts > 1).sum() < 2:
             raise DataError(f"{dataset.root}: two photos each of two identities must be decoded to learn from")
 
-    def learned(self, outputs: Array, names: tuple[str, ...] | None, dataset: Dataset) -> Array:
+    def teacher_targets(self, outputs: Array, names: tuple[str, ...] | None, dataset: Dataset) -> Array:
         """Unit vectors (N, D)."""
         if outputs.shape[1] != self.dimensions:
             raise DataError(
@@ -111,18 +111,20 @@ class Embed(Distilled):
         return outputs / np.maximum(lengths, 1e-12)
 
     def objective(
-        self, targets: Array, network: Network, dataset: Dataset, wishes: Wishes, device: torch.device
+        self, targets: Array, network: Network, dataset: Dataset, options: TrainingOptions, device: torch.device
     ) -> Objective:
-        if wishes.smoothing:
-            raise UsageError(f"smoothing (={wishes.smoothing}) must be 0 with the task {self.name}")
+        if options.smoothing:
+            raise UsageError(f"smoothing (={options.smoothing}) must be 0 with the task {self.name}")
         return Objective(imitation_loss if targets.ndim == 2 else triplet_loss(self.margin))
 
-    def order(self, targets: Array, batch_size: int, wishes: Wishes) -> Callable[[np.random.Generator], Array] | None:
-        if wishes.balance != "none":
-            raise UsageError(f"balance (={wishes.balance}) must be none with the task {self.name}")
+    def order(
+        self, targets: Array, batch_size: int, options: TrainingOptions
+    ) -> Callable[[np.random.Generator], Array] | None:
+        if options.balance != "none":
+            raise UsageError(f"balance (={options.balance}) must be none with the task {self.name}")
         return None if targets.ndim == 2 else photos_of_each(targets, self.photos)
 
-    def validate(self, outputs: Tensor, targets: Array, decoding: dict[str, Any]) -> tuple[float, float]:
+    def validate(self, outputs: Tensor, targets: Array, head_config: dict[str, Any]) -> tuple[float, float]:
         import torch
         from torch.nn import functional
 
@@ -134,13 +136,15 @@ class Embed(Distilled):
         auc = verification_auc(functional.normalize(outputs).numpy(), targets)
         return auc, float(sum(parts)) / len(outputs)
 
-    def evaluate(self, outputs: Array, images: Images, labels: tuple[str, ...], decoding: dict[str, Any]) -> Likeness:
+    def evaluate(
+        self, outputs: Array, images: Images, labels: tuple[str, ...], head_config: dict[str, Any]
+    ) -> EmbeddingScores:
         return evaluate_embeddings(outputs, images.targets, images.names)
 
-    def draw(self, image: Image.Image, answer: Any) -> Image.Image:
+    def draw(self, image: Image.Image, prediction: Any) -> Image.Image:
         raise UsageError("a vector cannot be drawn: mobilenets search --sheet shows the photos nearest to one")
 
-    def answer(self, output: Array, labels: tuple[str, ...], decoding: dict[str, Any], top: int) -> Vector:
+    def prediction(self, output: Array, labels: tuple[str, ...], head_config: dict[str, Any], top: int) -> Vector:
         return Vector(tuple(map(float, output)))
 
 
@@ -148,6 +152,6 @@ def _pairs(path: Path) -> Dataset:
     """Photos whose targets are their identity and the number of their pair."""
     listing, names = list_pairs(path)
     number = {name: at for at, name in enumerate(names)}
-    told = [str(row.label) for row in listing.rows]
-    targets = [np.array([number[name], at // 2]) for at, name in enumerate(told)]
-    return assemble(path, listing, names, targets, told, None)
+    target_texts = [str(row.label) for row in listing.rows]
+    targets = [np.array([number[name], at // 2]) for at, name in enumerate(target_texts)]
+    return assemble(path, listing, names, targets, target_texts, None)

@@ -10,12 +10,12 @@ import numpy as np
 
 from ..arch.network import Network
 from ..data.cache import Images
-from ..data.places import list_places
+from ..data.geotags import list_geotagged
 from ..data.sources import Dataset, Sample, assemble
 from ..errors import DataError
-from .places.cells import ancestors, cut, distances, within
-from .places.located import RADII, Located, Point, evaluate_places
-from .task import Array, Loss, Objective, Task, Wishes
+from .geo.cells import ancestors, cut, distances, within
+from .geo.metrics import RADII, GeolocationScores, LocationPrediction, evaluate_locations
+from .task import Array, Loss, Objective, Task, TrainingOptions
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +31,7 @@ class Geolocate(Task):
 
     name: ClassVar[str] = "geolocate"
     score: ClassVar[str] = "mean_within"  # the mean of the shares within the five distances
-    things: ClassVar[str] = "cells"
+    label_noun: ClassVar[str] = "cells"
     columns: ClassVar[tuple[str, ...]] = ("rank", "latitude", "longitude", "cell", "probability")
 
     max_photos: Annotated[int, "a cell with more photos is split into four (PlaNet: 10,000 of 91 million)."] = 50
@@ -43,12 +43,12 @@ class Geolocate(Task):
             raise DataError(f"min_photos (={self.min_photos}) must be from 1 to max_photos (={self.max_photos})")
 
     def open(self, path: str | Path, val_fraction: float | None = 0.1, max_bad: float = 0.01) -> Dataset:
-        listing, places = list_places(Path(path))
-        told = [f"{latitude:.6f},{longitude:.6f}" for latitude, longitude in places]
-        targets = [np.array([*place, -1.0]) for place in places]
-        return assemble(Path(path), listing, (), targets, told, val_fraction, max_bad=max_bad)
+        listing, locations = list_geotagged(Path(path))
+        target_texts = [f"{latitude:.6f},{longitude:.6f}" for latitude, longitude in locations]
+        targets = [np.array([*location, -1.0]) for location in locations]
+        return assemble(Path(path), listing, (), targets, target_texts, val_fraction, max_bad=max_bad)
 
-    def ready(self, dataset: Dataset) -> Dataset:
+    def for_training(self, dataset: Dataset) -> Dataset:
         """Cells cut from the training photos, which alone lose those that lie in none."""
         train = dataset.splits["train"]
         cells = cut(np.array([sample.target[:2] for sample in train]), self.max_photos, self.min_photos)
@@ -58,58 +58,64 @@ class Geolocate(Task):
         dropped = len(train) - len(kept)
         note = f"{len(cells)} S2 cells of {self.min_photos} to {self.max_photos} photos"
         note += f"; {dropped} training photos lie in none" if dropped else ""
-        decoding = {"cells": [[c.token, c.latitude, c.longitude, c.photos] for c in cells]}
+        head_config = {"cells": [[c.token, c.latitude, c.longitude, c.photos] for c in cells]}
         return replace(
             dataset,
             labels=tuple(tokens),
             splits={**splits, "train": kept},
             notes=(*dataset.notes, note),
-            decoding=decoding,
+            head_config=head_config,
         )
 
-    def fitted(self, network: Network, dataset: Dataset) -> Network:
+    def configure_network(self, network: Network, dataset: Dataset) -> Network:
         if len(dataset.labels) < 2:
             rule = f"at least 2 cells of {self.min_photos} photos or more are needed (--min-photos, --max-photos)"
             raise DataError(f"{dataset.root}: {len(dataset.labels)} S2 cells: {rule}")
-        return Task.fitted(self, network, dataset)
+        return Task.configure_network(self, network, dataset)
 
-    def retarget(self, dataset: Dataset, labels: tuple[str, ...], decoding: dict[str, Any]) -> Dataset:
+    def align_labels(self, dataset: Dataset, labels: tuple[str, ...], head_config: dict[str, Any]) -> Dataset:
         return dataset  # a place is a place, whatever the cells
 
     def check(self, dataset: Dataset, train: Images) -> None:
         """A cell whose photos cannot be decoded is never answered: nothing to refuse."""
 
     def objective(
-        self, targets: Array, network: Network, dataset: Dataset, wishes: Wishes, device: torch.device
+        self, targets: Array, network: Network, dataset: Dataset, options: TrainingOptions, device: torch.device
     ) -> Objective:
-        levels = ancestors([cell[0] for cell in dataset.decoding["cells"]]) if self.hierarchy else []
+        levels = ancestors([cell[0] for cell in dataset.head_config["cells"]]) if self.hierarchy else []
         return Objective(_cross_entropies(levels, device))
 
-    def validate(self, outputs: Tensor, targets: Array, decoding: dict[str, Any]) -> tuple[float, float]:
+    def validate(self, outputs: Tensor, targets: Array, head_config: dict[str, Any]) -> tuple[float, float]:
         from torch.nn import functional
 
-        km = distances(_centres(decoding)[outputs.argmax(1).numpy()], targets[:, :2])
+        km = distances(_centres(head_config)[outputs.argmax(1).numpy()], targets[:, :2])
         known = targets[:, 2] >= 0
         cells = outputs.new_tensor(targets[known, 2]).long()
         loss = float(functional.cross_entropy(outputs[known], cells)) if known.any() else 0.0
         return float(np.mean([(km <= radius).mean() for radius in RADII])), loss
 
-    def evaluate(self, outputs: Array, images: Images, labels: tuple[str, ...], decoding: dict[str, Any]) -> Located:
-        weights = np.array([cell[3] for cell in decoding["cells"]], np.float64)
-        return evaluate_places(outputs, images.targets[:, :2], images.names, _centres(decoding), weights)
+    def evaluate(
+        self, outputs: Array, images: Images, labels: tuple[str, ...], head_config: dict[str, Any]
+    ) -> GeolocationScores:
+        weights = np.array([cell[3] for cell in head_config["cells"]], np.float64)
+        return evaluate_locations(outputs, images.targets[:, :2], images.names, _centres(head_config), weights)
 
-    def answer(self, output: Array, labels: tuple[str, ...], decoding: dict[str, Any], top: int) -> Point:
+    def prediction(
+        self, output: Array, labels: tuple[str, ...], head_config: dict[str, Any], top: int
+    ) -> LocationPrediction:
         order = np.argsort(-output, kind="stable")
-        cells = [decoding["cells"][i] for i in order]
-        return Point(tuple((c[0], c[1], c[2], float(output[i])) for c, i in zip(cells, order, strict=True)), top)
+        cells = [head_config["cells"][i] for i in order]
+        return LocationPrediction(
+            tuple((c[0], c[1], c[2], float(output[i])) for c, i in zip(cells, order, strict=True)), top
+        )
 
-    def draw(self, image: Image.Image, answer: Any) -> Image.Image:
+    def draw(self, image: Image.Image, prediction: Any) -> Image.Image:
         from .drawing import captioned, stacked
-        from .places.map import with_cells, with_points, world
+        from .geo.map import with_cells, with_points, world
 
-        chart = with_cells(world(), [(token, p) for token, _, _, p in answer.cells])
-        chart = with_points(chart, np.array([[answer.latitude, answer.longitude]]), (200, 62, 44), 5)
-        return captioned(stacked(image, chart), answer.line())
+        chart = with_cells(world(), [(token, p) for token, _, _, p in prediction.cells])
+        chart = with_points(chart, np.array([[prediction.latitude, prediction.longitude]]), (200, 62, 44), 5)
+        return captioned(stacked(image, chart), prediction.line())
 
 
 def _in_cells(samples: tuple[Sample, ...], tokens: list[str]) -> tuple[Sample, ...]:
@@ -120,9 +126,9 @@ def _in_cells(samples: tuple[Sample, ...], tokens: list[str]) -> tuple[Sample, .
     )
 
 
-def _centres(decoding: dict[str, Any]) -> Array:
+def _centres(head_config: dict[str, Any]) -> Array:
     """(cells, 2): the mean place of each cell's training photos, nearer to the next photo than its middle."""
-    return np.array([cell[1:3] for cell in decoding["cells"]], np.float64)
+    return np.array([cell[1:3] for cell in head_config["cells"]], np.float64)
 
 
 def _cross_entropies(levels: list[Array], device: torch.device) -> Loss:

@@ -9,7 +9,7 @@ from ..image import Pixels
 if TYPE_CHECKING:
     from ..data.cache import Images
 
-__all__ = ["Answer", "Picture", "Result", "Section", "Table", "figure_name"]
+__all__ = ["Picture", "Prediction", "Result", "Section", "Table", "figure_name"]
 
 _FIGURES = {
     "top1": "top-1",
@@ -88,7 +88,7 @@ class Result(Protocol):
         """For the report."""
 
 
-class Answer(Protocol):
+class Prediction(Protocol):
     """What one image's output says."""
 
     def to_dict(self) -> dict[str, Any]:

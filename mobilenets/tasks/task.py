@@ -19,20 +19,20 @@ from ..data.cache import Images
 from ..data.sources import Dataset, open_dataset
 from ..errors import DataError
 from ..image import Preprocess
-from .result import Answer, Result
+from .result import Prediction, Result
 
 if TYPE_CHECKING:
     import torch
     from PIL import Image
     from torch import Tensor, nn
 
-__all__ = ["Objective", "Task", "Wishes"]
+__all__ = ["Objective", "Task", "TrainingOptions"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Loss = Callable[[Any, Any], "Tensor"]
 
 
-class Wishes(Protocol):
+class TrainingOptions(Protocol):
     """What of a recipe a task's loss and order follow; what a task cannot follow it refuses."""
 
     @property
@@ -63,7 +63,7 @@ class Task:
     """
 
     name: ClassVar[str]
-    things: ClassVar[str] = "classes"  # what a data set's labels name
+    label_noun: ClassVar[str] = "classes"  # what a data set's labels name
     output: ClassVar[Output] = "softmax"
     score: ClassVar[str]  # the figure from 0 to 1 that chooses the best epoch; `Result.score` is it too
     columns: ClassVar[tuple[str, ...]]  # of an answer in CSV, see `Answer.rows`
@@ -81,7 +81,7 @@ class Task:
         """The data set at `path` with this task's targets; `val_fraction`, `max_bad` as in `open_dataset`."""
         return open_dataset(path, val_fraction, max_bad=max_bad)
 
-    def ready(self, dataset: Dataset) -> Dataset:
+    def for_training(self, dataset: Dataset) -> Dataset:
         """The data set as it is learned from: with what training, and no trained model, decides."""
         return dataset
 
@@ -89,19 +89,19 @@ class Task:
         """The name of each of the network's outputs."""
         return dataset.labels
 
-    def fitted(self, network: Network, dataset: Dataset) -> Network:
+    def configure_network(self, network: Network, dataset: Dataset) -> Network:
         """`network` with the end that these data ask for."""
         return network.replace(classes=len(self.outputs(dataset)), output=self.output)
 
-    def prepared(self, preprocess: Preprocess) -> Preprocess:
+    def configure_preprocessing(self, preprocess: Preprocess) -> Preprocess:
         """What of an image the network must see."""
         return preprocess
 
-    def decoding(self, network: Network, dataset: Dataset) -> dict[str, Any]:
+    def head_config(self, network: Network, dataset: Dataset) -> dict[str, Any]:
         """What the model file keeps to read the outputs with, besides the labels."""
-        return dataset.decoding
+        return dataset.head_config
 
-    def retarget(self, dataset: Dataset, labels: tuple[str, ...], decoding: dict[str, Any]) -> Dataset:
+    def align_labels(self, dataset: Dataset, labels: tuple[str, ...], head_config: dict[str, Any]) -> Dataset:
         """The data set with its targets as a trained model counts them; `DataError` for what it does not know."""
         from .targets import renumbered
 
@@ -116,11 +116,13 @@ class Task:
 
     # learning
 
-    def taught(self, train: Images, dataset: Dataset, folder: Path, note: Callable[[str], None]) -> Images:
+    def with_teacher_targets(
+        self, train: Images, dataset: Dataset, folder: Path, note: Callable[[str], None]
+    ) -> Images:
         """The training images with what a teacher says of them. The run's `folder` keeps it."""
         return train
 
-    def module(self, body: nn.Module, network: Network, decoding: dict[str, Any]) -> nn.Module:
+    def module(self, body: nn.Module, network: Network, head_config: dict[str, Any]) -> nn.Module:
         """What learns: `body` (train.module.MobileNet), or it and a head whose arrays' names begin with "task.".
 
         One that does more than the exported network's `logits` has a method of this name for these, to be compared.
@@ -128,12 +130,14 @@ class Task:
         return body
 
     def objective(
-        self, targets: Array, network: Network, dataset: Dataset, wishes: Wishes, device: torch.device
+        self, targets: Array, network: Network, dataset: Dataset, options: TrainingOptions, device: torch.device
     ) -> Objective:
         """The loss, from all training targets of `dataset`."""
         raise NotImplementedError
 
-    def order(self, targets: Array, batch_size: int, wishes: Wishes) -> Callable[[np.random.Generator], Array] | None:
+    def order(
+        self, targets: Array, batch_size: int, options: TrainingOptions
+    ) -> Callable[[np.random.Generator], Array] | None:
         """Which images make an epoch, in turn; None: all, shuffled."""
         return None
 
@@ -142,26 +146,26 @@ class Task:
 
     # judging
 
-    def validate(self, outputs: Tensor, targets: Array, decoding: dict[str, Any]) -> tuple[float, float]:
+    def validate(self, outputs: Tensor, targets: Array, head_config: dict[str, Any]) -> tuple[float, float]:
         """(score, loss) of the outputs for all validation images, on the CPU; NaN where there is no loss to tell."""
         raise NotImplementedError
 
-    def evaluate(self, outputs: Array, images: Images, labels: tuple[str, ...], decoding: dict[str, Any]) -> Result:
+    def evaluate(self, outputs: Array, images: Images, labels: tuple[str, ...], head_config: dict[str, Any]) -> Result:
         """Every figure of the report; `outputs` as the runtime that serves the model gives them."""
         raise NotImplementedError
 
     # telling
 
-    def answer(self, output: Array, labels: tuple[str, ...], decoding: dict[str, Any], top: int) -> Answer:
+    def prediction(self, output: Array, labels: tuple[str, ...], head_config: dict[str, Any], top: int) -> Prediction:
         """What one image's output says."""
         raise NotImplementedError
 
-    def placed(self, answer: Answer, size: tuple[int, int]) -> Answer:
+    def in_pixels(self, prediction: Prediction, size: tuple[int, int]) -> Prediction:
         """The answer as it holds for the image itself, of `size` (width, height) pixels upright."""
-        return answer
+        return prediction
 
-    def draw(self, image: Image.Image, answer: Answer) -> Image.Image:
+    def draw(self, image: Image.Image, prediction: Prediction) -> Image.Image:
         """The image with the answer on it."""
         from .drawing import captioned
 
-        return captioned(image, answer.line())
+        return captioned(image, prediction.line())

@@ -21,7 +21,7 @@ from ..errors import DataError, ModelFileError, TrainingError, UsageError, print
 from ..files import write_atomic
 from ..image import Preprocess, prepare, read
 from ..runtime import find_images
-from .foreign import Foreign, open_foreign
+from .external_teacher import ExternalTeacher, open_external
 from .task import Array, Task
 
 if TYPE_CHECKING:
@@ -58,11 +58,13 @@ class Distilled(Task):
         if bool(self.teacher_mean) != bool(self.teacher_std):
             raise UsageError("teacher_mean and teacher_std: give both or neither")
 
-    def learned(self, outputs: Array, names: tuple[str, ...] | None, dataset: Dataset) -> Array:
+    def teacher_targets(self, outputs: Array, names: tuple[str, ...] | None, dataset: Dataset) -> Array:
         """A teacher's `outputs` (N, ...), the names of which are known or not, as targets; `DataError`."""
         raise NotImplementedError
 
-    def taught(self, train: Images, dataset: Dataset, folder: Path, note: Callable[[str], None]) -> Images:
+    def with_teacher_targets(
+        self, train: Images, dataset: Dataset, folder: Path, note: Callable[[str], None]
+    ) -> Images:
         if self.teacher is None:
             return train
         kept = folder / FILE
@@ -86,13 +88,13 @@ def _ask(task: Distilled, train: Images, dataset: Dataset, kept: Path, note: Cal
     outputs = _answers(teacher, [by_name[name] for name in train.names])
     if not np.isfinite(outputs).all():
         raise ModelFileError(f"{task.teacher}: it gives numbers that are not finite")
-    names = None if isinstance(teacher, Foreign) else teacher.labels
-    targets = task.learned(outputs, names, dataset)
+    names = None if isinstance(teacher, ExternalTeacher) else teacher.labels
+    targets = task.teacher_targets(outputs, names, dataset)
     write_atomic(kept, save({"outputs": np.ascontiguousarray(targets, np.float32)}))
     note(f"teacher {task.teacher}: asked about {len(targets):,} training images, whose labels are not used")
 
 
-def _open(task: Distilled) -> Runner | Foreign:
+def _open(task: Distilled) -> Runner | ExternalTeacher:
     """The session of a model of ours, or what another make's file needs to run; `ModelFileError`, `UsageError`."""
     from ..runtime import open_session
 
@@ -100,9 +102,9 @@ def _open(task: Distilled) -> Runner | Foreign:
     assert path is not None
     if not path.exists():
         raise ModelFileError(f"teacher {path}: no such file or run folder")
-    foreign = open_foreign(path, *given)
-    if foreign is not None:
-        return foreign
+    external = open_external(path, *given)
+    if external is not None:
+        return external
     if any(given):
         raise UsageError(f"teacher {path} says itself what images it takes: give no size, mean or std")
     session = open_session(path)
@@ -111,7 +113,7 @@ def _open(task: Distilled) -> Runner | Foreign:
     return session
 
 
-def _answers(teacher: Runner | Foreign, samples: Sequence[Sample]) -> Array:
+def _answers(teacher: Runner | ExternalTeacher, samples: Sequence[Sample]) -> Array:
     """(N, ...): the teacher's outputs for all samples, decoded on all cores, in bounded memory."""
     preprocess: Preprocess = teacher.preprocess
     pixels = ordered(lambda sample: prepare(sample.read(), preprocess), samples)

@@ -76,9 +76,9 @@ def test_a_large_index_is_searched_by_a_graph(monkeypatch: pytest.MonkeyPatch) -
     exact, cosines = index.nearest(vectors[:50], 10)
     monkeypatch.setattr(indices, "LARGE", 1000)
     assert not index.exact
-    found, likeness = index.nearest(vectors[:50], 10)
+    found, similarity = index.nearest(vectors[:50], 10)
     assert np.mean([len(set(a) & set(b)) / 10 for a, b in zip(exact, found, strict=True)]) > 0.95
-    np.testing.assert_allclose(likeness[:, 0], cosines[:, 0], atol=1e-5)
+    np.testing.assert_allclose(similarity[:, 0], cosines[:, 0], atol=1e-5)
 
 
 @pytest.mark.parametrize(

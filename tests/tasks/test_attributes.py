@@ -63,7 +63,7 @@ def test_celebas_partition_is_train_val_and_test(tmp_path: Path) -> None:
 def test_a_teachers_numbers_outside_0_to_1_are_logits(low: float, high: float, logits: bool, tmp_path: Path) -> None:
     dataset = Attributes().open(table(tmp_path, "path,hat,bag\n1.png,1,0\n2.png,0,1\n"), None)
     said = np.float32([[low, 0.5], [0.25, high]])
-    found = Attributes(teacher=tmp_path / "any.onnx").learned(said, None, dataset)
+    found = Attributes(teacher=tmp_path / "any.onnx").teacher_targets(said, None, dataset)
     np.testing.assert_allclose(found, torch.from_numpy(said).sigmoid() if logits else said, rtol=1e-6)
 
 
@@ -211,8 +211,8 @@ def test_a_run_learns_and_answers(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "Attributes" in page and "mean AP" in page
     again = evaluate_model(trained.run, data)
     assert again.evaluation.to_dict() == trained.evaluated.evaluation.to_dict()
-    (answer,) = predict_images(trained.run, [data / "images" / "0.png"])
-    assert set(answer.answer.to_dict()["attributes"]) == set(NAMES)
+    (predicted,) = predict_images(trained.run, [data / "images" / "0.png"])
+    assert set(predicted.prediction.to_dict()["attributes"]) == set(NAMES)
     assert main(["evaluate", str(trained.run), str(data), "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["per_attribute"]) == 3
     assert main(["predict", str(trained.run), str(data / "images" / "1.png"), "--csv"]) == 0
@@ -221,10 +221,10 @@ def test_a_run_learns_and_answers(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 def test_data_in_another_order_and_with_fewer_attributes(tmp_path: Path) -> None:
     dataset = Attributes().open(table(tmp_path, "path,hat,bag\n1.png,1,0\n2.png,0,1\n"), None)
-    moved = Attributes().retarget(dataset, ("bag", "coat", "hat"), {})
+    moved = Attributes().align_labels(dataset, ("bag", "coat", "hat"), {})
     np.testing.assert_array_equal(moved.splits["all"][0].target, np.float32([0, np.nan, 1]))
     with pytest.raises(DataError, match="does not know: hat"):
-        Attributes().retarget(dataset, ("bag",), {})
+        Attributes().align_labels(dataset, ("bag",), {})
 
 
 @pytest.mark.parametrize("wish", [{"smoothing": 0.1}, {"balance": "sample"}])

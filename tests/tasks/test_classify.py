@@ -103,5 +103,5 @@ def test_weights_by_name_that_cannot_be() -> None:
     with pytest.raises(UsageError, match="roses has a weight already"):
         Classify(class_weight=("roses=2", "roses=3"))
     with pytest.raises(UsageError, match="'rose' is none of the classes: daisy, roses, tulips"):
-        Classify(class_weight=("rose=2",)).ready(flowers())
+        Classify(class_weight=("rose=2",)).for_training(flowers())
     assert Classify(class_weight=("a=b=2",)).named_weights == {"a=b": 2.0}

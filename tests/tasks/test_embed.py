@@ -20,9 +20,9 @@ from mobilenets.data.split import split_by_group
 from mobilenets.errors import DataError, UsageError, WorkError
 from mobilenets.image import Preprocess, prepare
 from mobilenets.tasks.embed import Embed
-from mobilenets.tasks.likeness import verification
-from mobilenets.tasks.likeness.triplets import imitation_loss, photos_of_each, triplet_loss
-from mobilenets.tasks.likeness.verification import evaluate_embeddings, nearest, verification_auc
+from mobilenets.tasks.verification import metrics
+from mobilenets.tasks.verification.metrics import evaluate_embeddings, nearest, verification_auc
+from mobilenets.tasks.verification.triplets import imitation_loss, photos_of_each, triplet_loss
 
 
 def naive_triplet_loss(outputs: np.ndarray, identity: np.ndarray, margin: float) -> float:
@@ -79,12 +79,12 @@ def test_verification_is_scikit_learns() -> None:
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
     first, second = np.triu_indices(40, 1)
     same = identities[first] == identities[second]
-    likeness = (vectors[first] * vectors[second]).sum(1)
+    similarity = (vectors[first] * vectors[second]).sum(1)
     found = evaluate_embeddings(vectors, identities, [str(i) for i in range(40)])
-    assert found.auc == pytest.approx(roc_auc_score(same, likeness), abs=1e-6)
+    assert found.auc == pytest.approx(roc_auc_score(same, similarity), abs=1e-6)
     assert found.pairs == 780 and found.identities == 6
-    limit = np.sort(likeness[~same])[::-1][int((~same).sum() * 0.1)]
-    assert found.accepted["0.1"] == pytest.approx((likeness[same] > limit).mean(), abs=0.03)
+    limit = np.sort(similarity[~same])[::-1][int((~same).sum() * 0.1)]
+    assert found.accepted["0.1"] == pytest.approx((similarity[same] > limit).mean(), abs=0.03)
     assert found.accepted["0.0001"] is None  # 700 pairs cannot tell
     cosines = vectors @ vectors.T - 2 * np.eye(40)
     right = [identities[np.argsort(-row)[:5]] == identities[i] for i, row in enumerate(cosines)]
@@ -107,8 +107,8 @@ def test_many_pairs_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors = rng.normal(size=(120, 4)).astype(np.float32) + 2 * rng.normal(size=(30, 4)).astype(np.float32)[identities]
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     exact = verification_auc(vectors, identities)
-    monkeypatch.setattr(verification, "MOST_DIFFERENT", 3000)
-    first, _, same = verification.all_pairs(identities)
+    monkeypatch.setattr(metrics, "MOST_DIFFERENT", 3000)
+    first, _, same = metrics.all_pairs(identities)
     assert same.sum() == 30 * 6 and len(first) <= 3180
     assert verification_auc(vectors, identities) == pytest.approx(exact, abs=0.02)
 
@@ -229,8 +229,8 @@ def test_a_run_learns_and_tells_strangers_apart(tmp_path: Path, capsys: pytest.C
     again = evaluate_model(trained.run, data)
     assert again.evaluation.to_dict() == trained.evaluated.evaluation.to_dict()
     assert main(["predict", str(trained.run), str(data / "person0" / "0.png"), "--json"]) == 0
-    (answer,) = json.loads(capsys.readouterr().out)["predictions"]
-    assert np.linalg.norm(answer["embedding"]) == pytest.approx(1, abs=1e-5)
+    (prediction,) = json.loads(capsys.readouterr().out)["predictions"]
+    assert np.linalg.norm(prediction["embedding"]) == pytest.approx(1, abs=1e-5)
     pairs = lfw(tmp_path / "lfw", "Ann_Lee\t1\t2\nBo\t1\t2\nAnn_Lee\t1\tCy\t2\nBo\t2\tCy\t1\n")
     judged = evaluate_model(trained.run, pairs)
     assert judged.split == "all" and judged.evaluation.to_dict()["pairs"] == 4

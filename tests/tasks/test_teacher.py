@@ -24,7 +24,7 @@ from mobilenets.schema import read
 from mobilenets.tasks import Task
 from mobilenets.tasks.attributes import Attributes
 from mobilenets.tasks.embed import Embed
-from mobilenets.tasks.foreign import open_foreign, save_module
+from mobilenets.tasks.external_teacher import open_external, save_module
 from mobilenets.tasks.teacher import with_unlabelled
 from mobilenets.train.watch import Watch
 
@@ -154,10 +154,10 @@ def test_anyones_onnx(tmp_path: Path, order: str) -> None:
     onnx_file(tmp_path / "a.onnx", order)
     pixels = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), np.uint8)
     given = (None, (), ()) if order == "bytes" else (None, (127.5,), (127.5,))
-    foreign = open_foreign(tmp_path / "a.onnx", *given)
-    assert foreign is not None and foreign.preprocess.height == 32
+    external = open_external(tmp_path / "a.onnx", *given)
+    assert external is not None and external.preprocess.height == 32
     expected = (pixels.astype(np.float32) if order == "bytes" else normalise(pixels, PREPROCESS)).mean((1, 2))
-    np.testing.assert_allclose(foreign.run(pixels), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(external.run(pixels), expected, rtol=1e-4, atol=1e-5)
 
 
 def onnx_file(
@@ -186,9 +186,9 @@ def onnx_file(
 def test_a_graph_that_takes_oblong_images_says_so_itself(tmp_path: Path, order: str) -> None:
     onnx_file(tmp_path / "a.onnx", order, width=64)
     for size in (None, 32):
-        foreign = open_foreign(tmp_path / "a.onnx", size, (127.5,), (127.5,))
-        assert foreign is not None and (foreign.preprocess.height, foreign.preprocess.width) == (32, 64)
-        assert foreign.run(np.zeros((2, 32, 64, 3), np.uint8)).tolist() == [[-1.0] * 3] * 2
+        external = open_external(tmp_path / "a.onnx", size, (127.5,), (127.5,))
+        assert external is not None and (external.preprocess.height, external.preprocess.width) == (32, 64)
+        assert external.run(np.zeros((2, 32, 64, 3), np.uint8)).tolist() == [[-1.0] * 3] * 2
 
 
 def test_a_torch_file_runs_as_the_module(tmp_path: Path, bright: Path) -> None:
@@ -197,7 +197,7 @@ def test_a_torch_file_runs_as_the_module(tmp_path: Path, bright: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.jit.script(Bright()).save(str(tmp_path / "bright.pt"))
-    ours, script = open_foreign(bright, None, (), ()), open_foreign(tmp_path / "bright.pt", 32, (127.5,), (127.5,))
+    ours, script = open_external(bright, None, (), ()), open_external(tmp_path / "bright.pt", 32, (127.5,), (127.5,))
     assert ours is not None and script is not None
     for one in (ours, script):
         np.testing.assert_allclose(one.run(pixels), expected, atol=1e-5)
@@ -221,7 +221,7 @@ def test_a_torch_file_runs_as_the_module(tmp_path: Path, bright: Path) -> None:
 def test_what_is_wrong_with_an_onnx_file_is_said(tmp_path, make, given, said) -> None:  # type: ignore[no-untyped-def]
     make(tmp_path / "a.onnx")
     with pytest.raises((UsageError, WorkError), match=said) as caught:
-        open_foreign(tmp_path / "a.onnx", *given)
+        open_external(tmp_path / "a.onnx", *given)
     assert "\n" not in str(caught.value)
 
 
@@ -235,16 +235,16 @@ def test_a_graph_that_takes_no_images_or_more_than_one_is_no_teacher(tmp_path: P
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     save_model(model, tmp_path / "a.onnx")
     with pytest.raises(WorkError, match="its graph must take images"):
-        open_foreign(tmp_path / "a.onnx", None, (0.0,), (1.0,))
+        open_external(tmp_path / "a.onnx", None, (0.0,), (1.0,))
 
 
 def test_what_is_wrong_with_a_torch_file_is_said(tmp_path: Path, bright: Path) -> None:
     with pytest.raises(UsageError, match="says itself what images it takes"):
-        open_foreign(bright, 32, (), ())
+        open_external(bright, 32, (), ())
     for name in ("a.pt", "a.pt2"):
         (tmp_path / name).write_bytes(b"nothing")
         with pytest.raises(ModelFileError, match="cannot be opened"):
-            open_foreign(tmp_path / name, 32, (0.0,), (1.0,))
+            open_external(tmp_path / name, 32, (0.0,), (1.0,))
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,7 @@ def test_what_cannot_be_meant_together_is_refused() -> None:
 def small_model(random_model, network: Network = TINY) -> Model:  # type: ignore[no-untyped-def]
     """With figures and labels of its own."""
     made = random_model(network)
-    return replace(made, decoding={"a": 1}, metrics={"top1": 0.5}, data={"train": 7})
+    return replace(made, head_config={"a": 1}, metrics={"top1": 0.5}, data={"train": 7})
 
 
 def noise(count: int, seed: int = 0) -> np.ndarray:

@@ -94,13 +94,13 @@ def gathered(root: Path, annotations: Annotations) -> tuple[Listing, list[Boxes]
     return listing, targets
 
 
-def _few(things: str, bad: list[str], count: int, notes: list[str]) -> None:
+def _few(noun: str, bad: list[str], count: int, notes: list[str]) -> None:
     """A note on what is left out; `DataError` where it is more than a few of `count`."""
     if len(bad) > _MOST_BAD * count:
-        others = f" (and {len(bad) - 1} others of {count} {things})" if len(bad) > 1 else ""
+        others = f" (and {len(bad) - 1} others of {count} {noun})" if len(bad) > 1 else ""
         raise DataError(f"{bad[0]}{others}")
     if bad:
-        notes.append(f"{len(bad)} of {count} {things} left out: {listed(bad)}")
+        notes.append(f"{len(bad)} of {count} {noun} left out: {listed(bad)}")
 
 
 def _frame(photo: Photo, found: Size | None) -> _Frame:

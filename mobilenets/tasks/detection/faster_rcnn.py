@@ -29,27 +29,27 @@ LEARNED_ANCHORS = 256  # the first stage, half of them
 class TwoStage(Detector):
     """The body's layers under their own names; `task` holds torchvision's two stages."""
 
-    def __init__(self, body: nn.Module, network: Network, decoding: dict[str, Any]) -> None:
+    def __init__(self, body: nn.Module, network: Network, head_config: dict[str, Any]) -> None:
         super().__init__(body)
-        self.map = decoding["maps"][0]
+        self.map = head_config["maps"][0]
         ops = self.graph.ops
         cut = next(i for i, op in enumerate(ops) if op.name == self.map) + 1
         self.first, self.second = ops[1:cut], ops[cut:]
         height, width, channels = ops[cut - 1].shape_out
-        generator = AnchorGenerator(_pixels(decoding["sizes"], network), (tuple(decoding["ratios"]),))
+        generator = AnchorGenerator(_pixels(head_config["sizes"], network), (tuple(head_config["ratios"]),))
         proposals = RegionProposalNetwork(
             Anchors(generator, [(height, width)], (network.height, network.width)),
-            RPNHead(channels, len(decoding["sizes"]) * len(decoding["ratios"])),
+            RPNHead(channels, len(head_config["sizes"]) * len(head_config["ratios"])),
             fg_iou_thresh=0.7,
             bg_iou_thresh=0.3,
             batch_size_per_image=LEARNED_ANCHORS,
             positive_fraction=0.5,
-            pre_nms_top_n=dict.fromkeys(("training", "testing"), decoding["candidates"]),
-            post_nms_top_n=dict.fromkeys(("training", "testing"), decoding["proposals"]),
-            nms_thresh=decoding["proposal_overlap"],
+            pre_nms_top_n=dict.fromkeys(("training", "testing"), head_config["candidates"]),
+            post_nms_top_n=dict.fromkeys(("training", "testing"), head_config["proposals"]),
+            nms_thresh=head_config["proposal_overlap"],
         )
         heads = RoIHeads(
-            MultiScaleRoIAlign(["map"], decoding["cells"], sampling_ratio=2),
+            MultiScaleRoIAlign(["map"], head_config["cells"], sampling_ratio=2),
             self._end,  # a bound method, so that its layers stay the body's
             FastRCNNPredictor(ops[-1].shape_out[2], network.classes + 1),
             fg_iou_thresh=0.5,
@@ -57,9 +57,9 @@ class TwoStage(Detector):
             batch_size_per_image=LEARNED,
             positive_fraction=0.25,
             bbox_reg_weights=None,
-            score_thresh=decoding["score"],
-            nms_thresh=decoding["overlap"],
-            detections_per_img=decoding["boxes"],
+            score_thresh=head_config["score"],
+            nms_thresh=head_config["overlap"],
+            detections_per_img=head_config["boxes"],
         )
         proposals.fg_bg_sampler, heads.fg_bg_sampler = Sampler(LEARNED_ANCHORS, 0.5), Sampler(LEARNED, 0.25)
         self.task = Stages(proposals, heads)
@@ -70,12 +70,12 @@ class TwoStage(Detector):
 
     def logits(self, x: Tensor) -> Tensor:
         """(N, anchors, 5): of every anchor the offsets of a box, and the logit of there being a thing."""
-        things, offsets = self.task.rpn.head(
+        positives, offsets = self.task.rpn.head(
             [  # type: ignore[operator]
                 self.features(x)
             ]
         )
-        parts = [(offsets[0], 4), (things[0], 1)]
+        parts = [(offsets[0], 4), (positives[0], 1)]
         n = len(x)
         rows = [part.view(n, -1, k, *part.shape[2:]).permute(0, 3, 4, 1, 2).reshape(n, -1, k) for part, k in parts]
         return torch.cat(rows, 2)
@@ -125,14 +125,14 @@ class Sampler:
         `matched`: of each region 1 or more for a thing, 0 for another, below 0 for one that is left out.
         """
         masks = [self._drawn(one) for one in matched]
-        return [things for things, _ in masks], [others for _, others in masks]
+        return [positives for positives, _ in masks], [negatives for _, negatives in masks]
 
     def _drawn(self, matched: Tensor) -> tuple[Tensor, Tensor]:
-        things, others = torch.where(matched >= 1)[0], torch.where(matched == 0)[0]
-        generator = torch.Generator().manual_seed(len(things) * len(matched) + len(others))
-        most = min(len(things), int(self.count * self.share))
+        positives, negatives = torch.where(matched >= 1)[0], torch.where(matched == 0)[0]
+        generator = torch.Generator().manual_seed(len(positives) * len(matched) + len(negatives))
+        most = min(len(positives), int(self.count * self.share))
         masks = []
-        for among, count in ((things, most), (others, min(len(others), self.count - most))):
+        for among, count in ((positives, most), (negatives, min(len(negatives), self.count - most))):
             mask = torch.zeros_like(matched, dtype=torch.uint8)
             mask[among[torch.randperm(len(among), generator=generator)[:count].to(among.device)]] = 1
             masks.append(mask)

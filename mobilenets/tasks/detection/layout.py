@@ -9,7 +9,7 @@ from ...arch.network import Network
 from ...heads import Layout, taps
 from .boxes import Boxes
 
-__all__ = ["BOXES", "PROPOSALS", "faster_rcnn_decoding", "smallest", "ssd_decoding"]
+__all__ = ["BOXES", "PROPOSALS", "faster_rcnn_config", "smallest", "ssd_config"]
 
 BOXES = 100  # an image at most, as COCO's evaluation counts them
 PROPOSALS = 300  # an image that Faster R-CNN looks at twice, as in the paper
@@ -34,7 +34,7 @@ def scales(layout: Layout, small: float) -> list[float]:
     return [round(float(step), 4) for step in (first, *steps[1:], 1.0)]
 
 
-def ssd_decoding(network: Network, small: float, lite: bool) -> dict[str, object]:
+def ssd_config(network: Network, small: float, lite: bool) -> dict[str, object]:
     """All that makes boxes of SSD's outputs; kept in the model file."""
     layout = Layout.of(network)
     ratios = [[2.0]] + [[2.0, 3.0]] * (len(layout.maps) - 1)
@@ -51,7 +51,7 @@ def ssd_decoding(network: Network, small: float, lite: bool) -> dict[str, object
     }
 
 
-def faster_rcnn_decoding(network: Network, small: float) -> dict[str, object]:
+def faster_rcnn_config(network: Network, small: float) -> dict[str, object]:
     """The same of Faster R-CNN. Anchors of four sizes, from the smallest things to most of the image."""
     maps = taps(network)[:1]
     side = min(next(op.shape_out for op in expand(network).ops if op.name == maps[0])[:2])

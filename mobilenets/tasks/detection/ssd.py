@@ -29,22 +29,22 @@ _Block = partial(Conv2dNormActivation, activation_layer=nn.ReLU6)
 class SingleShot(Detector):
     """The body's layers under their own names, and `task`: torchvision's SSD, of which the parts are called."""
 
-    def __init__(self, body: nn.Module, network: Network, decoding: Settings) -> None:
+    def __init__(self, body: nn.Module, network: Network, head_config: Settings) -> None:
         super().__init__(body)
         layout = Layout.of(network)
-        self.maps = decoding["maps"]
-        generator = DefaultBoxGenerator(decoding["ratios"], scales=decoding["scales"], clip=False)
-        counts = [2 + 2 * len(ratios) for ratios in decoding["ratios"]]
+        self.maps = head_config["maps"]
+        generator = DefaultBoxGenerator(head_config["ratios"], scales=head_config["scales"], clip=False)
+        counts = [2 + 2 * len(ratios) for ratios in head_config["ratios"]]
         self.task = SSD(
-            Extra(layout, decoding["lite"]),
+            Extra(layout, head_config["lite"]),
             Anchors(generator, layout.maps, layout.side),
             layout.side,
             network.classes + 1,
-            head=Heads(layout.channels, counts, network.classes + 1, decoding["lite"]),
-            score_thresh=decoding["score"],
-            nms_thresh=decoding["overlap"],
-            detections_per_img=decoding["boxes"],
-            topk_candidates=decoding["candidates"],
+            head=Heads(layout.channels, counts, network.classes + 1, head_config["lite"]),
+            score_thresh=head_config["score"],
+            nms_thresh=head_config["overlap"],
+            detections_per_img=head_config["boxes"],
+            topk_candidates=head_config["candidates"],
         )
 
     def raw(self, x: Tensor) -> dict[str, Tensor]:

@@ -45,11 +45,11 @@ def triplet_loss(margin: float) -> Callable[[Tensor, Tensor], Tensor]:
     return loss
 
 
-def imitation_loss(outputs: Tensor, taught: Tensor) -> Tensor:
+def imitation_loss(outputs: Tensor, teacher: Tensor) -> Tensor:
     """The squared difference between the unit vectors of sums (N, D) and a teacher's (N, D), averaged over images."""
     from torch.nn import functional
 
-    return (functional.normalize(outputs) - taught).square().sum(1).mean()
+    return (functional.normalize(outputs) - teacher).square().sum(1).mean()
 
 
 def photos_of_each(identities: Array, photos: int) -> Callable[[np.random.Generator], Array]:

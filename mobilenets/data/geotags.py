@@ -14,12 +14,12 @@ from .parallel import ordered
 from .rows import Listing, listed
 from .table import Line, read_lines, row_of
 
-__all__ = ["list_places"]
+__all__ = ["list_geotagged"]
 
-Place = tuple[float, float]
+Location = tuple[float, float]
 
 
-def list_places(path: Path) -> tuple[Listing, list[Place]]:
+def list_geotagged(path: Path) -> tuple[Listing, list[Location]]:
     """The photos at `path`, each with its (latitude, longitude) in degrees; `DataError` names what is no place.
 
     Of a folder, photos without GPS are left out; a note names them.
@@ -27,8 +27,8 @@ def list_places(path: Path) -> tuple[Listing, list[Place]]:
     if path.is_dir():
         return _from_exif(path)
     lines = read_lines(path, ("path", "latitude", "longitude"))
-    places = [(_degrees(line, "latitude", 90), _degrees(line, "longitude", 180)) for line in lines]
-    return Listing([row_of(line, "") for line in lines]), places
+    locations = [(_degrees(line, "latitude", 90), _degrees(line, "longitude", 180)) for line in lines]
+    return Listing([row_of(line, "") for line in lines]), locations
 
 
 def _degrees(line: Line, name: str, most: int) -> float:
@@ -42,21 +42,21 @@ def _degrees(line: Line, name: str, most: int) -> float:
     return value
 
 
-def _from_exif(folder: Path) -> tuple[Listing, list[Place]]:
+def _from_exif(folder: Path) -> tuple[Listing, list[Location]]:
     files = list_files(folder)
     rows = files.rows
-    found = list(ordered(_place_of, [row.read for row in rows]))
-    kept = [(row, place) for row, place in zip(rows, found, strict=True) if place is not None]
-    without = [row.name for row, place in zip(rows, found, strict=True) if place is None]
+    found = list(ordered(_location_of, [row.read for row in rows]))
+    kept = [(row, location) for row, location in zip(rows, found, strict=True) if location is not None]
+    without = [row.name for row, location in zip(rows, found, strict=True) if location is None]
     if not kept:
         raise DataError(f"{folder}: none of its {len(rows)} images has a place in its EXIF (GPS): use a CSV file")
     listing = Listing([row for row, _ in kept], notes=files.notes)
     if without:
         listing.notes.append(f"{len(without)} of {len(rows)} images have no place in their EXIF: {listed(without)}")
-    return listing, [place for _, place in kept]
+    return listing, [location for _, location in kept]
 
 
-def _place_of(read: Callable[[], bytes]) -> Place | None:
+def _location_of(read: Callable[[], bytes]) -> Location | None:
     try:
         with opened(read()) as image:
             gps = image.getexif().get_ifd(ExifTags.IFD.GPSInfo)

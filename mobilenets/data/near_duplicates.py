@@ -13,7 +13,7 @@ from .parallel import ordered
 from .rows import listed
 from .sources import Dataset, Sample
 
-__all__ = ["Twins", "note_on", "twins"]
+__all__ = ["NearDuplicate", "near_duplicates", "note_on"]
 
 SIDE = 16  # pixels of a thumbnail
 SAME = 0.997  # correlation of two thumbnails that are one picture: encoded anew and resized they reach 0.998
@@ -28,7 +28,7 @@ Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
-class Twins:
+class NearDuplicate:
     """Two samples that show one picture, and their splits: two splits, or one and two classes."""
 
     splits: tuple[str, str]
@@ -39,7 +39,7 @@ class Twins:
         return self.splits[0] != self.splits[1]
 
 
-def twins(dataset: Dataset, progress: Callable[[int, int], None] | None = None) -> tuple[Twins, ...]:
+def near_duplicates(dataset: Dataset, progress: Callable[[int, int], None] | None = None) -> tuple[NearDuplicate, ...]:
     """Return the pairs of images of two splits, and of two classes, that show one picture, the most alike first.
 
     They do where their thumbnails (16 x 16 pixels, colour) correlate at 0.997 or more, down to 0.975 where other images
@@ -56,11 +56,11 @@ def twins(dataset: Dataset, progress: Callable[[int, int], None] | None = None) 
             progress(done, len(rows))
     if not kept:
         return ()
-    pairs = [Twins((kept[a][0], kept[b][0]), (kept[a][1], kept[b][1])) for a, b in _alike(np.stack(thumbnails))]
+    pairs = [NearDuplicate((kept[a][0], kept[b][0]), (kept[a][1], kept[b][1])) for a, b in _alike(np.stack(thumbnails))]
     return tuple(pair for pair in pairs if pair.across or _contradict(*pair.samples))
 
 
-def note_on(pairs: Sequence[Twins], most: int = 3) -> str:
+def note_on(pairs: Sequence[NearDuplicate], most: int = 3) -> str:
     """Return one line for the console; "" where there is nothing to say."""
     across = [pair for pair in pairs if pair.across]
     labels = [pair for pair in pairs if not pair.across]

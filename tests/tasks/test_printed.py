@@ -13,17 +13,17 @@ from mobilenets.tasks.detection.boxes import Boxes
 from mobilenets.tasks.detection.result import Detected, Detections, Found, found
 from mobilenets.tasks.embed import Vector
 from mobilenets.tasks.evaluation import evaluate_probabilities
-from mobilenets.tasks.likeness.verification import Likeness, Query, evaluate_embeddings, side_by_side
+from mobilenets.tasks.geo.metrics import GeolocationScores, LocationError, LocationPrediction
 from mobilenets.tasks.multilabel import AttributeScore, AttributeScores, Error
-from mobilenets.tasks.places.located import Located, Off, Point
 from mobilenets.tasks.result import Result
+from mobilenets.tasks.verification.metrics import EmbeddingScores, Query, evaluate_embeddings, side_by_side
 
 GREY = SimpleNamespace(pixels=lambda i: np.full((8, 64, 3), i, np.uint8))
 BOXES = Detected((Found("cat", 3, 0.9876, (1.5, 2, 30, 40.25)), Found("dog", 0, 0.5, (0, 0, 7, 8))))
 
 
 @pytest.mark.parametrize(
-    ("answer", "line", "rows"),
+    ("prediction", "line", "rows"),
     [
         (
             Top((("cat", 0.9054), ("dog", 0.0946))),
@@ -37,7 +37,7 @@ BOXES = Detected((Found("cat", 3, 0.9876, (1.5, 2, 30, 40.25)), Found("dog", 0, 
             (("hat", "0.906000"), ("bag", "0.500000"), ("tie", "0.100000")),
         ),
         (
-            Point((("5", 48.13719, 11.57549, 0.7), ("b", -33.9, 151.2, 0.2), ("c", 40.7, -74.0, 0.1)), 2),
+            LocationPrediction((("5", 48.13719, 11.57549, 0.7), ("b", -33.9, 151.2, 0.2), ("c", 40.7, -74.0, 0.1)), 2),
             "48.1372, 11.5755  70.0%",
             (("1", "48.137190", "11.575490", "5", "0.700000"), ("2", "-33.900000", "151.200000", "b", "0.200000")),
         ),
@@ -54,16 +54,16 @@ BOXES = Detected((Found("cat", 3, 0.9876, (1.5, 2, 30, 40.25)), Found("dog", 0, 
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_an_answer_as_a_line_and_as_rows(answer: Any, line: str, rows: tuple[tuple[str, ...], ...]) -> None:
-    assert answer.line() == line and answer.rows() == rows
+def test_a_prediction_as_a_line_and_as_rows(prediction: Any, line: str, rows: tuple[tuple[str, ...], ...]) -> None:
+    assert prediction.line() == line and prediction.rows() == rows
 
 
-def test_an_answer_as_json_takes_it() -> None:
+def test_a_prediction_as_json_takes_it() -> None:
     assert Top((("cat", 0.9),)).to_dict() == {"top": [{"label": "cat", "probability": 0.9}]}
     assert Top((("cat", 0.4),), none=True).to_dict() == {"top": [{"label": "cat", "probability": 0.4}], "none": True}
     assert Shown((("hat", 0.9), ("bag", 0.5)), 1).to_dict() == {"attributes": {"hat": 0.9, "bag": 0.5}}
     assert Vector((0.6, 0.8)).to_dict() == {"embedding": [0.6, 0.8]}
-    assert Point((("5", 1.0, 2.0, 0.7), ("b", 3.0, 4.0, 0.3)), 1).to_dict() == {
+    assert LocationPrediction((("5", 1.0, 2.0, 0.7), ("b", 3.0, 4.0, 0.3)), 1).to_dict() == {
         "latitude": 1.0,
         "longitude": 2.0,
         "top": [{"cell": "5", "latitude": 1.0, "longitude": 2.0, "probability": 0.7}],
@@ -88,13 +88,13 @@ def test_boxes_are_told_from_a_score_on_the_best_first_and_in_the_pixels_of_the_
     assert [one.score for one in found(rows, ("a", "b"), 10, 0.49).boxes][-1] == 0.49
 
 
-LOCATED = Located(
+LOCATED = GeolocationScores(
     images=1234,
     within={1: 0.01, 25: 0.1, 200: 0.2, 750: 0.4, 2500: 0.54},
     chance={1: 0.0, 25: 0.001, 200: 0.01, 750: 0.1, 2500: 0.3},
     median_km=2017.4,
-    worst=(Off("a.jpg", 7, 15_999.6, (48.137, 11.575), (-33.87, 151.21)),),
-    places=((0.0, 0.0, 10.0), (0.0, 90.0, 750.0), (60.0, -90.0, 2500.0)),
+    worst=(LocationError("a.jpg", 7, 15_999.6, (48.137, 11.575), (-33.87, 151.21)),),
+    locations=((0.0, 0.0, 10.0), (0.0, 90.0, 750.0), (60.0, -90.0, 2500.0)),
 )
 
 
@@ -191,7 +191,7 @@ def test_a_classifier_is_told_with_its_interval_and_a_top_5_that_means_something
 def test_embeddings_are_told_at_the_fewest_false_accepts_that_can_be_told() -> None:
     accepted = {"0.1": 0.95, "0.01": 0.805, "0.001": None, "0.0001": None}
     query = Query("a.jpg", 9, (1, 2, 3), (False, True, True))
-    told = Likeness(1500, 12, 4321, 0.98765, accepted, {"1": 0.75, "5": 0.9, "10": 1.0}, (query,))
+    told = EmbeddingScores(1500, 12, 4321, 0.98765, accepted, {"1": 0.75, "5": 0.9, "10": 1.0}, (query,))
     assert told.headline() == ("AUC 0.9877, 80.5% accepted at 0.01 false, recall@1 75.0%, 12 identities, 1,500 images")
     assert told.facts() == (
         ("AUC", "0.9877", "4,321 pairs of photos of 12 identities"),
@@ -207,7 +207,7 @@ def test_embeddings_are_told_at_the_fewest_false_accepts_that_can_be_told() -> N
     assert retrieval.rows == (("1", "75.0%"), ("5", "90.0%"), ("10", "100.0%"))
     (picture,) = told.sections(GREY)[1].pictures  # type: ignore[arg-type]
     assert (picture.caption, picture.wrong) == ("a.jpg: 2 of 3", "the nearest is another's")
-    listed = Likeness(4, 2, 2, 1.0, dict.fromkeys(accepted), {}, ())
+    listed = EmbeddingScores(4, 2, 2, 1.0, dict.fromkeys(accepted), {}, ())
     assert listed.headline() == "AUC 1.0000, 2 identities, 4 images"
     assert len(listed.facts()) == len(listed.tables()) == len(listed.sections(GREY)) == 1  # type: ignore[arg-type]
 

@@ -18,7 +18,7 @@ __all__ = ["EARTH_KM", "Cell", "ancestors", "cut", "distances", "outlines", "wit
 EARTH_KM = 6371.0088  # mean radius (IUGG)
 DEEPEST = 20  # level: cells of some 10 m
 STRAIGHT = 4  # level: cells of some 600 km, whose edges are nearly straight on a map
-Places = np.ndarray[Any, np.dtype[np.float64]]
+Locations = np.ndarray[Any, np.dtype[np.float64]]
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 
 
@@ -40,14 +40,14 @@ def _s2() -> Any:
     return s2geometry
 
 
-def _leaf(place: Any) -> Any:
+def _leaf(location: Any) -> Any:
     s2 = _s2()
-    return s2.S2CellId(s2.S2LatLng.FromDegrees(float(place[0]), float(place[1])))
+    return s2.S2CellId(s2.S2LatLng.FromDegrees(float(location[0]), float(location[1])))
 
 
-def cut(places: Places, most: int, least: int) -> list[Cell]:
+def cut(locations: Locations, most: int, least: int) -> list[Cell]:
     """Cells of at most `most` photos, in S2's order; those of fewer than `least` are dropped, as PlaNet does."""
-    leaves = [_leaf(place) for place in places]
+    leaves = [_leaf(location) for location in locations]
     left = {face: [i for i, leaf in enumerate(leaves) if leaf.face() == face] for face in range(6)}
     open_cells = [(leaves[held[0]].parent(0), held) for held in left.values() if held]
     done = []
@@ -61,31 +61,31 @@ def cut(places: Places, most: int, least: int) -> list[Cell]:
             if inside:
                 open_cells.append((child, inside))
     kept = sorted(((cell, held) for cell, held in done if len(held) >= least), key=lambda one: one[0].id())
-    return [Cell(cell.ToToken(), *_middle(places[held]), len(held)) for cell, held in kept]
+    return [Cell(cell.ToToken(), *_middle(locations[held]), len(held)) for cell, held in kept]
 
 
-def _middle(places: Places) -> tuple[float, float]:
+def _middle(locations: Locations) -> tuple[float, float]:
     """The mean direction, which no date line or pole disturbs."""
-    x, y, z = _directions(places).mean(axis=0)
+    x, y, z = _directions(locations).mean(axis=0)
     return float(np.degrees(np.arctan2(z, np.hypot(x, y)))), float(np.degrees(np.arctan2(y, x)))
 
 
-def _directions(places: Places) -> Places:
+def _directions(locations: Locations) -> Locations:
     """(N, 3) unit vectors."""
-    latitude, longitude = np.radians(places).T
+    latitude, longitude = np.radians(locations).T
     return np.stack(
         [np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude), np.sin(latitude)], axis=1
     )
 
 
-def within(places: Places, tokens: list[str]) -> Ints:
+def within(locations: Locations, tokens: list[str]) -> Ints:
     """(N,): the number of the cell that holds each place, -1 where none does."""
     s2 = _s2()
     number = {s2.S2CellId.FromToken(token).id(): i for i, token in enumerate(tokens)}
     levels = sorted({s2.S2CellId(one).level() for one in number}) if number else []
     found = []
-    for place in places:
-        leaf = _leaf(place)
+    for location in locations:
+        leaf = _leaf(location)
         found.append(next((n for level in levels if (n := number.get(leaf.parent(level).id())) is not None), -1))
     return np.array(found, np.int64)
 
@@ -105,15 +105,15 @@ def ancestors(tokens: list[str]) -> list[Ints]:
     return groups
 
 
-def distances(places: Places, others: Places) -> Places:
+def distances(locations: Locations, others: Locations) -> Locations:
     """(N,) great-circle distances in km, by the haversine formula."""
-    (lat1, lon1), (lat2, lon2) = np.radians(places).T, np.radians(others).T
+    (lat1, lon1), (lat2, lon2) = np.radians(locations).T, np.radians(others).T
     h = np.sin((lat2 - lat1) / 2) ** 2 + np.cos(lat1) * np.cos(lat2) * np.sin((lon2 - lon1) / 2) ** 2
-    km: Places = 2 * EARTH_KM * np.arcsin(np.sqrt(np.clip(h, 0, 1)))
+    km: Locations = 2 * EARTH_KM * np.arcsin(np.sqrt(np.clip(h, 0, 1)))
     return km
 
 
-def outlines(token: str) -> list[Places]:
+def outlines(token: str) -> list[Locations]:
     """The corners (4, 2) of a cell, or of the small ones that make it up where its edges are not straight."""
     s2 = _s2()
     cells = [s2.S2CellId.FromToken(token)]
@@ -122,6 +122,6 @@ def outlines(token: str) -> list[Places]:
     return [_corners(s2.S2Cell(cell)) for cell in cells]
 
 
-def _corners(cell: Any) -> Places:
+def _corners(cell: Any) -> Locations:
     corners = [_s2().S2LatLng(cell.GetVertex(i)) for i in range(4)]
     return np.array([[corner.lat().degrees(), corner.lng().degrees()] for corner in corners])

@@ -92,13 +92,13 @@ def _fill(draw: ImageDraw.ImageDraw, corners: np.ndarray[Any, Any], depth: int) 
     across = np.ptp(longitudes) > 180
     for shift in (0, -360) if across else (0,):
         east = np.where(longitudes < 0, longitudes + 360, longitudes) + shift if across else longitudes
-        draw.polygon([_at(*place) for place in zip(latitudes, east, strict=True)], depth)
+        draw.polygon([_at(*location) for location in zip(latitudes, east, strict=True)], depth)
 
 
-def with_points(image: Image.Image, places: np.ndarray[Any, Any], colour: Colour, radius: int = 2) -> Image.Image:
+def with_points(image: Image.Image, locations: np.ndarray[Any, Any], colour: Colour, radius: int = 2) -> Image.Image:
     """The map with a dot at each of (N, 2) latitudes and longitudes."""
     draw = ImageDraw.Draw(image)
-    for latitude, longitude in places:
+    for latitude, longitude in locations:
         x, y = _at(latitude, longitude)
         draw.ellipse([x - radius, y - radius, x + radius, y + radius], colour)
     return image

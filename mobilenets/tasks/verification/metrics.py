@@ -11,7 +11,7 @@ from ...errors import DataError, MissingExtraError, WorkError
 from ...image import Pixels
 from ..result import Picture, Section, Table
 
-__all__ = ["Likeness", "evaluate_embeddings", "nearest", "verification_auc"]
+__all__ = ["EmbeddingScores", "evaluate_embeddings", "nearest", "verification_auc"]
 
 FALSE_ACCEPTS = (1e-1, 1e-2, 1e-3, 1e-4)
 KS = (1, 5, 10)
@@ -36,7 +36,7 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
-class Likeness:
+class EmbeddingScores:
     """Embeddings on one split; all rates are fractions.
 
     `accepted`: of pairs of one identity the share accepted where at most 1e-1, ... 1e-4 of the others are; None where
@@ -114,7 +114,7 @@ def verification_auc(vectors: Floats, identities: Ints) -> float:
     return _roc(vectors, all_pairs(identities))[0]
 
 
-def evaluate_embeddings(vectors: Floats, targets: Ints, names: Sequence[str]) -> Likeness:
+def evaluate_embeddings(vectors: Floats, targets: Ints, names: Sequence[str]) -> EmbeddingScores:
     """Unit `vectors` (N, D) of photos whose identities are `targets` (N,); or (N, 2): identity and number of its pair.
 
     `DataError` where there is no pair of one identity, or none of two; `WorkError` for what are no numbers.
@@ -127,7 +127,7 @@ def evaluate_embeddings(vectors: Floats, targets: Ints, names: Sequence[str]) ->
     pairs = listed_pairs(targets) if listed else all_pairs(identities)
     auc, accepted = _roc(vectors, pairs)
     recall, queries = ({}, ()) if listed else _retrieval(vectors, identities, names)
-    return Likeness(len(names), len(set(identities.tolist())), len(pairs[0]), auc, accepted, recall, queries)
+    return EmbeddingScores(len(names), len(set(identities.tolist())), len(pairs[0]), auc, accepted, recall, queries)
 
 
 def all_pairs(identities: Ints) -> Pairs:
@@ -163,25 +163,25 @@ def _roc(vectors: Floats, pairs: Pairs) -> tuple[float, dict[str, float | None]]
     if not same.any() or not different:
         lacking = "one identity" if different else "two identities"
         raise DataError(f"no pair of photos of {lacking}: there is nothing to verify")
-    likeness = np.concatenate(
+    similarity = np.concatenate(
         [
             np.einsum("nd,nd->n", vectors[first[at : at + 65536]], vectors[second[at : at + 65536]])
             for at in range(0, len(first), 65536)
         ]
     )
-    false, true, _ = roc_curve(same, likeness, drop_intermediate=False)
+    false, true, _ = roc_curve(same, similarity, drop_intermediate=False)
     accepted = {f"{far:g}": float(true[false <= far].max()) if different * far >= 1 else None for far in FALSE_ACCEPTS}
-    return float(roc_auc_score(same, likeness)), accepted
+    return float(roc_auc_score(same, similarity)), accepted
 
 
 def nearest(vectors: Floats, queries: Floats, k: int) -> tuple[Ints, Floats]:
     """The `k` rows of unit `vectors` (N, D) nearest to each of unit `queries` (Q, D), and their cosines: (Q, k)."""
     found, cosines = [], []
     for at in range(0, len(queries), BLOCK):
-        likeness = queries[at : at + BLOCK] @ vectors.T
-        best = np.argsort(-likeness, axis=1, kind="stable")[:, :k]
+        similarity = queries[at : at + BLOCK] @ vectors.T
+        best = np.argsort(-similarity, axis=1, kind="stable")[:, :k]
         found.append(best)
-        cosines.append(np.take_along_axis(likeness, best, 1))
+        cosines.append(np.take_along_axis(similarity, best, 1))
     return np.concatenate(found), np.concatenate(cosines)
 
 

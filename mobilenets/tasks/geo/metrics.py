@@ -14,7 +14,7 @@ from .cells import distances
 if TYPE_CHECKING:
     from ...data.cache import Images
 
-__all__ = ["RADII", "Located", "Point", "evaluate_places"]
+__all__ = ["RADII", "GeolocationScores", "LocationPrediction", "evaluate_locations"]
 
 RADII = (1, 25, 200, 750, 2500)  # km: street, city, region, country, continent
 MOST_MISTAKES = 24
@@ -22,7 +22,7 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class LocationPrediction:
     """A place, and every cell's probability, the most probable first; `top` of them are told."""
 
     cells: tuple[tuple[str, float, float, float], ...]  # token, latitude, longitude, probability
@@ -52,18 +52,18 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class Off:
+class LocationError:
     """One photo: how far from the truth it was put. Places are (latitude, longitude)."""
 
     name: str
     index: int
     km: float
     truth: tuple[float, float]
-    said: tuple[float, float]
+    predicted: tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Located:
+class GeolocationScores:
     """A geolocator on one split. `within`: km -> share of the photos; `chance`: the same for a training photo's cell,
     drawn at random.
     """
@@ -72,8 +72,8 @@ class Located:
     within: dict[int, float]
     chance: dict[int, float]
     median_km: float
-    worst: tuple[Off, ...]
-    places: tuple[tuple[float, float, float], ...]  # latitude, longitude, km off
+    worst: tuple[LocationError, ...]
+    locations: tuple[tuple[float, float, float], ...]  # latitude, longitude, km off
 
     @property
     def score(self) -> float:
@@ -110,9 +110,9 @@ class Located:
 
         chart = world()
         for low, high, colour in ((2500, np.inf, (200, 62, 44)), (750, 2500, (226, 150, 50)), (0, 750, (37, 99, 168))):
-            chart = with_points(chart, np.array([p[:2] for p in self.places if low <= p[2] < high]), colour)
+            chart = with_points(chart, np.array([p[:2] for p in self.locations if low <= p[2] < high]), colour)
         worst = tuple(
-            Picture(images.pixels(one.index), f"{one.name}: {one.truth[0]:.2f}, {one.truth[1]:.2f}", _said(one))
+            Picture(images.pixels(one.index), f"{one.name}: {one.truth[0]:.2f}, {one.truth[1]:.2f}", _predicted(one))
             for one in self.worst
         )
         return (
@@ -131,27 +131,32 @@ def _times(share: float, chance: float) -> str:
     return f"{share / chance:.1f}" if chance else ""
 
 
-def _said(one: Off) -> str:
-    return f"{one.said[0]:.2f}, {one.said[1]:.2f}: {one.km:,.0f} km"
+def _predicted(one: LocationError) -> str:
+    return f"{one.predicted[0]:.2f}, {one.predicted[1]:.2f}: {one.km:,.0f} km"
 
 
-def evaluate_places(outputs: Array, truth: Array, names: tuple[str, ...], centres: Array, weights: Array) -> Located:
+def evaluate_locations(
+    outputs: Array, truth: Array, names: tuple[str, ...], centres: Array, weights: Array
+) -> GeolocationScores:
     """Score probabilities (N, cells) against places (N, 2); `centres` (cells, 2), `weights`: training photos a cell."""
     if len(truth) == 0:
         raise DataError("no images to evaluate")
-    said = centres[outputs.argmax(1)]
-    km = distances(said, truth)
+    predicted = centres[outputs.argmax(1)]
+    km = distances(predicted, truth)
     shares = weights / weights.sum()
     chance = np.zeros(len(RADII))
     for centre, share in zip(centres, shares, strict=True):
         near = distances(np.broadcast_to(centre, truth.shape), truth)
         chance += share * (near[:, None] <= np.array(RADII)).mean(0)
     worst = np.argsort(-km, kind="stable")[:MOST_MISTAKES].tolist()
-    return Located(
+    return GeolocationScores(
         images=len(truth),
         within={radius: float((km <= radius).mean()) for radius in RADII},
         chance=dict(zip(RADII, chance.tolist(), strict=True)),
         median_km=float(np.median(km)),
-        worst=tuple(Off(names[i], i, float(km[i]), tuple(truth[i].tolist()), tuple(said[i].tolist())) for i in worst),
-        places=tuple((*place, off) for place, off in zip(truth.tolist(), km.tolist(), strict=True)),
+        worst=tuple(
+            LocationError(names[i], i, float(km[i]), tuple(truth[i].tolist()), tuple(predicted[i].tolist()))
+            for i in worst
+        ),
+        locations=tuple((*location, off) for location, off in zip(truth.tolist(), km.tolist(), strict=True)),
     )

@@ -20,7 +20,7 @@ from ..machine import cores, need_torch
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Foreign", "open_foreign", "save_module"]
+__all__ = ["ExternalTeacher", "open_external", "save_module"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Floats = np.ndarray[Any, np.dtype[np.float32]]
@@ -29,7 +29,7 @@ KEPT = "preprocess.json"  # in a .pt2 that `save_module` wrote
 
 
 @dataclass(frozen=True, slots=True)
-class Foreign:
+class ExternalTeacher:
     """A network with the images it takes. `call`: (N, H, W, C) normalised -> its first output."""
 
     preprocess: Preprocess
@@ -42,7 +42,9 @@ class Foreign:
         return outputs.reshape(len(pixels), -1)
 
 
-def open_foreign(path: Path, size: int | None, mean: tuple[float, ...], std: tuple[float, ...]) -> Foreign | None:
+def open_external(
+    path: Path, size: int | None, mean: tuple[float, ...], std: tuple[float, ...]
+) -> ExternalTeacher | None:
     """The network in a file of another make; None for one of ours. `size`, `mean` and `std` say what the file does not.
 
     `UsageError` where nothing says it, `ModelFileError` for a file that cannot be run.
@@ -61,7 +63,7 @@ def open_foreign(path: Path, size: int | None, mean: tuple[float, ...], std: tup
     return None
 
 
-def _onnx(path: Path, size: int | None, mean: tuple[float, ...], std: tuple[float, ...]) -> Foreign | None:
+def _onnx(path: Path, size: int | None, mean: tuple[float, ...], std: tuple[float, ...]) -> ExternalTeacher | None:
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -86,7 +88,7 @@ def _onnx(path: Path, size: int | None, mean: tuple[float, ...], std: tuple[floa
         parts = np.split(x, len(x)) if one else [x]
         return np.concatenate([np.asarray(session.run([name], {image.name: part})[0], np.float32) for part in parts])
 
-    return Foreign(preprocess, call, takes_bytes)
+    return ExternalTeacher(preprocess, call, takes_bytes)
 
 
 def _preprocess(
@@ -118,7 +120,7 @@ def _one_or_all(numbers: tuple[float, ...]) -> float | tuple[float, ...]:
     return numbers[0] if len(numbers) == 1 else numbers
 
 
-def _torch(path: Path, size: int | None, mean: tuple[float, ...], std: tuple[float, ...]) -> Foreign:
+def _torch(path: Path, size: int | None, mean: tuple[float, ...], std: tuple[float, ...]) -> ExternalTeacher:
     import json
 
     import torch
@@ -148,7 +150,7 @@ def _torch(path: Path, size: int | None, mean: tuple[float, ...], std: tuple[flo
         outputs = outputs[0] if isinstance(outputs, list | tuple) else outputs
         return outputs.float().numpy()  # type: ignore[no-any-return]
 
-    return Foreign(preprocess, call)
+    return ExternalTeacher(preprocess, call)
 
 
 def save_module(module: nn.Module, preprocess: Preprocess, path: str | Path) -> Path:
