@@ -1,4 +1,4 @@
-"""Detection: boxes and their classes, by SSD or Faster R-CNN on a MobileNet. The parts are in `detection/`."""
+"""Object detection by SSD or Faster R-CNN on a MobileNet. The parts are in `detection/`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ __all__ = ["Detect"]
 
 @dataclass(frozen=True, slots=True)
 class Detect(Task):
-    """Where in an image things of which class are."""
+    """Object detection: boxes with classes and scores."""
 
     name: ClassVar[str] = "detect"
     output: ClassVar[Output] = "features"
@@ -46,7 +46,7 @@ class Detect(Task):
     view: ClassVar[View] = staticmethod(view)
 
     detector: Annotated[
-        Literal["ssd", "faster-rcnn"], "ssd, or faster-rcnn: slower, as the body's end runs once a proposal."
+        Literal["ssd", "faster-rcnn"], "ssd, or faster-rcnn: slower, its last layers run once per proposal."
     ] = "ssd"
     lite: Annotated[bool, "SSD's head and extra layers depthwise separable (SSDLite): smaller and faster."] = False
 
@@ -77,13 +77,13 @@ class Detect(Task):
         if self.detector == "ssd":
             return ssd_config(network, small, self.lite)
         if self.lite:
-            raise UsageError("lite makes SSD's head separable: faster-rcnn has no such head")
+            raise UsageError("lite (=True) must be False for faster-rcnn: it makes SSD's head separable")
         return faster_rcnn_config(network, small)
 
     def align_labels(self, dataset: Dataset, labels: tuple[str, ...], head_config: dict[str, Any]) -> Dataset:
         unknown = [label for label in dataset.labels if label not in labels]
         if unknown:
-            raise DataError(f"{dataset.root} has classes that the model does not know: {', '.join(unknown[:5])}")
+            raise DataError(f"{dataset.root}: the model does not have the classes {', '.join(unknown[:5])}")
         number = np.array([labels.index(label) for label in dataset.labels])
         splits = {
             split: tuple(replace(s, target=replace(s.target, labels=number[s.target.labels])) for s in samples)
@@ -93,7 +93,7 @@ class Detect(Task):
 
     def check(self, dataset: Dataset, train: Images) -> None:
         if all(target.ignored.all() for target in train.targets):
-            raise DataError(f"{dataset.root}: no image of train has a box: nothing to learn from")
+            raise DataError(f"{dataset.root}: no image of train has a box")
 
     # learning
 
@@ -117,7 +117,7 @@ class Detect(Task):
     # judging
 
     def validate(self, outputs: Tensor, targets: Array, head_config: dict[str, Any]) -> tuple[float, float]:
-        """There is no loss without training's matching: NaN."""
+        """Return (mAP at 0.5, NaN): the loss needs the matching of training."""
         classes = 1 + max(int(target.labels.max(initial=0)) for target in targets)
         names = [str(i) for i in range(max(classes, int(outputs[..., 5].max()) + 1))]
         precision = average_precision(outputs.numpy(), targets.tolist(), names)
@@ -149,12 +149,12 @@ def _losses(module: Any, x: Tensor, targets: list[Boxes]) -> dict[str, Tensor]:
 
 
 def _sum(losses: dict[str, Tensor], targets: list[Boxes]) -> Tensor:
-    """Of parts that are means over boxes: shares of a batch add up to it as far as they hold as many boxes."""
+    """Return the sum of the losses, which are means over boxes; parts of a batch with equal box counts add up."""
     return sum(losses.values())  # type: ignore[return-value]
 
 
 def _absent(dataset: Dataset) -> list[str]:
-    """A note for each split in which classes have no box."""
+    """Return a note for each split in which classes have no box."""
     notes = []
     for split, samples in dataset.splits.items():
         present = set(np.concatenate([sample.target.labels for sample in samples]).tolist())

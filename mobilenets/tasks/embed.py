@@ -1,4 +1,4 @@
-"""Embeddings: unit vectors that are near where two photos show one identity, also of identities never seen before."""
+"""Embeddings: unit vectors that are close for photos of the same identity, including identities unseen in training."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Embed", "Vector"]
 
-STRANGER = -1  # the identity of an image without a label
-VALIDATED = 128  # photos at a time that the validation loss finds triplets in
+STRANGER = -1  # the identity of an unlabelled image
+VALIDATED = 128  # batch size of the triplets of the validation loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Vector:
 
 @dataclass(frozen=True, slots=True)
 class Embed(Distilled):
-    """A unit vector for each image: near for photos of one identity, far for those of two."""
+    """Metric learning: unit vectors, close for photos of the same identity and distant for others."""
 
     name: ClassVar[str] = "embed"
     label_noun: ClassVar[str] = "identities"
@@ -57,9 +57,9 @@ class Embed(Distilled):
     score: ClassVar[str] = "auc"
     columns: ClassVar[tuple[str, ...]] = ("dimension", "value")
 
-    dimensions: Annotated[int, "numbers in a vector (128: FaceNet gained nothing by more)."] = 128
-    margin: Annotated[float, "how much nearer (squared) one identity's photos should be (0.2: FaceNet's)."] = 0.2
-    photos: Annotated[int, "photos of an identity that a batch has together (4: pairs, and many identities)."] = 4
+    dimensions: Annotated[int, "length of the vector (128: FaceNet gained nothing from more)."] = 128
+    margin: Annotated[float, "margin of the triplet loss, in squared distances (0.2: FaceNet's)."] = 0.2
+    photos: Annotated[int, "photos of the same identity in a batch (4: pairs of many identities)."] = 4
 
     def __post_init__(self) -> None:
         Distilled.__post_init__(self)
@@ -72,7 +72,7 @@ class Embed(Distilled):
                 raise UsageError(f"{name} (={value}) must be from {low:g} to {high:g}")
 
     def open(self, path: str | Path, val_fraction: float | None = 0.2, max_bad: float = 0.01) -> Dataset:
-        """Any layout that labels each photo with its identity; or LFW's pairs (a .txt), to be judged by."""
+        """Open any layout of classes with identities as labels, or LFW's pairs (a .txt file) for evaluation."""
         root = Path(path)
         if root.suffix.lower() == ".txt":
             return _pairs(root)
@@ -89,23 +89,23 @@ class Embed(Distilled):
         return tuple(map(str, range(self.dimensions)))
 
     def configure_preprocessing(self, preprocess: Preprocess) -> Preprocess:
-        """All of an image: photos of identities are cut to them already, and what is at their border tells as much."""
+        """Use the whole image, because photos of identities are usually cropped already."""
         return replace(preprocess, crop=1.0)
 
     def align_labels(self, dataset: Dataset, labels: tuple[str, ...], head_config: dict[str, Any]) -> Dataset:
-        """As it is: a model knows no identities."""
+        """Return the data set unchanged: a model has no identities."""
         return dataset
 
     def check(self, dataset: Dataset, train: Images) -> None:
         counts = np.unique(train.targets[train.targets != STRANGER], return_counts=True)[1]
         if self.teacher is None and (counts > 1).sum() < 2:
-            raise DataError(f"{dataset.root}: two photos each of two identities must be decoded to learn from")
+            raise DataError(f"{dataset.root}: at least two identities with two decodable photos each are needed")
 
     def teacher_targets(self, outputs: Array, names: tuple[str, ...] | None, dataset: Dataset) -> Array:
-        """Unit vectors (N, D)."""
+        """Return unit vectors (N, D)."""
         if outputs.shape[1] != self.dimensions:
             raise DataError(
-                f"dimensions (={self.dimensions}) must be {outputs.shape[1]}, as the teacher {self.teacher} has"
+                f"dimensions (={self.dimensions}) must be {outputs.shape[1]}, those of the teacher {self.teacher}"
             )
         lengths: Array = np.linalg.norm(outputs, axis=1, keepdims=True)
         return outputs / np.maximum(lengths, 1e-12)
@@ -149,7 +149,7 @@ class Embed(Distilled):
 
 
 def _pairs(path: Path) -> Dataset:
-    """Photos whose targets are their identity and the number of their pair."""
+    """Return photos whose targets are (identity, number of the pair)."""
     listing, names = list_pairs(path)
     number = {name: at for at, name in enumerate(names)}
     target_texts = [str(row.label) for row in listing.rows]

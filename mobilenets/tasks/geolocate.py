@@ -1,4 +1,4 @@
-"""Geolocation as PlaNet does it: the Earth cut into cells, one class each; the answer is a point."""
+"""Geolocation as in PlaNet (Weyand, Kostrikov, Philbin 2016): classification into cells of the Earth's surface."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["Geolocate"]
 
 @dataclass(frozen=True, slots=True)
 class Geolocate(Task):
-    """Where on Earth a photo was taken. A target is (latitude, longitude, cell); cell -1: in none."""
+    """Geolocation of photos. A target is (latitude, longitude, cell) with cell -1 outside all cells."""
 
     name: ClassVar[str] = "geolocate"
     score: ClassVar[str] = "mean_within"  # the mean of the shares within the five distances
@@ -36,7 +36,7 @@ class Geolocate(Task):
 
     max_photos: Annotated[int, "a cell with more photos is split into four (PlaNet: 10,000 of 91 million)."] = 50
     min_photos: Annotated[int, "a cell with fewer is dropped, and so are its photos (PlaNet: 50)."] = 10
-    hierarchy: Annotated[bool, "the loss also asks for the right larger cell, at every level."] = False
+    hierarchy: Annotated[bool, "add the loss of the enclosing cells at every coarser level."] = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.min_photos <= self.max_photos:
@@ -49,7 +49,7 @@ class Geolocate(Task):
         return assemble(Path(path), listing, (), targets, target_texts, val_fraction, max_bad=max_bad)
 
     def for_training(self, dataset: Dataset) -> Dataset:
-        """Cells cut from the training photos, which alone lose those that lie in none."""
+        """Partition the Earth into cells by the training photos; training photos outside all cells are dropped."""
         train = dataset.splits["train"]
         cells = cut(np.array([sample.target[:2] for sample in train]), self.max_photos, self.min_photos)
         tokens = [cell.token for cell in cells]
@@ -57,7 +57,7 @@ class Geolocate(Task):
         kept = tuple(sample for sample in splits["train"] if sample.target[2] >= 0)
         dropped = len(train) - len(kept)
         note = f"{len(cells)} S2 cells of {self.min_photos} to {self.max_photos} photos"
-        note += f"; {dropped} training photos lie in none" if dropped else ""
+        note += f"; {dropped} training photos are outside of all cells" if dropped else ""
         head_config = {"cells": [[c.token, c.latitude, c.longitude, c.photos] for c in cells]}
         return replace(
             dataset,
@@ -69,15 +69,15 @@ class Geolocate(Task):
 
     def configure_network(self, network: Network, dataset: Dataset) -> Network:
         if len(dataset.labels) < 2:
-            rule = f"at least 2 cells of {self.min_photos} photos or more are needed (--min-photos, --max-photos)"
-            raise DataError(f"{dataset.root}: {len(dataset.labels)} S2 cells: {rule}")
+            rule = f"at least 2 with {self.min_photos} photos or more are needed (--min-photos, --max-photos)"
+            raise DataError(f"{dataset.root}: {len(dataset.labels)} S2 cells, {rule}")
         return Task.configure_network(self, network, dataset)
 
     def align_labels(self, dataset: Dataset, labels: tuple[str, ...], head_config: dict[str, Any]) -> Dataset:
-        return dataset  # a place is a place, whatever the cells
+        return dataset  # locations do not depend on the cells
 
     def check(self, dataset: Dataset, train: Images) -> None:
-        """A cell whose photos cannot be decoded is never answered: nothing to refuse."""
+        """Accept cells without decodable photos: they are never predicted."""
 
     def objective(
         self, targets: Array, network: Network, dataset: Dataset, options: TrainingOptions, device: torch.device
@@ -127,12 +127,12 @@ def _in_cells(samples: tuple[Sample, ...], tokens: list[str]) -> tuple[Sample, .
 
 
 def _centres(head_config: dict[str, Any]) -> Array:
-    """(cells, 2): the mean place of each cell's training photos, nearer to the next photo than its middle."""
+    """Return (cells, 2): the mean location of each cell's training photos."""
     return np.array([cell[1:3] for cell in head_config["cells"]], np.float64)
 
 
 def _cross_entropies(levels: list[Array], device: torch.device) -> Loss:
-    """The mean over the levels of the cross-entropy of the cell, or of the larger cell that it falls into."""
+    """Return the mean, over all levels, of the cross-entropy of the cell or of the cell that encloses it."""
     import torch
     from torch.nn import functional
 

@@ -44,7 +44,7 @@ TASKS = {"ssd": Detect(), "ssdlite": Detect(lite=True), "faster-rcnn": Detect(de
 
 def made(task: Detect, network: Network, seed: int = 0) -> tuple[Any, Model]:
     """A module whose outputs differ from anchor to anchor, and its model."""
-    network = task.fitted(network, DATA)
+    network = task.configure_network(network, DATA)
     head_config = task.head_config(network, DATA)
     module: Any = task.module(MobileNet(expand(network)), network, head_config)
     initialise(module, seed)
@@ -54,7 +54,7 @@ def made(task: Detect, network: Network, seed: int = 0) -> tuple[Any, Model]:
             array.normal_(0, 0.1, generator=generator)
         elif ("head" in name or "predictor" in name) and array.ndim > 1:
             array.normal_(0, array[0].numel() ** -0.5, generator=generator)
-    preprocess = task.prepared(Preprocess(network.height, network.width))
+    preprocess = task.configure_preprocessing(Preprocess(network.height, network.width))
     return module.eval(), Model(
         network, weights_of(module.state_dict()), preprocess, DATA.labels, task.name, head_config
     )

@@ -163,7 +163,7 @@ def test_a_photo_is_seen_up_to_its_border(tmp_path: Path) -> None:
     pixels = np.zeros((64, 64, 3), np.uint8)
     pixels[:2] = pixels[-2:] = pixels[:, :2] = pixels[:, -2:] = 255
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    seen = prepare(tmp_path / "a.png", Embed().prepared(Preprocess(32, 32)))
+    seen = prepare(tmp_path / "a.png", Embed().configure_preprocessing(Preprocess(32, 32)))
     assert np.array_equal(seen[:, :, 0] > 127, np.pad(np.zeros((30, 30), bool), 1, constant_values=True))
 
 
