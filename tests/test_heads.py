@@ -129,7 +129,10 @@ def head_config(**changes: Any) -> str:
 DETECTORS = {
     "nothing": ("{}", "decoding lacks 'detector'"),
     "another kind": (head_config(detector="yolo"), 'decoding.detector (="yolo") must be one of ssd'),
-    "other maps": (head_config(maps=["pw1_act", "pw4_act"]), "must be pw2_act, pw4_act, where this network is tapped"),
+    "other maps": (
+        head_config(maps=["pw1_act", "pw4_act"]),
+        "must be pw2_act, pw4_act, the feature maps of this network",
+    ),
     "a map": (head_config(maps=["pw2_act"]), "must be a list of 2"),
     "ratios of text": (head_config(ratios="2"), 'decoding.ratios (="2") must be a list'),
     "a ratio of nothing": (head_config(ratios=[[0.0], [2.0], [2.0], [2.0]]), "must be from 0.01 to 100"),

@@ -45,7 +45,7 @@ class Images:
         return len(self.names)
 
     def pixels(self, i: int) -> Pixels:
-        """Return image `i`: (h, w, C) uint8, read-only. Raises `ImageError` if the file has changed since the first pass."""
+        """Return image `i`: (h, w, C) uint8, read-only. Raises `ImageError` if the file has changed since."""
         return self._pixels(i)
 
 
@@ -150,7 +150,7 @@ class _View:
 
 
 def stacked(targets: Sequence[Any]) -> np.ndarray[Any, np.dtype[Any]]:
-    """Return `targets` as one array: int64 of class indices, (N, ...) of arrays of one dtype and shape, else objects."""
+    """Return `targets` as one array: int64 of class indices, (N, ...) of arrays of equal shape, else objects."""
     if all(isinstance(target, int | np.integer) for target in targets):
         return np.array(targets, np.int64)
     if len({(target.dtype, target.shape) for target in targets if isinstance(target, np.ndarray)}) == 1:
@@ -175,7 +175,7 @@ def _check_bad(bad: Sequence[BadImage], count: int, most: float) -> None:
 
 
 def free_memory(root: Path = Path("/")) -> int:
-    """Return the bytes that this process may still allocate: of the machine, or of its control group if that is less."""
+    """Return the bytes that this process may still allocate, on the machine or in its control group if less."""
     try:
         free = _fields(root / "proc/meminfo")["MemAvailable"] * 1024
     except (OSError, KeyError, ValueError):  # not Linux

@@ -83,7 +83,7 @@ def _all_in_file(lines: Sequence[str]) -> str:
 def check_overlap(
     root: Path, rows: Sequence[Row], labels: Sequence[str], splits: Sequence[str], groups: Groups
 ) -> list[str]:
-    """Return notes on duplicates; raise `DataError` if val or test has an image of train, which invalidates its score."""
+    """Return notes on duplicates; raise `DataError` if val or test has an image of train."""
     for held in ("val", "test"):
         pairs = _images_only(rows, _across(groups, splits, "train", held))
         if pairs:

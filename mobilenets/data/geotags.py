@@ -20,7 +20,7 @@ Location = tuple[float, float]  # latitude, longitude in degrees
 
 
 def list_geotagged(path: Path) -> tuple[Listing, list[Location]]:
-    """Return the photos at `path` and the (latitude, longitude) of each in degrees; raise `DataError` for an invalid one.
+    """Return the photos at `path` and the (latitude, longitude) of each in degrees; raise `DataError` if invalid.
 
     In a folder, photos without GPS data are left out with a note.
     """

@@ -53,7 +53,8 @@ def list_pairs(path: Path) -> tuple[Listing, tuple[str, ...]]:
     """Read LFW's pairs as published: return two consecutive rows for each pair, and the identities' names.
 
     A line is `NAME 1 2` (two photos of one identity) or `NAME 1 NAME 2` (of two); the first line counts folds and
-    pairs. Photo 1 of NAME is NAME/NAME_0001 with an image extension, next to the file. Raises `DataError` with the line.
+    pairs. Photo 1 of NAME is NAME/NAME_0001 with an image extension, next to the file. Raises `DataError` with the
+    line.
     """
     try:
         lines = path.read_text("utf-8-sig").split("\n")

@@ -11,7 +11,7 @@ __all__ = ["by_wnid", "names", "wnid_of"]
 
 @cache
 def by_wnid() -> dict[str, str]:
-    """Return a mapping from WNID to name for the 1,000 classes of ILSVRC-2012, in their usual order (sorted by WNID)."""
+    """Return a mapping from WNID to name for the 1,000 classes of ILSVRC-2012, in their usual order (by WNID)."""
     lines = files(__package__).joinpath("imagenet.txt").read_text("utf-8").splitlines()
     return dict(tuple(line.split(" ", 1)) for line in lines)  # type: ignore[misc]
 

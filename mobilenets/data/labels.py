@@ -93,7 +93,7 @@ def _no_class(row: str, label: str, names: tuple[str, ...]) -> str:
 
 
 def clean(name: str, where: str) -> str:
-    """Return a class name without outer blanks and in Unicode's composed form (NFC), as macOS stores accents separately.
+    """Return a class name without outer blanks and in Unicode's composed form (NFC), which macOS does not use.
 
     All other characters are kept. Raises `DataError` with `where` for a control character or invalid UTF-8.
     """

@@ -22,7 +22,7 @@ Order = Callable[[np.random.Generator], Indices]  # returns the images of one ep
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A batch of N images: `pixels` (N, H, W, C) uint8, `targets` (N, ...), and in training a colour change per image."""
+    """A batch of N images: `pixels` (N, H, W, C) uint8, `targets` (N, ...), in training a colour change per image."""
 
     pixels: Pixels
     targets: Targets

@@ -42,9 +42,9 @@ class NearDuplicate:
 def near_duplicates(dataset: Dataset, progress: Callable[[int, int], None] | None = None) -> tuple[NearDuplicate, ...]:
     """Return the near-duplicates in two splits, and those with two classes, the most similar first.
 
-    Two images are near-duplicates if their thumbnails (16 x 16 pixels, RGB) correlate at 0.997 or more, or down to 0.975
-    if the other images of the set are less similar. Every image is decoded once, at a small size; images that cannot be
-    decoded or have a single colour are ignored. `progress` is called with (images done, total).
+    Two images are near-duplicates if their thumbnails (16 x 16 pixels, RGB) correlate at 0.997 or more, or down to
+    0.975 if the other images of the set are less similar. Every image is decoded once, at a small size; images that
+    cannot be decoded or have a single colour are ignored. `progress` is called with (images done, total).
     """
     rows = [(split, sample) for split, samples in dataset.splits.items() for sample in samples]
     kept, thumbnails = [], []

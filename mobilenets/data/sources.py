@@ -102,7 +102,7 @@ def assemble(
     max_bad: float = 0.01,
     agree: Callable[[int, int], bool] | None = None,
 ) -> Dataset:
-    """Return the data set of the listed rows and their `targets` of any type, after hashing, splitting and checking them.
+    """Return the data set of the listed rows with `targets` of any type, after hashing, splitting and checking.
 
     `target_texts` are equal if and only if the targets are: for the fingerprint, and to find images with two targets.
     These may be at most the fraction `max_bad` of a split, except for pairs that `agree` (see `check_labels`).

@@ -9,7 +9,7 @@ __all__ = ["held_out", "split_by_content", "split_by_group"]
 
 
 def held_out(contents: Sequence[Digest], fraction: float) -> set[Digest]:
-    """Return the content hashes of one class that go to val: about `fraction`, and of two or more at least one, not all.
+    """Return the content hashes of a class that go to val: about `fraction`, of two or more at least one and not all.
 
     A hash is a uniform random number; those below `fraction` of its range go to val, independent of the others.
     """

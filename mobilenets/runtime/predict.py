@@ -14,14 +14,13 @@ import numpy as np
 
 from ..errors import DataError, ImageError, ModelFileError, UsageError
 from ..folders import ending, is_image, walk
-from ..image import UNREAD, Pixels, Preprocess, Source, prepare, read, upright_size
+from ..image import UNREAD, Pixels, Preprocess, Size, Source, prepare, read, upright_size
 from ..machine import cores
 from .compiled import Floats
 from .opening import Runner
 
 __all__ = ["PredictedImage", "find_images", "predict"]
 
-Size = tuple[int, int]  # (width, height) of an upright image
 Decoded = tuple[Pixels, Size] | ImageError
 
 

@@ -88,7 +88,7 @@ class Attributes(Distilled):
             raise DataError(f"{dataset.root}: no training image has an attribute label")
 
     def teacher_targets(self, outputs: Array, names: tuple[str, ...] | None, dataset: Dataset) -> Array:
-        """Return probabilities (N, A) in the order of the data's attributes. Outputs beyond 0 to 1 are taken as logits."""
+        """Return probabilities (N, A) in the order of the data's attributes; outputs beyond 0 to 1 are logits."""
         labels = dataset.labels
         if names is not None:
             lacking = [label for label in labels if label not in names]

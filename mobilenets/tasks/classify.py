@@ -146,8 +146,8 @@ def class_weights(targets: Array, classes: int) -> Floats:
 def generalised_cross_entropy(weight: Tensor | None) -> Loss:
     """Return the generalised cross-entropy: the mean of (1 - p^q) / q over the label probabilities p, with q = 0.7.
 
-    It is Equation 6 of Zhang and Sabuncu (2018): the cross-entropy for q -> 0, the mean absolute error for q = 1. Labels
-    that the network considers unlikely have smaller gradients, since they may be wrong.
+    It is Equation 6 of Zhang and Sabuncu (2018): the cross-entropy for q -> 0, the mean absolute error for q = 1.
+    Labels that the network considers unlikely have smaller gradients, since they may be wrong.
     """
     from torch.nn import functional
 

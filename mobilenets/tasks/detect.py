@@ -14,11 +14,10 @@ from ..data.cache import Images
 from ..data.rows import listed
 from ..data.sources import Dataset, assemble
 from ..errors import DataError, UsageError
-from ..image import Preprocess
+from ..image import Preprocess, Size
 from .detection.annotations import gathered
 from .detection.average_precision import average_precision
 from .detection.boxes import Boxes, agree, view
-from .detection.frame import Size
 from .detection.layout import BOXES, faster_rcnn_config, smallest, ssd_config
 from .detection.reading import read_boxes
 from .detection.result import Detected, Detections, boxed, found

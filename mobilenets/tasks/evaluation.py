@@ -167,7 +167,7 @@ class Evaluation:
             for one in self.suspects
         )
         caption = (
-            "The predicted class is at least as probable as it is on average for images with that label, and more probable "
+            "The suggested class is at least as probable as on average for images with that label, and more probable "
             "than the given label (confident learning, Northcutt et al. 2021). Review these labels first."
         )
         return (Section("Suspected label errors", caption, pictures=pictures),) if pictures else ()

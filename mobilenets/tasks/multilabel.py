@@ -32,7 +32,7 @@ class AttributeScore:
 
 
 @dataclass(frozen=True, slots=True)
-class Error:
+class AttributeMistake:
     """One wrong prediction: the image's name and position, whether it has the attribute, and the probability."""
 
     name: str
@@ -50,7 +50,7 @@ class AttributeScores:
     mean_ap: float
     accuracy: float  # over all known labels, at a threshold of 0.5
     per_attribute: tuple[AttributeScore, ...]
-    errors: tuple[Error, ...]  # the most confident first, at most 24
+    errors: tuple[AttributeMistake, ...]  # the most confident first, at most 24
 
     @property
     def score(self) -> float:
@@ -95,7 +95,7 @@ class AttributeScores:
             )
             for one in self.errors
         )
-        ap = "Average precision of each attribute (area under the precision-recall curve). Random predictions have the share "
+        ap = "Average precision (area under the precision-recall curve). Random predictions have the share "
         wrong = "Wrong predictions with the highest confidence. Many of them are label errors."
         return (
             Section("Attributes", ap + "of images with the attribute.", self.tables()),
@@ -104,7 +104,7 @@ class AttributeScores:
 
 
 def average_precisions(probabilities: Floats, truth: Floats) -> Floats:
-    """Return the average precision (A,) of each column of (N, A), over known labels (not NaN); NaN without a positive."""
+    """Return the average precision (A,) of each column of (N, A), over known labels; NaN without a positive."""
     try:
         from sklearn.metrics import average_precision_score
     except ImportError as exc:
@@ -154,11 +154,13 @@ def _number(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def _errors(probabilities: Floats, truth: Floats, labels: Sequence[str], names: Sequence[str]) -> tuple[Error, ...]:
+def _errors(
+    probabilities: Floats, truth: Floats, labels: Sequence[str], names: Sequence[str]
+) -> tuple[AttributeMistake, ...]:
     off = np.abs(probabilities - truth)  # NaN for missing labels, which sorts last
     worst = np.argsort(-off, axis=None, kind="stable")[:MOST_MISTAKES]
     return tuple(
-        Error(names[i], int(i), labels[a], bool(truth[i, a]), float(probabilities[i, a]))
+        AttributeMistake(names[i], int(i), labels[a], bool(truth[i, a]), float(probabilities[i, a]))
         for i, a in zip(*np.unravel_index(worst, off.shape), strict=True)
         if off[i, a] > 0.5
     )

@@ -33,7 +33,7 @@ Loss = Callable[[Any, Any], "Tensor"]
 
 
 class TrainingOptions(Protocol):
-    """The training options that a task's loss and order depend on; a task raises `UsageError` for unsupported values."""
+    """The training options that a task's loss and order depend on; tasks raise `UsageError` for unsupported values."""
 
     @property
     def smoothing(self) -> float: ...

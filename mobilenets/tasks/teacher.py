@@ -61,7 +61,7 @@ class Distilled(Task):
             raise UsageError("teacher_mean and teacher_std must be set together")
 
     def teacher_targets(self, outputs: Array, names: tuple[str, ...] | None, dataset: Dataset) -> Array:
-        """Return a teacher's `outputs` (N, ...) as targets; `names` are those of the outputs, if known. Raises `DataError`."""
+        """Return a teacher's `outputs` (N, ...), named `names` if known, as targets; raises `DataError`."""
         raise NotImplementedError
 
     def with_teacher_targets(

@@ -91,7 +91,7 @@ def test_a_large_index_is_searched_by_a_graph(monkeypatch: pytest.MonkeyPatch) -
         (["{none}", "{photos}", "--model", "{model}"], "no such file or folder", 1),
         (["{model}", "{photos}"], "is no index", 1),
         (["{photos}", "{photos}", "--model", "{model}", "--top", "0"], "must be at least 1", 2),
-        (["{photos}", "--model", "{model}", "--save", "{none}/index.safetensors"], "there is no folder", 2),
+        (["{photos}", "--model", "{model}", "--save", "{none}/index.safetensors"], "does not exist", 2),
         (["{photos}", "--model", "{model}", "--save", "index.txt"], "index.txt: the name must end in .safetensors", 2),
     ],
 )

@@ -33,12 +33,12 @@ def test_gps_of_exif_in_all_four_quarters(tmp_path: Path) -> None:
     listing, locations = list_geotagged(tmp_path)
     assert [row.name for row in listing.rows] == ["a.jpg", "b/c.jpg"]
     assert locations == [pytest.approx((48.137222, 11.5755)), (-33.5, -70.5)]
-    assert listing.notes == ["3 of 5 images have no place in their EXIF: broken.jpg, none.jpg, odd.jpg"]
+    assert listing.notes == ["3 of 5 images have no GPS coordinates in EXIF: broken.jpg, none.jpg, odd.jpg"]
 
 
 def test_a_folder_without_any_place(tmp_path: Path) -> None:
     photo(tmp_path / "a.jpg", None)
-    with pytest.raises(DataError, match=r"none of its 1 images has a place in its EXIF \(GPS\)"):
+    with pytest.raises(DataError, match=r"none of its 1 images has GPS coordinates in EXIF"):
         list_geotagged(tmp_path)
 
 

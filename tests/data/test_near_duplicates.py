@@ -58,7 +58,7 @@ def test_a_photo_of_train_that_is_in_val_in_another_file(change: str, root: Path
     assert names(root) == [("train/cat/0.jpg", f"val/cat/{twin.name}")]
     (pair,) = near_duplicates(open_dataset(root))
     assert pair.across and pair.splits == ("train", "val")
-    assert note_on([pair]) == f"1 nearly equal pair in two splits: train/cat/0.jpg ~ val/cat/{twin.name}"
+    assert note_on([pair]) == f"1 near-duplicate in two splits: train/cat/0.jpg ~ val/cat/{twin.name}"
 
 
 def test_within_a_split_only_two_labels_count(root: Path) -> None:
@@ -67,7 +67,7 @@ def test_within_a_split_only_two_labels_count(root: Path) -> None:
     save(scene(4), root / "train" / "dog" / "other-label.jpg", quality=50)  # 4 is a cat
     (pair,) = near_duplicates(open_dataset(root, max_bad=1))
     assert [sample.name for sample in pair.samples] == ["train/cat/4.jpg", "train/dog/other-label.jpg"]
-    assert note_on([pair]).startswith("1 nearly equal pair with two labels: ")
+    assert note_on([pair]).startswith("1 near-duplicate with two labels: ")
 
 
 def test_pairs_are_told_the_most_alike_first_and_the_rest_counted(root: Path) -> None:
@@ -75,7 +75,7 @@ def test_pairs_are_told_the_most_alike_first_and_the_rest_counted(root: Path) ->
         save(Image.blend(scene(seed), scene(99), share), root / "val" / "cat" / f"twin{seed}.png")
     found = near_duplicates(open_dataset(root, max_bad=1))
     assert [pair.samples[0].name.split("/")[-1] for pair in found] == ["2.jpg", "6.jpg", "4.jpg", "0.jpg"]
-    assert note_on(found).startswith("4 nearly equal pairs in two splits: ") and note_on(found).endswith(" and 1 more")
+    assert note_on(found).startswith("4 near-duplicates in two splits: ") and note_on(found).endswith(" and 1 more")
 
 
 def test_images_of_one_colour_and_damaged_ones_are_in_no_pair(root: Path) -> None:

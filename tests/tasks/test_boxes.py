@@ -41,7 +41,7 @@ def test_one_bad_box_in_a_hundred_is_left_out_and_no_more() -> None:
     assert len(target.labels) == 99 and listing.notes[0].startswith("1 of 100 boxes left out: b: box")
     for bad, good in ((1, 98), (2, 198), (3, 197)):
         if bad > 0.01 * (bad + good):
-            with pytest.raises(DataError, match="has no size"):
+            with pytest.raises(DataError, match="has no area"):
                 gathered(Path("data"), read(bad, good))
         else:
             assert len(gathered(Path("data"), read(bad, good))[1][0].labels) == good

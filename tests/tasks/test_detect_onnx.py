@@ -160,10 +160,10 @@ def test_where_a_detector_listens() -> None:
     assert taps(Network()) == ("pw11_act", "pw13_act")
     assert taps(Network(convolution="full", blocks=SHALLOW_BODY)) == ("conv6_act", "conv8_act")
     assert taps(Network(head=1280)) == ("pw11_act", "head_act")
-    with pytest.raises(UsageError, match="halves the image after its first block"):
+    with pytest.raises(UsageError, match="with a stride of 2 after its first block"):
         taps(Network(blocks=(Block(2, 32), Block(1, 64))))
 
 
 def test_settings_that_cannot_be() -> None:
-    with pytest.raises(UsageError, match="lite makes SSD's head separable"):
+    with pytest.raises(UsageError, match="it makes SSD's head separable"):
         Detect(detector="faster-rcnn", lite=True).head_config(Network(0.25, 64, 64, output="features"), DATA)

@@ -115,9 +115,9 @@ def test_many_pairs_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_cannot_be_judged() -> None:
     ones = np.ones((3, 2), np.float32)
-    with pytest.raises(DataError, match="of one identity"):
+    with pytest.raises(DataError, match="of the same identity"):
         evaluate_embeddings(ones, np.arange(3), ["a", "b", "c"])
-    with pytest.raises(DataError, match="of two identities"):
+    with pytest.raises(DataError, match="of different identities"):
         evaluate_embeddings(ones, np.zeros(3, int), ["a", "b", "c"])
     with pytest.raises(WorkError, match="b: its embedding must be finite"):
         evaluate_embeddings(np.float32([[1, 0], [np.nan, 0]]), np.zeros(2, int), ["a", "b"])
@@ -155,7 +155,7 @@ def test_an_identity_with_one_photo_is_named(tmp_path: Path) -> None:
 
 
 def test_too_few_identities(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="4 identities: too few to hold some out, at least 6"):
+    with pytest.raises(DataError, match="4 identities are too few to hold some out, at least 6"):
         Embed().open(make_identities(tmp_path, 4, 2))
 
 
@@ -205,8 +205,8 @@ def test_tabs_or_blanks_part_a_pair_and_a_name_may_have_blanks_between_tabs(tmp_
     [
         ("Ann_Lee\t1\n", "line 2 .* must be NAME N N or NAME N NAME N"),
         ("Ann_Lee\tone\t2\n", "line 2 .* must be NAME"),
-        ("Ann_Lee\t1\t7\n", "line 2: there is no photo Ann_Lee/Ann_Lee_0007"),
-        ("", "holds no pair"),
+        ("Ann_Lee\t1\t7\n", "line 2: photo Ann_Lee/Ann_Lee_0007"),
+        ("", "has no pair"),
     ],
 )
 def test_malformed_pairs_are_named(tmp_path: Path, line: str, said: str) -> None:

@@ -78,8 +78,7 @@ def test_photos_turned_by_exif_and_annotated_as_they_are_stored(tmp_path: Path, 
     dataset = Detect().open(root)
     assert same_targets(plain, dataset)
     assert dataset.notes[0] == (
-        "4 images are turned by EXIF and annotated as they are stored, boxes are turned with them "
-        "(first: JPEGImages/000.png)"
+        "4 images are annotated before EXIF rotation, their boxes are rotated with them (first: JPEGImages/000.png)"
     )
 
 
@@ -183,7 +182,7 @@ def test_a_photo_annotated_twice_is_kept(tmp_path: Path) -> None:
     dataset = Detect().open(twice(make_voc(tmp_path / "voc", 6, 2), 4, shifted))
     assert len(dataset.splits["train"]) == 10
     assert dataset.notes == (
-        "4 images are there twice and labelled alike (first: JPEGImages/000.png = JPEGImages/900.png)",
+        "4 images are there twice with similar labels (first: JPEGImages/000.png = JPEGImages/900.png)",
     )
 
 

@@ -10,16 +10,16 @@ from mobilenets.tasks.attributes import Shown
 from mobilenets.tasks.classify import NONE, Top
 from mobilenets.tasks.detection.average_precision import ClassPrecision, Precision
 from mobilenets.tasks.detection.boxes import Boxes
-from mobilenets.tasks.detection.result import Detected, Detections, Found, found
+from mobilenets.tasks.detection.result import Detected, DetectedBox, Detections, found
 from mobilenets.tasks.embed import Vector
 from mobilenets.tasks.evaluation import evaluate_probabilities
 from mobilenets.tasks.geo.metrics import GeolocationScores, LocationError, LocationPrediction
-from mobilenets.tasks.multilabel import AttributeScore, AttributeScores, Error
+from mobilenets.tasks.multilabel import AttributeMistake, AttributeScore, AttributeScores
 from mobilenets.tasks.result import Result
 from mobilenets.tasks.verification.metrics import EmbeddingScores, Query, evaluate_embeddings, side_by_side
 
 GREY = SimpleNamespace(pixels=lambda i: np.full((8, 64, 3), i, np.uint8))
-BOXES = Detected((Found("cat", 3, 0.9876, (1.5, 2, 30, 40.25)), Found("dog", 0, 0.5, (0, 0, 7, 8))))
+BOXES = Detected((DetectedBox("cat", 3, 0.9876, (1.5, 2, 30, 40.25)), DetectedBox("dog", 0, 0.5, (0, 0, 7, 8))))
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_places_are_told_with_their_share_by_chance() -> None:
     )
     assert LOCATED.facts() == (
         ("within 2500 km", "54.0%", "by chance 30.0%"),
-        ("median", "2,017 km", "half of the photos are put nearer"),
+        ("median", "2,017 km", "great-circle distance"),
     )
     (table,) = LOCATED.tables()
     assert table.rows == (
@@ -143,7 +143,7 @@ def test_places_are_shown_on_a_map_by_how_far_off_they_were_put() -> None:
 
 
 def scores(*attributes: AttributeScore) -> AttributeScores:
-    return AttributeScores(1000, 0.654321, 0.91, attributes, (Error("a.jpg", 5, "hat", True, 0.06),))
+    return AttributeScores(1000, 0.654321, 0.91, attributes, (AttributeMistake("a.jpg", 5, "hat", True, 0.06),))
 
 
 def test_attributes_are_told_with_what_random_answers_would_have() -> None:
@@ -176,7 +176,7 @@ def test_a_classifier_is_told_with_its_interval_and_a_top_5_that_means_something
     assert "top-5" not in few.headline() and few.facts()[1] == (
         "top-5",
         "100.0%",
-        "always so with 5 classes or fewer",
+        "always 100% with 5 classes or fewer",
     )
     assert many.tables()[0].rows[3:] == (
         ("d", "0", "0.0%", "", "0.0%"),
@@ -185,7 +185,7 @@ def test_a_classifier_is_told_with_its_interval_and_a_top_5_that_means_something
     )
     (section,) = many.sections(GREY)  # type: ignore[arg-type]
     (picture,) = section.pictures
-    assert (picture.caption, picture.wrong) == ("f", "taken for d") and (picture.pixels == 3).all()
+    assert (picture.caption, picture.wrong) == ("f", "predicted as d") and (picture.pixels == 3).all()
 
 
 def test_embeddings_are_told_at_the_fewest_false_accepts_that_can_be_told() -> None:
@@ -206,7 +206,7 @@ def test_embeddings_are_told_at_the_fewest_false_accepts_that_can_be_told() -> N
     )
     assert retrieval.rows == (("1", "75.0%"), ("5", "90.0%"), ("10", "100.0%"))
     (picture,) = told.sections(GREY)[1].pictures  # type: ignore[arg-type]
-    assert (picture.caption, picture.wrong) == ("a.jpg: 2 of 3", "the nearest is another's")
+    assert (picture.caption, picture.wrong) == ("a.jpg: 2 of 3", "nearest has another identity")
     listed = EmbeddingScores(4, 2, 2, 1.0, dict.fromkeys(accepted), {}, ())
     assert listed.headline() == "AUC 1.0000, 2 identities, 4 images"
     assert len(listed.facts()) == len(listed.tables()) == len(listed.sections(GREY)) == 1  # type: ignore[arg-type]

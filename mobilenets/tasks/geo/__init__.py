@@ -1,1 +1,1 @@
-"""What geolocation stands on: cells, distances, figures, the map."""
+"""Parts of geolocation: cells, distances, metrics and the map."""

@@ -1,6 +1,6 @@
-"""Adaptive S2 cells, as PlaNet cuts the Earth (Weyand, Kostrikov, Philbin 2016): small where photos are dense.
+"""Partition the Earth into adaptive S2 cells, smaller where photos are dense (PlaNet: Weyand et al. 2016, Section 3).
 
-Places are (N, 2) float64: latitude and longitude in degrees.
+Locations are (N, 2) float64: latitude and longitude in degrees.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from ...errors import MissingExtraError
 
 __all__ = ["EARTH_KM", "Cell", "ancestors", "cut", "distances", "outlines", "within"]
 
-EARTH_KM = 6371.0088  # mean radius (IUGG)
-DEEPEST = 20  # level: cells of some 10 m
-STRAIGHT = 4  # level: cells of some 600 km, whose edges are nearly straight on a map
+EARTH_KM = 6371.0088  # mean radius of the Earth (IUGG)
+DEEPEST = 20  # finest level: cells of about 10 m
+STRAIGHT = 4  # level of cells of about 600 km, whose edges are nearly straight on a map
 Locations = np.ndarray[Any, np.dtype[np.float64]]
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A cell of S2 by its token, and the mean place of the photos in it."""
+    """An S2 cell by its token, the mean location of its photos, and their number."""
 
     token: str
     latitude: float
@@ -46,7 +46,7 @@ def _leaf(location: Any) -> Any:
 
 
 def cut(locations: Locations, most: int, least: int) -> list[Cell]:
-    """Cells of at most `most` photos, in S2's order; those of fewer than `least` are dropped, as PlaNet does."""
+    """Return the cells with at most `most` photos, in S2's order, without those of fewer than `least`, as in PlaNet."""
     leaves = [_leaf(location) for location in locations]
     left = {face: [i for i, leaf in enumerate(leaves) if leaf.face() == face] for face in range(6)}
     open_cells = [(leaves[held[0]].parent(0), held) for held in left.values() if held]
@@ -65,13 +65,13 @@ def cut(locations: Locations, most: int, least: int) -> list[Cell]:
 
 
 def _middle(locations: Locations) -> tuple[float, float]:
-    """The mean direction, which no date line or pole disturbs."""
+    """Return the mean direction, which is well defined at the date line and the poles."""
     x, y, z = _directions(locations).mean(axis=0)
     return float(np.degrees(np.arctan2(z, np.hypot(x, y)))), float(np.degrees(np.arctan2(y, x)))
 
 
 def _directions(locations: Locations) -> Locations:
-    """(N, 3) unit vectors."""
+    """Return unit vectors (N, 3)."""
     latitude, longitude = np.radians(locations).T
     return np.stack(
         [np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude), np.sin(latitude)], axis=1
@@ -79,7 +79,7 @@ def _directions(locations: Locations) -> Locations:
 
 
 def within(locations: Locations, tokens: list[str]) -> Ints:
-    """(N,): the number of the cell that holds each place, -1 where none does."""
+    """Return the index (N,) int64 of the cell that contains each location, or -1."""
     s2 = _s2()
     number = {s2.S2CellId.FromToken(token).id(): i for i, token in enumerate(tokens)}
     levels = sorted({s2.S2CellId(one).level() for one in number}) if number else []
@@ -91,7 +91,7 @@ def within(locations: Locations, tokens: list[str]) -> Ints:
 
 
 def ancestors(tokens: list[str]) -> list[Ints]:
-    """For each coarser level at which cells fall together: (cells,) the group of each. The finest first."""
+    """Return the group (cells,) of each cell, for every coarser level that merges cells, the finest first."""
     s2 = _s2()
     cells = [s2.S2CellId.FromToken(token) for token in tokens]
     groups, before = [], len(cells)
@@ -106,7 +106,7 @@ def ancestors(tokens: list[str]) -> list[Ints]:
 
 
 def distances(locations: Locations, others: Locations) -> Locations:
-    """(N,) great-circle distances in km, by the haversine formula."""
+    """Return great-circle distances (N,) in km, by the haversine formula."""
     (lat1, lon1), (lat2, lon2) = np.radians(locations).T, np.radians(others).T
     h = np.sin((lat2 - lat1) / 2) ** 2 + np.cos(lat1) * np.cos(lat2) * np.sin((lon2 - lon1) / 2) ** 2
     km: Locations = 2 * EARTH_KM * np.arcsin(np.sqrt(np.clip(h, 0, 1)))
@@ -114,7 +114,7 @@ def distances(locations: Locations, others: Locations) -> Locations:
 
 
 def outlines(token: str) -> list[Locations]:
-    """The corners (4, 2) of a cell, or of the small ones that make it up where its edges are not straight."""
+    """Return the corners (4, 2) of a cell, or of its subcells if its edges are not straight on the map."""
     s2 = _s2()
     cells = [s2.S2CellId.FromToken(token)]
     while cells[0].level() < STRAIGHT:

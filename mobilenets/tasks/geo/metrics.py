@@ -1,4 +1,4 @@
-"""How far off a geolocator is: the shares within 1 to 2500 km (Hays, Efros 2008; the paper's Table 11)."""
+"""Evaluate geolocation: shares within 1 to 2500 km (Hays and Efros 2008; Table 11 of the MobileNet paper)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 
 @dataclass(frozen=True, slots=True)
 class LocationPrediction:
-    """A place, and every cell's probability, the most probable first; `top` of them are told."""
+    """A predicted location, and every cell with its probability, the most probable first; `top` of them are printed."""
 
     cells: tuple[tuple[str, float, float, float], ...]  # token, latitude, longitude, probability
     top: int
@@ -53,7 +53,7 @@ class LocationPrediction:
 
 @dataclass(frozen=True, slots=True)
 class LocationError:
-    """One photo: how far from the truth it was put. Places are (latitude, longitude)."""
+    """The error of one photo, in km. Locations are (latitude, longitude) in degrees."""
 
     name: str
     index: int
@@ -64,8 +64,10 @@ class LocationError:
 
 @dataclass(frozen=True, slots=True)
 class GeolocationScores:
-    """A geolocator on one split. `within`: km -> share of the photos; `chance`: the same for a training photo's cell,
-    drawn at random.
+    """The metrics of a geolocation network on one split.
+
+    `within` maps a distance in km to the share of photos within it; `chance` is the same for predictions drawn at
+    random from the training photos' cells.
     """
 
     images: int
@@ -73,7 +75,7 @@ class GeolocationScores:
     chance: dict[int, float]
     median_km: float
     worst: tuple[LocationError, ...]
-    locations: tuple[tuple[float, float, float], ...]  # latitude, longitude, km off
+    locations: tuple[tuple[float, float, float], ...]  # latitude, longitude, error in km
 
     @property
     def score(self) -> float:
@@ -81,13 +83,13 @@ class GeolocationScores:
 
     def headline(self) -> str:
         shares = ", ".join(f"{share:.1%} within {km} km" for km, share in reversed(self.within.items()))
-        return f"{shares}; median {self.median_km:,.0f} km off, {self.images:,} photos"
+        return f"{shares}; median error {self.median_km:,.0f} km, {self.images:,} photos"
 
     def facts(self) -> tuple[tuple[str, str, str], ...]:
         chance = f"by chance {self.chance[2500]:.1%}"
         return (
             ("within 2500 km", f"{self.within[2500]:.1%}", chance),
-            ("median", f"{self.median_km:,.0f} km", "half of the photos are put nearer"),
+            ("median error", f"{self.median_km:,.0f} km", "great-circle distance"),
         )
 
     def metrics(self) -> dict[str, Any]:
@@ -103,7 +105,7 @@ class GeolocationScores:
             (f"{km} km", f"{self.within[km]:.1%}", f"{self.chance[km]:.2%}", _times(self.within[km], self.chance[km]))
             for km in RADII
         )
-        return (Table("share of the photos put so near", ("within", "share", "by chance", "times"), tuple(rows)),)
+        return (Table("share of photos within a distance", ("within", "share", "by chance", "ratio"), tuple(rows)),)
 
     def sections(self, images: Images) -> tuple[Section, ...]:
         from .map import with_points, world
@@ -116,14 +118,16 @@ class GeolocationScores:
             for one in self.worst
         )
         return (
-            Section("Distances", "Great-circle distance from the truth.", self.tables()),
+            Section("Distances", "Great-circle distance from the true location.", self.tables()),
             Section(
                 "Map",
-                "Where the photos are: blue were put within 750 km, orange within 2500, red farther off.",
+                "True locations of the photos, by error: blue within 750 km, orange within 2500 km, red above.",
                 pictures=(Picture(np.asarray(chart), ""),),
                 width=640,
             ),
-            Section("Farthest off", "The truth, and in red where the network put it.", pictures=worst),
+            Section(
+                "Largest errors", "The true location, and in red the predicted location and the error.", pictures=worst
+            ),
         )
 
 
@@ -138,7 +142,11 @@ def _predicted(one: LocationError) -> str:
 def evaluate_locations(
     outputs: Array, truth: Array, names: tuple[str, ...], centres: Array, weights: Array
 ) -> GeolocationScores:
-    """Score probabilities (N, cells) against places (N, 2); `centres` (cells, 2), `weights`: training photos a cell."""
+    """Evaluate probabilities (N, cells) against locations (N, 2).
+
+    `centres` (cells, 2) are the cells' locations, `weights` (cells,) their numbers of training photos. Raises
+    `DataError` without images.
+    """
     if len(truth) == 0:
         raise DataError("no images to evaluate")
     predicted = centres[outputs.argmax(1)]

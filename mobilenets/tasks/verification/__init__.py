@@ -1,1 +1,1 @@
-"""What embeddings stand on: triplets, and how alike photos of one identity are."""
+"""Parts of metric learning: triplet losses, verification and retrieval metrics."""
