@@ -36,7 +36,12 @@ class NearDuplicate:
 
     @property
     def across(self) -> bool:
+        """Whether the samples are in different splits."""
         return self.splits[0] != self.splits[1]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the names and splits of both images, for `--json`."""
+        return {"images": [sample.name for sample in self.samples], "splits": list(self.splits)}
 
 
 def near_duplicates(dataset: Dataset, progress: Callable[[int, int], None] | None = None) -> tuple[NearDuplicate, ...]:

@@ -58,6 +58,7 @@ def test_a_photo_of_train_that_is_in_val_in_another_file(change: str, root: Path
     assert names(root) == [("train/cat/0.jpg", f"val/cat/{twin.name}")]
     (pair,) = near_duplicates(open_dataset(root))
     assert pair.across and pair.splits == ("train", "val")
+    assert pair.to_dict() == {"images": ["train/cat/0.jpg", f"val/cat/{twin.name}"], "splits": ["train", "val"]}
     assert note_on([pair]) == f"1 near-duplicate in two splits: train/cat/0.jpg ~ val/cat/{twin.name}"
 
 

@@ -250,7 +250,7 @@ def duplicates(reader: Reader) -> None:
 
 def missing_files(reader: Reader) -> None:
     """A listed image that is not there is named, whatever else would be said."""
-    with pytest.raises(DataError, match=r"i0\.jpg.*(no such file|is not in|is in none of)"):
+    with pytest.raises(DataError, match=r"i0\.jpg.*(no such file|does not exist in|is in none of)"):
         reader.open([replace(item, missing=True) for item in ITEMS])
 
 

@@ -101,7 +101,7 @@ def test_a_pixel_outside_is_cut(tmp_path: Path) -> None:
         ("<name>bar", "<name>tree", r"class 'tree' is not one of the 2 classes: bar, square"),
         ("<bndbox>", "<box>", r"is not XML: mismatched tag"),
         ("<name>", "<title>", r"is not XML"),
-        ("<width>96", "<width>48", r"size 48x72 is not that of JPEGImages/000.png, which has 96x72 pixels upright"),
+        ("<width>96", "<width>48", r"size 48x72 must be that of JPEGImages/000.png, 96x72 pixels upright"),
         (".png", ".jpg", r""),  # the name is wrong, the stem is not: found
     ],
 )
@@ -185,7 +185,7 @@ def test_what_has_no_id_is_named_by_its_number(tmp_path: Path, row: str, key: st
 def test_missing_images(tmp_path: Path) -> None:
     voc, coco = make_voc(tmp_path / "voc", 4, 2), make_coco(tmp_path / "coco")
     (voc / "JPEGImages" / "002.png").unlink()
-    with pytest.raises(DataError, match=r"002.xml: its image '002.png' is not in"):
+    with pytest.raises(DataError, match=r"002.xml: its image '002.png' does not exist in"):
         Detect().open(voc)
     (coco / "val" / "3.png").unlink()
     with pytest.raises(DataError, match=r"instances_val.json: image 3: '3.png' is in none of"):

@@ -113,7 +113,7 @@ def test_sizes_that_fit_neither_way_are_refused(tmp_path: Path) -> None:
     for row in content["images"]:
         row["width"], row["height"] = row["height"], row["width"]
     file.write_text(json.dumps(content))
-    with pytest.raises(DataError, match=r"instances_train.json: image 1: size 72x96 is not that of train/1.png"):
+    with pytest.raises(DataError, match=r"instances_train.json: image 1: size 72x96 must be that of train/1.png"):
         Detect().open(root)
 
 
@@ -201,5 +201,5 @@ def test_a_contradiction_obeys_max_bad_and_all_are_listed(tmp_path: Path, monkey
     with pytest.raises(DataError, match="two labels"):
         Detect().open(root, max_bad=0.79)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
-    with pytest.raises(DataError, match="and 1 more; no network"):
+    with pytest.raises(DataError, match="and 1 more; correct or remove"):
         Detect().open(root)

@@ -101,11 +101,11 @@ LOCATED = GeolocationScores(
 def test_places_are_told_with_their_share_by_chance() -> None:
     assert LOCATED.headline() == (
         "54.0% within 2500 km, 40.0% within 750 km, 20.0% within 200 km, 10.0% within 25 km, 1.0% within 1 km; "
-        "median 2,017 km off, 1,234 photos"
+        "median error 2,017 km, 1,234 photos"
     )
     assert LOCATED.facts() == (
         ("within 2500 km", "54.0%", "by chance 30.0%"),
-        ("median", "2,017 km", "great-circle distance"),
+        ("median error", "2,017 km", "great-circle distance"),
     )
     (table,) = LOCATED.tables()
     assert table.rows == (
@@ -161,7 +161,7 @@ def test_attributes_are_told_with_what_random_answers_would_have() -> None:
     )
     assert scores(none).facts()[0][2] == "chance 0.0%"
     (picture,) = told.sections(GREY)[1].pictures  # type: ignore[arg-type]
-    assert (picture.caption, picture.wrong) == ("hat: yes", "said 6%") and (picture.pixels == 5).all()
+    assert (picture.caption, picture.wrong) == ("hat: yes", "predicted 6%") and (picture.pixels == 5).all()
 
 
 def test_a_classifier_is_told_with_its_interval_and_a_top_5_that_means_something() -> None:
@@ -261,6 +261,6 @@ def test_the_pages_of_a_detector_show_up_to_eight_images_spread_evenly(count: in
 
     outputs = np.array([[[0, 0, 0.5, 1, 0.9, 0], [0, 0, 1, 1, 0.6, 0]]] * count)
     pictures = Detections(count, Precision(0, 0, ()), outputs, ("cat",)).sections(Photos())[1].pictures  # type: ignore[arg-type]
-    assert [one.caption for one in pictures[::2]] == [f"{i}: found 2 boxes" for i in shown]
-    assert {one.caption for one in pictures[1::2]} == {"there: 1 box"} and len(pictures) == 2 * len(shown)
+    assert [one.caption for one in pictures[::2]] == [f"{i}: 2 boxes detected" for i in shown]
+    assert {one.caption for one in pictures[1::2]} == {"1 box annotated"} and len(pictures) == 2 * len(shown)
     assert {one.pixels.shape for one in pictures} == {(192, 256, 3)}

@@ -210,8 +210,8 @@ def test_a_torch_file_runs_as_the_module(tmp_path: Path, bright: Path) -> None:
     ("make", "given", "said"),
     [
         (lambda path: onnx_file(path, "NCHW"), (None, (), ()), "does not state its normalisation"),
-        (lambda path: onnx_file(path, "NCHW"), (64, (0.0,), (255.0,)), "takes 32x32 pixels"),
-        (lambda path: onnx_file(path, "NCHW", width=64), (64, (0.0,), (255.0,)), "takes 32x64 pixels"),
+        (lambda path: onnx_file(path, "NCHW"), (64, (0.0,), (255.0,)), "a.onnx, 32x32 pixels"),
+        (lambda path: onnx_file(path, "NCHW", width=64), (64, (0.0,), (255.0,)), "a.onnx, 32x64 pixels"),
         (lambda path: onnx_file(path, "NCHW", "side"), (None, (0.0,), (1.0,)), "does not state its input size"),
         (lambda path: onnx_file(path, "bytes"), (None, (0.0,), (1.0,)), "takes uint8 pixels"),
         (lambda path: onnx_file(path, "NCHW", 32, 5), (None, (0.0,), (1.0,)), "must have 1 or 3 channels"),
@@ -252,7 +252,7 @@ def test_what_is_wrong_with_a_torch_file_is_said(tmp_path: Path, bright: Path) -
     [
         ({"unlabelled": Path("more")}, "unlabelled .* needs a teacher"),
         ({"teacher_size": 96}, "teacher_size .* needs a teacher"),
-        ({"teacher": Path("t.onnx"), "teacher_mean": (1.0,)}, "give both or neither"),
+        ({"teacher": Path("t.onnx"), "teacher_mean": (1.0,)}, "must be set together"),
     ],
 )
 def test_settings_that_contradict(values: dict[str, object], said: str) -> None:

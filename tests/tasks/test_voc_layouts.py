@@ -243,7 +243,7 @@ def test_few_images_of_another_size_are_left_out_and_named(tmp_path: Path) -> No
     assert any("1 of 120 images left out" in note and "007.xml: size 480x72" in note for note in dataset.notes)
     file = root / "Annotations" / "008.xml"
     file.write_text(file.read_text().replace("<width>96", "<width>480"))
-    with pytest.raises(DataError, match=r"007.xml: size 480x72 is not that of .* \(and 1 others of 120 images\)"):
+    with pytest.raises(DataError, match=r"007.xml: size 480x72 must be that of .* \(and 1 others of 120 images\)"):
         Detect().open(root)
 
 
@@ -282,7 +282,7 @@ def test_letters_that_gb2312_has_not_but_its_files_have(tmp_path: Path) -> None:
             lambda t: t.replace(b"bar", b"b\xe4r").replace(b"square", b"b\xe4r"),
             "is not text in its declared encoding utf-8",
         ),
-        (lambda t: b"\xff\xfe" + t + b"\0", "is no (text|XML)"),
+        (lambda t: b"\xff\xfe" + t + b"\0", "is not (text|XML)"),
         (lambda t: b'<?xml version="1.0" encoding="utf-7"?>' + t.replace(b"</an", b"+2AA-</an"), "is not XML"),
         (lambda t: b"", "is not XML: no element found"),
         (lambda t: b'<!DOCTYPE a [<!ENTITY b "bar">]>' + t, "entity declarations are not supported"),

@@ -174,7 +174,7 @@ def test_malformed_lines(tmp_path: Path, line: str, message: str) -> None:
         ("names: {1: bar, 2: square}\n", "names must be a list"),
         ("names: [bar, bar]\n", "names must differ: bar, bar"),
         ("names: [bar, square]\nnc: 3\n", r"nc \(='3'\) must be the number of its names, 2"),
-        ("names: [bar, square]\nnc: [2]\n", r"nc \(=\['2'\]\) is not"),
+        ("names: [bar, square]\nnc: [2]\n", r"nc \(=\['2'\]\) must be"),
         ("names: &a [*a]\n", "is not YAML"),
         ("? [1]\n: names\n", "is not YAML|must be"),
         ("names: !!python/object:os.system [x]\n", "is not YAML|class|names"),
@@ -207,7 +207,7 @@ def test_names_that_disagree_or_are_not_there(tmp_path: Path) -> None:
 def test_text_whose_image_is_not_there(tmp_path: Path) -> None:
     root = with_yaml(make_yolo(tmp_path / "yolo"))
     (root / "images" / "train" / "001.png").unlink()
-    with pytest.raises(DataError, match=r"labels/train/001.txt: its image '001' is not in"):
+    with pytest.raises(DataError, match=r"labels/train/001.txt: its image '001' does not exist in"):
         Detect().open(root)
 
 
@@ -240,7 +240,7 @@ def test_a_yaml_file_elsewhere(tmp_path: Path) -> None:
     with_yaml(tmp_path / "cfg", LIST + "path: ../datasets/mine\ntrain: images/train\nval: images/val\n", "mine.yaml")
     dataset = Detect().open(tmp_path / "cfg" / "mine.yaml")
     assert counts(dataset) == {"train": 4, "val": 2} and not dataset.notes
-    with pytest.raises(DataError, match=r"mine.yaml: holds no image"):
+    with pytest.raises(DataError, match=r"mine.yaml: has no image"):
         Detect().open(with_yaml(tmp_path / "cfg", LIST, "mine.yaml") / "mine.yaml")
 
 
