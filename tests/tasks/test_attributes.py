@@ -32,7 +32,7 @@ def test_missing_values_are_not_known(tmp_path: Path) -> None:
     assert dataset.labels == ("hat", "bag")
     np.testing.assert_array_equal(dataset.splits["train"][0].target, np.float32([1, np.nan]))
     np.testing.assert_array_equal(dataset.splits["val"][0].target, np.float32([0, 1]))
-    assert any("alike in hat, bag" in note for note in dataset.notes)
+    assert any("same value of hat, bag" in note for note in dataset.notes)
 
 
 def test_celeba_as_published(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_a_teachers_numbers_outside_0_to_1_are_logits(low: float, high: float, l
         ("path,hat\n1.png,1\n9.png,0\n", "line 3: image '9.png' does not exist"),
         ("path,hat\n9.png,1\n", "line 2: image '9.png' is neither next to"),
         ("path,hat\n\n9.png,1\n1.png,0\n", "line 3: image '9.png' is neither next to"),
-        ("path,hat\n1.png,1\n1.png,0\n", "line 3 repeats '1.png', of line 2"),
+        ("path,hat\n1.png,1\n1.png,0\n", "line 3 repeats '1.png' of line 2"),
         ("path,hat\n1.png\n", "line 2 has 1 of 2 columns"),
         ("path,hat,hat\n1.png,1,1\n", "two columns are named 'hat'"),
         ("path,hat,\n1.png,1,1\n", "has no name"),
