@@ -75,51 +75,53 @@ class MobilenetsError(Exception):
 
 
 class UsageError(MobilenetsError):
+    """An argument or flag is invalid."""
+
     exit_code = 2
 
 
 class NetworkError(UsageError):
-    pass
+    """A network is invalid, such as alpha <= 0 or height < 32."""
 
 
 class BudgetError(UsageError):
-    pass
+    """A budget is invalid, or no network satisfies it."""
 
 
 class WorkError(MobilenetsError):
-    pass
+    """The arguments are valid, but the work failed."""
 
 
 class DataError(WorkError):
-    pass
+    """A data set is missing, contradictory or mostly unreadable."""
 
 
 class ImageError(DataError):
-    pass
+    """An image cannot be decoded."""
 
 
 class ModelFileError(WorkError):
-    pass
+    """A model file is missing or invalid."""
 
 
 class DownloadError(WorkError):
-    pass
+    """A published network cannot be downloaded."""
 
 
 class ParityError(WorkError):
-    pass
+    """An exported network disagrees with the trained one."""
 
 
 class CompileError(WorkError):
-    pass
+    """There is no C compiler, it failed, or the library is for another processor."""
 
 
 class LatencyError(WorkError):
-    pass
+    """Timings are too noisy to compare two networks."""
 
 
 class TrainingError(WorkError):
-    pass
+    """A run cannot be started, continued or resumed."""
 
 
 class MissingExtraError(WorkError):

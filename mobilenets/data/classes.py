@@ -30,9 +30,9 @@ def list_folder(root: Path) -> Listing:
             raise DataError(f"{root}: {folders[0].name!r} is the only class folder; did you mean {folders[0].path}?")
         return _classes(root, {None: root}, declared)
     listing = _classes(root, splits, declared)
-    beside = [printable(entry.name) for entry in entries if is_folder(entry) and split_name(entry.name) is None]
-    if beside:
-        listing.notes.append(f"ignored folders next to the splits: {listed([name + '/' for name in beside])}")
+    extra = [printable(entry.name) for entry in entries if is_folder(entry) and split_name(entry.name) is None]
+    if extra:
+        listing.notes.append(f"ignored folders next to the splits: {listed([name + '/' for name in extra])}")
     return listing
 
 
@@ -107,8 +107,8 @@ def _word_of(name: str) -> str | None:
 
 
 def _no_image(base: Path, notes: Sequence[str]) -> str:
-    beside = f"; {notes[0]}" if notes else ""
-    return f"{base}: has no image file ({listed(sorted(EXTENSIONS), 6)}){beside}"
+    note = f"; {notes[0]}" if notes else ""
+    return f"{base}: has no image file ({listed(sorted(EXTENSIONS), 6)}){note}"
 
 
 def _no_class_folders(base: Path, count: int) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import DataError, printable
 from ..image import EXTENSIONS, read
 from .labels import ordered_names
-from .rows import Listing, Row, listed
+from .rows import Listing, Row
 from .sources import list_images
 from .split import split_by_group
 
@@ -80,5 +80,5 @@ def _photo(path: Path, number: int, name: str, photo: int) -> Row:
             file = folder / f"{name}_{photo:04d}{extension}"
             if file.is_file():
                 return Row(printable(f"{name}/{file.name}"), None, name, partial(read, file))
-    beside = listed([f"{name}/{name}_{photo:04d}.jpg"])
-    raise DataError(f"{path}: line {number}: photo {printable(beside)} does not exist next to the file")
+    missing = f"{name}/{name}_{photo:04d}.jpg"
+    raise DataError(f"{path}: line {number}: photo {printable(missing)} does not exist next to the file")

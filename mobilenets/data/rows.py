@@ -7,7 +7,7 @@ from pathlib import PurePath
 
 from ..errors import DataError
 
-__all__ = ["BESIDE", "Listing", "Row", "checked_split", "listed", "split_name", "split_of"]
+__all__ = ["NEUTRAL_WORDS", "Listing", "Row", "checked_split", "listed", "split_name", "split_of"]
 
 _SPLITS = {
     "train": "train",
@@ -25,7 +25,20 @@ _SPLITS = {
     "tst": "test",
 }
 # words that may accompany the name of a split, as in training_set, seg_train, train_images, val2017
-BESIDE = {"set", "seg", "split", "data", "dataset", "image", "images", "img", "imgs", "photo", "photos", "folder"}
+NEUTRAL_WORDS = {
+    "set",
+    "seg",
+    "split",
+    "data",
+    "dataset",
+    "image",
+    "images",
+    "img",
+    "imgs",
+    "photo",
+    "photos",
+    "folder",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +69,7 @@ def split_name(word: str) -> str | None:
     """
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", word)
     parts = [part for part in re.split(r"[\W\d_]+", spaced.lower()) if part]
-    named = [part for part in parts if part not in BESIDE]
+    named = [part for part in parts if part not in NEUTRAL_WORDS]
     return _SPLITS.get(named[0]) if len(named) == 1 else None
 
 

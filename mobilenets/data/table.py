@@ -145,8 +145,8 @@ def _json_lines(path: Path, needed: Sequence[str]) -> Iterator[Line]:
         if not isinstance(record, dict):
             raise DataError(f"{path}: line {number} must be an object: {{...}}")
         names = list(record)
-        said = {name: names[at] for name, at in _columns(names, needed).items()}
-        cells = {name: _text(record[key]) for name, key in said.items()}
+        keys = {name: names[at] for name, at in _columns(names, needed).items()}
+        cells = {name: _text(record[key]) for name, key in keys.items()}
         lacking = [name for name in needed if name not in cells]
         if lacking:
             raise DataError(f"{path}: line {number} must name {_lacking(needed, lacking, names)}")

@@ -8,7 +8,7 @@ from ..errors import DataError, printable
 from ..folders import is_folder, is_image, visible
 from .columns import DETECT
 from .labels import clean
-from .rows import BESIDE, listed, split_name
+from .rows import NEUTRAL_WORDS, listed, split_name
 
 __all__ = ["check_classes", "hint_of_folder", "splits_of", "subfolders"]
 
@@ -82,7 +82,7 @@ def _check_below(base: Path, folders: Entries) -> None:
     """Raise `DataError` if all class folders contain the same folders, which may be the classes or splits."""
     below = [_names_below(entry) for entry in folders if visible(entry.path)]
     common = sorted(set.intersection(*below)) if len(below) > 1 else []
-    telling = [name for name in common if name.lower() not in BESIDE]  # CLASS/images is a published layout
+    telling = [name for name in common if name.lower() not in NEUTRAL_WORDS]  # CLASS/images is a published layout
     if len(telling) > 1 or any(map(split_name, telling)):
         has, hold = ([f"{printable(name)}/" for name in names] for names in ([entry.name for entry in folders], common))
         raise DataError(

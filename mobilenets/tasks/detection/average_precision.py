@@ -55,11 +55,15 @@ def average_precision(outputs: Array, targets: Sequence[Boxes], labels: Sequence
         found.dataset = _dataset(targets, labels, [_found(rows, t) for rows, t in zip(outputs, targets, strict=True)])
         truth.createIndex()
         found.createIndex()
-        judge = COCOeval(truth, found, "bbox")
-        judge.params.areaRng, judge.params.areaRngLbl, judge.params.maxDets = [[0, 1e10]], ["all"], [outputs.shape[1]]
-        judge.evaluate()
-        judge.accumulate()
-    precision = judge.eval["precision"][:, :, :, 0, 0]  # overlaps, recalls, classes; -1 where there is no box
+        evaluator = COCOeval(truth, found, "bbox")
+        evaluator.params.areaRng, evaluator.params.areaRngLbl, evaluator.params.maxDets = (
+            [[0, 1e10]],
+            ["all"],
+            [outputs.shape[1]],
+        )
+        evaluator.evaluate()
+        evaluator.accumulate()
+    precision = evaluator.eval["precision"][:, :, :, 0, 0]  # overlaps, recalls, classes; -1 where there is no box
     per_class = tuple(
         ClassPrecision(label, int(counts[i]), _mean(precision[:, :, i]), _mean(precision[0, :, i]))
         for i, label in enumerate(labels)

@@ -28,12 +28,12 @@ def labels_of(files: Files) -> dict[Path, Path]:
         texts.setdefault(str(path.with_suffix("")).casefold(), []).append(path)
     found: dict[Path, Path] = {}
     for image in files.images if texts else ():
-        beside = image.with_suffix("")
-        parts = beside.parts
+        stem = image.with_suffix("")
+        parts = stem.parts
         at = max((at for at, part in enumerate(parts[:-1]) if part.casefold() == "images"), default=None)
-        places = [beside] if at is None else [Path(*parts[:at], "labels", *parts[at + 1 :]), beside]
+        places = [stem] if at is None else [Path(*parts[:at], "labels", *parts[at + 1 :]), stem]
         alike = next((alike for place in places if (alike := texts.get(str(place).casefold()))), [])
-        exact = [path for path in alike if path.stem == beside.name] or alike
+        exact = [path for path in alike if path.stem == stem.name] or alike
         if exact:
             found[image] = exact[0]
     return found
