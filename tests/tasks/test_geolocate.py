@@ -19,7 +19,7 @@ from mobilenets.model import load
 from mobilenets.tasks.geo.cells import ancestors, cut, distances, outlines, within
 from mobilenets.tasks.geo.metrics import RADII, evaluate_locations
 from mobilenets.tasks.geolocate import Geolocate, _cross_entropies
-from mobilenets.train.recipe import Recipe
+from mobilenets.training.recipe import Recipe
 
 pytest.importorskip("s2geometry")
 CPU = torch.device("cpu")
