@@ -15,7 +15,7 @@ from ...errors import ModelFileError, UsageError
 from ...files import write_atomic
 from ...runtime import Runner, find_images
 from ...runtime.predict import predict
-from .verification import nearest
+from .metrics import nearest
 
 __all__ = ["Found", "Index", "Match", "build_index", "load_index", "look_up"]
 
@@ -96,7 +96,7 @@ def build_index(session: Runner, folder: Path, model: str) -> tuple[Index, tuple
     for prediction in predict(session, paths, lambda row: row.copy()):
         if prediction.error is None:
             names.append(prediction.name)
-            vectors.append(prediction.answer)
+            vectors.append(prediction.prediction)
         else:
             bad.append(f"skipped {prediction.name}: {prediction.error}")
     if not names:
@@ -144,7 +144,7 @@ def _found(index: Index, session: Runner, images: Iterable[tuple[str, Path | byt
         if prediction.error is not None:
             yield Found(prediction.name, (), prediction.error)
         else:
-            positions, cosines = index.nearest(prediction.answer[None], top)
+            positions, cosines = index.nearest(prediction.prediction[None], top)
             yield Found(prediction.name, _matches(index.names, positions[0], cosines[0]))
 
 
