@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import NetworkError
 from .graph import Graph, verify, weight_shapes
 from .layers import layers
 from .ops import CONVOLUTIONS, Op
@@ -17,6 +18,8 @@ Arrays = dict[str, np.ndarray[Any, np.dtype[np.float32]]]
 
 def without_batch_norm(graph: Graph) -> Graph:
     """The same graph with every batch norm gone and a bias in the convolution before it."""
+    if alone := next((layer.op for layer in layers(graph) if layer.op.kind == "batch_norm"), None):
+        raise NetworkError(f"op {alone.name} (batch_norm): does not follow a convolution, so it cannot be folded")
     ops: list[Op] = []
     position: dict[int, int] = {}  # of an op: before -> after
     for i, op in enumerate(graph.ops):

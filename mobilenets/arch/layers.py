@@ -1,11 +1,12 @@
 """Layers of a graph: each op with the batch norm and the activation behind it. All who deploy a graph read it so."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .graph import Graph
 from .ops import OPS, Op
 
-__all__ = ["Layer", "layers"]
+__all__ = ["Layer", "grouped", "layers"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +35,23 @@ class Layer:
 
 
 def layers(graph: Graph) -> tuple[Layer, ...]:
-    """Return the layers of `graph` in execution order, the image first.
+    """Return the layers of `graph` in execution order, the image first; see `grouped`."""
+    return grouped(graph.ops)
+
+
+def grouped(ops: Sequence[Op]) -> tuple[Layer, ...]:
+    """Return the layers that `ops` make, those of a graph from the image on.
 
     A batch norm belongs to a convolution that only it reads, an activation to a layer that only it reads and that has
     none yet; either is a layer of its own otherwise.
     """
-    readers = [0] * len(graph.ops)
-    for op in graph.ops:
+    readers = [0] * len(ops)
+    for op in ops:
         for i in op.inputs:
             readers[i] += 1
     found: list[Layer] = []
     layer_of: list[int] = []  # of each op
-    for op in graph.ops:
+    for op in ops:
         before = layer_of[op.inputs[0]] if op.inputs else -1
         joined = _joined(found[before], op) if before >= 0 and readers[op.inputs[0]] == 1 else None
         if joined:

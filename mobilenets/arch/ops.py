@@ -4,7 +4,7 @@ A new kind is one entry of `OPS`. From then on every consumer refuses it by name
 and does; `tests/arch/test_ops.py` asserts that each consumer has decided for every kind.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -157,19 +157,76 @@ OUTPUTS = kinds_of("output")  # what the classifier's sums become
 
 
 class Consumer:
-    """A part of the package that works on ops: its name in errors, the kinds that it handles and those it refuses."""
+    """A part of the package that works on ops: its name in errors, and what it handles.
 
-    def __init__(self, name: str, handles: Iterable[str], refuses: Iterable[str] = ()) -> None:
+    Parameters
+    ----------
+    name
+        How errors call it.
+    handles, refuses
+        Kinds of op.
+    kernels, strides
+        The sizes that it handles of a kind; of a kind that is absent it handles all.
+    activations
+        The activations that it handles behind an op of a kind, None where it handles the op without one; behind a kind
+        that is absent it handles no activation, and none that is a layer of its own. Left out altogether where it
+        computes each op by itself.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        handles: Iterable[str],
+        refuses: Iterable[str] = (),
+        *,
+        kernels: Mapping[str, tuple[int, ...]] = {},
+        strides: Mapping[str, tuple[int, ...]] = {},
+        activations: Mapping[str, tuple[str | None, ...]] | None = None,
+    ) -> None:
         self.name = name
         self.handles = frozenset(handles)
         self.refuses = frozenset(refuses)
+        self.kernels, self.strides, self.activations = kernels, strides, activations
 
-    def handled(self, ops: Iterable[Op]) -> bool:
-        """Return whether all `ops` are of kinds that it handles."""
-        return all(op.kind in self.handles for op in ops)
+    def handled(self, ops: Sequence[Op]) -> bool:
+        """Return whether it handles `ops`, which are those of a graph from the image on."""
+        return self._problem(ops) is None
 
-    def check(self, ops: Iterable[Op]) -> None:
-        """Raise `NetworkError` naming the first op that is of another kind."""
+    def check(self, ops: Sequence[Op]) -> None:
+        """Raise `NetworkError` naming the first of `ops` that it does not handle; `ops` as those of `handled`."""
+        if problem := self._problem(ops):
+            raise NetworkError(problem)
+
+    def check_kind(self, op: Op) -> None:
+        """Raise `NetworkError` where `op` is of a kind that it does not handle."""
+        if op.kind not in self.handles:
+            raise NetworkError(self._kind_problem(op))
+
+    def _problem(self, ops: Sequence[Op]) -> str | None:
         for op in ops:
             if op.kind not in self.handles:
-                raise NetworkError(f"op {op.name} ({op.kind}): {self.name} does not handle this kind of op")
+                return self._kind_problem(op)
+            if op.kernel not in self.kernels.get(op.kind, (op.kernel,)):
+                sizes = " and ".join(f"{size}x{size}" for size in self.kernels[op.kind])
+                return f"op {op.name} ({op.kernel}x{op.kernel}): {self.name} has {op.kind} kernels of {sizes} only"
+            if op.stride not in self.strides.get(op.kind, (op.stride,)):
+                strides = " and ".join(map(str, self.strides[op.kind]))
+                return f"op {op.name} (stride {op.stride}): {self.name} has {op.kind} strides of {strides} only"
+        return None if self.activations is None else self._activation_problem(ops, self.activations)
+
+    def _kind_problem(self, op: Op) -> str:
+        return f"op {op.name} ({op.kind}): {self.name} does not handle this kind of op"
+
+    def _activation_problem(self, ops: Sequence[Op], activations: Mapping[str, tuple[str | None, ...]]) -> str | None:
+        from .layers import grouped  # which reads the roles of ops
+
+        for layer in grouped(ops):
+            kind, found = layer.op.kind, layer.activation
+            if kind in ACTIVATIONS:
+                return f"op {layer.name} ({kind}): {self.name} does not handle an activation by itself"
+            if (found.kind if found else None) in activations.get(kind, (None,)):
+                continue
+            if found is None:
+                return f"op {layer.name} ({kind}): {self.name} does not handle it without an activation"
+            return f"op {found.name} ({found.kind}): {self.name} does not handle it behind {layer.name} ({kind})"
+        return None

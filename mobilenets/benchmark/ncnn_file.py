@@ -16,6 +16,7 @@ NCNN = Consumer(
     handles="input conv depthwise pointwise relu relu6 global_average_pool fully_connected "
     "softmax sigmoid l2_normalise".split(),  # the last three are left out: it gives the logits
     refuses="hard_swish hard_sigmoid add multiply batch_norm".split(),  # batch norm is folded before
+    activations=dict.fromkeys(CONVOLUTIONS, tuple(FUSED)),
 )
 FP32 = bytes(4)  # before weights: they are stored as float32
 

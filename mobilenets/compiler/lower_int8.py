@@ -14,7 +14,7 @@ from ..arch.graph import Graph
 from ..arch.layers import Layer, layers
 from ..arch.ops import OUTPUTS, Consumer, Op
 from ..quant.elementwise import add_terms, hard_swish_table, product_factor
-from ..quant.scheme import LOW, Affine, QuantModel, integer_layers, limits, pool_multiplier
+from ..quant.scheme import INTEGERS, LOW, Affine, QuantModel, integer_layers, limits, pool_multiplier
 from .blob import Blob
 from .lower import Lowered, fused
 from .pack_int8 import byte, pack_bias, pack_factor, pack_product, pack_taps
@@ -34,6 +34,9 @@ INT8 = Consumer(
     handles="input conv depthwise pointwise relu relu6 hard_swish hard_sigmoid add multiply "
     "global_average_pool fully_connected softmax sigmoid l2_normalise".split(),
     refuses=["batch_norm"],  # it is folded before
+    kernels={"conv": (3,)},
+    strides={"conv": (1, 2), "depthwise": (1, 2), "pointwise": (1,)},
+    activations=INTEGERS.activations,
 )
 
 

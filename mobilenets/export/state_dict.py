@@ -7,7 +7,7 @@ import numpy as np
 
 from ..arch.graph import weight_shapes
 from ..arch.network import Block
-from ..arch.ops import Consumer
+from ..arch.ops import CONVOLUTIONS, Consumer
 from ..errors import NetworkError
 from ..model import Model
 
@@ -19,6 +19,8 @@ STATE_DICT = Consumer(
     "export to PyTorch and timm",
     handles="input conv depthwise pointwise batch_norm relu relu6 global_average_pool fully_connected softmax".split(),
     refuses="sigmoid l2_normalise hard_swish hard_sigmoid add multiply".split(),
+    kernels={"conv": (3,), "depthwise": (3,)},
+    activations=dict.fromkeys(CONVOLUTIONS, ("relu", "relu6")),
 )
 Array = np.ndarray[Any, np.dtype[np.float32]]
 

@@ -25,6 +25,7 @@ TFLITE = Consumer(
     handles="input conv depthwise pointwise relu relu6 hard_swish hard_sigmoid add multiply "
     "global_average_pool fully_connected softmax".split(),
     refuses="batch_norm sigmoid l2_normalise".split(),
+    activations=dict.fromkeys(CONVOLUTIONS, (None, "relu", "relu6", "hard_swish", "hard_sigmoid")),
 )
 POOLED_AXES = np.array([1, 2], np.int32)
 

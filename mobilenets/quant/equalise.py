@@ -15,8 +15,8 @@ import numpy as np
 
 from ..arch.fold import fold_batch_norm, unfold
 from ..arch.graph import Graph
-from ..arch.layers import layers
-from ..arch.ops import OPS, Consumer, Op
+from ..arch.layers import Layer, layers
+from ..arch.ops import CONVOLUTIONS, OPS, Consumer, Op
 from ..model import Model
 from .observe import Ranges
 
@@ -30,6 +30,7 @@ EQUALISATION = Consumer(
     handles="input conv depthwise pointwise relu relu6 global_average_pool fully_connected "
     "softmax sigmoid l2_normalise".split(),
     refuses="hard_swish hard_sigmoid add multiply batch_norm".split(),  # batch norm is folded before
+    activations=dict.fromkeys(CONVOLUTIONS, (None, "relu", "relu6")),
 )
 MOST = 1e3  # a channel's factor and 1 / factor: nearly dead ones stay so
 ROOM = 0.9  # ReLU6: channels are left alone that come nearer to 6 than this, and none is brought nearer
@@ -41,20 +42,21 @@ def equalise(model: Model, ranges: Ranges) -> tuple[Model, Ranges]:
     EQUALISATION.check(graph.ops)
     equal = dict(ranges)
     for first, second in _pairs(graph):
-        high = np.asarray(ranges[first.name][1], np.float64)
+        low, high = (np.asarray(values, np.float64) for values in ranges[first.name])
+        high = np.maximum(high, -low)  # of a layer without an activation
         factor = _factors(high, second, weights[f"{second.name}.weight"])
-        if model.network.activation == "relu6":
+        if first.activation and first.activation.kind == "relu6":
             factor = np.where(high > 6 * ROOM, 1.0, np.maximum(factor, high / (6 * ROOM)))
         smallest, largest = ((values / factor).astype(np.float32) for values in ranges[first.name])
         equal[first.name] = smallest, largest
-        _scale(weights, first, second, factor)
+        _scale(weights, first.op, second, factor)
     return replace(model, weights={**model.weights, **unfold(model.graph, weights)}), equal
 
 
-def _pairs(graph: Graph) -> Iterator[tuple[Op, Op]]:
-    """Each convolution and the next layer with weights; a pool in between passes factors on as ReLU does."""
-    computed = [layer.op for layer in layers(graph) if OPS[layer.op.kind].role in ("convolution", "linear")]
-    return pairwise(computed)
+def _pairs(graph: Graph) -> Iterator[tuple[Layer, Op]]:
+    """Yield each convolution and the next layer with weights; a pool in between passes factors on as ReLU does."""
+    computed = [layer for layer in layers(graph) if OPS[layer.op.kind].role in ("convolution", "linear")]
+    return ((first, second.op) for first, second in pairwise(computed))
 
 
 def _factors(high: Doubles, second: Op, weight: np.ndarray[Any, Any]) -> Doubles:

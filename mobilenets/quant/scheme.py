@@ -16,7 +16,7 @@ from ..arch.fold import without_batch_norm
 from ..arch.graph import Graph, expand, weight_shapes
 from ..arch.layers import Layer, layers
 from ..arch.network import Network
-from ..arch.ops import OPS, Consumer, Op
+from ..arch.ops import CONVOLUTIONS, OPS, Consumer, Op
 from ..errors import ModelFileError
 from ..image import Preprocess
 from ..model import check_use, described
@@ -48,6 +48,10 @@ INTEGERS = Consumer(
     handles="input conv depthwise pointwise relu relu6 hard_swish hard_sigmoid add multiply "
     "global_average_pool fully_connected softmax sigmoid l2_normalise".split(),
     refuses=["batch_norm"],  # it is folded before
+    activations={
+        **dict.fromkeys(CONVOLUTIONS, (None, "relu", "relu6", "hard_swish", "hard_sigmoid")),
+        "add": (None, "relu", "relu6"),
+    },
 )
 
 Integers = np.ndarray[Any, np.dtype[np.int8]]
@@ -192,7 +196,7 @@ def limits(target: Affine, activation: Op | None) -> tuple[int, int]:
     """Return the smallest and largest int8 that `activation` lets through."""
     if activation is None:
         return LOW, HIGH
-    INTEGERS.check([activation])
+    INTEGERS.check_kind(activation)
     ends = {"relu6": 6.0, "hard_sigmoid": 1.0}  # a hard sigmoid's slope and offset are in the layer's weights
     low = max(LOW, target.zero_point)
     if activation.kind not in ends:

@@ -36,6 +36,9 @@ TRAINING_IN_C = Consumer(
     handles=["input", "batch_norm", *_KINDS, *_LIMITS],
     refuses="hard_swish hard_sigmoid add multiply global_average_pool fully_connected "
     "softmax sigmoid l2_normalise".split(),  # torch computes them
+    kernels={"conv": (3,), "depthwise": (3,)},
+    strides={"conv": (1, 2), "depthwise": (1, 2), "pointwise": (1,)},
+    activations=dict.fromkeys(_KINDS, tuple(_LIMITS)),
 )
 _TEMPLATES = ("vectors.c", "pointwise.c", "depthwise.c", "pool.c")  # once for each width of a vector
 _ARRAYS = ("weight", "gamma", "beta", "running_mean", "running_var", "d_weight", "d_gamma", "d_beta")
@@ -71,7 +74,11 @@ def _on_cpu(module: nn.Module) -> bool:
 def takes(graph: Graph) -> bool:
     """Whether the kernels hold all of the network below its pooling."""
     found = _below_the_pool(graph)
-    return bool(found) and all(_takes(position, layer) for position, layer in enumerate(found))
+    below = 1 + sum(len(layer.ops) for layer in found)
+    chain = all(layer.sources == (i,) for i, layer in enumerate(layers(graph)[1:]))
+    if not found or not chain or not TRAINING_IN_C.handled(graph.ops[:below]):
+        return False
+    return all(_takes(position, layer) for position, layer in enumerate(found))
 
 
 def _below_the_pool(graph: Graph) -> tuple[Layer, ...]:
@@ -83,13 +90,11 @@ def _below_the_pool(graph: Graph) -> tuple[Layer, ...]:
 
 def _takes(position: int, layer: Layer) -> bool:
     conv = layer.op
-    if not TRAINING_IN_C.handled(layer.ops) or layer.sources != (position,):
-        return False
-    if layer.norm is None or layer.activation is None or conv.bias:
+    if layer.norm is None or conv.bias:
         return False
     if conv.kind == "pointwise":
-        return position > 0 and conv.stride == 1 and not any(conv.padding)
-    return conv.kind == ("depthwise" if position else "conv") and conv.kernel == 3 and conv.stride in (1, 2)
+        return position > 0 and not any(conv.padding)
+    return conv.kind == ("depthwise" if position else "conv")
 
 
 class Fused:

@@ -55,6 +55,8 @@ def transfer(trained: Model, wanted: Network, labels: tuple[str, ...]) -> Transf
     TRANSFER.check(trained.graph.ops)
     before = [op for op in trained.graph.ops if op.kind in CONVOLUTIONS]
     after = [op for op in expand(network).ops if op.kind in CONVOLUTIONS]
+    if [op.name for op in before] != [op.name for op in after]:
+        raise UsageError(f"alpha (={network.alpha:g}): the blocks have other convolutions than the trained network's")
     importance = _importance(trained)
     weights: dict[str, Array] = {}
     inputs = np.arange(network.channels)
