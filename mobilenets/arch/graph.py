@@ -25,11 +25,12 @@ class Graph:
         return f"Graph({self.network.name}, {len(self.ops)} ops)"
 
     def op(self, name: str) -> Op:
+        """Return the op called `name`."""
         return next(op for op in self.ops if op.name == name)
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """TensorFlow's SAME: (before, after), the odd pixel after."""
+    """Return TensorFlow's SAME padding along one axis as (before, after); an odd pixel goes after."""
     total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
     return total // 2, total - total // 2
 
@@ -44,16 +45,16 @@ class _Builder:
 
     @property
     def last(self) -> int:
-        """The position of the last op."""
+        """Return the position of the last op."""
         return len(self.ops) - 1
 
     @property
     def shape(self) -> Shape:
-        """What the last op gives."""
+        """Return the output shape (H, W, C) of the last op."""
         return self.ops[-1].shape_out
 
     def pads(self, size: int, kernel: int, stride: int) -> tuple[int, int]:
-        """(before, after) along one axis, by the network's rule."""
+        """Return (before, after) along one axis by the network's padding rule."""
         if self.network.padding == "symmetric":
             return kernel // 2, kernel // 2
         if self.network.padding == "keras" and stride == 2:  # keras.applications: whether the size is even or odd
@@ -61,11 +62,12 @@ class _Builder:
         return same_padding(size, kernel, stride)
 
     def add(self, kind: str, name: str, shape: Shape, inputs: tuple[int, ...] = (), **attributes: Any) -> None:
+        """Append an op; without `inputs` it takes the output of the last op."""
         inputs = inputs or (self.last,)
         self.ops.append(Op(kind, name, inputs, self.ops[inputs[0]].shape_out, shape, **attributes))
 
     def convolve(self, kind: str, name: str, channels: int, kernel: int, stride: int, activation: str | None) -> None:
-        """A convolution, its batch norm and its activation, if any."""
+        """Append a convolution, its batch norm and its activation, if any."""
         h, w, _ = self.shape
         (top, bottom), (left, right) = self.pads(h, kernel, stride), self.pads(w, kernel, stride)
         shape = (
@@ -79,7 +81,9 @@ class _Builder:
             self.add(activation, f"{name}_act", shape)
 
     def gate(self, name: str, squeezed: int) -> None:
-        """Squeeze and excite: one factor a channel, from the mean over all pixels (Howard et al. 2019, Figure 4)."""
+        """Append a squeeze-and-excite gate: one factor per channel from the mean over all pixels (Howard et al. 2019,
+        Figure 4).
+        """
         gated, shape = self.last, self.shape
         self.add("global_average_pool", f"{name}_pool", (1, 1, shape[2]))
         self.add("pointwise", f"{name}_squeeze", (1, 1, squeezed), bias=True)
@@ -89,7 +93,9 @@ class _Builder:
         self.add("multiply", name, shape, (gated, self.last))
 
     def block(self, i: int, block: Block) -> None:
-        """One block of the body: V1's convolutions, or an inverted residual block where it says an expansion."""
+        """Append block `i` of the body: the convolutions of V1, or an inverted residual block where an expansion is
+        given.
+        """
         network, channels = self.network, self.network.scaled(block.channels)
         activation, start = block.activation or network.activation, self.last
         if network.convolution == "full":
@@ -126,7 +132,10 @@ def expand(network: Network) -> Graph:
 
 
 def verify(graph: Graph) -> Graph:
-    """`graph` itself, or `NetworkError` naming the first op that breaks a rule."""
+    """Return `graph` itself.
+
+    Raises `NetworkError` naming the first op that violates a rule.
+    """
     image = (graph.network.height, graph.network.width, graph.network.channels)
     if not graph.ops or graph.ops[0].kind != "input" or graph.ops[0].shape_out != image:
         raise NetworkError(f"a graph must begin with the image of its network, {image}")

@@ -20,17 +20,17 @@ class Layer:
 
     @property
     def name(self) -> str:
-        """The name of its op."""
+        """Return the name of its op."""
         return self.op.name
 
     @property
     def ops(self) -> tuple[Op, ...]:
-        """Its op, batch norm and activation, in execution order."""
+        """Return its op, batch norm and activation in execution order."""
         return tuple(op for op in (self.op, self.norm, self.activation) if op)
 
     @property
     def output(self) -> Op:
-        """The last of its ops, whose output other layers take."""
+        """Return the last of its ops, whose output other layers take."""
         return self.ops[-1]
 
 
@@ -64,7 +64,7 @@ def grouped(ops: Sequence[Op]) -> tuple[Layer, ...]:
 
 
 def _joined(layer: Layer, op: Op) -> Layer | None:
-    """`layer` with `op` as its batch norm or activation; None where it cannot take it."""
+    """Return `layer` with `op` as its batch norm or activation, or None where that is not possible."""
     role, of = OPS[op.kind].role, OPS[layer.op.kind].role
     if role == "batch_norm" and of == "convolution" and layer.output is layer.op:
         return Layer(layer.op, op, None, layer.sources)

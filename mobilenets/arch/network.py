@@ -84,7 +84,7 @@ class Network:
 
     @property
     def name(self) -> str:
-        """As the paper writes it: `0.5-160`, or `0.5-160x128` (height x width) where it is not square."""
+        """Return the name in the paper's notation: `0.5-160`, or `0.5-160x128` (height x width) where it is not square."""
         side = f"{self.height}" if self.height == self.width else f"{self.height}x{self.width}"
         prefix = "conv-" if self.convolution == "full" else ""
         prefix += "shallow-" if self.blocks == SHALLOW_BODY else ""
@@ -92,7 +92,7 @@ class Network:
         return f"{prefix}{self.alpha:g}-{side}"
 
     def scaled(self, channels: int) -> int:
-        """`channels` of the alpha = 1 network under this network's alpha and rounding; at least 1."""
+        """Return `channels` (given at alpha = 1) under this network's alpha and rounding; at least 1."""
         exact = self.alpha * channels
         if self.rounding == "floor":
             return max(1, int(exact + 1e-6))  # 1e-6: 0.29 * 100 must give 29
@@ -100,15 +100,17 @@ class Network:
         return rounded + 8 if rounded < 0.9 * exact else rounded
 
     def replace(self, **changes: Any) -> "Network":
+        """Return a copy with the given fields changed."""
         return replace(self, **changes)
 
     def to_json(self) -> str:
+        """Return the network as JSON."""
         blocks = [_without_defaults(block) for block in self.blocks]
         return json.dumps({"format": "mobilenets.network", "version": FORMAT_VERSION, **asdict(self), "blocks": blocks})
 
     @classmethod
     def from_json(cls, text: str) -> "Network":
-        """The network that `to_json` wrote; `NetworkError` where the text is something else."""
+        """Return the network that `to_json` wrote; raises `NetworkError` for any other text."""
         try:
             values = json.loads(text)
         except (ValueError, RecursionError) as exc:
@@ -130,7 +132,7 @@ class Network:
 
 
 def _without_defaults(block: Block) -> dict[str, Any]:
-    """Stride, channels and what differs from V1's block, so that files of V1 stay as they are."""
+    """Return stride, channels and the fields that differ from V1's block, so that files of V1 networks do not change."""
     values = {field.name: getattr(block, field.name) for field in fields(block)}
     return {
         name: value for name, value in values.items() if value != getattr(_V1, name) or name in ("stride", "channels")
@@ -189,7 +191,7 @@ def _check_blocks(network: Network) -> None:
 
 
 def _check_block(name: str, block: Block, before: int) -> None:
-    """`before`: the channels that it takes, at alpha = 1."""
+    """Check one block; `before` is the number of input channels at alpha = 1."""
     _check_int(f"{name}: stride", block.stride, 1, 2)
     _check_int(f"{name}: channels", block.channels, 1, MAX_CHANNELS)
     _check_int(f"{name}: expansion", block.expansion, 0, MAX_CHANNELS)

@@ -70,7 +70,10 @@ class Peer:
 
 
 def count_peers() -> tuple[Peer, ...]:
-    """Takes about a second. Raises `MissingExtraError` where torch or torchvision is not installed."""
+    """Return the paper's comparison networks with their counted costs; takes about a second.
+
+    Raises `MissingExtraError` where torch or torchvision is not installed.
+    """
     return tuple(
         Peer(name, *_count(builder, options), table, top1, mult_adds_m, params_m, note)
         for name, builder, options, table, top1, mult_adds_m, params_m, note in _KINDS
@@ -78,7 +81,7 @@ def count_peers() -> tuple[Peer, ...]:
 
 
 def _count(builder: str, options: dict[str, Any]) -> tuple[int, int]:
-    """Mult-adds and parameters of one of torchvision's networks."""
+    """Return mult-adds and parameters of one of torchvision's networks."""
     try:
         import torch
         import torchvision

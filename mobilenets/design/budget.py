@@ -57,7 +57,7 @@ class Budget:
                 raise BudgetError(f"{field.name} (={value!r}) must be above 0 and finite")
 
     def bounds(self) -> tuple[Bound, ...]:
-        """The bounds that were given and need no measurement: all but max_latency."""
+        """Return the given bounds that need no measurement: all but max_latency."""
         precision = self.precision
         known = (
             ("max_mult_adds", self.max_mult_adds, lambda cost: cost.mult_adds, show_count),
@@ -69,11 +69,12 @@ class Budget:
 
 
 def show_count(value: float) -> str:
-    """`9.87 M`: three or four digits and a unit of thousands."""
+    """Return a count as `9.87 M`: three or four digits and a unit of thousands."""
     return _show(value, ("", "k", "M", "G"))
 
 
 def show_bytes(value: float) -> str:
+    """Return bytes as text with a unit of thousands."""
     return _show(value, ("bytes", "KB", "MB", "GB"))
 
 
@@ -100,22 +101,22 @@ _NUMBER = re.compile(r"(?P<number>[0-9]{1,30}(\.[0-9]{0,30})?|\.[0-9]{1,30}) ?(?
 
 
 def parse_count(text: str) -> int:
-    """`10M` -> 10,000,000; also k, G, B (both 1e9) in either case, decimals and plain numbers."""
+    """Return the number in `10M` (10,000,000); also k, G, B (both 1e9) in either case, decimals and plain numbers."""
     return _whole(text, _parse(text, _COUNTS, "a count such as 10M, 1.5G, 300k or 250000"))
 
 
 def parse_size(text: str) -> int:
-    """`500KB`, `2MB` (powers of 1000), `1MiB` (powers of 1024), `300000` -> bytes. `500K` is 500KB."""
+    """Return bytes: `500KB`, `2MB` (powers of 1000), `1MiB` (powers of 1024), `300000`. `500K` is 500KB."""
     return _whole(text, _parse(text, _SIZES, "a size such as 500KB, 2MB, 1MiB or 300000 (bytes)"))
 
 
 def parse_time(text: str) -> float:
-    """`15ms`, `0.5s`, `800us`, `15` -> milliseconds."""
+    """Return milliseconds: `15ms`, `0.5s`, `800us`, `15`."""
     return float(_parse(text, _TIMES, "a time such as 15ms, 0.5s or 15 (milliseconds)"))
 
 
 def _parse(text: str, units: Mapping[str, int | Fraction], rule: str) -> Fraction:
-    """The value in `text`, exactly: 1.1M must give 1,100,000."""
+    """Return the exact value in `text`: 1.1M gives 1,100,000."""
     match = _NUMBER.fullmatch(text.strip())
     factor = units.get(match["unit"].lower()) if match else None
     if match is None or factor is None:
@@ -127,7 +128,7 @@ def _parse(text: str, units: Mapping[str, int | Fraction], rule: str) -> Fractio
 
 
 def _whole(text: str, value: Fraction) -> int:
-    """Rounded down, since it bounds from above."""
+    """Return the value rounded down, since it is an upper bound."""
     if value < 1:
         raise BudgetError(f"{text!r} must be at least 1")
     return int(value)

@@ -23,14 +23,15 @@ class Candidate:
 
 
 def rank(candidate: Candidate) -> tuple[float, int, int, str]:
-    """Sort key, best first: more accurate, then cheaper; the name last, so that the order is always one."""
+    """Return the sort key, best first: more accurate, then cheaper, then by name, so that the order is unique."""
     return -candidate.score, candidate.cost.mult_adds, candidate.cost.params, candidate.network.name
 
 
 def pareto(candidates: Sequence[Candidate], costs: Sequence[Callable[[Candidate], float]]) -> tuple[Candidate, ...]:
-    """Those that no other equals or betters in accuracy and in every one of `costs`, least accurate first.
+    """Return the candidates that no other equals or betters in accuracy and in every one of `costs`, least accurate
+    first.
 
-    Of several that are equal in all of these, the one that `rank` puts first.
+    Of several that are equal in all of these, the first by `rank` is returned.
     """
     front: list[Candidate] = []
     kept = np.empty((len(candidates), len(costs)))

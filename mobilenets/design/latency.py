@@ -44,9 +44,11 @@ class _Screen:
 
     @property
     def late(self) -> bool:
+        """Return whether the time for measurements is used up."""
         return time.monotonic() > self.end
 
     def fits(self, candidate: Candidate) -> bool:
+        """Return whether the measured latency is within the limit."""
         if candidate.network not in self.seen:
             self.seen[candidate.network] = self._quickest(candidate)
         return _quick(self.seen[candidate.network]) <= self.limit
@@ -63,12 +65,13 @@ class _Screen:
 def fastest_enough(
     within: Sequence[Candidate], limit: float, measure: Measure
 ) -> tuple[Candidate, list[Candidate], bool]:
-    """The best of `within` (best first) whose median is shown to be at most `limit` ms, and all that were measured.
+    """Return the best of `within` (best first) with a median of at most `limit` ms, all measured candidates, and
+    completeness.
 
-    The third value is False where time ran out before all that may be better had been tried.
+    The third value is False where time ran out before every candidate that may be better was measured.
 
-    Raises `BudgetError` where none is fast enough, and `LatencyError` where the choice and a better network
-    that may or may not fit cannot be told apart.
+    Raises `BudgetError` where none is fast enough, and `LatencyError` where the choice and a better network that may or
+    may not fit cannot be told apart.
     """
     screen = _Screen(limit, measure)
     best = _last_that_fits(_chain(within, None), screen)
@@ -79,7 +82,7 @@ def fastest_enough(
 
 
 def _last_that_fits(row: Sequence[Candidate], screen: _Screen) -> Candidate | None:
-    """Binary search: `row` grows in mult-adds and in accuracy."""
+    """Return the last network of `row` that fits, by binary search: `row` grows in mult-adds and in accuracy."""
     low, high = 0, len(row)
     while low < high:
         middle = (low + high) // 2
@@ -106,7 +109,9 @@ def _improve(within: Sequence[Candidate], best: Candidate | None, screen: _Scree
 
 
 def _chain(candidates: Sequence[Candidate], best: Candidate | None) -> tuple[Candidate, ...]:
-    """Those better than `best`, less those that cost more mult-adds for no more accuracy; cheapest first."""
+    """Return the candidates better than `best`, without those that cost more mult-adds for no more accuracy; cheapest
+    first.
+    """
     return pareto(_better(candidates, best), [lambda c: c.cost.mult_adds])
 
 
@@ -137,7 +142,7 @@ def _decide(
 
 
 def _contenders(seen: list[Candidate], best: Candidate | None, limit: float) -> list[Candidate]:
-    """Best first: near misses, the best that fits, and worse ones in case that it does not after all."""
+    """Return near misses, the best that fits, and worse candidates in case that one does not fit after all; best first."""
     if best is None:
         return sorted(sorted(seen, key=_quick)[:BELOW], key=rank)
     near = [c for c in _better(seen, best) if _quick(c) <= NEAR * limit]
@@ -156,20 +161,22 @@ def _none_fits(contenders: list[Candidate], best: Candidate | None, limit: float
 
 
 def interval(candidate: Candidate) -> Latency:
+    """Return the 95% interval of the measured latency."""
     assert candidate.latency is not None, "only measured candidates come here"
     return candidate.latency
 
 
 def median(candidate: Candidate) -> float:
+    """Return the measured median in milliseconds."""
     return interval(candidate).median
 
 
 def _quick(candidate: Candidate) -> float:
-    """What the network takes when nothing disturbs it: a network wrongly kept is rejected later, not so the reverse."""
+    """Return the latency of an undisturbed run: a network that is kept wrongly is rejected later, but not the reverse."""
     return interval(candidate).p10
 
 
 def show_latency(candidate: Candidate) -> str:
-    """`0.512 ms (0.508 to 0.519)`: the median and its 95% interval."""
+    """Return the median and its 95% interval as `0.512 ms (0.508 to 0.519)`."""
     latency = interval(candidate)
     return f"{latency.median:.4g} ms ({latency.low:.4g} to {latency.high:.4g})"

@@ -80,7 +80,9 @@ class Prior:
 
     @classmethod
     def of_the_paper(cls) -> "Prior":
-        """Least squares over `POINTS`; the variants by their difference to 1.0-224 (Tables 4 and 5)."""
+        """Return the least-squares fit over `POINTS`; variants are offset by their difference to 1.0-224 (Tables 4 and
+        5).
+        """
         rows = np.array([_features(point.network) for point in POINTS])
         top1 = np.array([point.top1 for point in POINTS])
         law = np.linalg.lstsq(rows, top1, rcond=None)[0]
@@ -93,15 +95,15 @@ class Prior:
         )
 
     def predict(self, network: Network) -> float:
-        """Top-1 in %, 0 to 100, for people to read; `score` is what to rank by."""
+        """Return top-1 in %, clipped to 0 to 100; rank networks by `score`."""
         return min(100.0, max(0.0, self.score(network)))
 
     def score(self, network: Network) -> float:
-        """The same before it is held within 0 to 100, where networks would tie.
+        """Return top-1 in % before clipping, so that networks do not tie.
 
-        The mean of the network's own measurements where there are any, else the (calibrated) law. The resolution
-        of an input that is not square is sqrt(height * width). Raises `BudgetError` for a body that is neither
-        the paper's nor its shallow variant.
+        This is the mean of the network's own measurements where there are any, else the (calibrated) fit. The
+        resolution of an input that is not square is sqrt(height * width). Raises `BudgetError` for a body that is
+        neither the paper's nor its shallow variant.
         """
         own = [point.top1 for point in self.measured if point.network == network]
         if own:
@@ -117,11 +119,12 @@ class Prior:
         return top1 + (self.full if network.convolution == "full" else 0.0)
 
     def calibrated(self, points: Sequence[MeasuredPoint]) -> "Prior":
-        """This prior moved to the user's own runs: one shifts it, more fit a line through (prior, measured).
+        """Return this prior calibrated on the user's own runs: one run shifts it, several fit a line through (prior,
+        measured).
 
-        Where the runs give the line no slope above zero (all of one size, or the larger did no better) they are
-        too few or too noisy to overrule the paper's ranking: the prior is shifted by their mean difference.
-        Raises `BudgetError` where there is no run, or where the runs differ in their classes.
+        Where that line has no slope above zero (all runs of one size, or larger networks not better) the runs are too
+        few or too noisy to overrule the paper's ranking, and the prior is shifted by their mean difference. Raises
+        `BudgetError` where there is no run, or where the runs differ in their classes.
         """
         if not points:
             raise BudgetError("calibration needs at least one run")

@@ -28,7 +28,7 @@ class Space:
     max_resolution: int | None = None  # the short side of the user's photos: larger inputs show nothing more
 
     def networks(self) -> list[Network]:
-        """Resolutions go up to the first that covers `max_resolution`. Raises `NetworkError` as `Network` does."""
+        """Return all networks, with resolutions up to the first that covers `max_resolution`; raises `NetworkError`."""
         resolutions = sorted(self.resolutions)
         if self.max_resolution is not None:
             covered = [resolution for resolution in resolutions if resolution < self.max_resolution]
@@ -57,10 +57,10 @@ class Design:
 
 
 def search(budget: Budget, space: Space, prior: Prior, measure: Measure | None = None) -> Design:
-    """The network of `space` that `prior` ranks best within `budget`.
+    """Return the network of `space` that `prior` ranks best within `budget`.
 
-    `measure` is needed for max_latency only: `runtime.measure.measure_networks`.
-    Raises `BudgetError` where there is no bound or no network fits, `LatencyError` where timings cannot decide.
+    `measure` is needed for max_latency only: `runtime.measure.measure_networks`. Raises `BudgetError` where there is no
+    bound or no network fits, and `LatencyError` where timings cannot decide.
     """
     bounds = budget.bounds()
     _check(budget, bounds, space, prior, measure)
@@ -111,7 +111,7 @@ def _fits(candidate: Candidate, bounds: Sequence[Bound]) -> bool:
 
 
 def _impossible(bounds: Sequence[Bound], candidates: Sequence[Candidate]) -> str:
-    """Names the bounds that nothing meets (all, where each can be met alone) and what the smallest needs."""
+    """Return the error text: the bounds that no network meets (all, where each can be met alone) and the smallest cost."""
     cheapest_first = sorted(candidates, key=lambda c: c.cost.mult_adds)  # where several tie
     smallest = {bound.name: min(cheapest_first, key=_cost_of(bound)) for bound in bounds}
     failing = [bound for bound in bounds if not _fits(smallest[bound.name], [bound])]
@@ -131,9 +131,10 @@ def _summary(choice: Candidate, bounds: Sequence[Bound]) -> str:
 
 
 def _next_better(choice: Candidate, candidates: Sequence[Candidate], bounds: Sequence[Bound]) -> str:
-    """Of the more accurate networks the one that is least above the budget, and the bounds that it breaks."""
+    """Return text on the more accurate network that exceeds the budget least, and the bounds that it exceeds."""
 
     def excess(candidate: Candidate) -> float:
+        """Return the largest ratio of cost to limit."""
         return max(bound.cost(candidate.cost) / bound.limit for bound in bounds)
 
     better = [c for c in candidates if c.score > choice.score and not _fits(c, bounds)]

@@ -33,7 +33,10 @@ FORMATS = {
 
 
 def write(model: Model | QuantModel, format: str) -> bytes:
-    """The file's content; `UsageError` for an unknown format, or a network that the format cannot hold."""
+    """Return the content of the file.
+
+    Raises `UsageError` for an unknown format, and for a network that the format cannot hold.
+    """
     if format not in FORMATS:
         raise UsageError(f"format {format!r} must be one of {', '.join(FORMATS)}")
     if format != "onnx" and model.network.output != "softmax":

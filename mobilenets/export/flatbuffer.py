@@ -24,7 +24,7 @@ class Table:
 
 
 def to_bytes(schema: Schema, root: Table, mark: bytes) -> bytes:
-    """The whole flatbuffer; `mark`: the four bytes that name its schema."""
+    """Return the whole flatbuffer; `mark` holds the four bytes that identify its schema."""
     build = flatbuffers.Builder(1024)
     build.Finish(_Packer(schema, build).pack(root), mark)
     return bytes(build.Output())

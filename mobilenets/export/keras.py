@@ -57,7 +57,10 @@ def _convolution(model: Model, op: Op) -> Iterator[_Layer]:
 
 
 def _is_same(model: Model, op: Op) -> bool:
-    """Whether Keras' own padding says it; the pixels of the "keras" rule are spelled out, they hold for every size."""
+    """Return whether Keras' own padding is the op's.
+
+    The padding of the "keras" rule is written out at stride 2, so that it holds for every size.
+    """
     if model.network.padding == "keras" and op.stride == 2:
         return False
     (top, bottom), (left, right) = (same_padding(side, op.kernel, op.stride) for side in op.shape_in[:2])
@@ -109,7 +112,9 @@ KERAS = Consumer(
 
 
 def _name(name: str) -> str:
-    """`conv0`, `dw1`, `pw1`, `conv1`, `head` -> `conv1`, `conv_dw_1`, `conv_pw_1`, `conv_1`, `conv_head`."""
+    """Return the Keras name: `conv0`, `dw1`, `pw1`, `conv1`, `head` -> `conv1`, `conv_dw_1`, `conv_pw_1`, `conv_1`,
+    `conv_head`.
+    """
     stem, _, suffix = name.partition("_")
     part, number = re.fullmatch(r"([a-z]+)(\d*)", stem).groups()  # type: ignore[union-attr]
     if part == "conv":
@@ -120,7 +125,10 @@ def _name(name: str) -> str:
 
 
 def to_keras_h5(model: Model) -> bytes:
-    """The file; `MissingExtraError` where h5py is not installed."""
+    """Return the HDF5 file.
+
+    Raises `MissingExtraError` where h5py is not installed, `NetworkError` for a network that is not written.
+    """
     try:
         import h5py
     except ImportError as exc:
@@ -140,7 +148,7 @@ def to_keras_h5(model: Model) -> bytes:
 
 
 def _config(model: Model, layers: list[_Layer]) -> dict[str, Any]:
-    """A functional model in which every layer takes what the one before it gives."""
+    """Return the config of a functional model in which every layer takes the output of the one before it."""
     before = [None, *(layer.name for layer in layers)]
     return {
         "class_name": "Functional",
@@ -162,7 +170,7 @@ def _config(model: Model, layers: list[_Layer]) -> dict[str, Any]:
 
 
 def _write_weights(group: Any, layers: list[_Layer]) -> None:
-    """A group a layer; Keras takes the arrays in the order of the attributes, not by name."""
+    """Write one group per layer; Keras reads arrays in the order of the attributes, not by name."""
     group.attrs["layer_names"] = [layer.name.encode() for layer in layers]
     group.attrs["keras_version"], group.attrs["backend"] = "2.15.0", "tensorflow"
     for layer in layers:

@@ -44,7 +44,7 @@ def _convolution(write: Writer, op: Op, x: str) -> str:
 
 
 def geometry(op: Op) -> dict[str, Any]:
-    """The attributes of a Conv."""
+    """Return the attributes of a Conv."""
     return {
         "kernel_shape": [op.kernel] * 2,
         "strides": [op.stride] * 2,
@@ -108,9 +108,9 @@ def to_onnx(model: Model) -> bytes:
 
 
 def finish(write: Writer, model: Described, answer: str, shapes: Sequence[Shape] = ()) -> bytes:
-    """The file of all that was written, from `image` to `logits` and `answer`, with what `model` says of itself.
+    """Return the file of all nodes from `image` to `logits` and `answer`, with the metadata of `model`.
 
-    `shapes`: of these two for one image; by default one number a class.
+    `shapes` are those of these two outputs for one image, (classes,) by default.
     """
     network = model.network
     image: list[str | int] = ["N", network.height, network.width, network.channels]

@@ -30,7 +30,7 @@ def elementwise(write: Writer, layer: Layer, inputs: Sequence[str], sources: tup
 
 
 def _sum(write: Writer, name: str, inputs: Sequence[str], sources: tuple[Affine, Affine], target: Affine) -> str:
-    """floor((m0 a + m1 b + bias) / 2^shift) in float64, where all of it is exact."""
+    """Return floor((m0 a + m1 b + bias) / 2^shift) in float64, in which all steps are exact."""
     factors, bias, shift = add_terms(sources, target)
     bias += LOW * sum(factors)  # the inputs are 128 above the integers
     terms = []
@@ -44,7 +44,7 @@ def _sum(write: Writer, name: str, inputs: Sequence[str], sources: tuple[Affine,
 
 
 def _product(write: Writer, name: str, inputs: Sequence[str], sources: tuple[Affine, Affine], target: Affine) -> str:
-    """The product of what is above the zero points, times a float32 factor, halves to even."""
+    """Return the product of the inputs less their zero points times a float32 factor, halves rounded to even."""
     terms = []
     for number, (x, source) in enumerate(zip(inputs, sources, strict=True)):
         real = write.node("Cast", [x], f"{name}_{number}_real", to=TensorProto.FLOAT)
@@ -56,7 +56,7 @@ def _product(write: Writer, name: str, inputs: Sequence[str], sources: tuple[Aff
 
 
 def _clipped(write: Writer, layer: Layer, x: str, target: Affine, dtype: type[np.floating]) -> str:
-    """Steps from the zero point -> uint8, within what the activation lets through."""
+    """Return steps from the zero point as uint8, clipped to the limits of the activation."""
     name, (low, high) = layer.name, limits(target, layer.activation)
     numbers = {"zero": target.zero_point - LOW, "low": low - LOW, "high": high - LOW}
     zero, *ends = (write.constant(f"{name}_{end}", np.array(value, dtype)) for end, value in numbers.items())

@@ -19,7 +19,7 @@ __all__ = ["to_onnx_int8"]
 
 
 def to_onnx_int8(model: QuantModel) -> bytes:
-    """The serialised ONNX model, checked by ONNX's own checker."""
+    """Return the serialised ONNX model, checked by ONNX's own checker."""
     write, graph = Writer(), model.graph
     found, sources = integer_layers(graph), model.sources()
     image = write.node("Transpose", ["image"], "image_nchw", perm=[0, 3, 1, 2])
@@ -49,7 +49,11 @@ def _written(
 
 
 def _pool(write: Writer, op: Op, x: str, source: Affine, target: Affine) -> str:
-    """Of one scale, it counts in steps: ONNX Runtime's s / (s * pixels) is not always 1 / pixels."""
+    """Write an average pool.
+
+    With one scale for input and output it averages integer steps: ONNX Runtime's s / (s * pixels) is not always 1 /
+    pixels.
+    """
     if source != target:
         return _stepped(write, NODES[op.kind](write, op, x), op.name, target)
     steps = replace(target, scale=1.0)
@@ -61,7 +65,9 @@ def _pool(write: Writer, op: Op, x: str, source: Affine, target: Affine) -> str:
 
 
 def _layer(write: Writer, model: QuantModel, op: Op, x: str, activation: Op | None) -> str:
-    """The classifier is a 1x1 convolution of its 1x1 maps, which every runtime gives a scale for each class."""
+    """Write a convolution or the classifier, a 1x1 convolution of its 1x1 maps, for which every runtime takes
+    per-channel scales.
+    """
     layer, source, target = model.layers[op.name], model.sources()[op.name][0], model.activations[op.name]
     weight = layer.weight.reshape(*layer.weight.shape, *[1] * (4 - layer.weight.ndim))
     zero = np.full(len(weight), layer.zero_point, np.int8)
@@ -77,7 +83,9 @@ def _layer(write: Writer, model: QuantModel, op: Op, x: str, activation: Op | No
 
 
 def _clipped(write: Writer, x: str, name: str, affine: Affine, between: tuple[int, int]) -> str:
-    """ReLU or ReLU6 where the integers reach further: behind them, so that runtimes compute the Conv in integers."""
+    """Write a ReLU or ReLU6 whose limits are within those of int8, after the integers, so that runtimes keep an integer
+    Conv.
+    """
     low, high = (
         write.constant(f"{name}_{end}", affine.real(np.array(limit, np.int8)))
         for end, limit in zip(("low", "high"), between, strict=True)
@@ -86,7 +94,7 @@ def _clipped(write: Writer, x: str, name: str, affine: Affine, between: tuple[in
 
 
 def _stepped(write: Writer, x: str, name: str, affine: Affine) -> str:
-    """`x` rounded to the integers of `affine`, and as the real numbers that they stand for."""
+    """Return `x` rounded to the integers of `affine`, dequantised."""
     scale, zero = _scale(write, name, affine)
     return _dequantised(write, write.node("QuantizeLinear", [x, scale, zero], f"{name}_quantized"), name, affine)
 
@@ -96,7 +104,7 @@ def _dequantised(write: Writer, x: str, name: str, affine: Affine) -> str:
 
 
 def _scale(write: Writer, name: str, affine: Affine) -> list[str]:
-    """The names of the constants; written once."""
+    """Return the names of the constants of scale and zero point, each written once."""
     values = {"scale": np.float32(affine.scale), "zero_point": np.uint8(affine.zero_point - LOW)}
     written = {tensor.name for tensor in write.constants}
     return [

@@ -26,9 +26,10 @@ Array = np.ndarray[Any, np.dtype[np.float32]]
 
 
 def state_dict(model: Model, modules: Mapping[str, str]) -> dict[str, Array]:
-    """The weights in execution order, each module under its name in `modules`.
+    """Return the weights in execution order, each module under its name in `modules`.
 
     Scales are changed so that the function is the same under `EPSILON`: s' = s * sqrt((var + 1e-5) / (var + epsilon)).
+    Raises `NetworkError` for a network with other blocks than V1's.
     """
     STATE_DICT.check(model.graph.ops)
     for number, block in enumerate(model.network.blocks, 1):

@@ -66,6 +66,7 @@ class Real:
     axis: int = 0
 
     def table(self) -> Table:
+        """Append a table of the schema."""
         scale = np.atleast_1d(np.asarray(self.scale, np.float32))
         zero = np.full(len(scale), self.zero_point, np.int64)
         return Table("QuantizationParameters", {"scale": scale, "zero_point": zero, "quantized_dimension": self.axis})
@@ -81,9 +82,11 @@ class File:
     codes: list[tuple[str, int]] = field(default_factory=list)  # (operator, version)
 
     def tensor(self, name: str, shape: tuple[int, ...], dtype: str = "float32", real: Real | None = None) -> int:
+        """Append a tensor and return its index."""
         return self._tensor(name, shape, dtype, real, 0)
 
     def constant(self, name: str, values: Array, real: Real | None = None) -> int:
+        """Append a constant tensor and return its index."""
         return self._tensor(name, values.shape, values.dtype.name, real, self._buffer(values))
 
     def _tensor(self, name: str, shape: tuple[int, ...], dtype: str, real: Real | None, buffer: int) -> int:
@@ -98,7 +101,7 @@ class File:
         return len(self.buffers) - 1
 
     def run(self, kind: str, inputs: list[int], output: int, version: int = 1, **options: Any) -> int:
-        """An operator, of the version that introduced its number formats; `output` itself."""
+        """Append an operator of the version that introduced its number formats; return `output`."""
         code = (kind, version)
         if code not in self.codes:
             self.codes.append(code)
@@ -118,7 +121,10 @@ class File:
         return output
 
     def content(self, takes: int, gives: int, metadata: Mapping[str, bytes]) -> bytes:
-        """The file's bytes. `takes`, `gives`: the tensors of the whole graph; `metadata`: what a name stands for."""
+        """Return the bytes of the file.
+
+        `takes` and `gives` are the tensors of the whole graph; `metadata` maps names to contents.
+        """
         ends = {"inputs": takes, "outputs": gives}
         signature = {end: [self._named(tensor)] for end, tensor in ends.items()}
         graph = {end: np.array([tensor], np.int32) for end, tensor in ends.items()}

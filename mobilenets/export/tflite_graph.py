@@ -38,13 +38,13 @@ class Numbers(Protocol):
     gates_in_weights: bool  # whether a hard sigmoid is part of the layer before it
 
     def output(self, name: str, shape: tuple[int, ...]) -> int:
-        """The tensor that op `name` gives."""
+        """Return the output tensor of op `name`."""
 
     def padded(self, name: str, shape: tuple[int, ...]) -> int:
-        """The tensor that op `name` takes, padded."""
+        """Return the padded input tensor of op `name`."""
 
     def arrays(self, name: str, layout: tuple[int, ...]) -> list[int]:
-        """The layer's kernel, its axes (out, in / groups, k, k) in the order of `layout`, and its bias."""
+        """Return the kernel of op `name`, its axes (out, in / groups, k, k) in the order of `layout`, and its bias."""
 
 
 def write_ops(graph: Graph, numbers: Numbers, image: int) -> int:

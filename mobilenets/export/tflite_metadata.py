@@ -40,7 +40,7 @@ _SCHEMA = {
 
 
 def finish(file: File, model: Described, image: int, answer: int) -> bytes:
-    """The bytes of `file`, which takes `image` and gives `answer`, with all metadata of `model`."""
+    """Return the bytes of `file`, with input `image`, output `answer` and all metadata of `model`."""
     own = {
         "network": model.network.to_json(),
         "preprocess": json.dumps(model.preprocess.to_dict()),
@@ -96,13 +96,13 @@ def _shown(p: Preprocess) -> str:
 
 
 def _lines(labels: tuple[str, ...]) -> str:
-    """A label a line: line breaks become spaces, a label of nothing its number."""
+    """Return one label per line: line breaks become spaces, an empty label its number."""
     plain = (re.sub(r"[\t\r\n]+", " ", label).strip(" ") for label in labels)
     return "".join(f"{label or number}\n" for number, label in enumerate(plain))
 
 
 def _archive(name: str, text: str) -> bytes:
-    """A zip archive of one file, not compressed: readers map it where it lies. The same bytes at any time."""
+    """Return a zip archive of one uncompressed file, which readers map in place; the bytes do not depend on the time."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr(zipfile.ZipInfo(name), text)

@@ -19,14 +19,16 @@ class Writer:
     constants: list[onnx.TensorProto] = field(default_factory=list)
 
     def constant(self, name: str, array: np.ndarray) -> str:
+        """Register an array as an initializer and return its name."""
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
 
     def node(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
+        """Append a node of one output and return that output's name."""
         self.nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
         return output
 
     def nodes_of(self, kind: str, inputs: list[str], outputs: list[str], **attributes: Any) -> list[str]:
-        """A node of several outputs."""
+        """Append a node of several outputs and return their names."""
         self.nodes.append(helper.make_node(kind, inputs, outputs, name=outputs[0], **attributes))
         return outputs
