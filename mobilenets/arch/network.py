@@ -132,7 +132,7 @@ class Network:
 
 
 def _without_defaults(block: Block) -> dict[str, Any]:
-    """Return stride, channels and the fields that differ from V1's block, so that files of V1 networks do not change."""
+    """Return stride, channels and the fields that differ from V1's block; files of V1 networks have no others."""
     values = {field.name: getattr(block, field.name) for field in fields(block)}
     return {
         name: value for name, value in values.items() if value != getattr(_V1, name) or name in ("stride", "channels")

@@ -24,17 +24,18 @@ class Law:
     logits: Floats  # (COUNTED, classes)
 
     def differing(self, logits: Floats) -> tuple[int, int]:
-        """How many of the logits of the first images are other integers, and of how many."""
+        """Return the number of logits of the first images that differ by a step or more, and the number compared."""
         apart = np.abs(logits[: len(self.logits)] - self.logits) > self.model.activations["fc"].scale / 2
         return int(apart.sum()), apart.size
 
 
 def law_of(model: QuantModel, images: Pixels) -> Law:
+    """Return the oracle's logits for the first images."""
     return Law(model, model.activations["fc"].real(reference.run(model, images[:COUNTED])))
 
 
 def integers_of(model: Model | QuantModel, images: Pixels, source: str) -> tuple[QuantModel, str]:
-    """The model's own, else made here of `images` from `source`; and which of the two."""
+    """Return the int8 model, or one made here of `images` from `source`; and a text that says which of the two."""
     if isinstance(model, QuantModel):
         return model, "the model's own integers"
     seen = images[:CALIBRATED]

@@ -49,11 +49,13 @@ class Timed:
 
     @property
     def latency(self) -> Latency:
+        """Return order statistics of the runs."""
         name = f"{self.opened.name} {self.opened.version}".strip()
         return summarise(self.milliseconds, self.opened.peer.setup.threads, name)
 
     @property
     def cores_used(self) -> float:
+        """Return the mean number of busy cores."""
         return self.processor / self.wall
 
 
@@ -143,15 +145,16 @@ def _measure(
     batch_sizes: Sequence[int],
     tell: Tell,
 ) -> tuple[list[Row], list[Missing]]:
-    """A row for each runtime that came through all of it, and what became of the others.
+    """Return a row for each runtime that finished, and the failures of the others.
 
-    `tell` hears how many of the seconds that this takes have gone.
+    `tell` receives the seconds spent of this measurement.
     """
     answers: dict[str, Answer] = {}
     failures: dict[str, str] = {}
     alive = list(found)
 
     def fail(opened: Opened, why: str) -> None:
+        """Record a failure and stop timing this runtime."""
         failures[_key(opened)] = why
         alive.remove(opened)
 
@@ -166,6 +169,7 @@ def _measure(
     spent, total = 0.0, len(found) * (SECONDS + BATCH_SECONDS * (len(sizes) - 1))
 
     def gone(before: float) -> Callable[[float], None]:
+        """Return a function that reports seconds spent, after the seconds `before`."""
         return lambda seconds: tell(int(before + seconds), int(total))
 
     for size in sizes:
@@ -225,10 +229,11 @@ def time_peers(
     least: int = MIN_RUNS,
     tell: Callable[[float], None] = lambda spent: None,
 ) -> list[Timed]:
-    """Each in bursts, in turn, for `seconds` in all and at least `least` runs each, as `cost.latency` does.
+    """Time each runtime in bursts, in turn, for `seconds` in all and at least `least` runs each, as `cost.latency`
+    does.
 
-    A machine that is overrun gets twice the seconds and no more. A runtime that raises stops there. `tell` hears the
-    seconds that were spent, at most `seconds`.
+    An overloaded machine gets at most twice the seconds. A runtime that raises is stopped. `tell` receives the seconds
+    spent, at most `seconds`.
     """
     timed = [Timed(opened) for opened in found]
     several = any(opened.peer.setup.threads > 1 for opened in found)
@@ -250,7 +255,7 @@ def time_peers(
 
 
 def _attempt(one: Timed, batch: Pixels, runs: int, count: bool = True) -> None:
-    """At least `runs` runs, recorded for `BURST_MS` where they count."""
+    """Run at least `runs` times, recorded for `BURST_MS` where the runs count."""
     record: list[float] = []
     begin = last = time.perf_counter()
     busy = time.process_time()
@@ -270,7 +275,7 @@ def _attempt(one: Timed, batch: Pixels, runs: int, count: bool = True) -> None:
 
 
 def _reference(model: Model | QuantModel, images: Pixels) -> tuple[Floats, str]:
-    """Logits in float32, and whose they are: torch's, else ONNX Runtime's; of an int8 model numpy's, by its law."""
+    """Return logits in float32 and their source: torch, else ONNX Runtime; for an int8 model the oracle in numpy."""
     if isinstance(model, QuantModel):
         return model.activations["fc"].real(int8_reference.run(model, images)), "the int8 law in numpy"
     if find_spec("torch") is not None:
@@ -285,12 +290,13 @@ def _reference(model: Model | QuantModel, images: Pixels) -> tuple[Floats, str]:
 
 
 def noise(model: Model | QuantModel, count: int) -> Pixels:
+    """Return `count` images of random pixels in the model's input shape."""
     p = model.preprocess
     return np.random.default_rng(0).integers(0, 256, (count, p.height, p.width, p.channels), np.uint8)
 
 
 def processor() -> str:
-    """As Linux names it."""
+    """Return the processor's name as Linux gives it."""
     import platform
 
     try:

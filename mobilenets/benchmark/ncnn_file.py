@@ -22,7 +22,10 @@ FP32 = bytes(4)  # before weights: they are stored as float32
 
 
 def ncnn_files(model: Model) -> tuple[str, bytes]:
-    """(the .param, the .bin): blob `image` is normalised (C, H, W), `logits` (classes,)."""
+    """Return (the .param, the .bin): blob `image` is normalised (C, H, W), `logits` (classes,).
+
+    Raises `NetworkError` for a network that is not written.
+    """
     graph, weights = fold_batch_norm(model.graph, model.weights)
     NCNN.check(graph.ops)
     lines, arrays, x = ["Input image 0 1 image"], [], "image"
@@ -46,7 +49,7 @@ def ncnn_files(model: Model) -> tuple[str, bytes]:
 
 
 def _convolution(op: Op, weights: int, activation: Op | None) -> str:
-    """Its settings, by the numbers that ncnn gives them."""
+    """Return the settings under ncnn's numbers for them."""
     top, left, bottom, right = op.padding
     pads = f"4={left} 14={top} 15={right} 16={bottom}"
     group = f" 7={op.shape_in[2]}" if op.kind == "depthwise" else ""

@@ -26,6 +26,7 @@ class Opened:
 
     @property
     def precision(self) -> str:
+        """Return the precision of the runtime's model."""
         return self.peer.setup.precision
 
 
@@ -40,7 +41,10 @@ class Missing:
 
 
 def open_peers(setup: Setup, image: Pixels, kinds: Mapping[str, type[Peer]]) -> Iterator[Opened | Missing]:
-    """Each runtime that has the setup's precision, ready or with the reason why not. `image`: (1, H, W, C) uint8."""
+    """Yield each runtime that has the setup's precision, opened or with the reason of its failure.
+
+    `image` is (1, H, W, C) uint8.
+    """
     for name, kind in kinds.items():
         if setup.precision in kind.precisions:
             yield _open(name, kind, setup, image)
@@ -76,7 +80,7 @@ def _silent() -> Iterator[None]:
 
 
 def reason(exc: Exception) -> str:
-    """One line."""
+    """Return the first line of an error's text."""
     return (str(exc).strip() or repr(exc)).splitlines()[0][:200]
 
 

@@ -47,10 +47,12 @@ td { border-top: 1px solid var(--line); } td:first-child, th:first-child { paddi
 
 
 def title(result: Benchmark) -> str:
+    """Return the title of a benchmark."""
     return f"{result.network} ({result.weights} weights) on {result.processor}"
 
 
 def page(result: Benchmark) -> str:
+    """Return the HTML page of a benchmark."""
     about = (
         f"One uint8 image in, logits out; all runtimes in turn in one run. Top-1: the share of {result.image_count} "
         f"images ({result.images}) with the same answer as {result.reference}."

@@ -36,7 +36,7 @@ class Setup:
 
     @property
     def floats(self) -> Model:
-        """The model of every precision but int8."""
+        """Return the float model, for every precision but int8."""
         assert isinstance(self.model, Model)
         return self.model
 
@@ -55,10 +55,11 @@ class Peer:
         self.setup = setup
 
     def load(self) -> None:
+        """Open the model in this runtime."""
         raise NotImplementedError
 
     def run(self, images: Pixels) -> Floats:
-        """(N, H, W, C) uint8 -> logits (N, classes)."""
+        """Return logits (N, classes) of (N, H, W, C) uint8."""
         raise NotImplementedError
 
 
@@ -136,7 +137,7 @@ class OpenVino(_FromOnnx):
         self.requests: dict[int, tuple[Any, Pixels]] = {}
 
     def _request(self, shape: tuple[int, ...]) -> tuple[Any, Pixels]:
-        """A request for a batch of that shape, and the memory that it reads."""
+        """Return a request for a batch of that shape, and its input memory."""
         import openvino
 
         network = self.network.clone()

@@ -34,9 +34,11 @@ class Row:
 
     @property
     def threads(self) -> int:
+        """Return the number of threads."""
         return self.latency.threads
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the row as JSON takes it; keys as docs/json.md lists them."""
         values = asdict(self)
         values["latency_ms"] = values.pop("latency")
         return {**values, "threads": self.threads}
@@ -57,11 +59,11 @@ class Benchmark:
     missing: tuple[Missing, ...]
 
     def groups(self) -> list[tuple[int, list[Row]]]:
-        """(threads, its rows)."""
+        """Return (threads, rows) of each number of threads."""
         return [(n, [row for row in self.rows if row.threads == n]) for n in sorted({row.threads for row in self.rows})]
 
     def verdicts(self) -> list[str]:
-        """A line for each number of threads and precision; with several precisions also one over all of them."""
+        """Return a line per number of threads and precision; with several precisions also one over all of them."""
         lines = []
         for threads, rows in self.groups():
             suffix = f"{threads} thread{'s' if threads > 1 else ''}"
@@ -74,7 +76,7 @@ class Benchmark:
         return lines
 
     def about_integers(self) -> list[str]:
-        """Where they come from, and whose logits are others than the law's."""
+        """Return text on the source of the int8 model, and the runtimes whose logits differ from the oracle's."""
         if self.integers is None:
             return []
         counts = {row.runtime: row.differing for row in self.rows if row.differing}
@@ -82,7 +84,7 @@ class Benchmark:
         return [f"int8: {self.integers}", f"int8 logits that are not quant/reference.py's: {', '.join(said)}"]
 
     def caution(self) -> str | None:
-        """Said where other programs had much of the processor meanwhile."""
+        """Return a warning where other programs used much of the processor meanwhile."""
         used = sorted(row.cores_used for row in self.rows if row.threads == 1)
         middle = used[len(used) // 2] if used else 1.0
         if middle >= BUSY:
@@ -90,7 +92,7 @@ class Benchmark:
         return f"other programs had {1 - middle:.0%} of the processor meanwhile: measure again on a quiet machine"
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON's view; keys as docs/json.md lists them."""
+        """Return the benchmark as JSON takes it; keys as docs/json.md lists them."""
         return {
             "network": self.network,
             "weights": self.weights,
@@ -107,11 +109,12 @@ class Benchmark:
 
 
 def verdict(rows: Sequence[Row]) -> str:
-    """Which of these is fastest, and by how much; two where the intervals of their medians overlap."""
+    """Return text that names the fastest and its lead; two where the intervals of their medians overlap."""
     best, *others = sorted(rows, key=lambda row: row.latency.median)
     mixed = len({row.precision for row in rows}) > 1
 
     def name(row: Row) -> str:
+        """Return the name of a runtime and precision."""
         return f"{row.runtime} {row.precision}" if mixed else row.runtime
 
     if not others:

@@ -16,7 +16,7 @@ Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 
 def inference(model: Model, precision: str, threads: int, compiled: bool = False) -> Callable[[Pixels], Floats]:
-    """(N, H, W, C) uint8 -> logits: batch norm folded, channels last, normalised inside."""
+    """Return a function (N, H, W, C) uint8 -> logits, with folded batch norm, channels last and normalisation inside."""
     import torch
 
     from ..train.module import MobileNet, load_weights
@@ -33,6 +33,7 @@ def inference(model: Model, precision: str, threads: int, compiled: bool = False
     mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (model.preprocess.mean, model.preprocess.std))
 
     def forward(pixels: Any) -> Any:
+        """Return the logits of uint8 (N, H, W, C)."""
         return module(((pixels.permute(0, 3, 1, 2).float() - mean) / std).to(dtype)).float()
 
     if compiled:
@@ -41,6 +42,7 @@ def inference(model: Model, precision: str, threads: int, compiled: bool = False
         forward = torch.compile(forward, dynamic=False, options={"freezing": True})
 
     def run(images: Pixels) -> Floats:
+        """Return the logits of `images` as an array."""
         if torch.get_num_threads() != threads:
             torch.set_num_threads(threads)
         with torch.inference_mode():
@@ -51,7 +53,7 @@ def inference(model: Model, precision: str, threads: int, compiled: bool = False
 
 
 def reference(model: Model, images: Pixels) -> Floats:
-    """Logits of torch, fp32, of the network as it was trained: nothing folded, one image at a time on one thread."""
+    """Return the logits of torch in fp32 of the unfolded network, one image at a time on one thread."""
     import torch
 
     from ..train.module import MobileNet, load_weights

@@ -142,7 +142,9 @@ def _decide(
 
 
 def _contenders(seen: list[Candidate], best: Candidate | None, limit: float) -> list[Candidate]:
-    """Return near misses, the best that fits, and worse candidates in case that one does not fit after all; best first."""
+    """Return near misses, the best that fits, and worse candidates in case that it does not fit after all; best
+    first.
+    """
     if best is None:
         return sorted(sorted(seen, key=_quick)[:BELOW], key=rank)
     near = [c for c in _better(seen, best) if _quick(c) <= NEAR * limit]
@@ -172,7 +174,7 @@ def median(candidate: Candidate) -> float:
 
 
 def _quick(candidate: Candidate) -> float:
-    """Return the latency of an undisturbed run: a network that is kept wrongly is rejected later, but not the reverse."""
+    """Return the undisturbed latency: a network that is kept wrongly is rejected later, but not the reverse."""
     return interval(candidate).p10
 
 

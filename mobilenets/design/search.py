@@ -111,7 +111,7 @@ def _fits(candidate: Candidate, bounds: Sequence[Bound]) -> bool:
 
 
 def _impossible(bounds: Sequence[Bound], candidates: Sequence[Candidate]) -> str:
-    """Return the error text: the bounds that no network meets (all, where each can be met alone) and the smallest cost."""
+    """Return the error text: the bounds that no network meets (all, where each can be met alone), the least cost."""
     cheapest_first = sorted(candidates, key=lambda c: c.cost.mult_adds)  # where several tie
     smallest = {bound.name: min(cheapest_first, key=_cost_of(bound)) for bound in bounds}
     failing = [bound for bound in bounds if not _fits(smallest[bound.name], [bound])]

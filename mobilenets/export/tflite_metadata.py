@@ -102,7 +102,7 @@ def _lines(labels: tuple[str, ...]) -> str:
 
 
 def _archive(name: str, text: str) -> bytes:
-    """Return a zip archive of one uncompressed file, which readers map in place; the bytes do not depend on the time."""
+    """Return a zip archive of one uncompressed file, which readers map in place; equal bytes at any time."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr(zipfile.ZipInfo(name), text)

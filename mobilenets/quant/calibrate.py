@@ -20,7 +20,7 @@ def _whole(histogram: Histogram) -> Range:
 
 
 def _percentile(histogram: Histogram) -> Range:
-    """What is left of the range when the outermost values go, as many on either side that is not 0."""
+    """Return the range without its outermost values, the same share on either side that is not 0."""
     shares = np.cumsum(histogram.counts) / max(histogram.counts.sum(), 1)
     edges = histogram.low + np.arange(1, len(shares) + 1) * (histogram.high - histogram.low) / len(shares)
     high = edges[np.searchsorted(shares, PERCENTILE / 100)] if shares[-1] else histogram.high
@@ -29,7 +29,7 @@ def _percentile(histogram: Histogram) -> Range:
 
 
 def _least_error(histogram: Histogram) -> Range:
-    """The share of the range for which the squared error of rounding and clipping is smallest."""
+    """Return the share of the range for which the squared error of rounding and clipping is smallest."""
     ranges = [(share * histogram.low, share * histogram.high) for share in SHARES]
     errors = [_error(histogram.centres, histogram.counts, found) for found in ranges]
     return ranges[int(np.argmin(errors))]
@@ -45,5 +45,8 @@ RULES: dict[str, Callable[[Histogram], Range]] = {"minmax": _whole, "percentile"
 
 
 def ranges_by(rule: str, found: Mapping[str, Histogram]) -> dict[str, Range]:
-    """Op -> range. The classifier's is always whole: its largest values are the answer."""
+    """Return op -> range by `rule`, a key of `RULES`.
+
+    The classifier's range is always whole: its largest values are the prediction.
+    """
     return {name: (_whole if name == "fc" else RULES[rule])(histogram) for name, histogram in found.items()}

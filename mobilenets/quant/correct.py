@@ -14,9 +14,10 @@ __all__ = ["correct_biases"]
 
 
 def correct_biases(model: QuantModel, wanted: Mapping[str, Doubles], images: Pixels) -> QuantModel:
-    """`model` with biases under which each layer's sums have on `images` the means that are `wanted` (real, (out,)).
+    """Return `model` with biases for which each layer's sums have the means `wanted` (real, (out,)) on `images`.
 
-    Layers that `wanted` does not name keep theirs. Layer by layer: each sees what the corrected ones before it give.
+    Layers that `wanted` does not name keep theirs. Layers are corrected in order: each takes the output of corrected
+    ones.
     """
     sources, layers = model.sources(), dict(model.layers)
     values = [[from_pixels(batch) for batch in batches(images)]]  # of the image and each layer, until it is read last

@@ -37,7 +37,10 @@ ROOM = 0.9  # ReLU6: channels are left alone that come nearer to 6 than this, an
 
 
 def equalise(model: Model, ranges: Ranges) -> tuple[Model, Ranges]:
-    """The same function with other weights, and its ranges; `ranges` are `model`'s."""
+    """Return a model with the same function and other weights, and its ranges; `ranges` are those of `model`.
+
+    Raises `NetworkError` for a network that is not equalised.
+    """
     graph, weights = fold_batch_norm(model.graph, model.weights)
     EQUALISATION.check(graph.ops)
     equal = dict(ranges)
@@ -60,7 +63,7 @@ def _pairs(graph: Graph) -> Iterator[tuple[Layer, Op]]:
 
 
 def _factors(high: Doubles, second: Op, weight: np.ndarray[Any, Any]) -> Doubles:
-    """(C,): what the first layer's channels are divided by."""
+    """Return (C,): the divisors of the first layer's channels."""
     taken = np.ones_like(high)
     if second.kind != "depthwise":
         taken = np.sqrt(np.abs(weight.astype(np.float64)).max(axis=tuple(i for i in range(weight.ndim) if i != 1)))

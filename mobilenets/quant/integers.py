@@ -21,17 +21,17 @@ SMALLEST_SCALE = 1e-5  # of a layer's largest, for channels of zeros: XNNPACK re
 
 
 def affine(low: float, high: float, finest: float) -> Affine:
-    """255 steps of at least `finest` from `low` to `high`, moved to 0 where they leave it out; 0 is one of them."""
+    """Return 255 steps of at least `finest` from `low` to `high`, extended to include 0, which is one of the steps."""
     low, high = min(low, 0.0), max(high, 0.0)
     scale = max((high - low) / (HIGH - LOW), finest)
     return Affine(scale, int(np.clip(np.rint(LOW - low / scale), LOW, HIGH)))
 
 
 def image_scale(preprocess: Preprocess) -> tuple[Affine, Doubles, Doubles]:
-    """What q = pixel - 128 stands for; and gain and offset, each (C,), that one scale for all channels cannot say.
+    """Return the quantisation parameters of q = pixel - 128, and gain and offset, each (C,), that they leave out.
 
-    (pixel - mean) / std = gain * scale * (q - zero point) + offset. Gain and offset go into the first layer's weights
-    and bias; under padding, which is the zero point, the offset is then there though it should not be.
+    (pixel - mean) / std = gain * scale * (q - zero point) + offset. Gain and offset are folded into the first layer's
+    weights and bias; under padding, which is the zero point, the offset is then present though it should not be.
     """
     mean, std = (
         np.broadcast_to(np.asarray(v, np.float64), preprocess.channels) for v in (preprocess.mean, preprocess.std)
@@ -42,10 +42,11 @@ def image_scale(preprocess: Preprocess) -> tuple[Affine, Doubles, Doubles]:
 
 
 def to_integers(model: Model, ranges: Mapping[str, Range], per_channel: bool = True) -> QuantModel:
-    """`ranges` are those of the outputs of `integer_layers`; of the image, pools and gates they are known.
+    """Return `model` in int8; `ranges` are those of the outputs of `integer_layers` (known for images, pools and
+    gates).
 
-    Weights are rounded to the nearest of 255 steps, symmetric about 0: those of one output channel, or (`per_channel`
-    False) of a whole layer.
+    Weights are rounded to the nearest of 255 steps, symmetric about 0, with one scale per output channel, or per layer
+    (`per_channel` False). Raises `NetworkError` for ops without int8 arithmetic.
     """
     graph, weights = fold_batch_norm(model.graph, model.weights)
     INTEGERS.check(graph.ops)

@@ -76,9 +76,10 @@ class Quantized:
 def quantize(
     model: Model, images: Pixels, activations: Callable[[Model], Activations], choices: Choices | None = None
 ) -> Quantized:
-    """`images` (N, H, W, C) uint8 as the network sees them, of all that it will see; 200 to 500 are enough.
+    """Return the best int8 network of `model` and what was tried.
 
-    `activations` opens a float network, see `observe.Activations`.
+    `images` (N, H, W, C) uint8 are preprocessed images that represent all later input; 200 to 500 suffice.
+    `activations` opens a float network, see `observe.Activations`. Raises `UsageError` for fewer than `FEWEST` images.
     """
     choices = choices or Choices()
     if len(images) < FEWEST:
@@ -114,7 +115,7 @@ def _candidates(
     held: Pixels,
     choices: Choices,
 ) -> Iterator[_Candidate]:
-    """`model` under each rule of ranges."""
+    """Yield `model` in int8 under each rule of ranges."""
     run, output = activations(model), model.network.output
     found = histograms(run, kept, whole(ranges))
     seen = kept[:MOST_CORRECTED]
@@ -144,6 +145,6 @@ def _losses(model: QuantModel, run: Activations, images: Pixels) -> tuple[Loss, 
 
 
 def decibels(signal: Any, noise: Any) -> float:
-    """10 log10(signal / noise), from -99 to 99."""
+    """Return 10 log10(signal / noise), clipped to -99 to 99."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return float(np.clip(np.nan_to_num(10 * np.log10(np.float64(signal) / noise), nan=99, posinf=99), -99, 99))

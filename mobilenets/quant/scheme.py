@@ -74,7 +74,7 @@ class Affine:
             raise ModelFileError(f"zero point (={self.zero_point}) must be a whole number from {LOW} to {HIGH}")
 
     def real(self, integers: Integers) -> Floats:
-        """What they stand for, in float32."""
+        """Return the real numbers of int8 `integers` in float32."""
         return np.float32(self.scale) * (integers.astype(np.float32) - np.float32(self.zero_point))
 
 
@@ -129,11 +129,12 @@ class QuantModel:
 
     @property
     def graph(self) -> Graph:
-        """Without batch norm."""
+        """Return the graph without batch norm."""
         return without_batch_norm(expand(self.network))
 
     @property
     def name(self) -> str:
+        """Return the network's name with "int8"."""
         return f"{self.network.name} int8"
 
     def sources(self) -> dict[str, tuple[Affine, ...]]:
@@ -144,11 +145,11 @@ class QuantModel:
 
     @property
     def nbytes(self) -> int:
-        """Of all integers and scales."""
+        """Return the bytes of all integers and scales."""
         return sum(a.nbytes for layer in self.layers.values() for a in (layer.weight, layer.scale, layer.bias))
 
     def digest(self) -> str:
-        """SHA-256 over all integers and scales: equal digests are equal networks, bit for bit."""
+        """Return the SHA-256 over all integers and scales: equal digests are equal networks, bit for bit."""
         digest = hashlib.sha256()
         for name in sorted(self.layers):
             layer = self.layers[name]
@@ -183,12 +184,12 @@ def integer_layers(graph: Graph) -> tuple[Layer, ...]:
 
 
 def multipliers(layer: IntegerLayer, source: Affine, target: Affine) -> Floats:
-    """(out,) float32: what a sum is multiplied with, s_in * s_w / s_out, each operation rounded to float32."""
+    """Return (out,) float32: the multiplier of a sum, s_in * s_w / s_out, each operation rounded to float32."""
     return np.float32(source.scale) * layer.scale.astype(np.float32) / np.float32(target.scale)
 
 
 def pool_multiplier(pixels: int, source: Affine, target: Affine) -> Floats:
-    """() float32: what the sum of (q - zero point) over `pixels` is multiplied with, s_in / s_out / pixels."""
+    """Return () float32: the multiplier of the sum of (q - zero point) over `pixels`, s_in / s_out / pixels."""
     return np.asarray(np.float32(source.scale) / np.float32(target.scale) / np.float32(pixels))
 
 
@@ -206,13 +207,13 @@ def limits(target: Affine, activation: Op | None) -> tuple[int, int]:
 
 
 def requantise(sums: Sums, factor: Floats, target: Affine, low: int, high: int) -> Integers:
-    """clamp(round_half_even(float32(sum) * factor) + zero point): the rule of XNNPACK, the same on every machine."""
+    """Return clamp(round_half_even(float32(sum) * factor) + zero point), the rule of XNNPACK, equal on every machine."""
     rounded = np.rint(sums.astype(np.float32) * factor.astype(np.float32))
     return np.clip(rounded + np.float32(target.zero_point), low, high).astype(np.int8)
 
 
 def largest_sums(layer: IntegerLayer, source: Affine) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """(out,): a bound of |sum| for any input whatever, bias included; no order of the additions exceeds it."""
+    """Return (out,): a bound of |sum| for any input, bias included, in any order of the additions."""
     furthest = max(source.zero_point - LOW, HIGH - source.zero_point)
     weights = np.abs(layer.weight.astype(np.int64) - layer.zero_point).reshape(len(layer.weight), -1).sum(axis=1)
     bounds: np.ndarray[Any, np.dtype[np.int64]] = weights * furthest + np.abs(layer.bias.astype(np.int64))

@@ -38,6 +38,7 @@ def open_activations(model: Model) -> Callable[[Pixels], dict[str, Floats]]:
     session = ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
     def run(images: Pixels) -> dict[str, Floats]:
+        """Return the output of each layer for `images`."""
         found = dict(zip(tensors, session.run(list(tensors.values()), {"image": images}), strict=True))
         return {name: values if name == "fc" else values.transpose(0, 2, 3, 1) for name, values in found.items()}
 
@@ -45,6 +46,6 @@ def open_activations(model: Model) -> Callable[[Pixels], dict[str, Floats]]:
 
 
 def min_max_integers(model: Model, images: Pixels) -> QuantModel:
-    """The network in integers without any of `quantize`'s care, for whom its time is all that matters."""
+    """Return the network in int8 with whole ranges and no correction, for timing only."""
     ranges = channel_ranges(open_activations(model), images)
     return to_integers(model, whole(ranges))

@@ -40,9 +40,9 @@ class CompiledSession:
         return f"CompiledSession({self.name}, {self.task}, {len(self.labels)} labels, {self.runtime})"
 
     def run(self, images: Images) -> Floats:
-        """Images as in `pixels_of` -> probabilities (N, classes) float32."""
+        """Return probabilities (N, classes) float32 of images as in `pixels_of`."""
         return self._open.outputs(pixels_of(images, self.preprocess))[:, 1]
 
     def logits(self, images: Images) -> Floats:
-        """Images as in `pixels_of` -> logits (N, classes) float32."""
+        """Return logits (N, classes) float32 of images as in `pixels_of`."""
         return self._open.outputs(pixels_of(images, self.preprocess))[:, 0]

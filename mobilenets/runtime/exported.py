@@ -21,7 +21,10 @@ _GRAPHS = (AttributeProto.GRAPH, AttributeProto.GRAPHS)
 
 
 def checked_metadata(content: bytes) -> dict[str, Any]:
-    """The fields of `model.from_metadata`; `ModelFileError` where they, or what the graph asks for, cannot be."""
+    """Return the fields of `model.from_metadata`.
+
+    Raises `ModelFileError` where the metadata is wrong or the graph is not one that this package could have written.
+    """
     try:
         model = load_model_from_string(content)
     except DecodeError as exc:
@@ -36,7 +39,7 @@ def checked_metadata(content: bytes) -> dict[str, Any]:
 
 
 def _check_parts(model: ModelProto) -> None:
-    """No loops, no functions, nothing in other files: each node runs once."""
+    """Raise `ModelFileError` for loops, functions and data in other files: each node must run once."""
     graph = model.graph
     if len(graph.node) > MAX_PARTS or len(graph.initializer) > MAX_PARTS:
         parts = f"{len(graph.node)} nodes and {len(graph.initializer)} constants"
@@ -52,7 +55,7 @@ def _check_parts(model: ModelProto) -> None:
 
 
 def _check_sizes(model: ModelProto, network: Network) -> None:
-    """No tensor is far larger than those of the network that the file states."""
+    """Raise `ModelFileError` for a tensor far larger than those of the network that the file states."""
     most = MAX_GROWTH * max(prod(op.shape_out) for op in expand(network).ops) + _SPARE
     try:
         inferred = infer_shapes(model).graph

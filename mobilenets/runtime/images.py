@@ -18,11 +18,12 @@ NEAR = 0.01  # of a step of a byte: what float32 loses on the way there and back
 
 
 def pixels_of(images: Images, preprocess: Preprocess) -> Pixels:
-    """(N, H, W, C) or (N, C, H, W), uint8 or float32 -> (N, H, W, C) uint8, contiguous. Where both fit: channels last.
+    """Return contiguous (N, H, W, C) uint8 of (N, H, W, C) or (N, C, H, W), uint8 or float32; where both fit, channels
+    are last.
 
-    A list of N such images is taken too, and of Pillow images of any size.
-    float32 is what `image.normalise` makes of bytes, and those bytes are what it becomes again. `UsageError` for
-    another shape or type, and for floats that are no normalised bytes: they were not normalised, or otherwise.
+    A list of N such images, and of Pillow images of any size, is accepted too. float32 must be the result of
+    `image.normalise`, which is inverted. Raises `UsageError` for another shape or type, and for floats that are not
+    normalised bytes: they were not normalised, or in another way.
     """
     p = preprocess
     batch = images if isinstance(images, np.ndarray) else _stacked(images, p)
@@ -38,7 +39,7 @@ def pixels_of(images: Images, preprocess: Preprocess) -> Pixels:
 
 
 def _stacked(images: Sequence[Array | Image.Image], preprocess: Preprocess) -> Array:
-    """One array of a list of arrays of one shape, and of Pillow images, which are fitted as `prepare` fits them."""
+    """Return one array of a list of arrays of one shape, and of Pillow images, which are preprocessed as by `prepare`."""
     if not isinstance(images, list | tuple):
         kind = type(images).__name__
         raise UsageError(

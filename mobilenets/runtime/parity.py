@@ -17,9 +17,9 @@ Run = Callable[[Pixels], Logits]  # (N, H, W, C) uint8 -> (N, classes)
 
 
 def agree(run: Run, reference: Run, preprocess: Preprocess, what: str, bound: float = BOUND) -> float:
-    """Largest difference between the logits of `run` and of `reference`, relative to the largest logit.
+    """Return the largest difference between the logits of `run` and of `reference`, relative to the largest logit.
 
-    On noise, black, white and a ramp. `ParityError` above `bound`; `what` names the two.
+    The inputs are noise, black, white and a ramp. Raises `ParityError` above `bound`; `what` names the two.
     """
     images = _probes(preprocess)
     expected = reference(images)

@@ -38,7 +38,7 @@ class Session:
 
     @classmethod
     def from_onnx(cls, onnx: bytes | str, threads: int = 0) -> "Session":
-        """From a serialised graph or a path. `ModelFileError` where its metadata is not ours."""
+        """Open a serialised graph or a path; raises `ModelFileError` where its metadata is not this package's."""
         check_threads(threads)
         try:
             content = onnx if isinstance(onnx, bytes) else Path(onnx).read_bytes()
@@ -51,11 +51,13 @@ class Session:
         return opened
 
     def run(self, images: Images) -> Floats:
-        """Images as in `pixels_of` -> probabilities or embeddings (N, classes) float32. Safe from several threads."""
+        """Return probabilities or embeddings (N, classes) float32 of images as in `pixels_of`; safe from several
+        threads.
+        """
         return self._output(self.session.get_outputs()[-1].name, images)
 
     def logits(self, images: Images) -> Floats:
-        """Images as in `pixels_of` -> logits (N, classes) float32."""
+        """Return logits (N, classes) float32 of images as in `pixels_of`."""
         return self._output("logits", images)
 
     def _output(self, name: str, images: Images) -> Floats:
@@ -81,7 +83,7 @@ def _open(content: bytes, threads: int) -> ort.InferenceSession:
 
 
 def _check(opened: Session) -> None:
-    """What another tool made of the graph or its metadata must still fit together."""
+    """Raise `ModelFileError` where graph and metadata, changed by another tool, no longer fit together."""
     inputs, outputs = opened.session.get_inputs(), opened.session.get_outputs()
     if [value.name for value in inputs] != ["image"] or [value.name for value in outputs[:1]] != ["logits"]:
         names = [value.name for value in (*inputs, *outputs)]

@@ -42,7 +42,7 @@ class Detector:
 
 
 def count_detectors() -> tuple[Detector, ...]:
-    """The rows of MobileNet 1.0, and SSDLite."""
+    """Return the rows of MobileNet 1.0 and SSDLite (Table 13), counted."""
     rows: tuple[tuple[str, str, int, float | None, float | None, float | None], ...] = (
         ("SSD 300", "ssd", 300, 19.3, 1.2, 6.8),
         ("SSDLite 300", "ssdlite", 300, None, None, None),
@@ -56,7 +56,7 @@ def count_detectors() -> tuple[Detector, ...]:
 
 
 def _count(kind: str, side: int) -> tuple[int, int]:
-    """Mult-adds and parameters of a detector on the paper's body."""
+    """Return mult-adds and parameters of a detector on the paper's body."""
     network = Network(height=side, width=side, classes=CLASSES, output="features")
     body = MobileNet(expand(network))
     module: Any = (
@@ -71,7 +71,7 @@ def _count(kind: str, side: int) -> tuple[int, int]:
 
 
 def _run(module: Any, x: torch.Tensor) -> None:
-    """All layers; what lies between them (anchors, suppression, cutting regions out) has no mult-adds."""
+    """Run all layers; the steps between them (anchors, suppression, region cropping) have no mult-adds."""
     module.logits(x)
     if isinstance(module, TwoStage):
         heads: Any = module.task.roi_heads

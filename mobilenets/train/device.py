@@ -13,7 +13,10 @@ __all__ = ["find_device", "resolve"]
 
 
 def resolve(recipe: Recipe, alpha: float, fine_tuning: bool = False) -> Recipe:
-    """The recipe with every open setting answered, for this machine and this width; a resumed run keeps it."""
+    """Return the recipe with every open setting resolved for this machine and this width; a resumed run keeps it.
+
+    Raises `UsageError` for a device that is absent and for more replicas than half of the batch.
+    """
     device = find_device(recipe.device)
     replicas = recipe.replicas or (replica_count(cores(), recipe.batch_size) if device.type == "cpu" else 1)
     if replicas * 2 > recipe.batch_size:

@@ -51,7 +51,9 @@ def fit(dataset: Dataset, run: Run, watch: Watch | None = None) -> Model:
 
 
 def _learn_in_integers(loop: Loop) -> None:
-    """Where the recipe says so, when it is time: from the best float weights on, which stay the run's best."""
+    """Switch to quantisation-aware training when it is due; it starts from the best float weights, which remain the
+    run's best.
+    """
     state, preprocess = loop.state, loop.run.settings.preprocess
     if loop.activations or state.progress.epoch < loop.float_epochs:
         return
@@ -93,7 +95,9 @@ def _train_epoch(loop: Loop) -> None:
 
 
 def _rate(loop: Loop, step: int, batches: int) -> float:
-    """The learning rate: up and down over the float epochs, and down once more over those in integers."""
+    """Return the learning rate: warmup and decay over the float epochs, one more decay over those of quantisation-aware
+    training.
+    """
     steps = loop.float_epochs * batches
     if step >= steps:
         return learning_rate(step - steps, loop.epochs * batches - steps, 0, loop.peak * qat.RATE)
@@ -114,7 +118,7 @@ def _checkpoint(loop: Loop) -> None:
 
 
 def _finish_epoch(loop: Loop) -> None:
-    """Validate the averaged weights, keep them where they are the best yet, note the row, save."""
+    """Validate the averaged weights, keep them where they are the best so far, write the row, save."""
     progress = loop.state.progress
     score, loss = _validate(loop, loop.state.averaged)
     row = {
@@ -157,21 +161,21 @@ def _model(loop: Loop, module: nn.Module, score: float) -> Model:
 
 
 def _validate(loop: Loop, module: nn.Module) -> tuple[float, float]:
-    """(score, loss) on the validation images, in fp32."""
+    """Return (score, loss) on the validation images in fp32."""
     batches = plain_batches(loop.val, EVAL_BATCH)
     outputs = torch.cat([loop.replicas.outputs(module, batch.pixels) for batch in batches])
     return loop.task.validate(outputs, loop.val.targets, loop.decoding)
 
 
 def _save_integers(loop: Loop, model: Model) -> None:
-    """The int8 network that was validated; it says which float one it was learned from."""
+    """Save the int8 network that was validated, with the digest of the float network that it was trained from."""
     integers = qat.to_model(loop.state.averaged, loop.activations, model)
     origin = {"from_sha256": load(loop.run.best).digest(), "rule": "learned"}
     file.save(replace(integers, data={**model.data, "quantized": origin}), loop.run.integers)
 
 
 def _finalise(loop: Loop) -> Model:
-    """The best float model."""
+    """Return the best float model."""
     loop.state.save(loop.run.checkpoint)
     if loop.recipe.quantize:
         score = f"{figure_name(loop.task.score)} {loop.state.progress.best[0]:.2%}"
@@ -183,7 +187,7 @@ def _finalise(loop: Loop) -> Model:
 
 
 def _settle(loop: Loop, best: Model) -> Model:
-    """The run's best model from now on: `best`, its batch-norm statistics measured anew where that does no harm."""
+    """Save and return the run's best model: `best`, with batch-norm statistics measured again where that does no harm."""
     module, before = _loaded(loop, best), loop.state.progress.best
     _measure_statistics(loop, module)
     anew, loss = _validate(loop, module)
@@ -207,7 +211,7 @@ def _loaded(loop: Loop, model: Model) -> nn.Module:
 
 @torch.no_grad()
 def _measure_statistics(loop: Loop, module: nn.Module) -> None:
-    """Batch norm's mean and variance, averaged evenly over training images seen as evaluation sees them."""
+    """Measure batch norm's mean and variance, averaged evenly over training images preprocessed as in evaluation."""
     norms = [layer for layer in module.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
     for norm in norms:
         norm.reset_running_stats()

@@ -40,7 +40,10 @@ View = Callable[[int], Pixels]
 
 
 def fit_frozen(dataset: Dataset, run: Run, watch: Watch | None = None) -> Model:
-    """The trained network of `run.initial` with a classifier for the data set. Errors as those of `fit`."""
+    """Return the trained network of `run.initial` with a classifier for the data set.
+
+    Raises the errors of `fit`.
+    """
     watch, settings = watch or Watch(), run.settings
     recipe, preprocess = settings.recipe, settings.preprocess
     augmentation = Augmentation(recipe.strength(settings.network.alpha), recipe.flip)
@@ -83,12 +86,14 @@ def fit_frozen(dataset: Dataset, run: Run, watch: Watch | None = None) -> Model:
 
 
 def _views(images: Images, preprocess: Preprocess, how: Augmentation, seed: int) -> list[View]:
-    """What is seen of every image: its centre, that mirrored, and random crops."""
+    """Return the views of every image: the central crop, its mirror image, and random crops."""
 
     def centre(i: int) -> Pixels:
+        """Return the central crop of image `i`."""
         return crop_resize(as_image(images.pixels(i)), preprocess)
 
     def crop(number: int, i: int) -> Pixels:
+        """Return a random crop of image `i`."""
         return random_view(images.pixels(i), preprocess, how, np.random.default_rng((seed, number, i)))
 
     mirrored: list[View] = [lambda i: centre(i)[:, ::-1]] if how.flip else []
@@ -96,7 +101,7 @@ def _views(images: Images, preprocess: Preprocess, how: Augmentation, seed: int)
 
 
 def _body(model: Model) -> Session:
-    """The network with a classifier that changes nothing: its logits are the features."""
+    """Return a session of the network with an identity classifier: its logits are the features."""
     channels = model.weights["fc.weight"].shape[1]
     same = {"fc.weight": np.eye(channels, dtype=np.float32), "fc.bias": np.zeros(channels, np.float32)}
     labels = tuple(map(str, range(channels)))
@@ -107,7 +112,7 @@ def _body(model: Model) -> Session:
 def _features(
     body: Session, view: View, count: int, watch: Watch | None = None, done: int = 0, views: int = 1
 ) -> Floats:
-    """(count, channels)."""
+    """Return the features (count, channels) of one view."""
     parts: list[Floats] = []
     pixels = ordered(view, range(count))
     started = time.monotonic()
@@ -120,9 +125,9 @@ def _features(
 
 
 def _classifier(seen: list[Floats], labels: Labels, counts: Floats | None) -> tuple[Floats, Floats]:
-    """(weight (classes, channels), bias): a logistic regression as free as images that it does not see like it best.
+    """Return (weight (classes, channels), bias) of a logistic regression; its strength is chosen on held-out images.
 
-    `counts`: how much an image of each class counts.
+    `counts` are weights per class.
     """
     held = np.arange(len(labels)) % HELD_OUT == 0
     least, strength = np.inf, STRENGTHS[2]
@@ -149,7 +154,7 @@ def _regression(seen: list[Floats], labels: Labels, strength: float, counts: Flo
 
 
 def _judged(logits: Floats, labels: Labels) -> tuple[float, float]:
-    """(top-1, mean cross-entropy)."""
+    """Return (top-1, mean cross-entropy)."""
     shifted = logits - logits.max(1, keepdims=True)
     likelihood = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
     truth = likelihood[np.arange(len(labels)), labels]

@@ -72,7 +72,7 @@ def _on_cpu(module: nn.Module) -> bool:
 
 
 def takes(graph: Graph) -> bool:
-    """Whether the kernels hold all of the network below its pooling."""
+    """Return whether the kernels compute all of the network below its pooling."""
     found = _below_the_pool(graph)
     below = 1 + sum(len(layer.ops) for layer in found)
     chain = all(layer.sources == (i,) for i, layer in enumerate(layers(graph)[1:]))
@@ -119,10 +119,10 @@ class Fused:
         self.passes = 0
 
     def __deepcopy__(self, memo: object) -> None:
-        """The copy of a network begins without: memory is not shared between threads."""
+        """Return None: a copy of the network starts without it, because memory is not shared between threads."""
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Normalised (N, C, H, W) -> what the network gives in training mode."""
+        """Return the network's output in training mode for normalised (N, C, H, W)."""
         layers = zip(self._convolutions, self._norms, strict=True)
         parameters = [p for convolution, norm in layers for p in (convolution.weight, norm.weight, norm.bias)]
         x = _Chain.apply(self, x.float().contiguous(memory_format=torch.channels_last), *parameters)
@@ -131,7 +131,7 @@ class Fused:
         return x
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W), channels last -> pooled (N, C, 1, 1); the running statistics move on."""
+        """Return pooled (N, C, 1, 1) for channels-last (N, C, H, W), and update the running statistics."""
         self._lay_out(len(x))
         self.passes += 1
         weights = []
@@ -148,7 +148,7 @@ class Fused:
         return pooled[:, :, None, None]
 
     def backward(self, x: Tensor, d_pooled: Tensor) -> list[Tensor]:
-        """The gradients of weight, gamma and beta of each layer, for the pass that `forward` made last."""
+        """Return the gradients of weight, gamma and beta of each layer for the last pass of `forward`."""
         gradients: list[Tensor] = []
         for layer, convolution in zip(self._layers, self._convolutions, strict=True):
             n, c, h, w = convolution.weight.shape
@@ -195,7 +195,7 @@ def _pointers(*tensors: Tensor) -> tuple[int, ...]:
 
 @cache
 def _library(bf16: bool, target: Target) -> ctypes.CDLL:
-    """The kernels, compiled for `target` where they have not been before; `WorkError` where that fails."""
+    """Return the kernels, compiled for `target` where they are not cached; raises `WorkError` where that fails."""
     text = source(target.vector, bf16)
     key = hashlib.sha256(repr((text, target, FLAGS, compiler())).encode()).hexdigest()[:32]
     path = writable_cache() / "training" / f"{key}.so"
@@ -215,7 +215,7 @@ def _library(bf16: bool, target: Target) -> ctypes.CDLL:
 
 
 def source(vector: int, bf16: bool) -> str:
-    """The C of all kernels for vectors of `vector` floats, and of half of that for few channels."""
+    """Return the C of all kernels for vectors of `vector` floats, and of half of that for few channels."""
     kernels = files(__package__) / "kernels"
     narrow = max(4, vector // 2)
     parts = [f"#define WIDE {vector}\n#define NARROW {narrow}", "#define BF16" if bf16 else ""]

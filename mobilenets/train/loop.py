@@ -53,23 +53,27 @@ class Loop:
 
     @property
     def recipe(self) -> Recipe:
+        """Return the recipe of the run."""
         return self.run.settings.recipe
 
     @property
     def task(self) -> Task:
+        """Return the task of the run."""
         return self.run.settings.task
 
     @property
     def float_epochs(self) -> int:
+        """Return the number of float epochs, which a resolved recipe states."""
         return self.recipe.epochs or 0  # a resolved recipe says it
 
     @property
     def epochs(self) -> int:
-        """In all."""
+        """Return the number of all epochs."""
         return self.float_epochs + (qat.more_epochs(self.float_epochs) if self.recipe.quantize else 0)
 
     @property
     def peak(self) -> float:
+        """Return the peak learning rate."""
         return self.recipe.lr or 0.0
 
 
@@ -128,5 +132,5 @@ def prepare(dataset: Dataset, run: Run, watch: Watch, interrupts: Interrupts) ->
 
 
 def module_of(settings: Settings, decoding: dict[str, Any]) -> nn.Module:
-    """The network with the task's head, where it has one."""
+    """Return the network with the task's head, where it has one."""
     return settings.task.module(MobileNet(expand(settings.network)), settings.network, decoding)

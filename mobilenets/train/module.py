@@ -33,6 +33,7 @@ class Convolution(nn.Conv2d):
         self.keep_fp32 = op.kind == "depthwise" and op.stride > 1
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return (N, C', H', W') of (N, C, H, W)."""
         if self.uneven is not None:
             x = nn.functional.pad(x, self.uneven)
         if self.keep_fp32 and x.device.type == "cpu" and x.dtype.itemsize < 4:
@@ -45,6 +46,7 @@ class Linear(nn.Linear):
     """The classifier, on (N, C, 1, 1)."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return (N, classes) of (N, C, 1, 1)."""
         return super().forward(x.flatten(1))
 
 
@@ -52,6 +54,7 @@ class Add(nn.Module):
     """The sum of two arrays of one shape."""
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return the sum."""
         return x + y
 
 
@@ -59,6 +62,7 @@ class Multiply(nn.Module):
     """(N, C, H, W) times (N, C, 1, 1)."""
 
     def forward(self, x: Tensor, gate: Tensor) -> Tensor:
+        """Return the product."""
         return x * gate
 
 
@@ -98,6 +102,7 @@ class MobileNet(nn.Module):
         ]
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the logits, or the feature maps, of normalised (N, C, H, W)."""
         if self.fused is not None and self.training:
             return self.fused(x)
         values: dict[int, Tensor] = {0: x}
@@ -111,7 +116,7 @@ class MobileNet(nn.Module):
 
 
 def initialise(module: nn.Module, seed: int) -> None:
-    """He's normal initialisation by fan-in where batch norm follows; elsewhere small weights and zero biases."""
+    """Initialise weights: He's normal by fan-in where batch norm follows; elsewhere small weights and zero biases."""
     generator = torch.Generator().manual_seed(seed)
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d) and layer.bias is None:
@@ -123,7 +128,7 @@ def initialise(module: nn.Module, seed: int) -> None:
 
 
 def weights_of(state: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
-    """The arrays of a model file from a `state_dict`: float32, contiguous, without torch's batch counters."""
+    """Return the arrays of a model file from a `state_dict`: float32, contiguous, without torch's batch counters."""
     return {
         name: np.array(tensor.detach().to("cpu", torch.float32).contiguous().numpy(), order="C")
         for name, tensor in state.items()

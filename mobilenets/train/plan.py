@@ -36,6 +36,7 @@ class Plan:
     seconds: float | None  # decoding, training and validation
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the plan as JSON takes it."""
         network = self.settings.network
         return {
             "network": network.name,

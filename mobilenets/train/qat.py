@@ -48,13 +48,15 @@ RATE = 0.01  # of the peak learning rate, at which they start: with batch norms 
 
 
 def more_epochs(epochs: int) -> int:
-    """How many learn in integers, after `epochs` in floats."""
+    """Return the number of epochs of quantisation-aware training after `epochs` float epochs."""
     return max(1, round(epochs * SHARE))
 
 
 def calibrated(model: Model, images: Pixels) -> tuple[dict[str, Affine], Model]:
-    """What the integers of each array stand for, from what `model` computes on `images` (N, H, W, C) uint8; and `model`
-    with biases that take back how rounding shifts the means.
+    """Return the quantisation parameters of each array, from the activations of `model` on `images` (N, H, W, C) uint8;
+    and `model` with corrected biases.
+
+    Rounding shifts means; the corrected biases compensate for that.
     """
     QAT.check(without_batch_norm(model.graph).ops)
     run = open_activations(model)
@@ -71,11 +73,15 @@ def calibrated(model: Model, images: Pixels) -> tuple[dict[str, Affine], Model]:
 
 
 def write_activations(path: Path, activations: Activations) -> None:
+    """Write quantisation parameters as JSON, atomically."""
     write_atomic(path, json.dumps({name: [a.scale, a.zero_point] for name, a in activations.items()}) + "\n")
 
 
 def read_activations(path: Path) -> dict[str, Affine]:
-    """What `write_activations` wrote; `TrainingError` where it is gone or something else."""
+    """Return what `write_activations` wrote.
+
+    Raises `TrainingError` where the file is missing or holds something else.
+    """
     try:
         kept = read(dict[str, tuple[float, int]], parsed(path.read_text("utf-8"), "activations"), "activations")
         return {name: Affine(scale, zero) for name, (scale, zero) in kept.items()}
@@ -84,13 +90,13 @@ def read_activations(path: Path) -> dict[str, Affine]:
 
 
 def attach(module: nn.Module, activations: Activations, preprocess: Preprocess) -> None:
-    """From now on `module` computes in integers, in training and in evaluation; its parameters stay as they are."""
+    """Make `module` compute in integers from now on, in training and in evaluation; its parameters stay unchanged."""
     assert isinstance(module, MobileNet)
     module.forward = partial(int8_logits, module, activations, preprocess)  # type: ignore[method-assign]
 
 
 def to_model(module: nn.Module, activations: Activations, model: Model) -> QuantModel:
-    """The int8 network that `module` computes, with all else as `model` has it."""
+    """Return the int8 network that `module` computes, with all other fields of `model`."""
     assert isinstance(module, MobileNet)
     layers = {}
     with torch.no_grad():

@@ -135,12 +135,13 @@ class Recipe:
         )
 
     def strength(self, alpha: float, fine_tuning: bool = False) -> float:
-        """Augmentation strength for a network of this width, 0 to 1."""
+        """Return the augmentation strength for a network of this width, 0 to 1."""
         if self.augment is not None:
             return self.augment
         return 1.0 if fine_tuning else min(1.0, 0.4 + 0.6 * alpha)
 
     def to_dict(self) -> dict[str, Any]:
+        """Return all settings as JSON takes them."""
         return asdict(self)
 
 

@@ -25,7 +25,7 @@ MIN_SHARE = 32  # images a replica: fewer make poor batch-norm statistics
 
 
 def replica_count(cores: int, batch_size: int) -> int:
-    """One a core, as long as each gets `MIN_SHARE` images."""
+    """Return one replica per core, as long as each gets `MIN_SHARE` images."""
     return max(1, min(cores, batch_size // MIN_SHARE))
 
 
@@ -44,7 +44,7 @@ class Replicas:
 
     @property
     def modules(self) -> tuple[nn.Module, ...]:
-        """The module and its copies."""
+        """Return the module and its copies."""
         return tuple(self._modules)
 
     def __enter__(self) -> "Replicas":
@@ -65,15 +65,15 @@ class Replicas:
         return sum(losses)
 
     def outputs(self, module: nn.Module, pixels: Pixels) -> Tensor:
-        """(N, H, W, C) uint8 -> what `module` gives in evaluation mode, (N, ...) in fp32 on the CPU."""
+        """Return the outputs of `module` in evaluation mode for (N, H, W, C) uint8: (N, ...) in fp32 on the CPU."""
         module.eval()
         parts = [part for part in np.array_split(pixels, len(self._modules)) if len(part)]
         return torch.cat(list(self._pool.map(lambda part: self._forward(module, part), parts)))
 
     def to_input(self, pixels: Pixels, colour: Colour | None = None) -> Tensor:
-        """(N, H, W, C) uint8 -> normalised float (N, C, H, W), channels last in memory, its colours changed.
+        """Return normalised float (N, C, H, W), channels last in memory, with changed colours, of (N, H, W, C) uint8.
 
-        Both are one multiplication and addition, here over whole rows: rows are long enough for vectors.
+        Both changes are one multiplication and addition, computed on whole rows, which are long enough for vectors.
         """
         n, h, w, c = pixels.shape
         gain = colour.gain if colour else np.ones((n, c), np.float32)
@@ -85,7 +85,7 @@ class Replicas:
         return x.view(n, h, w, c).permute(0, 3, 1, 2)
 
     def _rows(self, values: np.ndarray[Any, Any], width: int) -> Tensor:
-        """(N, C) -> (N, 1, W * C): the same for every pixel of a row."""
+        """Return (N, C) as (N, 1, W * C), repeated for every pixel of a row."""
         return torch.from_numpy(np.tile(values.astype(np.float32), width)[:, None]).to(self.device)
 
     def _backward(self, module: nn.Module, batch: Batch, weight: float, objective: Objective) -> float:
@@ -104,7 +104,7 @@ class Replicas:
 
     @torch.no_grad()
     def _add_up(self) -> None:
-        """Gradients summed into the module's; running statistics averaged, and given to all."""
+        """Sum gradients into the module's; average the running statistics and copy them to all replicas."""
         if len(self._modules) == 1:
             return
         total = _gradients(self.module)
@@ -123,12 +123,12 @@ class Replicas:
 
 
 def _fp32(outputs: Any) -> Any:
-    """A tensor, or several under their names."""
+    """Return a tensor, or a dict of tensors, in fp32."""
     return {name: part.float() for name, part in outputs.items()} if isinstance(outputs, dict) else outputs.float()
 
 
 def _sharing_copy(module: nn.Module) -> nn.Module:
-    """A copy with its own gradients and buffers, on the very weights of `module`."""
+    """Return a copy with its own gradients and buffers that shares the weights of `module`."""
     twin = copy.deepcopy(module)
     for ours, theirs in zip(twin.parameters(), module.parameters(), strict=True):
         ours.data = theirs.data

@@ -49,6 +49,7 @@ class State:
         torch._foreach_lerp_(_floats(self.averaged), _floats(self.module), 1 - decay)
 
     def save(self, path: Path) -> None:
+        """Write the checkpoint, atomically."""
         tensors = {f"module.{name}": tensor for name, tensor in self.module.state_dict().items()}
         tensors |= {f"averaged.{name}": tensor for name, tensor in self.averaged.state_dict().items()}
         for i, slot in self.optimiser.state_dict()["state"].items():
@@ -58,7 +59,7 @@ class State:
         write_atomic(path, content)
 
     def load(self, path: Path) -> None:
-        """`TrainingError` where `path` is no checkpoint of this run."""
+        """Load a checkpoint; raises `TrainingError` where `path` is no checkpoint of this run."""
         try:
             with safe_open(path, "pt") as file:
                 if (file.metadata() or {}).get("format") != "mobilenets.checkpoint":
@@ -87,7 +88,7 @@ class State:
 
 
 def _floats(module: nn.Module) -> list[Tensor]:
-    """Weights and running statistics: all but batch norm's counters of batches."""
+    """Return weights and running statistics: all but batch norm's counters of batches."""
     return [tensor for tensor in module.state_dict().values() if tensor.is_floating_point()]
 
 
