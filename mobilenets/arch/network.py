@@ -84,7 +84,7 @@ class Network:
 
     @property
     def name(self) -> str:
-        """Return the name in the paper's notation: `0.5-160`, or `0.5-160x128` (height x width) where it is not square."""
+        """Return the paper's name: `0.5-160`, or `0.5-160x128` (height x width) where it is not square."""
         side = f"{self.height}" if self.height == self.width else f"{self.height}x{self.width}"
         prefix = "conv-" if self.convolution == "full" else ""
         prefix += "shallow-" if self.blocks == SHALLOW_BODY else ""

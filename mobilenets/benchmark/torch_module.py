@@ -16,7 +16,7 @@ Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 
 def inference(model: Model, precision: str, threads: int, compiled: bool = False) -> Callable[[Pixels], Floats]:
-    """Return a function (N, H, W, C) uint8 -> logits, with folded batch norm, channels last and normalisation inside."""
+    """Return a function (N, H, W, C) uint8 -> logits: batch norm folded, channels last, normalised inside."""
     import torch
 
     from ..train.module import MobileNet, load_weights

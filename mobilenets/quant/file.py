@@ -44,7 +44,7 @@ def save(model: QuantModel, path: str | Path) -> Path:
 
 
 def load(path: str | Path) -> Model | QuantModel:
-    """Return the float or int8 model in `path` or a run folder; raises `ModelFileError` naming what is wrong with it."""
+    """Return the float or int8 model in `path` or a run folder; raises `ModelFileError` naming what is wrong."""
     try:
         with safe_open(path, "numpy") as file:
             metadata = file.metadata() or {}

@@ -36,7 +36,10 @@ BATCH = 4  # images at a time: what a layer of theirs needs stays in the cache
 
 
 def run(model: QuantModel, images: Pixels) -> Integers:
-    """Return logits (N, classes) int8, or a body's maps, of (N, H, W, C) uint8; raises `UsageError` for another shape."""
+    """Return logits (N, classes) int8, or a body's maps, of (N, H, W, C) uint8.
+
+    Raises `UsageError` for images of another shape or type.
+    """
     p = model.preprocess
     if images.dtype != np.uint8 or images.shape[1:] != (p.height, p.width, p.channels):
         wanted = f"uint8 (N, {p.height}, {p.width}, {p.channels})"
@@ -99,7 +102,7 @@ def outputs(model: QuantModel, logits: Integers) -> Floats:
 
 
 def ended(output: str, logits: Floats) -> Floats:
-    """Return softmax, sigmoid or l2_normalise of logits (N, classes) in floats, whose last bits depend on the machine."""
+    """Return softmax, sigmoid or l2_normalise of logits (N, classes) in floats; last bits depend on the machine."""
     found: Floats
     if output == "sigmoid":
         found = np.reciprocal(1 + np.exp(np.minimum(-logits, 80)))  # above 88 the power is infinite

@@ -207,7 +207,7 @@ def limits(target: Affine, activation: Op | None) -> tuple[int, int]:
 
 
 def requantise(sums: Sums, factor: Floats, target: Affine, low: int, high: int) -> Integers:
-    """Return clamp(round_half_even(float32(sum) * factor) + zero point), the rule of XNNPACK, equal on every machine."""
+    """Return clamp(round_half_even(float32(sum) * factor) + zero point), the rule of XNNPACK on every machine."""
     rounded = np.rint(sums.astype(np.float32) * factor.astype(np.float32))
     return np.clip(rounded + np.float32(target.zero_point), low, high).astype(np.int8)
 

@@ -39,7 +39,7 @@ def pixels_of(images: Images, preprocess: Preprocess) -> Pixels:
 
 
 def _stacked(images: Sequence[Array | Image.Image], preprocess: Preprocess) -> Array:
-    """Return one array of a list of arrays of one shape, and of Pillow images, which are preprocessed as by `prepare`."""
+    """Return one array of a list of arrays of one shape, and of Pillow images, preprocessed as by `prepare`."""
     if not isinstance(images, list | tuple):
         kind = type(images).__name__
         raise UsageError(

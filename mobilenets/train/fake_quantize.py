@@ -197,7 +197,7 @@ def _folded(module: MobileNet, op: Op) -> tuple[Tensor, Tensor]:
 
 
 def _pixels(x: Tensor, image: Affine, preprocess: Preprocess) -> Tensor:
-    """Return the integers that the int8 network would take, less the zero point; augmented colours are rounded to them."""
+    """Return the integers that the int8 network would take, less the zero point; augmented colours are rounded."""
     moments = (np.asarray(values, np.float32).reshape(1, -1, 1, 1) for values in (preprocess.mean, preprocess.std))
     mean, std = (torch.from_numpy(values).to(x.device) for values in moments)
     q = (x * std + mean).round().clamp(0, 255) + LOW

@@ -187,7 +187,9 @@ def _finalise(loop: Loop) -> Model:
 
 
 def _settle(loop: Loop, best: Model) -> Model:
-    """Save and return the run's best model: `best`, with batch-norm statistics measured again where that does no harm."""
+    """Save and return the run's best model: `best`, its batch-norm statistics measured again where that does no
+    harm.
+    """
     module, before = _loaded(loop, best), loop.state.progress.best
     _measure_statistics(loop, module)
     anew, loss = _validate(loop, module)
