@@ -269,9 +269,10 @@ def test_the_largest_values_are_cut_off_where_the_rest_gains_by_it(random_model)
     assert 0.8 * largest < top < 0.995 * largest
 
 
-def test_the_integers_of_a_layer_are_those_that_quantising_the_network_gives(random_model) -> None:
+@pytest.mark.parametrize("blocks", [TINY.blocks, INVERTED])
+def test_the_integers_of_a_layer_are_those_that_quantising_the_network_gives(random_model, blocks) -> None:
     """Of channels that are next to dead, or have a heavy bias, too; and all that a model says of itself stays."""
-    model = small_model(random_model)
+    model = small_model(random_model, TINY.replace(blocks=blocks))
     activations, _ = calibrated(model, noise(6))
     weights = {name: array.copy() for name, array in model.weights.items()}
     weights["pw1.weight"][0] = 0
