@@ -14,10 +14,10 @@ _LOGIT = "2: the one logit z is that of class 1, class 0 has 0: their softmax is
 
 
 def two_classes(layer: Layer, content: Content) -> Layer:
-    """The classifier with at least two outputs: one logit z becomes (0, z), whose softmax is the sigmoid of z.
+    """Return the classifier with at least two outputs: one logit z becomes (0, z), whose softmax is the sigmoid of z.
 
-    `ModelFileError` for a softmax of one output, which is always 1, and for sigmoids of several: they are no classes
-    of which one is true.
+    Raises `ModelFileError` for a softmax of one output, which is always 1, and for sigmoids of several outputs, which
+    are not exclusive classes.
     """
     outputs = len(weight(layer))
     if content.network is not None:  # which states its outputs
@@ -34,10 +34,11 @@ def two_classes(layer: Layer, content: Content) -> Layer:
 
 
 def label_outputs(content: Content, given: tuple[str, ...] | None, layer: Layer) -> Labelled:
-    """The labels, the outputs that they name, and the facts of both as (name, value, source).
+    """Return the labels, the outputs that they name, and the facts of both as (name, value, source).
 
-    1001 outputs are ImageNet's classes behind a background class (TF-slim): it is dropped, unless 1001 labels are given
-    whose first is not 'background'. Outputs without any names are called by their numbers.
+    1001 outputs are ImageNet's classes after a background class (TF-slim): it is dropped, unless 1001 labels are given
+    whose first is not 'background'. Outputs without names are labelled with their numbers. Raises `UsageError` for
+    another number of labels than classes.
     """
     facts: list[tuple[str, str, str]] = []
     outputs, logits = len(weight(two_classes(layer, content))), len(weight(layer))
@@ -66,14 +67,14 @@ def label_outputs(content: Content, given: tuple[str, ...] | None, layer: Layer)
 
 
 def _are_imagenets(labels: tuple[str, ...]) -> bool:
-    """Whether a file's own words for ImageNet's classes, with more names for each, are those of this package."""
+    """Return whether a file's labels, with several names per class, are this package's ImageNet labels."""
     names = imagenet_names()
     same = sum(label.split(",")[0].strip().lower() == name.lower() for label, name in zip(labels, names, strict=False))
     return len(labels) == len(names) and same > 0.95 * len(names)
 
 
 def classifier_arrays(layer: Layer, kept: slice) -> dict[str, Array]:
-    """The arrays of the classifier, under this package's names."""
+    """Return the arrays of the classifier under this package's names."""
     matrix = weight(layer)
     bias = np.zeros(len(matrix), np.float32) if layer.bias is None else layer.bias
     if bias.shape != (len(matrix),):

@@ -38,12 +38,12 @@ def import_files(
     body_only: bool = False,
     size: tuple[int, int] | None = None,
 ) -> Imported:
-    """The MobileNet v1 in one file, or in several that run one after the other.
+    """Return the MobileNet v1 in one file, or in several that run one after the other.
 
-    `int8`: its own integers as well; None: where it has them. `body_only`: without its classifier, where it has none
-    or another head. `size` (height, width): where neither `given` nor the file says one.
+    `int8`: import its own integers as well; None: where it has them. `body_only`: import the body alone where it has no
+    classifier or another head. `size` (height, width) is the default where neither `given` nor the file states one.
 
-    `ModelFileError` where a file is damaged or no MobileNet v1, `UsageError` for what has to be said with flags.
+    Raises `ModelFileError` where a file is damaged or not a MobileNet v1, `UsageError` for settings that must be given.
     """
     if not paths:
         raise UsageError("import needs a file")
@@ -65,7 +65,10 @@ def import_files(
 
 
 def read_content(data: bytes, suffix: str, beside: Beside | None = None) -> Content:
-    """What a file of that suffix says. `beside`: the bytes of files that it keeps its arrays in; None: none is read."""
+    """Return the content of a file with that suffix.
+
+    `beside` reads the files that hold its external arrays; None: no such file is read.
+    """
     module, function = FORMATS[suffix]
     read = getattr(import_module(f"{__package__}.read.{module}"), function)
     content: Content = read(data, beside) if suffix == ".onnx" else read(data)
@@ -73,7 +76,7 @@ def read_content(data: bytes, suffix: str, beside: Beside | None = None) -> Cont
 
 
 def _read_content(data: bytes, suffix: str, beside: Beside, body_only: bool) -> Content:
-    """With `body_only`: what stands before a head that cannot be read."""
+    """Return the content of a file; with `body_only` the layers before a head that cannot be read."""
     try:
         return read_content(data, suffix, beside)
     except UnreadError as exc:
@@ -123,7 +126,7 @@ def _bytes_of(path: Path) -> bytes:
 
 @contextmanager
 def _naming(what: object) -> Iterator[None]:
-    """An error about a file's content names the file."""
+    """Prefix errors about a file's content with the name of the file."""
     try:
         yield
     except MissingExtraError:

@@ -20,13 +20,16 @@ HALVES_UP = 1 - 2**-20
 
 
 def has_integers(content: Content) -> bool:
-    """Whether it takes integers, and every layer with weights has them."""
+    """Return whether the file takes integers, and every layer with weights has them."""
     weighted = [layer for layer in content.layers if layer.weight is not None]
     return content.image is not None and all(layer.integers and layer.gives for layer in weighted)
 
 
 def keep_integers(content: Content, model: Model) -> QuantModel:
-    """`model` is what `recognise` made of `content`. `ModelFileError` names the first layer that has no integers."""
+    """Return the int8 model of `content`; `model` is the result of `recognise`.
+
+    Raises `ModelFileError` naming the first layer without integers.
+    """
     if content.image is None:
         raise ModelFileError("its input are no integers: import it without --int8, then quantize it")
     skeleton = assemble(content.layers)
@@ -70,7 +73,7 @@ def _integers(layer: Layer) -> tuple[IntegerLayer, Affine]:
 
 
 def _last(layer: IntegerLayer, outputs: int) -> IntegerLayer:
-    """The classifier's last outputs, weight (out, in): the background class, which is dropped, stands first."""
+    """Return the classifier's last outputs, weight (out, in): the background class, which is dropped, is the first."""
     weight, first = layer.weight.reshape(layer.weight.shape[:2]), len(layer.weight) - outputs
     return replace(
         layer, weight=weight[first:].copy(), scale=layer.scale[first:].copy(), bias=layer.bias[first:].copy()
@@ -78,7 +81,7 @@ def _last(layer: IntegerLayer, outputs: int) -> IntegerLayer:
 
 
 def _same_products(scale: Floats, before: Affine, after: Affine) -> Floats:
-    """`scale` for inputs of scale `after`, so that its products with that are what they were, as near as can be."""
+    """Return `scale` for inputs of scale `after`, so that their products stay as close as possible."""
     wanted = np.float32(before.scale) * scale
     guess = (wanted / np.float64(after.scale)).astype(np.float32)
     tries = np.stack([guess, np.nextafter(guess, np.float32(0)), np.nextafter(guess, np.float32(1))])

@@ -68,7 +68,7 @@ class Layer:
     gives: Affine | None = None  # what the integers behind the layer and its activation stand for
 
     def with_zeros_first(self) -> "Layer":
-        """One output more, which is 0 whatever goes in, in floats and in integers; it stands first."""
+        """Return the layer with one more output in front, which is always 0, in floats and in integers."""
         assert self.weight is not None
         weight = np.concatenate([np.zeros_like(self.weight[:1]), self.weight])
         bias = None if self.bias is None else np.concatenate([np.zeros_like(self.bias[:1]), self.bias])
@@ -106,7 +106,7 @@ class Content:
     unread: str = ""  # why the layers behind the pool were not read
 
     def cut(self, reason: str) -> "Content":
-        """Without what stands behind the pool."""
+        """Return the content without the layers after the pool."""
         behind = next((at for at, layer in enumerate(self.layers, 1) if layer.kind == "pool"), len(self.layers))
         return replace(self, layers=self.layers[:behind], unread=reason)
 
@@ -120,7 +120,7 @@ class UnreadError(ModelFileError):
 
 
 def chain(contents: Sequence[Content]) -> Content:
-    """Several files that run one after the other, as one."""
+    """Return several files that run one after the other as one."""
     layers = tuple(layer for content in contents for layer in content.layers)
     quantised = any(content.quantised for content in contents)
     last = contents[-1]
@@ -128,9 +128,10 @@ def chain(contents: Sequence[Content]) -> Content:
 
 
 def convolution(name: str, weight: np.ndarray, groups: int, **known: Any) -> Layer:
-    """The kind from the shape (out, in / groups, k, k); `ModelFileError` for what no MobileNet v1 has.
+    """Return a convolution whose kind follows from the shape (out, in / groups, k, k).
 
-    A depthwise convolution of one channel with a multiplier is a full one.
+    A depthwise convolution of one channel with a multiplier is a full one. Raises `ModelFileError` for shapes that
+    MobileNet v1 does not have.
     """
     if weight.ndim != 4 or weight.shape[2] != weight.shape[3] or 0 in weight.shape:
         raise ModelFileError(f"{name}: a kernel of shape {weight.shape}: MobileNet v1 has square ones, 3x3 and 1x1")
@@ -144,13 +145,16 @@ def convolution(name: str, weight: np.ndarray, groups: int, **known: Any) -> Lay
 
 
 def one_or_all(values: np.ndarray) -> Number:
-    """One number, or one a channel."""
+    """Return one number where all are equal, else one per channel."""
     numbers = tuple(map(float, values.ravel()))
     return numbers[0] if len(set(numbers)) == 1 else numbers
 
 
 def extra(module: str) -> Any:
-    """A library that reads one format, imported where it is needed."""
+    """Return the library that reads one format, imported on demand.
+
+    Raises `MissingExtraError` where it is not installed.
+    """
     try:
         return import_module(module)
     except ImportError as exc:

@@ -63,7 +63,7 @@ class Imported:
     left: tuple[str, ...] = ()  # layers behind the body that were not taken, where a body was asked for
 
     def tell(self, note: Callable[[str], None]) -> None:
-        """Say which layers were left, if any."""
+        """Report the layers that were not imported, if any."""
         if self.left:
             note(f"pretrained: its body is taken, its head is left: {', '.join(map(shown, self.left))}")
 
@@ -79,6 +79,9 @@ class _Settings:
     missing: list[str] = field(default_factory=list)
 
     def settle(self, name: str, found: Any = None) -> Any:
+        """Return a setting from the user, the file or the conventions, in that order; record its source, or that it is
+        missing.
+        """
         implied = self.content.conventions.get(name)
         by = ((getattr(self.given, name), "you"), (found, "the file"), (implied, f"convention of {self.content.maker}"))
         for value, source in by:
@@ -89,6 +92,7 @@ class _Settings:
         return None
 
     def note(self, name: str, value: str, source: str = "the file") -> None:
+        """Record one fact."""
         self.facts.append(Fact(name, shown(value), source))
 
 
@@ -99,10 +103,10 @@ def _shown(name: str, value: Any) -> str:
 
 
 def recognise(content: Content, given: Given | None = None, body_only: bool = False) -> Imported:
-    """The model that `content` holds; with `body_only`, its body where no one classifier follows.
+    """Return the model that `content` holds; with `body_only` its body where no single classifier follows.
 
-    `ModelFileError` names the layer where it stops being a MobileNet v1; `UsageError` lists at once all that neither
-    the file nor `given` says. `NetworkError` is kept for values that are `given`.
+    Raises `ModelFileError` naming the layer where it stops being a MobileNet v1, `UsageError` listing all settings that
+    neither the file nor `given` states, and `NetworkError` for values of `given`.
     """
     settings = _Settings(content, given or Given(), body_only)
     try:
@@ -131,7 +135,7 @@ def _recognised(settings: _Settings) -> Imported:
 def _head(
     layer: Layer | None, network: Network, settings: _Settings
 ) -> tuple[Network, tuple[str, ...], dict[str, Array]]:
-    """The network with its classes, their labels, and the classifier's arrays; a body has none of these."""
+    """Return the network with its classes, their labels, and the classifier's arrays; a body has none of these."""
     if layer is None:
         return network.replace(output="features", classes=1), ("features",), {}
     labels, kept, facts = label_outputs(settings.content, settings.given.labels, layer)
@@ -141,7 +145,7 @@ def _head(
 
 
 def _network(skeleton: Skeleton, settings: _Settings) -> tuple[Network, Preprocess]:
-    """Every setting answered, or one error that lists those that are not."""
+    """Return network and preprocessing; raises one `UsageError` that lists all settings that are missing."""
     content, known = settings.content, settings.content.network
     network = skeleton.check(known) if known else skeleton.network()
     own = "" if network.blocks in (BODY, SHALLOW_BODY) else ", with widths of its own"
@@ -167,7 +171,7 @@ def _network(skeleton: Skeleton, settings: _Settings) -> tuple[Network, Preproce
 
 
 def _fit(settings: _Settings, height: int, width: int) -> Preprocess:
-    """How images are fitted to the network: what nobody says is assumed, and the facts say so."""
+    """Return how images are fitted to the network; assumptions are listed as such in the facts."""
     content, given = settings.content, settings.given
     preprocess = content.preprocess or Preprocess(height, width)
     known = "the file" if content.network else f"convention of {content.maker}"
@@ -182,7 +186,7 @@ def _fit(settings: _Settings, height: int, width: int) -> Preprocess:
 
 
 def _activation(body: tuple[Layer, ...]) -> str | None:
-    """The one activation of the whole body; None where the file does not say."""
+    """Return the one activation of the whole body; None where the file does not state it."""
     said = {layer.activation for layer in body}
     if said == {None}:
         return None
@@ -205,9 +209,9 @@ def _epsilon(body: tuple[Layer, ...], settings: _Settings) -> float:
 
 
 def _padding(network: Network, body: tuple[Layer, ...], likely: Padding) -> Padding:
-    """The rule that gives what the file says of every layer, the `likely` one if several do.
+    """Return the rule that gives the padding of every layer, the `likely` one if several do.
 
-    `ModelFileError` names the layer where none does.
+    Raises `ModelFileError` naming the layer that follows no rule.
     """
     first: tuple[int, Layer, Op] | None = None
     rules: tuple[Padding, ...] = get_args(Padding)
@@ -225,7 +229,7 @@ def _padding(network: Network, body: tuple[Layer, ...], likely: Padding) -> Padd
 
 
 def _wrong_pads(network: Network, body: tuple[Layer, ...]) -> tuple[int, Layer, Op] | None:
-    """The first layer whose padding is not the network's: (its number, itself, the network's op)."""
+    """Return the first layer with another padding than the network's: (its number, itself, the network's op)."""
     ops = [op for op in expand(network).ops if op.kind in CONVOLUTIONS]
     for number, (layer, op) in enumerate(zip(body, ops, strict=True), 1):
         if layer.padding is not None and _pads(layer, op) != op.padding:
@@ -234,7 +238,7 @@ def _wrong_pads(network: Network, body: tuple[Layer, ...]) -> tuple[int, Layer, 
 
 
 def _pads(layer: Layer, op: Op) -> tuple[int, int, int, int]:
-    """What the file's words mean in pixels."""
+    """Return the file's padding in pixels."""
     if layer.padding == "valid":
         return 0, 0, 0, 0
     if layer.padding == "same":
@@ -245,7 +249,7 @@ def _pads(layer: Layer, op: Op) -> tuple[int, int, int, int]:
 
 
 def _body(skeleton: Skeleton, network: Network) -> dict[str, Array]:
-    """The arrays of every convolution and its batch norm, under this package's names."""
+    """Return the arrays of every convolution and its batch norm under this package's names."""
     ops = [op for op in expand(network).ops if op.kind in CONVOLUTIONS]
     weights: dict[str, Array] = {}
     for layer, op in zip(skeleton.body, ops, strict=True):
@@ -257,7 +261,7 @@ def _body(skeleton: Skeleton, network: Network) -> dict[str, Array]:
 
 
 def _norm(layer: Layer, epsilon: float) -> tuple[Array, Array, Array, Array]:
-    """(gamma, beta, mean, var) under the network's epsilon; one that only adds the bias where it has none."""
+    """Return (gamma, beta, mean, var) under the network's epsilon; without a batch norm one that only adds the bias."""
     channels = len(weight(layer))
     bias = np.zeros(channels, np.float32) if layer.bias is None else layer.bias
     arrays = [layer.norm.gamma, layer.norm.beta, layer.norm.mean, layer.norm.var] if layer.norm else []

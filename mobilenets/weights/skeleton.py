@@ -29,17 +29,18 @@ class Skeleton:
 
     @property
     def pairs(self) -> list[tuple[Layer, Layer]]:
-        """(depthwise, pointwise) of each block."""
+        """Return (depthwise, pointwise) of each block."""
         return list(zip(self.body[1::2], self.body[2::2], strict=False))
 
     @property
     def has_head(self) -> bool:
+        """Return whether a pointwise convolution follows the blocks."""
         return len(self.body) % 2 == 0
 
     def network(self) -> Network:
-        """Alpha, rounding, depth, strides and input channels; all else is still Network's default.
+        """Return alpha, rounding, depth, strides and input channels as a network; other fields are the defaults.
 
-        Strides that the file does not say are the paper's. Widths that follow no alpha stay as they are, at alpha 1.
+        Strides that the file does not state are the paper's. Widths that follow no alpha are kept at alpha 1.
         """
         body = next((b for b in (BODY, SHALLOW_BODY) if len(b) == len(self.pairs)), None)
         strides = self._strides(body)
@@ -55,7 +56,9 @@ class Skeleton:
         return base.replace(stem=widths[0], blocks=blocks, head=widths[-1] if self.has_head else 0)
 
     def check(self, network: Network) -> Network:
-        """`network`, which the file's metadata states; `ModelFileError` where the layers are another's."""
+        """Return `network`, which the file's metadata states; raises `ModelFileError` where the layers do not
+        match it.
+        """
         graph = expand(network)
         shapes = weight_shapes(graph)
         wanted = [(shapes[f"{op.name}.weight"], op.stride) for op in graph.ops if op.kind in CONVOLUTIONS]
@@ -77,23 +80,24 @@ class Skeleton:
 
 
 def width(layer: Layer) -> int:
-    """Its output channels."""
+    """Return the number of output channels."""
     return int(weight(layer).shape[0])
 
 
 def weight(layer: Layer) -> Array:
+    """Return the weight of a layer that has one."""
     assert layer.weight is not None, layer.name
     return layer.weight
 
 
 def widths_of(network: Network) -> list[int]:
-    """Channels after the stem, each block and the head."""
+    """Return the channels after the stem, each block and the head."""
     channels = [network.stem, *(block.channels for block in network.blocks), *([network.head] if network.head else [])]
     return [network.scaled(c) for c in channels]
 
 
 def _alphas(about: float) -> Iterator[tuple[float, Rounding]]:
-    """The multipliers that could have given the last width; the rounding of the paper and few digits first."""
+    """Yield the multipliers that could have given the last width, the paper's rounding and few digits first."""
     roundings: tuple[Rounding, ...] = ("floor", "multiple_of_8")
     for rounding in roundings:
         for digits in (1, 2, 3, 4):
@@ -104,9 +108,10 @@ def _alphas(about: float) -> Iterator[tuple[float, Rounding]]:
 
 
 def assemble(layers: Sequence[Layer], body_only: bool = False) -> Skeleton:
-    """The chain, sorted; `ModelFileError` names the first layer that no MobileNet v1 has there.
+    """Return the chain sorted into stem, blocks, head and classifier.
 
-    `body_only`: without a classifier, or with another head than one, its body is taken.
+    `body_only`: the body is taken where there is no classifier or another head. Raises `ModelFileError` naming the
+    first layer that MobileNet v1 does not have there.
     """
     body: list[Layer] = []
     classifier: Layer | None = None
@@ -134,7 +139,7 @@ def assemble(layers: Sequence[Layer], body_only: bool = False) -> Skeleton:
 
 
 def holds_body(layers: Sequence[Layer]) -> bool:
-    """Whether the chain begins with all blocks of a MobileNet v1."""
+    """Return whether the chain begins with all blocks of a MobileNet v1."""
     try:
         return bool(assemble(layers, body_only=True))
     except ModelFileError:
@@ -142,13 +147,13 @@ def holds_body(layers: Sequence[Layer]) -> bool:
 
 
 def _whole(body: Sequence[Layer], pooled: bool) -> bool:
-    """Whether all blocks are there: a pool follows, or there are as many as a published network has."""
+    """Return whether all blocks are present: a pool follows, or there are as many as in a published network."""
     blocks = (len(body) - 1) // 2
     return _incomplete(body, "") is None and (pooled or blocks in (len(BODY), len(SHALLOW_BODY)))
 
 
 def _problem(body: Sequence[Layer], layer: Layer, pooled: bool, classified: bool) -> str | None:
-    """Why `layer` cannot stand after `body`; None where it can."""
+    """Return why `layer` cannot follow `body`; None where it can."""
     if layer.kind == "pool":
         return _incomplete(body, "a pool")
     if classified:

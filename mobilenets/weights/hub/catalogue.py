@@ -24,11 +24,12 @@ class File:
 
     @property
     def name(self) -> str:
+        """Return the file's name."""
         return self.where.rpartition("/")[2]
 
     @property
     def url(self) -> str:
-        """The address, for people and for browsers."""
+        """Return the address that browsers open."""
         if not self.where.startswith(HUGGING_FACE):
             return self.where
         repository, _, name = self.where.removeprefix(HUGGING_FACE).rpartition("/")
@@ -53,7 +54,7 @@ class Published:
 
     @property
     def size(self) -> int | None:
-        """Bytes of all files; None where the makers do not say."""
+        """Return the bytes of all files; None where the publisher does not state them."""
         sizes = [file.size for file in self.files if file.size is not None]
         return sum(sizes) if len(sizes) == len(self.files) else None
 
@@ -132,7 +133,7 @@ _CORAL_1_CLASSIFIER = File(
 def _timm(
     variant: str, alpha: float, top1: float, size: int | None = None, sha256: str | None = None, head: bool = False
 ) -> Published:
-    """224 px; top-1 of timm's results/results-imagenet.csv at that size."""
+    """Return a timm network: 224 px, top-1 of timm's results/results-imagenet.csv at that size."""
     name = f"timm/mobilenetv1_{variant}.ra4_e3600_r224_in1k"
     return Published(
         name=name,
@@ -183,12 +184,12 @@ def find(name: str, alpha: float | None = None, height: int | None = None) -> Pu
 
 
 def names() -> tuple[str, ...]:
-    """Of all networks in `CATALOGUE`."""
+    """Return the names of all networks in `CATALOGUE`."""
     return tuple(published.name for published in CATALOGUE)
 
 
 def distance(published: Published, alpha: float, height: int) -> tuple[float, ...]:
-    """Smaller is nearer; the order of what counts."""
+    """Return a sort key; smaller is nearer, alpha before resolution."""
     width_ratio = round(math.log2(published.alpha / alpha), 6)
     return (
         abs(width_ratio),

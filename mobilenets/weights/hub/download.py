@@ -60,7 +60,10 @@ class Passing(Exception):
 
 
 def patiently(once: Callable[[], T], patience: Patience) -> T:
-    """What `once` returns, which is called again while it raises `Passing`; `DownloadError` after the last attempt."""
+    """Return the result of `once`, which is repeated while it raises `Passing`.
+
+    Raises `DownloadError` after the last attempt.
+    """
     reason, wait = "", 0.0
     for attempt in range(patience.attempts):
         if attempt:
@@ -95,7 +98,7 @@ def discard(part: Path) -> None:
 
 
 def words(exc: Exception) -> str:
-    """One line of what a library reports."""
+    """Return the text of an exception in one line."""
     return " ".join(str(exc).split()) or type(exc).__name__
 
 
@@ -108,7 +111,7 @@ def _client(patience: Patience) -> Any:
 
 
 def _attempt(client: "httpx.Client", url: str, part: Path, size: int | None, report: Report) -> Stated:
-    """One request, for what `part` lacks."""
+    """Make one request for the missing part of the file."""
     httpx = extra("httpx")
     there, etag = _resumable(part)
     headers = {"Range": f"bytes={there}-", "If-Range": etag} if there else {}
@@ -130,7 +133,7 @@ def _attempt(client: "httpx.Client", url: str, part: Path, size: int | None, rep
 
 
 def _resumable(part: Path) -> tuple[int, str]:
-    """(bytes that are there, the version that they are of); (0, "") where there is nothing to go on from."""
+    """Return (bytes that are present, their version), or (0, "") where no download can be resumed."""
     try:
         return part.stat().st_size, _etag(part).read_text("ascii")
     except (OSError, ValueError):
@@ -138,7 +141,7 @@ def _resumable(part: Path) -> tuple[int, str]:
 
 
 def _begin(part: Path, etag: str) -> None:
-    """An empty part; a file whose server names no version (or a weak one: W/"...") is not resumed."""
+    """Create an empty part; a file without a version, or with a weak one (W/"..."), is not resumed."""
     discard(part)
     part.touch()
     if etag.startswith('"'):
@@ -161,7 +164,7 @@ def _check_status(response: "httpx.Response", part: Path, there: int) -> None:
 
 
 def _check_length(total: int | None, size: int | None, part: Path) -> None:
-    """Before a byte is taken: the stated length is the known one, and within the bound."""
+    """Check, before any byte is read, that the stated length is the known one and within the bound."""
     if total is not None and size is not None and total != size:
         discard(part)
         raise DownloadError(f"it has {total} bytes there, expected {size}")
@@ -192,7 +195,7 @@ def _receive(response: "httpx.Response", part: Path, total: int | None, report: 
 
 
 def _total(response: "httpx.Response") -> int | None:
-    """Bytes of the whole file, as the answer states them."""
+    """Return the bytes of the whole file as the response states them."""
     if response.status_code == 206:
         stated = response.headers["Content-Range"].rpartition("/")[2]
     else:
@@ -201,7 +204,7 @@ def _total(response: "httpx.Response") -> int | None:
 
 
 def _stated(response: "httpx.Response") -> Stated:
-    """The MD5 that Google's storage sends with a file: `x-goog-hash: crc32c=..., md5=BASE64`."""
+    """Return the MD5 that Google's storage sends with a file: `x-goog-hash: crc32c=..., md5=BASE64`."""
     found = re.search(r"\bmd5=([A-Za-z0-9+/]{22}==)", response.headers.get("x-goog-hash", ""))
     return ("md5", base64.b64decode(found[1]).hex()) if found else None
 

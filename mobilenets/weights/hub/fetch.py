@@ -26,12 +26,12 @@ Note = Callable[[str], None]
 def fetch(
     published: Published, progress: Progress | None = None, note: Note | None = None, *, patience: Patience = PATIENCE
 ) -> tuple[Path, ...]:
-    """The files of `published` on this machine, downloaded where they are not there yet.
+    """Return the files of `published` on this machine; download those that are missing.
 
-    A file that is there is verified and used without a request; a damaged one is replaced, and `note` is told. What
-    it must be: the length and the SHA-256 of the catalogue; where that has no SHA-256, what the server states (the
-    hub's SHA-256, MD5 of Google's storage), and ever after the SHA-256 that was recorded then as `FILE.sha256`.
-    `DownloadError` says where to put a file that cannot be had.
+    A file that is present is verified and used without a request; a damaged one is replaced, which `note` reports. A
+    file must have the length and the SHA-256 of the catalogue; where that has no SHA-256, the digest that the server
+    states (the hub's SHA-256, the MD5 of Google's storage), and from then on the SHA-256 recorded as `FILE.sha256`.
+    Raises `DownloadError`, which says where to put a file that cannot be downloaded.
     """
     folder = cache_folder() / "weights" / published.name
     return tuple(_fetch(file, folder / file.name, progress, note, patience) for file in published.files)
@@ -104,7 +104,7 @@ def _accept(part: Path, file: File, stated: Stated, target: Path) -> Path:
 
 
 def _damage(target: Path, file: File) -> str | None:
-    """What is wrong with the file at `target`; None where it is what it must be."""
+    """Return what is wrong with the file at `target`; None where it is complete."""
     if not target.is_file():
         return "it is not there"
     size = target.stat().st_size
@@ -117,7 +117,7 @@ def _damage(target: Path, file: File) -> str | None:
 
 
 def _recorded(target: Path) -> str | None:
-    """The SHA-256 of the file when it was downloaded; None for one that was put there by hand."""
+    """Return the SHA-256 of the file when it was downloaded; None for one that was copied there."""
     try:
         return _record(target).read_text("ascii").split()[0]
     except (OSError, ValueError, IndexError):
@@ -134,7 +134,7 @@ def _digest(path: Path, function: str = "sha256") -> str:
 
 
 def _offline() -> bool:
-    """By the variable that turns huggingface_hub's requests off, and ours with them."""
+    """Return whether the variable that disables huggingface_hub's requests, and this package's, is set."""
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
 
 

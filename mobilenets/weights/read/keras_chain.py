@@ -38,7 +38,7 @@ class Chain:
 
     @property
     def pixels(self) -> tuple[Number, Number] | None:
-        """(mean, std) by which the model itself makes its input of pixels; None where it does not."""
+        """Return (mean, std) by which the model itself normalises pixels; None where it does not."""
         if self.scale is None:
             return None
         scale, offset = np.broadcast_arrays(np.asarray(self.scale, np.float64), np.asarray(self.offset, np.float64))
@@ -55,7 +55,7 @@ class Chain:
         return "pool" in kinds and kinds[-1] != "pool"
 
     def add(self, step: Step) -> None:
-        """One more layer; `ModelFileError` for one that no MobileNet v1 has there."""
+        """Append a layer; raises `ModelFileError` for one that MobileNet v1 does not have there."""
         if step.kind in _AT_INFERENCE_NOTHING:
             return
         if step.kind == "Lambda":
@@ -79,10 +79,12 @@ class Chain:
             self.size = self.area = (shape[1], shape[2])
 
     def _input(self, step: Step) -> None:
-        """Its size has been read; the inputs of models within the model say nothing more."""
+        """Ignore an input: its size has been read."""
 
     def _rescale(self, step: Step) -> None:
-        """A Rescaling, a Normalization, or arithmetic with a number as keras.applications' preprocess_input does it."""
+        """Apply a Rescaling, a Normalization, or arithmetic with a number as in keras.applications'
+        preprocess_input.
+        """
         if self.layers:
             raise ModelFileError(f"{step.name}: a {step.kind} after the first convolution")
         if step.kind == "Normalization":
@@ -97,7 +99,9 @@ class Chain:
             self.scale, self.offset = before * scale, self.offset * scale + offset
 
     def _normalization(self, step: Step) -> tuple[Any, Any]:
-        """(scale, offset) of a Normalization: its mean and variance stand in the config, or were adapted to images."""
+        """Return (scale, offset) of a Normalization: its mean and variance are in the config, or were adapted to
+        images.
+        """
         config = step.config
         if config.get("invert") or config.get("axis") not in (None, -1, 3, [-1], [3]):
             raise ModelFileError(f"{step.name}: a Normalization that is inverted, or of axis {config.get('axis')}")
@@ -143,7 +147,7 @@ class Chain:
         self._activate(step, config.get("activation"))
 
     def _padding(self, step: Step, kernel: int, stride: int) -> Any:
-        """The padding of a convolution; the feature maps shrink to what it leaves."""
+        """Return the padding of a convolution; update the size of the feature maps."""
         pads, self.pads = self.pads, None
         rule = step.config["padding"]
         if rule not in ("same", "valid") or (pads and rule == "same" and kernel > 1):
@@ -234,7 +238,7 @@ def _fitting(bias: Array | None, outputs: int, name: str) -> Array | None:
 
 
 def _operation(step: Step) -> str:
-    """The class of a layer, or the TensorFlow function that it calls."""
+    """Return the class of a layer, or the TensorFlow function that it calls."""
     return step.config["function"] if step.kind == "TFOpLambda" else step.kind
 
 
@@ -244,19 +248,19 @@ def _last_axis(step: Step) -> None:
 
 
 def _square(value: Any, name: str, what: str) -> int:
-    """The one number of (n, n)."""
+    """Return n of (n, n)."""
     if len(value) != 2 or value[0] != value[1] or type(value[0]) is not int or value[0] < 1:
         raise ModelFileError(f"{name}: {what} {value}: MobileNet v1 has square ones")
     return int(value[0])
 
 
 def _bare(value: Any) -> Any:
-    """A number out of what Keras writes for numpy's."""
+    """Return a number out of Keras' spelling of NumPy numbers."""
     return value["config"]["value"] if isinstance(value, dict) else value
 
 
 def _numbers(value: Any, name: str) -> Any:
-    """A number, or an array of one a channel."""
+    """Return a number, or an array of one per channel."""
     array = np.asarray(_bare(value))
     if array.dtype.kind not in "if" or array.ndim > 1 or array.size > 4:
         raise ModelFileError(f"{name}: {str(value)[:80]}: pixels are rescaled by one number, or by one a channel")

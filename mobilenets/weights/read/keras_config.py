@@ -40,7 +40,7 @@ class Step:
 
 
 def parse(text: str) -> Config:
-    """The config in a file; `ModelFileError` where it is no JSON object."""
+    """Return the config in a file; raises `ModelFileError` where it is not a JSON object."""
     try:
         config = json.loads(text)
     except RecursionError as exc:
@@ -54,7 +54,9 @@ def parse(text: str) -> Config:
 
 
 def unroll(model: Config, path: tuple[str, ...] = (), counted: tuple[tuple[str, int], ...] = ()) -> Iterator[Step]:
-    """Every layer of `model`; `ModelFileError` at the first that takes anything but what the one before it gives."""
+    """Yield every layer of `model`; raises `ModelFileError` at the first that does not take the output of the one
+    before.
+    """
     config, before = model["config"], None
     counts: Counter[str] = Counter()
     for layer in config["layers"]:
@@ -74,7 +76,7 @@ def unroll(model: Config, path: tuple[str, ...] = (), counted: tuple[tuple[str, 
 
 
 def _check_origin(layer: Config, name: str) -> None:
-    """A class of somebody's own may bear any name."""
+    """Raise `ModelFileError` for a custom class, which may have any name."""
     module, registered = layer.get("module") or "keras", layer.get("registered_name") or ""
     if module.split(".")[0] not in ("keras", "tf_keras") or ">" in registered:
         raise ModelFileError(
@@ -83,7 +85,9 @@ def _check_origin(layer: Config, name: str) -> None:
 
 
 def _operands(layer: Config, before: str | None) -> tuple[Any, ...]:
-    """What a layer takes besides the output of `before`; `ModelFileError` where it takes another layer's as well."""
+    """Return the arguments of a layer besides the output of `before`; raises `ModelFileError` for those of other
+    layers.
+    """
     name, nodes = layer["config"]["name"], layer["inbound_nodes"]
     if layer["class_name"] == "InputLayer" and before is None and not nodes:
         return ()
@@ -100,7 +104,7 @@ class _Source(str):
 
 
 def _arguments(node: Any) -> Iterator[Any]:
-    """What one call of a layer was given, in the spelling of Keras 2 and of Keras 3."""
+    """Return the arguments of one call of a layer, in the spelling of Keras 2 and of Keras 3."""
     if isinstance(node, dict):
         for argument in node["args"]:
             tensor = isinstance(argument, dict | list)
@@ -113,7 +117,7 @@ def _arguments(node: Any) -> Iterator[Any]:
 
 
 def _histories(value: Any) -> Iterator[str]:
-    """The layers of all Keras 3 tensors in an argument."""
+    """Return the layers of all Keras 3 tensors in an argument."""
     if isinstance(value, list):
         for item in value:
             yield from _histories(item)
@@ -124,7 +128,7 @@ def _histories(value: Any) -> Iterator[str]:
 
 
 def _names(layers: Any) -> list[str]:
-    """Of ["a", 0, 0], [["a", 0, 0], ["b", 0, 0]] or {"x": ["a", 0, 0]}: the layers' names."""
+    """Return the layers' names in ["a", 0, 0], [["a", 0, 0], ["b", 0, 0]] or {"x": ["a", 0, 0]}."""
     if isinstance(layers, dict):
         layers = list(layers.values())
     return [layers[0]] if isinstance(layers[0], str) else [entry[0] for entry in layers]

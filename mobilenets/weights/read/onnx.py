@@ -26,8 +26,9 @@ _SIZE = np.array([-1])  # what stands for a size of the image, in the target of 
 
 
 def read_onnx(content: bytes, beside: Beside | None = None) -> Content:
-    """The layers of the file's graph; `beside` gives its external data. `ModelFileError` for what is damaged or no
-    chain of layers.
+    """Return the layers of the file's graph; `beside` reads its external data.
+
+    Raises `ModelFileError` for a file that is damaged or not a chain of layers.
     """
     try:
         model = onnx.load_model_from_string(content)
@@ -63,6 +64,7 @@ class _Reader:
         self.chain = Chain(_shape(kind), integers=kind.elem_type == onnx.TensorProto.UINT8, limit=size)
 
     def read(self) -> Content:
+        """Read all nodes in order."""
         self._check_classifier()
         for number, node in enumerate(self.graph.node):
             try:
@@ -75,7 +77,7 @@ class _Reader:
         return self._content()
 
     def _check_classifier(self) -> None:
-        """`ModelFileError` for a detector: its outputs hold four numbers a box, or its graph chooses among boxes."""
+        """Raise `ModelFileError` for a detector: its outputs hold four numbers per box, or its graph selects boxes."""
         shapes = [[dim.dim_value for dim in out.type.tensor_type.shape.dim] for out in self.graph.output]
         boxes = len(shapes) > 1 and any(len(shape) > 1 and shape[-1] == 4 for shape in shapes)
         if boxes or self.metadata.get("task") == "detect" or any(n.op_type == _CHOICE for n in self.graph.node):
@@ -109,7 +111,7 @@ class _Reader:
             node.refuse("does not take just what the one before it gives; a MobileNet v1 is one chain")
 
     def _constant(self, name: str) -> Values | None:
-        """A constant by name; None for what is computed."""
+        """Return a constant by name; None for a computed value."""
         if name and name in self.stored:
             self.constants[name] = array(self.stored.pop(name))
         return self.constants.get(name)
@@ -133,7 +135,7 @@ def _same(a: tuple[Number, Number], b: tuple[Number, Number]) -> bool:
 
 
 def _shape(kind: Any) -> tuple[int | None, ...]:
-    """Of an image, as the file has it: None for a side that it leaves open."""
+    """Return the shape of an image as the file states it: None for an open side."""
     shape = tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim)
     if len(shape) != 4:
         raise ModelFileError(f"an input of {len(shape)} axes: images have 4")
@@ -141,7 +143,7 @@ def _shape(kind: Any) -> tuple[int | None, ...]:
 
 
 def _joined(node: Node) -> Values:
-    """The sizes for a Reshape."""
+    """Return the sizes for a Reshape."""
     values = [value.reshape(-1) for value in node.inputs if value is not None]
     if not 1 <= sum(map(len, values)) <= 8:
         node.refuse("joins constants to more than a few numbers")

@@ -41,7 +41,7 @@ def _convolution(chain: Chain, node: Node) -> None:
 
 
 def _first(chain: Chain, node: Node) -> None:
-    """Here the image must lie as NCHW, changed by one number a channel at most."""
+    """Check that the image is NCHW here, changed by at most one number per channel."""
     batch, channels, *sides = np.broadcast_shapes(chain.scale.shape, chain.shift.shape)
     if (batch, *sides) != (1, 1, 1) or channels not in (1, node.floats(1).shape[1]):
         node.refuse("its image is changed otherwise than by one number a channel")
@@ -62,7 +62,7 @@ def _padding(chain: Chain, node: Node) -> Pads | Side:
 
 
 def _size(size: Size, kernel: int, stride: int, padding: Pads | Side) -> Size:
-    """After a convolution."""
+    """Return the size after a convolution."""
     if not isinstance(padding, tuple):  # "same"
         height, width = (None if n is None else -(-n // stride) for n in size)
         return height, width
@@ -126,7 +126,7 @@ def _reduce_mean(chain: Chain, node: Node) -> None:
 
 
 def _reshape(chain: Chain, node: Node) -> None:
-    """Flatten, Reshape, Squeeze, Unsqueeze: harmless once one position is left, as long as channels stay one axis."""
+    """Read Flatten, Reshape, Squeeze, Unsqueeze: harmless once one position is left and channels stay one axis."""
     target = node.numbers("shape", 1)[1:] if node.kind == "Reshape" else ()
     if not chain.single or sum(n != 1 for n in target) > 1 or node.attributes.get("axis", 1) != 1:
         node.refuse("it mixes positions with channels; MobileNet v1 averages the positions")
@@ -146,7 +146,7 @@ def _transpose(chain: Chain, node: Node) -> None:
 
 
 def _fully_connected(chain: Chain, node: Node) -> None:
-    """Gemm, and MatMul, of which the bias may be added later."""
+    """Read Gemm, and MatMul, whose bias may be added later."""
     said, matrix = node.attributes, node.floats(1)
     if matrix.ndim != 2 or not chain.single:
         node.refuse(f"a matrix of shape {matrix.shape} on {chain.size} positions (height, width)")
@@ -158,7 +158,7 @@ def _fully_connected(chain: Chain, node: Node) -> None:
 
 
 def _arithmetic(chain: Chain, node: Node) -> None:
-    """Add, Sub, Mul, Div: of the image; or the bias of the layer before."""
+    """Read Add, Sub, Mul, Div: of the image, or the bias of the layer before."""
     position = next(i for i, values in enumerate(node.inputs) if values is not None)
     values = node.floats(position).astype(np.float64)
     if chain.layers:
@@ -191,20 +191,20 @@ def _cast(chain: Chain, node: Node) -> None:
 
 
 def _end(chain: Chain, node: Node) -> None:
-    """Softmax, its logarithm, sigmoid: what comes before are the logits."""
+    """Read Softmax, its logarithm, or sigmoid: the values before it are the logits."""
     if not chain.classified:
         node.refuse("stands before the classifier")
     chain.ends = "sigmoid" if node.kind == "Sigmoid" else "softmax"
 
 
 def _limit(chain: Chain, node: Node, default: float) -> float:
-    """The constant of Min and Max."""
+    """Return the constant of Min and Max."""
     position = next(i for i, values in enumerate(node.inputs) if values is not None)
     return node.number_or(default, "", position)
 
 
 def _nothing(chain: Chain, node: Node) -> None:
-    """In a network that predicts it changes no value."""
+    """Ignore a node that changes no value in inference."""
 
 
 NODES: dict[str, Callable[[Chain, Node], None]] = {

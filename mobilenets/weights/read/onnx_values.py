@@ -29,7 +29,7 @@ _KINDS: dict[
 
 
 def taken_in(graph: GraphProto, beside: Beside | None) -> int:
-    """Put the external data of a graph's constants into it; how many bytes these are."""
+    """Load the external data of a graph's constants into it; return the number of bytes."""
     count = 0
     for tensor in graph.initializer:
         if tensor.data_location == TensorProto.EXTERNAL and beside is not None:
@@ -41,7 +41,7 @@ def taken_in(graph: GraphProto, beside: Beside | None) -> int:
 
 
 def _external(tensor: TensorProto, beside: Beside) -> bytes:
-    """The part of the file beside it that a tensor's values are."""
+    """Return the part of an external file that holds a tensor's values."""
     said = {entry.key: entry.value for entry in tensor.external_data}
     data, name = beside(said.get("location", "")), tensor.name[:MAX_NAME]
     try:
@@ -56,7 +56,7 @@ def _external(tensor: TensorProto, beside: Beside) -> bytes:
 
 
 def array(tensor: TensorProto) -> Values:
-    """The values of a tensor, no more than the file holds."""
+    """Return the values of a tensor, no more than the file holds."""
     name = tensor.name[:MAX_NAME] or "a constant"
     if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
         place = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
@@ -82,7 +82,7 @@ def array(tensor: TensorProto) -> Values:
 
 
 def attributes(node: NodeProto) -> dict[str, Any]:
-    """Numbers, texts and lists of numbers; anything else as the protocol has it."""
+    """Return numbers, texts and lists of numbers; other values as the protocol has them."""
     return {attribute.name: _value(attribute) for attribute in node.attribute}
 
 
@@ -104,7 +104,7 @@ def _value(attribute: AttributeProto) -> Any:
 
 
 def constant(node: NodeProto) -> Values:
-    """What a Constant node gives."""
+    """Return the value of a Constant node."""
     said = attributes(node)
     if isinstance(said.get("value"), TensorProto):
         return array(said["value"])

@@ -43,7 +43,7 @@ _MAKERS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def content_of(format: str, tensors: Tensors, stated: Mapping[str, Any] | None = None) -> Content:
-    """The chain that `tensors` are, in their order. `stated`: by the metadata of a file that this package exported."""
+    """Return the chain of `tensors` in their order; `stated` is the metadata of a file that this package exported."""
     tensors = _unwrapped(tensors)
     if boxes := next((name for name in tensors if _BOXES.search(name)), None):
         raise ModelFileError(f"{boxes[:MAX_NAME]}: {DETECTOR}")
@@ -57,13 +57,15 @@ def content_of(format: str, tensors: Tensors, stated: Mapping[str, Any] | None =
 
 
 def check_count(count: int) -> None:
-    """`ModelFileError` for more tensors than any network that is read has, before time is spent on each."""
+    """Raise `ModelFileError` for more tensors than any network has, before each is read."""
     if count > MAX_TENSORS:
         raise ModelFileError(f"{count} tensors: no MobileNet v1 has more than {MAX_TENSORS}")
 
 
 def floats(name: str, numbers: np.ndarray, dtype: str) -> Array:
-    """float32 from numbers of a floating NumPy `dtype`, or of "bf16": the upper half of float32, given as uint16."""
+    """Return float32 of numbers of a floating NumPy `dtype`, or of "bf16": the upper half of float32, given as
+    uint16.
+    """
     if dtype == "bf16":
         return (numbers.astype("<u4") << 16).view(np.float32)
     if np.dtype(dtype).kind != "f":
@@ -73,10 +75,10 @@ def floats(name: str, numbers: np.ndarray, dtype: str) -> Array:
 
 
 def in_order(tensors: Tensors) -> Tensors:
-    """From a file that sorts its names, back to the order in which they run.
+    """Return the tensors of a file that sorts its names in the order in which they run.
 
-    Numbers count as numbers; the stem goes first and the classifier last; each other module is followed by the first
-    batch norm left under the same parent.
+    Numbers are compared as numbers; the stem is first and the classifier last; each other module is followed by the
+    first remaining batch norm of the same parent.
     """
     modules = _modules(tensors)
     names = sorted(modules, key=_natural)
@@ -95,7 +97,7 @@ def in_order(tensors: Tensors) -> Tensors:
 
 
 def _unwrapped(tensors: Tensors) -> Tensors:
-    """Without the wrappers that all names share."""
+    """Return the tensors without the wrapper prefixes that all names share."""
     wrapper = min((match[0] for name in tensors if (match := _WRAPPER.match(name))), key=len, default="")
     if not all(name.startswith(wrapper) for name in tensors):
         return tensors
@@ -111,7 +113,7 @@ def _parent(name: str) -> str:
 
 
 def _rank(name: str, arrays: Mapping[str, Array]) -> int:
-    """0 for the stem: 3x3 of 3 channels, a grey one by its name. 2 for the classifier."""
+    """Return 0 for the stem (3x3 of 3 channels, a grey one by its name), 2 for the classifier, else 1."""
     weight = arrays.get("weight", _NONE)
     return 0 if weight.shape[1:] == (3, 3, 3) or "stem" in name else 2 if weight.ndim == 2 else 1
 

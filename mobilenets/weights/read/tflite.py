@@ -26,7 +26,10 @@ _NAMES = {UINT8: "uint8", INT8: "int8", FLOAT16: "float16", FLOAT: "float"}
 
 
 def read_tflite(content: bytes) -> Content:
-    """The layers of the file's one subgraph. `ModelFileError` for what is damaged or no chain of layers."""
+    """Return the layers of the file's one subgraph.
+
+    Raises `ModelFileError` for a file that is damaged or not a chain of layers.
+    """
     extra("tflite")
     if content[4:8] != b"TFL3":
         raise ModelFileError("not a TensorFlow Lite file: it lacks the mark TFL3")
@@ -55,6 +58,7 @@ class _Reader:
         self.scale, self.shift = np.ones(1), np.zeros(1)  # the first layer takes scale x the file's input + shift
 
     def read(self) -> Content:
+        """Read all operators in order."""
         first, last = self.file.ends()
         current, seen = first, {first}
         for operator in self.file.operators():
@@ -79,7 +83,7 @@ class _Reader:
         return self._content(first)
 
     def _is_size(self, operator: Operator, seen: set[int]) -> bool:
-        """Whether it works out the shape that a RESHAPE is told; which shape that is, the tensors themselves say."""
+        """Return whether the operator computes the shape of a RESHAPE, which the tensors themselves state."""
         if operator.kind == "SHAPE":
             return operator.takes in seen
         parts = [operator.takes, *operator.others]
@@ -106,7 +110,7 @@ class _Reader:
             self.layers.append(layer)
 
     def _rescale(self, operator: Operator) -> None:
-        """A Rescaling or Normalization of the image: arithmetic with one number, or one a channel."""
+        """Apply a Rescaling or Normalization of the image: arithmetic with one number, or one per channel."""
         values = self._real(operator.others[0]).astype(np.float64).ravel() if operator.others else np.zeros(0)
         if values.size not in (1, 3) or (operator.kind == "DIV" and not values.all()):
             raise ModelFileError(f"{operator}: not a change of the image by one number a channel")
@@ -158,7 +162,7 @@ class _Reader:
         )
 
     def _ends_pooled(self, kernel: Array, shape: list[int], options: Any) -> bool:
-        """Whether it is the classifier of maps of one position, of which no pool is left by the converter."""
+        """Return whether this is the classifier of 1x1 maps whose pool the converter has removed."""
         before = self.layers[-1] if self.layers else None
         single = shape[1:3] == [1, 1] and kernel.shape[2:] == (1, 1) and _activation(options) == "none"
         return before is not None and single and before.kind == "pointwise" and before.activation != "none"
@@ -225,7 +229,7 @@ class _Reader:
         return self._real(operator.others[1]) if len(operator.others) > 1 and operator.others[1] >= 0 else None
 
     def _real(self, index: int) -> Array:
-        """A constant tensor in float32: scale x (value - zero point), per tensor or per channel."""
+        """Return a constant tensor in float32: scale x (value - zero point), per tensor or per channel."""
         index = self.unpacked.get(index, index)
         values = self.file.constant(index)
         if values.dtype.kind != "f":
@@ -257,7 +261,9 @@ class _Reader:
         return replace(content, **said)
 
     def _pixels(self, first: int, normalised: tuple[Any, Any] | None) -> tuple[Number, Number] | None:
-        """(mean, std) of pixels for the first layer; of a quantised input the integers are pixels (int8: less 128)."""
+        """Return (mean, std) of pixels for the first layer; the integers of a quantised input are pixels (int8: less
+        128).
+        """
         quantised = self._quantised_pixels(first)
         mean, std = quantised or normalised or (np.zeros(1), np.ones(1))
         if self._rescales:
@@ -287,7 +293,7 @@ class _Reader:
 
 
 def _decimal(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """To the digits that float32 has."""
+    """Return the number to the digits of float32."""
     return np.array([float(f"{value:.6g}") + 0.0 for value in values])
 
 

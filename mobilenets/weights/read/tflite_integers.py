@@ -13,7 +13,7 @@ INT32 = 2
 
 
 def affine(file: File, index: int) -> Affine | None:
-    """What the values of an activation tensor stand for; None where they are no int8 or have no one scale."""
+    """Return the quantisation parameters of an activation tensor; None where it is not int8 or uint8 with one scale."""
     kind, quantisation = file.tensor(index).Type(), file.tensor(index).Quantization()
     if kind not in (UINT8, INT8) or quantisation is None or quantisation.ScaleLength() != 1:
         return None
@@ -22,7 +22,7 @@ def affine(file: File, index: int) -> Affine | None:
 
 
 def integer_layer(file: File, operator: Operator, order: tuple[int, ...]) -> IntegerLayer | None:
-    """Kernel, with its axes in `order`, and bias; None where they are no integers or rounded in a way of their own."""
+    """Return kernel, with its axes in `order`, and bias; None where they are no integers of this package's scheme."""
     index = operator.others[0]
     kind = file.tensor(index).Type()
     if kind not in (UINT8, INT8):
