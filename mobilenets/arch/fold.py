@@ -1,4 +1,4 @@
-"""Batch-norm folding: the graph that is deployed has a bias where the trained one has a batch norm."""
+"""Batch-norm folding: a deployed graph has a bias where the trained one has a batch norm."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,7 +1,7 @@
-"""`expand(Network) -> Graph`: every shape worked out once; everything after is a reading of the same graph.
+"""`expand(Network) -> Graph` computes every shape once; all later steps read the same graph.
 
-Shape letters: H, W, C. Ops stand in execution order; `inputs` are positions of earlier ops. The kinds of op and their
-rules are in `ops.py`.
+Shapes are (H, W, C). Ops are in execution order; `inputs` are positions of earlier ops. The kinds of op and their rules
+are in `ops.py`.
 """
 
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
 
 
 class _Builder:
-    """Appends ops, each fed by the one before unless `inputs` says otherwise."""
+    """Appends ops; each takes the output of the one before unless `inputs` are given."""
 
     def __init__(self, network: Network) -> None:
         self.network = network

@@ -1,4 +1,6 @@
-"""Layers of a graph: each op with the batch norm and the activation behind it. All who deploy a graph read it so."""
+"""Layers of a graph: each op with the batch norm and the activation that follow it, as all deployed forms
+compute it.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +13,7 @@ __all__ = ["Layer", "grouped", "layers"]
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """An op with the batch norm and the activation behind it, where it has them; `sources` are positions of layers."""
+    """An op with the batch norm and the activation that follow it, if any; `sources` are positions of layers."""
 
     op: Op
     norm: Op | None

@@ -1,4 +1,4 @@
-"""Architecture as data: a frozen `Network`, its checks and its JSON."""
+"""`Network`: the frozen settings of a network, their checks and their JSON."""
 
 import json
 from dataclasses import asdict, dataclass, fields, replace
@@ -24,9 +24,9 @@ MAX_CHANNELS = 1 << 16
 class Block:
     """One block of the body; channels are those at alpha = 1.
 
-    V1's block is a depthwise and a pointwise convolution with an activation behind each. With an `expansion` it is an
-    inverted residual block (Sandler et al. 2018): a pointwise convolution to so many channels, unless it has them, the
-    depthwise one, a gate, and a pointwise one without activation.
+    A block of V1 is a depthwise and a pointwise convolution, each followed by an activation. With an `expansion` it is
+    an inverted residual block (Sandler et al. 2018): a pointwise convolution to that many channels (unless its input
+    has them), a depthwise convolution, a gate, and a pointwise convolution without activation.
     """
 
     stride: int
@@ -50,9 +50,9 @@ SHALLOW_BODY = _body(0)  # Table 5: without the five 14x14x512 blocks
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Network:
-    """A MobileNet before any shape is worked out (Howard et al. 2017, Table 1).
+    """The settings of a MobileNet (Howard et al. 2017, Table 1).
 
-    Raises `NetworkError` on a value that no network can have.
+    Raises `NetworkError` for an invalid value.
     """
 
     alpha: float = 1.0  # width multiplier, any > 0

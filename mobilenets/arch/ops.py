@@ -1,7 +1,7 @@
-"""The kinds of operation that a graph may hold: `OPS` has one `OpSpec` for each, and consumers say which they handle.
+"""The kinds of operation in a graph: `OPS` has one `OpSpec` for each, and every `Consumer` states which it handles.
 
-A new kind is one entry of `OPS`. From then on every consumer refuses it by name, until it says that it handles the kind
-and does; `tests/arch/test_ops.py` asserts that each consumer has decided for every kind.
+A new kind is one entry of `OPS`. Every consumer refuses it by name until it handles the kind and states so;
+`tests/arch/test_ops.py` asserts that each consumer states every kind.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -31,7 +31,7 @@ Role = Literal["input", "convolution", "batch_norm", "activation", "elementwise"
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """One operation with its shapes. `padding` is (top, left, bottom, right) in pixels."""
+    """One operation with its shapes (H, W, C). `padding` is (top, left, bottom, right) in pixels."""
 
     kind: str
     name: str
@@ -98,12 +98,12 @@ def _linear_counts(op: Op) -> Counts:
 
 @dataclass(frozen=True, slots=True)
 class OpSpec:
-    """What there is to know of one kind of operation.
+    """The properties of one kind of operation.
 
     `shape` gives the output shape that follows from an op's input shape and attributes; `takes` the shape of each
-    input, the first of which is the op's `shape_in`; `arrays` the shapes of the arrays that the op stores beside its
-    bias, as PyTorch lays them out: (out, in / groups, k, k), (out, in); `counts` its mult-adds, weights and other
-    parameters (batch norm's running statistics are no parameters; elementwise ops count no mult-adds).
+    input, the first of which is the op's `shape_in`; `arrays` the shapes of the arrays that the op stores besides its
+    bias, in PyTorch's layout: (out, in / groups, k, k), (out, in); `counts` its mult-adds, weights and other parameters
+    (batch norm's running statistics are no parameters; elementwise ops count no mult-adds).
     """
 
     role: Role

@@ -1,4 +1,4 @@
-"""The paper's networks, row by row, each with the table it stands in and the figures printed there."""
+"""The paper's networks, row by row, with the table of each and the printed figures."""
 
 import re
 from dataclasses import dataclass

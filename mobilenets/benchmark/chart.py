@@ -1,4 +1,4 @@
-"""A benchmark as a picture: a bar for each runtime, shortest first; alone (.png, .svg) or on a page (.html)."""
+"""A benchmark as a chart: a bar per runtime, shortest first; as an image (.png, .svg) or on a page (.html)."""
 
 import io
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The int8 side of a benchmark: the integers that all runtimes get, and how many of their logits are not the law's."""
+"""The int8 model that all runtimes of a benchmark get, and a count of the logits that differ from the oracle's."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ CALIBRATED = 16  # images
 
 @dataclass(frozen=True, slots=True)
 class Law:
-    """An int8 network, and the logits that quant/reference.py has for the first images."""
+    """An int8 network, and the logits of `quant/reference.py` for the first images."""
 
     model: QuantModel
     logits: Floats  # (COUNTED, classes)

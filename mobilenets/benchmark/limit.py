@@ -1,4 +1,4 @@
-"""What one core can do at best: multiply-adds a second, from registers alone. No network on it can be faster."""
+"""The peak of one core: multiply-adds per second, from registers alone. No network on it can be faster."""
 
 import ctypes
 import platform

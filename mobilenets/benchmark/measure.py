@@ -1,4 +1,4 @@
-"""Which runtime is fastest on this machine: all of them in turn in one run, after they have answered rightly."""
+"""Measurement of all runtimes in turn in one run, after their logits have been checked."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -39,7 +39,7 @@ Tell = Callable[[int, int], None]  # seconds done, seconds in all
 
 @dataclass(slots=True)
 class Timed:
-    """The runs of one runtime, or why they stopped."""
+    """The runs of one runtime, or the reason why they stopped."""
 
     opened: Opened
     milliseconds: list[float] = field(default_factory=list)
@@ -61,7 +61,7 @@ class Timed:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a runtime said: see `Row`."""
+    """The agreement of a runtime's logits with the reference, see `Row`."""
 
     agreement: float
     difference: float

@@ -1,4 +1,4 @@
-"""A model as ncnn takes it: the layers as text, the weights as bytes. Activations are fused, as ncnnoptimize does."""
+"""A model as ncnn reads it: layers as text, weights as bytes. Activations are fused, as ncnnoptimize does."""
 
 import numpy as np
 

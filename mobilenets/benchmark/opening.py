@@ -1,4 +1,4 @@
-"""Runtimes made ready, or the reason in one line why one is not: whatever a foreign program raises, others go on."""
+"""Opening of runtimes; one that raises is reported with a one-line reason, and the others go on."""
 
 import os
 import sys
@@ -17,7 +17,7 @@ __all__ = ["Missing", "Opened", "open_peers", "reason"]
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A runtime that is ready. `load_ms`: from its file to its first answer."""
+    """An open runtime. `load_ms` is the time from its file to its first output."""
 
     name: str
     version: str
@@ -32,7 +32,7 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A runtime that is not here or fails, and why, in one line."""
+    """A runtime that is not installed or fails, and the reason in one line."""
 
     name: str
     precision: str

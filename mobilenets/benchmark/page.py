@@ -1,6 +1,7 @@
-"""A benchmark as one HTML page that loads nothing: bars and a table for each number of threads.
+"""A benchmark as one HTML page that loads nothing: bars and a table per number of threads.
 
-Bars are boxes whose widths are shares of the axis, so that they fit any window; narrow ones get the table as a list.
+Bars are boxes whose widths are shares of the axis, so that they fit any window; narrow windows show the table as a
+list.
 """
 
 from collections.abc import Iterable, Sequence

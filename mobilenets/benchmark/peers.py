@@ -1,8 +1,8 @@
 """Every runtime that can be timed: one model, the same weights, the same uint8 pixels in, logits out.
 
-Where a new one goes: a class here with what `Peer` has, and its entry in PEERS. Each normalises inside `run`, in its
-graph where its format can, and is told its number of threads in its own way (`threads_by`). In int8 all get the same
-integers, and their answers are what the classifier's integers stand for.
+A new runtime is a class here with the methods of `Peer`, and its entry in PEERS. Each normalises inside `run`, in its
+graph where its format can, and gets its number of threads in its own way (`threads_by`). In int8 all get the same
+integers, and their logits are the dequantised integers of the classifier.
 """
 
 from dataclasses import dataclass
@@ -24,9 +24,9 @@ PRECISIONS = ("fp32", "bf16x6", "bf16x3", "bf16", "int8")  # as in compiler; oth
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a runtime is to run, and how. `target`: of the compiler's, for this package's own.
+    """The model that a runtime gets, and the settings; `target` is that of this package's compiler.
 
-    The precision is int8 of a `QuantModel`, and of no other.
+    The precision is int8 for a `QuantModel`, and for no other model.
     """
 
     model: Model | QuantModel
@@ -42,7 +42,7 @@ class Setup:
 
 
 class Peer:
-    """A runtime with one model. Making it writes the runtime's own file; `load` and the first `run` are timed."""
+    """A runtime with one model. Its constructor writes the runtime's own file; `load` and the first `run` are timed."""
 
     package = ""  # on PyPI; "" for this one
     modules: tuple[str, ...] = ()  # that must be there
@@ -64,6 +64,8 @@ class Peer:
 
 
 class Ours(Peer):
+    """This package's compiled C."""
+
     precisions = PRECISIONS
     threads_by = "threads of its own pool; of several images, one thread each"
 
@@ -87,6 +89,8 @@ class Ours(Peer):
 
 
 class _FromOnnx(Peer):
+    """A runtime that reads the exported ONNX file."""
+
     def __init__(self, setup: Setup) -> None:
         from ..export.onnx import to_onnx
         from ..export.onnx_int8 import to_onnx_int8
@@ -98,6 +102,8 @@ class _FromOnnx(Peer):
 
 
 class OnnxRuntime(_FromOnnx):
+    """ONNX Runtime on the CPU."""
+
     package, modules = "onnxruntime", ("onnxruntime",)
     precisions = ("fp32", "int8")
     threads_by = "intra_op_num_threads"
@@ -112,7 +118,9 @@ class OnnxRuntime(_FromOnnx):
 
 
 class OpenVino(_FromOnnx):
-    """A static shape for each size of batch; no pinning: a pinned thread waits where another program has its core."""
+    """OpenVINO with a static shape per batch size and without pinning: a pinned thread waits where its core is
+    in use.
+    """
 
     package, modules = "openvino", ("openvino",)
     precisions = ("fp32", "bf16", "int8")
@@ -158,7 +166,7 @@ class OpenVino(_FromOnnx):
 
 
 class LiteRt(Peer):
-    """The interpreter with XNNPACK, which is what it takes by default."""
+    """The interpreter of LiteRT with XNNPACK, its default."""
 
     package, modules = "ai-edge-litert", ("ai_edge_litert", "flatbuffers")
     precisions = ("fp32", "int8")
@@ -202,7 +210,7 @@ class LiteRt(Peer):
 
 
 class Ncnn(Peer):
-    """It knows no batches: several images run one after the other."""
+    """ncnn, which has no batches: several images run one after the other."""
 
     package, modules = "ncnn", ("ncnn",)
     precisions = ("fp32", "bf16")
@@ -247,7 +255,7 @@ class Ncnn(Peer):
 
 
 class Torch(Peer):
-    """Eager: batch norm folded, channels last, inference mode."""
+    """Eager torch: batch norm folded, channels last, inference mode."""
 
     package, modules = "torch", ("torch",)
     precisions = ("fp32", "bf16")
@@ -267,7 +275,7 @@ class Torch(Peer):
 
 
 class TorchCompile(Torch):
-    """The same through torch.compile, frozen, each size of batch for itself."""
+    """The same through torch.compile, frozen, compiled for each batch size."""
 
     def load(self) -> None:
         from .torch_module import inference

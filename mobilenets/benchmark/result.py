@@ -1,4 +1,4 @@
-"""What a benchmark found: a row for each runtime, precision and number of threads, and what follows from them."""
+"""The result of a benchmark: a row per runtime, precision and number of threads, and the conclusions."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -46,7 +46,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """All rows, by threads, each time fastest first."""
+    """All rows, by number of threads, each sorted by latency."""
 
     network: str
     weights: str  # "trained", or "random" where a network was only named

@@ -1,4 +1,4 @@
-"""A model as torch runs it for inference, and the float reference that all runtimes are held against."""
+"""A model in torch for inference, and the float reference of all runtimes."""
 
 import logging
 from collections.abc import Callable

@@ -1,7 +1,7 @@
-"""What a graph costs: mult-adds, parameters, bytes, memory; per layer, per layer type and whole.
+"""Costs of a graph: mult-adds, parameters, bytes and memory, per layer, per layer type and in total.
 
-One fused multiply-add is one mult-add. Batch norm, activations and pooling are not counted as mult-adds, as
-in the paper. Parameters are weights, two per batch-norm channel (scale, shift) and the classifier's bias.
+One fused multiply-add is one mult-add. Batch norm, activations and pooling are not counted as mult-adds, as in the
+paper. Parameters are weights, two per batch-norm channel (scale, shift) and the classifier's bias.
 """
 
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ class LayerCost:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one type of layer takes of the whole (Table 2), as fractions; parameters are weights only."""
+    """The share of one type of layer in the total (Table 2), as fractions; parameters are weights only."""
 
     kind: str
     mult_adds: float

@@ -1,4 +1,4 @@
-"""Latency as it is measured: medians with their uncertainty, never mult-adds in disguise."""
+"""Measured latency: medians with their confidence intervals."""
 
 import time
 from collections.abc import Callable, Sequence

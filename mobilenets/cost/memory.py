@@ -1,4 +1,4 @@
-"""Activation memory: how long each buffer lives, and how much is alive at once."""
+"""Activation memory: the lifetime of each buffer, and the memory alive at once."""
 
 from dataclasses import dataclass
 

@@ -1,7 +1,7 @@
-"""The networks that the paper compares itself with (Tables 8 and 9), counted from torchvision's definitions.
+"""The networks in the paper's comparisons (Tables 8 and 9), counted from torchvision's definitions.
 
-The counter is `torch.utils.flop_counter`, which counts two operations a mult-add, in convolutions and matrix
-products only, as the paper does. The networks are built on torch's "meta" device: shapes without any arithmetic.
+The counter is `torch.utils.flop_counter`, which counts two operations per mult-add, in convolutions and matrix products
+only, as the paper does. The networks are built on torch's "meta" device: shapes without arithmetic.
 """
 
 from dataclasses import dataclass
@@ -57,7 +57,7 @@ _KINDS: tuple[tuple[str, str, dict[str, Any], str, float, float, float, str], ..
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Counted at 224 x 224 x 3 and 1000 classes, beside what the paper prints, in millions."""
+    """Costs counted at 224 x 224 x 3 and 1000 classes, and the paper's figures in millions."""
 
     name: str
     mult_adds: int

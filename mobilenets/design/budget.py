@@ -1,4 +1,4 @@
-"""What a network may cost, and how people write it: `10M`, `500KB`, `15ms`."""
+"""Budgets: bounds on costs, and their notation: `10M`, `500KB`, `15ms`."""
 
 import math
 import re
@@ -14,7 +14,7 @@ __all__ = ["Bound", "Budget", "parse_count", "parse_size", "parse_time"]
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """One bound that a cost can be held against before anything runs."""
+    """One bound on a cost that is known without measurement."""
 
     name: str  # the field of `Budget`
     limit: int
@@ -27,10 +27,10 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Upper bounds, each inclusive; None bounds nothing, since only the user knows the device.
+    """Upper bounds, each inclusive; None is no bound, since only the user knows the device.
 
-    A bound may be text as the command line takes it: "10M", "500KB", "15ms".
-    Raises `BudgetError` on a bound that is not a positive number.
+    A bound may be text as the command line takes it: "10M", "500KB", "15ms". Raises `BudgetError` for a bound that is
+    not a positive number.
     """
 
     max_mult_adds: int | str | None = None  # of one image

@@ -1,4 +1,4 @@
-"""A network with what it costs and how accurate it should be, and the Pareto front of several."""
+"""A network with its costs and predicted accuracy, and the Pareto front of several."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ __all__ = ["Candidate", "pareto", "rank"]
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """`top1` is predicted (or the user's own measurement), in %; `latency` stands where it was measured."""
+    """A network with its costs; `top1` in % is predicted or the user's measurement; `latency` is set where measured."""
 
     network: Network
     cost: Cost

@@ -1,15 +1,17 @@
-"""The part of the search that has to measure: the best network under a bound of milliseconds.
+"""The part of the search that measures: the best network under a bound of milliseconds.
 
-Mult-adds do not tell the time. In ONNX Runtime on x86, 0.2-128 (8.9 M) takes twice as long as 0.25-112
-(10.8 M), since channels that are no multiple of the vector width fall off the fast kernels. What holds is
-weaker: of one alpha and depth, the larger image takes longer. The search leans on that:
+Mult-adds do not determine latency. In ONNX Runtime on x86, 0.2-128 (8.9 M) takes twice as long as 0.25-112 (10.8 M),
+since channels that are not a multiple of the vector width do not use the fast kernels. A weaker rule holds: for one
+alpha and depth, the larger image takes longer. The search relies on it in three steps.
 
-1. binary search along the front of accuracy against mult-adds, for a first network that fits;
-2. for each alpha and depth, measure the cheapest network that is better than the best so far; where it does
-   not fit, none of that alpha and depth can;
-3. measure the best few again, in turn in one run and longer, and decide by 95% intervals of the median.
+1. Binary search along the front of accuracy against mult-adds finds a first network that fits.
 
-The second step ends after `SEARCH_SECONDS`, whatever is left to try.
+2. For each alpha and depth, the cheapest network that is better than the best so far is measured; where it does not
+fit, none of that alpha and depth can.
+
+3. The best few are measured again, in turn in one longer run, and compared by 95% intervals of the median.
+
+The second step ends after `SEARCH_SECONDS`, even where networks are left.
 """
 
 import time
@@ -34,7 +36,7 @@ ABOVE, BELOW = 3, 6  # networks measured again: at most so many of those rejecte
 
 
 class _Screen:
-    """Measures each candidate, and remembers."""
+    """Measures each candidate once and keeps the result."""
 
     def __init__(self, limit: float, measure: Measure) -> None:
         self.limit = limit

@@ -1,8 +1,8 @@
-"""How accurate a network will be, before it is trained: a prior, good for ranking and for little else.
+"""A prior for the accuracy of a network before training, for ranking only.
 
-The paper's sixteen networks {1, 0.75, 0.5, 0.25} x {224, 192, 160, 128} and the law of its Figure 4: top-1 is
-linear in log2 alpha and log2 resolution, with a drop as alpha falls below 0.5. All of it is ImageNet; a user's
-own runs move it.
+It is fitted to the paper's sixteen networks {1, 0.75, 0.5, 0.25} x {224, 192, 160, 128} with the model of its Figure 4:
+top-1 is linear in log2 alpha and log2 resolution, with a drop as alpha falls below 0.5. All of these are ImageNet
+results; a user's own runs calibrate it.
 """
 
 import math
@@ -22,7 +22,7 @@ _SLIM = "TF-slim, release of June 2017; the paper only plots it (Figure 4)"
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """ImageNet top-1 (%) of a square network, and who printed it."""
+    """ImageNet top-1 (%) of a square network, and its source."""
 
     network: Network
     top1: float
@@ -54,7 +54,7 @@ SMALL_INPUT = 9.8
 
 @dataclass(frozen=True, slots=True)
 class MeasuredPoint:
-    """A network that the user trained: its top-1 in % (0 to 100) on the user's data, and where that stands."""
+    """A network that the user trained: its top-1 in % (0 to 100) on the user's data, and the source."""
 
     network: Network
     top1: float
@@ -67,7 +67,7 @@ class MeasuredPoint:
 
 @dataclass(frozen=True, slots=True)
 class Prior:
-    """Network -> top-1 (%). Make it by `Prior.of_the_paper()`, and `calibrated` from that."""
+    """Predicts top-1 (%) of a network. `Prior.of_the_paper()` makes it, `calibrated` adapts it."""
 
     law: tuple[float, ...]  # of 1, log2 alpha, log2 resolution, max(0, log2(0.5 / alpha))
     residual: float  # root mean square over the sixteen points, in points of top-1

@@ -1,4 +1,4 @@
-"""The user's own results, from the model files that training wrote: their metadata alone, no weights."""
+"""The user's own results, read from the metadata of model files that training wrote."""
 
 from collections.abc import Iterable
 from pathlib import Path

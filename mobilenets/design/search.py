@@ -1,4 +1,4 @@
-"""`search(Budget) -> Design`: the most accurate network that fits, the front it lies on, and why."""
+"""`search(Budget) -> Design`: the most accurate network that fits, its Pareto front, and the reason."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -43,7 +43,7 @@ class Space:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Design:
-    """What a search found. `front` holds `choice`, its most accurate, last."""
+    """The result of a search. `front` holds `choice`, its most accurate candidate, last."""
 
     choice: Candidate
     # accuracy against the bounded costs; with max_latency, of the networks that were measured and fit

@@ -1,4 +1,4 @@
-"""What detectors share in ONNX: predictions by anchor, boxes decoded, the best kept. As torchvision does each."""
+"""Parts of detectors in ONNX: predictions by anchor, decoding of boxes, selection of the best, as in torchvision."""
 
 import math
 from typing import Any

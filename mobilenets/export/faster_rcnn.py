@@ -1,7 +1,6 @@
-"""Faster R-CNN in ONNX, from the arrays "task.*": proposals, the body's end once each, decoding, suppression.
+"""Faster R-CNN in ONNX, from the arrays "task.*": proposals, the body's end for each, decoding, suppression.
 
-`logits` (N, anchors, 5): what the first stage says of every anchor, offsets of a box and whether there is a thing.
-`detections` as in ssd.py.
+`logits` (N, anchors, 5) are the first stage's box offsets and objectness of every anchor. `detections` as in ssd.py.
 """
 
 from collections.abc import Callable, Mapping, Sequence

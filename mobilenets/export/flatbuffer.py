@@ -1,4 +1,6 @@
-"""Flatbuffers written from nested Python values. Which fields a table has is its published schema's; see `Schema`."""
+"""A writer of flatbuffers from nested Python values; the fields of each table are those of the published schema, see
+`Schema`.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ Schema = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table of a schema. A field: a number, a text, an array of one axis, a table, or a list of tables."""
+    """A table of a schema. A field is a number, a text, an array of one axis, a table, or a list of tables."""
 
     kind: str
     fields: Mapping[str, Any]
@@ -32,6 +34,8 @@ def to_bytes(schema: Schema, root: Table, mark: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class _Packer:
+    """Packs tables into bytes, children before parents."""
+
     schema: Schema
     build: Any
 

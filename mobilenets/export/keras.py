@@ -1,8 +1,8 @@
 """Keras: a whole model as one `.h5`, with the layers and the names of keras.applications' MobileNet.
 
-`keras.models.load_model` builds the network of it; its weights load into `keras.applications.MobileNet(weights=PATH)`
-where that can build the same network. Input: float (N, H, W, C), normalised as the attribute `mobilenets_preprocess`
-says; output: probabilities (N, classes). Spelled as Keras 2 spells it, which Keras 3 reads as well.
+`keras.models.load_model` builds the network; its weights load into `keras.applications.MobileNet(weights=PATH)` where
+that can build the same network. Input: float (N, H, W, C), normalised as the attribute `mobilenets_preprocess` says;
+output: probabilities (N, classes). The config has the spelling of Keras 2, which Keras 3 reads as well.
 """
 
 import io

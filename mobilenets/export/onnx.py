@@ -1,8 +1,8 @@
-"""ONNX, written from the graph: batch norm folded, normalisation inside, labels and the rest in the metadata.
+"""ONNX, written from the graph: batch norm folded, normalisation inside, labels and other settings in the metadata.
 
-Input `image`: uint8 (N, H, W, C), RGB or grey, as `image.prepare` makes it. Outputs: `logits` and what becomes of
-them (`probabilities` or `embedding`), float32 (N, classes); of a detector see ssd.py. N is dynamic.
-Metadata: network, preprocess, labels, task, decoding, version.
+Input `image`: uint8 (N, H, W, C), RGB or grey, as `image.prepare` makes it. Outputs: `logits` and `probabilities` or
+`embedding`, float32 (N, classes); for a detector see ssd.py. N is dynamic. Metadata: network, preprocess, labels, task,
+decoding, version.
 """
 
 import json

@@ -1,6 +1,6 @@
 """int8 layers without weights in ONNX, by operators that compute the same integers in every runtime.
 
-QDQ forms of Add, Mul and HardSwish would be computed in float32 and rounded otherwise than `quant.elementwise` does.
+QDQ forms of Add, Mul and HardSwish would be computed in float32, with other rounding than `quant.elementwise`.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
-"""ONNX of a `QuantModel` in QDQ form: between QuantizeLinear and DequantizeLinear stand the float file's own nodes.
+"""ONNX of a `QuantModel` in QDQ form: the float file's own nodes between QuantizeLinear and DequantizeLinear.
 
-Input and outputs are the float file's: `image` uint8 (N, H, W, C), the pixels as they are; `logits` (the integers
-times their scale) and what becomes of them. Activations are uint8, 128 above ours: the pixels go in untouched, and
-processors multiply uint8 by int8. Weights are int8 with a scale for each output channel.
+Input and outputs are the float file's: `image` uint8 (N, H, W, C); `logits` (the dequantised integers) and
+`probabilities` or `embedding`. Activations are uint8, the integers of the specification plus 128: pixels go in
+unchanged, and processors multiply uint8 by int8. Weights are int8 with a scale per output channel.
 """
 
 from dataclasses import replace

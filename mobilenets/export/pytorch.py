@@ -1,6 +1,6 @@
 """A PyTorch state dict under the names that most MobileNet v1 programs share: `model.{i}.{j}` and `fc`.
 
-It holds tensors only: activation, padding, image size, pixels and labels have to be known to who loads it.
+It holds tensors only: the reader has to know activation, padding, image size, normalisation and labels.
 """
 
 import io

@@ -1,7 +1,7 @@
 """SSD in ONNX, from the arrays "task.*": extra layers, heads, decoding, suppression. Without torch.
 
 `logits` (N, anchors, 4 + classes + 1): offsets of a box, then background and classes. `detections` (N, boxes, 6): left,
-top, right, bottom as fractions of the image, score, class; best first, -1 where there is no box.
+top, right, bottom as fractions of the image, score, class; best first, padded with -1.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What every file for PyTorch programs needs: other names, and scales for PyTorch's epsilon."""
+"""Common parts of files for PyTorch programs: module names, and scales for PyTorch's epsilon."""
 
 from collections.abc import Mapping
 from typing import Any

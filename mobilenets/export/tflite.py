@@ -1,8 +1,8 @@
 """TensorFlow Lite with float activations, without TensorFlow: batch norm folded, labels and preprocessing inside.
 
-Input `image`: float32 (1, H, W, C), (pixel - mean) / std as the metadata says, which is what MediaPipe and the Task
-Library read and do; output `probabilities`, float32 (1, classes). Weights: float32, float16 (half the file), or int8
-with a scale for each output channel (a quarter; "dynamic range": runtimes make int8 of activations as they come).
+Input `image`: float32 (1, H, W, C), (pixel - mean) / std as the metadata says, which MediaPipe and the Task Library
+apply; output `probabilities`, float32 (1, classes). Weights: float32, float16 (half the file), or int8 with a scale per
+output channel (a quarter; "dynamic range": runtimes quantise activations on the fly).
 """
 
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ FLOAT16 = {"DEQUANTIZE": 3}
 
 @dataclass(slots=True)
 class _Floats:
-    """float32 throughout."""
+    """Weights and activations in float32."""
 
     weights: dict[str, Array]
     file: File = field(default_factory=File)
@@ -59,7 +59,7 @@ class _Floats:
 
 
 class _Float16(_Floats):
-    """Constants are float16 and become float32 when the file is opened."""
+    """Constants in float16, converted to float32 when the file is opened."""
 
     def kernel(self, name: str, values: Array, axis: int) -> int:
         """Return the tensor of a kernel, dequantised from float16."""
@@ -74,7 +74,7 @@ class _Float16(_Floats):
 
 
 class _Dynamic(_Floats):
-    """Kernels are int8, -127 to 127 times a scale for each output channel."""
+    """Kernels in int8, -127 to 127 times a scale per output channel."""
 
     def kernel(self, name: str, values: Array, axis: int) -> int:
         """Return the tensor of a kernel in int8."""

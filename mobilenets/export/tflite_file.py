@@ -1,6 +1,6 @@
-"""A TensorFlow Lite file in the making: tensors and operators as they come, known by their numbers.
+"""A TensorFlow Lite file under construction: tensors and operators, identified by their numbers.
 
-The tables below are TensorFlow's schema.fbs, as far as MobileNets need it.
+The tables below are the parts of TensorFlow's schema.fbs that MobileNets need.
 """
 
 from collections.abc import Mapping
@@ -59,7 +59,7 @@ _OPERATORS = {
 
 @dataclass(frozen=True, slots=True)
 class Real:
-    """What a tensor's integers stand for: scale * (q - zero point); one scale, or one for each place of `axis`."""
+    """The real numbers of a tensor: scale * (q - zero point), with one scale, or one per index of `axis`."""
 
     scale: Array | np.float32
     zero_point: int = 0

@@ -1,7 +1,7 @@
-"""A MobileNet's ops as TensorFlow Lite has them, whatever the numbers are that they compute with (`Numbers`).
+"""The ops of a MobileNet as TensorFlow Lite operators, for any number format (`Numbers`).
 
-Activations are parts of convolutions, a PAD stands where SAME would pad otherwise, the classifier is a 1x1
-convolution: as in Google's own files, because that takes a scale for each class in every runtime there is.
+Activations are fused into convolutions, a PAD is written where SAME would pad differently, and the classifier is a 1x1
+convolution as in Google's own files, because every runtime takes per-class scales for that.
 """
 
 from typing import Any, Protocol
@@ -31,7 +31,7 @@ POOLED_AXES = np.array([1, 2], np.int32)
 
 
 class Numbers(Protocol):
-    """The numbers of a network: how its tensors and constants stand in `file`."""
+    """The number format of a file: how tensors and constants are stored in `file`."""
 
     file: File
     versions: dict[str, int]  # of operators that need another than 1 for these numbers

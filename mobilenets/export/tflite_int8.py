@@ -1,11 +1,11 @@
-"""TensorFlow Lite in integers throughout: a `QuantModel`'s own weights, scales and zero points, nothing computed anew.
+"""TensorFlow Lite in int8 throughout, with the weights, scales and zero points of a `QuantModel` unchanged.
 
-Two forms of the same file. `to_tflite_int8`: input `image` uint8 (1, H, W, C), the pixels as they are, and output
-`probabilities` uint8 (1, classes) in steps of 1 / 256, which is what MediaPipe, the Task Library and camera code take.
-`to_tflite_micro`: int8 at both ends (pixel - 128), which spares TensorFlow Lite Micro two operators.
+Two forms of the same file. `to_tflite_int8`: input `image` uint8 (1, H, W, C), unchanged pixels, and output
+`probabilities` uint8 (1, classes) in steps of 1 / 256, as MediaPipe, the Task Library and camera code expect.
+`to_tflite_micro`: int8 input (pixel - 128) and output, which needs two operators less in TensorFlow Lite Micro.
 
-A network that was imported from uint8 weights (their zero points are not 0) is written as uint8 throughout, for int8
-weights have no zero point in this format; both its forms are the same.
+A network imported from uint8 weights (zero points other than 0) is written as uint8 throughout, for int8 weights have
+no zero point in this format; both its forms are the same.
 """
 
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ INT8 = {
 
 @dataclass(slots=True)
 class _Integers:
-    """int8, or uint8 where `shift` is not 0: what is added to weights and zero points."""
+    """Numbers in int8, or uint8 where `shift`, which is added to weights and zero points, is not 0."""
 
     model: QuantModel
     shift: int = 0

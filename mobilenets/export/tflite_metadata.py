@@ -1,8 +1,8 @@
-"""What a `.tflite` says of itself: TensorFlow Lite's own metadata, and this package's, which reads it back exactly.
+"""Metadata of a `.tflite`: TensorFlow Lite's own, and this package's, which it reads back exactly.
 
 TensorFlow's (metadata_schema.fbs) is a flatbuffer under the name TFLITE_METADATA: colours, size and normalisation of
-the image, and a labels.txt, one label a line, in a zip archive behind the model. The labels and all of the network
-stand under the names mobilenets_* as JSON, because a line cannot hold every label and a number not every crop.
+the image, and a labels.txt, one label per line, in a zip archive after the model. Labels and network are stored under
+the names mobilenets_* as JSON, because a line cannot hold every label and a number not every crop.
 """
 
 import io

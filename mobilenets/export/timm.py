@@ -1,7 +1,7 @@
-"""timm's names in a safetensors file, for `timm.create_model("mobilenetv1_100", ...)` and its kin.
+"""A safetensors file with timm's names, for `timm.create_model("mobilenetv1_100", ...)` and related models.
 
-timm has to be told what names cannot carry: num_classes, in_chans, act_layer, and pad_type="same" where the network
-pads as TensorFlow does. All of it stands in the metadata, from which `mobilenets import` reads the network as it was.
+timm needs settings that names cannot carry: num_classes, in_chans, act_layer, and pad_type="same" where the network
+pads as TensorFlow does. All of them are in the metadata, from which `mobilenets import` restores the network.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The nodes and constants of an ONNX graph as they come."""
+"""Nodes and constants of an ONNX graph under construction."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +12,7 @@ __all__ = ["Writer"]
 
 @dataclass(slots=True)
 class Writer:
-    """Nodes and constants as they come."""
+    """Collects the nodes and constants of a graph."""
 
     weights: dict[str, np.ndarray] = field(default_factory=dict)
     nodes: list[onnx.NodeProto] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Which range of each array of activations its 255 steps should cover: three rules, from histograms."""
+"""Ranges of the activations that int8 covers: three rules on histograms."""
 
 from collections.abc import Callable, Mapping
 

@@ -1,4 +1,6 @@
-"""Bias correction: rounding shifts each channel's mean; its bias takes that back (Nagel et al. 2019, by data)."""
+"""Bias correction (Nagel et al. 2019, data-based): the bias compensates for the shift of each channel's mean by
+rounding.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""int8 arithmetic without weights: sums, products by a gate, hard swish. Each is the rule of LiteRT, byte for byte.
+"""int8 arithmetic without weights: sums, products by a gate, hard swish, each byte for byte as in LiteRT.
 
 Sums and products follow XNNPACK (src/microparams-init.c: `qs8_add`, `qs8_mul`), hard swish follows TensorFlow Lite's
 reference kernel (kernels/internal/reference/hard_swish.h), which its runtime for microcontrollers computes too.

@@ -1,9 +1,9 @@
-"""Cross-layer equalisation (Nagel et al. 2019), by what the activations are seen to be.
+"""Cross-layer equalisation (Nagel et al. 2019), by measured ranges of the activations.
 
-ReLU passes positive factors through: a channel may leave one layer s times smaller and be taken s times larger by the
-next. With one scale for all channels of an array, small channels lose their bits; with one scale for each output
-channel of the weights, the weights of the layer before never suffer. So s is chosen by the activations' ranges; against
-them stand the next layer's weights, where one scale covers all inputs of an output channel: not in a depthwise layer.
+ReLU commutes with positive factors: a channel may be divided by s in one layer and multiplied by s in the next. With
+one scale for all channels of an array, small channels lose precision; with one scale per output channel of the weights,
+the weights of the layer before lose none. So s is chosen by the ranges of the activations, balanced against the next
+layer's weights, where one scale covers all inputs of an output channel (except in a depthwise layer).
 """
 
 from collections.abc import Iterator

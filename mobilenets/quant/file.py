@@ -1,4 +1,4 @@
-"""An int8 network in one `.safetensors` file, and `load`, which takes a float one as well. No pickle.
+"""An int8 network in one `.safetensors` file; `load` also reads a float one. No pickle is used.
 
 Of each layer: NAME.weight int8, NAME.scale float32, NAME.bias int32. The metadata is that of a float model, with
 "activations" ({op: [scale, zero point]}) and "zero_points" (of weights, where they are not 0).

@@ -1,4 +1,4 @@
-"""From floats to integers: a trained network and the ranges of its activations become a `QuantModel`."""
+"""Conversion of a trained network and the ranges of its activations to a `QuantModel`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

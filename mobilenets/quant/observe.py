@@ -1,4 +1,4 @@
-"""What a float network's activations are like on the calibration images: passes over them in bounded memory."""
+"""Statistics of a float network's activations on calibration images, computed in bounded memory."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -35,7 +35,7 @@ BINS = 2048  # of a histogram: eight to a step of int8
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """How often values fall into `BINS` equal parts of [low, high]."""
+    """Counts of values in `BINS` equal parts of [low, high]."""
 
     low: float
     high: float

@@ -1,7 +1,7 @@
-"""Post-training quantisation: a trained network and some hundred images become integers, and what that costs is said.
+"""Post-training quantisation with some hundred images, and its cost in accuracy.
 
 Batch norms are folded, channels equalised, ranges chosen by the rule whose network agrees best with the float one on
-images that were held back, biases corrected, and each layer compared with what it was.
+held-out images, biases corrected, and each layer compared with its float output.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -32,7 +32,7 @@ MOST_COMPARED = 64  # images of which each layer is compared
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """None: what agrees best with the float network on images held back. All else is for comparison."""
+    """Settings of quantisation. None: the choice that agrees best with the float network on held-out images."""
 
     rule: str | None = None  # of ranges: a key of RULES
     equalised: bool | None = None
@@ -46,7 +46,7 @@ class Choices:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """One rule of ranges, with or without equalisation, on the images that were held back."""
+    """One rule of ranges, with or without equalisation, and its results on the held-out images."""
 
     rule: str
     equalised: bool
@@ -56,7 +56,7 @@ class Tried:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """How much louder than its rounding one layer's output is, in dB."""
+    """The signal-to-noise ratio of one layer's output in dB, rounding being the noise."""
 
     name: str
     snr: float
@@ -64,7 +64,7 @@ class Loss:
 
 @dataclass(frozen=True, slots=True)
 class Quantized:
-    """The network in integers, what was tried (the chosen first) and what each layer lost."""
+    """The int8 network, the settings tried (the chosen first) and the loss of each layer."""
 
     model: QuantModel
     tried: tuple[Tried, ...]

@@ -1,7 +1,8 @@
-"""The oracle: an int8 network computed in numpy, one op after the other, as docs/quantization.md has it.
+"""The oracle: an int8 network computed in numpy, one op after the other, by the int8 specification
+(docs/quantization.md).
 
-Slow and plain; whatever else runs a `QuantModel` must give these bytes. Sums are exact: they are made of floats only
-where every partial sum is a whole number that the float format holds.
+It is slow; every other implementation of a `QuantModel` must give the same bytes. Sums are exact: they are computed in
+floats only where every partial sum is a whole number that the float format represents.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,8 +1,8 @@
-"""The integers of a quantised network, and THE rule by which one layer's become the next's (docs/quantization.md).
+"""The int8 specification: the integers of a quantised network, and how each layer computes them (docs/quantization.md).
 
-A real number is scale * (q - zero_point). Activations are int8, one scale and zero point for a whole array; weights
-int8, one scale an output channel and zero point 0; biases and sums int32, their scale that of input times weight.
-`reference.py` runs them, `file.py` saves and loads them.
+A real number is scale * (q - zero_point). Activations are int8 with one scale and zero point per array; weights are
+int8 with one scale per output channel and zero point 0; biases and sums are int32 with the scale of input times weight.
+`reference.py` computes them, `file.py` saves and loads them.
 """
 
 import hashlib
@@ -61,7 +61,10 @@ Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 @dataclass(frozen=True, slots=True)
 class Affine:
-    """What the int8 of an array of activations stand for: scale * (q - zero_point)."""
+    """The scale and zero point of an array of int8 activations: a real number is scale * (q - zero_point).
+
+    Raises `ModelFileError` for a scale that is not a positive finite float32, and for a zero point outside of int8.
+    """
 
     scale: float  # a float32 number above 0
     zero_point: int  # LOW to HIGH: real 0 is always exact, so that padding is
@@ -80,7 +83,7 @@ class Affine:
 
 @dataclass(frozen=True, slots=True)
 class IntegerLayer:
-    """One convolution's or classifier's integers, laid out as PyTorch does: (out, in / groups, k, k), (out, in)."""
+    """The integers of one convolution or of the classifier in PyTorch's layout: (out, in / groups, k, k), (out, in)."""
 
     weight: Integers
     scale: Floats  # (out,), of the weights
@@ -90,13 +93,13 @@ class IntegerLayer:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class QuantModel:
-    """An int8 network and all that is needed to use it. `Model`'s counterpart: the same labels, preprocessing, metrics.
+    """An int8 network with labels, preprocessing and metrics, the counterpart of `Model`.
 
-    `activations` holds what the output of each op stands for, under the op's name in `graph`: of a convolution that is
-    followed by an activation, the output behind it. "image" is the input: q = pixel - 128, whatever its scale says.
-    "pool" has the scale and zero point of its input, unless a file was imported that gives it others. Softmax, sigmoid
-    and unit vectors are computed in float from the classifier's integers.
-    `ModelFileError` for what is not of one piece, and for a layer whose sums could leave int32.
+    `activations` maps the name of each op in `graph` to the parameters of its output: for a convolution followed by an
+    activation, those of the activation's output. "image" is the input: q = pixel - 128, whatever its scale. "pool" has
+    the scale and zero point of its input, unless an imported file gives others. Softmax, sigmoid and unit vectors are
+    computed in float from the classifier's integers. Raises `ModelFileError` for inconsistent fields, and for a layer
+    whose sums could exceed int32.
     """
 
     network: Network

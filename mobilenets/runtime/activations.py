@@ -1,4 +1,4 @@
-"""What a float network computes on its way: every layer's output, in ONNX Runtime. Calibration asks for it."""
+"""The output of every layer of a float network, computed in ONNX Runtime for calibration."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""A compiled network that runs. No torch, no ONNX Runtime."""
+"""Sessions of compiled networks, without torch and ONNX Runtime."""
 
 from pathlib import Path
 
@@ -13,10 +13,10 @@ __all__ = ["CompiledSession", "Floats"]
 
 
 class CompiledSession:
-    """An open library, with the labels and preprocessing of its model. Safe from many threads, one arena each.
+    """An open library with the labels and preprocessing of its model; safe from many threads, one arena each.
 
-    One image is worked on by all `threads` together, several images by one thread each; `arena_bytes` is what
-    a call needs. The rest as in `compile_model`.
+    One image is computed by all `threads` together, several images by one thread each; `arena_bytes` is the memory of a
+    call. Other parameters are those of `compile_model`.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""An exported ONNX file before ONNX Runtime gets it: what it says of itself, and that running it is bounded work."""
+"""Checks of an exported ONNX file before ONNX Runtime opens it: its metadata, and that running it is bounded work."""
 
 from math import prod
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a session takes: bytes or normalised floats, channels last or first. A network gets bytes, channels last."""
+"""Inputs of a session: bytes or normalised floats, channels last or first. Networks take bytes, channels last."""
 
 from collections.abc import Sequence
 from typing import Any

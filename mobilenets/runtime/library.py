@@ -1,4 +1,4 @@
-"""A compiled library that is open: its C called by ctypes, which lets other Python threads run; its weights mapped."""
+"""An open compiled library: its C is called by ctypes, which releases the GIL; its weights are mapped."""
 
 import ctypes
 import os
@@ -22,7 +22,7 @@ ALIGNMENT = 64  # bytes
 
 
 class OpenLibrary:
-    """Safe from many Python threads, one arena each, and after a fork. A call costs microseconds."""
+    """An open library, safe from many Python threads, one arena each, and after a fork. A call costs microseconds."""
 
     def __init__(self, library: Library, threads: int) -> None:
         self._library, self._threads = library, threads
@@ -87,7 +87,7 @@ class OpenLibrary:
 
 
 class _Pool:
-    """Threads that work on one image together, made when they are first needed."""
+    """Threads that compute one image together, started on first use."""
 
     def __init__(self, code: ctypes.CDLL, steps: int, threads: int) -> None:
         self._code, self._steps, self._threads = code, steps, threads

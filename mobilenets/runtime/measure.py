@@ -1,4 +1,4 @@
-"""Latency of networks on this machine, in the runtime that will serve them."""
+"""Latency of networks on this machine, in the runtime that serves them."""
 
 import tempfile
 import time

@@ -1,4 +1,4 @@
-"""An int8 network in numpy, where no C compiler is at hand: slow, and right to the last bit."""
+"""An int8 network in numpy, for machines without a C compiler: slow and exact to the last bit."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 
 class NumpySession:
-    """A `Runner` of `quant/reference.py`."""
+    """A `Runner` that computes with `quant/reference.py`."""
 
     threads = 1
     runtime = "numpy, int8"

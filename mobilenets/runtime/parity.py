@@ -1,4 +1,4 @@
-"""Do two runtimes say the same of one network? Asked whenever one is made of another."""
+"""Comparison of two runtimes on one network, made whenever one form is converted to another."""
 
 from collections.abc import Callable
 from typing import Any

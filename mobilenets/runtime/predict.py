@@ -1,4 +1,4 @@
-"""Predict many images: decoded on all cores ahead of the network, in order, in bounded memory. No torch."""
+"""Prediction of many images: decoded on all cores ahead of the network, in order, in bounded memory. No torch."""
 
 import re
 from collections import deque
@@ -27,9 +27,9 @@ Decoded = tuple[Pixels, Size] | ImageError
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What one image shows, as the task's `answer` puts it; or None and one line of `error`.
+    """The prediction for one image in the form of the task's `answer`; or None and one line of `error`.
 
-    `size`: the upright image's (width, height) in pixels.
+    `size` is (width, height) of the upright image in pixels.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""A network that runs: ONNX Runtime under one small class. No torch."""
+"""Sessions of networks in ONNX Runtime, without torch."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,7 @@ RUNTIME = f"ONNX Runtime {ort.__version__}"
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Session:
-    """An open network with the labels and preprocessing from its own file."""
+    """An open network with the labels and preprocessing of its file."""
 
     name: str
     labels: tuple[str, ...]

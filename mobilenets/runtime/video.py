@@ -1,4 +1,4 @@
-"""Frames of videos and cameras, as images to predict: by OpenCV, which is asked for where one is given."""
+"""Frames of videos and cameras as images to predict, read by OpenCV, which is imported on demand."""
 
 import os
 from collections.abc import Iterable, Iterator

@@ -1,6 +1,7 @@
-"""Table 13: what the paper's detectors cost, counted from the networks that `--task detect` trains, beside its figures.
+"""Table 13: costs of the paper's detectors, counted from the networks that `--task detect` trains, with its figures.
 
-Counted as in `cost.peers`: two operations a mult-add, convolutions and matrix products only, on torch's "meta" device.
+Counted as in `cost.peers`: two operations per mult-add, convolutions and matrix products only, on torch's "meta"
+device.
 """
 
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ NOTES = {
 
 @dataclass(frozen=True, slots=True)
 class Detector:
-    """Counted at 90 classes, beside what the paper prints (None: nothing)."""
+    """Costs counted at 90 classes, and the paper's figures (None: not printed)."""
 
     name: str
     mult_adds: int

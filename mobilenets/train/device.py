@@ -1,4 +1,4 @@
-"""What this machine answers where the recipe says auto."""
+"""Settings that are "auto" in a recipe, resolved for this machine."""
 
 from dataclasses import replace
 

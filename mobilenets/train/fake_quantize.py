@@ -1,7 +1,7 @@
 """Fake quantisation in torch: the whole numbers of an int8 network in floats, with gradients.
 
-Every op computes what `quant/reference.py` computes, integer for integer. Rounding passes gradients on as if it were
-not there; values that an activation or the ends of int8 cut off get none.
+Every op computes what `quant/reference.py` computes, integer for integer. Rounding passes gradients unchanged
+(straight-through); values clipped by an activation or by the range of int8 get none.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ Activations = Mapping[str, Affine]
 
 
 class _Round(torch.autograd.Function):
-    """Halves to even; the gradient goes straight through."""
+    """Rounds halves to even, with a straight-through gradient."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -39,7 +39,7 @@ class _Round(torch.autograd.Function):
 
 
 class _Requantise(torch.autograd.Function):
-    """clamp(round(sums * factor)): between `low` and `high` the gradient goes straight through the rounding."""
+    """Computes clamp(round(sums * factor)), with a straight-through gradient between `low` and `high`."""
 
     @staticmethod
     def forward(ctx: Any, sums: Tensor, factor: Tensor, low: int, high: int) -> Tensor:
@@ -54,7 +54,9 @@ class _Requantise(torch.autograd.Function):
 
 
 class _Through(torch.autograd.Function):
-    """clamp(`integers`), which `real` rounds to: between `low` and `high` the gradient goes straight to `real`."""
+    """Returns clamp(`integers`), the rounded `real`, with a straight-through gradient to `real` between `low` and
+    `high`.
+    """
 
     @staticmethod
     def forward(ctx: Any, real: Tensor, integers: Tensor, low: int, high: int) -> Tensor:

@@ -1,4 +1,6 @@
-"""The training loop: images and a recipe in, the best model out; resumable to the same weights, bit for bit."""
+"""The training loop: trains a network by a recipe and returns the best model; resumable to the same weights, bit for
+bit.
+"""
 
 import time
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Fine-tuning the classifier alone: the body's features are computed once, a logistic regression is fitted to them."""
+"""Fine-tuning of the classifier alone: features are computed once, and a logistic regression is fitted to them."""
 
 import time
 from collections.abc import Callable

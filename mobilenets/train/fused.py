@@ -1,8 +1,8 @@
-"""Training on the processor in C: convolution, batch norm and activation in one pass (kernels/layer.c says how).
+"""Training on the processor in C: convolution, batch norm and activation in one pass (see kernels/layer.c).
 
-`fuse(module)` makes the networks in it train that way: the same numbers to fp32 rounding, or with what is kept
-between layers in bf16. torch's own modules stay the oracle, and what runs on a GPU, where there is no C compiler, or
-where a layer is one that no kernel takes.
+`fuse(module)` makes the networks in it train that way: with the same results to fp32 rounding, or with the arrays
+between layers in bf16. torch's own modules are the reference; they also run on a GPU, without a C compiler, and for
+layers that no kernel computes.
 """
 
 import ctypes
@@ -45,7 +45,7 @@ _ARRAYS = ("weight", "gamma", "beta", "running_mean", "running_var", "d_weight",
 
 
 class _Layer(ctypes.Structure):
-    """`struct layer` of kernels/layer.c."""
+    """Mirrors `struct layer` of kernels/layer.c."""
 
     _fields_ = (
         *((name, ctypes.c_int32) for name in ("kind", "stride", "top", "left", "height", "width", "channels")),
@@ -98,7 +98,7 @@ def _takes(position: int, layer: Layer) -> bool:
 
 
 class Fused:
-    """A network with the memory that its passes work in: for one thread, and backward follows each forward."""
+    """A network with the memory of its passes: for one thread; each backward must follow its forward."""
 
     def __init__(self, network: MobileNet, bf16: bool, target: Target | None = None) -> None:
         self._code = _library(bf16, target or best_target("auto", BF16 if bf16 else TARGETS))
@@ -173,7 +173,7 @@ class Fused:
 
 
 class _Chain(torch.autograd.Function):
-    """The layers below the pooling and it, as one function of the image and all their weights."""
+    """The layers below the pooling, and the pooling, as one function of the image and all their weights."""
 
     @staticmethod
     def forward(ctx: Any, engine: Fused, x: Tensor, *parameters: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The images of a run, decoded; a signal ends that at once."""
+"""Decoded images of a run; a signal interrupts the decoding."""
 
 from ..data.cache import Images, decode_split
 from ..data.sources import Dataset

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM while training: the step is finished, the state saved, then the run ends."""
+"""SIGINT and SIGTERM during training: the current step finishes, the state is saved, then the run ends."""
 
 import signal
 import threading
@@ -10,10 +10,10 @@ __all__ = ["Interrupts"]
 
 
 class Interrupts:
-    """A context in which the two signals are noted in `number` instead of obeyed; a second one is obeyed at once.
+    """A context that records the two signals in `number`; a second signal ends the process at once.
 
-    Outside the main thread Python allows no handlers: then nothing changes. A signal that is ignored (Ctrl-C, in a
-    job that a shell started in the background) stays ignored.
+    Outside the main thread Python allows no handlers: then nothing changes. A signal that is ignored (Ctrl-C, in a job
+    that a shell started in the background) stays ignored.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What a training loop works on: images, network, optimiser, and where it stands."""
+"""The objects of a training loop: images, network, optimiser and progress."""
 
 import time
 from dataclasses import dataclass, field
@@ -33,7 +33,7 @@ __all__ = ["Loop", "module_of", "prepare"]
 
 @dataclass(slots=True)
 class Loop:
-    """What the loop works on, once it is made."""
+    """The objects that the training loop works on."""
 
     run: Run
     labels: tuple[str, ...]

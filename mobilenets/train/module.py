@@ -1,4 +1,4 @@
-"""`Graph` -> `torch.nn.Module`. Parameters are named as `arch.graph.weight_shapes` names them."""
+"""`Graph` -> `torch.nn.Module`. Parameters have the names of `arch.graph.weight_shapes`."""
 
 from collections.abc import Callable, Mapping
 
@@ -43,7 +43,7 @@ class Convolution(nn.Conv2d):
 
 
 class Linear(nn.Linear):
-    """The classifier, on (N, C, 1, 1)."""
+    """The classifier, for inputs (N, C, 1, 1)."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (N, classes) of (N, C, 1, 1)."""
@@ -51,7 +51,7 @@ class Linear(nn.Linear):
 
 
 class Add(nn.Module):
-    """The sum of two arrays of one shape."""
+    """Adds two arrays of one shape."""
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Return the sum."""
@@ -59,7 +59,7 @@ class Add(nn.Module):
 
 
 class Multiply(nn.Module):
-    """(N, C, H, W) times (N, C, 1, 1)."""
+    """Multiplies (N, C, H, W) by (N, C, 1, 1)."""
 
     def forward(self, x: Tensor, gate: Tensor) -> Tensor:
         """Return the product."""
@@ -88,7 +88,10 @@ TORCH = Consumer("training in torch", handles=["input", *MODULES])
 
 
 class MobileNet(nn.Module):
-    """The network as torch runs it: normalised (N, C, H, W) float -> logits (N, classes), or the body's maps."""
+    """The network in torch: normalised (N, C, H, W) float -> logits (N, classes), or the body's feature maps.
+
+    Raises `NetworkError` for a graph with an op that has no module.
+    """
 
     def __init__(self, graph: Graph) -> None:
         super().__init__()

@@ -13,7 +13,9 @@ __all__ = ["AdamW", "Optimiser", "build_optimiser", "learning_rate", "parameter_
 
 
 class AdamW:
-    """`torch.optim.AdamW(groups, lr, fused=True)`, bit for bit, without torch.optim's import of a compiler (1.3 s)."""
+    """Computes `torch.optim.AdamW(groups, lr, fused=True)`, bit for bit, without the slow import of torch.optim (1.3
+    s).
+    """
 
     def __init__(self, groups: list[dict[str, Any]], lr: float) -> None:
         self.param_groups = [{"lr": lr, **group} for group in groups]

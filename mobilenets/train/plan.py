@@ -1,4 +1,4 @@
-"""What a run would be, and how long it would take here: measured on a few batches, nothing is kept."""
+"""A dry run: the settings of a run and its expected time, measured on a few batches; nothing is kept."""
 
 import time
 from collections import Counter
@@ -26,7 +26,7 @@ VALIDATION = 3.0  # times as fast as training: no way back, no augmentation
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A run that was not started: its settings with open ones answered, its images, and the time it would take."""
+    """A run that was not started: its resolved settings, its images, and its expected time."""
 
     settings: Settings
     images: dict[str, int]

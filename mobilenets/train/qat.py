@@ -1,9 +1,8 @@
-"""Quantisation-aware training: the last epochs learn under the law of `quant/scheme.py`, integer for integer.
+"""Quantisation-aware training: the last epochs train under the int8 specification of `quant/scheme.py`.
 
-The network is trained in floats first, to the end of its learning rate. From the best of that on its activations'
-ranges are measured and stay, its batch norms are folded with the statistics that they have by then, and every forward
-computes what the int8 network computes. Rounding passes gradients on as if it were not there; what an activation or the
-ends of int8 cut off gets none.
+The network is first trained in floats, until its learning rate has decayed. The ranges of the activations of the best
+float network are then measured and stay fixed, its batch norms are folded with their current statistics, and every
+forward pass computes what the int8 network computes (`fake_quantize.py`).
 """
 
 import json

@@ -36,7 +36,7 @@ _WHOLE = ("epochs", "batch_size", "replicas", "workers", "seed", "patience")
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a network is trained. Raises `UsageError` on a value that no run can have."""
+    """The settings of training. Raises `UsageError` for an invalid value."""
 
     epochs: int | None = None
     """Passes over the training images; by default 100 from scratch (flowers gains little after), 20 fine-tuning."""

@@ -1,8 +1,8 @@
 """Data parallelism inside one process: R copies of the network share their weights, each takes a share of the batch.
 
-Small networks leave most of a core idle when one operation is split over cores; R whole networks side by side, one
-thread each, train 1.5 to 2 times faster. Gradients are added in the order of the replicas, so a run repeats bit
-for bit. Batch norm sees a replica's share (as in every data-parallel engine); its running statistics are averaged.
+One operation of a small network, split over several cores, leaves most of each core idle; R whole networks side by
+side, one thread each, train 1.5 to 2 times faster. Gradients are added in the order of the replicas, so a run repeats
+bit for bit. Batch norm sees a replica's share (as in every data-parallel engine); its running statistics are averaged.
 """
 
 import copy
@@ -30,7 +30,7 @@ def replica_count(cores: int, batch_size: int) -> int:
 
 
 class Replicas:
-    """`module` and its copies; on a GPU there is only the module itself."""
+    """A module and its copies; on a GPU there is only the module itself."""
 
     def __init__(self, module: nn.Module, count: int, preprocess: Preprocess, device: torch.device, bf16: bool) -> None:
         self.module = module

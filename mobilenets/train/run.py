@@ -32,7 +32,7 @@ def taken(path: Path) -> UsageError:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a run was started with; enough to start it again."""
+    """The settings that a run was started with, from which it can be started again."""
 
     data: str
     network: Network
@@ -90,7 +90,7 @@ class _Kept:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One folder under `runs/`; nothing in it is overwritten by another run."""
+    """One folder under `runs/`; no other run overwrites anything in it."""
 
     path: Path
     settings: Settings

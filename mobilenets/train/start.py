@@ -1,4 +1,4 @@
-"""Where fine-tuning starts: the weights of a trained network, made ready for the user's images."""
+"""The start of fine-tuning: the weights of a trained network with batch-norm statistics of the user's images."""
 
 from collections.abc import Iterable, Iterator
 

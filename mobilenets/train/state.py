@@ -1,4 +1,4 @@
-"""All that a run must remember to go on to the same weights, and its checkpoint file."""
+"""The state of a run, from which it resumes to the same weights, and its checkpoint file."""
 
 import copy
 import json
@@ -20,7 +20,7 @@ __all__ = ["Progress", "State"]
 
 @dataclass(slots=True)
 class Progress:
-    """Where a run stands; JSON in the checkpoint."""
+    """The progress of a run, stored as JSON in the checkpoint."""
 
     data: str = ""  # fingerprint of the data set
     epoch: int = 0  # the one under way, from 0
@@ -33,7 +33,7 @@ class Progress:
 
 
 class State:
-    """Module, averaged weights, optimiser, progress."""
+    """Module, averaged weights, optimiser and progress."""
 
     def __init__(self, module: nn.Module, optimiser: Optimiser, ema: float) -> None:
         self.module = module

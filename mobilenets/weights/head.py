@@ -1,4 +1,4 @@
-"""What stands behind the pool: the classifier's outputs, and the labels that name them."""
+"""The classifier's outputs, and the labels that name them."""
 
 import numpy as np
 

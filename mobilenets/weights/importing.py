@@ -1,4 +1,4 @@
-"""`import_files`: which reader a file wants, and the size that none may exceed."""
+"""`import_files`: selects the reader of a file and bounds its size."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -89,7 +89,7 @@ def _read_content(data: bytes, suffix: str, beside: Beside, body_only: bool) -> 
 
 
 class _Beside:
-    """Files in the folder of `path`, by name; what is read counts in the digest, each file once."""
+    """Reads files in the folder of `path` by name; each is included in the digest once."""
 
     def __init__(self, path: Path, digest: "hashlib._Hash") -> None:
         self.folder, self.digest = path.parent, digest

@@ -1,4 +1,4 @@
-"""The integers of a file that was quantised elsewhere, kept: its own weights, biases, scales and zero points."""
+"""int8 networks of third-party files: their own weights, biases, scales and zero points, unchanged."""
 
 from dataclasses import replace
 

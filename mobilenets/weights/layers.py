@@ -1,6 +1,6 @@
-"""What every reader of a file makes of it: a chain of layers, in the order in which they run.
+"""The result of every reader: a chain of layers in execution order.
 
-`recognise.py` works out which MobileNet v1 they are. Arrays are float32 in PyTorch's layouts: (out, in / groups, k, k)
+`recognise.py` determines which MobileNet v1 they are. Arrays are float32 in PyTorch's layouts: (out, in / groups, k, k)
 for convolutions, (out, in) for the classifier.
 """
 
@@ -43,7 +43,7 @@ DETECTOR = "it is a detector, which is not imported; import reads classifiers, a
 
 @dataclass(frozen=True, slots=True)
 class Norm:
-    """A batch norm; all arrays (channels,). `epsilon` None: the file does not say."""
+    """A batch norm; all arrays (channels,). `epsilon` None: not stated in the file."""
 
     gamma: Array
     beta: Array
@@ -54,7 +54,7 @@ class Norm:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One layer under the file's own name for it. None: the file does not say."""
+    """One layer of a file under the file's own name. None: not stated in the file."""
 
     kind: Kind
     name: str
@@ -89,7 +89,7 @@ def _with_zeros_first(integers: IntegerLayer | None) -> IntegerLayer | None:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """All that a file says. None: it does not say. Settings: size, pixels, activation, padding, epsilon."""
+    """The content of a file. None: not stated. Settings are size, pixels, activation, padding, epsilon."""
 
     format: str  # for people: "Keras HDF5", "TFLite uint8"
     layers: tuple[Layer, ...]
@@ -112,7 +112,7 @@ class Content:
 
 
 class UnreadError(ModelFileError):
-    """A layer that is not read. `before` gives all that stands before it."""
+    """A layer that cannot be read. `before` returns the content before it."""
 
     def __init__(self, message: str, before: Callable[[], Content] | None = None) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""`--pretrained`: a file, a run folder or a published network, read as a `Model`."""
+"""`--pretrained`: a file, a run folder or a published network, opened as a `Model`."""
 
 import os
 from dataclasses import fields, replace

@@ -1,4 +1,4 @@
-"""Which MobileNet v1 is it? From what a file says to a `Model`, with the origin of every setting."""
+"""Recognition of a MobileNet v1: from the content of a file to a `Model`, with the source of every setting."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -31,7 +31,7 @@ _ASK = {
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What the user says of a file; it goes before what the file says. None: nothing."""
+    """Settings that the user gives for a file; they take precedence over the file's. None: not given."""
 
     size: tuple[int, int] | None = None  # height, width
     pixels: tuple[Number, Number] | None = None  # mean, std
@@ -55,7 +55,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """A network that was brought in, and what is known of it."""
+    """An imported network, and the facts about it."""
 
     model: Model
     facts: tuple[Fact, ...]
@@ -70,7 +70,7 @@ class Imported:
 
 @dataclass(slots=True)
 class _Settings:
-    """Asks the user, the file and the conventions in turn; keeps who answered, and what nobody could."""
+    """Looks up settings from the user, the file and the conventions in turn; records sources and missing settings."""
 
     content: Content
     given: Given

@@ -1,6 +1,6 @@
 """From a chain of layers to stem, blocks, head and classifier, and to alpha.
 
-What is no MobileNet v1 is refused at the layer where it stops being one.
+A chain that is not a MobileNet v1 is refused at the first layer that does not fit.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ MAX_ALPHA = 16  # as `Network` has it
 
 @dataclass(frozen=True, slots=True)
 class Skeleton:
-    """A chain that has the order of a MobileNet v1. `body`: stem, depthwise, pointwise, ..., and the head if any."""
+    """A chain in the order of a MobileNet v1. `body` is stem, depthwise, pointwise, ..., and the head if any."""
 
     body: tuple[Layer, ...]
     classifier: Layer | None  # None: of a body

@@ -1,7 +1,7 @@
 """Weights of a trained network for another one: other classes, another resolution, another alpha.
 
-A resolution needs nothing: no array's shape depends on it. A narrower network keeps the most important channels, the
-others go. A wider one keeps all, and the new ones start out unheard: at first it says what the narrow one said.
+A resolution changes no array. A narrower network keeps the most important channels. A wider one keeps all, and the
+input weights of new channels are zero: at first it computes what the narrow one computed.
 """
 
 from dataclasses import dataclass, replace
@@ -29,7 +29,7 @@ _NORM = ("weight", "bias", "running_mean", "running_var")
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """A trained network made to fit. `kept` and `of`: its channels, summed over layers; `new`: those it never had."""
+    """The result of a transfer. `kept` of `of` channels, summed over layers, are the trained ones; `new` are added."""
 
     model: Model  # its classifier, if any, is new
     kept: int

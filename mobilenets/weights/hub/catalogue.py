@@ -1,4 +1,4 @@
-"""What trained MobileNets others publish, where, under which licence, and which of them is nearest to a network."""
+"""Trained MobileNets that others publish: addresses, licences, and the one nearest to a network."""
 
 import math
 import os
@@ -16,7 +16,7 @@ HUGGING_FACE = "hf://"  # hf://OWNER/REPOSITORY/FILE: fetched by huggingface_hub
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file as its makers serve it. None: they do not say."""
+    """One file as its publisher serves it. None: not stated."""
 
     where: str  # https://..., or hf://OWNER/REPOSITORY/FILE
     sha256: str | None = None

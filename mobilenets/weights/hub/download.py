@@ -1,6 +1,6 @@
-"""One file over HTTP: resumed where it broke, bounded, tried again where that may help.
+"""Download of one file over HTTP: resumed after a break, bounded, retried where that may help.
 
-What has come so far lies in `NAME.part`; `NAME.part.etag` says of which version of the file it is a part.
+The bytes received so far are in `NAME.part`; `NAME.part.etag` holds the version of the file that they belong to.
 """
 
 import base64
@@ -40,7 +40,7 @@ MAX_BYTES = 256 << 20  # ten times the largest file of the catalogue
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """With servers and networks."""
+    """Limits on waiting for servers and networks."""
 
     timeout: float = 20.0  # seconds without a byte
     attempts: int = 4  # in all
@@ -52,7 +52,7 @@ PATIENCE = Patience()
 
 
 class Passing(Exception):
-    """A failure that may be over a little later."""
+    """A failure that may be temporary."""
 
     def __init__(self, reason: str, wait: float = 0.0) -> None:
         super().__init__(reason)

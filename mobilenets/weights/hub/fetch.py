@@ -1,6 +1,6 @@
-"""Published networks on this machine: downloaded once, verified always, kept as `CACHE/weights/NAME/FILE`.
+"""Published networks on this machine: downloaded once, always verified, kept as `CACHE/weights/NAME/FILE`.
 
-Everything lies in that one folder, files of the Hugging Face Hub too: it can be copied to a machine without a network,
+All files are in that one folder, those of the Hugging Face Hub too: it can be copied to a machine without a network,
 and a file can be put there by hand.
 """
 

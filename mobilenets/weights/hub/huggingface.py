@@ -1,4 +1,4 @@
-"""One file from the Hugging Face Hub, by its own client, which reads HF_ENDPOINT, HF_TOKEN and the like."""
+"""Download of one file from the Hugging Face Hub by its own client, which reads HF_ENDPOINT, HF_TOKEN and others."""
 
 import re
 from pathlib import Path

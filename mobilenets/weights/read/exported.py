@@ -1,4 +1,4 @@
-"""The metadata of files that this package exported: network, preprocessing and labels, exactly as they were."""
+"""Metadata of files that this package exported: network, preprocessing and labels, restored exactly."""
 
 from collections.abc import Mapping
 from typing import Any

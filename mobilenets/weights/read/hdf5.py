@@ -1,9 +1,9 @@
-"""HDF5 as Keras writes it: groups, texts as attributes, arrays of floating point numbers in one piece.
+"""HDF5 as Keras writes it: groups, texts as attributes, contiguous arrays of floating point numbers.
 
-A small reader of the published format, of those structures that h5py writes unless it is told otherwise: superblock 0,
-object headers 1, symbol tables. The HDF5 library is not made for files from strangers: with a few bytes changed it
-crashes on one in some thousands, reads on for ever in others, and takes gigabytes for one bit. Here whatever leads out
-of the file, or is not of this form, is refused, and nothing is larger than the file.
+A small reader of the structures of the published format that h5py writes by default: superblock 0, object headers 1,
+symbol tables. The HDF5 library is not made for untrusted files: with a few bytes changed it crashes on one in some
+thousands, loops for ever in others, and allocates gigabytes for one bit. This reader refuses every address outside of
+the file and every other structure, and allocates no more than the size of the file.
 """
 
 import math
@@ -40,7 +40,7 @@ _CLASSES = (
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """`links`: name -> where the object lies, None for a link to elsewhere; `attributes`: name -> its message."""
+    """A group. `links` maps names to addresses, None for a link to elsewhere; `attributes` maps names to messages."""
 
     path: str
     links: Mapping[str, int | None]
@@ -49,14 +49,14 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """`shape` None: it holds nothing."""
+    """A data set. `shape` None: it holds nothing."""
 
     shape: tuple[int, ...] | None
     messages: Mapping[int, memoryview]
 
 
 class Hdf5:
-    """One file in memory; `root` is where its paths start."""
+    """One file in memory; paths start at `root`."""
 
     def __init__(self, content: bytes) -> None:
         if not content.startswith(b"\x89HDF\r\n\x1a\n"):

@@ -1,4 +1,6 @@
-"""Keras: `.h5` with the whole model or with weights alone, and `.keras`. Configs are data; no layer is built."""
+"""Keras: `.h5` with the whole model or with weights alone, and `.keras`. Configs are read as data; no layer is
+built.
+"""
 
 import io
 import struct

@@ -1,4 +1,6 @@
-"""From the layers of a Keras model to those of `Content`: a convolution with what pads, normalises and activates it."""
+"""Conversion of the layers of a Keras model to those of `Content`: a convolution with its padding, norm and
+activation.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -24,7 +26,7 @@ _SMALLEST_DEVIATION = 1e-7  # Keras' epsilon, below which a Normalization divide
 
 
 class Chain:
-    """Takes the steps of a model one after the other and grows `layers`, `size` and `pixels` of its `Content`."""
+    """Reads the steps of a model one after the other into `layers`, `size` and `pixels` of its `Content`."""
 
     def __init__(self, take: Take) -> None:
         self.take = take

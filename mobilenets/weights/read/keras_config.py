@@ -1,4 +1,4 @@
-"""What a Keras model's config says: its layers in the order in which they run, models within models unrolled."""
+"""The config of a Keras model: its layers in execution order, nested models unrolled."""
 
 import json
 from collections import Counter
@@ -27,8 +27,8 @@ _SNAKE_CASE = {
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One layer. `path` and `counted` lead to it through the models that it lies in: names, and (class, how many such
-    stand before it).
+    """One layer. `path` and `counted` lead to it through nested models: names, and (class, number of such
+    before it).
     """
 
     kind: str  # Keras' class
@@ -100,7 +100,7 @@ def _operands(layer: Config, before: str | None) -> tuple[Any, ...]:
 
 
 class _Source(str):
-    """The name of a layer whose output is taken."""
+    """The name of a layer whose output is an input."""
 
 
 def _arguments(node: Any) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""ONNX: this package's own exports, and any chain of the nodes that a MobileNet v1 is exported as. Nothing is run."""
+"""ONNX: this package's own exports, and any chain of the nodes to which a MobileNet v1 is exported. Nothing is run."""
 
 from collections.abc import Callable
 from math import prod
@@ -42,7 +42,7 @@ def read_onnx(content: bytes, beside: Beside | None = None) -> Content:
 
 
 class _Reader:
-    """One file, its nodes in their order: each takes what the one before it gives, and constants."""
+    """Reads the nodes of one file in order: each takes the output of the one before it, and constants."""
 
     def __init__(self, model: onnx.ModelProto, size: int) -> None:
         self.graph = model.graph

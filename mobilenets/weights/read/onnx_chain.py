@@ -1,4 +1,4 @@
-"""One ONNX node with its constants, and the chain of layers that nodes make. Shapes are NCHW."""
+"""One ONNX node with its constants, and the chain of layers that nodes build. Shapes are NCHW."""
 
 from dataclasses import dataclass, field, replace
 from math import inf
@@ -17,7 +17,7 @@ Size = tuple[int | None, int | None]  # height, width; None: the file leaves it 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One node. `inputs`: its constants, None where the chain's value goes in or nothing does."""
+    """One node. `inputs` holds its constants, None for the chain's value and for absent inputs."""
 
     number: int
     kind: str
@@ -68,7 +68,7 @@ class Node:
 
 @dataclass(slots=True)
 class Chain:
-    """The layers so far, and what is known of the value that the next node takes."""
+    """The layers so far, and the state of the value that the next node takes."""
 
     shape: tuple[int | None, ...]  # of the image, as its axes lie
     integers: bool  # the image holds whole numbers: pixels

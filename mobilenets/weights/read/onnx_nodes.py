@@ -1,4 +1,4 @@
-"""What each kind of ONNX node makes of the chain of layers."""
+"""The effect of each kind of ONNX node on the chain of layers."""
 
 from collections.abc import Callable
 from math import inf

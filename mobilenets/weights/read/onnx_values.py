@@ -1,4 +1,4 @@
-"""What an ONNX file says of constants and attributes, as NumPy arrays and Python values. Other files are not opened."""
+"""Constants and attributes of an ONNX file as NumPy arrays and Python values. No other file is opened."""
 
 from math import prod
 from typing import Any

@@ -1,8 +1,8 @@
-"""What `torch.save` pickles, read as data: a stack machine for the few opcodes that a state dict needs.
+"""The pickles of `torch.save`, read as data by a stack machine for the few opcodes that a state dict needs.
 
-It imports nothing and calls nothing: of all names only those of tensors, storages and dicts mean something here, any
-other is refused. Memory is bounded by the file's size, which `torch.load(weights_only=True)` does not promise: there a
-pickle of 700 bytes may ask for gigabytes.
+It imports nothing and calls nothing: only the names of tensors, storages and dicts are known, all others are refused.
+Memory is bounded by the file's size, which `torch.load(weights_only=True)` does not promise: there a pickle of 700
+bytes may allocate gigabytes.
 """
 
 from collections.abc import Callable
@@ -38,7 +38,7 @@ ADVICE = ", which is not read: save its tensors alone, torch.save(model.state_di
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """A run of numbers that the file holds elsewhere, under a key."""
+    """Numbers that the file holds elsewhere, under a key."""
 
     dtype: str
     key: str
@@ -52,7 +52,7 @@ class Storage:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A tensor: a part of a storage. Offset and strides count numbers."""
+    """A tensor, which is a part of a storage. Offset and strides count numbers."""
 
     storage: Storage
     offset: int
@@ -62,14 +62,14 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class _Name:
-    """Something that the pickle calls by module and name."""
+    """A class or function that the pickle names."""
 
     text: str
 
 
 @dataclass(slots=True)
 class Unpickled:
-    """The object of one pickle, and the storages that it mentions, by key."""
+    """The object of one pickle, and the storages that it refers to, by key."""
 
     value: Any = None
     storages: dict[str, Storage] = field(default_factory=dict)
@@ -94,6 +94,8 @@ def unpickle(file: BinaryIO) -> Unpickled:
 
 
 class _Machine:
+    """The stack machine of a pickle."""
+
     def __init__(self) -> None:
         self.stack: list[Any] = []
         self.marks: list[int] = []

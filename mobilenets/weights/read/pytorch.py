@@ -1,6 +1,6 @@
-"""PyTorch state dicts, as `torch.save` writes them: the zip format, and the one from before PyTorch 1.6.
+"""PyTorch state dicts as `torch.save` writes them: the zip format, and the one from before PyTorch 1.6.
 
-Needs no torch: the pickle inside is read as data, see `pickled.py`.
+torch is not needed: the pickle inside is read as data, see `pickled.py`.
 """
 
 import io

@@ -1,8 +1,8 @@
-"""Named tensors, as PyTorch keeps them, as a chain of layers: the shapes say what each is, whatever it is called.
+"""Named tensors of PyTorch as a chain of layers: shapes determine the kind of each, whatever its name.
 
 A 4-d weight is a convolution, depthwise where it has one input and as many outputs as there were channels before it;
-four 1-d arrays are the batch norm of the convolution before them; a 2-d weight is the classifier. The first
-convolution is the full one: a grey network's looks like a depthwise one.
+four 1-d arrays are the batch norm of the convolution before them; a 2-d weight is the classifier. The first convolution
+is a full one, although that of a grey network has the shape of a depthwise one.
 """
 
 import re

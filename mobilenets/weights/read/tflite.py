@@ -1,5 +1,6 @@
-"""TensorFlow Lite: float, float16, uint8 and int8 files, dequantised to float. Read by the published flatbuffer schema
-(the `tflite` package); nothing of the file is run.
+"""TensorFlow Lite: float, float16, uint8 and int8 files, dequantised to float.
+
+Read by the published flatbuffer schema (the `tflite` package); nothing in the file is run.
 """
 
 import math
@@ -44,7 +45,7 @@ def read_tflite(content: bytes) -> Content:
 
 
 class _Reader:
-    """The layers of one file, its operators followed in the order in which they run."""
+    """Reads the operators of one file in execution order into layers."""
 
     def __init__(self, file: File, content: bytes) -> None:
         self.file = file

@@ -1,4 +1,4 @@
-"""The parts of a TensorFlow Lite file, by the published flatbuffer schema; each number is checked before it is used."""
+"""The parts of a TensorFlow Lite file by the published flatbuffer schema; each number is checked before use."""
 
 import math
 from collections.abc import Iterator
@@ -28,6 +28,8 @@ _LONGEST_NAME = 80
 
 @dataclass(frozen=True, slots=True)
 class Operator:
+    """One operator with its kind, options and tensors."""
+
     number: int
     kind: str
     takes: int
@@ -40,7 +42,7 @@ class Operator:
 
 
 class File:
-    """The parts of a file. The flatbuffers library follows every number it finds: here each is checked before."""
+    """The parts of a file. The flatbuffers library follows any offset; here each is checked first."""
 
     def __init__(self, content: bytes) -> None:
         self.tflite = extra("tflite")

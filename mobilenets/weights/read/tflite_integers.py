@@ -1,4 +1,4 @@
-"""The integers of a uint8 or int8 TensorFlow Lite file as they are stored; uint8 becomes int8, both less 128."""
+"""The integers of a uint8 or int8 TensorFlow Lite file as stored; uint8 becomes int8, both less 128."""
 
 from typing import Any
 

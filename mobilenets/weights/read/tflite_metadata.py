@@ -1,5 +1,6 @@
-"""TensorFlow Lite's own metadata (metadata_schema.fbs): normalisation of the image, and labels in a zip archive that
-stands behind the model. A flatbuffer, of which the few fields that are needed are read by their places.
+"""TensorFlow Lite's own metadata (metadata_schema.fbs): normalisation of the image, and labels in a zip archive.
+
+The archive follows the model. The few fields that are needed are read from the flatbuffer by their positions.
 """
 
 import io
