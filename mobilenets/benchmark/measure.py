@@ -14,10 +14,10 @@ from ..errors import UsageError, WorkError
 from ..image import Pixels
 from ..machine import check_threads, cores
 from ..model import Model
-from ..quant import reference as int8_reference
+from ..quant import reference as quant_reference
 from ..quant.scheme import QuantModel
 from ..train.watch import Watch
-from .integers import Law, integers_of, law_of
+from .int8_reference import Int8Reference, int8_model, int8_reference
 from .opening import Missing, Opened, open_peers, reason
 from .peers import PEERS, PRECISIONS, Floats, Peer, Setup
 from .result import Benchmark, Row
@@ -94,10 +94,10 @@ def benchmark_model(
     images = noise(model, IMAGES) if images is None else images
     images = images[:INT8_IMAGES] if isinstance(model, QuantModel) else images
     expected, name = _reference(model, images)
-    law = whence = None
+    oracle = whence = None
     if "int8" in precisions:
-        integers, whence = integers_of(model, images, source)
-        law = law_of(integers, images)
+        integers, whence = int8_model(model, images, source)
+        oracle = int8_reference(integers, images)
     rows: list[Row] = []
     missing: list[Missing] = []
     for n in dict.fromkeys(threads):
@@ -105,14 +105,14 @@ def benchmark_model(
         threads_text = f"{n} thread{'s' if n > 1 else ''}"
         watch.note(f"{threads_text}: opening the runtimes; torch.compile may take half a minute")
         for at, precision in enumerate(precisions):
-            held = law.model if law and precision == "int8" else model
+            held = oracle.model if oracle and precision == "int8" else model
             watch.measured(f"open, {threads_text}", at, len(precisions))
             for peer in open_peers(Setup(held, precision, n), images[:1], PEERS if kinds is None else kinds):
                 (found if isinstance(peer, Opened) else missing).append(peer)  # type: ignore[arg-type]
         watch.measured(f"open, {threads_text}", len(precisions), len(precisions))
         watch.note(f"{threads_text}: timing {', '.join(f'{o.name} {o.precision}' for o in found)}")
         tell = partial(watch.measured, f"time, {threads_text}")
-        measured, failed = _measure(found, images, expected, law, tuple(dict.fromkeys(batch_sizes)), tell)
+        measured, failed = _measure(found, images, expected, oracle, tuple(dict.fromkeys(batch_sizes)), tell)
         rows += sorted(measured, key=lambda row: row.latency.median)
         missing += failed
     if not rows:
@@ -141,7 +141,7 @@ def _measure(
     found: Sequence[Opened],
     images: Pixels,
     expected: Floats,
-    law: Law | None,
+    oracle: Int8Reference | None,
     batch_sizes: Sequence[int],
     tell: Tell,
 ) -> tuple[list[Row], list[Missing]]:
@@ -160,7 +160,7 @@ def _measure(
 
     for opened in found:
         try:
-            answers[_key(opened)] = _agreement(opened.peer, images, expected, law)
+            answers[_key(opened)] = _agreement(opened.peer, images, expected, oracle)
         except Exception as exc:
             fail(opened, reason(exc))
     latencies: dict[str, Timed] = {}
@@ -215,11 +215,11 @@ def _row(timed: Timed, speeds: dict[int, float], answer: "Answer") -> Row:
     )
 
 
-def _agreement(peer: Peer, images: Pixels, expected: Floats, law: Law | None) -> Answer:
+def _agreement(peer: Peer, images: Pixels, expected: Floats, oracle: Int8Reference | None) -> Answer:
     logits = np.concatenate([peer.run(images[i : i + 1]) for i in range(len(images))])
     same = float((logits.argmax(1) == expected.argmax(1)).mean())
     difference = float(np.abs(logits - expected).max() / np.abs(expected).max())
-    return Answer(same, difference, law.differing(logits) if law and peer.setup.precision == "int8" else None)
+    return Answer(same, difference, oracle.differing(logits) if oracle and peer.setup.precision == "int8" else None)
 
 
 def time_peers(
@@ -277,7 +277,7 @@ def _attempt(one: Timed, batch: Pixels, runs: int, count: bool = True) -> None:
 def _reference(model: Model | QuantModel, images: Pixels) -> tuple[Floats, str]:
     """Return logits in float32 and their source: torch, else ONNX Runtime; for an int8 model the oracle in numpy."""
     if isinstance(model, QuantModel):
-        return model.activations["fc"].real(int8_reference.run(model, images)), "the int8 law in numpy"
+        return model.activations["fc"].real(quant_reference.run(model, images)), "quant/reference.py in numpy"
     if find_spec("torch") is not None:
         from .torch_module import reference
 

@@ -45,9 +45,9 @@ POINTS = (
     Point(named("0.25-128"), 41.3, _SLIM),
 )
 
-# Below the paper's smallest input accuracy falls faster than the law: the law fitted to MobileNetV2's published
+# Below the paper's smallest input accuracy falls faster than the fit: a fit to MobileNetV2's published
 # networks at 128 to 224 px is 1.7 points too high for those at 96 (mean of four widths, TF-slim's table), and
-# 1.7 = 9.8 * log2(128 / 96)^2. A free quadratic term through `POINTS` says the same of 64 px (9 points).
+# 1.7 = 9.8 * log2(128 / 96)^2. A free quadratic term through `POINTS` gives the same for 64 px (9 points).
 SMALLEST_PLOTTED = 128
 SMALL_INPUT = 9.8
 
@@ -69,7 +69,7 @@ class MeasuredPoint:
 class Prior:
     """Predicts top-1 (%) of a network. `Prior.of_the_paper()` makes it, `calibrated` adapts it."""
 
-    law: tuple[float, ...]  # of 1, log2 alpha, log2 resolution, max(0, log2(0.5 / alpha))
+    coefficients: tuple[float, ...]  # of 1, log2 alpha, log2 resolution, max(0, log2(0.5 / alpha))
     residual: float  # root mean square over the sixteen points, in points of top-1
     shallow: float  # what removing the five 14x14x512 blocks adds: negative
     full: float  # what full 3x3 convolutions add
@@ -85,11 +85,11 @@ class Prior:
         """
         rows = np.array([_features(point.network) for point in POINTS])
         top1 = np.array([point.top1 for point in POINTS])
-        law = np.linalg.lstsq(rows, top1, rcond=None)[0]
+        coefficients = np.linalg.lstsq(rows, top1, rcond=None)[0]
         printed = {row.network: row.top1 for row in PAPER}
         return cls(
-            law=tuple(law.tolist()),
-            residual=float(np.sqrt(np.mean((rows @ law - top1) ** 2))),
+            coefficients=tuple(coefficients.tolist()),
+            residual=float(np.sqrt(np.mean((rows @ coefficients - top1) ** 2))),
             shallow=printed[Network(blocks=SHALLOW_BODY)] - printed[Network()],
             full=printed[Network(convolution="full")] - printed[Network()],
         )
@@ -113,7 +113,7 @@ class Prior:
     def _imagenet(self, network: Network) -> float:
         if network.blocks not in (BODY, SHALLOW_BODY):
             raise BudgetError(f"{network.name}: the prior knows the paper's body and its shallow variant only")
-        top1 = sum(c * x for c, x in zip(self.law, _features(network), strict=True))
+        top1 = sum(c * x for c, x in zip(self.coefficients, _features(network), strict=True))
         top1 -= SMALL_INPUT * max(0.0, math.log2(SMALLEST_PLOTTED / _resolution(network))) ** 2
         top1 += self.shallow if network.blocks == SHALLOW_BODY else 0.0
         return top1 + (self.full if network.convolution == "full" else 0.0)

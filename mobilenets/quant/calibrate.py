@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from .integers import Range, affine
+from .conversion import Range, affine
 from .observe import Doubles, Histogram
 from .scheme import HIGH, LOW
 

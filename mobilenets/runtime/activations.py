@@ -11,7 +11,7 @@ from ..arch.fold import without_batch_norm
 from ..export.onnx import to_onnx
 from ..image import Pixels
 from ..model import Model
-from ..quant.integers import to_integers
+from ..quant.conversion import to_integers
 from ..quant.observe import channel_ranges, whole
 from ..quant.scheme import QuantModel, integer_layers
 

@@ -16,12 +16,12 @@ from ..arch.graph import Graph
 from ..arch.layers import Layer
 from ..arch.ops import CONVOLUTIONS, Op
 from ..image import Preprocess
+from ..quant.conversion import MOST_BIAS, SMALLEST_SCALE, image_scale
 from ..quant.elementwise import add_terms, hard_swish_table, product_factor
-from ..quant.integers import MOST_BIAS, SMALLEST_SCALE, image_scale
 from ..quant.scheme import HIGH, LOW, Affine, Floats, integer_layers, limits, pool_multiplier
 from .module import MobileNet
 
-__all__ = ["Activations", "int8_logits", "integers_of", "steps"]
+__all__ = ["Activations", "int8_logits", "layer_integers", "steps"]
 
 Activations = Mapping[str, Affine]
 
@@ -156,7 +156,7 @@ _ELEMENTWISE = {"add": _add, "multiply": _multiply, "hard_swish": _hard_swish}
 
 def _sums(module: MobileNet, layer: Layer, x: Tensor, source: Affine, preprocess: Preprocess) -> tuple[Tensor, Floats]:
     """Return the sums of a layer, and the scales (out,) of its weights."""
-    op, (weight, bias, scale) = layer.op, integers_of(module, layer, source, preprocess)
+    op, (weight, bias, scale) = layer.op, layer_integers(module, layer, source, preprocess)
     if op.kind not in CONVOLUTIONS:
         return nn.functional.linear(x.flatten(1), weight, bias), scale.cpu().numpy()
     top, left, bottom, right = op.padding
@@ -167,7 +167,7 @@ def _sums(module: MobileNet, layer: Layer, x: Tensor, source: Affine, preprocess
     return nn.functional.conv2d(x, weight, bias, op.stride, padding, groups=groups), scale.cpu().numpy()
 
 
-def integers_of(
+def layer_integers(
     module: MobileNet, layer: Layer, source: Affine, preprocess: Preprocess
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return (weight, bias, scale (out,)) in fp32, the first two whole numbers, as `quant.to_integers` makes them."""

@@ -40,7 +40,7 @@ TRAINING_IN_C = Consumer(
     strides={"conv": (1, 2), "depthwise": (1, 2), "pointwise": (1,)},
     activations=dict.fromkeys(_KINDS, tuple(_LIMITS)),
 )
-_TEMPLATES = ("vectors.c", "pointwise.c", "depthwise.c", "pool.c")  # once for each width of a vector
+_TEMPLATES = ("vectors.c", "pointwise.c", "depthwise.c", "average.c")  # once for each width of a vector
 _ARRAYS = ("weight", "gamma", "beta", "running_mean", "running_var", "d_weight", "d_gamma", "d_beta")
 
 

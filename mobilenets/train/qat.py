@@ -22,13 +22,13 @@ from ..files import write_atomic
 from ..image import Pixels, Preprocess
 from ..model import Model
 from ..quant.calibrate import ranges_by
+from ..quant.conversion import to_integers
 from ..quant.correct import correct_biases
-from ..quant.integers import to_integers
 from ..quant.observe import channel_ranges, histograms, mean_sums, whole
 from ..quant.scheme import INTEGERS, Affine, IntegerLayer, QuantModel
 from ..runtime.activations import open_activations
 from ..schema import parsed, read
-from .fake_quantize import Activations, int8_logits, integers_of, steps
+from .fake_quantize import Activations, int8_logits, layer_integers, steps
 from .module import MobileNet
 
 __all__ = ["IMAGES", "RATE", "attach", "calibrated", "more_epochs", "read_activations", "to_model", "write_activations"]
@@ -101,7 +101,7 @@ def to_model(module: nn.Module, activations: Activations, model: Model) -> Quant
     with torch.no_grad():
         for layer, sources, _ in steps(module.graph, activations):
             if hasattr(getattr(module, layer.name), "weight"):
-                weight, bias, scale = (t.cpu() for t in integers_of(module, layer, sources[0], model.preprocess))
+                weight, bias, scale = (t.cpu() for t in layer_integers(module, layer, sources[0], model.preprocess))
                 layers[layer.name] = IntegerLayer(
                     _array(weight, np.int8), _array(scale, np.float32), _array(bias, np.int32)
                 )

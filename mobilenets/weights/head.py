@@ -4,7 +4,7 @@ import numpy as np
 
 from ..data.imagenet import names as imagenet_names
 from ..errors import ModelFileError, UsageError
-from .layers import Array, Content, Layer
+from .layers import Array, Content, FileLayer
 from .skeleton import weight
 
 __all__ = ["classifier_arrays", "label_outputs", "two_classes"]
@@ -13,7 +13,7 @@ Labelled = tuple[tuple[str, ...], slice, list[tuple[str, str, str]]]
 _LOGIT = "2: the one logit z is that of class 1, class 0 has 0: their softmax is the sigmoid of z"
 
 
-def two_classes(layer: Layer, content: Content) -> Layer:
+def two_classes(layer: FileLayer, content: Content) -> FileLayer:
     """Return the classifier with at least two outputs: one logit z becomes (0, z), whose softmax is the sigmoid of z.
 
     Raises `ModelFileError` for a softmax of one output, which is always 1, and for sigmoids of several outputs, which
@@ -33,7 +33,7 @@ def two_classes(layer: Layer, content: Content) -> Layer:
     return layer.with_zeros_first()
 
 
-def label_outputs(content: Content, given: tuple[str, ...] | None, layer: Layer) -> Labelled:
+def label_outputs(content: Content, given: tuple[str, ...] | None, layer: FileLayer) -> Labelled:
     """Return the labels, the outputs that they name, and the facts of both as (name, value, source).
 
     1001 outputs are ImageNet's classes after a background class (TF-slim): it is dropped, unless 1001 labels are given
@@ -73,7 +73,7 @@ def _are_imagenets(labels: tuple[str, ...]) -> bool:
     return len(labels) == len(names) and same > 0.95 * len(names)
 
 
-def classifier_arrays(layer: Layer, kept: slice) -> dict[str, Array]:
+def classifier_arrays(layer: FileLayer, kept: slice) -> dict[str, Array]:
     """Return the arrays of the classifier under this package's names."""
     matrix = weight(layer)
     bias = np.zeros(len(matrix), np.float32) if layer.bias is None else layer.bias

@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path, PurePosixPath
 
 from ..errors import MissingExtraError, MobilenetsError, ModelFileError, UsageError
-from .integers import has_integers, keep_integers
+from .imported_int8 import has_integers, keep_integers
 from .layers import Beside, Content, UnreadError, chain
 from .recognise import Given, Imported, recognise
 from .skeleton import holds_body

@@ -21,7 +21,7 @@ __all__ = [
     "Array",
     "Beside",
     "Content",
-    "Layer",
+    "FileLayer",
     "Norm",
     "Number",
     "UnreadError",
@@ -53,7 +53,7 @@ class Norm:
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class FileLayer:
     """One layer of a file under the file's own name. None: not stated in the file."""
 
     kind: Kind
@@ -67,7 +67,7 @@ class Layer:
     integers: IntegerLayer | None = None  # what `weight` and `bias` were dequantised from; float files have none
     gives: Affine | None = None  # what the integers behind the layer and its activation stand for
 
-    def with_zeros_first(self) -> "Layer":
+    def with_zeros_first(self) -> "FileLayer":
         """Return the layer with one more output in front, which is always 0, in floats and in integers."""
         assert self.weight is not None
         weight = np.concatenate([np.zeros_like(self.weight[:1]), self.weight])
@@ -92,7 +92,7 @@ class Content:
     """The content of a file. None: not stated. Settings are size, pixels, activation, padding, epsilon."""
 
     format: str  # for people: "Keras HDF5", "TFLite uint8"
-    layers: tuple[Layer, ...]
+    layers: tuple[FileLayer, ...]
     size: tuple[int, int] | None = None  # height, width
     pixels: tuple[Number, Number] | None = None  # mean, std: the network's input is (pixel - mean) / std
     labels: tuple[str, ...] | None = None
@@ -127,7 +127,7 @@ def chain(contents: Sequence[Content]) -> Content:
     return replace(contents[0], layers=layers, ends=last.ends, unread=last.unread, quantised=quantised)
 
 
-def convolution(name: str, weight: np.ndarray, groups: int, **known: Any) -> Layer:
+def convolution(name: str, weight: np.ndarray, groups: int, **known: Any) -> FileLayer:
     """Return a convolution whose kind follows from the shape (out, in / groups, k, k).
 
     A depthwise convolution of one channel with a multiplier is a full one. Raises `ModelFileError` for shapes that
@@ -141,7 +141,7 @@ def convolution(name: str, weight: np.ndarray, groups: int, **known: Any) -> Lay
     if k not in (1, 3):
         raise ModelFileError(f"{name}: a {k}x{k} kernel: MobileNet v1 has 3x3 and 1x1")
     kind: Kind = "depthwise" if groups > 1 else "pointwise" if k == 1 else "conv"
-    return Layer(kind, name, np.ascontiguousarray(weight, np.float32), **known)
+    return FileLayer(kind, name, np.ascontiguousarray(weight, np.float32), **known)
 
 
 def one_or_all(values: np.ndarray) -> Number:

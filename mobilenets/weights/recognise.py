@@ -14,7 +14,7 @@ from ..image import Fit, Preprocess, Resize
 from ..model import Model
 from ..quant.scheme import QuantModel
 from .head import classifier_arrays, label_outputs, two_classes
-from .layers import Array, Content, Layer, Norm, Number
+from .layers import Array, Content, FileLayer, Norm, Number
 from .skeleton import Skeleton, assemble, weight
 
 __all__ = ["Fact", "Given", "Imported", "recognise"]
@@ -133,7 +133,7 @@ def _recognised(settings: _Settings) -> Imported:
 
 
 def _head(
-    layer: Layer | None, network: Network, settings: _Settings
+    layer: FileLayer | None, network: Network, settings: _Settings
 ) -> tuple[Network, tuple[str, ...], dict[str, Array]]:
     """Return the network with its classes, their labels, and the classifier's arrays; a body has none of these."""
     if layer is None:
@@ -185,7 +185,7 @@ def _fit(settings: _Settings, height: int, width: int) -> Preprocess:
     return preprocess
 
 
-def _activation(body: tuple[Layer, ...]) -> str | None:
+def _activation(body: tuple[FileLayer, ...]) -> str | None:
     """Return the one activation of the whole body; None where the file does not state it."""
     said = {layer.activation for layer in body}
     if said == {None}:
@@ -198,7 +198,7 @@ def _activation(body: tuple[Layer, ...]) -> str | None:
     return body[0].activation
 
 
-def _epsilon(body: tuple[Layer, ...], settings: _Settings) -> float:
+def _epsilon(body: tuple[FileLayer, ...], settings: _Settings) -> float:
     norms = [layer.norm for layer in body if layer.norm is not None]
     known = settings.content.network
     stated = known.epsilon if known else None
@@ -208,12 +208,12 @@ def _epsilon(body: tuple[Layer, ...], settings: _Settings) -> float:
     return found or TENSORFLOW_EPSILON  # a norm whose epsilon is 0 is restated, see `_norm`
 
 
-def _padding(network: Network, body: tuple[Layer, ...], likely: Padding) -> Padding:
+def _padding(network: Network, body: tuple[FileLayer, ...], likely: Padding) -> Padding:
     """Return the rule that gives the padding of every layer, the `likely` one if several do.
 
     Raises `ModelFileError` naming the layer that follows no rule.
     """
-    first: tuple[int, Layer, Op] | None = None
+    first: tuple[int, FileLayer, Op] | None = None
     rules: tuple[Padding, ...] = get_args(Padding)
     for rule in sorted(rules, key=lambda rule: rule != likely):
         wrong = _wrong_pads(network.replace(padding=rule), body)
@@ -228,7 +228,7 @@ def _padding(network: Network, body: tuple[Layer, ...], likely: Padding) -> Padd
     )
 
 
-def _wrong_pads(network: Network, body: tuple[Layer, ...]) -> tuple[int, Layer, Op] | None:
+def _wrong_pads(network: Network, body: tuple[FileLayer, ...]) -> tuple[int, FileLayer, Op] | None:
     """Return the first layer with another padding than the network's: (its number, itself, the network's op)."""
     ops = [op for op in expand(network).ops if op.kind in CONVOLUTIONS]
     for number, (layer, op) in enumerate(zip(body, ops, strict=True), 1):
@@ -237,7 +237,7 @@ def _wrong_pads(network: Network, body: tuple[Layer, ...]) -> tuple[int, Layer, 
     return None
 
 
-def _pads(layer: Layer, op: Op) -> tuple[int, int, int, int]:
+def _pads(layer: FileLayer, op: Op) -> tuple[int, int, int, int]:
     """Return the file's padding in pixels."""
     if layer.padding == "valid":
         return 0, 0, 0, 0
@@ -260,7 +260,7 @@ def _body(skeleton: Skeleton, network: Network) -> dict[str, Array]:
     return weights
 
 
-def _norm(layer: Layer, epsilon: float) -> tuple[Array, Array, Array, Array]:
+def _norm(layer: FileLayer, epsilon: float) -> tuple[Array, Array, Array, Array]:
     """Return (gamma, beta, mean, var) under the network's epsilon; without a batch norm one that only adds the bias."""
     channels = len(weight(layer))
     bias = np.zeros(channels, np.float32) if layer.bias is None else layer.bias

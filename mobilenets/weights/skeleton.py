@@ -11,7 +11,7 @@ from ..arch.graph import expand, weight_shapes
 from ..arch.network import BODY, SHALLOW_BODY, Block, Network, Rounding
 from ..arch.ops import CONVOLUTIONS
 from ..errors import ModelFileError
-from .layers import Array, Layer
+from .layers import Array, FileLayer
 
 __all__ = ["Skeleton", "assemble", "holds_body", "widths_of"]
 
@@ -23,12 +23,12 @@ MAX_ALPHA = 16  # as `Network` has it
 class Skeleton:
     """A chain in the order of a MobileNet v1. `body` is stem, depthwise, pointwise, ..., and the head if any."""
 
-    body: tuple[Layer, ...]
-    classifier: Layer | None  # None: of a body
+    body: tuple[FileLayer, ...]
+    classifier: FileLayer | None  # None: of a body
     left: tuple[str, ...] = ()  # layers behind a body
 
     @property
-    def pairs(self) -> list[tuple[Layer, Layer]]:
+    def pairs(self) -> list[tuple[FileLayer, FileLayer]]:
         """Return (depthwise, pointwise) of each block."""
         return list(zip(self.body[1::2], self.body[2::2], strict=False))
 
@@ -79,12 +79,12 @@ class Skeleton:
         return known
 
 
-def width(layer: Layer) -> int:
+def width(layer: FileLayer) -> int:
     """Return the number of output channels."""
     return int(weight(layer).shape[0])
 
 
-def weight(layer: Layer) -> Array:
+def weight(layer: FileLayer) -> Array:
     """Return the weight of a layer that has one."""
     assert layer.weight is not None, layer.name
     return layer.weight
@@ -107,14 +107,14 @@ def _alphas(about: float) -> Iterator[tuple[float, Rounding]]:
                     yield round(k * step, digits), rounding
 
 
-def assemble(layers: Sequence[Layer], body_only: bool = False) -> Skeleton:
+def assemble(layers: Sequence[FileLayer], body_only: bool = False) -> Skeleton:
     """Return the chain sorted into stem, blocks, head and classifier.
 
     `body_only`: the body is taken where there is no classifier or another head. Raises `ModelFileError` naming the
     first layer that MobileNet v1 does not have there.
     """
-    body: list[Layer] = []
-    classifier: Layer | None = None
+    body: list[FileLayer] = []
+    classifier: FileLayer | None = None
     pooled = False
     for number, layer in enumerate(layers, 1):
         problem = _problem(body, layer, pooled, classifier is not None)
@@ -138,7 +138,7 @@ def assemble(layers: Sequence[Layer], body_only: bool = False) -> Skeleton:
     return Skeleton(tuple(body), classifier)
 
 
-def holds_body(layers: Sequence[Layer]) -> bool:
+def holds_body(layers: Sequence[FileLayer]) -> bool:
     """Return whether the chain begins with all blocks of a MobileNet v1."""
     try:
         return bool(assemble(layers, body_only=True))
@@ -146,13 +146,13 @@ def holds_body(layers: Sequence[Layer]) -> bool:
         return False
 
 
-def _whole(body: Sequence[Layer], pooled: bool) -> bool:
+def _whole(body: Sequence[FileLayer], pooled: bool) -> bool:
     """Return whether all blocks are present: a pool follows, or there are as many as in a published network."""
     blocks = (len(body) - 1) // 2
     return _incomplete(body, "") is None and (pooled or blocks in (len(BODY), len(SHALLOW_BODY)))
 
 
-def _problem(body: Sequence[Layer], layer: Layer, pooled: bool, classified: bool) -> str | None:
+def _problem(body: Sequence[FileLayer], layer: FileLayer, pooled: bool, classified: bool) -> str | None:
     """Return why `layer` cannot follow `body`; None where it can."""
     if layer.kind == "pool":
         return _incomplete(body, "a pool")
@@ -165,13 +165,13 @@ def _problem(body: Sequence[Layer], layer: Layer, pooled: bool, classified: bool
     return _order_problem(body, layer)
 
 
-def _width_problem(before: Layer, layer: Layer) -> str | None:
+def _width_problem(before: FileLayer, layer: FileLayer) -> str | None:
     has = width(before)
     takes = weight(layer).shape[0] if layer.kind == "depthwise" else weight(layer).shape[1]
     return None if has == takes else f"it takes {takes} channels, but {before.name} gives {has}"
 
 
-def _classifier_problem(body: Sequence[Layer], layer: Layer) -> str | None:
+def _classifier_problem(body: Sequence[FileLayer], layer: FileLayer) -> str | None:
     if layer.kind not in ("pointwise", "fully_connected"):
         return f"{_named(layer)} where the classifier should be"
     if problem := _incomplete(body, _named(layer)):
@@ -181,12 +181,12 @@ def _classifier_problem(body: Sequence[Layer], layer: Layer) -> str | None:
     return None
 
 
-def _incomplete(body: Sequence[Layer], what: str) -> str | None:
+def _incomplete(body: Sequence[FileLayer], what: str) -> str | None:
     complete = len(body) >= 3 and body[-1].kind == "pointwise"
     return None if complete else f"{what} before a block is complete"
 
 
-def _order_problem(body: Sequence[Layer], layer: Layer) -> str | None:
+def _order_problem(body: Sequence[FileLayer], layer: FileLayer) -> str | None:
     if not body:
         fits = layer.kind == "conv" and weight(layer).shape[1] in (1, 3) and layer.stride in (None, 2)
         return None if fits else f"{_named(layer)}: first comes a 3x3 convolution of 1 or 3 channels with stride 2"
@@ -201,7 +201,7 @@ def _order_problem(body: Sequence[Layer], layer: Layer) -> str | None:
     return f"{_named(layer)}: depthwise and pointwise convolutions take turns"
 
 
-def _named(layer: Layer) -> str:
+def _named(layer: FileLayer) -> str:
     kernel = "x".join(map(str, weight(layer).shape[2:]))
     kind = {"conv": f"a full {kernel} convolution", "fully_connected": "a fully connected layer"}
     stride = f" with stride {layer.stride}" if layer.stride not in (None, 1) else ""

@@ -22,8 +22,8 @@ from mobilenets.cost import cost
 from mobilenets.errors import NetworkError
 from mobilenets.export import FORMATS, write
 from mobilenets.model import Model
+from mobilenets.quant.conversion import to_integers
 from mobilenets.quant.equalise import equalise
-from mobilenets.quant.integers import to_integers
 from mobilenets.train.fused import takes
 from mobilenets.train.module import MobileNet
 

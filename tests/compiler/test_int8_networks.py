@@ -17,7 +17,7 @@ from mobilenets.compiler.targets import INT8_TARGETS
 from mobilenets.cost.memory import peak_elements
 from mobilenets.errors import CompileError
 from mobilenets.quant import reference
-from mobilenets.quant.integers import to_integers
+from mobilenets.quant.conversion import to_integers
 from mobilenets.quant.observe import channel_ranges, whole
 from mobilenets.quant.scheme import Affine, QuantModel
 from mobilenets.runtime import open_session

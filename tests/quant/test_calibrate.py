@@ -6,7 +6,7 @@ from test_reference import TINY
 
 from mobilenets.model import Model
 from mobilenets.quant.calibrate import RULES, ranges_by
-from mobilenets.quant.integers import affine, to_integers
+from mobilenets.quant.conversion import affine, to_integers
 from mobilenets.quant.observe import BINS, Histogram
 from mobilenets.quant.scheme import multipliers
 

@@ -16,11 +16,11 @@ from mobilenets.image import Preprocess, normalise
 from mobilenets.model import Model
 from mobilenets.quant import reference
 from mobilenets.quant.calibrate import RULES, ranges_by
+from mobilenets.quant.conversion import SMALLEST_SCALE, affine, image_scale, to_integers
 from mobilenets.quant.correct import correct_biases
 from mobilenets.quant.equalise import equalise
-from mobilenets.quant.integers import SMALLEST_SCALE, affine, image_scale, to_integers
 from mobilenets.quant.observe import BINS, Activations, Histogram, channel_ranges, histograms, mean_sums
-from mobilenets.quant.quantize import Choices, quantize
+from mobilenets.quant.post_training import Choices, quantize
 from mobilenets.runtime.activations import open_activations
 
 

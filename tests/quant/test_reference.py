@@ -1,4 +1,4 @@
-"""The numpy interpreter against loops over Python's own integers, at the corners of the law."""
+"""The numpy interpreter against loops over Python's own integers, at the limits of the specification."""
 
 import math
 from dataclasses import replace

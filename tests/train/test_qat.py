@@ -14,8 +14,8 @@ from mobilenets.errors import TrainingError
 from mobilenets.image import Preprocess, normalise
 from mobilenets.model import Model
 from mobilenets.quant import reference
+from mobilenets.quant.conversion import to_integers
 from mobilenets.quant.elementwise import add, hard_swish_table, multiply
-from mobilenets.quant.integers import to_integers
 from mobilenets.quant.observe import mean_taps, weigh
 from mobilenets.quant.scheme import HIGH, LOW, Affine, QuantModel
 from mobilenets.train.fake_quantize import _ELEMENTWISE, _Requantise

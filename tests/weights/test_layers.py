@@ -9,7 +9,7 @@ from tflite_files import Form, mobilenet, write
 from mobilenets.arch.network import Block, Network
 from mobilenets.errors import ModelFileError
 from mobilenets.quant.scheme import Affine
-from mobilenets.weights.integers import _same_products, has_integers
+from mobilenets.weights.imported_int8 import _same_products, has_integers
 from mobilenets.weights.layers import convolution
 from mobilenets.weights.read.tflite import read_tflite
 
@@ -36,7 +36,7 @@ def test_the_kind_is_told_from_the_shape(shape: tuple[int, ...], groups: int, ki
 
 
 def test_an_activation_by_itself_keeps_the_integers_that_it_does_not_rescale() -> None:
-    """Integers that are rounded twice follow another law: they are none to keep."""
+    """Integers that are rounded twice follow another rule: they are not kept."""
     file = mobilenet(make_random_model(NETWORK), Form("int8", fused=False))
     content = read_tflite(write(file))
     assert has_integers(content)

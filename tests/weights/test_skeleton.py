@@ -7,7 +7,7 @@ from chains import classifier, conv, depthwise, norm, paper, pointwise, pool, ti
 
 from mobilenets.arch.network import BODY, SHALLOW_BODY, Block, Network, Rounding
 from mobilenets.errors import ModelFileError
-from mobilenets.weights.layers import Layer
+from mobilenets.weights.layers import FileLayer
 from mobilenets.weights.skeleton import assemble, widths_of
 
 STEM, DW, PW, POOL, FC = tiny()
@@ -116,7 +116,7 @@ def test_a_stem_of_one_channel_has_a_depthwise_convolution_that_is_a_full_one_to
         ),
     ],
 )
-def test_refused(chain: list[Layer], message: str) -> None:
+def test_refused(chain: list[FileLayer], message: str) -> None:
     with pytest.raises(ModelFileError) as caught:
         assemble(chain)
     assert str(caught.value).startswith(message)
@@ -133,7 +133,7 @@ def test_alpha_is_told_from_the_widths(alpha: float, rounding: Rounding, head: i
     assert widths_of(found) == widths_of(network)
 
 
-def chain_of(network: Network) -> list[Layer]:
+def chain_of(network: Network) -> list[FileLayer]:
     stem, *widths = widths_of(network)
     layers, now = [conv("stem", stem, 3, stride=2)], stem
     for number, (block, after) in enumerate(zip(network.blocks, widths, strict=False), 1):

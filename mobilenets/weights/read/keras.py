@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from ...errors import MobilenetsError, ModelFileError
-from ..layers import Array, Content, Layer, Norm, UnreadError, convolution
+from ..layers import Array, Content, FileLayer, Norm, UnreadError, convolution
 from .exported import stated
 from .hdf5 import MAX_TEXT, Hdf5
 from .keras_chain import Chain, Shape, Take
@@ -199,7 +199,10 @@ def _weights_alone(file: Hdf5) -> Content:
     if "conv_preds" in holders:
         arrays = take("conv_preds", {"kernel": (1, 1, None, None), "bias": (None,)})
         kernel = arrays["kernel"].transpose(3, 2, 0, 1)
-        layers += [Layer("pool", "global_average_pooling2d"), convolution("conv_preds", kernel, 1, bias=arrays["bias"])]
+        layers += [
+            FileLayer("pool", "global_average_pooling2d"),
+            convolution("conv_preds", kernel, 1, bias=arrays["bias"]),
+        ]
     return Content("Keras HDF5 weights", tuple(layers), maker=MAKER, conventions=PUBLISHED)
 
 
@@ -223,7 +226,7 @@ def _published_names(holders: Mapping[str, Any]) -> Iterator[str]:
         yield from (f"conv_dw_{number}", f"conv_pw_{number}")
 
 
-def _published_layer(name: str, take: Callable[[str, Mapping[str, Shape]], dict[str, Array]]) -> Layer:
+def _published_layer(name: str, take: Callable[[str, Mapping[str, Shape]], dict[str, Array]]) -> FileLayer:
     depthwise = name.startswith("conv_dw")
     size = 1 if name.startswith("conv_pw") else 3
     kernel = take(name, {"kernel": (size, size, None, 1 if depthwise else None)})["kernel"]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ModelFileError
-from ..layers import Array, Layer, Norm, Number, Pads, convolution
+from ..layers import Array, FileLayer, Norm, Number, Pads, convolution
 from .keras_config import Config, Step
 
 __all__ = ["Chain", "Take"]
@@ -30,7 +30,7 @@ class Chain:
 
     def __init__(self, take: Take) -> None:
         self.take = take
-        self.layers: list[Layer] = []
+        self.layers: list[FileLayer] = []
         self.size: tuple[int, int] | None = None  # height, width of the image
         self.area: tuple[int, int] | None = None  # of the feature maps where the chain ends now
         self.pads: Pads | None = None  # by a ZeroPadding2D that the next convolution takes
@@ -214,7 +214,7 @@ class Chain:
                 whole = f"{self.area[0]}x{self.area[1]}" if self.area else "of unknown size"
                 raise ModelFileError(f"{step.name}: pools windows of {window}, not the whole feature map ({whole})")
         self.area = (1, 1)
-        self.layers.append(Layer("pool", step.name))
+        self.layers.append(FileLayer("pool", step.name))
 
     def _flatten(self, step: Step) -> None:
         if self.area != (1, 1):
@@ -225,7 +225,7 @@ class Chain:
         arrays = self.take(step, {"kernel": (None, step.config["units"]), **_bias(step.config)})
         matrix = np.ascontiguousarray(arrays["kernel"].T)
         bias = _fitting(arrays.get("bias"), len(matrix), step.name)
-        self.layers.append(Layer("fully_connected", step.name, matrix, bias, None, "none"))
+        self.layers.append(FileLayer("fully_connected", step.name, matrix, bias, None, "none"))
         self._activate(step, step.config.get("activation"))
 
 

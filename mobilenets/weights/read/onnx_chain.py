@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ...errors import ModelFileError
-from ..layers import Array, Layer, Number, Pads
+from ..layers import Array, FileLayer, Number, Pads
 from .onnx_values import Values
 
 __all__ = ["Chain", "Node"]
@@ -73,7 +73,7 @@ class Chain:
     shape: tuple[int | None, ...]  # of the image, as its axes lie
     integers: bool  # the image holds whole numbers: pixels
     limit: int  # of all values in all kernels: what the file's size allows
-    layers: list[Layer] = field(default_factory=list)
+    layers: list[FileLayer] = field(default_factory=list)
     scale: Values = field(default_factory=lambda: np.ones((1, 1, 1, 1)))  # of the image before the first layer
     shift: Values = field(default_factory=lambda: np.zeros((1, 1, 1, 1)))  # both broadcast as its axes lie
     image: Size = (None, None)  # its height and width, known from the first layer on
@@ -94,7 +94,7 @@ class Chain:
         kinds = [layer.kind for layer in self.layers]
         return kinds[-1:] == ["fully_connected"] or ("pool" in kinds and kinds[-1] != "pool")
 
-    def add(self, layer: Layer, size: Size) -> None:
+    def add(self, layer: FileLayer, size: Size) -> None:
         """Append a layer."""
         self.layers.append(layer)
         self.size, self.bounds, self.pads = size, (-inf, inf), None

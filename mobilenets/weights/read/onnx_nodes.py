@@ -5,7 +5,7 @@ from math import inf
 
 import numpy as np
 
-from ..layers import Layer, Norm, Pads, Side, convolution
+from ..layers import FileLayer, Norm, Pads, Side, convolution
 from .onnx_chain import Chain, Node, Size
 
 __all__ = ["FLOATS", "NODES"]
@@ -107,7 +107,7 @@ def _pad(chain: Chain, node: Node) -> None:
 def _pool(chain: Chain, node: Node) -> None:
     if chain.channels_last:
         node.refuse("its channels lie last")
-    chain.add(Layer("pool", node.name), (1, 1))
+    chain.add(FileLayer("pool", node.name), (1, 1))
 
 
 def _average_pool(chain: Chain, node: Node) -> None:
@@ -154,7 +154,7 @@ def _fully_connected(chain: Chain, node: Node) -> None:
         node.refuse("it scales or transposes its input")
     matrix = matrix if said.get("transB", 0) else matrix.T
     bias = None if node.constant(2) is None else node.vector(2, len(matrix))
-    chain.add(Layer("fully_connected", node.name, np.ascontiguousarray(matrix), bias, activation="none"), (1, 1))
+    chain.add(FileLayer("fully_connected", node.name, np.ascontiguousarray(matrix), bias, activation="none"), (1, 1))
 
 
 def _arithmetic(chain: Chain, node: Node) -> None:

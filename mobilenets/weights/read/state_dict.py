@@ -14,7 +14,7 @@ import numpy as np
 
 from ...errors import ModelFileError
 from ...image import Preprocess
-from ..layers import DETECTOR, Array, Content, Layer, Norm, convolution
+from ..layers import DETECTOR, Array, Content, FileLayer, Norm, convolution
 
 __all__ = ["MAX_NAME", "check_count", "content_of", "floats", "in_order"]
 
@@ -128,8 +128,8 @@ def _modules(tensors: Tensors) -> Modules:
     return modules
 
 
-def _layers(modules: Modules, epsilon: float | None) -> tuple[Layer, ...]:
-    layers: list[Layer] = []
+def _layers(modules: Modules, epsilon: float | None) -> tuple[FileLayer, ...]:
+    layers: list[FileLayer] = []
     for name, arrays in modules.items():
         parts, weight = set(arrays), arrays.get("weight", _NONE)
         if parts == _NORM:
@@ -140,14 +140,14 @@ def _layers(modules: Modules, epsilon: float | None) -> tuple[Layer, ...]:
             layers.append(convolution(name, weight, groups, bias=_vector(name, arrays, "bias", len(weight))))
         elif parts <= {"weight", "bias"} and weight.ndim == 2:
             bias = _vector(name, arrays, "bias", len(weight))
-            layers.append(Layer("fully_connected", name, weight, bias))
+            layers.append(FileLayer("fully_connected", name, weight, bias))
         else:
             shapes = ", ".join(f"{part} {array.shape}" for part, array in list(arrays.items())[:6])
             raise ModelFileError(f"{name}: {shapes}: no layer of a MobileNet v1 has these")
     return tuple(layers)
 
 
-def _normalise(layers: list[Layer], name: str, arrays: Mapping[str, Array], epsilon: float | None) -> None:
+def _normalise(layers: list[FileLayer], name: str, arrays: Mapping[str, Array], epsilon: float | None) -> None:
     """Gives the batch norm to the convolution before it."""
     if not layers or layers[-1].kind == "fully_connected" or layers[-1].norm is not None:
         raise ModelFileError(f"{name}: a batch norm with no convolution before it")
@@ -157,7 +157,7 @@ def _normalise(layers: list[Layer], name: str, arrays: Mapping[str, Array], epsi
     layers[-1] = replace(layers[-1], norm=Norm(gamma, beta, mean, var, epsilon))
 
 
-def _width(layer: Layer) -> int:
+def _width(layer: FileLayer) -> int:
     return 0 if layer.weight is None else len(layer.weight)
 
 

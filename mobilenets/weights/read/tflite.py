@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import MobilenetsError, ModelFileError
-from ..layers import Array, Content, Layer, Number, Pads, UnreadError, convolution, extra, one_or_all
+from ..layers import Array, Content, FileLayer, Number, Pads, UnreadError, convolution, extra, one_or_all
 from . import tflite_metadata
 from .exported import stated
 from .tflite_file import FLOAT, FLOAT16, INT8, UINT8, File, Operator
@@ -50,7 +50,7 @@ class _Reader:
     def __init__(self, file: File, content: bytes) -> None:
         self.file = file
         self.archive = content  # the labels may stand behind the model
-        self.layers: list[Layer] = []
+        self.layers: list[FileLayer] = []
         self.unpacked: dict[int, int] = {}  # a float tensor -> the constant that DEQUANTIZE makes it from
         self.types: set[int] = set()  # of the kernels
         self.pads: Pads | None = None  # of a PAD, for the convolution after it
@@ -121,7 +121,7 @@ class _Reader:
             factor = values if operator.kind == "MUL" else 1 / values
             self.scale, self.shift = self.scale * factor, self.shift * factor
 
-    def _layer(self, operator: Operator) -> Layer:
+    def _layer(self, operator: Operator) -> FileLayer:
         if operator.kind in ("CONV_2D", "DEPTHWISE_CONV_2D"):
             return self._convolution(operator)
         if operator.kind in ("AVERAGE_POOL_2D", "MEAN"):
@@ -130,7 +130,7 @@ class _Reader:
             return self._fully_connected(operator)
         raise ModelFileError(f"{operator}: no MobileNet v1 has one; it is none from there on")
 
-    def _convolution(self, operator: Operator) -> Layer:
+    def _convolution(self, operator: Operator) -> FileLayer:
         options, name = operator.options, self.file.name(operator.gives)
         stride, dilation = (
             (options.StrideH(), options.StrideW()),
@@ -147,7 +147,7 @@ class _Reader:
         order = (3, 0, 1, 2) if depthwise else (0, 3, 1, 2)
         kernel = kernel.transpose(order)
         if self._ends_pooled(kernel, shape, options):
-            self.layers.append(Layer("pool", name))
+            self.layers.append(FileLayer("pool", name))
         if len(shape) != 4 or (not depthwise and shape[3] != kernel.shape[1]):
             raise ModelFileError(f"{name}: a kernel for {kernel.shape[1]} channels takes shape {tuple(shape)}")
         return convolution(
@@ -168,12 +168,12 @@ class _Reader:
         single = shape[1:3] == [1, 1] and kernel.shape[2:] == (1, 1) and _activation(options) == "none"
         return before is not None and single and before.kind == "pointwise" and before.activation != "none"
 
-    def _fully_connected(self, operator: Operator) -> Layer:
+    def _fully_connected(self, operator: Operator) -> FileLayer:
         name = self.file.name(operator.gives)
         if operator.options.WeightsFormat():
             raise ModelFileError(f"{name}: a shuffled kernel, which is not read")
         kernel, bias = self._kernel(operator, 2), self._bias(operator)
-        return Layer(
+        return FileLayer(
             "fully_connected",
             name,
             kernel,
@@ -183,7 +183,7 @@ class _Reader:
             gives=affine(self.file, operator.gives),
         )
 
-    def _pool(self, operator: Operator) -> Layer:
+    def _pool(self, operator: Operator) -> FileLayer:
         name, shape = self.file.name(operator.gives), self.file.shape(operator.takes)
         if operator.options is None:  # MEAN
             axes = {axis % 4 for index in operator.others for axis in self.file.constant(index).ravel().tolist()}
@@ -195,13 +195,15 @@ class _Reader:
             raise ModelFileError(
                 f"{name}: a pool over a part of {tuple(shape)}: that of MobileNet v1 is over all of it"
             )
-        return Layer("pool", name, gives=affine(self.file, operator.gives))
+        return FileLayer("pool", name, gives=affine(self.file, operator.gives))
 
     def _activate(self, operator: Operator) -> None:
         if not self.layers or self.layers[-1].activation != "none":
             raise ModelFileError(f"{operator} follows no convolution that lacks one")
         gives = affine(self.file, operator.gives)
-        same = gives == self.layers[-1].gives  # integers that are rounded twice follow another law than ours
+        same = (
+            gives == self.layers[-1].gives
+        )  # integers that are rounded twice do not follow this package's int8 specification
         self.layers[-1] = replace(self.layers[-1], activation=operator.kind.lower(), gives=gives if same else None)
 
     def _check_flat(self, operator: Operator) -> None:
@@ -243,7 +245,7 @@ class _Reader:
         shape = self.file.shape(first)
         spatial = len(shape) == 4 and min(shape[1:3]) > 1
         if len(shape) == 4 and not spatial:  # the second of two files: what it takes has been pooled
-            self.layers.insert(0, Layer("pool", "input"))
+            self.layers.insert(0, FileLayer("pool", "input"))
         kernels = next(kind for kind in _NAMES if kind in self.types or kind == FLOAT)
         content = Content(
             format=f"TensorFlow Lite {_NAMES[kernels]}",

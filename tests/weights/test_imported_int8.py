@@ -149,7 +149,7 @@ def test_an_activation_of_its_own_keeps_the_scale_of_its_layer(tmp_path: Path) -
         (scaled("pw1/kernel", [0.01] * 12, [0, 1] * 6), "pw1"),  # not one zero point
     ],
 )
-def test_a_layer_without_integers_of_our_law_becomes_floats(
+def test_a_layer_without_integers_of_our_scheme_becomes_floats(
     tmp_path: Path, change: Callable[[File], None], layer: str
 ) -> None:
     path = path_of(tmp_path, change)

@@ -1,4 +1,4 @@
-"""benchmarks/held.py: a library whose cpuid is answered as AVX2 would; all but the newer instructions is as it is."""
+"""benchmarks/limit_isa.py: a library whose cpuid is answered as AVX2 would; all else is unchanged."""
 
 import ctypes
 import importlib.util
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def held() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("held", BENCHMARKS / "held.py")
+    spec = importlib.util.spec_from_file_location("held", BENCHMARKS / "limit_isa.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -88,7 +88,7 @@ def to_integers(model: Model, ranges: Mapping[str, Range], per_channel: bool = T
 
 
 def _even(output: Affine) -> Affine:
-    """Return `output` with an even zero point: XNNPACK rounds half the means of odd ones otherwise than the law."""
+    """Return `output` with an even zero point: XNNPACK rounds half the means of odd ones differently."""
     return Affine(output.scale, output.zero_point - output.zero_point % 2)
 
 

@@ -9,12 +9,12 @@ from ..errors import ModelFileError
 from ..model import Model
 from ..quant.scheme import Affine, Floats, IntegerLayer, QuantModel
 from .head import two_classes
-from .layers import Content, Layer
+from .layers import Content, FileLayer
 from .skeleton import assemble
 
 __all__ = ["has_integers", "keep_integers"]
 
-# LiteRT pools uint8 in its own kernel, which rounds halves up; our law rounds them to even. A scale that is this much
+# LiteRT pools uint8 in its own kernel, which rounds halves up; this package rounds them to even. A scale that is this much
 # smaller behind the pool lifts halves above the middle, and nothing else (no q is below the zero point there)
 HALVES_UP = 1 - 2**-20
 
@@ -66,7 +66,7 @@ def keep_integers(content: Content, model: Model) -> QuantModel:
     )
 
 
-def _integers(layer: Layer) -> tuple[IntegerLayer, Affine]:
+def _integers(layer: FileLayer) -> tuple[IntegerLayer, Affine]:
     if layer.integers is None or layer.gives is None:
         raise ModelFileError(f"{layer.name} has no integers to keep: import it without --int8, then quantize it")
     return layer.integers, layer.gives

@@ -10,14 +10,14 @@ from ..quant import reference
 from ..quant.scheme import Floats, QuantModel
 from ..runtime.activations import min_max_integers
 
-__all__ = ["Law", "integers_of", "law_of"]
+__all__ = ["Int8Reference", "int8_model", "int8_reference"]
 
 COUNTED = 4  # images; the oracle takes a second for one of 1.0-224
 CALIBRATED = 16  # images
 
 
 @dataclass(frozen=True, slots=True)
-class Law:
+class Int8Reference:
     """An int8 network, and the logits of `quant/reference.py` for the first images."""
 
     model: QuantModel
@@ -29,12 +29,12 @@ class Law:
         return int(apart.sum()), apart.size
 
 
-def law_of(model: QuantModel, images: Pixels) -> Law:
+def int8_reference(model: QuantModel, images: Pixels) -> Int8Reference:
     """Return the oracle's logits for the first images."""
-    return Law(model, model.activations["fc"].real(reference.run(model, images[:COUNTED])))
+    return Int8Reference(model, model.activations["fc"].real(reference.run(model, images[:COUNTED])))
 
 
-def integers_of(model: Model | QuantModel, images: Pixels, source: str) -> tuple[QuantModel, str]:
+def int8_model(model: Model | QuantModel, images: Pixels, source: str) -> tuple[QuantModel, str]:
     """Return the int8 model, or one made here of `images` from `source`; and a text that says which of the two."""
     if isinstance(model, QuantModel):
         return model, "the model's own integers"

@@ -16,9 +16,9 @@ from ..image import Pixels
 from ..model import Model
 from . import reference
 from .calibrate import RULES, ranges_by
+from .conversion import to_integers
 from .correct import correct_biases
 from .equalise import EQUALISATION, equalise
-from .integers import to_integers
 from .observe import Activations, Ranges, batches, channel_ranges, histograms, mean_sums, whole
 from .scheme import Floats, QuantModel
 
