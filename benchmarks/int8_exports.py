@@ -1,4 +1,4 @@
-"""Exported int8 networks in other runtimes against the int8 specification: how many bytes of the logits differ, and by how much.
+"""Exported int8 networks in other runtimes against the specification: bytes of logits that differ, and by how much.
 
 python benchmarks/int8_exports.py PHOTOS [NETWORK ...]      a table in Markdown (docs/export.md)
 

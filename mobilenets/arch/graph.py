@@ -143,7 +143,7 @@ def verify(graph: Graph) -> Graph:
     for position, op in enumerate(graph.ops):
         problem = _problem(graph.ops, position, op)
         if op.name in names:
-            problem = "its name stands twice"
+            problem = "its name is used twice"
         if problem:
             raise NetworkError(f"op {position} ({op.kind} {op.name}): {problem}")
         names.add(op.name)
@@ -157,7 +157,7 @@ def _problem(ops: tuple[Op, ...], position: int, op: Op) -> str | None:
     if min(op.shape_out) < 1:
         return f"empty output shape {op.shape_out}"
     if (op.kind == "input") != (position == 0):
-        return "a graph has one image, and begins with it"
+        return "a graph has one image, which must be its first op"
     takes = spec.takes(op)
     if len(op.inputs) != len(takes):
         return f"{len(op.inputs)} inputs: {op.kind} takes {len(takes)}"
@@ -165,7 +165,7 @@ def _problem(ops: tuple[Op, ...], position: int, op: Op) -> str | None:
         return problem
     for i, shape in zip(op.inputs, takes, strict=True):
         if not 0 <= i < position:
-            return f"input {i} does not stand before it"
+            return f"input {i} is not an earlier op"
         if ops[i].shape_out != shape:
             return f"takes {shape} but {ops[i].name} gives {ops[i].shape_out}"
     if op.shape_out != spec.shape(op):

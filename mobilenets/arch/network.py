@@ -32,8 +32,8 @@ class Block:
     stride: int
     channels: int
     kernel: int = 3  # of the depthwise convolution: 3 or 5
-    expansion: int = 0  # channels that the depthwise convolution sees; 0: V1's block
-    residual: bool = False  # adds what the block takes to what it gives
+    expansion: int = 0  # input channels of the depthwise convolution; 0: V1's block
+    residual: bool = False  # adds the input of the block to its output
     gate: int = 0  # channels between the two convolutions of a squeeze-and-excite gate; 0: no gate
     activation: Activation | None = None  # None: the network's
 
@@ -70,12 +70,12 @@ class Network:
     padding: Padding = "symmetric"  # PyTorch's; "same": TensorFlow's; "keras": one pixel after at stride 2
     epsilon: float = 1e-5  # batch norm: PyTorch's; TensorFlow and Keras use 1e-3
     rounding: Rounding = "floor"  # of alpha x channels: the paper's; "multiple_of_8" is TF-slim's
-    output: Output = "softmax"  # what the classifier's sums become; "features": there is none, the body's maps go out
+    output: Output = "softmax"  # of the classifier; "features": no classifier, the output is the body's feature maps
 
     def __repr__(self) -> str:
-        said = {field.name: getattr(self, field.name) for field in fields(self)}
-        told = (f"{f.name}={said[f.name]!r}" for f in fields(self) if said[f.name] != f.default)
-        return f"Network({', '.join(told)})"
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        changed = (f"{f.name}={values[f.name]!r}" for f in fields(self) if values[f.name] != f.default)
+        return f"Network({', '.join(changed)})"
 
     def __post_init__(self) -> None:
         _check_numbers(self)

@@ -130,7 +130,7 @@ OPS: dict[str, OpSpec] = {
     "hard_swish": OpSpec("activation", in_place=True),  # x * relu6(x + 3) / 6 (Howard et al. 2019, 5.2)
     "hard_sigmoid": OpSpec("activation", in_place=True),  # relu6(x + 3) / 6 (the same, 5.2)
     "add": OpSpec("elementwise", in_place=True, takes=lambda op: (op.shape_in, op.shape_in)),
-    "multiply": OpSpec(  # by one number a channel (Hu et al. 2018: squeeze and excite)
+    "multiply": OpSpec(  # by one number per channel (Hu et al. 2018: squeeze and excite)
         "elementwise", in_place=True, takes=lambda op: (op.shape_in, (1, 1, op.shape_in[2]))
     ),
     "global_average_pool": OpSpec("pool", lambda op: (1, 1, op.shape_in[2])),
@@ -153,7 +153,7 @@ def kinds_of(*roles: Role) -> tuple[str, ...]:
 
 CONVOLUTIONS = kinds_of("convolution")
 ACTIVATIONS = kinds_of("activation")
-OUTPUTS = kinds_of("output")  # what the classifier's sums become
+OUTPUTS = kinds_of("output")  # functions of the classifier's logits
 
 
 class Consumer:
@@ -162,15 +162,15 @@ class Consumer:
     Parameters
     ----------
     name
-        How errors call it.
+        The name used in errors.
     handles, refuses
-        Kinds of op.
+        Kinds of op; together they are all kinds.
     kernels, strides
-        The sizes that it handles of a kind; of a kind that is absent it handles all.
+        Maps kinds to the sizes that are handled; a kind that is absent has no restriction.
     activations
-        The activations that it handles behind an op of a kind, None where it handles the op without one; behind a kind
-        that is absent it handles no activation, and none that is a layer of its own. Left out altogether where it
-        computes each op by itself.
+        Maps kinds to the activations that may follow such an op, with None for no activation; an op of an absent kind
+        may have none. An activation that follows anything else is not handled. None (the default) where the consumer
+        computes each op separately, so that every combination is handled.
     """
 
     def __init__(
@@ -218,7 +218,7 @@ class Consumer:
         return f"op {op.name} ({op.kind}): {self.name} does not handle this kind of op"
 
     def _activation_problem(self, ops: Sequence[Op], activations: Mapping[str, tuple[str | None, ...]]) -> str | None:
-        from .layers import grouped  # which reads the roles of ops
+        from .layers import grouped  # which imports this module
 
         for layer in grouped(ops):
             kind, found = layer.op.kind, layer.activation
@@ -228,5 +228,5 @@ class Consumer:
                 continue
             if found is None:
                 return f"op {layer.name} ({kind}): {self.name} does not handle it without an activation"
-            return f"op {found.name} ({found.kind}): {self.name} does not handle it behind {layer.name} ({kind})"
+            return f"op {found.name} ({found.kind}): {self.name} does not handle it after {layer.name} ({kind})"
         return None

@@ -13,10 +13,10 @@ from ..compiler.targets import best_target, targets_of
 
 __all__ = ["mult_adds_a_second"]
 
-CHAINS = 12  # sums that wait for each other only within themselves: more than latency x units of any processor here
+CHAINS = 12  # independent chains of sums: more than latency x units of any processor here
 STEPS = 200_000
 SECONDS = 0.3
-SPLIT = {"bf16x6": 6, "bf16x3": 3}  # products of bf16 that one of floats takes
+SPLIT = {"bf16x6": 6, "bf16x3": 3}  # bf16 products per float product
 
 SOURCE = """
 #if defined(__x86_64__)

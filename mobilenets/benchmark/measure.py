@@ -25,10 +25,10 @@ from .result import Benchmark, Row
 __all__ = ["IMAGES", "Timed", "benchmark_model", "noise", "processor", "time_peers"]
 
 IMAGES = 100  # for the agreement, where no data are given
-INT8_IMAGES = 16  # the most of an int8 model, whose oracle takes a second for one of 1.0-224
-SECONDS = 1.0  # for each runtime and one image
-BATCH_SECONDS = 0.4  # for each runtime and a larger batch
-# seconds before each burst on several threads: those of the runtime before have gone to sleep by then
+INT8_IMAGES = 16  # the maximum for an int8 model: the oracle takes a second per image of 1.0-224
+SECONDS = 1.0  # per runtime, for single images
+BATCH_SECONDS = 0.4  # per runtime and larger batch size
+# seconds before each burst on several threads, until the threads of the previous runtime sleep
 PAUSE = 0.02
 WARMUP = 5
 MAX_BATCH = 1024
@@ -94,9 +94,9 @@ def benchmark_model(
     images = noise(model, IMAGES) if images is None else images
     images = images[:INT8_IMAGES] if isinstance(model, QuantModel) else images
     expected, name = _reference(model, images)
-    oracle = whence = None
+    oracle = source_of_int8 = None
     if "int8" in precisions:
-        integers, whence = int8_model(model, images, source)
+        integers, source_of_int8 = int8_model(model, images, source)
         oracle = int8_reference(integers, images)
     rows: list[Row] = []
     missing: list[Missing] = []
@@ -117,14 +117,16 @@ def benchmark_model(
         missing += failed
     if not rows:
         raise WorkError(f"no runtime could run it: {'; '.join(f'{m.name}: {m.reason}' for m in missing)}")
-    return Benchmark(model.name, weights, processor(), name, source, len(images), whence, tuple(rows), tuple(missing))
+    return Benchmark(
+        model.name, weights, processor(), name, source, len(images), source_of_int8, tuple(rows), tuple(missing)
+    )
 
 
 def _check(
     model: Model | QuantModel, threads: Sequence[int], precisions: Sequence[str], batch_sizes: Sequence[int]
 ) -> None:
     if model.network.output == "features":
-        raise UsageError(f"{model.name}: its task is {model.task}: the other runtimes are not given a detector's head")
+        raise UsageError(f"{model.name}: its task is {model.task}: a detector's head cannot be benchmarked")
     for n in threads:
         check_threads(n, least=1)
     for precision in precisions:
@@ -175,9 +177,9 @@ def _measure(
     for size in sizes:
         batch = np.ascontiguousarray(np.resize(images, (size, *images.shape[1:])))
         seconds, least = (SECONDS, MIN_RUNS) if size == 1 else (BATCH_SECONDS, 3)
-        told = time_peers(alive, batch, seconds * len(alive), least, gone(spent))
+        timings = time_peers(alive, batch, seconds * len(alive), least, gone(spent))
         spent += seconds * len(found)
-        for timed in told:
+        for timed in timings:
             if timed.failure:
                 fail(timed.opened, timed.failure)
                 continue

@@ -60,13 +60,13 @@ def _open(name: str, kind: type[Peer], setup: Setup, image: Pixels) -> Opened | 
             peer.load()
             peer.run(image)
         return Opened(name, _version(kind), peer, 1e3 * (time.perf_counter() - start))
-    except Exception as exc:  # whatever a foreign program raises: the others can still be timed
+    except Exception as exc:  # a third-party runtime may raise anything: the others can still be timed
         return Missing(name, setup.precision, setup.threads, reason(exc))
 
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Keep what foreign programs write to standard error, from C as well, from the terminal."""
+    """Keep what third-party programs write to standard error, from C as well, from the terminal."""
     sys.stderr.flush()
     kept = os.dup(2)
     nothing = os.open(os.devnull, os.O_WRONLY)

@@ -45,11 +45,11 @@ class Peer:
     """A runtime with one model. Its constructor writes the runtime's own file; `load` and the first `run` are timed."""
 
     package = ""  # on PyPI; "" for this one
-    modules: tuple[str, ...] = ()  # that must be there
+    modules: tuple[str, ...] = ()  # that must be installed
     precisions: tuple[str, ...] = ("fp32",)
     threads_by = ""
     file_bytes = 0
-    arena_bytes: int | None = None  # scratch memory, where it is known ahead
+    arena_bytes: int | None = None  # scratch memory, where it is known in advance
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup

@@ -11,7 +11,7 @@ from .peers import PRECISIONS
 __all__ = ["OURS", "Benchmark", "Row", "axis_end", "verdict"]
 
 OURS = "mobilenets"
-BUSY = 0.9  # of a core that a single-threaded run should have had, below which others had too much of it
+BUSY = 0.9  # of a core: below this a single-threaded run was disturbed by other programs
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +25,12 @@ class Row:
     images_per_second: dict[int, float]  # by size of batch
     agreement: float  # share of images whose top-1 is the reference's
     difference: float  # largest of a logit from the reference's, relative to the largest
-    differing: tuple[int, int] | None  # int8: how many logits are not quant.reference's, and of how many
+    differing: tuple[int, int] | None  # int8: logits that differ from quant.reference's, and logits compared
     file_bytes: int
     arena_bytes: int | None
-    load_ms: float  # from its file to its first answer
+    load_ms: float  # from its file to its first output
     threads_by: str
-    cores_used: float  # processor time a second
+    cores_used: float  # processor seconds per second
 
     @property
     def threads(self) -> int:
@@ -49,12 +49,12 @@ class Benchmark:
     """All rows, by number of threads, each sorted by latency."""
 
     network: str
-    weights: str  # "trained", or "random" where a network was only named
+    weights: str  # "trained", or "random" for a network given by name
     processor: str
     reference: str
-    images: str  # what the agreement was measured on
+    images: str  # on which the agreement was measured
     image_count: int
-    integers: str | None  # where those of int8 rows come from
+    integers: str | None  # the source of the int8 model
     rows: tuple[Row, ...]
     missing: tuple[Missing, ...]
 
@@ -80,8 +80,8 @@ class Benchmark:
         if self.integers is None:
             return []
         counts = {row.runtime: row.differing for row in self.rows if row.differing}
-        said = (f"{name} {differing:,} of {of:,}" for name, (differing, of) in counts.items())
-        return [f"int8: {self.integers}", f"int8 logits that are not quant/reference.py's: {', '.join(said)}"]
+        counted = (f"{name} {differing:,} of {of:,}" for name, (differing, of) in counts.items())
+        return [f"int8: {self.integers}", f"int8 logits that are not quant/reference.py's: {', '.join(counted)}"]
 
     def caution(self) -> str | None:
         """Return a warning where other programs used much of the processor meanwhile."""
@@ -123,7 +123,7 @@ def verdict(rows: Sequence[Row]) -> str:
         fastest = f"{name(best)} is fastest, {best.latency.median:.3g} ms an image"
     else:
         pair = " and ".join(f"{name(row)} ({row.latency.median:.3g} ms)" for row in (best, others.pop(0)))
-        fastest = f"{pair} are fastest and cannot be told apart"
+        fastest = f"{pair} are fastest and cannot be distinguished"
         if not others:
             return fastest
     other = next((row for row in others if row.runtime == OURS), others[0])

@@ -37,8 +37,8 @@ def inference(model: Model, precision: str, threads: int, compiled: bool = False
         return module(((pixels.permute(0, 3, 1, 2).float() - mean) / std).to(dtype)).float()
 
     if compiled:
-        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # "no CUDA": nobody asked for it
-        torch._dynamo.config.recompile_limit = 256  # one program for each size of batch and number of threads
+        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it warns of missing CUDA
+        torch._dynamo.config.recompile_limit = 256  # one program per batch size and number of threads
         forward = torch.compile(forward, dynamic=False, options={"freezing": True})
 
     def run(images: Pixels) -> Floats:
@@ -59,7 +59,7 @@ def reference(model: Model, images: Pixels) -> Floats:
     from ..train.module import MobileNet, load_weights
 
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # several would wait for each other where another program has a core
+    torch.set_num_threads(1)  # several would wait where another program uses a core
     module = MobileNet(model.graph).eval()
     load_weights(module, model.weights)
     with torch.inference_mode():

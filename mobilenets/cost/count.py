@@ -14,7 +14,7 @@ from .memory import peak_elements
 
 __all__ = ["PRECISIONS", "Cost", "LayerCost", "Share", "cost", "cost_of_graph"]
 
-PRECISIONS = {"fp32": 4, "fp16": 2, "int8": 1}  # bytes an element
+PRECISIONS = {"fp32": 4, "fp16": 2, "int8": 1}  # bytes per element
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 __all__ = ["Latency", "summarise", "time_interleaved"]
 
 MIN_RUNS = 15  # the fewest whose 95% interval of the median leaves out three outliers on each side
-BURST_MS = 10.0  # long beside what refills a cache, short beside what changes a processor's clock
+BURST_MS = 10.0  # longer than refilling a cache, shorter than changes of the processor's clock
 
 
 @dataclass(frozen=True, slots=True)

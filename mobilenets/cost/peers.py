@@ -66,7 +66,7 @@ class Peer:
     top1: float  # ImageNet, %, as printed
     paper_mult_adds_m: float
     paper_params_m: float
-    note: str  # why the two differ
+    note: str  # the reason for the difference
 
 
 def count_peers() -> tuple[Peer, ...]:

@@ -38,7 +38,7 @@ class Budget:
     max_size: int | str | None = None  # bytes of the deployed weights at `precision` (`Cost.bytes`)
     max_ram: int | str | None = None  # bytes of activations alive at once at `precision` (`Cost.peak_ram`)
     max_latency: float | str | None = None  # ms for one image, measured on this machine
-    precision: str = "fp32"  # of max_size and max_ram: what an exported network is, unless quantised
+    precision: str = "fp32"  # of max_size and max_ram; fp32 is that of an exported network without quantisation
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:

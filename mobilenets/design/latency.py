@@ -28,10 +28,10 @@ __all__ = ["Measure", "fastest_enough"]
 Measure = Callable[[Sequence[Network], float], list[Latency]]  # networks, seconds in all -> one latency each
 
 SCREEN_SECONDS = 0.15  # for one network: a median to about 2%
-AGAIN, TRIES = 2.0, 3  # what does not fit, at up to this times the bound, is measured so often: noise only adds
-SEARCH_SECONDS = 90.0  # then no further network is tried: with the deciding runs and their C, two minutes in all
-DECIDE_SECONDS = (2.0, 8.0)  # for the last few together; the second where the first leaves a doubt
-NEAR = 1.1  # what was rejected at up to this times the bound is measured again
+AGAIN, TRIES = 2.0, 3  # a network up to this times above the bound is measured so often, since noise only adds
+SEARCH_SECONDS = 90.0  # after these no further network is measured; with the deciding runs two minutes in all
+DECIDE_SECONDS = (2.0, 8.0)  # for the last few together; the second where the first does not decide
+NEAR = 1.1  # networks rejected at up to this times the bound are measured again
 ABOVE, BELOW = 3, 6  # networks measured again: at most so many of those rejected, and of those that fit
 
 

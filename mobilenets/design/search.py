@@ -18,14 +18,14 @@ __all__ = ["Design", "Space", "search"]
 class Space:
     """The networks to choose from: every alpha with every resolution and depth. Square images."""
 
-    # gives all that is not below: classes, input channels, padding, rounding, ...
+    # all other settings: classes, input channels, padding, rounding, ...
     base: Network = field(default_factory=Network)
     # 0.1 costs a fifth of the paper's smallest; 1.25 is the widest plain body that anyone published (timm)
     alphas: tuple[float, ...] = tuple(round(0.05 * step, 2) for step in range(2, 26))
     # 32 is the smallest input, 256 what timm evaluates its 224 px networks at; a step of 16 at 224 costs 15 %
     resolutions: tuple[int, ...] = tuple(range(32, 257, 16))
-    depths: tuple[tuple[Block, ...], ...] = (BODY, SHALLOW_BODY)  # what the accuracy prior knows
-    max_resolution: int | None = None  # the short side of the user's photos: larger inputs show nothing more
+    depths: tuple[tuple[Block, ...], ...] = (BODY, SHALLOW_BODY)  # those of the accuracy prior
+    max_resolution: int | None = None  # the short side of the user's photos: larger inputs add no detail
 
     def networks(self) -> list[Network]:
         """Return all networks, with resolutions up to the first that covers `max_resolution`; raises `NetworkError`."""

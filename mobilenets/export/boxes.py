@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 Array = np.ndarray[Any, np.dtype[Any]]
-Shapes = tuple[tuple[int, ...], tuple[int, ...]]  # of `logits` and of the answer, for one image
+Shapes = tuple[tuple[int, ...], tuple[int, ...]]  # of `logits` and of the detections, for one image
 
 LARGEST = math.log(1000 / 16)  # of an offset of a size, before its exponential
 

@@ -29,7 +29,7 @@ from .writer import Writer
 __all__ = ["faster_rcnn"]
 
 WEIGHTS = (10.0, 10.0, 5.0, 5.0)  # of torchvision's box coder in the second stage; 1 in the first
-SMALLEST = 1e-3, 1e-2  # pixels of a side that the stages keep, as torchvision has it
+SMALLEST = 1e-3, 1e-2  # least side in pixels that each stage keeps, as in torchvision
 
 Run = Callable[[Sequence[Op], str], Mapping[str, str]]
 
@@ -72,7 +72,7 @@ def _proposals(write: Writer, model: Model, features: str) -> tuple[str, int]:
     scores = _of_some_size(write, model, scores, boxes, SMALLEST[0], "proposed")
     bounds = decoding["proposals"], decoding["proposal_overlap"], 0.0
     found, where = best(write, boxes, scores, len(anchors), *bounds, "proposal")
-    # of fewer anchors than proposals the places run over
+    # with fewer anchors than proposals the indices exceed the anchors
     place = write.node("Mod", [where, constant(write, "anchors", len(anchors), np.int64)], "proposal_anchor")
     return listed(write, boxes, place, [found], "proposals"), len(anchors)
 
@@ -117,7 +117,7 @@ def _answer(write: Writer, model: Model, region: str, edges: str, things: str) -
     offsets = sliced(write, reshaped(write, offsets, [-1, proposals, classes + 1, 4], "region_offsets"), 2, 1, None)
     middle, size = _corners(write, edges)
     boxes = reshaped(write, decoded(write, offsets, middle, size, WEIGHTS, 3, "box"), [0, -1, 4], "boxes")
-    # classes are kept from suppressing each other by lying apart, as torchvision has it
+    # offsets per class keep classes from suppressing each other, as in torchvision
     apart = np.repeat(np.arange(classes, dtype=np.float32)[None] * 2, proposals, 0).reshape(1, -1, 1)
     shifted = write.node("Add", [boxes, constant(write, "apart", apart)], "boxes_apart")
     bounds = decoding["boxes"], decoding["overlap"], decoding["score"]

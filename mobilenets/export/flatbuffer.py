@@ -11,7 +11,7 @@ import numpy as np
 
 __all__ = ["Schema", "Table", "to_bytes"]
 
-ALIGNMENT = 16  # of every vector of numbers: runtimes read constants where they lie, 16 bytes at once
+ALIGNMENT = 16  # of every vector of numbers: runtimes read constants in place, 16 bytes at once
 
 # table -> its fields in their order, each with its type where it is a number: "version:Uint32 subgraphs"
 Schema = Mapping[str, str]

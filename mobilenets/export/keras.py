@@ -137,7 +137,7 @@ def to_keras_h5(model: Model) -> bytes:
     layers = [layer for op in model.graph.ops for layer in LAYERS[op.kind](model, op)]
     content = io.BytesIO()
     with h5py.File(content, "w") as file:
-        file.attrs["keras_version"] = "2.15.0"  # the last that writes no other spelling
+        file.attrs["keras_version"] = "2.15.0"  # the last with Keras 2's spelling
         file.attrs["backend"] = "tensorflow"
         file.attrs["model_config"] = json.dumps(_config(model, layers))
         file.attrs["mobilenets_network"] = model.network.to_json()

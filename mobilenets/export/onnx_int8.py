@@ -37,7 +37,7 @@ def to_onnx_int8(model: QuantModel) -> bytes:
 def _written(
     write: Writer, model: QuantModel, layer: Layer, inputs: list[str], sources: tuple[Affine, ...], target: Affine
 ) -> str:
-    """Write one of `integer_layers`; return its output as the real numbers that its integers stand for."""
+    """Write one of `integer_layers`; return its dequantised output."""
     op = layer.op
     if op.name in model.layers:
         return _layer(write, model, op, inputs[0], layer.activation)
@@ -57,7 +57,7 @@ def _pool(write: Writer, op: Op, x: str, source: Affine, target: Affine) -> str:
     if source != target:
         return _stepped(write, NODES[op.kind](write, op, x), op.name, target)
     steps = replace(target, scale=1.0)
-    quantised = next(node.input[0] for node in write.nodes if x in node.output)  # what its DequantizeLinear took
+    quantised = next(node.input[0] for node in write.nodes if x in node.output)  # the input of its DequantizeLinear
     mean = NODES[op.kind](write, op, _dequantised(write, quantised, f"{op.name}_in", steps))
     scale_and_zero = _scale(write, f"{op.name}_in", steps)
     quantised = write.node("QuantizeLinear", [mean, *scale_and_zero], f"{op.name}_quantized")

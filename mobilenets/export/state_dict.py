@@ -13,7 +13,7 @@ from ..model import Model
 
 __all__ = ["EPSILON", "state_dict"]
 
-EPSILON = 1e-5  # of every batch norm that PyTorch makes unless told otherwise
+EPSILON = 1e-5  # PyTorch's default for batch norm
 
 STATE_DICT = Consumer(
     "export to PyTorch and timm",

@@ -22,7 +22,7 @@ __all__ = ["pixels_to_logits", "to_tflite", "to_tflite_dynamic", "to_tflite_floa
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-HYBRID = {"CONV_2D": 5, "DEPTHWISE_CONV_2D": 6}  # int8 weights of a scale each channel, float activations
+HYBRID = {"CONV_2D": 5, "DEPTHWISE_CONV_2D": 6}  # int8 weights with a scale per channel, float activations
 FLOAT16 = {"DEQUANTIZE": 3}
 
 

@@ -78,7 +78,7 @@ class File:
 
     tensors: list[Table] = field(default_factory=list)
     operators: list[Table] = field(default_factory=list)
-    buffers: list[Table] = field(default_factory=lambda: [Table("Buffer", {})])  # the first: of all that is computed
+    buffers: list[Table] = field(default_factory=lambda: [Table("Buffer", {})])  # first: of computed tensors
     codes: list[tuple[str, int]] = field(default_factory=list)  # (operator, version)
 
     def tensor(self, name: str, shape: tuple[int, ...], dtype: str = "float32", real: Real | None = None) -> int:

@@ -18,7 +18,7 @@ __all__ = ["OPERATORS", "Numbers", "write_ops"]
 SAME, VALID = 0, 1
 ELEMENTWISE = {"add": "ADD", "multiply": "MUL"}
 FUSED = {None: 0, "relu": 1, "relu6": 3}  # schema's ActivationFunctionType
-# what the classifier's sums become: operator and options
+# function of the logits: operator and options
 OPERATORS: dict[str, tuple[str, dict[str, Any]]] = {"softmax": ("SOFTMAX", {"beta": 1.0})}
 TFLITE = Consumer(
     "export to TensorFlow Lite",
@@ -34,7 +34,7 @@ class Numbers(Protocol):
     """The number format of a file: how tensors and constants are stored in `file`."""
 
     file: File
-    versions: dict[str, int]  # of operators that need another than 1 for these numbers
+    versions: dict[str, int]  # of operators whose version for this number format is not 1
     gates_in_weights: bool  # whether a hard sigmoid is part of the layer before it
 
     def output(self, name: str, shape: tuple[int, ...]) -> int:
@@ -68,7 +68,7 @@ def _layer(numbers: Numbers, layer: Layer, x: int, *others: int) -> int:
         return _classifier(numbers, op, x)
     if op.kind in ELEMENTWISE:
         return _run(numbers, ELEMENTWISE[op.kind], [x, *others], numbers.output(op.name, (1, *op.shape_out)))
-    return x  # what the classifier's sums become is not part of this
+    return x  # the function of the logits is not written here
 
 
 def _activated(numbers: Numbers, activation: Op | None, x: int) -> int:

@@ -21,10 +21,10 @@ from .tflite_file import File
 __all__ = ["finish"]
 
 LABELS = "labels.txt"
-AXIS_LABELS = 2  # AssociatedFileType: a label for each place of the output
+AXIS_LABELS = 2  # AssociatedFileType: a label per output index
 COLOURS = {3: 1, 1: 2}  # channels -> ColorSpaceType
 IMAGE, NORMALISATION = 2, 1  # in the unions ContentProperties and ProcessUnitOptions
-OLDEST_READER = "1.0.0"  # of those that understand all that is said here
+OLDEST_READER = "1.0.0"  # the oldest that supports these fields
 
 _SCHEMA = {
     "ModelMetadata": "name description version subgraph_metadata author license associated_files min_parser_version",

@@ -11,7 +11,7 @@ from .scheme import HIGH, LOW
 __all__ = ["RULES", "ranges_by"]
 
 PERCENTILE = 99.99
-SMALLEST = 1e-30  # so that a range of nothing has a scale
+SMALLEST = 1e-30  # so that an empty range has a scale
 SHARES = np.linspace(0.2, 1.0, 81)  # of the whole range, tried for the smallest error
 
 

@@ -12,7 +12,7 @@ from .scheme import HIGH, INTEGERS, LOW, Affine, IntegerLayer, QuantModel, integ
 
 __all__ = ["Range", "affine", "image_scale", "to_integers"]
 
-Range = tuple[float, float]  # the smallest and the largest real number that an array of activations should hold
+Range = tuple[float, float]  # the smallest and the largest real number to represent
 Doubles = np.ndarray[Any, np.dtype[np.float64]]
 
 MOST_BIAS = 2**30  # a bias may take half of int32, the products the other half
@@ -102,7 +102,7 @@ def _finest(layer: IntegerLayer | None, sources: Sequence[Affine]) -> float:
 def _layer(weight: Doubles, bias: Doubles, source: Affine, per_channel: bool) -> IntegerLayer:
     flat = np.abs(weight.reshape(len(weight), -1))
     largest = flat.max(axis=1) if per_channel else np.full(len(weight), flat.max())
-    least = np.abs(bias) / (source.scale * MOST_BIAS)  # a channel of next to no weights must still hold its bias
+    least = np.abs(bias) / (source.scale * MOST_BIAS)  # the bias of a channel of tiny weights must fit as well
     floor = (largest.max() or 1.0) * SMALLEST_SCALE
     scale = np.maximum(np.maximum(largest / HIGH, least), floor).astype(np.float32)
     steps = scale.astype(np.float64).reshape(-1, *[1] * (weight.ndim - 1))

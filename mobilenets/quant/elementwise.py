@@ -42,7 +42,7 @@ def add(a: Integers, b: Integers, sources: tuple[Affine, Affine], target: Affine
 
 
 def product_factor(sources: tuple[Affine, Affine], target: Affine) -> np.float32:
-    """Return what a product of two integers is multiplied with, each operation rounded to float32."""
+    """Return the multiplier of a product of two integers, each operation rounded to float32."""
     return np.float32(np.float32(sources[0].scale) * np.float32(sources[1].scale)) / np.float32(target.scale)
 
 
@@ -56,7 +56,10 @@ def multiply(x: Integers, gate: Integers, sources: tuple[Affine, Affine], target
 
 @cache
 def hard_swish_table(source: Affine, target: Affine) -> np.ndarray[Any, np.dtype[np.int8]]:
-    """Return (256,): what each integer from -128 on becomes, in 16-bit fixed-point arithmetic."""
+    """Return (256,): the output for each integer from -128 on, in 16-bit fixed-point arithmetic.
+
+    Raises `ModelFileError` where the output's scale is too small for the input's.
+    """
     fine = np.float32(1 / 128) * np.float32(source.scale)
     to_output, down = _multiplier(float(fine / np.float32(target.scale)))
     to_gate, up = _multiplier(float(fine / np.float32(3 / 32768)))
@@ -67,7 +70,7 @@ def hard_swish_table(source: Affine, target: Affine) -> np.ndarray[Any, np.dtype
         x = (q - source.zero_point) << 7
         gate = _high_product(_saturated(x << (up - 1)) if up > 0 else x, to_gate)
         gate = _saturated(gate << 1) if up > 0 else _rounded_shift(gate, -up)
-        gate = (gate + _ONE) >> 1  # relu6(x + 3) / 6 in 15 bits, for saturation cuts off both ends
+        gate = (gate + _ONE) >> 1  # relu6(x + 3) / 6 in 15 bits, since saturation clips both ends
         product = _saturated(int(gate * _high_product(x, to_output) / _ONE))
         table.append(_rounded_shift(product, -down) + target.zero_point)
     return np.clip(table, LOW, HIGH).astype(np.int8)

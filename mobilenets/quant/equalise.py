@@ -24,7 +24,7 @@ __all__ = ["EQUALISATION", "equalise"]
 
 Doubles = np.ndarray[Any, np.dtype[np.float64]]
 
-# between two layers with weights stands only what passes positive factors through
+# only ops that commute with positive factors may be between two layers with weights
 EQUALISATION = Consumer(
     "equalisation",
     handles="input conv depthwise pointwise relu relu6 global_average_pool fully_connected "
@@ -32,8 +32,8 @@ EQUALISATION = Consumer(
     refuses="hard_swish hard_sigmoid add multiply batch_norm".split(),  # batch norm is folded before
     activations=dict.fromkeys(CONVOLUTIONS, (None, "relu", "relu6")),
 )
-MOST = 1e3  # a channel's factor and 1 / factor: nearly dead ones stay so
-ROOM = 0.9  # ReLU6: channels are left alone that come nearer to 6 than this, and none is brought nearer
+MOST = 1e3  # limit of a channel's factor and of 1 / factor: nearly dead channels stay so
+ROOM = 0.9  # of 6: with ReLU6, channels whose maximum is above this are not scaled, and none is raised above it
 
 
 def equalise(model: Model, ranges: Ranges) -> tuple[Model, Ranges]:

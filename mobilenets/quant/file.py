@@ -53,7 +53,7 @@ def load(path: str | Path) -> Model | QuantModel:
     except (MobilenetsError, ValueError, TypeError) as exc:
         raise ModelFileError(f"{path}: {exc}") from exc
     except (SafetensorError, OSError):
-        pass  # said below
+        pass  # `floats.load` reports it
     return floats.load(path)
 
 

@@ -24,10 +24,10 @@ from .scheme import Floats, QuantModel
 
 __all__ = ["FEWEST", "Choices", "Loss", "Quantized", "Tried", "quantize"]
 
-FEWEST = 10  # images: below that no held-back part says anything
+FEWEST = 10  # images: fewer leave too few held-out ones
 HELD_BACK = 0.25
-MOST_CORRECTED = 128  # images from which biases are corrected: their means are known well enough
-MOST_COMPARED = 64  # images of which each layer is compared
+MOST_CORRECTED = 128  # images from which biases are corrected: enough for their means
+MOST_COMPARED = 64  # images on which each layer is compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Quantized:
     tried: tuple[Tried, ...]
     losses: tuple[Loss, ...]
     images: int
-    held_back: int  # of the images: on them `tried` was judged
+    held_back: int  # of the images, on which `tried` was evaluated
 
 
 def quantize(
@@ -104,7 +104,7 @@ def quantize(
 class _Candidate:
     tried: Tried
     integers: QuantModel
-    floats: Activations  # of the float network that it was made from
+    floats: Activations  # of the float network
 
 
 def _candidates(

@@ -33,7 +33,7 @@ from .scheme import (
 
 __all__ = ["agreement", "apply", "ended", "from_pixels", "outputs", "run", "steps", "taps"]
 
-BATCH = 4  # images at a time: what a layer of theirs needs stays in the cache
+BATCH = 4  # images at a time, so that a layer's arrays stay in the cache
 
 
 def run(model: QuantModel, images: Pixels) -> Integers:

@@ -41,7 +41,7 @@ __all__ = [
 
 LOW, HIGH = -128, 127
 LARGEST_SUM = 2**31 - 1
-LARGEST_FACTOR = 256  # XNNPACK takes no larger one
+LARGEST_FACTOR = 256  # the limit of XNNPACK
 
 INTEGERS = Consumer(
     "int8 arithmetic",
@@ -141,7 +141,7 @@ class QuantModel:
         return f"{self.network.name} int8"
 
     def sources(self) -> dict[str, tuple[Affine, ...]]:
-        """Return layer's name -> what the integers of each of its inputs stand for."""
+        """Return layer's name -> the quantisation parameters of each of its inputs."""
         found = integer_layers(self.graph)
         names = ["image", *(layer.name for layer in found)]
         return {layer.name: tuple(self.activations[names[i]] for i in layer.sources) for layer in found}
@@ -166,10 +166,10 @@ class QuantModel:
 
 
 def integer_layers(graph: Graph) -> tuple[Layer, ...]:
-    """Return the layers behind the image that are computed in integers: all but what the classifier's sums become.
+    """Return the layers that are computed in integers: all but the image and the function of the logits.
 
-    A hard swish is a layer of its own, by a table of what each integer becomes. `sources` are positions in the result
-    plus one; 0 is the image.
+    A hard swish is a layer of its own, computed by a table of 256 integers. `sources` are positions in the result plus
+    one; 0 is the image.
     """
     found: list[Layer] = []
     position = {0: 0}  # of a layer of `layers(graph)`
@@ -226,8 +226,10 @@ def largest_sums(layer: IntegerLayer, source: Affine) -> np.ndarray[Any, np.dtyp
 def _check_names(what: str, found: Mapping[str, object], wanted: list[str]) -> None:
     lacking, strange = [n for n in wanted if n not in found], [n for n in found if n not in wanted]
     if lacking or strange:
-        said = [f"lacks {', '.join(lacking[:3])}"] * bool(lacking) + [f"has {', '.join(strange[:3])}"] * bool(strange)
-        raise ModelFileError(f"the {what} do not fit the network: {'; '.join(said)}")
+        problems = [f"lacks {', '.join(lacking[:3])}"] * bool(lacking) + [f"has {', '.join(strange[:3])}"] * bool(
+            strange
+        )
+        raise ModelFileError(f"the {what} do not fit the network: {'; '.join(problems)}")
 
 
 def _check_arrays(name: str, layer: IntegerLayer, shape: tuple[int, ...]) -> None:

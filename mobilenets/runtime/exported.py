@@ -15,8 +15,8 @@ from ..model import from_metadata
 __all__ = ["checked_metadata"]
 
 MAX_PARTS = 20_000  # nodes, and constants: the largest detector has some hundred
-MAX_GROWTH = 32  # how much larger a tensor may be than the largest of the network, which counts no detector's head
-_SPARE = 1 << 24  # numbers that any tensor may have
+MAX_GROWTH = 32  # ratio of a tensor to the network's largest, which excludes a detector's head
+_SPARE = 1 << 24  # values that any tensor may have
 _GRAPHS = (AttributeProto.GRAPH, AttributeProto.GRAPHS)
 
 
@@ -32,7 +32,7 @@ def checked_metadata(content: bytes) -> dict[str, Any]:
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     if metadata.get("format") != "mobilenets.onnx":
         raise ModelFileError("without this package's metadata its labels and preprocessing are unknown")
-    fields, _ = from_metadata({"metrics": "{}", "data": "{}", **metadata})  # which only model files have
+    fields, _ = from_metadata({"metrics": "{}", "data": "{}", **metadata})  # only model files have these
     _check_parts(model)
     _check_sizes(model, fields["network"])
     return fields
@@ -51,7 +51,7 @@ def _check_parts(model: ModelProto) -> None:
             raise ModelFileError(f"its graph has a {node.op_type}, which holds a graph: no exported network has one")
     for tensor in graph.initializer:
         if tensor.external_data:
-            raise ModelFileError(f"{tensor.name}: its values lie in another file, which is not opened")
+            raise ModelFileError(f"{tensor.name}: its values are in another file, which is not opened")
 
 
 def _check_sizes(model: ModelProto, network: Network) -> None:
@@ -59,7 +59,7 @@ def _check_sizes(model: ModelProto, network: Network) -> None:
     most = MAX_GROWTH * max(prod(op.shape_out) for op in expand(network).ops) + _SPARE
     try:
         inferred = infer_shapes(model).graph
-    except Exception as exc:  # onnx raises what its C++ does
+    except Exception as exc:  # onnx raises errors of its C++
         raise ModelFileError(f"the shapes of its graph do not fit together: {exc}") from exc
     for value in (*inferred.value_info, *inferred.output):
         sizes = [dim.dim_value for dim in value.type.tensor_type.shape.dim if dim.dim_value > 0]

@@ -14,7 +14,7 @@ __all__ = ["Images", "pixels_of"]
 Array = np.ndarray[Any, np.dtype[Any]]
 Images = Array | Sequence[Array | Image.Image]
 
-NEAR = 0.01  # of a step of a byte: what float32 loses on the way there and back is a thousand times less
+NEAR = 0.01  # of a step of a byte: the rounding of float32 is a thousand times less
 
 
 def pixels_of(images: Images, preprocess: Preprocess) -> Pixels:
@@ -48,8 +48,8 @@ def _stacked(images: Sequence[Array | Image.Image], preprocess: Preprocess) -> A
     arrays = [prepare(one, preprocess) if isinstance(one, Image.Image) else one for one in images]
     for one in arrays:
         if not isinstance(one, np.ndarray) or (one.shape, one.dtype) != (arrays[0].shape, arrays[0].dtype):
-            told = f"{one.dtype} {one.shape}" if isinstance(one, np.ndarray) else f"a {type(one).__name__}"
-            raise UsageError(f"a list of images holds {told}, must hold arrays of one shape and type, or Pillow images")
+            kind = f"{one.dtype} {one.shape}" if isinstance(one, np.ndarray) else f"a {type(one).__name__}"
+            raise UsageError(f"a list of images holds {kind}, must hold arrays of one shape and type, or Pillow images")
     empty = np.zeros((0, preprocess.height, preprocess.width, preprocess.channels), np.uint8)
     return np.stack(arrays) if arrays else empty
 
@@ -58,7 +58,7 @@ def _bytes_of(images: Array, preprocess: Preprocess) -> Pixels:
     with np.errstate(over="ignore"):
         values = images * np.asarray(preprocess.std, np.float32) + np.asarray(preprocess.mean, np.float32)
     nearest = np.rint(values.clip(0, 255))
-    off = ~(np.abs(values - nearest) <= NEAR)  # also where it is no number
+    off = ~(np.abs(values - nearest) <= NEAR)  # also for NaN
     if off.any():
         raise UsageError(
             f"float32 images hold {images[off][0]:g}, must be bytes normalised with mean {preprocess.mean} and "

@@ -30,9 +30,9 @@ class OpenLibrary:
         self._run = self._code.mobilenets_network_run
         self._weights = np.memmap(library.weights, np.uint8, "r")
         self._at_weights = self._weights.ctypes.data
-        self._arenas: list[tuple[Bytes, int]] = []  # those that nobody uses, with their addresses
+        self._arenas: list[tuple[Bytes, int]] = []  # unused ones, with their addresses
         self._pool = _Pool(self._code, library.steps, threads)
-        self._executor: tuple[int, ThreadPoolExecutor] | None = None  # with the process that it belongs to
+        self._executor: tuple[int, ThreadPoolExecutor] | None = None  # with its process
 
     def outputs(self, pixels: Pixels) -> Floats:
         """Return (N, 2, classes), logits and probabilities, of contiguous (N, H, W, C).
@@ -66,7 +66,7 @@ class OpenLibrary:
         try:
             share()
         finally:
-            wait([other for other in others if not other.cancel()])  # those that have not begun are too late
+            wait([other for other in others if not other.cancel()])  # those that have not started are not needed
         for other in others:
             if not other.cancelled():
                 other.result()

@@ -63,7 +63,7 @@ def _open_untrained(network: Network, threads: int, runtime: Runtime, precision:
     model: Model | QuantModel = untrained(network)
     if precision == "int8":
         model = min_max_integers(untrained(network), _noise(model.preprocess))
-    with tempfile.TemporaryDirectory(prefix="mobilenets-") as folder:  # nobody wants it again: not into the cache
+    with tempfile.TemporaryDirectory(prefix="mobilenets-") as folder:  # used once: not in the cache
         return CompiledSession(model, threads, folder=Path(folder))
 
 

@@ -10,7 +10,7 @@ from ..image import Pixels, Preprocess
 
 __all__ = ["BOUND", "agree"]
 
-BOUND = 1e-4  # of the largest logit: fp32 sums in another order stay a factor ten below it
+BOUND = 1e-4  # of the largest logit: fp32 sums in another order differ ten times less
 
 Logits = np.ndarray[Any, np.dtype[np.float32]]
 Run = Callable[[Pixels], Logits]  # (N, H, W, C) uint8 -> (N, classes)

@@ -111,11 +111,11 @@ def _stream(
 ) -> Iterator[Prediction]:
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     try:
-        # one batch being collected, one decoded while the network runs on it
+        # one batch is collected, one decoded while the network runs
         decoded = _decode_ahead(pool, images, session.preprocess, ahead=2 * batch_size + workers)
         while batch := list(islice(decoded, batch_size)):
             yield from _answered(session, batch, answer)
-    finally:  # after Ctrl-C or an early stop, only the images being decoded at this instant are waited for
+    finally:  # after Ctrl-C or an early stop, wait only for the images being decoded
         pool.shutdown(cancel_futures=True)
 
 

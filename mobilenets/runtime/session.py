@@ -65,7 +65,7 @@ class Session:
             output: Floats = self.session.run([name], {"image": pixels_of(images, self.preprocess)})[0]
         except MobilenetsError:
             raise
-        except Exception as exc:  # ONNX Runtime has no error tree of its own
+        except Exception as exc:  # ONNX Runtime raises unrelated classes
             raise ModelFileError(f"{self.name}: ONNX Runtime cannot run it: {exc}") from exc
         return output
 
@@ -78,7 +78,7 @@ def _open(content: bytes, threads: int) -> ort.InferenceSession:
     options.add_session_config_entry("session.x64quantprecision", "1")  # no sum saturates where VNNI is absent
     try:
         return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"], enable_fallback=0)
-    except Exception as exc:  # ONNX Runtime has no error tree of its own
+    except Exception as exc:  # ONNX Runtime raises unrelated classes
         raise ModelFileError(f"ONNX Runtime cannot load it: {next(iter(str(exc).splitlines()), repr(exc))}") from exc
 
 

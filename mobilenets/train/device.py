@@ -34,14 +34,14 @@ def resolve(recipe: Recipe, alpha: float, fine_tuning: bool = False) -> Recipe:
 
 
 def find_device(name: str) -> torch.device:
-    """Return the device that `name` stands for, auto a GPU where there is one; `UsageError` where it is not there."""
+    """Return the device called `name`; auto is a GPU where there is one. Raises `UsageError` where it is absent."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as exc:
-        raise UsageError(f"device {name!r} is not there: {str(exc).splitlines()[0]}") from exc
+        raise UsageError(f"device {name!r} is not available: {str(exc).splitlines()[0]}") from exc
     return device
 
 

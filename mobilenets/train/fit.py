@@ -44,7 +44,7 @@ def fit(dataset: Dataset, run: Run, watch: Watch | None = None) -> Model:
             loop = prepare(dataset, run, watch or Watch(), interrupts)
             with loop.replicas:
                 while loop.state.progress.epoch < loop.epochs and not _out_of_patience(loop):
-                    _learn_in_integers(loop)
+                    _begin_quantisation_aware_training(loop)
                     _train_epoch(loop)
                     _finish_epoch(loop)
                 return _finalise(loop)
@@ -52,7 +52,7 @@ def fit(dataset: Dataset, run: Run, watch: Watch | None = None) -> Model:
         torch.set_num_threads(threads)
 
 
-def _learn_in_integers(loop: Loop) -> None:
+def _begin_quantisation_aware_training(loop: Loop) -> None:
     """Switch to quantisation-aware training when it is due; it starts from the best float weights, which remain the
     run's best.
     """
@@ -60,14 +60,14 @@ def _learn_in_integers(loop: Loop) -> None:
     if loop.activations or state.progress.epoch < loop.float_epochs:
         return
     if state.progress.batch == 0 and state.progress.epoch == loop.float_epochs:
-        best = _settle(loop, load(loop.run.best))
+        best = _keep_best(loop, load(loop.run.best))
         pixels = np.concatenate(list(central_batches(loop.train.images, preprocess, EVAL_BATCH, qat.IMAGES)))
         activations, corrected = qat.calibrated(best, pixels)
         for module in (*loop.replicas.modules, state.averaged):
             load_weights(module, corrected.weights)
         qat.write_activations(loop.run.activations, activations)
         state.progress.best = (-1.0, 0.0)
-        loop.watch.note(f"from epoch {loop.float_epochs + 1} on it learns in int8")
+        loop.watch.note(f"quantisation-aware training from epoch {loop.float_epochs + 1} on")
     loop.activations = qat.read_activations(loop.run.activations)
     for module in (*loop.replicas.modules, state.averaged):
         qat.attach(module, loop.activations, preprocess)
@@ -183,25 +183,25 @@ def _finalise(loop: Loop) -> Model:
         score = f"{figure_name(loop.task.score)} {loop.state.progress.best[0]:.2%}"
         loop.watch.note(f"int8: val {score}, in {loop.run.integers}")
         return load(loop.run.best)
-    best = _settle(loop, load(loop.run.best))
+    best = _keep_best(loop, load(loop.run.best))
     loop.state.save(loop.run.checkpoint)
     return best
 
 
-def _settle(loop: Loop, best: Model) -> Model:
+def _keep_best(loop: Loop, best: Model) -> Model:
     """Save and return the run's best model: `best`, its batch-norm statistics measured again where that does no
     harm.
     """
     module, before = _loaded(loop, best), loop.state.progress.best
     _measure_statistics(loop, module)
-    anew, loss = _validate(loop, module)
+    again, loss = _validate(loop, module)
     score, name = before[0], figure_name(loop.task.score)
-    told = f"val {name} {score:.2%}"
-    if (anew, -loss) > before:
-        best = _model(loop, module, anew)
-        if anew > score:
-            told = f"its batch-norm statistics measured anew: {told} -> {anew:.2%}"
-    loop.watch.note(f"best: epoch {loop.state.progress.best_epoch + 1}, {told}")
+    text = f"val {name} {score:.2%}"
+    if (again, -loss) > before:
+        best = _model(loop, module, again)
+        if again > score:
+            text = f"batch-norm statistics measured again: {text} -> {again:.2%}"
+    loop.watch.note(f"best: epoch {loop.state.progress.best_epoch + 1}, {text}")
     best.save(loop.run.best)
     return best
 
@@ -219,7 +219,7 @@ def _measure_statistics(loop: Loop, module: nn.Module) -> None:
     norms = [layer for layer in module.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # PyTorch's way to say: the plain average of all batches
+        norm.momentum = None  # in PyTorch the plain average of all batches
     module.train()
     fuse(module, bf16=False)
     torch.set_num_threads(loop.recipe.replicas)  # one module now, on all the cores that the replicas had

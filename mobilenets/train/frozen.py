@@ -29,7 +29,14 @@ __all__ = ["fit_frozen"]
 
 BATCH = 128
 RANDOM_VIEWS = 6  # of each image, besides the central one and its mirror image
-STRENGTHS = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)  # of the classifier's freedom (C); a fifth of the images chooses
+STRENGTHS = (
+    0.0003,
+    0.001,
+    0.003,
+    0.01,
+    0.03,
+    0.1,
+)  # inverse regularisation (C), chosen on a fifth of the images
 HELD_OUT = 5
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
@@ -61,12 +68,12 @@ def fit_frozen(dataset: Dataset, run: Run, watch: Watch | None = None) -> Model:
     seen = [_features(body, view, len(train), watch, i, len(views)) for i, view in enumerate(views)]
     val_features = _features(body, val.pixels, len(val))
     speed = len(views) * len(train) / (time.monotonic() - started)
-    with threadpool_limits(1):  # the matrices are small: BLAS threads would mostly wait for each other
+    with threadpool_limits(1):  # the matrices are small: BLAS threads would mostly wait
         balance = "loss" if recipe.balance != "none" else "none"
         counts = task.weights(train.targets, dataset.labels, balance)
         weight, bias = _classifier(seen, train.targets, counts)
-    _, train_loss = _judged(seen[0] @ weight.T + bias, train.targets)
-    top1, loss = _judged(val_features @ weight.T + bias, val.targets)
+    _, train_loss = _evaluated(seen[0] @ weight.T + bias, train.targets)
+    top1, loss = _evaluated(val_features @ weight.T + bias, val.targets)
     row = {
         "epoch": 1,
         "lr": 0.0,
@@ -134,7 +141,7 @@ def _classifier(seen: list[Floats], labels: Labels, counts: Floats | None) -> tu
     if len(set(labels[~held])) == len(set(labels)):
         for c in STRENGTHS:
             weight, bias = _regression([part[~held] for part in seen], labels[~held], c, counts)
-            _, loss = _judged(seen[0][held] @ weight.T + bias, labels[held])  # steadier than top-1 on few images
+            _, loss = _evaluated(seen[0][held] @ weight.T + bias, labels[held])  # less noisy than top-1 on few images
             if loss < least:
                 least, strength = loss, c
     return _regression(seen, labels, strength, counts)
@@ -153,7 +160,7 @@ def _regression(seen: list[Floats], labels: Labels, strength: float, counts: Flo
     return weight.astype(np.float32), (bias - weight @ mean).astype(np.float32)
 
 
-def _judged(logits: Floats, labels: Labels) -> tuple[float, float]:
+def _evaluated(logits: Floats, labels: Labels) -> tuple[float, float]:
     """Return (top-1, mean cross-entropy)."""
     shifted = logits - logits.max(1, keepdims=True)
     likelihood = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))

@@ -28,7 +28,7 @@ from .module import MobileNet
 
 __all__ = ["BF16", "Fused", "fuse", "takes"]
 
-BF16 = {name: target for name, target in BF16_TARGETS.items() if name != "amx"}  # whose tiles no kernel here uses
+BF16 = {name: target for name, target in BF16_TARGETS.items() if name != "amx"}  # no kernel here uses its tiles
 _KINDS = {"conv": 0, "depthwise": 1, "pointwise": 2}
 _LIMITS = {"relu": math.inf, "relu6": 6.0}
 TRAINING_IN_C = Consumer(
@@ -63,7 +63,7 @@ def fuse(module: nn.Module, bf16: bool) -> None:
         if isinstance(network, MobileNet) and takes(network.graph) and _on_cpu(network):
             try:
                 network.fused = Fused(network, bf16)
-            except WorkError:  # no compiler, or no place to keep what it makes
+            except WorkError:  # no compiler, or no writable cache
                 return
 
 
@@ -115,7 +115,7 @@ class Fused:
             layer.out_height, layer.out_width, layer.out_channels = op.shape_out
             layer.limit, layer.epsilon = _LIMITS[of.activation.kind if of.activation else ""], norm.eps
         self._arena = self._scratch = torch.empty(0)
-        self._images = 0  # that the arena is laid out for
+        self._images = 0  # for which the arena is laid out
         self.passes = 0
 
     def __deepcopy__(self, memo: object) -> None:

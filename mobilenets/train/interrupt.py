@@ -32,5 +32,5 @@ class Interrupts:
 
     def _note(self, number: int, _: FrameType | None) -> None:
         if self.number is not None:
-            raise Interrupted(number, "stopped at once, on the second signal: the last checkpoint stands")
+            raise Interrupted(number, "stopped at the second signal: the last checkpoint is kept")
         self.number = number

@@ -38,7 +38,7 @@ class Loop:
     run: Run
     labels: tuple[str, ...]
     decoding: dict[str, Any]
-    data: dict[str, Any]  # what the model file says of it
+    data: dict[str, Any]  # metadata of the model file
     train: TrainingBatches
     val: Images
     state: State
@@ -47,9 +47,9 @@ class Loop:
     watch: Watch
     interrupts: Interrupts
     saved: float  # time of the last checkpoint
-    speed: float = 0.0  # images a second, this epoch
+    speed: float = 0.0  # images per second, this epoch
     epoch_started: float = 0.0
-    activations: dict[str, Affine] = field(default_factory=dict)  # of the epochs that learn in integers
+    activations: dict[str, Affine] = field(default_factory=dict)  # of quantisation-aware training
 
     @property
     def recipe(self) -> Recipe:
@@ -64,7 +64,7 @@ class Loop:
     @property
     def float_epochs(self) -> int:
         """Return the number of float epochs, which a resolved recipe states."""
-        return self.recipe.epochs or 0  # a resolved recipe says it
+        return self.recipe.epochs or 0  # a resolved recipe states it
 
     @property
     def epochs(self) -> int:
@@ -90,7 +90,7 @@ def prepare(dataset: Dataset, run: Run, watch: Watch, interrupts: Interrupts) ->
     device = torch.device(recipe.device)
     module = module_of(run.settings, dataset.decoding)
     if recipe.quantize and not isinstance(module, MobileNet):
-        raise UsageError(f"quantize: of task {task.name} the head is not learned in integers")
+        raise UsageError(f"quantize: of task {task.name} the head has no quantisation-aware training")
     initialise(module, recipe.seed)
     module = module.to(device).to(memory_format=torch.channels_last)
     if settings.pretrained and not run.checkpoint.is_file():
@@ -103,7 +103,7 @@ def prepare(dataset: Dataset, run: Run, watch: Watch, interrupts: Interrupts) ->
         if state.progress.data != dataset.fingerprint:
             raise TrainingError(f"{run.path} was trained on other data than {dataset.root} holds now: not resumed")
     state.progress.data = dataset.fingerprint
-    run.write_settings()  # where the data have moved or the run is extended
+    run.write_settings()  # the data may have moved, or the run is extended
     batch_size = min(recipe.batch_size, len(train))
     count = min(recipe.replicas, batch_size // 2)
     return Loop(

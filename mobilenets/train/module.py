@@ -66,7 +66,7 @@ class Multiply(nn.Module):
         return x * gate
 
 
-# kind -> module; what becomes of the sums at the end is left to the loss
+# kind -> module; the loss computes softmax, sigmoid and unit vectors
 MODULES: dict[str, Callable[[Op, Network], nn.Module]] = {
     "conv": Convolution,
     "depthwise": Convolution,
@@ -97,7 +97,7 @@ class MobileNet(nn.Module):
         super().__init__()
         TORCH.check(graph.ops)
         self.graph = graph
-        self.fused: Callable[[Tensor], Tensor] | None = None  # how it trains in C, see fused.py
+        self.fused: Callable[[Tensor], Tensor] | None = None  # training in C, see fused.py
         for op in graph.ops[1:]:
             self.add_module(op.name, MODULES[op.kind](op, graph.network))
         self._last_read = [

@@ -20,8 +20,8 @@ from .watch import Watch
 
 __all__ = ["Plan", "plan"]
 
-BATCHES = 6  # that are decoded and learned; the first is not counted
-VALIDATION = 3.0  # times as fast as training: no way back, no augmentation
+BATCHES = 6  # decoded and trained; the first is not counted
+VALIDATION = 3.0  # times as fast as training: no backward pass, no augmentation
 
 
 @dataclass(frozen=True, slots=True)

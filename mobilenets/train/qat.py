@@ -40,10 +40,10 @@ QAT = Consumer(
     refuses=["batch_norm"],  # it is folded before
     activations=INTEGERS.activations,
 )
-SHARE = 0.2  # epochs in integers, of those in floats
-IMAGES = 512  # that ranges are measured on
-CORRECTED = 64  # of them, from which biases are corrected
-RATE = 0.01  # of the peak learning rate, at which they start: with batch norms that stay, more soon overfits
+SHARE = 0.2  # of the float epochs: epochs of quantisation-aware training
+IMAGES = 512  # on which ranges are measured
+CORRECTED = 64  # of these, for bias correction
+RATE = 0.01  # of the peak learning rate, its start: with fixed batch norms more soon overfits
 
 
 def more_epochs(epochs: int) -> int:

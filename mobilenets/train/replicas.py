@@ -21,7 +21,7 @@ from .fused import fuse
 
 __all__ = ["Replicas", "replica_count"]
 
-MIN_SHARE = 32  # images a replica: fewer make poor batch-norm statistics
+MIN_SHARE = 32  # images per replica: fewer give poor batch-norm statistics
 
 
 def replica_count(cores: int, batch_size: int) -> int:
@@ -80,7 +80,7 @@ class Replicas:
         shift = colour.shift if colour else np.zeros((n, c), np.float32)
         std, mean = (np.asarray(value, np.float32) for value in (self.preprocess.std, self.preprocess.mean))
         x = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device).float().view(n, h, w * c)
-        shift = (127.5 * (1 - gain + shift) - mean) / std  # colours change about mid-grey, whatever the network takes
+        shift = (127.5 * (1 - gain + shift) - mean) / std  # colours change about mid-grey, for any normalisation
         torch.addcmul(self._rows(shift, w), x, self._rows(gain / std, w), out=x)
         return x.view(n, h, w, c).permute(0, 3, 1, 2)
 

@@ -39,7 +39,7 @@ class Settings:
     preprocess: Preprocess
     recipe: Recipe
     command: str = ""
-    pretrained: str = ""  # the trained network that the run starts from, for people; its weights are in Run.initial
+    pretrained: str = ""  # the name of the trained network that the run starts from; its weights are in Run.initial
     task: Task = field(default_factory=Classify)
 
     def to_json(self) -> str:
@@ -238,5 +238,5 @@ class Run:
                 metrics,
                 dict(data),
             )
-        except ModelFileError as exc:  # it accepts no weights that are not finite
-            raise TrainingError(f"the run went astray ({exc}): lower --lr (now {settings.recipe.lr:g})") from exc
+        except ModelFileError as exc:  # raised for weights that are not finite
+            raise TrainingError(f"training diverged ({exc}): lower --lr (now {settings.recipe.lr:g})") from exc

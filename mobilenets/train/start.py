@@ -14,7 +14,7 @@ from .module import load_weights, weights_of
 __all__ = ["centre", "restate", "start_from"]
 
 BATCH = 128
-IMAGES = 4096  # that statistics are taken from
+IMAGES = 4096  # for the statistics
 
 
 def start_from(module: nn.Module, model: Model, images: Images, preprocess: Preprocess, threads: int) -> None:

@@ -23,8 +23,8 @@ class Progress:
     """The progress of a run, stored as JSON in the checkpoint."""
 
     data: str = ""  # fingerprint of the data set
-    epoch: int = 0  # the one under way, from 0
-    batch: int = 0  # batches of it that are done
+    epoch: int = 0  # the current epoch, from 0
+    batch: int = 0  # finished batches of this epoch
     loss: float = 0.0  # summed over them
     seen: int = 0
     best: tuple[float, float] = (-1.0, 0.0)  # (validation score, -loss) of the best epoch
@@ -81,7 +81,7 @@ class State:
         for name, tensor in tensors.items():
             number, key = name.split(".", 1)
             like = parameters[int(number)]
-            if tensor.shape == like.shape:  # in the parameter's own order in memory: fused steps rely on it
+            if tensor.shape == like.shape:  # in the parameter's memory order, on which fused steps rely
                 tensor = torch.empty_like(like).copy_(tensor)
             slots.setdefault(int(number), {})[key] = tensor
         self.optimiser.load_state_dict({"state": slots, "param_groups": saved["param_groups"]})

@@ -14,8 +14,8 @@ from .skeleton import assemble
 
 __all__ = ["has_integers", "keep_integers"]
 
-# LiteRT pools uint8 in its own kernel, which rounds halves up; this package rounds them to even. A scale that is this much
-# smaller behind the pool lifts halves above the middle, and nothing else (no q is below the zero point there)
+# LiteRT pools uint8 in its own kernel, which rounds halves up; this package rounds them to even. A scale that is
+# smaller by this factor after the pool lifts exact halves, and nothing else (no q is below the zero point there)
 HALVES_UP = 1 - 2**-20
 
 

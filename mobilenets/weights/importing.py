@@ -99,9 +99,9 @@ class _Beside:
         if name not in self.known:
             parts = PurePosixPath(name.replace("\\", "/"))
             if parts.is_absolute() or ".." in parts.parts or not parts.name or "\0" in name:
-                raise ModelFileError(f"its values lie in {name[:80]!r}, out of its folder: that is not opened")
+                raise ModelFileError(f"its values are in {name[:80]!r}, out of its folder: that is not opened")
             if not (self.folder / parts).is_file():
-                raise ModelFileError(f"its values lie in {name[:80]!r}, which has to lie beside it")
+                raise ModelFileError(f"its values are in {name[:80]!r}, which must be in the same folder")
             self.known[name] = _bytes_of(self.folder / parts)
             self.digest.update(self.known[name])
         return self.known[name]

@@ -33,10 +33,10 @@ __all__ = [
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 Kind = Literal["conv", "depthwise", "pointwise", "pool", "fully_connected"]
-Number = float | tuple[float, ...]  # one number, or one a channel
+Number = float | tuple[float, ...]  # one number, or one per channel
 Pads = tuple[int, int, int, int]  # top, left, bottom, right
 Side = Literal["same", "valid"]
-Beside = Callable[[str], bytes]  # the bytes of a file that lies beside the one that is read
+Beside = Callable[[str], bytes]  # reads a file in the folder of the one that is read
 
 DETECTOR = "it is a detector, which is not imported; import reads classifiers, and train --task detect makes detectors"
 
@@ -65,7 +65,7 @@ class FileLayer:
     stride: int | None = None
     padding: Pads | Side | None = None
     integers: IntegerLayer | None = None  # what `weight` and `bias` were dequantised from; float files have none
-    gives: Affine | None = None  # what the integers behind the layer and its activation stand for
+    gives: Affine | None = None  # of the integers of the layer's output, after its activation
 
     def with_zeros_first(self) -> "FileLayer":
         """Return the layer with one more output in front, which is always 0, in floats and in integers."""
@@ -91,19 +91,19 @@ def _with_zeros_first(integers: IntegerLayer | None) -> IntegerLayer | None:
 class Content:
     """The content of a file. None: not stated. Settings are size, pixels, activation, padding, epsilon."""
 
-    format: str  # for people: "Keras HDF5", "TFLite uint8"
+    format: str  # for display: "Keras HDF5", "TFLite uint8"
     layers: tuple[FileLayer, ...]
     size: tuple[int, int] | None = None  # height, width
     pixels: tuple[Number, Number] | None = None  # mean, std: the network's input is (pixel - mean) / std
     labels: tuple[str, ...] | None = None
     quantised: bool = False
-    image: Affine | None = None  # what pixel - 128 stands for, where the file takes integers
+    image: Affine | None = None  # of pixel - 128, where the file takes integers
     maker: str = ""  # whose conventions: "keras.applications", "timm"
-    conventions: Mapping[str, Any] = field(default_factory=dict)  # what format and naming imply: setting -> value
+    conventions: Mapping[str, Any] = field(default_factory=dict)  # implied by format and names: setting -> value
     network: Network | None = None  # in the metadata of a file that this package exported
-    preprocess: Preprocess | None = None  # crop and resize; size and pixels are said above
-    ends: str | None = None  # what follows the classifier: "softmax", "sigmoid", or nothing that the file says
-    unread: str = ""  # why the layers behind the pool were not read
+    preprocess: Preprocess | None = None  # crop and resize; size and pixels are fields above
+    ends: str | None = None  # what follows the classifier: "softmax", "sigmoid", or None where it is not stated
+    unread: str = ""  # the reason why the layers after the pool were not read
 
     def cut(self, reason: str) -> "Content":
         """Return the content without the layers after the pool."""

@@ -84,7 +84,7 @@ def is_ours(path: Path) -> bool:
         with safe_open(path, "numpy") as file:
             return (file.metadata() or {}).get("format") in ("mobilenets.model", FORMAT)
     except (SafetensorError, OSError):
-        return False  # the importer says what is wrong with it
+        return False  # the importer reports what is wrong
 
 
 def _published(published: Published, given: Given, progress: Progress | None, note: Note | None) -> Imported:

@@ -59,13 +59,13 @@ class Imported:
 
     model: Model
     facts: tuple[Fact, ...]
-    integers: QuantModel | None = None  # the file's own, where they were asked for
-    left: tuple[str, ...] = ()  # layers behind the body that were not taken, where a body was asked for
+    integers: QuantModel | None = None  # the file's own, where they were requested
+    left: tuple[str, ...] = ()  # layers after the body that were not imported, where a body was requested
 
     def tell(self, note: Callable[[str], None]) -> None:
         """Report the layers that were not imported, if any."""
         if self.left:
-            note(f"pretrained: its body is taken, its head is left: {', '.join(map(shown, self.left))}")
+            note(f"pretrained: the body is used, its head is not: {', '.join(map(shown, self.left))}")
 
 
 @dataclass(slots=True)
@@ -78,7 +78,7 @@ class _Settings:
     facts: list[Fact] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
 
-    def settle(self, name: str, found: Any = None) -> Any:
+    def resolve(self, name: str, found: Any = None) -> Any:
         """Return a setting from the user, the file or the conventions, in that order; record its source, or that it is
         missing.
         """
@@ -150,13 +150,13 @@ def _network(skeleton: Skeleton, settings: _Settings) -> tuple[Network, Preproce
     network = skeleton.check(known) if known else skeleton.network()
     own = "" if network.blocks in (BODY, SHALLOW_BODY) else ", with widths of its own"
     settings.note("alpha", f"{network.alpha:g}{own}", "the widths")
-    size = settings.settle("size", content.size)
-    activation = settings.settle("activation", _activation(skeleton.body) or getattr(known, "activation", None))
+    size = settings.resolve("size", content.size)
+    activation = settings.resolve("activation", _activation(skeleton.body) or getattr(known, "activation", None))
     epsilon = _epsilon(skeleton.body, settings)
-    mean, std = settings.settle("pixels", content.pixels) or (0.0, 1.0)
+    mean, std = settings.resolve("pixels", content.pixels) or (0.0, 1.0)
     stated = any(layer.padding is not None for layer in skeleton.body)
     padding = (
-        None if stated and not settings.given.padding else settings.settle("padding", known.padding if known else None)
+        None if stated and not settings.given.padding else settings.resolve("padding", known.padding if known else None)
     )
     if settings.missing:
         raise UsageError("the file does not say " + "; nor ".join(settings.missing) + ": flags of mobilenets import")
@@ -202,7 +202,7 @@ def _epsilon(body: tuple[FileLayer, ...], settings: _Settings) -> float:
     norms = [layer.norm for layer in body if layer.norm is not None]
     known = settings.content.network
     stated = known.epsilon if known else None
-    found = settings.settle("epsilon", stated or norms[0].epsilon) if norms else stated
+    found = settings.resolve("epsilon", stated or norms[0].epsilon) if norms else stated
     if settings.given.epsilon is not None:
         return settings.given.epsilon
     return found or TENSORFLOW_EPSILON  # a norm whose epsilon is 0 is restated, see `_norm`
@@ -276,6 +276,6 @@ def _norm(layer: FileLayer, epsilon: float) -> tuple[Array, Array, Array, Array]
         raise ModelFileError(f"{layer.name}: its batch norm has negative variances")
     gamma = norm.gamma
     if norm.epsilon is not None and norm.epsilon != epsilon:
-        with np.errstate(divide="ignore", invalid="ignore"):  # what is not finite is refused later
+        with np.errstate(divide="ignore", invalid="ignore"):  # values that are not finite are refused later
             gamma = gamma * np.sqrt((norm.var.astype(np.float64) + epsilon) / (norm.var + norm.epsilon))
     return gamma.astype(np.float32), norm.beta, norm.mean - bias, norm.var

@@ -66,7 +66,7 @@ class Skeleton:
         for number, (has, wants) in enumerate(zip_longest(found, wanted), 1):
             if has is None or wants is None or has[0] != wants[0] or has[1] not in (None, wants[1]):
                 raise ModelFileError(
-                    f"its metadata states the network {network.name}, but layer {number} is not of that"
+                    f"its metadata states the network {network.name}, but layer {number} does not match it"
                 )
         return network
 
@@ -121,7 +121,7 @@ def assemble(layers: Sequence[FileLayer], body_only: bool = False) -> Skeleton:
         if problem and body_only and _whole(body, pooled or classifier is not None):
             return Skeleton(tuple(body), None, tuple(left.name for left in layers[len(body) :] if left.kind != "pool"))
         if problem:
-            raise ModelFileError(f"layer {number}, {layer.name}: {problem}; it is no MobileNet v1 from there on")
+            raise ModelFileError(f"layer {number}, {layer.name}: {problem}; it is not a MobileNet v1 from there on")
         if layer.kind == "pool":
             pooled = True
         elif pooled or layer.kind == "fully_connected":
@@ -198,7 +198,7 @@ def _order_problem(body: Sequence[FileLayer], layer: FileLayer) -> str | None:
     after_depthwise = len(body) % 2 == 0
     if layer.kind == "pointwise" and layer.stride in (None, 1) and (after_depthwise or len(body) >= 3):
         return None  # after a pointwise one it is the head
-    return f"{_named(layer)}: depthwise and pointwise convolutions take turns"
+    return f"{_named(layer)}: depthwise and pointwise convolutions must alternate"
 
 
 def _named(layer: FileLayer) -> str:

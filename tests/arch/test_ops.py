@@ -150,7 +150,7 @@ PROBLEMS: dict[str, tuple[tuple[Op, ...], str]] = {
     "a kind": (ops_of(("softmax", "out", (0,))), r"op out \(softmax\): the part does not handle this kind of op"),
     "an activation elsewhere": (
         ops_of(("conv", "a", (0,)), ("relu6", "b", (1,))),
-        r"op b \(relu6\): the part does not handle it behind a \(conv\)",
+        r"op b \(relu6\): the part does not handle it after a \(conv\)",
     ),
     "no activation": (
         ops_of(("pointwise", "a", (0,)), ("batch_norm", "b", (1,))),
@@ -158,7 +158,7 @@ PROBLEMS: dict[str, tuple[tuple[Op, ...], str]] = {
     ),
     "behind a kind that is not stated": (
         ops_of(("conv", "a", (0,)), ("add", "b", (1, 0)), ("relu", "c", (2,))),
-        r"op c \(relu\): the part does not handle it behind b \(add\)",
+        r"op c \(relu\): the part does not handle it after b \(add\)",
     ),
     "two activations": (
         ops_of(("conv", "a", (0,)), ("relu", "b", (1,)), ("relu", "c", (2,))),

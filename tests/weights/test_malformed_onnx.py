@@ -267,9 +267,9 @@ CASES: dict[str, tuple[Callable[[], bytes], str]] = {
     "sparse constants": (sparse, "^it has functions or sparse constants of its own"),
     # constants
     "another file's data": (lambda: external("../../etc/passwd"),
-                            r"^constant 0: its values lie in another file \('../../etc/passwd'\), which is not opened"),
-    "an absolute path": (lambda: external("/etc/passwd"), r"^constant 0: its values lie in another file"),
-    "a path with escapes": (lambda: external("\x1b[2J\n" * 99), r"^constant 0: its values lie in another file"),
+                            r"^constant 0: its values are in another file \('../../etc/passwd'\), which is not opened"),
+    "an absolute path": (lambda: external("/etc/passwd"), r"^constant 0: its values are in another file"),
+    "a path with escapes": (lambda: external("\x1b[2J\n" * 99), r"^constant 0: its values are in another file"),
     "raw data too short": (lambda: tensor(raw_data=bytes(860)), r"^constant 0: 215 values for shape \(8, 3, 3, 3\)"),
     "raw data too long": (lambda: tensor(raw_data=bytes(868)), r"^constant 0: 217 values for shape \(8, 3, 3, 3\)"),
     "half a number": (lambda: tensor(raw_data=bytes(863)), r"^constant 0: 215.75 values for shape"),
@@ -424,7 +424,9 @@ def test_no_other_file_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     path = tmp_path / "m.onnx"
     path.write_bytes(external("weights.bin"))
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ModelFileError, match=rf"^{path}: its values lie in 'weights.bin', which has to lie beside it$"):
+    with pytest.raises(
+        ModelFileError, match=rf"^{path}: its values lie in 'weights.bin', which must be in the same folder$"
+    ):
         import_files([path])
 
 
@@ -442,8 +444,8 @@ def test_nothing_out_of_the_folder_is_opened(tmp_path: Path, location: str) -> N
         ({"offset": "8"}, "bytes 8 to 872 of 864 of its external data"),
         ({"offset": "-1"}, "bytes -1 to 863 of 864 of its external data"),
         ({"length": "9" * 99}, "of 864 of its external data"),
-        ({"length": "many"}, "its external data lie at byte '0', for 'many' bytes"),
-        ({"length": "9" * 9999}, "its external data lie at byte '0', for '999"),
+        ({"length": "many"}, "its external data are at byte '0', for 'many' bytes"),
+        ({"length": "9" * 9999}, "its external data are at byte '0', for '999"),
         ({"length": "860"}, "constant 0: 215 values for shape"),
     ],
 )

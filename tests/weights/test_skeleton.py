@@ -12,7 +12,7 @@ from mobilenets.weights.skeleton import assemble, widths_of
 
 STEM, DW, PW, POOL, FC = tiny()
 SECOND = [depthwise("dw2", 12, stride=2), pointwise("pw2", 20, 12, stride=1)]
-END = "; it is no MobileNet v1 from there on"
+END = "; it is not a MobileNet v1 from there on"
 
 
 def test_a_sound_chain() -> None:
@@ -181,8 +181,8 @@ def test_metadata_that_states_the_network() -> None:
     stated = Network(1.0, stem=8, blocks=tuple(Block(block.stride, block.channels // 4) for block in BODY))
     assert skeleton.check(stated) == stated
     for other in (stated.replace(stem=9), Network(0.5), Network(0.25, blocks=SHALLOW_BODY), Network(0.25, head=64)):
-        with pytest.raises(ModelFileError, match=r"its metadata states the network .*, but layer \d+ is not of that"):
+        with pytest.raises(ModelFileError, match=r"its metadata states .*, but layer \d+ does not match it"):
             skeleton.check(other)
     blocks = (Block(2, 64), *BODY[1:])
-    with pytest.raises(ModelFileError, match="but layer 2 is not of that"):
+    with pytest.raises(ModelFileError, match="but layer 2 does not match it"):
         skeleton.check(Network(0.25, blocks=blocks))

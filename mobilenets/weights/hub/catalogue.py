@@ -45,10 +45,10 @@ class Published:
     height: int  # and width
     what: str
     files: tuple[File, ...]  # more than one: they run one after the other
-    top1: float | None  # ImageNet top-1 in %, as `source` prints it for this resolution; None: nobody prints it
+    top1: float | None  # ImageNet top-1 in %, as `source` prints it for this resolution; None: not printed
     source: str
     licence: str
-    given: Given  # what is known of the network and not said by the file
+    given: Given  # settings of the network that the file does not state
     quantised: bool = False
     head: bool = False  # with a 1x1 convolution before the classifier, as timm's "h"
 

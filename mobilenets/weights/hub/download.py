@@ -32,8 +32,8 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-Report = Callable[[int, int | None], None]  # bytes that are there, bytes in all (None: the server does not say)
-Stated = tuple[str, str] | None  # what the server says of the whole file: hash function, digest in hex
+Report = Callable[[int, int | None], None]  # bytes received, bytes in all (None: not stated)
+Stated = tuple[str, str] | None  # the server's digest of the whole file: hash function, hex digits
 
 MAX_BYTES = 256 << 20  # ten times the largest file of the catalogue
 
@@ -76,17 +76,17 @@ def patiently(once: Callable[[], T], patience: Patience) -> T:
 
 
 def download(url: str, part: Path, size: int | None, report: Report, patience: Patience = PATIENCE) -> Stated:
-    """Bring `part` to the whole of `url`, which is not verified yet; returns the digest that the server states.
+    """Download the rest of `url` to `part` and return the digest that the server states; nothing is verified.
 
-    `DownloadError` in a few words where it cannot be had; what has come by then is kept for the next call, unless it is
-    too long or of another length than `size`.
+    Raises `DownloadError` with a short reason; the bytes received by then are kept for the next call, unless they are
+    too many or the length is not `size`.
     """
     httpx = extra("httpx")
     with _client(patience) as client:
         try:
             return patiently(lambda: _attempt(client, url, part, size, report), patience)
         except httpx.TooManyRedirects as exc:
-            raise DownloadError("it redirects without end") from exc
+            raise DownloadError("it redirects endlessly") from exc
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
             raise DownloadError(words(exc)) from exc
 
@@ -127,7 +127,7 @@ def _attempt(client: "httpx.Client", url: str, part: Path, size: int | None, rep
     except httpx.ConnectError as exc:
         raise Passing(f"no connection: {words(exc)}") from exc
     except httpx.TimeoutException as exc:
-        raise Passing("the server is silent") from exc
+        raise Passing("the server does not respond") from exc
     except (httpx.NetworkError, httpx.RemoteProtocolError) as exc:
         raise Passing(f"the connection broke: {words(exc)}") from exc
 
@@ -150,15 +150,15 @@ def _begin(part: Path, etag: str) -> None:
 
 def _check_status(response: "httpx.Response", part: Path, there: int) -> None:
     code = response.status_code
-    said = f"the server says {code} {response.reason_phrase}".rstrip()
+    status = f"the server says {code} {response.reason_phrase}".rstrip()
     if code == 429 or code >= 500:
-        raise Passing(said, _seconds(response.headers.get("Retry-After", "")))
+        raise Passing(status, _seconds(response.headers.get("Retry-After", "")))
     goes_on = response.headers.get("Content-Range", "").startswith(f"bytes {there}-")
     if code == 416 or (code == 206 and not (there and goes_on)):
         discard(part)
         raise Passing("the server does not send the rest of it")
     if code not in (200, 206):
-        raise DownloadError(said)
+        raise DownloadError(status)
     if response.headers.get("Content-Encoding", "identity") != "identity":
         raise DownloadError(f"the server sends it in the encoding {response.headers['Content-Encoding']!r}")
 
@@ -184,7 +184,7 @@ def _receive(response: "httpx.Response", part: Path, total: int | None, report: 
             if there > limit:
                 break
             file.write(chunk)
-            file.flush()  # a killed process loses nothing of it
+            file.flush()  # nothing is lost if the process is killed
             report(there, total)
         os.fsync(file.fileno())
     if there > limit:

@@ -19,7 +19,7 @@ from .download import PATIENCE, Patience, Report, Stated, discard, download
 
 __all__ = ["Progress", "at_hand", "fetch"]
 
-Progress = Callable[[str, int, int | None], None]  # file, bytes that are there, bytes in all (None: nobody says)
+Progress = Callable[[str, int, int | None], None]  # file, bytes received, bytes in all (None: unknown)
 Note = Callable[[str], None]
 
 
@@ -58,10 +58,10 @@ def _fetch(file: File, target: Path, progress: Progress | None, note: Note | Non
         target.parent.mkdir(parents=True, exist_ok=True)
         with extra("filelock").FileLock(target.with_name(f".{target.name}.lock")):
             damage = _damage(target, file)
-            if damage is None:  # another process has brought it meanwhile
+            if damage is None:  # another process has downloaded it meanwhile
                 return target
             if note and target.exists():
-                note(f"{target}: {damage}: it is downloaded anew")
+                note(f"{target}: {damage}: it is downloaded again")
             return _bring(file, target, _report(file.name, progress), patience)
     except DownloadError as exc:
         raise DownloadError(

@@ -100,7 +100,7 @@ class Hdf5:
         for name in group.links:
             self._count()
             if depth > MAX_DEPTH:
-                raise ModelFileError(f"{group.path[:80]}: groups without end; at most {MAX_DEPTH} lie in one another")
+                raise ModelFileError(f"{group.path[:80]}: groups nested too deeply: at most {MAX_DEPTH} are read")
             child = self.child(group, name)
             if isinstance(child, Dataset):
                 found[name] = child
@@ -146,7 +146,7 @@ class Hdf5:
         layout = dataset.messages[_LAYOUT]
         version, kind = layout[0], layout[1]
         if _EXTERNAL in dataset.messages or kind == 3:
-            raise ModelFileError(f"{name}: its values lie in another file, which is not opened")
+            raise ModelFileError(f"{name}: its values are in another file, which is not opened")
         if version not in (3, 4) or kind not in (0, 1):
             raise ModelFileError(f"{name}: stored in chunks or compressed, where Keras stores arrays whole")
         if kind == 0:  # within the header

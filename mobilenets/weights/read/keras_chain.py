@@ -65,7 +65,7 @@ class Chain:
         handler = _HANDLERS.get(_operation(step))
         if handler is None:
             raise ModelFileError(
-                f"{step.name} is a {_operation(step)}, which no MobileNet v1 has; it is none from there on"
+                f"{step.name} is a {_operation(step)}: MobileNet v1 has none; it is not a MobileNet v1 from there on"
             )
         if self.pads and step.kind not in ("Conv2D", "DepthwiseConv2D", "InputLayer"):
             raise ModelFileError(f"{step.name}: a {step.kind} after zero padding, which only a convolution may take")

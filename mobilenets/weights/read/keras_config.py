@@ -44,7 +44,7 @@ def parse(text: str) -> Config:
     try:
         config = json.loads(text)
     except RecursionError as exc:
-        raise ModelFileError("its config is JSON nested without end") from exc
+        raise ModelFileError("its config is JSON nested too deeply") from exc
     except ValueError as exc:
         raise ModelFileError(f"its config is not JSON: {exc}") from exc
     if not isinstance(config, dict) or config.get("class_name") not in MODELS:
@@ -79,9 +79,7 @@ def _check_origin(layer: Config, name: str) -> None:
     """Raise `ModelFileError` for a custom class, which may have any name."""
     module, registered = layer.get("module") or "keras", layer.get("registered_name") or ""
     if module.split(".")[0] not in ("keras", "tf_keras") or ">" in registered:
-        raise ModelFileError(
-            f"{name} is a {registered or module}: a layer of its author's own, whose code is never run"
-        )
+        raise ModelFileError(f"{name} is a {registered or module}: a custom layer, whose code is never run")
 
 
 def _operands(layer: Config, before: str | None) -> tuple[Any, ...]:

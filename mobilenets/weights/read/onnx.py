@@ -89,7 +89,7 @@ class _Reader:
         constants = tuple(self._constant(taken) for taken in proto.input)
         node = Node(number, kind[:MAX_NAME], (proto.name or gives)[:MAX_NAME], attributes(proto), constants)
         if kind not in (*NODES, *_FOLD, "Constant"):
-            node.refuse("no MobileNet v1 has it; it is none from there on")
+            node.refuse("no MobileNet v1 has it; it is not a MobileNet v1 from there on")
         if not gives or gives in self.given or self._constant(gives) is not None:
             node.refuse("gives nothing, or what is given already")
         takes = [taken for taken, values in zip(proto.input, constants, strict=True) if taken and values is None]

@@ -38,7 +38,7 @@ class Node:
         values = self.constant(position)
         if values is None or values.dtype.kind != "f":
             self.refuse(f"its input {position} is no constant of floating point numbers")
-        with np.errstate(over="ignore"):  # what becomes infinite is refused with its name
+        with np.errstate(over="ignore"):  # overflow to infinity is refused with its name
             return values.astype(np.float32, copy=False)
 
     def vector(self, position: int, length: int) -> Array:
@@ -78,7 +78,7 @@ class Chain:
     shift: Values = field(default_factory=lambda: np.zeros((1, 1, 1, 1)))  # both broadcast as its axes lie
     image: Size = (None, None)  # its height and width, known from the first layer on
     size: Size = (None, None)  # of the current value
-    channels_last: bool = False  # since a Transpose behind the first layer
+    channels_last: bool = False  # since a Transpose after the first layer
     pads: Pads | None = None  # of a Pad that waits for its convolution
     ends: str | None = None  # "softmax" or "sigmoid", once it has come
     bounds: tuple[float, float] = (-inf, inf)  # the last layer's values are clipped to these

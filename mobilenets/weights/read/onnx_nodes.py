@@ -44,7 +44,7 @@ def _first(chain: Chain, node: Node) -> None:
     """Check that the image is NCHW here, changed by at most one number per channel."""
     batch, channels, *sides = np.broadcast_shapes(chain.scale.shape, chain.shift.shape)
     if (batch, *sides) != (1, 1, 1) or channels not in (1, node.floats(1).shape[1]):
-        node.refuse("its image is changed otherwise than by one number a channel")
+        node.refuse("its image is changed otherwise than by one number per channel")
     chain.image = chain.size = chain.shape[2], chain.shape[3]
 
 
@@ -165,7 +165,7 @@ def _arithmetic(chain: Chain, node: Node) -> None:
         return _bias(chain, node, position)
     backwards = position == 0 and node.kind in ("Sub", "Div")
     if backwards or values.size > 4 or values.ndim > 4 or (node.kind == "Div" and 0 in values):
-        node.refuse("not a change of the image by one number a channel")
+        node.refuse("not a change of the image by one number per channel")
     values = values.reshape((1,) * (4 - values.ndim) + values.shape)
     if node.kind in ("Mul", "Div"):
         factor = values if node.kind == "Mul" else 1 / values
@@ -193,7 +193,7 @@ def _cast(chain: Chain, node: Node) -> None:
 def _end(chain: Chain, node: Node) -> None:
     """Read Softmax, its logarithm, or sigmoid: the values before it are the logits."""
     if not chain.classified:
-        node.refuse("stands before the classifier")
+        node.refuse("is before the classifier")
     chain.ends = "sigmoid" if node.kind == "Sigmoid" else "softmax"
 
 

@@ -49,7 +49,7 @@ def _external(tensor: TensorProto, beside: Beside) -> bytes:
         length = int(said.get("length", len(data) - start))
     except ValueError as exc:
         at, many = (said.get(key, "")[:MAX_NAME] for key in ("offset", "length"))
-        raise ModelFileError(f"{name}: its external data lie at byte {at!r}, for {many!r} bytes") from exc
+        raise ModelFileError(f"{name}: its external data are at byte {at!r}, for {many!r} bytes") from exc
     if start < 0 or length < 0 or start + length > len(data):
         raise ModelFileError(f"{name}: bytes {start} to {start + length} of {len(data)} of its external data")
     return data[start : start + length]
@@ -60,7 +60,7 @@ def array(tensor: TensorProto) -> Values:
     name = tensor.name[:MAX_NAME] or "a constant"
     if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
         place = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
-        raise ModelFileError(f"{name}: its values lie in another file ({place[:MAX_NAME]!r}), which is not opened")
+        raise ModelFileError(f"{name}: its values are in another file ({place[:MAX_NAME]!r}), which is not opened")
     if tensor.data_type not in _KINDS:
         raise ModelFileError(f"{name}: data type {tensor.data_type}, which is not read")
     dtype, field = _KINDS[tensor.data_type]

@@ -70,7 +70,7 @@ def floats(name: str, numbers: np.ndarray, dtype: str) -> Array:
         return (numbers.astype("<u4") << 16).view(np.float32)
     if np.dtype(dtype).kind != "f":
         raise ModelFileError(f"{name[:MAX_NAME]}: {np.dtype(dtype)}, must be floating point")
-    with np.errstate(over="ignore"):  # what becomes infinite is refused with its name
+    with np.errstate(over="ignore"):  # overflow to infinity is refused with its name
         return numbers.astype(np.float32, copy=False)
 
 

@@ -49,7 +49,7 @@ class _Reader:
 
     def __init__(self, file: File, content: bytes) -> None:
         self.file = file
-        self.archive = content  # the labels may stand behind the model
+        self.archive = content  # the labels may follow the model
         self.layers: list[FileLayer] = []
         self.unpacked: dict[int, int] = {}  # a float tensor -> the constant that DEQUANTIZE makes it from
         self.types: set[int] = set()  # of the kernels
@@ -64,7 +64,7 @@ class _Reader:
         current, seen = first, {first}
         for operator in self.file.operators():
             if operator.gives in seen:
-                raise ModelFileError(f"{operator} gives a tensor that stood before it")
+                raise ModelFileError(f"{operator} gives an earlier tensor")
             seen.add(operator.gives)
             if operator.kind == "DEQUANTIZE" and self.file.buffer(operator.takes) is not None:
                 self.unpacked[operator.gives] = operator.takes
@@ -114,7 +114,7 @@ class _Reader:
         """Apply a Rescaling or Normalization of the image: arithmetic with one number, or one per channel."""
         values = self._real(operator.others[0]).astype(np.float64).ravel() if operator.others else np.zeros(0)
         if values.size not in (1, 3) or (operator.kind == "DIV" and not values.all()):
-            raise ModelFileError(f"{operator}: not a change of the image by one number a channel")
+            raise ModelFileError(f"{operator}: not a change of the image by one number per channel")
         if operator.kind in ("ADD", "SUB"):
             self.shift = self.shift + (values if operator.kind == "ADD" else -values)
         else:
@@ -128,7 +128,7 @@ class _Reader:
             return self._pool(operator)
         if operator.kind == "FULLY_CONNECTED":
             return self._fully_connected(operator)
-        raise ModelFileError(f"{operator}: no MobileNet v1 has one; it is none from there on")
+        raise ModelFileError(f"{operator}: no MobileNet v1 has one; it is not a MobileNet v1 from there on")
 
     def _convolution(self, operator: Operator) -> FileLayer:
         options, name = operator.options, self.file.name(operator.gives)
@@ -201,9 +201,7 @@ class _Reader:
         if not self.layers or self.layers[-1].activation != "none":
             raise ModelFileError(f"{operator} follows no convolution that lacks one")
         gives = affine(self.file, operator.gives)
-        same = (
-            gives == self.layers[-1].gives
-        )  # integers that are rounded twice do not follow this package's int8 specification
+        same = gives == self.layers[-1].gives  # integers rounded twice do not follow the specification
         self.layers[-1] = replace(self.layers[-1], activation=operator.kind.lower(), gives=gives if same else None)
 
     def _check_flat(self, operator: Operator) -> None:
@@ -275,7 +273,7 @@ class _Reader:
         elif not quantised and not normalised:
             return None
         if not (np.isfinite(mean).all() and np.isfinite(std).all() and (std > 0).all()):
-            raise ModelFileError(f"pixels become its input by mean {mean.tolist()} and std {std.tolist()}")
+            raise ModelFileError(f"its input is normalised by mean {mean.tolist()} and std {std.tolist()}")
         if quantised is None and normalised is None and max(mean.max(), std.max()) <= 1:  # of an image in [0, 1]
             mean, std = mean * 255, std * 255
         return one_or_all(mean), one_or_all(std)
