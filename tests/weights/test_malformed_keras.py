@@ -305,7 +305,7 @@ CONFIGS: dict[str, tuple[Callable[[str], str], str]] = {
     "layers of numbers": (configured(lambda layers: layers.__setitem__(2, 3)), "damaged: "),
     "unknown layer": (
         another("LayerNormalization", "conv1_bn"),
-        "conv1_bn is a LayerNormalization, which no MobileNet v1",
+        "conv1_bn is a LayerNormalization: MobileNet v1 has none",
     ),
     "a custom layer": (
         another("Conv2D", "conv1", registered_name="Mine>Conv2D"),

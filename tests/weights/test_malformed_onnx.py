@@ -425,7 +425,7 @@ def test_no_other_file_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     path.write_bytes(external("weights.bin"))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(
-        ModelFileError, match=rf"^{path}: its values lie in 'weights.bin', which must be in the same folder$"
+        ModelFileError, match=rf"^{path}: its values are in 'weights.bin', which must be in the same folder$"
     ):
         import_files([path])
 
