@@ -60,7 +60,7 @@ class Timed:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Agreement:
     """The agreement of a runtime's logits with the reference, see `Row`."""
 
     agreement: float
@@ -151,7 +151,7 @@ def _measure(
 
     `tell` receives the seconds spent of this measurement.
     """
-    answers: dict[str, Answer] = {}
+    agreements: dict[str, Agreement] = {}
     failures: dict[str, str] = {}
     alive = list(found)
 
@@ -162,7 +162,7 @@ def _measure(
 
     for opened in found:
         try:
-            answers[_key(opened)] = _agreement(opened.peer, images, expected, oracle)
+            agreements[_key(opened)] = _agreement(opened.peer, images, expected, oracle)
         except Exception as exc:
             fail(opened, reason(exc))
     latencies: dict[str, Timed] = {}
@@ -188,7 +188,7 @@ def _measure(
             if size in batch_sizes:
                 speeds[_key(timed.opened)][size] = 1e3 * size / timed.latency.median
     tell(int(total), int(total))
-    rows = [_row(latencies[_key(o)], speeds[_key(o)], answers[_key(o)]) for o in alive]
+    rows = [_row(latencies[_key(o)], speeds[_key(o)], agreements[_key(o)]) for o in alive]
     return rows, [
         Missing(o.name, o.precision, o.peer.setup.threads, failures[_key(o)]) for o in found if _key(o) in failures
     ]
@@ -198,7 +198,7 @@ def _key(opened: Opened) -> str:
     return f"{opened.name} {opened.precision}"
 
 
-def _row(timed: Timed, speeds: dict[int, float], answer: "Answer") -> Row:
+def _row(timed: Timed, speeds: dict[int, float], found: "Agreement") -> Row:
     opened, peer = timed.opened, timed.opened.peer
     return Row(
         runtime=opened.name,
@@ -206,9 +206,9 @@ def _row(timed: Timed, speeds: dict[int, float], answer: "Answer") -> Row:
         precision=opened.precision,
         latency=timed.latency,
         images_per_second=speeds,
-        agreement=answer.agreement,
-        difference=answer.difference,
-        differing=answer.differing,
+        agreement=found.agreement,
+        difference=found.difference,
+        differing=found.differing,
         file_bytes=peer.file_bytes,
         arena_bytes=peer.arena_bytes,
         load_ms=opened.load_ms,
@@ -217,11 +217,11 @@ def _row(timed: Timed, speeds: dict[int, float], answer: "Answer") -> Row:
     )
 
 
-def _agreement(peer: Peer, images: Pixels, expected: Floats, oracle: Int8Reference | None) -> Answer:
+def _agreement(peer: Peer, images: Pixels, expected: Floats, oracle: Int8Reference | None) -> Agreement:
     logits = np.concatenate([peer.run(images[i : i + 1]) for i in range(len(images))])
     same = float((logits.argmax(1) == expected.argmax(1)).mean())
     difference = float(np.abs(logits - expected).max() / np.abs(expected).max())
-    return Answer(same, difference, oracle.differing(logits) if oracle and peer.setup.precision == "int8" else None)
+    return Agreement(same, difference, oracle.differing(logits) if oracle and peer.setup.precision == "int8" else None)
 
 
 def time_peers(

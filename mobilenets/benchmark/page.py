@@ -56,7 +56,7 @@ def page(result: Benchmark) -> str:
     """Return the HTML page of a benchmark."""
     about = (
         f"One uint8 image in, logits out; all runtimes in turn in one run. Top-1: the share of {result.image_count} "
-        f"images ({result.images}) with the same answer as {result.reference}."
+        f"images ({result.images}) with the same prediction as {result.reference}."
     )
     absent = dict.fromkeys(f"{m.name} {m.precision}: {m.reason}" for m in result.missing)
     caution = result.caution()

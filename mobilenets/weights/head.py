@@ -42,28 +42,28 @@ def label_outputs(content: Content, given: tuple[str, ...] | None, layer: FileLa
     """
     facts: list[tuple[str, str, str]] = []
     outputs, logits = len(weight(two_classes(layer, content))), len(weight(layer))
-    said, source = (given, "you") if given else (content.labels, "the file")
+    labels, source = (given, "you") if given else (content.labels, "the file")
     background = outputs == 1001 and (
-        said is None or len(said) == 1000 or said[0].strip().lower() in ("background", "dummy")
+        labels is None or len(labels) == 1000 or labels[0].strip().lower() in ("background", "dummy")
     )
     if outputs > logits:
         facts.append(("outputs", _LOGIT, "the one output"))
     kept = slice(1, None) if background else slice(None)
-    if said is not None and background and len(said) == outputs:
-        said = said[1:]
+    if labels is not None and background and len(labels) == outputs:
+        labels = labels[1:]
     if background:
         facts.append(("outputs", "1000: output 0 of 1001, the background, is dropped", "convention of TF-slim"))
     classes = outputs - background
-    if said is not None and source == "the file" and _are_imagenets(said):
-        said, source = imagenet_names(), "the file: ImageNet's classes in their usual order"
-    if said is None and classes == 1000:
-        said, source = imagenet_names(), "ImageNet's classes in their usual order"
-    if said is None:
-        said, source = tuple(map(str, range(classes))), "none: numbers (--labels FILE names them)"
-    if len(said) != classes:
-        raise UsageError(f"{len(said)} labels for a network of {classes} classes")
-    facts.append(("labels", f"{classes}: {', '.join(said[:3])}" + (", ..." if classes > 3 else ""), source))
-    return tuple(said), kept, facts
+    if labels is not None and source == "the file" and _are_imagenets(labels):
+        labels, source = imagenet_names(), "the file: ImageNet's classes in their usual order"
+    if labels is None and classes == 1000:
+        labels, source = imagenet_names(), "ImageNet's classes in their usual order"
+    if labels is None:
+        labels, source = tuple(map(str, range(classes))), "none: numbers (--labels FILE names them)"
+    if len(labels) != classes:
+        raise UsageError(f"{len(labels)} labels for a network of {classes} classes")
+    facts.append(("labels", f"{classes}: {', '.join(labels[:3])}" + (", ..." if classes > 3 else ""), source))
+    return tuple(labels), kept, facts
 
 
 def _are_imagenets(labels: tuple[str, ...]) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from ..errors import MissingExtraError, MobilenetsError, ModelFileError, UsageError
 from .imported_int8 import has_integers, keep_integers
-from .layers import Beside, Content, UnreadError, chain
+from .layers import Content, ExternalReader, UnreadError, chain
 from .recognise import Given, Imported, recognise
 from .skeleton import holds_body
 
@@ -52,7 +52,7 @@ def import_files(
         data = _read(path)
         digest.update(data)
         with _naming(path):
-            contents.append(_read_content(data, path.suffix.lower(), _Beside(path, digest), body_only))
+            contents.append(_read_content(data, path.suffix.lower(), _ExternalFiles(path, digest), body_only))
     with _naming(" + ".join(map(str, paths))):
         content = chain(contents)
         if size and content.size is None:
@@ -64,21 +64,21 @@ def import_files(
         return replace(imported, model=model, integers=keep_integers(content, model) if wanted else None)
 
 
-def read_content(data: bytes, suffix: str, beside: Beside | None = None) -> Content:
+def read_content(data: bytes, suffix: str, external: ExternalReader | None = None) -> Content:
     """Return the content of a file with that suffix.
 
-    `beside` reads the files that hold its external arrays; None: no such file is read.
+    `external` reads the files that hold its external arrays; None: no such file is read.
     """
     module, function = FORMATS[suffix]
     read = getattr(import_module(f"{__package__}.read.{module}"), function)
-    content: Content = read(data, beside) if suffix == ".onnx" else read(data)
+    content: Content = read(data, external) if suffix == ".onnx" else read(data)
     return content
 
 
-def _read_content(data: bytes, suffix: str, beside: Beside, body_only: bool) -> Content:
+def _read_content(data: bytes, suffix: str, external: ExternalReader, body_only: bool) -> Content:
     """Return the content of a file; with `body_only` the layers before a head that cannot be read."""
     try:
-        return read_content(data, suffix, beside)
+        return read_content(data, suffix, external)
     except UnreadError as exc:
         if exc.before is None or not body_only:
             raise
@@ -88,7 +88,7 @@ def _read_content(data: bytes, suffix: str, beside: Beside, body_only: bool) -> 
         return body
 
 
-class _Beside:
+class _ExternalFiles:
     """Reads files in the folder of `path` by name; each is included in the digest once."""
 
     def __init__(self, path: Path, digest: "hashlib._Hash") -> None:

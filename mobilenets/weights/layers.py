@@ -19,8 +19,8 @@ from ..quant.scheme import Affine, IntegerLayer
 __all__ = [
     "DETECTOR",
     "Array",
-    "Beside",
     "Content",
+    "ExternalReader",
     "FileLayer",
     "Norm",
     "Number",
@@ -36,7 +36,7 @@ Kind = Literal["conv", "depthwise", "pointwise", "pool", "fully_connected"]
 Number = float | tuple[float, ...]  # one number, or one per channel
 Pads = tuple[int, int, int, int]  # top, left, bottom, right
 Side = Literal["same", "valid"]
-Beside = Callable[[str], bytes]  # reads a file in the folder of the one that is read
+ExternalReader = Callable[[str], bytes]  # reads a file in the folder of the one that is read
 
 DETECTOR = "it is a detector, which is not imported; import reads classifiers, and train --task detect makes detectors"
 

@@ -90,11 +90,11 @@ def is_ours(path: Path) -> bool:
 def _published(published: Published, given: Given, progress: Progress | None, note: Note | None) -> Imported:
     """Return the downloaded network; the facts distinguish the user's settings from those of the catalogue."""
     known = published.given
-    said = {field.name: getattr(given, field.name) for field in fields(Given)}
-    said = {name: value for name, value in said.items() if value is not None}
-    imported = import_files(fetch(published, progress, note), replace(known, **said))
+    own = {field.name: getattr(given, field.name) for field in fields(Given)}
+    own = {name: value for name, value in own.items() if value is not None}
+    imported = import_files(fetch(published, progress, note), replace(known, **own))
     facts = tuple(
-        replace(fact, source=published.name) if fact.source == "you" and fact.name not in said else fact
+        replace(fact, source=published.name) if fact.source == "you" and fact.name not in own else fact
         for fact in imported.facts
     )
     source = {**imported.model.data["imported"], "published": published.name, "licence": published.licence}

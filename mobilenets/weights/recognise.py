@@ -176,24 +176,24 @@ def _fit(settings: _Settings, height: int, width: int) -> Preprocess:
     preprocess = content.preprocess or Preprocess(height, width)
     known = "the file" if content.network else f"convention of {content.maker}"
     for name in ("fit", "crop", "resize"):
-        said = getattr(given, name)
-        if said is not None:
-            preprocess = replace(preprocess, **{name: said})
-        unsaid = known if content.preprocess else f"assumed, the file does not say (--{name})"
+        value = getattr(given, name)
+        if value is not None:
+            preprocess = replace(preprocess, **{name: value})
+        default = known if content.preprocess else f"assumed, the file does not say (--{name})"
         if name != "crop" or preprocess.fit == "crop":
-            settings.note(name, f"{getattr(preprocess, name)}", "you" if said is not None else unsaid)
+            settings.note(name, f"{getattr(preprocess, name)}", "you" if value is not None else default)
     return preprocess
 
 
 def _activation(body: tuple[FileLayer, ...]) -> str | None:
     """Return the one activation of the whole body; None where the file does not state it."""
-    said = {layer.activation for layer in body}
-    if said == {None}:
+    kinds = {layer.activation for layer in body}
+    if kinds == {None}:
         return None
     for number, layer in enumerate(body, 1):
         if layer.activation not in get_args(Activation):
             raise ModelFileError(f"layer {number}, {layer.name}: no ReLU or ReLU6 follows it, as in a MobileNet v1")
-    if len(said) > 1:
+    if len(kinds) > 1:
         raise ModelFileError("some layers have ReLU and some ReLU6: MobileNet v1 has one of them throughout")
     return body[0].activation
 

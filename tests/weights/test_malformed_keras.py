@@ -309,7 +309,7 @@ CONFIGS: dict[str, tuple[Callable[[str], str], str]] = {
     ),
     "a custom layer": (
         another("Conv2D", "conv1", registered_name="Mine>Conv2D"),
-        "conv1 is a Mine>Conv2D: a layer of its author's own",
+        "conv1 is a Mine>Conv2D: a custom layer",
     ),
     "a layer of another module": (another("Conv2D", "conv1", module="os"), "conv1 is a os"),
     "branching": (

@@ -99,8 +99,8 @@ def test_a_stem_of_one_channel_has_a_depthwise_convolution_that_is_a_full_one_to
         ([STEM, PW], "layer 2, pw: a pointwise convolution"),
         (
             [STEM, conv("c", 16, 8, stride=2)],
-            "layer 2, c: a full 3x3 convolution of 8 channels with stride 2: depthwise and pointwise convolutions take "
-            "alternate" + END,
+            "layer 2, c: a full 3x3 convolution of 8 channels with stride 2: depthwise and pointwise convolutions "
+            "must alternate" + END,
         ),
         ([STEM, DW, depthwise("dw2", 8)], "layer 3, dw2: a depthwise convolution: depthwise and pointwise"),
         ([STEM, depthwise("dw", 8, stride=3)], "layer 2, dw: a depthwise convolution with stride 3: depthwise and"),

@@ -85,8 +85,8 @@ def _whole(format: str, steps: Sequence[Step], take: Take, ours: Mapping[str, An
 
 
 def _content(format: str, chain: Chain, ours: Mapping[str, Any]) -> Content:
-    said = {"size": chain.size, "pixels": chain.pixels, "ends": chain.ends, **ours}
-    content = Content(format, tuple(chain.layers), **said)
+    settings = {"size": chain.size, "pixels": chain.pixels, "ends": chain.ends, **ours}
+    content = Content(format, tuple(chain.layers), **settings)
     if [layer.name for layer in chain.layers[:3]] != ["conv1", "conv_dw_1", "conv_pw_1"]:
         return content
     spelled_out = any(isinstance(layer.padding, tuple) for layer in chain.layers)

@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from ...arch.network import MAX_SIDE, MIN_SIDE
 from ...errors import MobilenetsError, ModelFileError
-from ..layers import DETECTOR, Beside, Content, Number, UnreadError
+from ..layers import DETECTOR, Content, ExternalReader, Number, UnreadError
 from .exported import stated
 from .onnx_chain import Chain, Node
 from .onnx_nodes import FLOATS, NODES
@@ -25,14 +25,14 @@ _MOST_EXPANDED = 1 << 20
 _SIZE = np.array([-1])  # what stands for a size of the image, in the target of a Reshape
 
 
-def read_onnx(content: bytes, beside: Beside | None = None) -> Content:
-    """Return the layers of the file's graph; `beside` reads its external data.
+def read_onnx(content: bytes, external: ExternalReader | None = None) -> Content:
+    """Return the layers of the file's graph; `external` reads its external data.
 
     Raises `ModelFileError` for a file that is damaged or not a chain of layers.
     """
     try:
         model = onnx.load_model_from_string(content)
-        return _Reader(model, len(content) + taken_in(model.graph, beside)).read()
+        return _Reader(model, len(content) + taken_in(model.graph, external)).read()
     except DecodeError as exc:
         raise ModelFileError(f"not an ONNX file, or a damaged one: {' '.join(str(exc).split())}") from exc
     except MobilenetsError:
@@ -123,11 +123,11 @@ class _Reader:
         if self.chain.pads:
             raise ModelFileError("it ends with a Pad")
         size = None if height is None or width is None else (height, width)
-        said = {"size": size, "pixels": pixels, "ends": self.chain.ends}
+        settings = {"size": size, "pixels": pixels, "ends": self.chain.ends}
         own = stated(self.metadata) if self.metadata.get("format") == "mobilenets.onnx" else {}
         if own and (own["size"] != size or pixels is None or not _same(own["pixels"], pixels)):
             raise ModelFileError(f"its metadata states another size or other pixels than its graph: {size}, {pixels}")
-        return Content("ONNX", tuple(self.chain.layers), **{**said, **own})
+        return Content("ONNX", tuple(self.chain.layers), **{**settings, **own})
 
 
 def _same(a: tuple[Number, Number], b: tuple[Number, Number]) -> bool:

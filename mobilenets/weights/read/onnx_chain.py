@@ -60,10 +60,10 @@ class Node:
     def numbers(self, attribute: str, position: int) -> tuple[int, ...]:
         """Return whole numbers, as inputs or attributes; none where the file has none."""
         values = self.constant(position)
-        said = self.attributes.get(attribute, ()) if values is None else values.reshape(-1).tolist()
-        if not isinstance(said, list | tuple) or len(said) > 8 or not all(isinstance(n, int) for n in said):
+        found = self.attributes.get(attribute, ()) if values is None else values.reshape(-1).tolist()
+        if not isinstance(found, list | tuple) or len(found) > 8 or not all(isinstance(n, int) for n in found):
             self.refuse(f"its {attribute} are not a few whole numbers")
-        return tuple(said)
+        return tuple(found)
 
 
 @dataclass(slots=True)

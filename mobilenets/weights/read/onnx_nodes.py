@@ -17,21 +17,21 @@ _TO_FIRST, _TO_LAST = (0, 3, 1, 2), (0, 2, 3, 1)  # of a Transpose: where channe
 
 
 def _convolution(chain: Chain, node: Node) -> None:
-    kernel, said = node.floats(1), node.attributes
-    if kernel.ndim != 4 or said.get("kernel_shape", kernel.shape[2:]) != kernel.shape[2:]:
-        node.refuse(f"a kernel of shape {kernel.shape}, {said.get('kernel_shape')}")
+    kernel, attributes = node.floats(1), node.attributes
+    if kernel.ndim != 4 or attributes.get("kernel_shape", kernel.shape[2:]) != kernel.shape[2:]:
+        node.refuse(f"a kernel of shape {kernel.shape}, {attributes.get('kernel_shape')}")
     if chain.channels_last:
         node.refuse("its channels lie last")
     if not chain.layers:
         _first(chain, node)
-    strides, dilations = said.get("strides", (1, 1)), said.get("dilations", (1, 1))
+    strides, dilations = attributes.get("strides", (1, 1)), attributes.get("dilations", (1, 1))
     if dilations != (1, 1) or strides not in ((1, 1), (2, 2)):
         node.refuse(f"strides {strides} and dilations {dilations}: MobileNet v1 has strides 1 and 2")
     padding = _padding(chain, node)
     layer = convolution(
         node.name,
         kernel,
-        said.get("group", 1),
+        attributes.get("group", 1),
         bias=None if node.constant(2) is None else node.vector(2, len(kernel)),
         activation="none",
         stride=strides[0],
@@ -92,10 +92,10 @@ def _clip(chain: Chain, node: Node, low: float, high: float) -> None:
 
 
 def _pad(chain: Chain, node: Node) -> None:
-    said = node.attributes
-    pads = node.numbers("pads", 1) or tuple(said.get("paddings", ()))
+    attributes = node.attributes
+    pads = node.numbers("pads", 1) or tuple(attributes.get("paddings", ()))
     value = node.number_or(0.0, "value", 2)
-    if said.get("mode", "constant") != "constant" or value != 0 or node.constant(3) is not None:
+    if attributes.get("mode", "constant") != "constant" or value != 0 or node.constant(3) is not None:
         node.refuse("not one padding with zeros")
     if len(pads) != 8 or min(pads) < 0 or chain.channels_last:
         node.refuse(f"pads {pads}")
@@ -147,12 +147,12 @@ def _transpose(chain: Chain, node: Node) -> None:
 
 def _fully_connected(chain: Chain, node: Node) -> None:
     """Read Gemm, and MatMul, whose bias may be added later."""
-    said, matrix = node.attributes, node.floats(1)
+    attributes, matrix = node.attributes, node.floats(1)
     if matrix.ndim != 2 or not chain.single:
         node.refuse(f"a matrix of shape {matrix.shape} on {chain.size} positions (height, width)")
-    if (said.get("alpha", 1.0), said.get("beta", 1.0), said.get("transA", 0)) != (1.0, 1.0, 0):
+    if (attributes.get("alpha", 1.0), attributes.get("beta", 1.0), attributes.get("transA", 0)) != (1.0, 1.0, 0):
         node.refuse("it scales or transposes its input")
-    matrix = matrix if said.get("transB", 0) else matrix.T
+    matrix = matrix if attributes.get("transB", 0) else matrix.T
     bias = None if node.constant(2) is None else node.vector(2, len(matrix))
     chain.add(FileLayer("fully_connected", node.name, np.ascontiguousarray(matrix), bias, activation="none"), (1, 1))
 

@@ -7,7 +7,7 @@ import numpy as np
 from onnx import AttributeProto, GraphProto, NodeProto, TensorProto
 
 from ...errors import ModelFileError
-from ..layers import Beside
+from ..layers import ExternalReader
 
 __all__ = ["MAX_NAME", "array", "attributes", "constant", "taken_in"]
 
@@ -28,27 +28,27 @@ _KINDS: dict[
 }
 
 
-def taken_in(graph: GraphProto, beside: Beside | None) -> int:
+def taken_in(graph: GraphProto, external: ExternalReader | None) -> int:
     """Load the external data of a graph's constants into it; return the number of bytes."""
     count = 0
     for tensor in graph.initializer:
-        if tensor.data_location == TensorProto.EXTERNAL and beside is not None:
-            values = _external(tensor, beside)
+        if tensor.data_location == TensorProto.EXTERNAL and external is not None:
+            values = _external(tensor, external)
             tensor.ClearField("external_data")
             tensor.data_location, tensor.raw_data = TensorProto.DEFAULT, values
             count += len(values)
     return count
 
 
-def _external(tensor: TensorProto, beside: Beside) -> bytes:
+def _external(tensor: TensorProto, external: ExternalReader) -> bytes:
     """Return the part of an external file that holds a tensor's values."""
-    said = {entry.key: entry.value for entry in tensor.external_data}
-    data, name = beside(said.get("location", "")), tensor.name[:MAX_NAME]
+    entries = {entry.key: entry.value for entry in tensor.external_data}
+    data, name = external(entries.get("location", "")), tensor.name[:MAX_NAME]
     try:
-        start = int(said.get("offset", "0"))
-        length = int(said.get("length", len(data) - start))
+        start = int(entries.get("offset", "0"))
+        length = int(entries.get("length", len(data) - start))
     except ValueError as exc:
-        at, many = (said.get(key, "")[:MAX_NAME] for key in ("offset", "length"))
+        at, many = (entries.get(key, "")[:MAX_NAME] for key in ("offset", "length"))
         raise ModelFileError(f"{name}: its external data are at byte {at!r}, for {many!r} bytes") from exc
     if start < 0 or length < 0 or start + length > len(data):
         raise ModelFileError(f"{name}: bytes {start} to {start + length} of {len(data)} of its external data")
@@ -105,13 +105,13 @@ def _value(attribute: AttributeProto) -> Any:
 
 def constant(node: NodeProto) -> Values:
     """Return the value of a Constant node."""
-    said = attributes(node)
-    if isinstance(said.get("value"), TensorProto):
-        return array(said["value"])
+    found = attributes(node)
+    if isinstance(found.get("value"), TensorProto):
+        return array(found["value"])
     kinds = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
     for name, kind in kinds.items():
-        if name in said:
-            return np.array(said[name], kind)
+        if name in found:
+            return np.array(found[name], kind)
     raise ModelFileError(
-        f"{node.name[:MAX_NAME] or 'a Constant'}: holds {', '.join(said)[:MAX_NAME] or 'nothing'}, which is not read"
+        f"{node.name[:MAX_NAME] or 'a Constant'}: holds {', '.join(found)[:MAX_NAME] or 'nothing'}, which is not read"
     )

@@ -256,10 +256,10 @@ class _Reader:
         metadata = self.file.metadata()
         texts = {name: text.decode("utf-8", "replace") for name, text in metadata.items()}
         own = metadata.get(tflite_metadata.NAME, b"")
-        said = {"labels": tflite_metadata.labels_of(self.file, own, self.archive)} | stated(texts, "mobilenets_")
+        settings = {"labels": tflite_metadata.labels_of(self.file, own, self.archive)} | stated(texts, "mobilenets_")
         if pixels := self._pixels(first, tflite_metadata.normalisation_of(self.file, own)):
-            said["pixels"] = pixels  # what integers stand for goes before what was rounded to make them
-        return replace(content, **said)
+            settings["pixels"] = pixels  # what integers stand for goes before what was rounded to make them
+        return replace(content, **settings)
 
     def _pixels(self, first: int, normalised: tuple[Any, Any] | None) -> tuple[Number, Number] | None:
         """Return (mean, std) of pixels for the first layer; the integers of a quantised input are pixels (int8: less

@@ -80,7 +80,7 @@ class File:
 
     def metadata(self) -> dict[str, bytes]:
         """Return the metadata buffers by name."""
-        said = {}
+        found = {}
         count = self.spend(self.model.MetadataLength())
         if count > _MOST_ENTRIES:
             raise ModelFileError(f"its metadata: {count} entries: at most {_MOST_ENTRIES} are read")
@@ -90,8 +90,8 @@ class File:
                 raise ModelFileError(f"its metadata: buffer {entry.Buffer()} of {self.buffers}: there is none")
             buffer, name = self.model.Buffers(entry.Buffer()), entry.Name() or b""
             content = bytes(buffer.DataAsNumpy()) if self.spend(len(name) + buffer.DataLength()) else b""
-            said[name.decode("utf-8", "replace")] = content
-        return said
+            found[name.decode("utf-8", "replace")] = content
+        return found
 
     def operators(self) -> Iterator[Operator]:
         """Yield the operators in order."""
