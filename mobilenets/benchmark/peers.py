@@ -13,11 +13,10 @@ import numpy as np
 from ..errors import WorkError
 from ..image import Pixels
 from ..model import Model
-from ..quant.scheme import LOW, QuantModel
+from ..quant.scheme import LOW, Floats, QuantModel
 
 __all__ = ["PEERS", "PRECISIONS", "Floats", "Peer", "Setup"]
 
-Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 PRECISIONS = ("fp32", "bf16x6", "bf16x3", "bf16", "int8")  # as in compiler; others know the first and the last two
 

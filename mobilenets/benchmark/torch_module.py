@@ -4,15 +4,12 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from ..arch.fold import fold_batch_norm
 from ..image import Pixels, normalise
 from ..model import Model
+from ..quant.scheme import Floats
 
 __all__ = ["inference", "reference"]
-
-Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 
 def inference(model: Model, precision: str, threads: int, compiled: bool = False) -> Callable[[Pixels], Floats]:

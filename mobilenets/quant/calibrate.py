@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from .conversion import Range, affine
-from .observe import Doubles, Histogram
-from .scheme import HIGH, LOW
+from .observe import Histogram
+from .scheme import HIGH, LOW, Doubles
 
 __all__ = ["RULES", "ranges_by"]
 

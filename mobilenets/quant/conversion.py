@@ -1,19 +1,17 @@
 """Conversion of a trained network and the ranges of its activations to a `QuantModel`."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from ..arch.fold import fold_batch_norm
 from ..image import Preprocess
 from ..model import Model
-from .scheme import HIGH, INTEGERS, LOW, Affine, IntegerLayer, QuantModel, integer_layers
+from .scheme import HIGH, INTEGERS, LOW, Affine, Doubles, IntegerLayer, QuantModel, integer_layers
 
 __all__ = ["Range", "affine", "image_scale", "to_integers"]
 
 Range = tuple[float, float]  # the smallest and the largest real number to represent
-Doubles = np.ndarray[Any, np.dtype[np.float64]]
 
 MOST_BIAS = 2**30  # a bias may take half of int32, the products the other half
 FINEST = 1 / 128  # of an elementwise output, in steps of its coarser input

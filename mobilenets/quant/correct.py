@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from ..image import Pixels
-from .observe import Doubles, batches, mean_taps, weigh
+from .observe import batches, mean_taps, weigh
 from .reference import apply, from_pixels
-from .scheme import QuantModel, integer_layers
+from .scheme import Doubles, QuantModel, integer_layers
 
 __all__ = ["correct_biases"]
 

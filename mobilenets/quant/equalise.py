@@ -19,10 +19,9 @@ from ..arch.layers import Layer, layers
 from ..arch.ops import CONVOLUTIONS, OPS, Consumer, Op
 from ..model import Model
 from .observe import Ranges
+from .scheme import Doubles
 
 __all__ = ["EQUALISATION", "equalise"]
-
-Doubles = np.ndarray[Any, np.dtype[np.float64]]
 
 # only ops that commute with positive factors may be between two layers with weights
 EQUALISATION = Consumer(

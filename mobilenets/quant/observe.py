@@ -11,7 +11,7 @@ from ..arch.ops import CONVOLUTIONS, Op
 from ..image import Pixels, normalise
 from ..model import Model
 from .reference import taps
-from .scheme import Floats, integer_layers
+from .scheme import Doubles, Floats, integer_layers
 
 __all__ = [
     "BINS",
@@ -25,7 +25,6 @@ __all__ = [
     "whole",
 ]
 
-Doubles = np.ndarray[Any, np.dtype[np.float64]]
 Activations = Callable[[Pixels], Mapping[str, Floats]]  # of images: {op: (N, H, W, C)}; pool (N, C), fc (N, classes)
 Ranges = Mapping[str, tuple[Floats, Floats]]  # op -> smallest and largest value of each channel, (C,) both
 

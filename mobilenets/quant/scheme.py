@@ -26,6 +26,7 @@ __all__ = [
     "INTEGERS",
     "LOW",
     "Affine",
+    "Doubles",
     "Floats",
     "IntegerLayer",
     "Integers",
@@ -57,6 +58,7 @@ INTEGERS = Consumer(
 Integers = np.ndarray[Any, np.dtype[np.int8]]
 Sums = np.ndarray[Any, np.dtype[np.int32]]
 Floats = np.ndarray[Any, np.dtype[np.float32]]
+Doubles = np.ndarray[Any, np.dtype[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)

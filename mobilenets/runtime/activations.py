@@ -1,9 +1,7 @@
 """The output of every layer of a float network, computed in ONNX Runtime for calibration."""
 
 from collections.abc import Callable
-from typing import Any
 
-import numpy as np
 import onnx
 import onnxruntime as ort
 
@@ -13,11 +11,9 @@ from ..image import Pixels
 from ..model import Model
 from ..quant.conversion import to_integers
 from ..quant.observe import channel_ranges, whole
-from ..quant.scheme import QuantModel, integer_layers
+from ..quant.scheme import Floats, QuantModel, integer_layers
 
 __all__ = ["min_max_integers", "open_activations"]
-
-Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 
 def open_activations(model: Model) -> Callable[[Pixels], dict[str, Floats]]:

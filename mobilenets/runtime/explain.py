@@ -1,18 +1,13 @@
 """Class activation maps, exact for a network that ends in a mean and one linear layer."""
 
-from typing import Any
-
-import numpy as np
-
 from ..arch.layers import layers
 from ..errors import UsageError
 from ..image import Pixels, Preprocess, centre_box
 from ..model import Model
+from ..quant.scheme import Floats
 from .activations import open_activations
 
 __all__ = ["Explainer", "view_box"]
-
-Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 
 class Explainer:

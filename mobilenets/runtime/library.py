@@ -12,10 +12,10 @@ from ..compiler import Library
 from ..compiler.processor import load
 from ..errors import CompileError
 from ..image import Pixels
+from ..quant.scheme import Floats
 
 __all__ = ["Floats", "OpenLibrary"]
 
-Floats = np.ndarray[Any, np.dtype[np.float32]]
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
 ALIGNMENT = 64  # bytes

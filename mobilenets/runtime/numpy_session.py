@@ -1,16 +1,10 @@
 """An int8 network in numpy, for machines without a C compiler: slow and exact to the last bit."""
 
-from typing import Any
-
-import numpy as np
-
 from ..quant import reference
-from ..quant.scheme import QuantModel
+from ..quant.scheme import Floats, QuantModel
 from .images import Images, pixels_of
 
 __all__ = ["NumpySession"]
-
-Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 
 class NumpySession:

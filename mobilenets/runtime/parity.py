@@ -1,18 +1,18 @@
 """Comparison of two runtimes on one network, made whenever one form is converted to another."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from ..errors import ParityError
 from ..image import Pixels, Preprocess
+from ..quant.scheme import Floats
 
 __all__ = ["BOUND", "agree"]
 
 BOUND = 1e-4  # of the largest logit: fp32 sums in another order differ ten times less
 
-Logits = np.ndarray[Any, np.dtype[np.float32]]
+Logits = Floats
 Run = Callable[[Pixels], Logits]  # (N, H, W, C) uint8 -> (N, classes)
 
 

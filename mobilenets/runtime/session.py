@@ -4,18 +4,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnxruntime as ort
 
 from ..errors import MobilenetsError, ModelFileError
 from ..image import Preprocess
 from ..machine import check_threads
+from ..quant.scheme import Floats
 from .exported import checked_metadata
 from .images import Images, pixels_of
 
 __all__ = ["Session"]
 
-Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 RUNTIME = f"ONNX Runtime {ort.__version__}"
 

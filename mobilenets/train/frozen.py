@@ -18,6 +18,7 @@ from ..data.sources import Dataset
 from ..export.onnx import to_onnx
 from ..image import Pixels, Preprocess, as_image, crop_resize
 from ..model import Model, load
+from ..quant.scheme import Floats
 from ..runtime import Session
 from ..tasks.classify import Classify
 from .images import check, decode
@@ -39,7 +40,6 @@ STRENGTHS = (
 )  # inverse regularisation (C), chosen on a fifth of the images
 HELD_OUT = 5
 
-Floats = np.ndarray[Any, np.dtype[np.float32]]
 Labels = np.ndarray[Any, np.dtype[np.int64]]
 
 

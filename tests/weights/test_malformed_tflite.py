@@ -232,9 +232,15 @@ NO_MOBILENET: dict[str, tuple[Callable[[File], Any], str]] = {
         "a pool over a part of .1, 9, 12, 20.",
     ),
     "rescaling by nothing": (insert(0, "MUL"), r"operator 0 \(MUL\): not a change of the image by one number"),
-    "rescaling by two": (rescaling("MUL", 1, 2), r"operator 0 \(MUL\): not a change of the image by one number a chan"),
+    "rescaling by two": (
+        rescaling("MUL", 1, 2),
+        r"operator 0 \(MUL\): not a change of the image by one number per c",
+    ),
     "rescaling by four": (rescaling("SUB", 1, 2, 3, 4), r"operator 0 \(SUB\): not a change of the image by one number"),
-    "division by 0": (rescaling("DIV", 2, 0, 2), r"operator 0 \(DIV\): not a change of the image by one number a chan"),
+    "division by 0": (
+        rescaling("DIV", 2, 0, 2),
+        r"operator 0 \(DIV\): not a change of the image by one number per chan",
+    ),
     "times 0": (rescaling("MUL", 2, 0, 2), "^its input is normalised by mean"),
     "shuffled kernel": (
         lambda f: next(o for o in f.operators if "FULLY" in o.kind).fields.update(WeightsFormat=1),
