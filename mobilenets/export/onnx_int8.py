@@ -11,7 +11,7 @@ import numpy as np
 
 from ..arch.layers import Layer
 from ..arch.ops import OPS, Op
-from ..quant.scheme import HIGH, LOW, Affine, QuantModel, integer_layers, limits
+from ..quant.scheme import HIGH, LOW, QuantModel, QuantParams, integer_layers, limits
 from .onnx import NODES, Writer, finish, geometry
 from .onnx_elementwise import elementwise
 
@@ -35,7 +35,12 @@ def to_onnx_int8(model: QuantModel) -> bytes:
 
 
 def _written(
-    write: Writer, model: QuantModel, layer: Layer, inputs: list[str], sources: tuple[Affine, ...], target: Affine
+    write: Writer,
+    model: QuantModel,
+    layer: Layer,
+    inputs: list[str],
+    sources: tuple[QuantParams, ...],
+    target: QuantParams,
 ) -> str:
     """Write one of `integer_layers`; return its dequantised output."""
     op = layer.op
@@ -48,7 +53,7 @@ def _written(
     return _dequantised(write, integers, op.name, target)
 
 
-def _pool(write: Writer, op: Op, x: str, source: Affine, target: Affine) -> str:
+def _pool(write: Writer, op: Op, x: str, source: QuantParams, target: QuantParams) -> str:
     """Write an average pool.
 
     With one scale for input and output it averages integer steps: ONNX Runtime's s / (s * pixels) is not always 1 /
@@ -82,30 +87,30 @@ def _layer(write: Writer, model: QuantModel, op: Op, x: str, activation: Op | No
     return write.node("Flatten", [x], "logits") if op.kind == "fully_connected" else x
 
 
-def _clipped(write: Writer, x: str, name: str, affine: Affine, between: tuple[int, int]) -> str:
+def _clipped(write: Writer, x: str, name: str, params: QuantParams, between: tuple[int, int]) -> str:
     """Write a ReLU or ReLU6 whose limits are within those of int8, after the integers, so that runtimes keep an integer
     Conv.
     """
     low, high = (
-        write.constant(f"{name}_{end}", affine.real(np.array(limit, np.int8)))
+        write.constant(f"{name}_{end}", params.real(np.array(limit, np.int8)))
         for end, limit in zip(("low", "high"), between, strict=True)
     )
-    return _stepped(write, write.node("Clip", [x, low, high], f"{name}_clipped"), name, affine)
+    return _stepped(write, write.node("Clip", [x, low, high], f"{name}_clipped"), name, params)
 
 
-def _stepped(write: Writer, x: str, name: str, affine: Affine) -> str:
-    """Return `x` rounded to the integers of `affine`, dequantised."""
-    scale, zero = _scale(write, name, affine)
-    return _dequantised(write, write.node("QuantizeLinear", [x, scale, zero], f"{name}_quantized"), name, affine)
+def _stepped(write: Writer, x: str, name: str, params: QuantParams) -> str:
+    """Return `x` rounded to the integers of `params`, dequantised."""
+    scale, zero = _scale(write, name, params)
+    return _dequantised(write, write.node("QuantizeLinear", [x, scale, zero], f"{name}_quantized"), name, params)
 
 
-def _dequantised(write: Writer, x: str, name: str, affine: Affine) -> str:
-    return write.node("DequantizeLinear", [x, *_scale(write, name, affine)], f"{name}_real")
+def _dequantised(write: Writer, x: str, name: str, params: QuantParams) -> str:
+    return write.node("DequantizeLinear", [x, *_scale(write, name, params)], f"{name}_real")
 
 
-def _scale(write: Writer, name: str, affine: Affine) -> list[str]:
+def _scale(write: Writer, name: str, params: QuantParams) -> list[str]:
     """Return the names of the constants of scale and zero point, each written once."""
-    values = {"scale": np.float32(affine.scale), "zero_point": np.uint8(affine.zero_point - LOW)}
+    values = {"scale": np.float32(params.scale), "zero_point": np.uint8(params.zero_point - LOW)}
     written = {tensor.name for tensor in write.constants}
     return [
         f"{name}_{part}" if f"{name}_{part}" in written else write.constant(f"{name}_{part}", np.asarray(value))

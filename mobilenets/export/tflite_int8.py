@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UsageError
-from ..quant.scheme import LOW, Affine, QuantModel
+from ..quant.scheme import LOW, QuantModel, QuantParams
 from .tflite_file import File, Real
 from .tflite_graph import OPERATORS, write_ops
 from .tflite_metadata import finish
@@ -45,14 +45,14 @@ class _Integers:
         """Return the type of weights and activations."""
         return "uint8" if self.shift else "int8"
 
-    def activations(self, name: str, shape: tuple[int, ...], affine: Affine) -> int:
+    def activations(self, name: str, shape: tuple[int, ...], params: QuantParams) -> int:
         """Append a tensor of activations."""
-        return self.end(name, shape, self.dtype, affine)
+        return self.end(name, shape, self.dtype, params)
 
-    def end(self, name: str, shape: tuple[int, ...], dtype: str, affine: Affine) -> int:
-        """Append a tensor of type `dtype` with the scale and zero point of `affine`."""
-        zero_point = affine.zero_point - (LOW if dtype == "uint8" else 0)
-        return self.file.tensor(name, shape, dtype, Real(np.float32(affine.scale), zero_point))
+    def end(self, name: str, shape: tuple[int, ...], dtype: str, params: QuantParams) -> int:
+        """Append a tensor of type `dtype` with the scale and zero point of `params`."""
+        zero_point = params.zero_point - (LOW if dtype == "uint8" else 0)
+        return self.file.tensor(name, shape, dtype, Real(np.float32(params.scale), zero_point))
 
     def output(self, name: str, shape: tuple[int, ...]) -> int:
         """Return the output tensor of op `name`."""
@@ -97,7 +97,7 @@ def _write(model: QuantModel, ends: str) -> bytes:
     """Return the file; `ends` is the type of the image and of the probabilities."""
     numbers = _Integers(model, _shift(model))
     image, logits = _pixels_to_logits(numbers, ends)
-    shape, real = (1, model.network.classes), Affine(PROBABILITY, LOW)
+    shape, real = (1, model.network.classes), QuantParams(PROBABILITY, LOW)
     kind, options = OPERATORS[model.network.output]
     same = ends == numbers.dtype
     answer = numbers.activations("probabilities" if same else "probabilities/own", shape, real)

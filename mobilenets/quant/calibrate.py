@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from .conversion import Range, affine
+from .conversion import Range, quant_params
 from .observe import Histogram
 from .scheme import HIGH, LOW, Doubles
 
@@ -36,7 +36,7 @@ def _least_error(histogram: Histogram) -> Range:
 
 
 def _error(values: Doubles, counts: Doubles, found: Range) -> float:
-    scale = affine(*found, finest=SMALLEST)
+    scale = quant_params(*found, finest=SMALLEST)
     integers = np.clip(np.rint(values / scale.scale) + scale.zero_point, LOW, HIGH)
     return float(counts @ (scale.scale * (integers - scale.zero_point) - values) ** 2)
 

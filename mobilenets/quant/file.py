@@ -18,7 +18,7 @@ from ..errors import MobilenetsError, ModelFileError
 from ..files import write_atomic
 from ..model import Model, from_metadata, in_order, to_metadata
 from ..schema import parsed, read
-from .scheme import Affine, IntegerLayer, QuantModel
+from .scheme import IntegerLayer, QuantModel, QuantParams
 
 __all__ = ["FORMAT", "FORMAT_VERSION", "load", "save"]
 
@@ -75,7 +75,7 @@ def _read(file: Any, metadata: Mapping[str, str]) -> QuantModel:
     activations = _stated(metadata, "activations", dict[str, tuple[float, int]])
     fields, _ = from_metadata(metadata)
     return QuantModel(
-        activations={name: Affine(scale, zero_point) for name, (scale, zero_point) in activations.items()},
+        activations={name: QuantParams(scale, zero_point) for name, (scale, zero_point) in activations.items()},
         layers={name: IntegerLayer(**layer, zero_point=zero_points.get(name, 0)) for name, layer in arrays.items()},
         **fields,
     )

@@ -17,11 +17,11 @@ from ..image import Pixels
 from .elementwise import add, hard_swish_table, multiply
 from .scheme import (
     LOW,
-    Affine,
     Floats,
     IntegerLayer,
     Integers,
     QuantModel,
+    QuantParams,
     Sums,
     integer_layers,
     largest_sums,
@@ -77,8 +77,8 @@ def apply(
     layer: Layer,
     integers: IntegerLayer | None,
     inputs: Sequence[Integers],
-    sources: tuple[Affine, ...],
-    target: Affine,
+    sources: tuple[QuantParams, ...],
+    target: QuantParams,
 ) -> Integers:
     """Compute one of `integer_layers`: a convolution or the classifier with its `integers`, or one that has none."""
     low, high = limits(target, layer.activation)
@@ -128,7 +128,7 @@ def agreement(output: str, one: Floats, other: Floats) -> float:
     return float((one.argmax(axis=1) == other.argmax(axis=1)).mean())
 
 
-def _sums(op: Op, layer: IntegerLayer, x: Integers, source: Affine) -> Sums:
+def _sums(op: Op, layer: IntegerLayer, x: Integers, source: QuantParams) -> Sums:
     """Return bias + the sum of (q - zero point) * (w - zero point); padding is the zero point and adds nothing."""
     exact = np.float32 if largest_sums(layer, source).max() < 1 << 24 else np.float64
     real, weight = _real_zero(x, source, exact), layer.weight.astype(exact) - layer.zero_point
@@ -158,7 +158,7 @@ def taps(op: Op, x: np.ndarray[Any, Any]) -> Iterator[tuple[tuple[int, int], np.
             yield (row, column), padded[:, row :: op.stride, column :: op.stride][:, :height, :width]
 
 
-def _real_zero(x: Integers, source: Affine, dtype: Any) -> np.ndarray[Any, Any]:
+def _real_zero(x: Integers, source: QuantParams, dtype: Any) -> np.ndarray[Any, Any]:
     """Return q - zero point."""
     shifted: np.ndarray[Any, Any] = x.astype(dtype)
     shifted -= source.zero_point

@@ -25,12 +25,12 @@ __all__ = [
     "HIGH",
     "INTEGERS",
     "LOW",
-    "Affine",
     "Doubles",
     "Floats",
     "IntegerLayer",
     "Integers",
     "QuantModel",
+    "QuantParams",
     "Sums",
     "integer_layers",
     "largest_sums",
@@ -62,7 +62,7 @@ Doubles = np.ndarray[Any, np.dtype[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)
-class Affine:
+class QuantParams:
     """The scale and zero point of an array of int8 activations: a real number is scale * (q - zero_point).
 
     Raises `ModelFileError` for a scale that is not a positive finite float32, and for a zero point outside of int8.
@@ -105,7 +105,7 @@ class QuantModel:
     """
 
     network: Network
-    activations: Mapping[str, Affine]  # "image", "conv0", "dw1", "pw1", ..., "pool", "fc"
+    activations: Mapping[str, QuantParams]  # "image", "conv0", "dw1", "pw1", ..., "pool", "fc"
     layers: Mapping[str, IntegerLayer]  # "conv0", "dw1", "pw1", ..., "fc"
     preprocess: Preprocess
     labels: tuple[str, ...]
@@ -142,7 +142,7 @@ class QuantModel:
         """Return the network's name with "int8"."""
         return f"{self.network.name} int8"
 
-    def sources(self) -> dict[str, tuple[Affine, ...]]:
+    def sources(self) -> dict[str, tuple[QuantParams, ...]]:
         """Return layer's name -> the quantisation parameters of each of its inputs."""
         found = integer_layers(self.graph)
         names = ["image", *(layer.name for layer in found)]
@@ -162,8 +162,8 @@ class QuantModel:
             for array, dtype in ((layer.weight, "i1"), (layer.scale, "<f4"), (layer.bias, "<i4")):
                 digest.update(np.ascontiguousarray(array, dtype).tobytes())
         for name in sorted(self.activations):
-            affine = self.activations[name]
-            digest.update(f"{name} {affine.scale!r} {affine.zero_point}".encode())
+            params = self.activations[name]
+            digest.update(f"{name} {params.scale!r} {params.zero_point}".encode())
         return digest.hexdigest()
 
 
@@ -188,17 +188,17 @@ def integer_layers(graph: Graph) -> tuple[Layer, ...]:
     return tuple(found)
 
 
-def multipliers(layer: IntegerLayer, source: Affine, target: Affine) -> Floats:
+def multipliers(layer: IntegerLayer, source: QuantParams, target: QuantParams) -> Floats:
     """Return (out,) float32: the multiplier of a sum, s_in * s_w / s_out, each operation rounded to float32."""
     return np.float32(source.scale) * layer.scale.astype(np.float32) / np.float32(target.scale)
 
 
-def pool_multiplier(pixels: int, source: Affine, target: Affine) -> Floats:
+def pool_multiplier(pixels: int, source: QuantParams, target: QuantParams) -> Floats:
     """Return () float32: the multiplier of the sum of (q - zero point) over `pixels`, s_in / s_out / pixels."""
     return np.asarray(np.float32(source.scale) / np.float32(target.scale) / np.float32(pixels))
 
 
-def limits(target: Affine, activation: Op | None) -> tuple[int, int]:
+def limits(target: QuantParams, activation: Op | None) -> tuple[int, int]:
     """Return the smallest and largest int8 that `activation` lets through."""
     if activation is None:
         return LOW, HIGH
@@ -211,13 +211,13 @@ def limits(target: Affine, activation: Op | None) -> tuple[int, int]:
     return low, min(HIGH, end)
 
 
-def requantise(sums: Sums, factor: Floats, target: Affine, low: int, high: int) -> Integers:
+def requantise(sums: Sums, factor: Floats, target: QuantParams, low: int, high: int) -> Integers:
     """Return clamp(round_half_even(float32(sum) * factor) + zero point), the rule of XNNPACK on every machine."""
     rounded = np.rint(sums.astype(np.float32) * factor.astype(np.float32))
     return np.clip(rounded + np.float32(target.zero_point), low, high).astype(np.int8)
 
 
-def largest_sums(layer: IntegerLayer, source: Affine) -> np.ndarray[Any, np.dtype[np.int64]]:
+def largest_sums(layer: IntegerLayer, source: QuantParams) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Return (out,): a bound of |sum| for any input, bias included, in any order of the additions."""
     furthest = max(source.zero_point - LOW, HIGH - source.zero_point)
     weights = np.abs(layer.weight.astype(np.int64) - layer.zero_point).reshape(len(layer.weight), -1).sum(axis=1)
@@ -247,7 +247,7 @@ def _check_arrays(name: str, layer: IntegerLayer, shape: tuple[int, ...]) -> Non
         raise ModelFileError(f"{name}: zero point (={layer.zero_point}) must be a whole number from {LOW} to {HIGH}")
 
 
-def _check_sums(name: str, layer: IntegerLayer, source: Affine, target: Affine) -> None:
+def _check_sums(name: str, layer: IntegerLayer, source: QuantParams, target: QuantParams) -> None:
     if (largest := int(largest_sums(layer, source).max())) > LARGEST_SUM:
         raise ModelFileError(f"{name}: its sums may reach {largest}, must stay within int32 ({LARGEST_SUM})")
     with np.errstate(over="ignore"):

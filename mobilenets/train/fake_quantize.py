@@ -18,12 +18,12 @@ from ..arch.ops import CONVOLUTIONS, Op
 from ..image import Preprocess
 from ..quant.conversion import MOST_BIAS, SMALLEST_SCALE, image_scale
 from ..quant.elementwise import add_terms, hard_swish_table, product_factor
-from ..quant.scheme import HIGH, LOW, Affine, Floats, integer_layers, limits, pool_multiplier
+from ..quant.scheme import HIGH, LOW, Floats, QuantParams, integer_layers, limits, pool_multiplier
 from .module import MobileNet
 
 __all__ = ["Activations", "int8_logits", "layer_integers", "steps"]
 
-Activations = Mapping[str, Affine]
+Activations = Mapping[str, QuantParams]
 
 
 class _Round(torch.autograd.Function):
@@ -69,7 +69,7 @@ class _Through(torch.autograd.Function):
         return gradient * within, None, None, None
 
 
-def steps(graph: Graph, activations: Activations) -> list[tuple[Layer, tuple[Affine, ...], Affine]]:
+def steps(graph: Graph, activations: Activations) -> list[tuple[Layer, tuple[QuantParams, ...], QuantParams]]:
     """Return each of `integer_layers` with the parameters of its inputs and of its output."""
     found = integer_layers(without_batch_norm(graph))
     given = [activations["image"], *(activations[layer.name] for layer in found)]
@@ -88,10 +88,12 @@ def int8_logits(module: MobileNet, activations: Activations, preprocess: Preproc
         values = {0: x}
         for position, (layer, sources, target) in enumerate(found, 1):
             inputs = [values[i] for i in layer.sources]
-            if layer.op.kind in _ELEMENTWISE:
-                x = _ELEMENTWISE[layer.op.kind](layer, inputs, sources, target)
+            if compute := _WITHOUT_WEIGHTS.get(layer.op.kind):
+                x = compute(layer, inputs, sources, target)
             else:
-                x = _requantised(module, layer, inputs[0], sources[0], target, preprocess)
+                sums, scale = _sums(module, layer, inputs[0], sources[0], preprocess)
+                factor = np.float32(sources[0].scale) * scale / np.float32(target.scale)
+                x = _requantised(sums, factor if sums.ndim == 2 else factor[:, None, None], layer, target)
             values[position] = x
             for i in set(layer.sources):
                 if last_read[i] == position:
@@ -99,36 +101,33 @@ def int8_logits(module: MobileNet, activations: Activations, preprocess: Preproc
         return x * target.scale
 
 
-def _ends(layer: Layer, target: Affine) -> tuple[int, int]:
+def _ends(layer: Layer, target: QuantParams) -> tuple[int, int]:
     """Return the smallest and the largest q - zero point of the output of `layer`."""
     low, high = limits(target, layer.activation)
     return low - target.zero_point, high - target.zero_point
 
 
-def _through(real: Tensor, integers: Tensor, layer: Layer, target: Affine) -> Tensor:
+def _through(real: Tensor, integers: Tensor, layer: Layer, target: QuantParams) -> Tensor:
     """Return `integers` within what `layer` lets through, with the gradient of `real`."""
     found: Tensor = _Through.apply(real, integers, *_ends(layer, target))
     return found
 
 
-def _requantised(
-    module: MobileNet, layer: Layer, x: Tensor, source: Affine, target: Affine, preprocess: Preprocess
-) -> Tensor:
-    """Return the output of a convolution, the classifier or a pool."""
-    op = layer.op
-    if op.kind == "global_average_pool":
-        sums = x.sum((2, 3), keepdim=True, dtype=torch.float64).float()
-        factor = pool_multiplier(op.shape_in[0] * op.shape_in[1], source, target)
-    else:
-        sums, scale = _sums(module, layer, x, source, preprocess)
-        factor = np.float32(source.scale) * scale / np.float32(target.scale)
-        factor = factor if sums.ndim == 2 else factor[:, None, None]
-    multiplier = torch.as_tensor(factor, device=x.device)
+def _requantised(sums: Tensor, factor: Floats, layer: Layer, target: QuantParams) -> Tensor:
+    """Return the integers of sums times `factor`, within what `layer` lets through."""
+    multiplier = torch.as_tensor(factor, device=sums.device)
     found: Tensor = _Requantise.apply(sums, multiplier, *_ends(layer, target))
     return found
 
 
-def _add(layer: Layer, inputs: list[Tensor], sources: tuple[Affine, ...], target: Affine) -> Tensor:
+def _pool(layer: Layer, inputs: list[Tensor], sources: tuple[QuantParams, ...], target: QuantParams) -> Tensor:
+    """Return the mean over all pixels; their sum is exact in float64."""
+    height, width, _ = layer.op.shape_in
+    sums = inputs[0].sum((2, 3), keepdim=True, dtype=torch.float64).float()
+    return _requantised(sums, pool_multiplier(height * width, sources[0], target), layer, target)
+
+
+def _add(layer: Layer, inputs: list[Tensor], sources: tuple[QuantParams, ...], target: QuantParams) -> Tensor:
     """Return the sum as `quant.elementwise.add` computes it; float64 holds its fixed-point numbers exactly."""
     factors, _, shift = add_terms((sources[0], sources[1]), target)
     first, second = (x.double() * (factor / 2.0**shift) for x, factor in zip(inputs, factors, strict=True))
@@ -136,13 +135,13 @@ def _add(layer: Layer, inputs: list[Tensor], sources: tuple[Affine, ...], target
     return _through(real, torch.floor(real.detach() + 0.5), layer, target).float()
 
 
-def _multiply(layer: Layer, inputs: list[Tensor], sources: tuple[Affine, ...], target: Affine) -> Tensor:
+def _multiply(layer: Layer, inputs: list[Tensor], sources: tuple[QuantParams, ...], target: QuantParams) -> Tensor:
     """Return the product by a gate as `quant.elementwise.multiply` computes it."""
     real = inputs[0] * inputs[1] * float(product_factor((sources[0], sources[1]), target))
     return _through(real, real.detach().round(), layer, target)
 
 
-def _hard_swish(layer: Layer, inputs: list[Tensor], sources: tuple[Affine, ...], target: Affine) -> Tensor:
+def _hard_swish(layer: Layer, inputs: list[Tensor], sources: tuple[QuantParams, ...], target: QuantParams) -> Tensor:
     """Return the entries of `quant.elementwise.hard_swish_table`; the gradient is that of the float function."""
     (x,), (source,) = inputs, sources
     real = nn.functional.hardswish(x * source.scale) / target.scale
@@ -151,10 +150,12 @@ def _hard_swish(layer: Layer, inputs: list[Tensor], sources: tuple[Affine, ...],
     return _through(real, torch.from_numpy(table).to(x.device)[index], layer, target)
 
 
-_ELEMENTWISE = {"add": _add, "multiply": _multiply, "hard_swish": _hard_swish}
+_WITHOUT_WEIGHTS = {"add": _add, "multiply": _multiply, "hard_swish": _hard_swish, "global_average_pool": _pool}
 
 
-def _sums(module: MobileNet, layer: Layer, x: Tensor, source: Affine, preprocess: Preprocess) -> tuple[Tensor, Floats]:
+def _sums(
+    module: MobileNet, layer: Layer, x: Tensor, source: QuantParams, preprocess: Preprocess
+) -> tuple[Tensor, Floats]:
     """Return the sums of a layer, and the scales (out,) of its weights."""
     op, (weight, bias, scale) = layer.op, layer_integers(module, layer, source, preprocess)
     if op.kind not in CONVOLUTIONS:
@@ -168,7 +169,7 @@ def _sums(module: MobileNet, layer: Layer, x: Tensor, source: Affine, preprocess
 
 
 def layer_integers(
-    module: MobileNet, layer: Layer, source: Affine, preprocess: Preprocess
+    module: MobileNet, layer: Layer, source: QuantParams, preprocess: Preprocess
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return (weight, bias, scale (out,)) in fp32, the first two whole numbers, as `quant.to_integers` makes them."""
     weight, bias = _folded(module, layer.op)
@@ -198,7 +199,7 @@ def _folded(module: MobileNet, op: Op) -> tuple[Tensor, Tensor]:
     return weight * slope.view(-1, 1, 1, 1), norm.bias.double() - norm.running_mean.double() * slope
 
 
-def _pixels(x: Tensor, image: Affine, preprocess: Preprocess) -> Tensor:
+def _pixels(x: Tensor, image: QuantParams, preprocess: Preprocess) -> Tensor:
     """Return the integers that the int8 network would take, less the zero point; augmented colours are rounded."""
     moments = (np.asarray(values, np.float32).reshape(1, -1, 1, 1) for values in (preprocess.mean, preprocess.std))
     mean, std = (torch.from_numpy(values).to(x.device) for values in moments)

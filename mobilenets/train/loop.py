@@ -14,7 +14,7 @@ from ..data.loader import TrainingBatches
 from ..data.sources import Dataset
 from ..errors import TrainingError, UsageError
 from ..model import load
-from ..quant.scheme import Affine
+from ..quant.scheme import QuantParams
 from ..tasks.task import Objective, Task
 from . import qat
 from .images import check, decode
@@ -49,7 +49,7 @@ class Loop:
     saved: float  # time of the last checkpoint
     speed: float = 0.0  # images per second, this epoch
     epoch_started: float = 0.0
-    activations: dict[str, Affine] = field(default_factory=dict)  # of quantisation-aware training
+    activations: dict[str, QuantParams] = field(default_factory=dict)  # of quantisation-aware training
 
     @property
     def recipe(self) -> Recipe:

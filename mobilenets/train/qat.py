@@ -25,7 +25,7 @@ from ..quant.calibrate import ranges_by
 from ..quant.conversion import to_integers
 from ..quant.correct import correct_biases
 from ..quant.observe import channel_ranges, histograms, mean_sums, whole
-from ..quant.scheme import INTEGERS, Affine, IntegerLayer, QuantModel
+from ..quant.scheme import INTEGERS, IntegerLayer, QuantModel, QuantParams
 from ..runtime.activations import open_activations
 from ..schema import parsed, read
 from .fake_quantize import Activations, int8_logits, layer_integers, steps
@@ -51,7 +51,7 @@ def more_epochs(epochs: int) -> int:
     return max(1, round(epochs * SHARE))
 
 
-def calibrated(model: Model, images: Pixels) -> tuple[dict[str, Affine], Model]:
+def calibrated(model: Model, images: Pixels) -> tuple[dict[str, QuantParams], Model]:
     """Return the quantisation parameters of each array, from the activations of `model` on `images` (N, H, W, C) uint8;
     and `model` with corrected biases.
 
@@ -76,14 +76,14 @@ def write_activations(path: Path, activations: Activations) -> None:
     write_atomic(path, json.dumps({name: [a.scale, a.zero_point] for name, a in activations.items()}) + "\n")
 
 
-def read_activations(path: Path) -> dict[str, Affine]:
+def read_activations(path: Path) -> dict[str, QuantParams]:
     """Return what `write_activations` wrote.
 
     Raises `TrainingError` where the file is missing or holds something else.
     """
     try:
         kept = read(dict[str, tuple[float, int]], parsed(path.read_text("utf-8"), "activations"), "activations")
-        return {name: Affine(scale, zero) for name, (scale, zero) in kept.items()}
+        return {name: QuantParams(scale, zero) for name, (scale, zero) in kept.items()}
     except (OSError, ValueError, ModelFileError) as exc:
         raise TrainingError(f"{path}: cannot be resumed without it: {exc}") from exc
 

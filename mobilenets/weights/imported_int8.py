@@ -7,7 +7,7 @@ import numpy as np
 from ..arch.ops import CONVOLUTIONS
 from ..errors import ModelFileError
 from ..model import Model
-from ..quant.scheme import Affine, Floats, IntegerLayer, QuantModel
+from ..quant.scheme import Floats, IntegerLayer, QuantModel, QuantParams
 from .head import two_classes
 from .layers import Content, FileLayer
 from .skeleton import assemble
@@ -40,7 +40,7 @@ def keep_integers(content: Content, model: Model) -> QuantModel:
         raise ModelFileError("one file gives other integers than the next one takes")
     body = iter(skeleton.body)
     before = pooled = content.image
-    activations: dict[str, Affine] = {"image": before}
+    activations: dict[str, QuantParams] = {"image": before}
     layers: dict[str, IntegerLayer] = {}
     for op in model.graph.ops:
         if op.kind == "global_average_pool":
@@ -52,7 +52,7 @@ def keep_integers(content: Content, model: Model) -> QuantModel:
     layers["fc"] = _last(layers["fc"], model.network.classes)
     pool = activations["pool"]
     if content.format.endswith("uint8") and pool == pooled:  # another scale is one that was lifted before
-        activations["pool"] = Affine(pool.scale * HALVES_UP, pool.zero_point)
+        activations["pool"] = QuantParams(pool.scale * HALVES_UP, pool.zero_point)
         layers["fc"] = replace(layers["fc"], scale=_same_products(layers["fc"].scale, pool, activations["pool"]))
     return QuantModel(
         model.network,
@@ -66,7 +66,7 @@ def keep_integers(content: Content, model: Model) -> QuantModel:
     )
 
 
-def _integers(layer: FileLayer) -> tuple[IntegerLayer, Affine]:
+def _integers(layer: FileLayer) -> tuple[IntegerLayer, QuantParams]:
     if layer.integers is None or layer.gives is None:
         raise ModelFileError(f"{layer.name} has no integers to keep: import it without --int8, then quantize it")
     return layer.integers, layer.gives
@@ -80,7 +80,7 @@ def _last(layer: IntegerLayer, outputs: int) -> IntegerLayer:
     )
 
 
-def _same_products(scale: Floats, before: Affine, after: Affine) -> Floats:
+def _same_products(scale: Floats, before: QuantParams, after: QuantParams) -> Floats:
     """Return `scale` for inputs of scale `after`, so that their products stay as close as possible."""
     wanted = np.float32(before.scale) * scale
     guess = (wanted / np.float64(after.scale)).astype(np.float32)

@@ -14,7 +14,7 @@ import numpy as np
 from ..arch.network import Network
 from ..errors import MissingExtraError, ModelFileError
 from ..image import Preprocess
-from ..quant.scheme import Affine, IntegerLayer
+from ..quant.scheme import IntegerLayer, QuantParams
 
 __all__ = [
     "DETECTOR",
@@ -65,7 +65,7 @@ class FileLayer:
     stride: int | None = None
     padding: Pads | Side | None = None
     integers: IntegerLayer | None = None  # what `weight` and `bias` were dequantised from; float files have none
-    gives: Affine | None = None  # of the integers of the layer's output, after its activation
+    gives: QuantParams | None = None  # of the integers of the layer's output, after its activation
 
     def with_zeros_first(self) -> "FileLayer":
         """Return the layer with one more output in front, which is always 0, in floats and in integers."""
@@ -97,7 +97,7 @@ class Content:
     pixels: tuple[Number, Number] | None = None  # mean, std: the network's input is (pixel - mean) / std
     labels: tuple[str, ...] | None = None
     quantised: bool = False
-    image: Affine | None = None  # of pixel - 128, where the file takes integers
+    image: QuantParams | None = None  # of pixel - 128, where the file takes integers
     maker: str = ""  # whose conventions: "keras.applications", "timm"
     conventions: Mapping[str, Any] = field(default_factory=dict)  # implied by format and names: setting -> value
     network: Network | None = None  # in the metadata of a file that this package exported

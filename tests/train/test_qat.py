@@ -17,8 +17,8 @@ from mobilenets.quant import reference
 from mobilenets.quant.conversion import to_integers
 from mobilenets.quant.elementwise import add, hard_swish_table, multiply
 from mobilenets.quant.observe import mean_taps, weigh
-from mobilenets.quant.scheme import HIGH, LOW, Affine, QuantModel
-from mobilenets.train.fake_quantize import _ELEMENTWISE, _Requantise
+from mobilenets.quant.scheme import HIGH, LOW, QuantModel, QuantParams
+from mobilenets.train.fake_quantize import _WITHOUT_WEIGHTS, _Requantise
 from mobilenets.train.module import MobileNet, load_weights
 from mobilenets.train.qat import (
     attach,
@@ -100,14 +100,14 @@ def test_gradients_are_nearly_those_of_the_float_network(random_model, blocks: t
     assert ours.norm() == pytest.approx(float(theirs.norm()), rel=0.2)
 
 
-AFFINES = Affine(0.05, -30), Affine(1 / 256, LOW)
+PARAMS = QuantParams(0.05, -30), QuantParams(1 / 256, LOW)
 ELEMENTWISE = {  # kind -> float function, what the oracle computes, scale and zero point of the result
-    "add": (lambda x, y: x + y, lambda x, y, to: add(x, y, AFFINES, to, LOW, HIGH), Affine(0.06, 5)),
-    "multiply": (lambda x, y: x * y, lambda x, y, to: multiply(x, y, AFFINES, to), Affine(0.04, -20)),
+    "add": (lambda x, y: x + y, lambda x, y, to: add(x, y, PARAMS, to, LOW, HIGH), QuantParams(0.06, 5)),
+    "multiply": (lambda x, y: x * y, lambda x, y, to: multiply(x, y, PARAMS, to), QuantParams(0.04, -20)),
     "hard_swish": (
         lambda x, y: torch.nn.functional.hardswish(x) + 0 * y,
-        lambda x, y, to: hard_swish_table(AFFINES[0], to)[x.astype(np.int16) - LOW],
-        Affine(0.03, -115),
+        lambda x, y, to: hard_swish_table(PARAMS[0], to)[x.astype(np.int16) - LOW],
+        QuantParams(0.03, -115),
     ),
 }
 
@@ -120,19 +120,19 @@ def test_elementwise_ops_are_the_oracles_and_their_gradients_those_of_floats(kin
     both = [grid.ravel() for grid in np.meshgrid(q, q)]
     inputs = [
         torch.tensor(grid.astype(np.float32) - affine.zero_point, requires_grad=True)
-        for grid, affine in zip(both, AFFINES, strict=True)
+        for grid, affine in zip(both, PARAMS, strict=True)
     ]
     count = 1 if kind == "hard_swish" else 2
     layer = Layer(Op(kind, "op", (0,) * count, (1, 1, 1), (1, 1, 1)), None, None, (0,) * count)
-    found = _ELEMENTWISE[kind](layer, inputs[:count], AFFINES[:count], target)
+    found = _WITHOUT_WEIGHTS[kind](layer, inputs[:count], PARAMS[:count], target)
     expected = oracle(*both, target).astype(np.float32)
     np.testing.assert_array_equal(found.detach().numpy() + target.zero_point, expected)
     found.sum().backward()
-    reals = [(x.detach() * affine.scale).requires_grad_() for x, affine in zip(inputs, AFFINES, strict=True)]
+    reals = [(x.detach() * affine.scale).requires_grad_() for x, affine in zip(inputs, PARAMS, strict=True)]
     function(*reals).sum().backward()
     inside = (expected > LOW) & (expected < HIGH)
     assert 0.3 < inside.mean() < 1
-    for x, real, affine in list(zip(inputs, reals, AFFINES, strict=True))[:count]:
+    for x, real, affine in list(zip(inputs, reals, PARAMS, strict=True))[:count]:
         assert x.grad is not None and real.grad is not None
         wanted = real.grad.numpy() * affine.scale / target.scale
         np.testing.assert_allclose(x.grad.numpy()[inside], wanted[inside], rtol=1e-3, atol=1e-4)
@@ -249,7 +249,7 @@ def test_calibration_takes_back_how_rounding_shifts_the_mean_of_every_sum(random
     assert all(np.array_equal(corrected.weights[n], a) for n, a in model.weights.items() if not n.endswith("bias"))
 
 
-def int8_of(model: Model, activations: dict[str, Affine]) -> QuantModel:
+def int8_of(model: Model, activations: dict[str, QuantParams]) -> QuantModel:
     module = MobileNet(expand(model.network))
     load_weights(module, model.weights)
     return to_model(module, activations, model)
@@ -315,7 +315,7 @@ def test_rounding_passes_gradients_on_and_what_is_cut_off_gets_none() -> None:
 
 
 def test_activations_are_read_as_they_were_written(tmp_path) -> None:
-    activations = {"image": Affine(1 / 127.5, 0), "fc": Affine(0.1, -128)}
+    activations = {"image": QuantParams(1 / 127.5, 0), "fc": QuantParams(0.1, -128)}
     path = tmp_path / "activations.json"
     write_activations(path, activations)
     assert read_activations(path) == activations

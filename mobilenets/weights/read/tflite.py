@@ -16,7 +16,7 @@ from ..layers import Array, Content, FileLayer, Number, Pads, UnreadError, convo
 from . import tflite_metadata
 from .exported import stated
 from .tflite_file import FLOAT, FLOAT16, INT8, UINT8, File, Operator
-from .tflite_integers import affine, integer_layer
+from .tflite_integers import integer_layer, quant_params
 
 __all__ = ["read_tflite"]
 
@@ -159,7 +159,7 @@ class _Reader:
             stride=int(stride[0]),
             padding=padding,
             integers=integer_layer(self.file, operator, order),
-            gives=affine(self.file, operator.gives),
+            gives=quant_params(self.file, operator.gives),
         )
 
     def _ends_pooled(self, kernel: Array, shape: list[int], options: Any) -> bool:
@@ -180,7 +180,7 @@ class _Reader:
             bias,
             activation=_activation(operator.options),
             integers=integer_layer(self.file, operator, (0, 1)),
-            gives=affine(self.file, operator.gives),
+            gives=quant_params(self.file, operator.gives),
         )
 
     def _pool(self, operator: Operator) -> FileLayer:
@@ -195,12 +195,12 @@ class _Reader:
             raise ModelFileError(
                 f"{name}: a pool over a part of {tuple(shape)}: that of MobileNet v1 is over all of it"
             )
-        return FileLayer("pool", name, gives=affine(self.file, operator.gives))
+        return FileLayer("pool", name, gives=quant_params(self.file, operator.gives))
 
     def _activate(self, operator: Operator) -> None:
         if not self.layers or self.layers[-1].activation != "none":
             raise ModelFileError(f"{operator} follows no convolution that lacks one")
-        gives = affine(self.file, operator.gives)
+        gives = quant_params(self.file, operator.gives)
         same = gives == self.layers[-1].gives  # integers rounded twice do not follow the specification
         self.layers[-1] = replace(self.layers[-1], activation=operator.kind.lower(), gives=gives if same else None)
 
@@ -251,7 +251,7 @@ class _Reader:
             size=(shape[1], shape[2]) if spatial else None,
             quantised=kernels in (UINT8, INT8),
             ends=self.ends,
-            image=None if self._rescales else affine(self.file, first),
+            image=None if self._rescales else quant_params(self.file, first),
         )
         metadata = self.file.metadata()
         texts = {name: text.decode("utf-8", "replace") for name, text in metadata.items()}

@@ -4,21 +4,21 @@ from typing import Any
 
 import numpy as np
 
-from ...quant.scheme import Affine, IntegerLayer
+from ...quant.scheme import IntegerLayer, QuantParams
 from .tflite_file import INT8, UINT8, File, Operator
 
-__all__ = ["affine", "integer_layer"]
+__all__ = ["integer_layer", "quant_params"]
 
 INT32 = 2
 
 
-def affine(file: File, index: int) -> Affine | None:
+def quant_params(file: File, index: int) -> QuantParams | None:
     """Return the quantisation parameters of an activation tensor; None where it is not int8 or uint8 with one scale."""
     kind, quantisation = file.tensor(index).Type(), file.tensor(index).Quantization()
     if kind not in (UINT8, INT8) or quantisation is None or quantisation.ScaleLength() != 1:
         return None
     scale, zero = file.scales(index, (1,))
-    return Affine(float(scale.item()), int(zero.item()) - (128 if kind == UINT8 else 0))
+    return QuantParams(float(scale.item()), int(zero.item()) - (128 if kind == UINT8 else 0))
 
 
 def integer_layer(file: File, operator: Operator, order: tuple[int, ...]) -> IntegerLayer | None:
