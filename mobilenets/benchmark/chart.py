@@ -49,7 +49,7 @@ def _drawn(result: Benchmark, format: str) -> bytes:
         for one, (threads, rows) in zip(axes, groups, strict=True):
             _bars(one, rows)
             one.set_title(f"{threads} thread{'s' if threads > 1 else ''}", loc="left", fontsize=10)
-        axes[-1].set_xlabel("milliseconds an image: median, and p10 to p90")
+        axes[-1].set_xlabel("milliseconds per image: median, and p10 to p90")
         file = io.BytesIO()
         date = {"Date": None} if format == "svg" else {}
         figure.savefig(file, format=format, dpi=150, metadata={"Title": title(result), **date})

@@ -80,7 +80,7 @@ def _paragraphs(texts: Iterable[str], look: str = "") -> list[str]:
 def _group(threads: int, rows: Sequence[Row]) -> str:
     end = axis_end(rows)
     beyond = any(row.latency.p90 > end for row in rows)
-    axis = f"Milliseconds an image: the median, and the line from p10 to p90. The axis ends at {end:.3g} ms"
+    axis = f"Milliseconds per image: the median, and the line from p10 to p90. The axis ends at {end:.3g} ms"
     return "\n".join(
         [
             f"<h2>{threads} thread{'s' if threads > 1 else ''}</h2>",

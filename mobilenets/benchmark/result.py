@@ -81,7 +81,7 @@ class Benchmark:
             return []
         counts = {row.runtime: row.differing for row in self.rows if row.differing}
         counted = (f"{name} {differing:,} of {of:,}" for name, (differing, of) in counts.items())
-        return [f"int8: {self.integers}", f"int8 logits that are not quant/reference.py's: {', '.join(counted)}"]
+        return [f"int8: {self.integers}", f"int8 logits that differ from quant/reference.py: {', '.join(counted)}"]
 
     def caution(self) -> str | None:
         """Return a warning where other programs used much of the processor meanwhile."""
@@ -89,7 +89,7 @@ class Benchmark:
         middle = used[len(used) // 2] if used else 1.0
         if middle >= BUSY:
             return None
-        return f"other programs had {1 - middle:.0%} of the processor meanwhile: measure again on a quiet machine"
+        return f"other programs used {1 - middle:.0%} of the processor meanwhile: measure again on a quiet machine"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the benchmark as JSON takes it; keys as docs/json.md lists them."""

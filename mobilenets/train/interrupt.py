@@ -22,8 +22,8 @@ class Interrupts:
     def __enter__(self) -> "Interrupts":
         self._old = {}
         if threading.current_thread() is threading.main_thread():
-            heeded = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]
-            self._old = {number: signal.signal(number, self._note) for number in heeded}
+            handled = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]
+            self._old = {number: signal.signal(number, self._note) for number in handled}
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -132,7 +132,7 @@ def assemble(layers: Sequence[FileLayer], body_only: bool = False) -> Skeleton:
         raise ModelFileError(f"only {len(body)} convolutions before the classifier: a MobileNet v1 has at least 3")
     if classifier is None and not (body_only and _whole(body, pooled)):
         raise ModelFileError(
-            f"it ends with {body[-1].name}, before the classifier: give the file that holds that as well; "
+            f"it ends with {body[-1].name}, before the classifier: give the file with the classifier as well; "
             "train --pretrained takes a body as it is"
         )
     return Skeleton(tuple(body), classifier)

@@ -162,13 +162,13 @@ CATALOGUE = (
 
 
 def find(name: str, alpha: float | None = None, height: int | None = None) -> Published:
-    """The published network that `name` asks for: `imagenet`, a name of `CATALOGUE`, or `imagenet:` and such a name.
+    """Return the published network called `name`: `imagenet`, a name of `CATALOGUE`, or `imagenet:` and such a name.
 
-    `imagenet` is the one nearest to (alpha, height), which are 1 and 224 where None. Alpha goes before resolution,
-    because a width is changed by leaving channels out and a resolution by nothing at all; both distances are ratios
-    (log2). Of two equally near alphas the wider goes first, because channels can be left out but not made; where all is
-    equal, float goes before quantised, then the better published top-1. Networks with a head are found by their names
-    only. `UsageError` lists names that are near to an unknown one.
+    `imagenet` is the one nearest to (alpha, height), which default to 1 and 224. Alpha is compared before resolution,
+    because a width is changed by dropping channels and a resolution needs no change; both distances are ratios (log2).
+    Of two equally near alphas the wider is preferred, because channels can be dropped but not added; then float to
+    quantised, then the better published top-1. Networks with a head are found by their names only. Raises `UsageError`
+    with similar names for an unknown one.
     """
     if name == "imagenet":
         given = {"alpha": alpha, "height": height}
@@ -179,7 +179,7 @@ def find(name: str, alpha: float | None = None, height: int | None = None) -> Pu
     wanted = name.removeprefix("imagenet:")
     if wanted not in exact:
         near = get_close_matches(wanted, exact, n=4, cutoff=0.4)
-        raise UsageError(f"no published network is named {wanted!r}; near to it: {', '.join(['imagenet', *near])}")
+        raise UsageError(f"no published network is named {wanted!r}; close names: {', '.join(['imagenet', *near])}")
     return exact[wanted]
 
 

@@ -258,7 +258,7 @@ class _Reader:
         own = metadata.get(tflite_metadata.NAME, b"")
         settings = {"labels": tflite_metadata.labels_of(self.file, own, self.archive)} | stated(texts, "mobilenets_")
         if pixels := self._pixels(first, tflite_metadata.normalisation_of(self.file, own)):
-            settings["pixels"] = pixels  # what integers stand for goes before what was rounded to make them
+            settings["pixels"] = pixels  # the scale of the integers takes precedence over rounded metadata
         return replace(content, **settings)
 
     def _pixels(self, first: int, normalised: tuple[Any, Any] | None) -> tuple[Number, Number] | None:
