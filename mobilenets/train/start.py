@@ -11,7 +11,7 @@ from ..image import Preprocess, normalise
 from ..model import TASK, Model
 from .module import load_weights, weights_of
 
-__all__ = ["centre", "restate", "start_from"]
+__all__ = ["centre", "recompute_statistics", "start_from"]
 
 BATCH = 128
 IMAGES = 4096  # for the statistics
@@ -34,7 +34,7 @@ def start_from(module: nn.Module, model: Model, images: Images, preprocess: Prep
         for pixels in central_batches(images, preprocess, BATCH, IMAGES):
             yield torch.from_numpy(normalise(pixels, preprocess)).to(device).permute(0, 3, 1, 2)
 
-    restate(module, inputs())
+    recompute_statistics(module, inputs())
     if model.network.output == "l2_normalise":
         centre(module, inputs())
     torch.set_num_threads(before)
@@ -54,7 +54,7 @@ def centre(module: nn.Module, inputs: Iterable[Tensor]) -> None:
 
 
 @torch.no_grad()
-def restate(module: nn.Module, inputs: Iterable[Tensor]) -> None:
+def recompute_statistics(module: nn.Module, inputs: Iterable[Tensor]) -> None:
     """Rewrite the batch norms in the statistics of `inputs`, so that the function stays the same.
 
     A folded network's batch norms hold no statistics, and those of a network trained elsewhere fit other images: in
@@ -77,10 +77,10 @@ def restate(module: nn.Module, inputs: Iterable[Tensor]) -> None:
     for norm in norms:
         count, total, squares = torch.stack(moments[norm]).sum(0)
         mean = total / count
-        _restate(norm, mean, (squares / count - mean**2).clamp_min(0))
+        _set_statistics(norm, mean, (squares / count - mean**2).clamp_min(0))
 
 
-def _restate(norm: nn.BatchNorm2d, mean: Tensor, var: Tensor) -> None:
+def _set_statistics(norm: nn.BatchNorm2d, mean: Tensor, var: Tensor) -> None:
     """Set `mean` and `var` as the statistics of `norm` without changing its function."""
     assert norm.running_mean is not None and norm.running_var is not None
     slope = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)

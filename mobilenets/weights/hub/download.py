@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_BYTES",
-    "PATIENCE",
-    "Passing",
-    "Patience",
+    "RETRIES",
     "Report",
+    "RetryPolicy",
     "Stated",
+    "TemporaryFailure",
     "discard",
     "download",
-    "patiently",
+    "with_retries",
     "words",
 ]
 
@@ -39,7 +39,7 @@ MAX_BYTES = 256 << 20  # ten times the largest file of the catalogue
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """Limits on waiting for servers and networks."""
 
     timeout: float = 20.0  # seconds without a byte
@@ -48,10 +48,10 @@ class Patience:
     longest: float = 20.0  # seconds that a server may ask to wait (Retry-After)
 
 
-PATIENCE = Patience()
+RETRIES = RetryPolicy()
 
 
-class Passing(Exception):
+class TemporaryFailure(Exception):
     """A failure that may be temporary."""
 
     def __init__(self, reason: str, wait: float = 0.0) -> None:
@@ -59,32 +59,32 @@ class Passing(Exception):
         self.wait = wait  # seconds that the server asks for
 
 
-def patiently(once: Callable[[], T], patience: Patience) -> T:
-    """Return the result of `once`, which is repeated while it raises `Passing`.
+def with_retries(once: Callable[[], T], retries: RetryPolicy) -> T:
+    """Return the result of `once`, which is repeated while it raises `TemporaryFailure`.
 
     Raises `DownloadError` after the last attempt.
     """
     reason, wait = "", 0.0
-    for attempt in range(patience.attempts):
+    for attempt in range(retries.attempts):
         if attempt:
-            time.sleep(min(max(wait, patience.pause * 2 ** (attempt - 1)), patience.longest))
+            time.sleep(min(max(wait, retries.pause * 2 ** (attempt - 1)), retries.longest))
         try:
             return once()
-        except Passing as exc:
+        except TemporaryFailure as exc:
             reason, wait = str(exc), exc.wait
     raise DownloadError(reason)
 
 
-def download(url: str, part: Path, size: int | None, report: Report, patience: Patience = PATIENCE) -> Stated:
+def download(url: str, part: Path, size: int | None, report: Report, retries: RetryPolicy = RETRIES) -> Stated:
     """Download the rest of `url` to `part` and return the digest that the server states; nothing is verified.
 
     Raises `DownloadError` with a short reason; the bytes received by then are kept for the next call, unless they are
     too many or the length is not `size`.
     """
     httpx = extra("httpx")
-    with _client(patience) as client:
+    with _client(retries) as client:
         try:
-            return patiently(lambda: _attempt(client, url, part, size, report), patience)
+            return with_retries(lambda: _attempt(client, url, part, size, report), retries)
         except httpx.TooManyRedirects as exc:
             raise DownloadError("it redirects endlessly") from exc
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
@@ -102,10 +102,10 @@ def words(exc: Exception) -> str:
     return " ".join(str(exc).split()) or type(exc).__name__
 
 
-def _client(patience: Patience) -> Any:
+def _client(retries: RetryPolicy) -> Any:
     headers = {"User-Agent": "mobilenets", "Accept-Encoding": "identity"}
     try:
-        return extra("httpx").Client(follow_redirects=True, timeout=patience.timeout, headers=headers)
+        return extra("httpx").Client(follow_redirects=True, timeout=retries.timeout, headers=headers)
     except (ImportError, ValueError) as exc:
         raise DownloadError(f"the proxy settings cannot be used: {words(exc)}") from exc
 
@@ -125,11 +125,11 @@ def _attempt(client: "httpx.Client", url: str, part: Path, size: int | None, rep
             _receive(response, part, total or size, report)
             return _stated(response)
     except httpx.ConnectError as exc:
-        raise Passing(f"no connection: {words(exc)}") from exc
+        raise TemporaryFailure(f"no connection: {words(exc)}") from exc
     except httpx.TimeoutException as exc:
-        raise Passing("the server does not respond") from exc
+        raise TemporaryFailure("the server does not respond") from exc
     except (httpx.NetworkError, httpx.RemoteProtocolError) as exc:
-        raise Passing(f"the connection broke: {words(exc)}") from exc
+        raise TemporaryFailure(f"the connection broke: {words(exc)}") from exc
 
 
 def _resumable(part: Path) -> tuple[int, str]:
@@ -152,11 +152,11 @@ def _check_status(response: "httpx.Response", part: Path, there: int) -> None:
     code = response.status_code
     status = f"the server says {code} {response.reason_phrase}".rstrip()
     if code == 429 or code >= 500:
-        raise Passing(status, _seconds(response.headers.get("Retry-After", "")))
+        raise TemporaryFailure(status, _seconds(response.headers.get("Retry-After", "")))
     goes_on = response.headers.get("Content-Range", "").startswith(f"bytes {there}-")
     if code == 416 or (code == 206 and not (there and goes_on)):
         discard(part)
-        raise Passing("the server does not send the rest of it")
+        raise TemporaryFailure("the server does not send the rest of it")
     if code not in (200, 206):
         raise DownloadError(status)
     if response.headers.get("Content-Encoding", "identity") != "identity":
@@ -191,7 +191,7 @@ def _receive(response: "httpx.Response", part: Path, total: int | None, report: 
         discard(part)
         raise DownloadError(f"more than the {limit} bytes came that it may have")
     if total is not None and there < total:
-        raise Passing(f"the connection broke after {there} of {total} bytes")
+        raise TemporaryFailure(f"the connection broke after {there} of {total} bytes")
 
 
 def _total(response: "httpx.Response") -> int | None:

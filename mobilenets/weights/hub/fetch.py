@@ -15,7 +15,7 @@ from ...files import cache_folder, write_atomic
 from ..layers import extra
 from . import huggingface
 from .catalogue import CATALOGUE, HUGGING_FACE, File, Published, distance
-from .download import PATIENCE, Patience, Report, Stated, discard, download
+from .download import RETRIES, Report, RetryPolicy, Stated, discard, download
 
 __all__ = ["Progress", "at_hand", "fetch"]
 
@@ -24,7 +24,11 @@ Note = Callable[[str], None]
 
 
 def fetch(
-    published: Published, progress: Progress | None = None, note: Note | None = None, *, patience: Patience = PATIENCE
+    published: Published,
+    progress: Progress | None = None,
+    note: Note | None = None,
+    *,
+    retries: RetryPolicy = RETRIES,
 ) -> tuple[Path, ...]:
     """Return the files of `published` on this machine; download those that are missing.
 
@@ -34,7 +38,7 @@ def fetch(
     Raises `DownloadError`, which says where to put a file that cannot be downloaded.
     """
     folder = cache_folder() / "weights" / published.name
-    return tuple(_fetch(file, folder / file.name, progress, note, patience) for file in published.files)
+    return tuple(_fetch(file, folder / file.name, progress, note, retries) for file in published.files)
 
 
 def at_hand(alpha: float, height: int) -> Published | None:
@@ -51,7 +55,7 @@ def _held(path: Path, file: File) -> bool:
     return path.is_file() and file.size in (None, path.stat().st_size)
 
 
-def _fetch(file: File, target: Path, progress: Progress | None, note: Note | None, patience: Patience) -> Path:
+def _fetch(file: File, target: Path, progress: Progress | None, note: Note | None, retries: RetryPolicy) -> Path:
     try:
         if _damage(target, file) is None:
             return target
@@ -62,7 +66,7 @@ def _fetch(file: File, target: Path, progress: Progress | None, note: Note | Non
                 return target
             if note and target.exists():
                 note(f"{target}: {damage}: it is downloaded again")
-            return _bring(file, target, _report(file.name, progress), patience)
+            return _bring(file, target, _report(file.name, progress), retries)
     except DownloadError as exc:
         raise DownloadError(
             f"{file.name} cannot be downloaded: {exc} ({file.url}): put it at {target}, or set MOBILENETS_CACHE to a "
@@ -74,18 +78,18 @@ def _fetch(file: File, target: Path, progress: Progress | None, note: Note | Non
         ) from exc
 
 
-def _bring(file: File, target: Path, report: Report, patience: Patience) -> Path:
+def _bring(file: File, target: Path, report: Report, retries: RetryPolicy) -> Path:
     if _offline():
         raise DownloadError("HF_HUB_OFFLINE is set")
     if file.where.startswith(HUGGING_FACE):
         folder = target.with_name(f".{target.name}.download")
         try:
-            path, stated = huggingface.download(file.where, folder, report, patience)
+            path, stated = huggingface.download(file.where, folder, report, retries)
             return _accept(path, file, stated, target)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
     part = target.with_name(f"{target.name}.part")
-    return _accept(part, file, download(file.where, part, file.size, report, patience), target)
+    return _accept(part, file, download(file.where, part, file.size, report, retries), target)
 
 
 def _accept(part: Path, file: File, stated: Stated, target: Path) -> Path:

@@ -7,12 +7,12 @@ from typing import Any
 from ...errors import DownloadError
 from ..layers import extra
 from .catalogue import HUGGING_FACE
-from .download import MAX_BYTES, Passing, Patience, Report, Stated, patiently, words
+from .download import MAX_BYTES, Report, RetryPolicy, Stated, TemporaryFailure, with_retries, words
 
 __all__ = ["download"]
 
 
-def download(where: str, folder: Path, report: Report, patience: Patience) -> tuple[Path, Stated]:
+def download(where: str, folder: Path, report: Report, retries: RetryPolicy) -> tuple[Path, Stated]:
     """Return the file that `where` (hf://OWNER/REPOSITORY/FILE) names, in `folder`, and the SHA-256 that the hub
     states.
 
@@ -20,7 +20,7 @@ def download(where: str, folder: Path, report: Report, patience: Patience) -> tu
     reason.
     """
     repository, _, name = where.removeprefix(HUGGING_FACE).rpartition("/")
-    return patiently(lambda: _attempt(repository, name, folder, report), patience)
+    return with_retries(lambda: _attempt(repository, name, folder, report), retries)
 
 
 def _attempt(repository: str, name: str, folder: Path, report: Report) -> tuple[Path, Stated]:
@@ -41,12 +41,12 @@ def _attempt(repository: str, name: str, folder: Path, report: Report) -> tuple[
 
 
 def _failure(exc: Exception) -> Exception:
-    """Return `Passing` for an error that another attempt may resolve, else `DownloadError`."""
+    """Return `TemporaryFailure` for an error that another attempt may resolve, else `DownloadError`."""
     response = getattr(exc, "response", None)
     if response is None:
-        return Passing(f"no connection: {words(exc)}")
+        return TemporaryFailure(f"no connection: {words(exc)}")
     code = response.status_code
-    failure = Passing if code == 429 or code >= 500 else DownloadError
+    failure = TemporaryFailure if code == 429 or code >= 500 else DownloadError
     return failure(f"the server says {code}")
 
 

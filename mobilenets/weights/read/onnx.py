@@ -14,7 +14,7 @@ from ..layers import DETECTOR, Content, ExternalReader, Number, UnreadError
 from .exported import stated
 from .onnx_chain import Chain, Node
 from .onnx_nodes import FLOATS, NODES
-from .onnx_values import MAX_NAME, Values, array, attributes, constant, taken_in
+from .onnx_values import MAX_NAME, Values, array, attributes, constant, load_external
 
 __all__ = ["read_onnx"]
 
@@ -32,7 +32,7 @@ def read_onnx(content: bytes, external: ExternalReader | None = None) -> Content
     """
     try:
         model = onnx.load_model_from_string(content)
-        return _Reader(model, len(content) + taken_in(model.graph, external)).read()
+        return _Reader(model, len(content) + load_external(model.graph, external)).read()
     except DecodeError as exc:
         raise ModelFileError(f"not an ONNX file, or a damaged one: {' '.join(str(exc).split())}") from exc
     except MobilenetsError:

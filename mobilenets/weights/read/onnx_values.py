@@ -9,7 +9,7 @@ from onnx import AttributeProto, GraphProto, NodeProto, TensorProto
 from ...errors import ModelFileError
 from ..layers import ExternalReader
 
-__all__ = ["MAX_NAME", "array", "attributes", "constant", "taken_in"]
+__all__ = ["MAX_NAME", "array", "attributes", "constant", "load_external"]
 
 MAX_NAME = 80  # of what is shown of a name
 
@@ -28,7 +28,7 @@ _KINDS: dict[
 }
 
 
-def taken_in(graph: GraphProto, external: ExternalReader | None) -> int:
+def load_external(graph: GraphProto, external: ExternalReader | None) -> int:
     """Load the external data of a graph's constants into it; return the number of bytes."""
     count = 0
     for tensor in graph.initializer:
