@@ -27,6 +27,7 @@ from mobilenets.export.pytorch import to_pytorch
 from mobilenets.export.tflite import pixels_to_logits
 from mobilenets.export.tflite_int8 import pixels_to_logits_int8
 from mobilenets.export.timm import to_timm
+from mobilenets.heads import taps
 from mobilenets.image import normalise
 from mobilenets.model import Model
 from mobilenets.quant import reference
@@ -308,3 +309,8 @@ def test_a_detector_has_the_bodys_maps_or_is_refused(network: Network, request: 
         found = Detector(body).double().eval().run(model.graph.ops[1:], normalised(model, pixels(model), torch.float64))
     last = model.graph.ops[-1].name
     assert np.array_equal(found[last].numpy(), in_float64(model, pixels(model)))
+
+
+def test_a_detectors_maps_are_not_those_of_linear_blocks() -> None:
+    with pytest.raises(UsageError, match=r"^block 2: a detector needs the blocks of MobileNet v1"):
+        taps(V1.replace(blocks=(Block(1, 16), Block(2, 24, expansion=32), Block(2, 32))))
