@@ -2,7 +2,7 @@
 
 python benchmarks/runtimes.py            the paper's 16 alpha x resolution points, one thread and all cores: minutes
 python benchmarks/runtimes.py --quick    1.0-224, 0.5-160 and 0.25-128, without torch, in under 50 s
-python benchmarks/runtimes.py --target avx2   our C built for AVX2, and all runtimes held to it, see limit_isa.py
+python benchmarks/runtimes.py --target avx2   our C built for AVX2, and all runtimes limited to it, see limit_isa.py
 python benchmarks/runtimes.py --precisions fp32 bf16 int8
 sudo chrt --rr 5 python benchmarks/runtimes.py    before all other programs, where they cannot be stopped
 
@@ -88,12 +88,12 @@ def main() -> None:
 
 def held_to_avx2() -> None:
     """This very command again, with runtimes that see no more than AVX2; returns where it is that already."""
-    from held import HELD, hold  # beside this file
+    from limit_isa import LIMITED, limit_isa  # in this folder
 
-    if HELD not in os.environ:
+    if LIMITED not in os.environ:
         os.environ.update(LIMITS)
-        with tempfile.TemporaryDirectory(prefix="held-") as folder:
-            hold(Path(folder))
+        with tempfile.TemporaryDirectory(prefix="limited-") as folder:
+            limit_isa(Path(folder))
 
 
 def rows(
