@@ -15,18 +15,18 @@ from torch import nn
 
 from mobilenets.arch.graph import _Builder, expand
 from mobilenets.arch.network import Block, Network
-from mobilenets.benchmark.ncnn_file import ncnn_files
-from mobilenets.benchmark.peers import Ncnn, Setup
+from mobilenets.benchmarks.ncnn_file import ncnn_files
+from mobilenets.benchmarks.peers import Ncnn, Setup
 from mobilenets.compiler import has_compiler
 from mobilenets.compiler.compile import compile_model
 from mobilenets.errors import NetworkError, UsageError
-from mobilenets.export.keras import to_keras_h5
-from mobilenets.export.onnx import to_onnx
-from mobilenets.export.onnx_int8 import to_onnx_int8
-from mobilenets.export.pytorch import to_pytorch
-from mobilenets.export.tflite import pixels_to_logits
-from mobilenets.export.tflite_int8 import pixels_to_logits_int8
-from mobilenets.export.timm import to_timm
+from mobilenets.exporters.keras import to_keras_h5
+from mobilenets.exporters.onnx import to_onnx
+from mobilenets.exporters.onnx_int8 import to_onnx_int8
+from mobilenets.exporters.pytorch import to_pytorch
+from mobilenets.exporters.tflite import pixels_to_logits
+from mobilenets.exporters.tflite_int8 import pixels_to_logits_int8
+from mobilenets.exporters.timm import to_timm
 from mobilenets.heads import taps
 from mobilenets.image import normalise
 from mobilenets.model import Model
@@ -38,9 +38,9 @@ from mobilenets.runtime.activations import min_max_integers, open_activations
 from mobilenets.runtime.library import OpenLibrary
 from mobilenets.runtime.session import Session
 from mobilenets.tasks.detection.parts import Detector
-from mobilenets.train.fused import Fused, takes
-from mobilenets.train.module import MobileNet, load_weights
-from mobilenets.train.qat import attach, calibrated, to_model
+from mobilenets.training.fused import Fused, takes
+from mobilenets.training.module import MobileNet, load_weights
+from mobilenets.training.qat import attach, calibrated, to_model
 from mobilenets.weights.transfer import transfer
 
 V1 = Network(1.0, 32, 40, stem=16, blocks=(Block(1, 24), Block(2, 32)), classes=5)

@@ -18,7 +18,7 @@ from test_parity import ODD, PAPER, networks
 
 import mobilenets.compiler.processor
 from mobilenets.arch.network import Block, Network
-from mobilenets.benchmark.torch_module import inference
+from mobilenets.benchmarks.torch_module import inference
 from mobilenets.compiler.compile import PRECISIONS, compile_model, sources_of, write_c
 from mobilenets.compiler.lower_bf16 import lower_bf16
 from mobilenets.compiler.processor import missing

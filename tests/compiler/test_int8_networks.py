@@ -14,7 +14,7 @@ from running import needs_compiler, running
 from mobilenets.arch.network import SHALLOW_BODY, Block, Network, Output
 from mobilenets.compiler.lower_int8 import arena_bytes_int8, lower_int8
 from mobilenets.compiler.targets import INT8_TARGETS
-from mobilenets.cost.memory import peak_elements
+from mobilenets.costs.memory import peak_elements
 from mobilenets.errors import CompileError
 from mobilenets.quant import reference
 from mobilenets.quant.conversion import to_integers
