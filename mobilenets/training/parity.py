@@ -1,4 +1,4 @@
-"""Does the exported network say what the trained one says? Asked at every export."""
+"""Comparison of an exported network with the trained one, made at every export."""
 
 import torch
 

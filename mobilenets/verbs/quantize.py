@@ -18,8 +18,8 @@ from ..image import Pixels
 from ..model import Model
 from ..opening import open_model
 from ..progress import Watch, watching
-from ..quant.quantize import FEWEST, Choices, Loss, Quantized, Tried
-from ..quant.quantize import quantize as quantize_floats
+from ..quant.post_training import FEWEST, Choices, Loss, Quantized, Tried
+from ..quant.post_training import quantize as quantize_floats
 from ..quant.scheme import QuantModel
 from ..runtime.activations import open_activations
 from ..tasks import task_type

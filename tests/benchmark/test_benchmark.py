@@ -189,11 +189,11 @@ def row(runtime: str, median: float, precision: str = "fp32", spread: float = 0.
         ([row("x", 1), row("y", 2)], "x is fastest, 1 ms an image; y takes 2.00 times as long"),
         (
             [row("x", 1.01), row("mobilenets", 1)],
-            "mobilenets (1 ms) and x (1.01 ms) are fastest and cannot be told apart",
+            "mobilenets (1 ms) and x (1.01 ms) are fastest and cannot be distinguished",
         ),
         (
             [row("x", 1), row("y", 1.01), row("mobilenets", 2)],
-            "x (1 ms) and y (1.01 ms) are fastest and cannot be told apart; mobilenets takes 2.00 times as long",
+            "x (1 ms) and y (1.01 ms) are fastest and cannot be distinguished; mobilenets takes 2.00 times as long",
         ),
         (
             [row("x", 0.5, "bf16"), row("mobilenets", 1)],
