@@ -4,7 +4,7 @@ Graph + weights --lower--> Program --plan, emit--> C --link--> library, kept in 
 """
 
 from .build import has_compiler
-from .compile import PRECISIONS, Library, Written, compile_model, handles, lacking, write_c
+from .compile import PRECISIONS, Library, Written, arena_bytes, compile_model, handles, lacking, write_c
 from .targets import TARGETS
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "TARGETS",
     "Library",
     "Written",
+    "arena_bytes",
     "compile_model",
     "handles",
     "has_compiler",

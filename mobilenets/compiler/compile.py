@@ -18,16 +18,27 @@ from ..model import Model
 from ..quant.scheme import QuantModel
 from .build import FLAGS, compiler, library_of, link
 from .emit import Source, emit
-from .lower import FP32, Lowered, lower
-from .lower_bf16 import PARTS, lower_bf16
-from .lower_int8 import INT8, lower_int8
+from .formats import FORMATS, Format
+from .lower import Lowered, lower
+from .plan import plan
 from .processor import missing
 from .program import Target
-from .targets import best_target, targets_of
+from .targets import best_target
 
-__all__ = ["PRECISIONS", "Library", "Written", "compile_model", "sources_of", "write_c"]
+__all__ = [
+    "PRECISIONS",
+    "Library",
+    "Written",
+    "arena_bytes",
+    "compile_model",
+    "format_of",
+    "handles",
+    "lacking",
+    "sources_of",
+    "write_c",
+]
 
-PRECISIONS = ("fp32", *PARTS)
+PRECISIONS = tuple(name for name, format in FORMATS.items() if format.model is Model)
 NAME = "network"  # of the emitted functions in a cached library
 
 
@@ -95,25 +106,32 @@ def _alone(lock: Path) -> Iterator[None]:
         yield
 
 
-def _target(model: Model | QuantModel, name: str, precision: str) -> Target:
+def format_of(model: Model | QuantModel, precision: str) -> type[Format]:
+    """Return the number format that `model` is compiled in: that of `precision`, or an int8 model's own.
+
+    Raises `UsageError` for a precision that is none, and for one of floats where the model is int8.
+    """
     if precision not in PRECISIONS:
         raise UsageError(f"precision (={precision!r}) must be one of {', '.join(PRECISIONS)}")
-    if isinstance(model, QuantModel):
-        if precision != "fp32":
-            raise UsageError(f"precision (={precision!r}) is of float models, and {model.name} is int8")
-        precision = "int8"
+    if isinstance(model, FORMATS[precision].model):
+        return FORMATS[precision]
+    if precision != "fp32":
+        raise UsageError(f"precision (={precision!r}) is of float models, and {model.name} is int8")
+    return FORMATS["int8"]
+
+
+def _target(model: Model | QuantModel, name: str, precision: str) -> Target:
+    format = format_of(model, precision)
     try:
-        return best_target(name, targets_of(precision))
+        return best_target(name, format.targets)
     except UsageError as exc:
-        raise UsageError(f"{exc} in {precision}") from exc
+        raise UsageError(f"{exc} in {format.name}") from exc
 
 
 def handles(model: Model | QuantModel) -> bool:
     """Return whether every op of `model` can be compiled, in fp32 or in its integers."""
-    if model.network.output not in OUTPUTS:
-        return False
-    consumer, graph = (INT8, model.graph) if isinstance(model, QuantModel) else (FP32, without_batch_norm(model.graph))
-    return consumer.handled(graph.ops)
+    ops = without_batch_norm(model.graph).ops
+    return model.network.output in OUTPUTS and format_of(model, "fp32").consumer.handled(ops)
 
 
 def lacking(model: Model | QuantModel, target: str, precision: str = "fp32") -> tuple[str, ...]:
@@ -125,13 +143,14 @@ def sources_of(
     model: Model | QuantModel, target: Target, name: str, embed: bool = False, precision: str = "fp32"
 ) -> tuple[Source, Lowered]:
     """The C of `model` and what goes with it."""
-    if isinstance(model, QuantModel):
-        lowered = lower_int8(model, target, name)
-    elif precision == "fp32":
-        lowered = lower(model, target, name)
-    else:
-        lowered = lower_bf16(model, target, name, precision)
+    lowered = lower(model, target, name, format_of(model, precision).name)
     return emit(lowered, embed), lowered
+
+
+def arena_bytes(model: Model | QuantModel, target: str, precision: str = "fp32") -> int:
+    """Return the memory beside the weights that one thread needs, without compiling anything."""
+    lowered = lower(model, _target(model, target, precision), NAME, format_of(model, precision).name)
+    return plan(lowered.program.steps).one
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +236,7 @@ def _key(model: Model | QuantModel, target: Target, precision: str) -> str:
     """Of everything that the library depends on."""
     digest = hashlib.sha256(model.digest().encode())
     compiling, package = files(__package__), files(__package__.rpartition(".")[0])
-    for folder in (compiling, compiling / "kernels", package / "arch", package / "quant"):
+    for folder in (compiling, compiling / "formats", compiling / "kernels", package / "arch", package / "quant"):
         for file in sorted(folder.iterdir(), key=lambda file: file.name):
             if file.name.endswith((".py", ".c")):
                 digest.update(hashlib.sha256(file.read_bytes()).digest())

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from .program import Step, aligned
 
@@ -32,7 +33,7 @@ class _Block:
     last: int
 
 
-def plan(steps: Sequence[Step]) -> Arena:
+def plan(steps: Sequence[Step[Any]]) -> Arena:
     """Return the smaller of two plans: buffers at both ends of the arena in turn, or the largest first.
 
     The first is the best there is for a chain, where only a step's input and output are alive. A step that works in
@@ -47,7 +48,7 @@ def plan(steps: Sequence[Step]) -> Arena:
     return Arena(places, of_steps, one, max(aligned(step.scratch) for step in steps))
 
 
-def _lives(steps: Sequence[Step]) -> tuple[list[_Block], list[_Block]]:
+def _lives(steps: Sequence[Step[Any]]) -> tuple[list[_Block], list[_Block]]:
     """Return the buffers in the order in which they are written, and the scratch of steps."""
     spans: dict[str, tuple[int, int, int]] = {}  # size, first, last
     for number, step in enumerate(steps):

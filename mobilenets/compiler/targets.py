@@ -8,7 +8,7 @@ from ..machine import tiles_granted
 from .processor import missing
 from .program import Target
 
-__all__ = ["BF16_TARGETS", "INT8_TARGETS", "TARGETS", "best_target", "targets_of"]
+__all__ = ["BF16_TARGETS", "INT8_TARGETS", "TARGETS", "best_target"]
 
 TARGETS = {
     target.name: target
@@ -70,11 +70,6 @@ def best_target(name: str = "auto", targets: Mapping[str, Target] = TARGETS) -> 
     if name not in targets:
         raise UsageError(f"target {name!r} must be auto, {', '.join(targets)}")
     return targets[name]
-
-
-def targets_of(precision: str) -> Mapping[str, Target]:
-    """Those that networks of `precision` are compiled for."""
-    return {"fp32": TARGETS, "int8": INT8_TARGETS}.get(precision, BF16_TARGETS)
 
 
 def _runs(target: Target) -> bool:

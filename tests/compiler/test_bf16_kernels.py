@@ -15,8 +15,8 @@ from running import needs_compiler
 from test_kernels import HEAD, KERNELS, WIDTHS, Kernels, Layer, assert_close, bordered, layers, read_only
 
 from mobilenets.compiler.build import link
-from mobilenets.compiler.pack import pack_bias, pack_depthwise
-from mobilenets.compiler.pack_bf16 import deinterleaved, pack_pairs, rounded, split, widened
+from mobilenets.compiler.formats.bf16 import deinterleaved, pack_pairs, rounded, split, widened
+from mobilenets.compiler.formats.fp32 import pack_bias, pack_depthwise
 from mobilenets.compiler.targets import BF16_TARGETS
 
 pytestmark = needs_compiler

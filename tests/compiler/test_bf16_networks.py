@@ -20,10 +20,10 @@ import mobilenets.compiler.processor
 from mobilenets.arch.network import Block, Network
 from mobilenets.benchmark.torch_module import inference
 from mobilenets.compiler.compile import PRECISIONS, compile_model, sources_of, write_c
-from mobilenets.compiler.lower_bf16 import lower_bf16
+from mobilenets.compiler.formats import FORMATS
+from mobilenets.compiler.lower import lower
 from mobilenets.compiler.processor import missing
 from mobilenets.compiler.targets import BF16_TARGETS
-from mobilenets.compiler.templates import TEMPLATES
 from mobilenets.errors import CompileError, NetworkError, UsageError
 from mobilenets.image import Pixels
 from mobilenets.model import Model
@@ -159,12 +159,12 @@ def test_a_processor_without_amx_is_told(tmp_path: Path, monkeypatch: pytest.Mon
 def test_each_part_of_a_separable_step_has_its_own_activation(precision: str) -> None:
     """In an inverted residual block the depthwise convolution is activated, the pointwise one is not."""
     network = Network(1.0, 32, 32, stem=16, blocks=(Block(1, 24, expansion=16),), activation="relu6", classes=3)
-    program = lower_bf16(make_random_model(network), BF16_TARGETS["avx2"], "network", precision).program
+    program = lower(make_random_model(network), BF16_TARGETS["avx2"], "network", precision).program
     (step,) = (step for step in program.steps if "dw1" in step.name)
-    assert (step.first_limit, step.limit) == (6, -1)
-    assert any("dw_bias, 6," in line for line in TEMPLATES[step.kind](step))
+    assert step.limits == (6, -1)
+    assert any("dw_bias, 6," in line for line in FORMATS[precision].bodies[step.kind].lines(step))
     large = network.replace(blocks=(Block(1, 24, expansion=16, kernel=5),))
     with pytest.raises(
         NetworkError, match=r"^op dw1 \(5x5\): the compiler to C in bf16 has depthwise kernels of 3x3 only$"
     ):
-        lower_bf16(make_random_model(large), BF16_TARGETS["avx2"], "network", precision)
+        lower(make_random_model(large), BF16_TARGETS["avx2"], "network", precision)

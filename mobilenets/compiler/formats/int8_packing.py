@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..quant.scheme import LOW, Affine, Floats, IntegerLayer, Integers, Sums, multipliers
+from ...quant.scheme import LOW, Affine, Floats, IntegerLayer, Integers, Sums, multipliers
 
 __all__ = ["byte", "pack_bias", "pack_factor", "pack_product", "pack_taps"]
 

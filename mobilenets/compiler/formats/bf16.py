@@ -1,0 +1,196 @@
+"""bf16, and floats whose pointwise products are made of bf16.
+
+bf16: images, weights and what lies between them are bf16, sums and biases float. bf16x3 and bf16x6: images are float;
+a float is the sum of 2 or 3 bf16, and of the products of their parts the 3 or 6 that matter are added up (relative
+error about 1e-5 of a sum's terms, and float's own). Steps other than separable ones are those of fp32 there.
+"""
+
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ...arch.layers import Layer
+from ...arch.ops import OPS, OUTPUTS, Consumer
+from ...errors import NetworkError
+from ...model import Model
+from ..program import SIZES, Buffer, Kind, Step, Target
+from ..targets import BF16_TARGETS
+from .bf16_bodies import BF16_BODIES, SPLIT_BODIES, Pairs
+from .format import Body, add_constants, change_tile, padded
+from .fp32 import Array, Fp32, group_rows, pack_bias
+
+__all__ = ["Bf16", "Bf16x3", "Bf16x6", "Halves", "deinterleaved", "pack_pairs", "rounded", "split", "widened"]
+
+Halves = np.ndarray[Any, np.dtype[np.uint16]]
+
+TILE = 16  # pixels, of AMX
+FLOAT, HALF = SIZES["float"], SIZES["uint16_t"]
+
+
+def rounded(array: Array) -> Halves:
+    """Return the upper half of each float32, rounded to the nearest, to even where two are as near."""
+    bits = np.ascontiguousarray(array, np.float32).view(np.uint32).astype(np.uint64)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+
+
+def widened(array: Halves) -> Array:
+    """Return the float32 that bf16 stand for."""
+    return (array.astype(np.uint32) << 16).view(np.float32)
+
+
+BF16 = Consumer(
+    "the compiler to C in bf16",
+    handles="input conv depthwise pointwise relu relu6 global_average_pool fully_connected "
+    "softmax sigmoid l2_normalise".split(),
+    refuses="hard_swish hard_sigmoid add multiply batch_norm".split(),  # batch norm is folded before
+)
+
+
+class _Pairs(Fp32):
+    """What bf16 and floats made of it have in common: products of pairs of bf16, in tiles where there is AMX."""
+
+    targets = BF16_TARGETS
+    consumer = BF16
+    parts: ClassVar[int]  # bf16 that a number is the sum of
+
+    def __init__(self, model: Model, target: Target) -> None:
+        super().__init__(model, target)
+        if large := next((op for op in self.graph.ops if op.kind == "depthwise" and op.kernel != 3), None):
+            size = f"{large.kernel}x{large.kernel}"
+            raise NetworkError(f"op {large.name} ({size}): {BF16.name} has depthwise kernels of 3x3 only")
+
+    @property
+    def tiles(self) -> bool:
+        """Whether AMX multiplies."""
+        return "amx_bf16" in self.target.features
+
+    def panel_of_pairs(self, channels: int) -> tuple[int, int]:
+        """Return a panel as in fp32, of channels that are pairs of vectors; for AMX of one vector or two."""
+        vector, nr = self.panel_of(max(channels, 8))
+        return vector, 2 if nr == 3 and (self.tiles or vector == 4) else nr
+
+    def separable(self, step: Step[Any], group: tuple[Layer, ...]) -> Step[Any]:
+        """Rows of the depthwise convolution wait in scratch: bf16 at once, or floats and then the parts of each."""
+        stored, width = step.input.channels, step.output.width
+        pixel = stored + (32 if self.tiles and stored * HALF % 1024 == 0 else 0)  # or tiles share few lines of a cache
+        row = width * (HALF * self.parts * pixel + (FLOAT * stored if self.parts > 1 else 0))
+        rows = group_rows(step.units, row, HALF * self.parts * stored * step.output.channels)
+        step = replace(
+            change_tile(step, lanes=self.tap_lanes(step), rows=rows, mr=self.pixels(rows * width, step.tile.nr)),
+            kind=step.kind._replace(tiled=self.tiles),
+            scratch=rows * row + (HALF * TILE * pixel if self.tiles else 0),
+            own=Pairs(self.parts, pixel),
+        )
+        return self.product_of_pairs(self.taps(step, group[0]), group[-1])
+
+    def tap_lanes(self, step: Step[Any]) -> int:
+        """Return the numbers in a vector of the depthwise part."""
+        return self.lanes(step.input.channels)
+
+    def product_of_pairs(self, step: Step[Any], layer: Layer) -> Step[Any]:
+        """Return the step with its weights as a matrix of the elements that a sum reads, in their order."""
+        kernel, bias = self.arrays(layer.op)
+        depth, panel = step.input.channels, step.tile.vector * step.tile.nr
+        channels = padded(len(kernel), panel)
+        return add_constants(
+            replace(step, depth=depth),
+            self.blob.add("w", "uint16_t", pack_pairs(kernel, depth, channels, panel, self.parts)),
+            self.blob.add("bias", "float", pack_bias(bias, channels)),
+        )
+
+
+class Bf16(_Pairs):
+    """bf16 in the arena."""
+
+    name = "bf16"
+    bodies: ClassVar[dict[Kind, Body]] = {**Fp32.bodies, **BF16_BODIES}
+    element = "uint16_t"
+    parts = 1
+    product = _Pairs.product_of_pairs
+
+    def kind(self, op: str) -> Kind:
+        return Kind(op) if op in OUTPUTS else super().kind(op)
+
+    def rounding(self, kernel: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        return widened(rounded(kernel.astype(np.float32))).astype(np.float64)
+
+    def border_pixel(self, mean: Array) -> tuple[float, ...]:
+        return tuple(rounded(mean).tolist())
+
+    def image(self, pixels: Buffer) -> list[Step[Any]]:
+        """The image has room for the second half of its last pair."""
+        (step,) = super().image(pixels)
+        return [replace(step, output=replace(step.output, size=step.output.size + HALF))]
+
+    def panel(self, group: tuple[Layer, ...]) -> tuple[int, int]:
+        return self.panel_of_pairs(group[-1].op.shape_out[2])
+
+    def tap_lanes(self, step: Step[Any]) -> int:
+        """Pairs in the widest vector that divides the channels, or that takes several pixels of a row at once."""
+        channels, width = step.input.channels, step.output.width if step.window.stride == 1 else 0
+        if step.kind.op == "separable_any":
+            return self.lanes(channels)
+        fitting = (v for v in (16, 8, 4) if v <= self.target.vector)
+        return next(
+            v for v in fitting if channels % (2 * v) == 0 or (2 * v % channels == 0 and 2 * v // channels <= width)
+        )
+
+    def tap_order(self, step: Step[Any], array: Array) -> Array:
+        """The kernel for 3x3 reads pairs, which fall apart into even and odd channels."""
+        return deinterleaved(array, step.tile.lanes) if step.kind.op == "separable" else array
+
+
+class Bf16x3(_Pairs):
+    """Floats in the arena; the pointwise products of separable steps are made of 3 products of bf16."""
+
+    name = "bf16x3"
+    bodies: ClassVar[dict[Kind, Body]] = {**Fp32.bodies, **SPLIT_BODIES}
+    parts = 2
+
+    def kind(self, op: str) -> Kind:
+        return Kind(op, "split" if op.startswith("separable") else "fp32")
+
+    def panel(self, group: tuple[Layer, ...]) -> tuple[int, int]:
+        """Panels of pairs for all steps where two of them may write to one image, for which they pad channels alike."""
+        both = any(OPS[op.kind].role == "elementwise" for op in self.graph.ops)
+        return self.panel_of_pairs(group[-1].op.shape_out[2]) if both or len(group) == 2 else super().panel(group)
+
+
+class Bf16x6(Bf16x3):
+    """As bf16x3, with 6 products of bf16."""
+
+    name = "bf16x6"
+    parts = 3
+
+
+def split(array: Array, parts: int) -> Halves:
+    """(parts, ...): bf16 that add up to `array`, the largest first."""
+    found, left = [], np.asarray(array, np.float32)
+    for _ in range(parts):
+        found.append(rounded(left))
+        left = left - widened(found[-1])
+    return np.stack(found)
+
+
+def deinterleaved(array: Array, lanes: int) -> Array:
+    """(..., C): of each 2 `lanes` the even ones, then the odd ones, as a vector of pairs falls apart.
+
+    Repeated as often as C fits into them.
+    """
+    if array.shape[-1] < 2 * lanes:
+        array = np.tile(array, 2 * lanes // array.shape[-1])
+    pairs = array.reshape(*array.shape[:-1], -1, lanes, 2)
+    return np.ascontiguousarray(pairs.swapaxes(-1, -2)).reshape(array.shape)
+
+
+def pack_pairs(kernel: Array, depth: int, channels: int, panel: int, parts: int = 1) -> Halves:
+    """(N, C, 3, 3) or (N, C, 1, 1) or (N, C) -> (parts, channels / panel, K / 2, panel, 2).
+
+    K: the elements under one row of the kernel, [columns][depth], made even; then those under the next row.
+    """
+    square = kernel.reshape(*kernel.shape[:2], *(kernel.shape[2:] or (1, 1)))
+    deep = np.pad(square, ((0, channels - len(kernel)), (0, depth - kernel.shape[1]), (0, 0), (0, 0)))
+    rows = deep.transpose(0, 2, 3, 1).reshape(channels, deep.shape[2], -1)
+    matrix = np.pad(rows, ((0, 0), (0, 0), (0, rows.shape[2] % 2))).reshape(channels // panel, panel, -1, 2)
+    return split(matrix.transpose(0, 2, 1, 3), parts)

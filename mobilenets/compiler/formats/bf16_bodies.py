@@ -1,0 +1,119 @@
+"""The C of steps in bf16, and of those in floats whose products are made of it; see fp32_bodies.py."""
+
+from dataclasses import dataclass
+
+from ..program import SIZES, Kind, Step
+from .format import Body, border, call, row_groups, rows
+from .fp32_bodies import depthwise_rows, fully_connected
+
+__all__ = ["BF16_BODIES", "SPLIT_BODIES", "Pairs"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """What only a separable step in bf16 has."""
+
+    parts: int  # bf16 that make a number
+    pixel: int  # elements from pixel to pixel of the rows in scratch
+
+
+def _image(step: Step[None]) -> list[str]:
+    b = step.output
+    return [
+        rows(step),
+        border(step, "image_border"),
+        call("bf16_image", "in", b.height, b.width, b.channels, "out", "first", "last"),
+    ]
+
+
+def _conv(step: Step[None]) -> list[str]:
+    a, b, w, t = step.input, step.output, step.window, step.tile
+    read, written = (a.width, a.channels, w.stride, w.down, w.right), (b.width, b.channels, "first", "last")
+    limit = step.limits[-1]
+    return [
+        rows(step),
+        border(step),
+        call(f"bf16_conv{t.vector}", t.mr, t.nr, "in", *read, "w", "bias", limit, "out", *written),
+    ]
+
+
+def _separable(step: Step[Pairs]) -> list[str]:
+    a, b, w = step.input, step.output, step.window
+    read = (a.width, a.channels, w.stride, w.down, w.right, "dw", "dw_bias", step.limits[0])
+    depthwise = call(f"bf16_depthwise{step.tile.lanes}", "in", *read, "scratch", step.own.pixel, b.width, "y", "end")
+    return [rows(step), border(step), *row_groups(step, depthwise, _product(step, "scratch"))]
+
+
+def _split_separable(step: Step[Pairs]) -> list[str]:
+    """The floats of the depthwise convolution, then the parts of each behind them."""
+    a, b = step.input, step.output
+    pixels, parts = f"(end - y) * {b.width}", (step.own.parts, "rows", step.own.pixel, _part(step))
+    return [
+        f"uint16_t *rows = (uint16_t *)((float *)scratch + {step.tile.rows * b.width * a.channels});",
+        rows(step),
+        border(step),
+        *row_groups(
+            step,
+            depthwise_rows(step),
+            call(f"bf16_split{step.tile.lanes}", "scratch", a.channels, pixels, *parts),
+            _product(step, "rows"),
+        ),
+    ]
+
+
+def _part(step: Step[Pairs]) -> int:
+    """Return the elements from one part of the rows in scratch to the next."""
+    return step.tile.rows * step.output.width * step.own.pixel
+
+
+def _product(step: Step[Pairs], codes: str) -> str:
+    a, b, t, own = step.input, step.output, step.tile, step.own
+    deep = max(deep for deep in range(2, 33, 2) if a.channels % deep == 0)
+    weights = ("w", a.channels * b.channels, own.parts, "bias", step.limits[-1])
+    written = ("out", SIZES[b.element], b.width, b.channels, f"y * {b.width}", f"end * {b.width}")
+    read = (codes, own.pixel, _part(step), a.channels)
+    if step.kind.tiled:
+        return call(f"bf16_pointwise_tiles{t.vector}", t.nr, *read, deep, *weights, *written)
+    return call(f"bf16_pointwise{t.vector}", t.mr, t.nr, *read, *weights, *written)
+
+
+def _pointwise(step: Step[None]) -> list[str]:
+    a, b, t = step.input, step.output, step.tile
+    read = ("row", a.channels, 0, a.channels, "w", 0, 1, "bias", step.limits[-1])
+    written = ("out", SIZES[b.element], b.width, b.channels, f"y * {b.width}", f"(y + 1) * {b.width}")
+    return [
+        rows(step),
+        border(step),
+        "for (int y = first; y < last; y++) {",
+        f"    const uint16_t *row = in + ((y + 1) * {a.width + 2} + 1) * {a.channels};",
+        f"    {call(f'bf16_pointwise{t.vector}', t.mr, t.nr, *read, *written)}",
+        "}",
+    ]
+
+
+def _pool(step: Step[None]) -> list[str]:
+    a = step.input
+    name = f"bf16_pool{step.tile.vector}"
+    return [f"if (part == 0) {call(name, 'in', a.height, a.width, a.channels, 'out')}"]
+
+
+_VECTORS = ("intrinsics", "vectors", "activate", "bf16_dot", "bf16_vectors")
+_PRODUCT = (*_VECTORS, "tile", "bf16_tile")
+_TILES = (*_PRODUCT, "tiles", "bf16_pointwise_tiles")
+
+
+BF16_BODIES = {
+    Kind("image", "bf16"): Body(("border", "bf16_image"), _image),
+    Kind("conv", "bf16"): Body(("border", *_PRODUCT, "bf16_conv"), _conv),
+    Kind("separable", "bf16"): Body(("border", *_PRODUCT, "bf16_depthwise", "bf16_pointwise"), _separable),
+    Kind("separable", "bf16", True): Body(("border", *_TILES, "bf16_depthwise"), _separable),
+    Kind("pointwise", "bf16"): Body(("border", *_PRODUCT, "bf16_pointwise"), _pointwise),
+    Kind("pool", "bf16"): Body((*_VECTORS, "bf16_pool"), _pool),
+    Kind("fully_connected", "bf16"): Body((*_PRODUCT, "bf16_fully_connected"), fully_connected),
+}
+SPLIT_BODIES = {
+    Kind("separable", "split"): Body(
+        ("border", *_PRODUCT, "depthwise", "bf16_split", "bf16_pointwise"), _split_separable
+    ),
+    Kind("separable", "split", True): Body(("border", *_TILES, "depthwise", "bf16_split"), _split_separable),
+}
