@@ -12,13 +12,11 @@ import numpy as np
 
 from ...arch.layers import Layer
 from ...arch.ops import OPS, OUTPUTS, Consumer
-from ...errors import NetworkError
-from ...model import Model
-from ..program import SIZES, Buffer, Kind, Step, Target
+from ..program import SIZES, Buffer, Kind, Step
 from ..targets import BF16_TARGETS
 from .bf16_bodies import BF16_BODIES, SPLIT_BODIES, Pairs
 from .format import Body, add_constants, change_tile, padded
-from .fp32 import Array, Fp32, group_rows, pack_bias
+from .fp32 import FP32, Array, Fp32, group_rows, pack_bias
 
 __all__ = ["Bf16", "Bf16x3", "Bf16x6", "Halves", "deinterleaved", "pack_pairs", "rounded", "split", "widened"]
 
@@ -39,12 +37,7 @@ def widened(array: Halves) -> Array:
     return (array.astype(np.uint32) << 16).view(np.float32)
 
 
-BF16 = Consumer(
-    "the compiler to C in bf16",
-    handles="input conv depthwise pointwise relu relu6 global_average_pool fully_connected "
-    "softmax sigmoid l2_normalise".split(),
-    refuses="hard_swish hard_sigmoid add multiply batch_norm".split(),  # batch norm is folded before
-)
+BF16 = Consumer("the compiler to C in bf16", FP32.handles, FP32.refuses)
 
 
 class _Pairs(Fp32):
@@ -53,12 +46,6 @@ class _Pairs(Fp32):
     targets = BF16_TARGETS
     consumer = BF16
     parts: ClassVar[int]  # bf16 that a number is the sum of
-
-    def __init__(self, model: Model, target: Target) -> None:
-        super().__init__(model, target)
-        if large := next((op for op in self.graph.ops if op.kind == "depthwise" and op.kernel != 3), None):
-            size = f"{large.kernel}x{large.kernel}"
-            raise NetworkError(f"op {large.name} ({size}): {BF16.name} has depthwise kernels of 3x3 only")
 
     @property
     def tiles(self) -> bool:

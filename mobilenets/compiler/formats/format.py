@@ -18,13 +18,13 @@ __all__ = [
     "Body",
     "Format",
     "add_constants",
-    "border",
+    "bordered",
     "call",
     "change_tile",
     "limit",
     "padded",
+    "parted",
     "row_groups",
-    "rows",
 ]
 
 LIMITS = {"relu": 0, "relu6": 6, "hard_swish": -2, "hard_sigmoid": -3}  # as kernels/activate_all.c has them
@@ -173,15 +173,15 @@ def call(function: str, *arguments: object) -> str:
     return f"{function}({', '.join(map(str, arguments))});"
 
 
-def rows(step: Step[Any]) -> str:
-    """Return the line that works out the part's units."""
-    return f"const int first = {step.units} * part / parts, last = {step.units} * (part + 1) / parts;"
+def parted(step: Step[Any], *lines: str) -> list[str]:
+    """Return `lines`, which work on the units `first` to `last` - 1, behind the line that divides them among parts."""
+    return [f"const int first = {step.units} * part / parts, last = {step.units} * (part + 1) / parts;", *lines]
 
 
-def border(step: Step[Any], pixel: str = "NULL") -> str:
-    """Return the line that writes the border of the part's rows."""
+def bordered(step: Step[Any], *lines: str, pixel: str = "NULL") -> list[str]:
+    """Return `lines` as `parted` does, behind the one that writes the border of the part's rows."""
     b = step.output
-    return call("border", "out", b.height, b.width, b.pixel, pixel, "first", "last")
+    return parted(step, call("border", "out", b.height, b.width, b.pixel, pixel, "first", "last"), *lines)
 
 
 def row_groups(step: Step[Any], *lines: str) -> list[str]:

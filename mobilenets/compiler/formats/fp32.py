@@ -14,7 +14,7 @@ from ..targets import TARGETS
 from .format import Format, add_constants, change_tile, padded
 from .fp32_bodies import BODIES
 
-__all__ = ["Array", "Fp32", "group_rows", "pack_bias", "pack_conv", "pack_depthwise", "pack_pointwise"]
+__all__ = ["FP32", "Array", "Fp32", "group_rows", "pack_bias", "pack_conv", "pack_depthwise", "pack_pointwise"]
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 

@@ -6,7 +6,7 @@ An image of bytes has no border: what convolutions see of it is put side by side
 from dataclasses import dataclass
 
 from ..program import Kind, Step
-from .format import Body, call, row_groups, rows
+from .format import Body, call, parted, row_groups
 
 __all__ = ["BODIES", "Rule", "Scaling"]
 
@@ -47,15 +47,15 @@ def _conv(step: Step[Scaling]) -> list[str]:
     seen = ("in", a.height, a.width, a.channels, f"y * {w.stride} - {w.top}", 3, w.left, rule.source)
     read = ("scratch", 3, "pitch", w.stride * a.channels, "groups", "w", rule.weight, "bias", "factor", *rule.clamp)
     written = (f"out + y * {b.width * b.channels}", b.channels, b.width)
-    return [
-        rows(step),
+    return parted(
+        step,
         f"const int groups = (3 * {a.channels} + GROUP - 1) / GROUP, "
         f"pitch = {(b.width - 1) * w.stride * a.channels} + groups * GROUP;",
         "for (int y = first; y < last; y++) {",
         f"    {call('int8_rows', *seen, 'scratch', 'pitch')}",
         f"    {call(f'int8_product{t.vector}', t.mr, t.nr, *read, *written)}",
         "}",
-    ]
+    )
 
 
 def _separable(step: Step[Scaling]) -> list[str]:
@@ -64,29 +64,29 @@ def _separable(step: Step[Scaling]) -> list[str]:
     seen = ("in", a.height, a.width, a.channels, w.stride, w.top, w.left)
     read = ("dw", inner.weight, "dw_bias", "dw_factor", inner.source, *inner.clamp)
     depthwise = call(f"int8_depthwise{lanes}", *seen, *read, "columns", "rows", b.width, "y", "end")
-    return [
-        rows(step),
+    return parted(
+        step,
         f"code *columns = scratch, *rows = columns + {columns} * GROUP * PLANES;",
         *row_groups(step, depthwise, _product(step, "rows", "y", f"(end - y) * {b.width}")),
-    ]
+    )
 
 
 def _pointwise(step: Step[Scaling]) -> list[str]:
     a = step.input
     seen = ("in", a.height, a.width, a.channels, "y", 1, 0, 0, "scratch", a.width * a.channels)
-    return [
-        rows(step),
+    return parted(
+        step,
         "for (int y = first; y < last; y++) {",
         f"    {call('int8_rows', *seen)}",
         f"    {_product(step, 'scratch', 'y', f'{a.width}')}",
         "}",
-    ]
+    )
 
 
 def _pointwise_tiles(step: Step[Scaling]) -> list[str]:
     """Bytes are codes there, so they are read where they lie."""
     row = step.input.width * step.input.channels
-    return [rows(step), _product(step, f"in + first * {row}", "first", f"(last - first) * {step.output.width}")]
+    return parted(step, _product(step, f"in + first * {row}", "first", f"(last - first) * {step.output.width}"))
 
 
 def _product(step: Step[Scaling], codes: str, first: str, count: str) -> str:
@@ -103,21 +103,21 @@ def _panels(step: Step[Scaling]) -> list[str]:
     rule, t, depth = step.own.rule, step.tile, step.input.channels
     panel = t.nr * t.vector
     read = ("in", 1, 0, 0, f"{depth} / GROUP", f"w + n * {depth}", rule.weight, "bias + n", "factor + n", *rule.clamp)
-    return [
-        rows(step),
+    return parted(
+        step,
         f"for (int n = first * {panel}; n < last * {panel}; n += {panel})",
         f"    {call(f'int8_panel{t.vector}', 1, t.nr, *read, 'out + n', panel, panel, 1)}",
-    ]
+    )
 
 
 def _depthwise(step: Step[Scaling]) -> list[str]:
     a, b, w, rule = step.input, step.output, step.window, step.own.rule
     seen = ("in", a.height, a.width, a.channels, w.kernel, w.stride, w.top, w.left)
     read = ("dw", rule.weight, "dw_bias", "dw_factor", rule.source, *rule.clamp)
-    return [
-        rows(step),
+    return parted(
+        step,
         call(f"int8_depthwise_any{step.tile.vector}", *seen, *read, "out", b.width, "first", "last"),
-    ]
+    )
 
 
 def _pool(step: Step[Scaling]) -> list[str]:
@@ -129,19 +129,19 @@ def _pool(step: Step[Scaling]) -> list[str]:
 def _add(step: Step[Scaling]) -> list[str]:
     row = step.output.width * step.output.channels
     read = ("in", *step.own.terms, *step.own.rule.clamp)
-    return [rows(step), call("int8_add", *read, "out", f"first * {row}", f"last * {row}")]
+    return parted(step, call("int8_add", *read, "out", f"first * {row}", f"last * {row}"))
 
 
 def _multiply(step: Step[Scaling]) -> list[str]:
     b, own = step.output, step.own
     zeros = [rule.source for rule in own.rules]
     read = ("in", b.channels, *zeros, f"{own.factor!r}f", *own.rule.clamp)
-    return [rows(step), call(f"int8_scale{step.tile.vector}", *read, "out", f"first * {b.width}", f"last * {b.width}")]
+    return parted(step, call(f"int8_scale{step.tile.vector}", *read, "out", f"first * {b.width}", f"last * {b.width}"))
 
 
 def _hard_swish(step: Step[Scaling]) -> list[str]:
     row = step.output.width * step.output.channels
-    return ["(void)in;", rows(step), call("int8_look_up", "table", "out", f"first * {row}", f"last * {row}")]
+    return ["(void)in;", *parted(step, call("int8_look_up", "table", "out", f"first * {row}", f"last * {row}"))]
 
 
 def _output(step: Step[Scaling]) -> list[str]:
