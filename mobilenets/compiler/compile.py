@@ -111,10 +111,11 @@ def format_of(model: Model | QuantModel, precision: str) -> type[Format]:
 
     Raises `UsageError` for a precision that is none, and for one of floats where the model is int8.
     """
-    if precision not in PRECISIONS:
+    format = FORMATS.get(precision)
+    if format is None or format.model is not Model:
         raise UsageError(f"precision (={precision!r}) must be one of {', '.join(PRECISIONS)}")
-    if isinstance(model, FORMATS[precision].model):
-        return FORMATS[precision]
+    if isinstance(model, format.model):
+        return format
     if precision != "fp32":
         raise UsageError(f"precision (={precision!r}) is of float models, and {model.name} is int8")
     return FORMATS["int8"]

@@ -97,7 +97,7 @@ class Bf16(_Pairs):
     product = _Pairs.product_of_pairs
 
     def kind(self, op: str) -> Kind:
-        return Kind(op) if op in OUTPUTS else super().kind(op)
+        return Kind(op) if op in OUTPUTS else Kind(op, self.name)
 
     def rounding(self, kernel: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         return widened(rounded(kernel.astype(np.float32))).astype(np.float64)

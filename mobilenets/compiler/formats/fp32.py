@@ -9,7 +9,7 @@ from ...arch.fold import fold_batch_norm
 from ...arch.layers import Layer
 from ...arch.ops import Consumer, Op
 from ...model import Model
-from ..program import SIZES, Buffer, Element, Step, Target
+from ..program import SIZES, Buffer, Element, Kind, Step, Target
 from ..targets import TARGETS
 from .format import Format, add_constants, change_tile, padded
 from .fp32_bodies import BODIES
@@ -62,6 +62,9 @@ class Fp32(Format):
     def rounding(self, kernel: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Return the numbers that the format keeps of the first convolution's weights, in float64."""
         return kernel
+
+    def kind(self, op: str) -> Kind:
+        return Kind(op)
 
     def border_pixel(self, mean: Array) -> tuple[float, ...]:
         """Return the pixel of the border of the image, whose numbers are those of its elements."""
