@@ -1,4 +1,4 @@
-"""A trained network as one small C program: lowered, planned, emitted, built.
+"""Compile a trained network to one small C program: lower it, plan its memory, emit C, build a library.
 
 Graph + weights --lower--> Program --plan, emit--> C --link--> library, kept in a cache.
 """

@@ -1,4 +1,4 @@
-"""A model as a library on this machine: compiled once, kept in a cache by everything that went into it."""
+"""Compile models to C and to libraries; libraries are cached under a hash of everything that they depend on."""
 
 import hashlib
 import json
@@ -44,7 +44,7 @@ NAME = "network"  # of the emitted functions in a cached library
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """A compiled network: its shared library, its packed weights, and what a caller must know."""
+    """A compiled network: its shared library, its packed weights, and the numbers that a caller needs."""
 
     path: Path
     weights: Path
@@ -54,19 +54,26 @@ class Library:
     steps: int
     classes: int
     one: int  # bytes of the arena for one thread
-    more: int  # bytes for each thread more
+    more: int  # bytes for each further thread
 
     def arena(self, parts: int) -> int:
-        """Bytes."""
+        """Return the bytes of the arena for `parts` threads."""
         return self.one + (parts - 1) * self.more
 
 
 def compile_model(
     model: Model | QuantModel, target: str = "auto", folder: Path | None = None, precision: str = "fp32"
 ) -> Library:
-    """The library of `model`, from the cache where it has been compiled before. Safe in many processes at once.
+    """Return the library of `model`, from the cache if it has been compiled before. Safe in many processes at once.
 
-    `folder`: compile into this one instead of into the cache. `precision`: of PRECISIONS; an int8 model is int8.
+    Parameters
+    ----------
+    target
+        A key of the targets of the format, or "auto": the first that this processor runs.
+    folder
+        A folder to compile into, instead of the cache.
+    precision
+        One of `PRECISIONS`; "fp32" for an int8 model.
     """
     chosen = _target(model, target, precision)
     if folder is not None:
@@ -76,14 +83,14 @@ def compile_model(
 
 
 def _made(model: Model | QuantModel, target: Target, folder: Path, precision: str) -> Library:
-    """Compiled by one process, while the others wait for it."""
+    """Compile in one process, while the others wait for it."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _alone(folder.with_name(f".{folder.name}.lock")):
             if library := _opened(folder):  # by another process, meanwhile
                 return library
             made = folder.with_name(f".{folder.name}.made")
-            for left in (made, folder):  # by a process that was killed; damaged
+            for left in (made, folder):  # the first of a process that was killed, the second damaged
                 shutil.rmtree(left, ignore_errors=True)
             made.mkdir()
             _compile(model, target, made, precision)
@@ -98,8 +105,8 @@ def _made(model: Model | QuantModel, target: Target, folder: Path, precision: st
 
 @contextmanager
 def _alone(lock: Path) -> Iterator[None]:
-    """One process at a time; the system lets go of a lock whose holder dies."""
-    import fcntl  # not everywhere, and nor is anything that loads what is compiled here
+    """Hold a lock that one process has at a time; the system releases it when the process ends."""
+    import fcntl  # only on POSIX systems, as is all that loads what is compiled here
 
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -143,7 +150,7 @@ def lacking(model: Model | QuantModel, target: str, precision: str = "fp32") -> 
 def sources_of(
     model: Model | QuantModel, target: Target, name: str, embed: bool = False, precision: str = "fp32"
 ) -> tuple[Source, Lowered]:
-    """The C of `model` and what goes with it."""
+    """Return the C of `model`, and the program and weights that belong to it."""
     lowered = lower(model, target, name, format_of(model, precision).name)
     return emit(lowered, embed), lowered
 
@@ -156,7 +163,7 @@ def arena_bytes(model: Model | QuantModel, target: str, precision: str = "fp32")
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What `write_c` wrote: file names, and the bytes of what a device must hold."""
+    """The files that `write_c` wrote, and the bytes that a device must hold."""
 
     files: tuple[str, ...]
     target: str
@@ -217,7 +224,7 @@ def _compile(model: Model | QuantModel, target: Target, folder: Path, precision:
 
 
 def _opened(folder: Path) -> Library | None:
-    """What `_compile` wrote; None where it is not whole: half a library would end the process that loads it."""
+    """Return the library that `_compile` wrote; None where it is incomplete: loading it would end the process."""
     code, weights = folder / "library.so", folder / "weights.bin"
     try:
         content = json.loads((folder / "library.json").read_text())
@@ -234,7 +241,7 @@ def _digest(content: bytes) -> str:
 
 
 def _key(model: Model | QuantModel, target: Target, precision: str) -> str:
-    """Of everything that the library depends on."""
+    """Return a hash of everything that the library depends on."""
     digest = hashlib.sha256(model.digest().encode())
     compiling, package = files(__package__), files(__package__.rpartition(".")[0])
     for folder in (compiling, compiling / "formats", compiling / "kernels", package / "arch", package / "quant"):

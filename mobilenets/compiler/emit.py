@@ -1,4 +1,4 @@
-"""`Program` -> C99: a function for each different step, and the table of which is called with what."""
+"""Emit a `Program` as C99: a function for each different step, and a table of the calls with their arguments."""
 
 from dataclasses import dataclass
 from importlib.resources import files
@@ -18,15 +18,15 @@ from .program import ALIGNMENT, Buffer, Element, Program, Step, aligned
 
 __all__ = ["Source", "emit"]
 
-MOST = 2**31 - 1  # what an int of C counts to
+MOST = 2**31 - 1  # the largest int of C
 # kernels whose vectors are those of the depthwise part
 OF_LANES = ("depthwise", "depthwise_any", "bf16_depthwise", "bf16_depthwise_any", "bf16_split", "int8_depthwise")
-OF_BOTH = ("vectors", "activate", "bf16_vectors", "int8_vectors", "int8_dot")  # kernels that both parts of a step need
+OF_BOTH = ("vectors", "activate", "bf16_vectors", "int8_vectors", "int8_dot")  # kernels that both parts of a step call
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The two files and what a caller must know."""
+    """The two files, and the numbers that a caller needs."""
 
     c: str
     h: str
@@ -35,9 +35,9 @@ class Source:
 
 
 def emit(lowered: Lowered, embed: bool = False) -> Source:
-    """The C of a lowered network; `embed`: with its weights in it, instead of as an argument.
+    """Return the C of a lowered network; with `embed`, weights are in it instead of an argument.
 
-    `CompileError` where a size is more than an int of C holds.
+    Raises `CompileError` where a size is more than an int of C holds.
     """
     program = lowered.program
     arena = plan(program.steps)
@@ -75,7 +75,7 @@ def _border(element: Element, values: tuple[float, ...]) -> str:
 
 
 def _kernels(program: Program) -> list[str]:
-    """The text of each kernel that a step calls, once for each width of vectors."""
+    """Return the text of each kernel that a step calls, once for each width of vectors."""
     used: dict[tuple[str, int], None] = {}  # a set, in order
     variants = {"int8_dot": f"int8_dot_{program.target.dot}"}
     if any(min(step.limits) < -1 for step in program.steps):
@@ -97,7 +97,7 @@ def _body(program: Program, step: Step[Any]) -> Body:
 
 
 def _function(program: Program, step: Step[Any]) -> str:
-    """A step in C; @ stands for its name. Equal layers have equal texts."""
+    """Return a step in C; @ stands for its name. Equal layers have equal texts."""
     lines = _body(program, step).lines(step)
     parameters = [
         f"const {step.input.element} *restrict in",
@@ -116,7 +116,7 @@ def _function(program: Program, step: Step[Any]) -> str:
 
 
 def _functions(program: Program) -> dict[str, str]:
-    """Text -> name, of each different function."""
+    """Return text -> name for each different function."""
     names: dict[str, str] = {}
     for number, step in enumerate(program.steps):
         names.setdefault(_function(program, step), f"{step.kind}_{number}")
@@ -138,17 +138,17 @@ def _call(function: str, step: Step[Any], arena: Arena) -> str:
 
 
 def _wrapped(text: str, indent: int = 4) -> str:
-    """In lines of at most 120 characters."""
+    """Return `text` in lines of at most 120 characters."""
     return fill(text, 118, initial_indent=" " * indent, subsequent_indent=" " * (2 * indent), break_on_hyphens=False)
 
 
 def _place(buffer: Buffer, arena: Arena) -> str:
-    """What the caller passes, or where in the arena it lies."""
+    """Return the argument for a buffer: the caller's own, or its place in the arena."""
     return f"AT({arena.offsets[buffer.name]})" if buffer.size else buffer.name
 
 
 def _embedded(weights: Blob) -> str:
-    """All weights as one struct, its members where the blob has them. Nine digits of a float give back every bit."""
+    """Return all weights as one struct with the layout of the blob. Nine digits of a float keep every bit."""
     members, values = [], []
     for number, (constant, array) in enumerate(zip(weights.constants, weights.arrays, strict=True)):
         members.append(f"    {constant.element} {constant.name}_{number}[{len(array)}] ALIGNED;\n")

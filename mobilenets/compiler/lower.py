@@ -1,4 +1,4 @@
-"""`Model` or `QuantModel` -> `Program` and the blob of packed weights: the geometry, which all number formats share.
+"""Lower a `Model` or `QuantModel` to a `Program` and its packed weights; all number formats share this geometry.
 
 1. Fold batch norm into the convolutions, and normalisation into the first of them (`Format.__init__`).
 2. Fuse each depthwise convolution with the pointwise one behind it, and layers with activations (`Format.groups`).
@@ -25,12 +25,12 @@ __all__ = ["Lowered", "lower"]
 
 @dataclass(frozen=True, slots=True)
 class Lowered:
-    """The program, its weights and what its image is bordered with."""
+    """A program, its weights, and the parts of the model that its C and header state."""
 
     program: Program
     weights: Blob
-    border: tuple[float, ...]  # the pixel that normalisation makes zero, as the image holds it
-    preprocess: Preprocess  # for the header, as the labels are
+    border: tuple[float, ...]  # the pixel that normalisation maps to zero, in the element of the image
+    preprocess: Preprocess
     labels: tuple[str, ...]
 
 
@@ -79,7 +79,7 @@ def _step(format: Format, group: tuple[Layer, ...], sources: Sequence[Buffer]) -
 
 
 def _operation(group: tuple[Layer, ...], source: Buffer) -> str:
-    """Return what the step of `group` is called in its kind."""
+    """Return the op of the kind of step that computes `group`."""
     op = group[0].op
     if len(group) == 2:
         return "separable" if op.kernel == 3 else "separable_any"
@@ -89,7 +89,7 @@ def _operation(group: tuple[Layer, ...], source: Buffer) -> str:
 
 
 def _in_place(format: Format, step: Step[Any], layer: Layer, sources: Sequence[Buffer]) -> Step[Any]:
-    """Return a step that writes over its first input, which no later step reads: so graphs are built."""
+    """Return a step that writes over its first input, which no later step reads: graphs are built so."""
     image, tile = sources[0], Tile(format.lanes(sources[0].channels))
     shape = f"{step.shape.partition(' ')[0]}, in place"
     step = replace(step, input=sources[-1], output=image, shape=shape, units=image.height, tile=tile)

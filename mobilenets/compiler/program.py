@@ -1,4 +1,4 @@
-"""What the compiler works on after lowering: steps that read and write images in the arena, every size a number.
+"""Programs, the result of lowering: steps that read and write images in the arena, every size a number.
 
 A bordered image is [height + 2][width + 2][channels] elements: one pixel of border on all sides, so that no kernel has
 to check where the image ends. Its channels are padded to whole vectors with zeros.
@@ -51,7 +51,7 @@ class Kind(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A processor, as far as the layout of data depends on it."""
+    """A kind of processor: what the layout of data depends on, and how the C compiler is called for it."""
 
     name: str
     vector: int  # floats in its widest vector
@@ -74,7 +74,7 @@ class Buffer:
 
     @property
     def pixel(self) -> int:
-        """Bytes."""
+        """Return the bytes of a pixel."""
         return self.channels * SIZES[self.element]
 
 
@@ -82,7 +82,7 @@ class Buffer:
 class Constant:
     """An array in the blob of weights."""
 
-    name: str  # of the parameter that is given it
+    name: str  # of the C parameter that takes it
     element: Element
     at: int  # bytes from the blob's beginning
 
@@ -123,7 +123,7 @@ Own = TypeVar("Own")
 
 @dataclass(frozen=True, slots=True)
 class Step(Generic[Own]):
-    """What the emitted C does at once: `units` of `output` are computed, in any number of parts."""
+    """One function call of the emitted C: it computes the `units` of `output`, in any number of parts."""
 
     kind: Kind
     name: str  # of the graph's ops, "dw1 + pw1"
@@ -137,12 +137,12 @@ class Step(Generic[Own]):
     tile: Tile = Tile()
     scratch: int = 0  # bytes, for each part
     constants: tuple[Constant, ...] = ()  # weights and biases
-    own: Own = None  # type: ignore[assignment]  # what only the format knows
+    own: Own = None  # type: ignore[assignment]  # the part that only the format reads
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A network as C will run it."""
+    """The steps of a network, in the order in which the emitted C runs them."""
 
     name: str
     target: Target

@@ -1,4 +1,4 @@
-"""The number formats that networks are compiled in: an entry of `FORMATS` for each."""
+"""Number formats that networks are compiled in; `FORMATS` has an entry for each."""
 
 from .bf16 import Bf16, Bf16x3, Bf16x6
 from .format import Format

@@ -1,8 +1,8 @@
-"""bf16, and floats whose pointwise products are made of bf16.
+"""The format bf16, and the formats bf16x3 and bf16x6: floats whose pointwise products are computed in bf16.
 
-bf16: images, weights and what lies between them are bf16, sums and biases float. bf16x3 and bf16x6: images are float;
-a float is the sum of 2 or 3 bf16, and of the products of their parts the 3 or 6 that matter are added up (relative
-error about 1e-5 of a sum's terms, and float's own). Steps other than separable ones are those of fp32 there.
+bf16: images and weights are bf16, sums and biases float. bf16x3 and bf16x6: images are float. A float is the sum of 2
+or 3 bf16, and of the products of these parts the 3 or 6 largest are added up (the relative error is about 1e-5 of the
+terms of a sum, and that of float). Steps other than separable ones are those of fp32.
 """
 
 from dataclasses import replace
@@ -41,7 +41,7 @@ BF16 = Consumer("the compiler to C in bf16", FP32.handles, FP32.refuses)
 
 
 class _Pairs(Fp32):
-    """What bf16 and floats made of it have in common: products of pairs of bf16, in tiles where there is AMX."""
+    """The common base of these formats: they multiply pairs of bf16, in tiles where there is AMX."""
 
     targets = BF16_TARGETS
     consumer = BF16
@@ -49,7 +49,7 @@ class _Pairs(Fp32):
 
     @property
     def tiles(self) -> bool:
-        """Whether AMX multiplies."""
+        """Return whether AMX multiplies."""
         return "amx_bf16" in self.target.features
 
     def panel_of_pairs(self, channels: int) -> tuple[int, int]:
@@ -58,9 +58,9 @@ class _Pairs(Fp32):
         return vector, 2 if nr == 3 and (self.tiles or vector == 4) else nr
 
     def separable(self, step: Step[Any], group: tuple[Layer, ...]) -> Step[Any]:
-        """Rows of the depthwise convolution wait in scratch: bf16 at once, or floats and then the parts of each."""
+        """Return a step whose depthwise rows lie in scratch as bf16, or as floats and the parts of each."""
         stored, width = step.input.channels, step.output.width
-        pixel = stored + (32 if self.tiles and stored * HALF % 1024 == 0 else 0)  # or tiles share few lines of a cache
+        pixel = stored + (32 if self.tiles and stored * HALF % 1024 == 0 else 0)  # else tiles use few sets of the cache
         row = width * (HALF * self.parts * pixel + (FLOAT * stored if self.parts > 1 else 0))
         rows = group_rows(step.units, row, HALF * self.parts * stored * step.output.channels)
         step = replace(
@@ -88,7 +88,7 @@ class _Pairs(Fp32):
 
 
 class Bf16(_Pairs):
-    """bf16 in the arena."""
+    """Images of bf16."""
 
     name = "bf16"
     bodies: ClassVar[dict[Kind, Body]] = {**Fp32.bodies, **BF16_BODIES}
@@ -106,7 +106,7 @@ class Bf16(_Pairs):
         return tuple(rounded(mean).tolist())
 
     def image(self, pixels: Buffer) -> list[Step[Any]]:
-        """The image has room for the second half of its last pair."""
+        """Return the step; the image has one element more, since kernels read pairs."""
         (step,) = super().image(pixels)
         return [replace(step, output=replace(step.output, size=step.output.size + HALF))]
 
@@ -114,7 +114,7 @@ class Bf16(_Pairs):
         return self.panel_of_pairs(group[-1].op.shape_out[2])
 
     def tap_lanes(self, step: Step[Any]) -> int:
-        """Pairs in the widest vector that divides the channels, or that takes several pixels of a row at once."""
+        """Return the pairs in the widest vector that divides the channels, or that several pixels of a row fill."""
         channels, width = step.input.channels, step.output.width if step.window.stride == 1 else 0
         if step.kind.op == "separable_any":
             return self.lanes(channels)
@@ -124,12 +124,12 @@ class Bf16(_Pairs):
         )
 
     def tap_order(self, step: Step[Any], array: Array) -> Array:
-        """The kernel for 3x3 reads pairs, which fall apart into even and odd channels."""
+        """Return an array in the order of the kernel for 3x3, which splits pairs into even and odd channels."""
         return deinterleaved(array, step.tile.lanes) if step.kind.op == "separable" else array
 
 
 class Bf16x3(_Pairs):
-    """Floats in the arena; the pointwise products of separable steps are made of 3 products of bf16."""
+    """Images of floats; each product of a separable step is 3 products of bf16."""
 
     name = "bf16x3"
     bodies: ClassVar[dict[Kind, Body]] = {**Fp32.bodies, **SPLIT_BODIES}
@@ -139,20 +139,20 @@ class Bf16x3(_Pairs):
         return Kind(op, "split" if op.startswith("separable") else "fp32")
 
     def panel(self, group: tuple[Layer, ...]) -> tuple[int, int]:
-        """Panels of pairs for all steps where two of them may write to one image, for which they pad channels alike."""
+        """Return panels of pairs for all steps of networks with elementwise ops, whose images need equal padding."""
         both = any(OPS[op.kind].role == "elementwise" for op in self.graph.ops)
         return self.panel_of_pairs(group[-1].op.shape_out[2]) if both or len(group) == 2 else super().panel(group)
 
 
 class Bf16x6(Bf16x3):
-    """As bf16x3, with 6 products of bf16."""
+    """Images of floats; each product of a separable step is 6 products of bf16."""
 
     name = "bf16x6"
     parts = 3
 
 
 def split(array: Array, parts: int) -> Halves:
-    """(parts, ...): bf16 that add up to `array`, the largest first."""
+    """Return (parts, ...): bf16 that add up to `array`, the largest first."""
     found, left = [], np.asarray(array, np.float32)
     for _ in range(parts):
         found.append(rounded(left))
@@ -161,9 +161,9 @@ def split(array: Array, parts: int) -> Halves:
 
 
 def deinterleaved(array: Array, lanes: int) -> Array:
-    """(..., C): of each 2 `lanes` the even ones, then the odd ones, as a vector of pairs falls apart.
+    """Return (..., C): of each 2 * `lanes` the even ones, then the odd ones, as kernels split a vector of pairs.
 
-    Repeated as often as C fits into them.
+    Where C is less than 2 * `lanes`, the array is repeated to fill them.
     """
     if array.shape[-1] < 2 * lanes:
         array = np.tile(array, 2 * lanes // array.shape[-1])
@@ -172,7 +172,7 @@ def deinterleaved(array: Array, lanes: int) -> Array:
 
 
 def pack_pairs(kernel: Array, depth: int, channels: int, panel: int, parts: int = 1) -> Halves:
-    """(N, C, 3, 3) or (N, C, 1, 1) or (N, C) -> (parts, channels / panel, K / 2, panel, 2).
+    """Pack (N, C, 3, 3), (N, C, 1, 1) or (N, C) as (parts, channels / panel, K / 2, panel, 2).
 
     K: the elements under one row of the kernel, [columns][depth], made even; then those under the next row.
     """

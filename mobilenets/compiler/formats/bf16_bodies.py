@@ -1,4 +1,4 @@
-"""The C of steps in bf16, and of those in floats whose products are made of it."""
+"""The C of steps in bf16, and of separable steps in bf16x3 and bf16x6."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ __all__ = ["BF16_BODIES", "SPLIT_BODIES", "Pairs"]
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """What only a separable step in bf16 has."""
+    """The part of a separable step that only these formats read."""
 
     parts: int  # bf16 that make a number
     pixel: int  # elements from pixel to pixel of the rows in scratch
@@ -41,7 +41,7 @@ def _separable(step: Step[Pairs]) -> list[str]:
 
 
 def _split_separable(step: Step[Pairs]) -> list[str]:
-    """The floats of the depthwise convolution, then the parts of each behind them."""
+    """Return lines that write the floats of the depthwise convolution to scratch, and their parts behind them."""
     a, b, own = step.input, step.output, step.own
     read, written = ("scratch", a.channels, f"(end - y) * {b.width}"), (own.parts, "rows", own.pixel, _part(step))
     parts = call(f"bf16_split{step.tile.lanes}", *read, *written)

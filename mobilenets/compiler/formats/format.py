@@ -1,4 +1,4 @@
-"""What every number format has in common: the layers, how arrays lie in memory, and lines of C."""
+"""The base class of number formats, and the lines of C that all of them emit."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,11 +27,11 @@ __all__ = [
     "row_groups",
 ]
 
-LIMITS = {"relu": 0, "relu6": 6, "hard_swish": -2, "hard_sigmoid": -3}  # as kernels/activate_all.c has them
+LIMITS = {"relu": 0, "relu6": 6, "hard_swish": -2, "hard_sigmoid": -3}  # see kernels/activate_all.c
 
 
 class Body(NamedTuple):
-    """The C of one kind of step: the kernels that it needs, in order, and the function that writes its lines.
+    """The C of one kind of step: the kernels that it needs, in order, and the function that returns its lines.
 
     The lines read `in`, write `out`, may use `scratch`, and find weights under the names of the step's constants.
     """
@@ -43,12 +43,12 @@ class Body(NamedTuple):
 class Format(ABC):
     """A number format, applied to one model for one target.
 
-    `lower` works out the geometry of each step; the methods here add what depends on the numbers: vectors and tiles,
-    scratch, packed weights, and the format's own part of the step.
+    `lower` computes the geometry of each step; the methods here add what depends on the format: vectors and tiles,
+    scratch, packed weights, and `Step.own`.
     """
 
     name: ClassVar[str]
-    model: ClassVar[type[Model] | type[QuantModel]]  # what it compiles
+    model: ClassVar[type[Model] | type[QuantModel]]  # the class of models that it compiles
     targets: ClassVar[Mapping[str, Target]]
     consumer: ClassVar[Consumer]
     bodies: ClassVar[Mapping[Kind, Body]]
@@ -59,7 +59,7 @@ class Format(ABC):
     def __init__(self, model: Any, target: Target) -> None:
         self.graph, self.target, self.blob = without_batch_norm(model.graph), target, Blob()
         self.layers: Sequence[Layer] = layers(self.graph)  # the image first
-        self.zero: tuple[float, ...] = ()  # the pixel that normalisation makes zero, where images have a border
+        self.zero: tuple[float, ...] = ()  # the pixel of the image's border, if any
 
     def groups(self) -> Iterator[tuple[Layer, ...]]:
         """Yield the layers of each step: a depthwise convolution and the pointwise one behind it, others one by one.
@@ -89,7 +89,7 @@ class Format(ABC):
 
     @property
     def code(self) -> Element:
-        """The element that products read."""
+        """Return the element that products read."""
         return self.element
 
     @abstractmethod
@@ -116,7 +116,7 @@ class Format(ABC):
         return Buffer(op.name, SIZES[self.element] * channels, self.element, channels=channels)
 
     def image(self, pixels: Buffer) -> list[Step[Any]]:
-        """Return the step that makes an image of the caller's pixels, if there is one."""
+        """Return the step that copies the caller's pixels to the arena, if the format needs one."""
         return []
 
     @abstractmethod
@@ -144,7 +144,7 @@ class Format(ABC):
         return step
 
     def output(self, step: Step[Any]) -> Step[Any]:
-        """Return the step that makes the classifier's sums what the caller gets."""
+        """Return the step that computes the network's output from the classifier's sums."""
         return step
 
 
@@ -154,7 +154,7 @@ def padded(count: int, multiple: int) -> int:
 
 
 def limit(layer: Layer) -> int:
-    """Return the number that the kernels know its activation by."""
+    """Return the number of the layer's activation in `LIMITS`, -1 for none."""
     return LIMITS[layer.activation.kind] if layer.activation else -1
 
 
@@ -174,12 +174,12 @@ def call(function: str, *arguments: object) -> str:
 
 
 def parted(step: Step[Any], *lines: str) -> list[str]:
-    """Return `lines`, which work on the units `first` to `last` - 1, behind the line that divides them among parts."""
+    """Return `lines`, which compute the units `first` to `last` - 1, after the line that computes these two."""
     return [f"const int first = {step.units} * part / parts, last = {step.units} * (part + 1) / parts;", *lines]
 
 
 def bordered(step: Step[Any], *lines: str, pixel: str = "NULL") -> list[str]:
-    """Return `lines` as `parted` does, behind the one that writes the border of the part's rows."""
+    """Return `lines` as `parted` does, after a line that writes the border of the part's rows."""
     b = step.output
     return parted(step, call("border", "out", b.height, b.width, b.pixel, pixel, "first", "last"), *lines)
 

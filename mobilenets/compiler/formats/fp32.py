@@ -1,4 +1,4 @@
-"""fp32: images, weights and sums are floats."""
+"""The format fp32: images, weights and sums are floats."""
 
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -18,8 +18,10 @@ __all__ = ["FP32", "Array", "Fp32", "group_rows", "pack_bias", "pack_conv", "pac
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
-ROWS_CACHE = 32768  # bytes of depthwise rows that wait for the pointwise convolution: a first-level cache
-WEIGHTS_CACHE = 262144  # bytes of weights that may be read once a group of rows: a quarter of a second-level cache
+ROWS_CACHE = 32768  # bytes of depthwise rows in scratch at a time: a first-level cache
+WEIGHTS_CACHE = (
+    262144  # bytes of weights that may be read once for each group of rows: a quarter of a second-level cache
+)
 
 FP32 = Consumer(
     "the compiler to C in fp32",
@@ -30,7 +32,7 @@ FP32 = Consumer(
 
 
 class Fp32(Format):
-    """Floats, in vectors of the target."""
+    """Floats in vectors of the target."""
 
     name = "fp32"
     model = Model
@@ -80,7 +82,7 @@ class Fp32(Format):
         return self.panel_of(group[-1].op.shape_out[2])
 
     def panel_of(self, channels: int) -> tuple[int, int]:
-        """Return the floats in a vector and the vectors in a panel: little padding, two vectors or three a panel."""
+        """Return the floats in a vector and the vectors in a panel: with little padding, two or three vectors."""
         vector = self.target.vector
         while vector > 4 and channels <= vector // 2:
             vector //= 2
@@ -90,7 +92,7 @@ class Fp32(Format):
     def pixels(self, count: int, nr: int) -> int:
         """Return the pixels of a tile: as many as the registers hold, and such that few of `count` are left over.
 
-        A tile takes a cycle for each of its vectors and one to begin; a pixel left over waits some 6 for its own sums.
+        A tile takes one cycle for each of its vectors and one to begin; a pixel that is left over takes about 6.
         """
         most = max(1, min(self.target.sums // nr, 8 if nr > 1 else 16))
         return min(
@@ -144,8 +146,8 @@ class Fp32(Format):
 def group_rows(height: int, row: int, weights: int) -> int:
     """Return the rows at a time, of so many bytes each.
 
-    Few enough to stay in the first-level cache, all where the weights do not stay in the second. Where that is not far
-    from it, a divisor of the height.
+    They fit into the first-level cache; where the weights do not fit into the second-level one, all rows are one group.
+    A divisor of the height is preferred.
     """
     if weights > WEIGHTS_CACHE:
         return height
@@ -154,24 +156,24 @@ def group_rows(height: int, row: int, weights: int) -> int:
 
 
 def pack_bias(bias: Array, channels: int) -> Array:
-    """(C,) -> (channels,), padded with zeros as all weights are."""
+    """Pack (C,) as (channels,); padding is zeros, as that of all weights is."""
     return np.pad(bias, (0, channels - len(bias)))
 
 
 def pack_depthwise(kernel: Array, channels: int) -> Array:
-    """(C, 1, k, k) -> (k, k, channels)."""
+    """Pack (C, 1, k, k) as (k, k, channels)."""
     padded = np.pad(kernel, ((0, channels - len(kernel)), (0, 0), (0, 0), (0, 0)))
     return padded[:, 0].transpose(1, 2, 0)
 
 
 def pack_pointwise(kernel: Array, channels: int, panel: int) -> Array:
-    """(N, C, 1, 1) or (N, C) -> (channels / panel, C, panel)."""
+    """Pack (N, C, 1, 1) or (N, C) as (channels / panel, C, panel)."""
     matrix = kernel.reshape(len(kernel), -1)
     padded = np.pad(matrix, ((0, channels - len(matrix)), (0, 0)))
     return padded.reshape(-1, panel, matrix.shape[1]).transpose(0, 2, 1)
 
 
 def pack_conv(kernel: Array, channels: int, panel: int) -> Array:
-    """(N, C, 3, 3) -> (channels / panel, 3, 3, C, panel)."""
+    """Pack (N, C, 3, 3) as (channels / panel, 3, 3, C, panel)."""
     padded = np.pad(kernel, ((0, channels - len(kernel)), (0, 0), (0, 0), (0, 0)))
     return padded.reshape(-1, panel, *kernel.shape[1:]).transpose(0, 3, 4, 2, 1)

@@ -1,4 +1,4 @@
-"""The C of steps in fp32; what takes the same arguments in bf16 is used there too."""
+"""The C of steps in fp32, and of those in bf16 whose kernels take the same arguments."""
 
 from typing import Any
 
@@ -103,7 +103,7 @@ def _in_place(step: Step[Any], name: str, *limit: int) -> list[str]:
 
 
 def _prefix(step: Step[Any]) -> str:
-    """Return how the names of kernels begin that read what the step reads."""
+    """Return the prefix of the kernels that read the step's element."""
     return "bf16_" if step.input.element == "uint16_t" else ""
 
 

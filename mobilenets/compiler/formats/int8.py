@@ -1,7 +1,7 @@
-"""int8: a `QuantModel` as C that gives the bytes of `quant/reference.py`, the same on every target.
+"""The format int8: C that computes the bytes of `quant/reference.py` on every target.
 
-Activations are bytes q + 128 without a border, channels padded to multiples of 8. The image is read where the caller
-has it. What a convolution reads is laid out in scratch, which is kept so small that the arena is.
+Activations are bytes q + 128 without a border, with channels padded to multiples of 8. The caller's pixels are read in
+place. The input of a convolution is copied to scratch, which is kept small so that the arena is small.
 """
 
 from dataclasses import replace
@@ -23,8 +23,8 @@ from .int8_packing import byte, pack_bias, pack_factor, pack_product, pack_taps
 
 __all__ = ["Int8"]
 
-ROWS_CACHE = 16384  # bytes of depthwise rows that wait for the pointwise convolution: half of a first-level cache
-WEIGHTS_CACHE = 131072  # bytes of weights that may be read once a group of rows
+ROWS_CACHE = 16384  # bytes of depthwise rows in scratch at a time: half of a first-level cache
+WEIGHTS_CACHE = 131072  # bytes of weights that may be read once for each group of rows
 TILE = 16  # pixels of AMX, and sums of each
 SHALLOWEST = 16  # bytes of depth that make a tile
 SPARE = 0.03  # of the arena, for scratch
@@ -38,7 +38,7 @@ INT8 = Consumer(
 
 
 class Int8(Format):
-    """Bytes, and sums of 32 bits."""
+    """Images of bytes, and sums of 32 bits."""
 
     name = "int8"
     model = QuantModel
@@ -78,7 +78,7 @@ class Int8(Format):
         return max(a + b for a, b in pairwise(sizes))
 
     def panel(self, group: tuple[Layer, ...]) -> tuple[int, int]:
-        """Little padding, few loads for each product."""
+        """Return a panel with little padding and few loads for each product."""
         channels, vector = group[-1].op.shape_out[2], self.target.vector
         while vector > 8 and channels <= vector // 2:
             vector //= 2
@@ -90,10 +90,9 @@ class Int8(Format):
         return padded(group[-1].op.shape_out[2], 8)
 
     def pixels(self, count: int, nr: int) -> int:
-        """Return the pixels of a tile: the tiles, and the single pixels that are left over, take least.
+        """Return the pixels of a tile, such that the tiles and the single pixels that are left over take least time.
 
-        No more than leave the loads of a tile to its products; where the panel is one vector, the four that become
-        bytes together.
+        At most 8, or 4 where the panel is one vector: four vectors of sums are converted to bytes together.
         """
         most = 4 if nr == 1 else min(8, self.target.sums // nr)
 
@@ -157,7 +156,7 @@ class Int8(Format):
         )
 
     def vector(self, op: Op, channels: int) -> Buffer:
-        """An image of one pixel, which products of any depth read."""
+        """Return an image of one pixel, which a pointwise convolution may read."""
         stored = padded(op.shape_out[2], 8)
         return Buffer(op.name, max(channels, stored), self.element, 1, 1, stored)
 
@@ -197,7 +196,7 @@ class Int8(Format):
         return [Rule(byte(source.zero_point), weight, *ends) for source in self.sources[layer.name]]
 
     def _deep(self, step: Step[Any]) -> int:
-        """Return the bytes of depth in a tile; 0 without AMX, and where so few go in that VNNI takes no longer."""
+        """Return the bytes of depth in a tile; 0 without AMX, and where VNNI is as fast."""
         deep = max(deep for deep in range(4, 65, 4) if step.input.channels % deep == 0)
         tiles = "amx_int8" in self.target.features and step.tile.vector == TILE
         return deep if tiles and deep >= SHALLOWEST else 0
@@ -206,8 +205,8 @@ class Int8(Format):
 def _group_rows(step: Step[Any], row: int, spare: int) -> int:
     """Return the rows at a time, of so many bytes each.
 
-    What stays in the first-level cache, all where the weights do not stay in the second; no more than the `spare` ones
-    that leave the arena small, but two, which the depthwise convolution works out together.
+    They fit into the first-level cache; where the weights do not fit into the second-level one, all rows are one group.
+    At most `spare` rows, which keep the arena small, and at least the two that the depthwise kernel computes together.
     """
     height, weights = step.units, step.input.channels * step.output.channels
     wanted = height if weights > WEIGHTS_CACHE else ROWS_CACHE // row

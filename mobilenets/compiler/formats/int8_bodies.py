@@ -1,6 +1,6 @@
 """The C of steps in int8.
 
-An image of bytes has no border: what convolutions see of it is put side by side in `scratch`, borders and all.
+An image of bytes has no border: the pixels that a convolution reads, padding included, are copied to `scratch`.
 """
 
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ __all__ = ["BODIES", "Rule", "Scaling"]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How the sums of a layer become bytes; a byte is q + 128."""
+    """The rule by which the sums of a layer are converted to bytes; a byte is q + 128."""
 
     source: int  # the input's zero point
     weight: int  # the weights' own, an int8
     zero: int  # the output's
-    low: int  # the least and the largest that the activation lets through
+    low: int  # the smallest and the largest value of the activation
     high: int
 
     @property
@@ -29,11 +29,11 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
-    """What only a step in int8 has."""
+    """The part of a step that only int8 reads."""
 
     rules: tuple[Rule, ...]  # of the depthwise convolution, if there is one, and of the step
     terms: tuple[int, ...] = ()  # of a sum: the multipliers of output and input, the bias and the shift
-    factor: float = 0.0  # of the sums of a pool or a gate, and what one step of the logits stands for
+    factor: float = 0.0  # of the sums of a pool or a gate; of an output, the scale of the logits
     deep: int = 0  # bytes of depth in a tile of AMX
 
     @property
@@ -84,13 +84,13 @@ def _pointwise(step: Step[Scaling]) -> list[str]:
 
 
 def _pointwise_tiles(step: Step[Scaling]) -> list[str]:
-    """Bytes are codes there, so they are read where they lie."""
+    """Return lines that read bytes in place, which AMX takes as they are."""
     row = step.input.width * step.input.channels
     return parted(step, _product(step, f"in + first * {row}", "first", f"(last - first) * {step.output.width}"))
 
 
 def _product(step: Step[Scaling], codes: str, first: str, count: str) -> str:
-    """`count` pixels of the output from row `first` on; `codes`: what they see."""
+    """Return the call that computes `count` pixels of the output from row `first` on, from the input at `codes`."""
     a, b, t, own, rule = step.input, step.output, step.tile, step.own, step.own.rule
     name = "int8_pointwise_tiles" if own.deep else "int8_product"
     depth = (a.channels, own.deep) if own.deep else (1, 0, a.channels, f"{a.channels} / GROUP")
