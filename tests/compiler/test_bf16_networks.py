@@ -47,7 +47,8 @@ def logits_of(model: Model, images: Pixels, target: str, precision: str) -> Arra
 def check(network: Network, target: str, precision: str, seeds: int = 4, slack: float = 1.0) -> None:
     """bf16 is held against torch's bf16, over as many networks as make the error of a few logits a measure.
 
-    Of fewer `seeds` than four, the two errors may differ by chance: `slack` times torch's is the bound.
+    The two errors may differ by chance where there are few `seeds`, and in gated networks, whose errors vary from seed
+    to seed by a factor of four: `slack` times torch's is the bound.
     """
     found: dict[str, list[Array]] = {"ours": [], "torch": [], "exact": []}
     for seed in range(1, 1 + seeds if precision == "bf16" and network.classes < 100 else 2):
@@ -77,7 +78,8 @@ def test_the_papers_networks(network: Network, target: str, precision: str) -> N
 @pytest.mark.parametrize("target", BF16_TARGETS)
 @pytest.mark.parametrize("network", ODD.values(), ids=ODD)
 def test_odd_networks(network: Network, target: str, precision: str) -> None:
-    check(network, target, precision)
+    gated = any(block.gate for block in network.blocks)
+    check(network, target, precision, *((8, 1.25) if gated else ()))
 
 
 @pytest.mark.parametrize("precision", ["bf16", *SPLITS])
