@@ -16,8 +16,8 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from mobilenets.arch.network import Network
 from mobilenets.convert import open_model
-from mobilenets.export.onnx_int8 import to_onnx_int8
-from mobilenets.export.tflite_int8 import pixels_to_logits_int8, to_tflite_int8
+from mobilenets.exporters.onnx_int8 import to_onnx_int8
+from mobilenets.exporters.tflite_int8 import pixels_to_logits_int8, to_tflite_int8
 from mobilenets.image import EXTENSIONS, prepare
 from mobilenets.model import Model
 from mobilenets.quant import reference

@@ -28,11 +28,11 @@ import torch
 from recipe_sets import SETS, build
 
 from mobilenets.arch.graph import expand
-from mobilenets.export.timm import to_timm
+from mobilenets.exporters.timm import to_timm
 from mobilenets.image import Preprocess, normalise, prepare
 from mobilenets.model import Model, load
-from mobilenets.train.module import MobileNet, load_weights, weights_of
-from mobilenets.train.start import restate
+from mobilenets.training.module import MobileNet, load_weights, weights_of
+from mobilenets.training.start import restate
 
 HERE = Path(__file__).parent
 FIELDS = ("system", "set", "network", "start", "epochs", "seed", "flags", "top1", "seconds")

@@ -27,15 +27,15 @@ from typing import Any
 import numpy as np
 
 from mobilenets.arch import named
-from mobilenets.benchmark import PEERS
-from mobilenets.benchmark.integers import integers_of, law_of
-from mobilenets.benchmark.limit import mult_adds_a_second
-from mobilenets.benchmark.measure import Timed, noise, processor, time_peers
-from mobilenets.benchmark.opening import Missing, Opened, open_peers
-from mobilenets.benchmark.peers import PRECISIONS, Peer, Setup
-from mobilenets.benchmark.result import OURS
+from mobilenets.benchmarks import PEERS
+from mobilenets.benchmarks.integers import integers_of, law_of
+from mobilenets.benchmarks.limit import mult_adds_a_second
+from mobilenets.benchmarks.measure import Timed, noise, processor, time_peers
+from mobilenets.benchmarks.opening import Missing, Opened, open_peers
+from mobilenets.benchmarks.peers import PRECISIONS, Peer, Setup
+from mobilenets.benchmarks.result import OURS
 from mobilenets.compiler.targets import BF16_TARGETS, INT8_TARGETS
-from mobilenets.cost import cost
+from mobilenets.costs import cost
 from mobilenets.errors import UsageError
 from mobilenets.machine import cores
 from mobilenets.model import Model

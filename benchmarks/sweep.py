@@ -7,7 +7,7 @@ import sys
 import time
 
 from mobilenets.arch import Network
-from mobilenets.cost import cost
+from mobilenets.costs import cost
 
 COUNT = 10_000
 

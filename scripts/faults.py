@@ -73,7 +73,7 @@ def prepared(folder: Path) -> None:
     model.save(folder / "m.safetensors")
     embed = replace(_model(NETWORK.replace(classes=8, output="l2_normalise")), task="embed")
     embed.save(folder / "e.safetensors")
-    from mobilenets.export import write
+    from mobilenets.exporters import write
 
     (folder / "m.tflite").write_bytes(write(model, "tflite"))
     (folder / "m-c").mkdir()
@@ -177,7 +177,7 @@ def inject(cases: list[str], count: int, say: Callable[[str], None] = print) -> 
 
     import mobilenets.api
     import mobilenets.cli.app
-    import mobilenets.train.fit  # noqa: F401
+    import mobilenets.training.fit  # noqa: F401
 
     results = []
     with tempfile.TemporaryDirectory() as name:

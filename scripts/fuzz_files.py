@@ -23,7 +23,7 @@ from google.protobuf.message import Message  # type: ignore[import-untyped]
 from mobilenets.arch import Network, expand
 from mobilenets.arch.graph import weight_shapes
 from mobilenets.arch.network import SHALLOW_BODY
-from mobilenets.export import write
+from mobilenets.exporters import write
 from mobilenets.image import Preprocess
 from mobilenets.index import Index
 from mobilenets.model import Model
@@ -107,7 +107,7 @@ def _model(network: Network) -> Model:
 def _detector() -> Model:
     from mobilenets.tasks.detect import Detect
     from mobilenets.tasks.detection.layout import ssd_decoding
-    from mobilenets.train.module import MobileNet, weights_of
+    from mobilenets.training.module import MobileNet, weights_of
 
     network = NETWORK.replace(output="features", height=64, width=64)
     decoding = ssd_decoding(network, 0.2, True)

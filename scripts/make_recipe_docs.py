@@ -9,12 +9,12 @@ from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
 
-from mobilenets.train import recipe as source
+from mobilenets.training import recipe as source
 
 TARGET = Path(__file__).parents[1] / "docs" / "recipe.md"
 HEAD = """# The training recipe
 
-Made from `mobilenets/train/recipe.py` by `make docs`. Each setting is a flag of `mobilenets train`.
+Made from `mobilenets/training/recipe.py` by `make docs`. Each setting is a flag of `mobilenets train`.
 
 | flag | default | what and why |
 | --- | --- | --- |

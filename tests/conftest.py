@@ -15,7 +15,7 @@ from photos import make_photos
 
 from mobilenets.arch.graph import expand, weight_shapes
 from mobilenets.arch.network import Network
-from mobilenets.benchmark.measure import processor
+from mobilenets.benchmarks.measure import processor
 from mobilenets.compiler.processor import LEVELS, MASK
 from mobilenets.image import Preprocess
 from mobilenets.model import Model

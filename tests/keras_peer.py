@@ -10,7 +10,7 @@ import h5py
 import keras
 import numpy as np
 
-from mobilenets.export.onnx import to_onnx
+from mobilenets.exporters.onnx import to_onnx
 from mobilenets.image import prepare
 from mobilenets.model import Model
 from mobilenets.runtime import Session

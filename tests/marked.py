@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from mobilenets.arch.network import Block, Network
-from mobilenets.train.recipe import Recipe
+from mobilenets.training.recipe import Recipe
 
 NAMES = ("red", "green", "blue")
 NETWORK = Network(0.5, 32, 32, blocks=(Block(2, 32), Block(1, 64)))

@@ -13,12 +13,12 @@ import numpy as np
 
 from mobilenets.arch.graph import expand, weight_shapes
 from mobilenets.arch.network import Block, Network
-from mobilenets.benchmark.ncnn_file import ncnn_files
+from mobilenets.benchmarks.ncnn_file import ncnn_files
 from mobilenets.compiler.compile import PRECISIONS, sources_of
 from mobilenets.compiler.targets import BF16_TARGETS, INT8_TARGETS, TARGETS
-from mobilenets.cost import cost
-from mobilenets.export import FORMATS
-from mobilenets.export import write as export
+from mobilenets.costs import cost
+from mobilenets.exporters import FORMATS
+from mobilenets.exporters import write as export
 from mobilenets.image import Preprocess
 from mobilenets.model import Model
 from mobilenets.quant.equalise import equalise

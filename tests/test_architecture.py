@@ -58,10 +58,10 @@ MAY_IMPORT_TORCH = (
 )
 IMPORT_TORCH_IN_A_FUNCTION = (
     "tasks/",
-    "benchmark/torch_module.py",
-    "cost/peers.py",
+    "benchmarks/torch_module.py",
+    "costs/peers.py",
     "weights/read/pytorch.py",
-    "export/pytorch.py",
+    "exporters/pytorch.py",
 )
 
 
@@ -152,15 +152,15 @@ def loaded_by(statement: str) -> set[str]:
         ("import mobilenets", "torch torchvision onnxruntime onnx PIL numpy sklearn rich cyclopts pyarrow"),
         ("import mobilenets.errors", "torch onnxruntime onnx PIL numpy"),
         ("import mobilenets.arch", "torch onnxruntime onnx PIL"),
-        ("import mobilenets.cost", "torch torchvision onnxruntime onnx PIL"),
-        ("import mobilenets.design", "torch torchvision"),
+        ("import mobilenets.costs", "torch torchvision onnxruntime onnx PIL"),
+        ("import mobilenets.designs", "torch torchvision"),
         ("import mobilenets.model", "torch onnxruntime onnx"),
-        ("import mobilenets.export.onnx", "torch onnxruntime"),
+        ("import mobilenets.exporters.onnx", "torch onnxruntime"),
         ("import mobilenets.runtime.session", "torch sklearn matplotlib pyarrow"),
         ("import mobilenets.runtime.predict", "torch sklearn matplotlib pyarrow"),
         ("import mobilenets.data", "torch"),
         ("from mobilenets.tasks import attributes, classify, detect, embed, geolocate", "torch torchvision sklearn"),
-        ("import mobilenets.train.recipe", "torch"),
+        ("import mobilenets.training.recipe", "torch"),
         ("import mobilenets.weights", "torch h5py tflite onnx huggingface_hub httpx"),
     ],
 )

@@ -14,7 +14,7 @@ from safetensors.numpy import save
 from mobilenets.arch.graph import expand
 from mobilenets.arch.network import Block, Network
 from mobilenets.errors import ModelFileError, TrainingError
-from mobilenets.export import write
+from mobilenets.exporters import write
 from mobilenets.heads import TASKS as HEADS
 from mobilenets.heads import read_head
 from mobilenets.model import Model, load
@@ -23,9 +23,9 @@ from mobilenets.runtime import Session, open_session
 from mobilenets.tasks import TASKS
 from mobilenets.tasks.detect import Detect
 from mobilenets.tasks.detection.layout import faster_rcnn_decoding, ssd_decoding
-from mobilenets.train.module import MobileNet, weights_of
-from mobilenets.train.recipe import Recipe
-from mobilenets.train.run import Run, Settings
+from mobilenets.training.module import MobileNet, weights_of
+from mobilenets.training.recipe import Recipe
+from mobilenets.training.run import Run, Settings
 
 NETWORK = Network(1.0, 64, 64, classes=3, stem=8, blocks=(Block(1, 12), Block(2, 20), Block(2, 16), Block(1, 24)))
 CELLS = [["47a1", 48.9, 2.35, 30], ["89c3", 40.7, -74.0, 20], ["60188d", 35.7, 139.7, 12]]

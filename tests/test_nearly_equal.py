@@ -12,7 +12,7 @@ from mobilenets import assess
 from mobilenets.assess import nearly_equal
 from mobilenets.cli import main
 from mobilenets.data.sources import open_dataset
-from mobilenets.train.watch import Watch
+from mobilenets.training.watch import Watch
 
 
 class Notes(Watch):

@@ -14,14 +14,14 @@ from PIL import Image
 import mobilenets
 from mobilenets import Budget, Network, Preprocess, Recipe, predict_images, prepare, train_network
 from mobilenets.compiler import has_compiler
-from mobilenets.cost import cost
+from mobilenets.costs import cost
 from mobilenets.errors import BudgetError, MobilenetsError, NetworkError, UsageError
 from mobilenets.given import network_of, pretrained_of, recipe_of, task_of
 from mobilenets.progress import watching
 from mobilenets.runtime import Runtime, open_session
 from mobilenets.tasks.classify import Classify
 from mobilenets.tasks.detect import Detect
-from mobilenets.train.watch import Watch
+from mobilenets.training.watch import Watch
 
 ROOT = Path(__file__).parents[1]
 SNIPPETS = [

@@ -10,7 +10,7 @@ from .console import bytes_text, new_table, print_json, print_parts, wrote
 from .options import Json
 
 if TYPE_CHECKING:
-    from ..benchmark import Benchmark
+    from ..benchmarks import Benchmark
     from ..image import Pixels
     from ..model import Model
     from ..quant.scheme import QuantModel
@@ -54,8 +54,8 @@ def benchmark(
     json
         Print one JSON object and nothing else.
     """
-    from ..benchmark import benchmark_model
-    from ..benchmark.chart import check_chart, write_chart
+    from ..benchmarks import benchmark_model
+    from ..benchmarks.chart import check_chart, write_chart
 
     if report is not None:
         check_chart(report, overwrite)
@@ -99,7 +99,7 @@ def _images(data: Path | None, model: "Model | QuantModel", bars: Bars) -> "tupl
         return None, "noise"
     import numpy as np
 
-    from ..benchmark.measure import IMAGES
+    from ..benchmarks.measure import IMAGES
     from ..data.cache import decode_split
     from ..data.sources import open_dataset
 

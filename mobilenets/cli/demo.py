@@ -6,11 +6,11 @@ from ..api import answered, design_network, export_model, train_network
 from ..arch import Network
 from ..data.sources import Dataset, open_dataset
 from ..demo import DATA
-from ..design import Budget, Space
+from ..designs import Budget, Space
 from ..machine import need_torch
 from ..progress import Bars
 from ..runtime import open_session
-from ..train.recipe import Recipe
+from ..training.recipe import Recipe
 from . import show
 
 __all__ = ["run"]

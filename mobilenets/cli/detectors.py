@@ -11,7 +11,7 @@ __all__ = ["detectors"]
 def detectors(json: bool) -> None:
     """The paper's figures beside ours, and why they differ."""
     need_torch()
-    from ..train.detectors import count_detectors
+    from ..training.detectors import count_detectors
 
     rows = count_detectors()
     if json:

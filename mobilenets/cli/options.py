@@ -9,7 +9,7 @@ from cyclopts import Group, Parameter
 
 from ..arch import Network, named
 from ..arch.network import SHALLOW_BODY, Activation, Convolution, Padding, Rounding
-from ..design import Budget, Space
+from ..designs import Budget, Space
 from ..errors import DataError, NetworkError
 from ..image import Fit, Preprocess, Resize
 

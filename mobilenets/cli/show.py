@@ -12,8 +12,8 @@ from ..api import CompiledFiles, Exported, Trained
 from ..arch import Network
 from ..arch.zoo import Row
 from ..assess import Evaluated
-from ..cost import PRECISIONS, Cost, cost
-from ..design import Candidate, Design
+from ..costs import PRECISIONS, Cost, cost
+from ..designs import Candidate, Design
 from ..errors import MissingExtraError
 from ..model import Model
 from ..quant.scheme import QuantModel
@@ -25,7 +25,7 @@ from .console import bytes_text, new_table, print_json, print_parts, wrote
 from .integers import memory
 
 if TYPE_CHECKING:
-    from ..train.plan import Plan
+    from ..training.plan import Plan
 
 __all__ = [
     "compiled",
@@ -157,7 +157,7 @@ def _design_json(design: Design) -> dict[str, Any]:
 def paper(json: bool) -> None:
     """Tables 4 to 9: the printed figures beside ours, and the other networks counted from torchvision's definitions."""
     from ..arch import PAPER
-    from ..cost.peers import count_peers
+    from ..costs.peers import count_peers
 
     rows = [_paper_row(row) for row in PAPER]
     try:

@@ -12,8 +12,8 @@ from cyclopts import Parameter
 from ..errors import UsageError, printable
 from ..image import Preprocess
 from ..tasks import TASKS
-from ..train.recipe import Recipe
-from ..train.watch import Watch
+from ..training.recipe import Recipe
+from ..training.watch import Watch
 from .options import (
     DEFAULT_ALPHA,
     DEFAULT_SIZE,
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from ..api import Trained
     from ..arch import Network
     from ..data.sources import Dataset
-    from ..design import Budget, Space
+    from ..designs import Budget, Space
     from ..model import Model
     from ..progress import Bars
     from ..tasks import Task
-    from ..train.plan import Plan
+    from ..training.plan import Plan
 
 __all__ = ["space_of", "train"]
 
@@ -107,7 +107,7 @@ def train(
     else:
         request = request.checked()
     need_torch()
-    from ..train.device import find_device
+    from ..training.device import find_device
 
     find_device(recipe.device)
     with Bars() as bars:
@@ -312,7 +312,7 @@ def _designed(
 
 def _check_folder(project: Path, name: str | None) -> None:
     """Check before the data are read that a run folder can be made; `Run.create` asks again."""
-    from ..train.run import taken
+    from ..training.run import taken
 
     if name is not None and Path(name).name != name:
         raise UsageError(f"--name {name!r} must be a plain folder name; --project says where it goes")

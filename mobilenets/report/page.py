@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..arch.zoo import named
-from ..cost import Cost, Latency
+from ..costs import Cost, Latency
 from ..errors import MissingExtraError
 from ..files import write_atomic
 from ..image import Pixels

@@ -8,7 +8,7 @@ import onnx
 import onnxruntime as ort
 
 from ..arch.fold import without_batch_norm
-from ..export.onnx import to_onnx
+from ..exporters.onnx import to_onnx
 from ..image import Pixels
 from ..model import Model
 from ..quant.integers import to_integers

@@ -11,9 +11,9 @@ import numpy as np
 from ..arch.graph import expand, weight_shapes
 from ..arch.network import Network
 from ..compiler import has_compiler
-from ..cost.latency import Latency, time_interleaved
+from ..costs.latency import Latency, time_interleaved
 from ..errors import UsageError
-from ..export.onnx import to_onnx
+from ..exporters.onnx import to_onnx
 from ..image import Pixels, Preprocess
 from ..model import Model
 from ..quant.scheme import QuantModel

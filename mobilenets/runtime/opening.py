@@ -65,7 +65,7 @@ def open_session(model: str | Path | Model | QuantModel, threads: int = 0, runti
         return CompiledSession(model, threads)
     if isinstance(model, QuantModel):
         return NumpySession(model)
-    from ..export.onnx import to_onnx
+    from ..exporters.onnx import to_onnx
 
     return Session.from_onnx(to_onnx(model), threads)
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from mobilenets.arch.graph import expand
 from mobilenets.arch.network import Block, Network
-from mobilenets.cost import cost
-from mobilenets.cost.memory import lifetimes, peak_elements
+from mobilenets.costs import cost
+from mobilenets.costs.memory import lifetimes, peak_elements
 from mobilenets.errors import NetworkError
 from mobilenets.model import load
 

@@ -14,17 +14,17 @@ from mobilenets.arch.graph import expand
 from mobilenets.arch.layers import layers
 from mobilenets.arch.network import Block, Network
 from mobilenets.arch.ops import OPS, Consumer, OpSpec
-from mobilenets.benchmark.ncnn_file import ncnn_files
+from mobilenets.benchmarks.ncnn_file import ncnn_files
 from mobilenets.compiler.compile import PRECISIONS, sources_of
 from mobilenets.compiler.targets import BF16_TARGETS, TARGETS
-from mobilenets.cost import cost
+from mobilenets.costs import cost
 from mobilenets.errors import NetworkError
-from mobilenets.export import FORMATS, write
+from mobilenets.exporters import FORMATS, write
 from mobilenets.model import Model
 from mobilenets.quant.equalise import equalise
 from mobilenets.quant.integers import to_integers
-from mobilenets.train.fused import takes
-from mobilenets.train.module import MobileNet
+from mobilenets.training.fused import takes
+from mobilenets.training.module import MobileNet
 
 PACKAGE = Path(mobilenets.__file__).parent
 NETWORK = Network(0.25, 32, 32, blocks=(Block(1, 32), Block(2, 64)), classes=3)

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 
 from mobilenets import Network
-from mobilenets.benchmark import PEERS, Benchmark, Missing, Peer, Row, benchmark_model, measure
-from mobilenets.benchmark.limit import _dot, mult_adds_a_second
-from mobilenets.benchmark.measure import noise
-from mobilenets.benchmark.peers import Setup
-from mobilenets.benchmark.result import verdict
+from mobilenets.benchmarks import PEERS, Benchmark, Missing, Peer, Row, benchmark_model, measure
+from mobilenets.benchmarks.limit import _dot, mult_adds_a_second
+from mobilenets.benchmarks.measure import noise
+from mobilenets.benchmarks.peers import Setup
+from mobilenets.benchmarks.result import verdict
 from mobilenets.compiler import has_compiler
 from mobilenets.compiler.formats import FORMATS as NUMBER_FORMATS
-from mobilenets.cost.latency import Latency
+from mobilenets.costs.latency import Latency
 from mobilenets.errors import UsageError, WorkError
 from mobilenets.image import Pixels
-from mobilenets.train.watch import Watch
+from mobilenets.training.watch import Watch
 
 TWO = {name: PEERS[name] for name in ("mobilenets", "ONNX Runtime")}
 SMALL = Network(0.25, 32, 32, classes=10)

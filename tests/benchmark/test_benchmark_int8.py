@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from mobilenets import Network
-from mobilenets.benchmark import PEERS, benchmark_model, measure
-from mobilenets.benchmark.integers import law_of
-from mobilenets.benchmark.measure import noise
-from mobilenets.benchmark.opening import Missing, open_peers
-from mobilenets.benchmark.peers import Setup
+from mobilenets.benchmarks import PEERS, benchmark_model, measure
+from mobilenets.benchmarks.integers import law_of
+from mobilenets.benchmarks.measure import noise
+from mobilenets.benchmarks.opening import Missing, open_peers
+from mobilenets.benchmarks.peers import Setup
 from mobilenets.cli import main
 from mobilenets.compiler import has_compiler
 from mobilenets.compiler.targets import INT8_TARGETS
 from mobilenets.errors import UsageError
-from mobilenets.export.onnx import to_onnx
+from mobilenets.exporters.onnx import to_onnx
 from mobilenets.image import Pixels
 from mobilenets.model import Model
 from mobilenets.quant import reference

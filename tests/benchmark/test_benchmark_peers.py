@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from mobilenets import Network
-from mobilenets.benchmark import PEERS
-from mobilenets.benchmark.measure import noise, time_peers
-from mobilenets.benchmark.opening import Missing, Opened, open_peers
-from mobilenets.benchmark.peers import Peer, Setup
+from mobilenets.benchmarks import PEERS
+from mobilenets.benchmarks.measure import noise, time_peers
+from mobilenets.benchmarks.opening import Missing, Opened, open_peers
+from mobilenets.benchmarks.peers import Peer, Setup
 from mobilenets.compiler import has_compiler
-from mobilenets.export.onnx import to_onnx
+from mobilenets.exporters.onnx import to_onnx
 from mobilenets.machine import cores
 from mobilenets.model import Model
 from mobilenets.runtime import Session

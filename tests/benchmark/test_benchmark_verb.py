@@ -11,11 +11,11 @@ from types import ModuleType
 import pytest
 
 from mobilenets import Network, named
-from mobilenets.benchmark import PEERS, measure
-from mobilenets.benchmark.chart import write_chart
+from mobilenets.benchmarks import PEERS, measure
+from mobilenets.benchmarks.chart import write_chart
 from mobilenets.cli import main
 from mobilenets.compiler import has_compiler
-from mobilenets.export.onnx import to_onnx
+from mobilenets.exporters.onnx import to_onnx
 
 ROOT = Path(__file__).parents[2]
 ROW = {

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from mobilenets.benchmark import Benchmark, Row, chart
-from mobilenets.benchmark.chart import check_chart, write_chart
-from mobilenets.benchmark.page import page
-from mobilenets.benchmark.result import axis_end
-from mobilenets.cost.latency import Latency
+from mobilenets.benchmarks import Benchmark, Row, chart
+from mobilenets.benchmarks.chart import check_chart, write_chart
+from mobilenets.benchmarks.page import page
+from mobilenets.benchmarks.result import axis_end
+from mobilenets.costs.latency import Latency
 from mobilenets.errors import MissingExtraError
 
 

@@ -8,7 +8,7 @@ from conftest import MakeModel
 
 from mobilenets.arch import Network
 from mobilenets.cli import main
-from mobilenets.export import write
+from mobilenets.exporters import write
 from mobilenets.model import load
 
 NETWORK = Network(alpha=0.25, height=32, width=32, classes=3, activation="relu6")

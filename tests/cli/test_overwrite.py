@@ -12,7 +12,7 @@ from mobilenets.arch import Network
 from mobilenets.cli import main
 from mobilenets.compiler import has_compiler
 from mobilenets.errors import UsageError, WorkError
-from mobilenets.export.onnx import to_onnx
+from mobilenets.exporters.onnx import to_onnx
 from mobilenets.files import check_output
 
 PRECIOUS = b"a photo of my grandmother"

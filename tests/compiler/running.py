@@ -17,7 +17,7 @@ from mobilenets.compiler.program import Target
 from mobilenets.image import Pixels
 from mobilenets.model import Model
 from mobilenets.quant.scheme import QuantModel
-from mobilenets.train.module import MobileNet, load_weights
+from mobilenets.training.module import MobileNet, load_weights
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

@@ -18,7 +18,7 @@ from test_parity import ODD, PAPER, RESIDUAL, networks
 
 import mobilenets.compiler.processor
 from mobilenets.arch.network import Block, Network
-from mobilenets.benchmark.torch_module import inference
+from mobilenets.benchmarks.torch_module import inference
 from mobilenets.compiler.compile import PRECISIONS, compile_model, sources_of, write_c
 from mobilenets.compiler.formats import FORMATS
 from mobilenets.compiler.lower import lower

@@ -15,7 +15,7 @@ from mobilenets.arch.network import SHALLOW_BODY, Block, Network, Output
 from mobilenets.compiler import arena_bytes
 from mobilenets.compiler.lower import lower
 from mobilenets.compiler.targets import INT8_TARGETS
-from mobilenets.cost.memory import peak_elements
+from mobilenets.costs.memory import peak_elements
 from mobilenets.errors import CompileError
 from mobilenets.quant import reference
 from mobilenets.quant.integers import to_integers

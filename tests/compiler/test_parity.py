@@ -15,7 +15,7 @@ import mobilenets.machine
 from mobilenets.arch.network import SHALLOW_BODY, Block, Network
 from mobilenets.compiler import TARGETS, compile_model
 from mobilenets.errors import CompileError
-from mobilenets.export.onnx import to_onnx
+from mobilenets.exporters.onnx import to_onnx
 from mobilenets.image import Preprocess
 from mobilenets.runtime import Session, open_session
 from mobilenets.runtime.compiled import CompiledSession

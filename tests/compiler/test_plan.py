@@ -15,7 +15,7 @@ from mobilenets.compiler.lower import lower
 from mobilenets.compiler.plan import Arena, plan
 from mobilenets.compiler.program import Buffer, Kind, Step, aligned
 from mobilenets.compiler.targets import TARGETS
-from mobilenets.cost.memory import peak_elements
+from mobilenets.costs.memory import peak_elements
 from mobilenets.image import Preprocess
 from mobilenets.model import Model
 

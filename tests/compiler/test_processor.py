@@ -16,7 +16,7 @@ from native import Inspector, foreign_instructions
 from running import float64_logits, images_of, needs_compiler, relative_rms
 
 from mobilenets.arch.network import Block, Network
-from mobilenets.benchmark.limit import mult_adds_a_second
+from mobilenets.benchmarks.limit import mult_adds_a_second
 from mobilenets.compiler import compile_model
 from mobilenets.compiler.build import link
 from mobilenets.compiler.processor import LEVELS, MASK, features, level_features, load, missing
@@ -24,7 +24,7 @@ from mobilenets.compiler.program import Target
 from mobilenets.compiler.targets import BF16_TARGETS, INT8_TARGETS, TARGETS, best_target
 from mobilenets.errors import CompileError, UsageError
 from mobilenets.quant import reference
-from mobilenets.train import fused
+from mobilenets.training import fused
 
 ROOT = Path(__file__).parents[2]
 NETWORK = Network(0.5, 40, 36, blocks=(Block(1, 64), Block(2, 100)), classes=3)

@@ -10,8 +10,8 @@ from mobilenets.arch import PAPER, Network, expand, named
 from mobilenets.arch.network import SHALLOW_BODY
 from mobilenets.arch.ops import OPS, Op
 from mobilenets.arch.zoo import Row
-from mobilenets.cost.count import cost, cost_of_graph
-from mobilenets.export.onnx import to_onnx
+from mobilenets.costs.count import cost, cost_of_graph
+from mobilenets.exporters.onnx import to_onnx
 
 # the 16 models of Figures 4 and 5: M mult-adds at 224, 192, 160, 128, and parameters
 EXACT = {

@@ -7,8 +7,8 @@ from itertools import groupby
 
 import pytest
 
-from mobilenets.cost import Latency
-from mobilenets.cost.latency import MIN_RUNS, summarise, time_interleaved
+from mobilenets.costs import Latency
+from mobilenets.costs.latency import MIN_RUNS, summarise, time_interleaved
 
 
 @pytest.mark.parametrize("n", [*range(MIN_RUNS, 120), 999, 2000])

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from mobilenets.arch import Graph, Network, Op, expand
 from mobilenets.arch.fold import without_batch_norm
 from mobilenets.arch.ops import OPS
-from mobilenets.cost.count import cost
-from mobilenets.cost.memory import lifetimes, peak_elements
+from mobilenets.costs.count import cost
+from mobilenets.costs.memory import lifetimes, peak_elements
 
 IN_PLACE = tuple(kind for kind, spec in OPS.items() if spec.in_place)
 

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from mobilenets.cost.peers import Peer, count_peers
+from mobilenets.costs.peers import Peer, count_peers
 from mobilenets.errors import MissingExtraError
 
 COUNTED = {

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mobilenets.arch import named
-from mobilenets.cost import PRECISIONS, cost
-from mobilenets.design import Budget, parse_count, parse_size, parse_time
-from mobilenets.design.budget import show_bytes, show_count
+from mobilenets.costs import PRECISIONS, cost
+from mobilenets.designs import Budget, parse_count, parse_size, parse_time
+from mobilenets.designs.budget import show_bytes, show_count
 from mobilenets.errors import BudgetError
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from mobilenets.arch import Network, named
 from mobilenets.arch.network import SHALLOW_BODY, Block
-from mobilenets.design.prior import POINTS, MeasuredPoint, Prior
+from mobilenets.designs.prior import POINTS, MeasuredPoint, Prior
 from mobilenets.errors import BudgetError
 
 PAPER = Prior.of_the_paper()

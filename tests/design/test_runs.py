@@ -7,7 +7,7 @@ import pytest
 
 from mobilenets.arch import Network, expand
 from mobilenets.arch.graph import weight_shapes
-from mobilenets.design import MeasuredPoint, read_runs
+from mobilenets.designs import MeasuredPoint, read_runs
 from mobilenets.errors import ModelFileError
 from mobilenets.image import Preprocess
 from mobilenets.model import Model

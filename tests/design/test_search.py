@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from mobilenets.arch import Network, named
 from mobilenets.arch.network import BODY, SHALLOW_BODY
-from mobilenets.cost import cost
-from mobilenets.design import Budget, Candidate, MeasuredPoint, Prior, Space, search
-from mobilenets.design.search import _impossible
+from mobilenets.costs import cost
+from mobilenets.designs import Budget, Candidate, MeasuredPoint, Prior, Space, search
+from mobilenets.designs.search import _impossible
 from mobilenets.errors import BudgetError, NetworkError
 
 PAPER = Prior.of_the_paper()

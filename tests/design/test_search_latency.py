@@ -12,9 +12,9 @@ from mobilenets import cost as costs
 from mobilenets.api import design_network
 from mobilenets.arch import Network, named
 from mobilenets.arch.network import BODY
-from mobilenets.cost import Latency
-from mobilenets.design import Budget, MeasuredPoint, Prior, Space, search
-from mobilenets.design.latency import DECIDE_SECONDS, SCREEN_SECONDS, SEARCH_SECONDS, Measure
+from mobilenets.costs import Latency
+from mobilenets.designs import Budget, MeasuredPoint, Prior, Space, search
+from mobilenets.designs.latency import DECIDE_SECONDS, SCREEN_SECONDS, SEARCH_SECONDS, Measure
 from mobilenets.errors import BudgetError, LatencyError
 
 PAPER = Prior.of_the_paper()

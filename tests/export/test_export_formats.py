@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from integer_networks import quantised
 
-import mobilenets.export.tflite as tflite_writer
-import mobilenets.export.tflite_int8 as int8_writer
+import mobilenets.exporters.tflite as tflite_writer
+import mobilenets.exporters.tflite_int8 as int8_writer
 from mobilenets.arch.network import SHALLOW_BODY, Network
 from mobilenets.convert import export_model
 from mobilenets.errors import ParityError, UsageError
-from mobilenets.export import FORMATS, write
+from mobilenets.exporters import FORMATS, write
 from mobilenets.quant.file import save
 
 NETWORK = Network(0.25, 33, 45, 3, 4, blocks=SHALLOW_BODY, padding="same")

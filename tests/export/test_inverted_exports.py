@@ -12,18 +12,18 @@ from litert_peer import litert
 from mobilenets.arch.graph import expand
 from mobilenets.arch.network import Block, Network
 from mobilenets.errors import NetworkError
-from mobilenets.export import write
-from mobilenets.export.onnx import to_onnx
-from mobilenets.export.onnx_int8 import to_onnx_int8
-from mobilenets.export.tflite import pixels_to_logits
-from mobilenets.export.tflite_int8 import pixels_to_logits_int8
+from mobilenets.exporters import write
+from mobilenets.exporters.onnx import to_onnx
+from mobilenets.exporters.onnx_int8 import to_onnx_int8
+from mobilenets.exporters.tflite import pixels_to_logits
+from mobilenets.exporters.tflite_int8 import pixels_to_logits_int8
 from mobilenets.image import normalise
 from mobilenets.model import Model
 from mobilenets.quant import file, reference
 from mobilenets.quant.quantize import Choices, quantize
 from mobilenets.runtime.activations import open_activations
 from mobilenets.runtime.session import Session
-from mobilenets.train.module import MobileNet, load_weights
+from mobilenets.training.module import MobileNet, load_weights
 
 BLOCKS = (
     Block(1, 16, expansion=16, residual=True, activation="relu"),

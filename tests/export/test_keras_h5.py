@@ -14,7 +14,7 @@ from keras_peer import assert_same, keras, keras_logits, noise, our_logits
 
 from mobilenets.arch.network import SHALLOW_BODY, Block, Network
 from mobilenets.errors import MissingExtraError, ModelFileError
-from mobilenets.export.keras import to_keras_h5
+from mobilenets.exporters.keras import to_keras_h5
 from mobilenets.image import Preprocess
 from mobilenets.model import Model
 from mobilenets.weights import import_files

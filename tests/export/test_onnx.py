@@ -12,7 +12,7 @@ from mobilenets.arch import Graph, Network
 from mobilenets.arch.fold import fold_batch_norm
 from mobilenets.arch.network import SHALLOW_BODY, Block
 from mobilenets.arch.ops import Op
-from mobilenets.export.onnx import to_onnx
+from mobilenets.exporters.onnx import to_onnx
 from mobilenets.image import Preprocess
 from mobilenets.model import Model
 

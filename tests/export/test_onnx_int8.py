@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from integer_networks import FORMS, SHAPES, extremes, quantised, with_zero_points
 
 from mobilenets.arch.network import Network
-from mobilenets.export.onnx_int8 import to_onnx_int8
+from mobilenets.exporters.onnx_int8 import to_onnx_int8
 from mobilenets.quant import reference
 from mobilenets.quant.scheme import Affine, QuantModel
 from mobilenets.runtime.session import Session

@@ -14,8 +14,8 @@ from test_onnx import NETWORKS, close, interpret, some_images
 
 from mobilenets.arch.fold import fold_batch_norm
 from mobilenets.errors import UsageError
-from mobilenets.export.tflite import pixels_to_logits, to_tflite, to_tflite_dynamic, to_tflite_float16
-from mobilenets.export.tflite_file import _OPERATORS
+from mobilenets.exporters.tflite import pixels_to_logits, to_tflite, to_tflite_dynamic, to_tflite_float16
+from mobilenets.exporters.tflite_file import _OPERATORS
 from mobilenets.image import Preprocess, normalise
 from mobilenets.model import Model
 from mobilenets.weights.read.tflite import read_tflite

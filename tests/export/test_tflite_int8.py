@@ -15,7 +15,7 @@ from litert_peer import BUILT_IN, differing_means, litert, opened
 
 from mobilenets.arch.network import Network
 from mobilenets.errors import UsageError
-from mobilenets.export.tflite_int8 import pixels_to_logits_int8, to_tflite_int8, to_tflite_micro
+from mobilenets.exporters.tflite_int8 import pixels_to_logits_int8, to_tflite_int8, to_tflite_micro
 from mobilenets.quant import reference
 from mobilenets.quant.scheme import QuantModel
 

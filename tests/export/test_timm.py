@@ -16,7 +16,7 @@ from torch_peer import assert_same, noise, our_logits, torch_logits
 
 from mobilenets.arch.network import SHALLOW_BODY, Block, Network
 from mobilenets.errors import ModelFileError, UsageError
-from mobilenets.export.timm import to_timm
+from mobilenets.exporters.timm import to_timm
 from mobilenets.image import Preprocess
 from mobilenets.weights import Given, import_files
 from mobilenets.weights.read.safetensors import read_safetensors

@@ -12,7 +12,7 @@ from torch_peer import Listed, assert_same, noise, our_logits, torch_logits
 
 from mobilenets.arch.network import Block, Network
 from mobilenets.errors import MissingExtraError
-from mobilenets.export.pytorch import to_pytorch
+from mobilenets.exporters.pytorch import to_pytorch
 from mobilenets.weights import Given, import_files
 
 RandomModel = Callable[..., Any]

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mobilenets.errors import ModelFileError
-from mobilenets.export.flatbuffer import Table, to_bytes
-from mobilenets.export.tflite_file import _SCHEMA, File, Real
+from mobilenets.exporters.flatbuffer import Table, to_bytes
+from mobilenets.exporters.tflite_file import _SCHEMA, File, Real
 from mobilenets.quant.elementwise import add, hard_swish_table, multiply
 from mobilenets.quant.scheme import Affine
 

@@ -12,7 +12,7 @@ import pytest
 
 from mobilenets.arch.graph import expand, weight_shapes
 from mobilenets.arch.network import Network
-from mobilenets.cost import Latency, cost
+from mobilenets.costs import Latency, cost
 from mobilenets.image import Preprocess
 from mobilenets.model import Model
 from mobilenets.report import PriorPoint, Report, write_report

@@ -21,7 +21,7 @@ from mobilenets import CompiledSession
 from mobilenets.arch import Network, named
 from mobilenets.compiler import compile_model, has_compiler, processor
 from mobilenets.errors import CompileError, UsageError
-from mobilenets.export.onnx import to_onnx
+from mobilenets.exporters.onnx import to_onnx
 from mobilenets.image import Pixels, Preprocess, normalise
 from mobilenets.runtime import Session
 from mobilenets.runtime.images import pixels_of

@@ -16,7 +16,7 @@ from mobilenets.image import Fit, Preprocess, crop_resize, normalise
 from mobilenets.model import Model
 from mobilenets.runtime.explain import view_box
 from mobilenets.tasks.drawing import heated
-from mobilenets.train.module import MobileNet, load_weights
+from mobilenets.training.module import MobileNet, load_weights
 
 NETWORK = Network(alpha=0.25, height=64, width=96, classes=4)
 

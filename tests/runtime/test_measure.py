@@ -5,10 +5,10 @@ import pytest
 
 from mobilenets.arch import Network, named
 from mobilenets.compiler import has_compiler
-from mobilenets.cost.latency import MIN_RUNS
-from mobilenets.design import Budget, Prior, Space, search
+from mobilenets.costs.latency import MIN_RUNS
+from mobilenets.designs import Budget, Prior, Space, search
 from mobilenets.errors import LatencyError, UsageError
-from mobilenets.export.onnx import to_onnx
+from mobilenets.exporters.onnx import to_onnx
 from mobilenets.runtime import Runtime, Session
 from mobilenets.runtime.measure import measure_networks, measure_sessions, untrained
 

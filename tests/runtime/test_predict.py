@@ -21,7 +21,7 @@ from PIL import Image
 from mobilenets.arch import Network
 from mobilenets.arch.network import Block
 from mobilenets.errors import DataError, UsageError
-from mobilenets.export.onnx import to_onnx
+from mobilenets.exporters.onnx import to_onnx
 from mobilenets.image import Pixels, Preprocess, prepare
 from mobilenets.runtime.predict import Prediction, find_images
 from mobilenets.runtime.predict import predict as run

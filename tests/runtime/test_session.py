@@ -13,7 +13,7 @@ import pytest
 from mobilenets.arch import Network
 from mobilenets.arch.network import Block
 from mobilenets.errors import ModelFileError, UsageError
-from mobilenets.export.onnx import to_onnx
+from mobilenets.exporters.onnx import to_onnx
 from mobilenets.machine import cores
 from mobilenets.model import Model
 from mobilenets.runtime import Session, open_session

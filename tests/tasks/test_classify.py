@@ -12,7 +12,7 @@ from mobilenets.arch import Network
 from mobilenets.data.sources import Dataset
 from mobilenets.errors import UsageError
 from mobilenets.tasks.classify import Classify, class_weights, cross_entropy, generalised_cross_entropy
-from mobilenets.train.recipe import Recipe
+from mobilenets.training.recipe import Recipe
 
 CPU = torch.device("cpu")
 

@@ -25,8 +25,8 @@ from mobilenets.compiler import has_compiler
 from mobilenets.errors import DataError, UsageError
 from mobilenets.tasks.detect import Detect
 from mobilenets.tasks.detection.result import SHOWN, Detected, Detections
-from mobilenets.train.recipe import Recipe
-from mobilenets.train.watch import Watch
+from mobilenets.training.recipe import Recipe
+from mobilenets.training.watch import Watch
 
 needs_compiler = pytest.mark.skipif(not has_compiler(), reason="no C compiler")
 

@@ -17,15 +17,15 @@ from mobilenets.arch.graph import expand
 from mobilenets.arch.network import SHALLOW_BODY, Block, Network
 from mobilenets.data.sources import Dataset, Sample
 from mobilenets.errors import UsageError
-from mobilenets.export.onnx import to_onnx
+from mobilenets.exporters.onnx import to_onnx
 from mobilenets.heads import Layout, taps
 from mobilenets.image import Preprocess, normalise
 from mobilenets.model import Model
 from mobilenets.runtime import Session
 from mobilenets.tasks.detect import Detect
 from mobilenets.tasks.detection.boxes import Boxes
-from mobilenets.train.module import MobileNet, initialise, weights_of
-from mobilenets.train.parity import check_parity
+from mobilenets.training.module import MobileNet, initialise, weights_of
+from mobilenets.training.parity import check_parity
 
 TARGET = Boxes(
     np.array([[0.1, 0.1, 0.3, 0.4], [0.5, 0.5, 0.9, 0.8]], np.float32), np.array([0, 1]), np.zeros(2, bool), (9, 9)

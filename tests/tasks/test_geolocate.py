@@ -19,7 +19,7 @@ from mobilenets.model import load
 from mobilenets.tasks.geolocate import Geolocate, _cross_entropies
 from mobilenets.tasks.places.cells import ancestors, cut, distances, outlines, within
 from mobilenets.tasks.places.located import RADII, evaluate_places
-from mobilenets.train.recipe import Recipe
+from mobilenets.training.recipe import Recipe
 
 pytest.importorskip("s2geometry")
 CPU = torch.device("cpu")

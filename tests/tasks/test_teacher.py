@@ -16,7 +16,7 @@ from torch import nn
 
 from mobilenets.api import resume_run, train_network
 from mobilenets.errors import DataError, Interrupted, ModelFileError, TrainingError, UsageError, WorkError
-from mobilenets.export.onnx import to_onnx
+from mobilenets.exporters.onnx import to_onnx
 from mobilenets.image import Preprocess, normalise, prepare
 from mobilenets.model import Model
 from mobilenets.runtime import open_session
@@ -26,7 +26,7 @@ from mobilenets.tasks.attributes import Attributes
 from mobilenets.tasks.embed import Embed
 from mobilenets.tasks.foreign import open_foreign, save_module
 from mobilenets.tasks.teacher import with_unlabelled
-from mobilenets.train.watch import Watch
+from mobilenets.training.watch import Watch
 
 PREPROCESS = Preprocess(32, 32)
 SHORT = replace(RECIPE, epochs=1)
@@ -102,7 +102,7 @@ def test_a_stopped_run_goes_on_with_what_was_said(
     marked_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Even where the teacher is gone; and to the same weights."""
-    from mobilenets.train import fit as loop
+    from mobilenets.training import fit as loop
 
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     task = Attributes(teacher=our_teacher(tmp_path))

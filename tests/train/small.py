@@ -13,12 +13,12 @@ from mobilenets.arch.network import Block
 from mobilenets.data.sources import Dataset, open_dataset
 from mobilenets.image import Preprocess, normalise, prepare
 from mobilenets.model import Model, load
-from mobilenets.train.device import resolve
-from mobilenets.train.fit import fit
-from mobilenets.train.module import MobileNet, load_weights
-from mobilenets.train.recipe import Recipe
-from mobilenets.train.run import Run, Settings
-from mobilenets.train.watch import Watch
+from mobilenets.training.device import resolve
+from mobilenets.training.fit import fit
+from mobilenets.training.module import MobileNet, load_weights
+from mobilenets.training.recipe import Recipe
+from mobilenets.training.run import Run, Settings
+from mobilenets.training.watch import Watch
 
 COLOURS = ((80, 90, 150), (90, 140, 90), (150, 90, 80))
 NETWORK = Network(0.5, 32, 32, classes=3, blocks=(Block(2, 32), Block(1, 64)))

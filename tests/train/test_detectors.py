@@ -5,7 +5,7 @@ import json
 import pytest
 
 from mobilenets.cli import main
-from mobilenets.train.detectors import Detector, count_detectors
+from mobilenets.training.detectors import Detector, count_detectors
 
 Rows = tuple[Detector, ...]
 BLOCKS = ((1, 64), (2, 128), (1, 128), (2, 256), (1, 256), (2, 512), *[(1, 512)] * 5, (2, 1024), (1, 1024))  # Table 1

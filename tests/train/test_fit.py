@@ -19,11 +19,11 @@ from mobilenets.data.sources import open_dataset
 from mobilenets.errors import DataError, Interrupted, TrainingError, UsageError
 from mobilenets.image import Preprocess
 from mobilenets.model import Model, load
-from mobilenets.train import fit as loop
-from mobilenets.train.device import resolve
-from mobilenets.train.recipe import Recipe
-from mobilenets.train.run import Run, Settings
-from mobilenets.train.watch import Watch
+from mobilenets.training import fit as loop
+from mobilenets.training.device import resolve
+from mobilenets.training.recipe import Recipe
+from mobilenets.training.run import Run, Settings
+from mobilenets.training.watch import Watch
 from mobilenets.weights import transfer
 
 RECIPE = Recipe(epochs=4, batch_size=16, device="cpu", replicas=2, workers=2, warmup_epochs=1, ema=0.9)

@@ -15,8 +15,8 @@ from torch import nn
 from mobilenets.data.sources import open_dataset
 from mobilenets.model import Model, load
 from mobilenets.quant import file
-from mobilenets.train.fit import _out_of_patience
-from mobilenets.train.module import weights_of
+from mobilenets.training.fit import _out_of_patience
+from mobilenets.training.module import weights_of
 
 SLOW = {"opt": "sgd", "lr": 1e-9, "epochs": 4, "ema": 0.0}  # nothing moves but the running statistics
 FAST = {"lr": 0.01, "epochs": 4, "batch_size": 32, "ema": 0.5, "seed": 2}  # all is right after the second epoch

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from mobilenets.arch import expand
 from mobilenets.data.sources import open_dataset
-from mobilenets.train.interrupt import Interrupts
-from mobilenets.train.loop import prepare
-from mobilenets.train.module import MobileNet, initialise
-from mobilenets.train.watch import Watch
+from mobilenets.training.interrupt import Interrupts
+from mobilenets.training.loop import prepare
+from mobilenets.training.module import MobileNet, initialise
+from mobilenets.training.watch import Watch
 
 RECIPE = {"opt": "sgd", "lr": 0.05, "layer_decay": 0.8, "weight_decay": 3.0, "smoothing": 0.1, "ema": 0.7, "seed": 3}
 DEPTHS = {"fc": 0, "dw2": 1, "pw2": 1, "dw1": 2, "pw1": 2, "conv0": 3}

@@ -21,10 +21,10 @@ from mobilenets.data.sources import open_dataset
 from mobilenets.errors import UsageError
 from mobilenets.model import load
 from mobilenets.tasks.classify import class_weights
-from mobilenets.train import frozen
-from mobilenets.train.frozen import _classifier, _judged, _regression, _views, fit_frozen
-from mobilenets.train.recipe import Recipe
-from mobilenets.train.watch import Watch
+from mobilenets.training import frozen
+from mobilenets.training.frozen import _classifier, _judged, _regression, _views, fit_frozen
+from mobilenets.training.recipe import Recipe
+from mobilenets.training.watch import Watch
 
 NETWORK = Network(alpha=0.25, height=32, width=32, classes=7, activation="relu6")
 RECIPE = Recipe(freeze=True, device="cpu", workers=2)

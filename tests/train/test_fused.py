@@ -16,8 +16,8 @@ from mobilenets.arch import Network, expand
 from mobilenets.arch.network import Block
 from mobilenets.compiler import TARGETS, has_compiler
 from mobilenets.compiler.program import Target
-from mobilenets.train.fused import BF16, Fused, fuse, takes
-from mobilenets.train.module import MobileNet, initialise
+from mobilenets.training.fused import BF16, Fused, fuse, takes
+from mobilenets.training.module import MobileNet, initialise
 
 pytestmark = pytest.mark.skipif(not has_compiler(), reason="no C compiler here")
 SMALL = Network(alpha=0.25, height=40, width=36, classes=4, blocks=(Block(1, 64), Block(2, 128)))
@@ -212,7 +212,7 @@ def test_what_no_kernel_takes_stays_with_torch(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("CC", "no-such-compiler")
     module = made(SMALL)
     from mobilenets.compiler import build
-    from mobilenets.train import fused
+    from mobilenets.training import fused
 
     build.compiler.cache_clear()
     fused._library.cache_clear()

@@ -11,9 +11,9 @@ from mobilenets.data.cache import Images, decode_split
 from mobilenets.data.sources import open_dataset
 from mobilenets.errors import DataError, Interrupted, TrainingError
 from mobilenets.tasks.classify import Classify
-from mobilenets.train.images import check, decode
-from mobilenets.train.interrupt import Interrupts
-from mobilenets.train.watch import Watch
+from mobilenets.training.images import check, decode
+from mobilenets.training.interrupt import Interrupts
+from mobilenets.training.watch import Watch
 
 
 class Heard(Watch):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from mobilenets.errors import Interrupted
-from mobilenets.train.interrupt import Interrupts
+from mobilenets.training.interrupt import Interrupts
 
 BOTH = (signal.SIGINT, signal.SIGTERM)
 

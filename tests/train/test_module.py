@@ -9,12 +9,12 @@ from torch import nn
 from mobilenets.arch import Network, expand
 from mobilenets.arch.graph import weight_shapes
 from mobilenets.arch.network import SHALLOW_BODY
-from mobilenets.cost import cost
+from mobilenets.costs import cost
 from mobilenets.errors import ParityError
-from mobilenets.export.onnx import to_onnx
+from mobilenets.exporters.onnx import to_onnx
 from mobilenets.runtime.session import Session
-from mobilenets.train.module import MobileNet, initialise, load_weights, weights_of
-from mobilenets.train.parity import check_parity
+from mobilenets.training.module import MobileNet, initialise, load_weights, weights_of
+from mobilenets.training.parity import check_parity
 
 ODD = [
     Network(alpha=0.25, height=96, width=96, classes=5),

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from mobilenets.arch import Network, expand
-from mobilenets.train.module import MobileNet, initialise
-from mobilenets.train.optimiser import AdamW, build_optimiser, learning_rate, parameter_groups
-from mobilenets.train.recipe import Optimizer, Recipe
+from mobilenets.training.module import MobileNet, initialise
+from mobilenets.training.optimiser import AdamW, build_optimiser, learning_rate, parameter_groups
+from mobilenets.training.recipe import Optimizer, Recipe
 
 
 def test_adamw_is_torchs_bit_for_bit_also_when_it_goes_on_from_what_was_saved() -> None:

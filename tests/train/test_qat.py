@@ -15,8 +15,8 @@ from mobilenets.quant import reference
 from mobilenets.quant.integers import to_integers
 from mobilenets.quant.observe import mean_taps, weigh
 from mobilenets.quant.scheme import HIGH, LOW, Affine, QuantModel
-from mobilenets.train.module import MobileNet, load_weights
-from mobilenets.train.qat import (
+from mobilenets.training.module import MobileNet, load_weights
+from mobilenets.training.qat import (
     _Requantise,
     attach,
     calibrated,
@@ -118,7 +118,7 @@ def test_a_run_ends_with_the_int8_model_that_it_validated(photos, tmp_path) -> N
     from mobilenets.data.sources import open_dataset
     from mobilenets.image import prepare
     from mobilenets.quant.file import load
-    from mobilenets.train.recipe import Recipe
+    from mobilenets.training.recipe import Recipe
 
     recipe = Recipe(epochs=3, batch_size=24, quantize=True, replicas=1)
     trained = train_network(photos, TINY.replace(width=32), recipe, runs=tmp_path)
@@ -136,7 +136,7 @@ def test_a_run_ends_with_the_int8_model_that_it_validated(photos, tmp_path) -> N
 
 def test_what_cannot_be_meant_together_is_refused() -> None:
     from mobilenets.errors import UsageError
-    from mobilenets.train.recipe import Recipe
+    from mobilenets.training.recipe import Recipe
 
     with pytest.raises(UsageError, match="leave out freeze and patience"):
         Recipe(quantize=True, patience=3)

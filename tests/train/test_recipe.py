@@ -11,10 +11,10 @@ from mobilenets.arch import Network, expand
 from mobilenets.arch.network import SHALLOW_BODY
 from mobilenets.errors import ModelFileError, UsageError
 from mobilenets.schema import read
-from mobilenets.train.device import resolve
-from mobilenets.train.module import MobileNet
-from mobilenets.train.optimiser import build_optimiser, learning_rate, parameter_groups
-from mobilenets.train.recipe import EPOCHS, FINE_TUNING_LR, LAYER_DECAY, LEARNING_RATE, Recipe
+from mobilenets.training.device import resolve
+from mobilenets.training.module import MobileNet
+from mobilenets.training.optimiser import build_optimiser, learning_rate, parameter_groups
+from mobilenets.training.recipe import EPOCHS, FINE_TUNING_LR, LAYER_DECAY, LEARNING_RATE, Recipe
 
 
 @pytest.mark.parametrize(

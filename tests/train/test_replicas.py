@@ -18,9 +18,9 @@ from mobilenets.data.augment import Augmentation, random_colours
 from mobilenets.data.loader import Batch
 from mobilenets.image import Preprocess, normalise
 from mobilenets.tasks.task import Objective
-from mobilenets.train.fused import fuse
-from mobilenets.train.module import MobileNet, initialise
-from mobilenets.train.replicas import Replicas, replica_count
+from mobilenets.training.fused import fuse
+from mobilenets.training.module import MobileNet, initialise
+from mobilenets.training.replicas import Replicas, replica_count
 
 MakeReplicas = Callable[..., Replicas]
 NETWORK = Network(alpha=0.25, height=64, width=64, classes=4)

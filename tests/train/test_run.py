@@ -12,8 +12,8 @@ from small import NETWORK, PREPROCESS, small_run
 from mobilenets.errors import TrainingError, UsageError
 from mobilenets.tasks.classify import Classify
 from mobilenets.tasks.embed import Embed
-from mobilenets.train.recipe import Recipe
-from mobilenets.train.run import Run, Settings
+from mobilenets.training.recipe import Recipe
+from mobilenets.training.run import Run, Settings
 
 FULL = Settings(
     "data",

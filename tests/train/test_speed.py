@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mobilenets.train import plan
+from mobilenets.training import plan
 
 
 class Clocked(nullcontext[None]):

@@ -4,8 +4,8 @@ import torch
 from conftest import MakeModel
 
 from mobilenets.arch import Network, expand
-from mobilenets.train.module import MobileNet, load_weights
-from mobilenets.train.start import centre, restate
+from mobilenets.training.module import MobileNet, load_weights
+from mobilenets.training.start import centre, restate
 
 NETWORK = Network(alpha=0.25, height=40, width=48, classes=4, activation="relu6", padding="same")
 

@@ -8,8 +8,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mobilenets.errors import TrainingError
-from mobilenets.train.optimiser import AdamW
-from mobilenets.train.state import State
+from mobilenets.training.optimiser import AdamW
+from mobilenets.training.state import State
 
 
 def made(ema: float = 0.9) -> State:

@@ -18,7 +18,7 @@ from safetensors.numpy import save
 
 from mobilenets.arch.network import Block, Network
 from mobilenets.errors import ModelFileError
-from mobilenets.export import write
+from mobilenets.exporters import write
 from mobilenets.runtime import Session
 from mobilenets.weights import import_files
 from mobilenets.weights.importing import read_content

@@ -9,7 +9,7 @@ import pytest
 
 from mobilenets.arch.graph import expand, weight_shapes
 from mobilenets.arch.zoo import named
-from mobilenets.design.prior import POINTS
+from mobilenets.designs.prior import POINTS
 from mobilenets.errors import NetworkError, UsageError
 from mobilenets.weights.hub.catalogue import CATALOGUE, Published, find
 

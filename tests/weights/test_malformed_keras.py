@@ -18,7 +18,7 @@ import pytest
 
 from mobilenets.arch.network import Block, Network
 from mobilenets.errors import ModelFileError
-from mobilenets.export.keras import to_keras_h5
+from mobilenets.exporters.keras import to_keras_h5
 from mobilenets.weights import import_files
 
 SMALL = Network(1, 32, 32, classes=3, stem=8, blocks=(Block(1, 16), Block(2, 8)))

@@ -20,7 +20,7 @@ from torch_peer import randomise as drawn
 
 from mobilenets.arch.network import Network
 from mobilenets.errors import MobilenetsError
-from mobilenets.export import write
+from mobilenets.exporters import write
 from mobilenets.image import Preprocess
 from mobilenets.weights import Given, import_files
 

@@ -15,9 +15,9 @@ from serving import Site, google_hash, serving, status
 
 from mobilenets.arch.network import Network
 from mobilenets.errors import DownloadError, ModelFileError, UsageError
-from mobilenets.export import write
-from mobilenets.export.onnx import to_onnx
-from mobilenets.export.timm import to_timm
+from mobilenets.exporters import write
+from mobilenets.exporters.onnx import to_onnx
+from mobilenets.exporters.timm import to_timm
 from mobilenets.weights import Given, import_files
 from mobilenets.weights.hub import catalogue
 from mobilenets.weights.hub.catalogue import CATALOGUE, Published

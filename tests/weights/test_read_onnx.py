@@ -19,7 +19,7 @@ from torch_peer import Listed, assert_same, noise, our_logits, randomise
 from mobilenets.arch.network import SHALLOW_BODY, Block, Network
 from mobilenets.arch.ops import Op
 from mobilenets.errors import ModelFileError, UsageError
-from mobilenets.export.onnx import to_onnx
+from mobilenets.exporters.onnx import to_onnx
 from mobilenets.image import Preprocess, normalise
 from mobilenets.model import Model
 from mobilenets.weights import Given, import_files

@@ -19,7 +19,7 @@ from mobilenets.arch.graph import expand
 from mobilenets.arch.network import Network
 from mobilenets.errors import ModelFileError, UsageError
 from mobilenets.model import Model
-from mobilenets.train.module import MobileNet
+from mobilenets.training.module import MobileNet
 from mobilenets.weights import Given, import_files
 from mobilenets.weights.read.pytorch import read_pytorch
 from mobilenets.weights.recognise import recognise

@@ -20,7 +20,7 @@ from mobilenets.arch.network import BODY, Block, Network
 from mobilenets.arch.ops import Op
 from mobilenets.cli import main
 from mobilenets.data.imagenet import names as imagenet_names
-from mobilenets.export.onnx import to_onnx
+from mobilenets.exporters.onnx import to_onnx
 from mobilenets.image import Pixels, Preprocess, prepare
 from mobilenets.model import Model
 from mobilenets.runtime import Session

@@ -9,7 +9,7 @@ from conftest import MakeModel
 from mobilenets.arch import Network
 from mobilenets.arch.network import SHALLOW_BODY
 from mobilenets.errors import UsageError
-from mobilenets.export.onnx import to_onnx
+from mobilenets.exporters.onnx import to_onnx
 from mobilenets.model import Model
 from mobilenets.runtime import Session
 from mobilenets.weights.transfer import transfer

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from fractions import Fraction
 
-from ..cost import PRECISIONS, Cost
+from ..costs import PRECISIONS, Cost
 from ..errors import BudgetError
 
 __all__ = ["Bound", "Budget", "parse_count", "parse_size", "parse_time"]

@@ -87,8 +87,8 @@ class Ours(Peer):
 
 class _FromOnnx(Peer):
     def __init__(self, setup: Setup) -> None:
-        from ..export.onnx import to_onnx
-        from ..export.onnx_int8 import to_onnx_int8
+        from ..exporters.onnx import to_onnx
+        from ..exporters.onnx_int8 import to_onnx_int8
 
         super().__init__(setup)
         model = setup.model
@@ -164,8 +164,8 @@ class LiteRt(Peer):
     threads_by = "num_threads"
 
     def __init__(self, setup: Setup) -> None:
-        from ..export.tflite import pixels_to_logits
-        from ..export.tflite_int8 import pixels_to_logits_int8
+        from ..exporters.tflite import pixels_to_logits
+        from ..exporters.tflite_int8 import pixels_to_logits_int8
 
         super().__init__(setup)
         model = setup.model

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ..cost import cost
+from ..costs import cost
 from ..data.sources import Dataset, Sample
 from ..model import Model
 from .interrupt import Interrupts

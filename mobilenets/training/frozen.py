@@ -15,7 +15,7 @@ from ..data.augment import Augmentation, random_view
 from ..data.cache import Images
 from ..data.parallel import ordered
 from ..data.sources import Dataset
-from ..export.onnx import to_onnx
+from ..exporters.onnx import to_onnx
 from ..image import Pixels, Preprocess, as_image, crop_resize
 from ..model import Model, load
 from ..runtime import Session

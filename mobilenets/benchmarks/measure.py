@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ..cost.latency import BURST_MS, MIN_RUNS, Latency, summarise
+from ..costs.latency import BURST_MS, MIN_RUNS, Latency, summarise
 from ..errors import UsageError, WorkError
 from ..image import Pixels
 from ..machine import check_threads, cores
 from ..model import Model
 from ..quant import reference as int8_reference
 from ..quant.scheme import QuantModel
-from ..train.watch import Watch
+from ..training.watch import Watch
 from .integers import Law, integers_of, law_of
 from .opening import Missing, Opened, open_peers, reason
 from .peers import PEERS, PRECISIONS, Floats, Peer, Setup
@@ -277,7 +277,7 @@ def _reference(model: Model | QuantModel, images: Pixels) -> tuple[Floats, str]:
         from .torch_module import reference
 
         return reference(model, images), "torch, fp32"
-    from ..export.onnx import to_onnx
+    from ..exporters.onnx import to_onnx
     from ..runtime import Session
 
     session = Session.from_onnx(to_onnx(model), 1)

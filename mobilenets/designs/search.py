@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ..arch.network import BODY, SHALLOW_BODY, Block, Network
-from ..cost import cost
+from ..costs import cost
 from ..errors import BudgetError
 from .budget import Bound, Budget
 from .candidate import Candidate, pareto, rank

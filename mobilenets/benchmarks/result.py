@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..cost.latency import Latency
+from ..costs.latency import Latency
 from .opening import Missing
 from .peers import PRECISIONS
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..arch.network import Network
-from ..cost import Cost, Latency
+from ..costs import Cost, Latency
 
 __all__ = ["Candidate", "pareto", "rank"]
 

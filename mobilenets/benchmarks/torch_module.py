@@ -19,7 +19,7 @@ def inference(model: Model, precision: str, threads: int, compiled: bool = False
     """(N, H, W, C) uint8 -> logits: batch norm folded, channels last, normalised inside."""
     import torch
 
-    from ..train.module import MobileNet, load_weights
+    from ..training.module import MobileNet, load_weights
 
     torch.set_num_threads(threads)  # torch.compile writes it into its code
     graph, weights = fold_batch_norm(model.graph, model.weights)
@@ -54,7 +54,7 @@ def reference(model: Model, images: Pixels) -> Floats:
     """Logits of torch, fp32, of the network as it was trained: nothing folded, one image at a time on one thread."""
     import torch
 
-    from ..train.module import MobileNet, load_weights
+    from ..training.module import MobileNet, load_weights
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # several would wait for each other where another program has a core

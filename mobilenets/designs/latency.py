@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from ..arch.network import Block, Network
-from ..cost import Latency
+from ..costs import Latency
 from ..errors import BudgetError, LatencyError
 from .candidate import Candidate, pareto, rank
 
