@@ -7,9 +7,10 @@ import time
 from pathlib import Path
 
 from ..compiler.build import link
+from ..compiler.formats import FORMATS
 from ..compiler.processor import load
 from ..compiler.program import Target
-from ..compiler.targets import best_target, targets_of
+from ..compiler.targets import best_target
 
 __all__ = ["mult_adds_a_second"]
 
@@ -49,7 +50,7 @@ def mult_adds_a_second(target: str = "auto", precision: str = "fp32") -> float |
 
     Returns None for AMX, which no available processor has. Raises `CompileError` without a compiler.
     """
-    chosen = best_target(target, targets_of(precision))
+    chosen = best_target(target, FORMATS[precision].targets)
     if chosen.name == "amx":
         return None
     element, dot, products = _dot(chosen, precision)

@@ -1,4 +1,4 @@
-"""What the processor at hand can run; the only place of the package that loads native code."""
+"""Detect the features of this processor; the only module of the package that loads native code."""
 
 import ctypes
 import os
@@ -12,7 +12,7 @@ from ..machine import tiles_granted
 __all__ = ["LEVELS", "MASK", "features", "level_features", "load", "missing"]
 
 MASK = "MOBILENETS_PROCESSOR"
-"""The environment variable that holds the product to a lesser processor, one of `LEVELS`."""
+"""The environment variable that masks the features above one of `LEVELS`."""
 
 # level -> the features that it adds to the level before it, as Linux names them
 LEVELS: dict[str, tuple[str, ...]] = {

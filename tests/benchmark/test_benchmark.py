@@ -12,7 +12,7 @@ from mobilenets.benchmarks.measure import noise
 from mobilenets.benchmarks.peers import Setup
 from mobilenets.benchmarks.result import verdict
 from mobilenets.compiler import has_compiler
-from mobilenets.compiler.targets import targets_of
+from mobilenets.compiler.formats import FORMATS as NUMBER_FORMATS
 from mobilenets.costs.latency import Latency
 from mobilenets.errors import UsageError, WorkError
 from mobilenets.image import Pixels
@@ -239,7 +239,7 @@ def test_a_core_has_a_limit(precision: str) -> None:
     ],
 )
 def test_products_of_one_instruction_and_lane(target: str, precision: str, products: int) -> None:
-    assert _dot(targets_of(precision)[target], precision)[2] == products
+    assert _dot(NUMBER_FORMATS[precision].targets[target], precision)[2] == products
 
 
 def test_of_amx_no_limit_is_claimed() -> None:

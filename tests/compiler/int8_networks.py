@@ -9,7 +9,7 @@ from running import aligned, running
 from mobilenets.arch.graph import expand, weight_shapes
 from mobilenets.arch.network import Network
 from mobilenets.arch.ops import CONVOLUTIONS
-from mobilenets.compiler.lower_int8 import lower_int8
+from mobilenets.compiler.lower import lower
 from mobilenets.compiler.plan import plan
 from mobilenets.compiler.targets import INT8_TARGETS
 from mobilenets.image import Pixels, Preprocess
@@ -58,7 +58,7 @@ def compare(
     model: QuantModel, target: str, images: Pixels, parts: int = 1, oracle: QuantModel | None = None
 ) -> tuple[int, int]:
     """(bytes compared, bytes that differ), of all that the steps hand on; `oracle` computes what they should be."""
-    lowered = lower_int8(model, runnable(INT8_TARGETS[target]), "network")
+    lowered = lower(model, runnable(INT8_TARGETS[target]), "network", "int8")
     arena = plan(lowered.program.steps)
     run = running(model, INT8_TARGETS[target])
     compared = differing = 0

@@ -19,7 +19,7 @@ from test_kernels import Kernels
 
 from mobilenets.arch.graph import same_padding
 from mobilenets.compiler.build import link
-from mobilenets.compiler.pack_int8 import byte, pack_bias, pack_factor, pack_product, pack_taps
+from mobilenets.compiler.formats.int8_packing import byte, pack_bias, pack_factor, pack_product, pack_taps
 from mobilenets.compiler.targets import INT8_TARGETS
 from mobilenets.quant.scheme import HIGH, LOW, IntegerLayer, QuantParams, requantise
 

@@ -12,7 +12,8 @@ from int8_networks import compare, images_for, random_integers
 from running import needs_compiler, running
 
 from mobilenets.arch.network import SHALLOW_BODY, Block, Network, Output
-from mobilenets.compiler.lower_int8 import arena_bytes_int8, lower_int8
+from mobilenets.compiler import arena_bytes
+from mobilenets.compiler.lower import lower
 from mobilenets.compiler.targets import INT8_TARGETS
 from mobilenets.costs.memory import peak_elements
 from mobilenets.errors import CompileError
@@ -177,13 +178,13 @@ integers_of = functools.cache(random_integers)  # for all targets
 def test_the_arena_is_small(network: Network, target: str) -> None:
     """Within a tenth of what the ops need one by one, borders and the depthwise rows included."""
     model = integers_of(network)
-    assert arena_bytes_int8(model, target) <= 1.1 * peak_elements(model.graph)
+    assert arena_bytes(model, target) <= 1.1 * peak_elements(model.graph)
 
 
 @pytest.mark.any_processor
 @pytest.mark.parametrize("target", INT8_TARGETS)
 def test_a_small_network_fits_60_kb(target: str) -> None:
-    assert arena_bytes_int8(random_integers(Network(0.25, 96, 96, classes=2)), target) <= 60 * 1024
+    assert arena_bytes(random_integers(Network(0.25, 96, 96, classes=2)), target) <= 60 * 1024
 
 
 @pytest.mark.parametrize("output", ["sigmoid", "l2_normalise"])
@@ -195,7 +196,7 @@ def test_other_endings(output: Output) -> None:
 def test_maps_are_refused() -> None:
     model = random_integers(Network(0.25, 32, 32, blocks=SMALL, classes=3, output="features"))
     with pytest.raises(CompileError, match="is not compiled: export it to ONNX"):
-        lower_int8(model, INT8_TARGETS["portable"], "n")
+        lower(model, INT8_TARGETS["portable"], "n", "int8")
     assert open_session(model).runtime == "numpy, int8"
 
 

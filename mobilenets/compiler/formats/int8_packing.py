@@ -1,39 +1,39 @@
-"""int8 weights in the order in which the kernels read them, and what goes with each channel.
+"""Pack int8 weights in the order in which the kernels read them, with the bias and the factor of each channel.
 
-Bytes of activations are q + 128, without a sign, so their zero point is too; what that adds to every sum is taken off
-the biases. Weights are padded with their own zero point, whose products add nothing.
+Bytes of activations are q + 128, without a sign, and so is their zero point; what this adds to every sum is subtracted
+from the biases. Weights are padded with their own zero point, whose products add nothing.
 """
 
 from typing import Any
 
 import numpy as np
 
-from ..arrays import Floats
-from ..quant.scheme import LOW, IntegerLayer, Integers, QuantParams, Sums, multipliers
+from ...arrays import Floats
+from ...quant.scheme import LOW, IntegerLayer, Integers, QuantParams, Sums, multipliers
 
 __all__ = ["byte", "pack_bias", "pack_factor", "pack_product", "pack_taps"]
 
 
 def byte(q: int) -> int:
-    """What stands for the int8 `q` in the arena."""
+    """Return the byte of the int8 `q` in the arena."""
     return q - LOW
 
 
 def pack_bias(layer: IntegerLayer, source: QuantParams, channels: int) -> Sums:
-    """(channels,): bias - the sum of (input's zero point) * (w - w's zero point), modulo 2^32 as the sums are."""
+    """Return (channels,): bias - sum of (zero point of the input) * (w - its zero point), modulo 2^32 as sums are."""
     weights = layer.weight.astype(np.int64).reshape(len(layer.weight), -1) - layer.zero_point
     bias = layer.bias - weights.sum(axis=1) * byte(source.zero_point)
     return np.pad(bias.astype(np.uint32).view(np.int32), (0, channels - len(bias)))
 
 
 def pack_factor(layer: IntegerLayer, source: QuantParams, target: QuantParams, channels: int) -> Floats:
-    """(channels,): what sums are multiplied with; 0 for channels that do not count, whose bytes are the zero point."""
+    """Return (channels,): the factors of the sums; 0 for padding, whose bytes are the zero point."""
     factor = multipliers(layer, source, target)
     return np.pad(factor, (0, channels - len(factor)))
 
 
 def pack_product(layer: IntegerLayer, depth: int, channels: int, panel: int, group: int) -> Integers:
-    """(N, C, k, k) or (N, C) -> (channels / panel, k runs, groups, panel, group), a run a kernel's row.
+    """Pack (N, C, k, k) or (N, C) as (channels / panel, k runs, groups, panel, group); a run is a row of the kernel.
 
     `depth`: channels of the input as they are stored.
     """
@@ -46,9 +46,9 @@ def pack_product(layer: IntegerLayer, depth: int, channels: int, panel: int, gro
 
 
 def pack_taps(layer: IntegerLayer, channels: int, lanes: int, both: int, group: int) -> np.ndarray[Any, Any]:
-    """(C, 1, 3, 3) -> (channels / lanes, both, 3 columns, 4 / group, lanes, group): int8, or int16 in pairs.
+    """Pack (C, 1, 3, 3) as (channels / lanes, both, 3 columns, 4 / group, lanes, group): int8, or int16 in pairs.
 
-    `both`: rows of the output that four rows of the input serve; a row's weights stand at the first three, or the last.
+    `both`: the rows of the output that four rows of the input give; their weights are at the first three, or the last.
     """
     kernel = layer.weight[:, 0].transpose(0, 2, 1)  # (C, column, row)
     rows = np.stack([np.pad(kernel, ((0, channels - len(kernel)), (0, 0), (r, 1 - r))) for r in range(both)], axis=1)
