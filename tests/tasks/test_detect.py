@@ -10,15 +10,7 @@ import pytest
 from PIL import Image
 from scenes import LABELS, SIZE, make_coco, make_voc
 
-from mobilenets import (
-    Trained,
-    evaluate,
-    export,
-    plan,
-    predict,
-    resume,
-    train,
-)
+from mobilenets import evaluate, export, plan, predict, resume, train
 from mobilenets.arch.network import Network
 from mobilenets.cli import main
 from mobilenets.compiler import has_compiler
@@ -27,6 +19,7 @@ from mobilenets.progress import Watch
 from mobilenets.tasks.detect import Detect
 from mobilenets.tasks.detection.result import SHOWN, Detected, Detections
 from mobilenets.training.recipe import Recipe
+from mobilenets.verbs.train import Trained
 
 needs_compiler = pytest.mark.skipif(not has_compiler(), reason="no C compiler")
 
