@@ -235,7 +235,7 @@ def _splits(
     if not held:
         raise DataError(
             f"{root}: no class has two different images, so no validation split can be held out; "
-            "use --split all to evaluate on all images"
+            "evaluate on all images with --split all"
         )
     for at, part in zip(train, parts, strict=True):
         splits[at] = part

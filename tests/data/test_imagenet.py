@@ -82,7 +82,7 @@ def test_other_layouts_too(tmp_path: Path) -> None:
 
 def test_one_image_a_class_is_taken_whole(tmp_path: Path) -> None:
     write(tmp_path, {f"{TENCH}_a.jpg": 1, f"{GOLDFISH}_b.jpg": 2})
-    with pytest.raises(DataError, match=r"no validation split can be held out; use --split all"):
+    with pytest.raises(DataError, match=r"no validation split can be held out; .* --split all$"):
         open_dataset(tmp_path)
     dataset = open_dataset(tmp_path, val_fraction=None)
     assert [(sample.name, sample.target) for sample in dataset.splits.pop("all")] == [
