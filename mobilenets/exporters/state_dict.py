@@ -31,10 +31,10 @@ def state_dict(model: Model, modules: Mapping[str, str]) -> dict[str, Array]:
     Scales are changed so that the function is the same under `EPSILON`: s' = s * sqrt((var + 1e-5) / (var + epsilon)).
     Raises `NetworkError` for a network with other blocks than V1's.
     """
-    STATE_DICT.check(model.graph.ops)
     for number, block in enumerate(model.network.blocks, 1):
         if block != Block(block.stride, block.channels):
             raise NetworkError(f"block {number}: {STATE_DICT.name} has the blocks of MobileNet v1 only")
+    STATE_DICT.check(model.graph.ops)
     tensors: dict[str, Array] = {}
     for name in weight_shapes(model.graph):
         module, _, part = name.rpartition(".")

@@ -217,7 +217,7 @@ def test_several_precisions_have_a_line_each_and_one_for_all() -> None:
 def test_a_busy_machine_is_told() -> None:
     assert benchmark(row("a", 1), row("b", 2)).caution() is None
     busy = benchmark(row("a", 1, cores_used=0.5), row("b", 2, cores_used=0.6), row("c", 3, cores_used=0.4))
-    assert "had 50% of the processor" in str(busy.caution())
+    assert "used 50% of the processor" in str(busy.caution())
 
 
 @needs_compiler
