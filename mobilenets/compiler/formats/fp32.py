@@ -19,9 +19,7 @@ __all__ = ["FP32", "Array", "Fp32", "group_rows", "pack_bias", "pack_conv", "pac
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
 ROWS_CACHE = 32768  # bytes of depthwise rows in scratch at a time: a first-level cache
-WEIGHTS_CACHE = (
-    262144  # bytes of weights that may be read once for each group of rows: a quarter of a second-level cache
-)
+WEIGHTS_CACHE = 262144  # bytes of weights that are read once for each group of rows: a quarter of a second-level cache
 
 FP32 = Consumer(
     "the compiler to C in fp32",
