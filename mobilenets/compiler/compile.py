@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
 
@@ -210,18 +210,13 @@ def _compile(model: Model | QuantModel, target: Target, folder: Path, precision:
     code, weights = folder / "library.so", folder / "weights.bin"
     link({f"mobilenets_{NAME}.h": source.h, f"{NAME}.c": source.c, "pool.c": pool}, target, code)
     write_atomic(weights, lowered.weights.tobytes())
-    values = {
-        "target": target.name,
-        "precision": lowered.program.precision,
-        "features": target.features,
-        "steps": source.steps,
-        "classes": lowered.program.classes,
-        "one": source.arena.one,
-        "more": source.arena.more,
-    }
+    program, arena = lowered.program, source.arena
+    sizes = source.steps, program.classes, arena.one, arena.more
+    library = Library(code, weights, target.name, program.precision, target.features, *sizes)
     whole = {"code": _digest(code.read_bytes()), "weights": weights.stat().st_size}
+    values = {key: value for key, value in asdict(library).items() if key not in ("path", "weights")}
     write_atomic(folder / "library.json", json.dumps({"library": values, "whole": whole}))
-    return Library(code, weights, **{**values, "features": target.features})  # type: ignore[arg-type]
+    return library
 
 
 def _opened(folder: Path) -> Library | None:

@@ -1,4 +1,4 @@
-"""Prediction of many images: decoded on all cores ahead of the network, in order, in bounded memory. No torch."""
+"""PredictedImage of many images: decoded on all cores ahead of the network, in order, in bounded memory. No torch."""
 
 import re
 from collections import deque

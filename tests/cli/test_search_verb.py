@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from conftest import make_random_model
 from marked import NETWORK, make_identities
-from mobilenets.tasks.verification import index as indices
-from mobilenets.tasks.verification.index import Index, load_index
 from PIL import Image
 
 from mobilenets.cli import main
+from mobilenets.tasks.verification import index as indices
+from mobilenets.tasks.verification.index import Index, load_index
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from ...arch.ops import CONVOLUTIONS, Consumer, Op
 from ...model import Model
 from ..program import SIZES, Buffer, Element, Kind, Step, Target
 from ..targets import TARGETS
-from .format import Format, add_constants, change_tile, padded
+from .format import LIMITS, Format, add_constants, change_tile, padded
 from .fp32_bodies import BODIES
 
 __all__ = ["FP32", "Array", "Fp32", "group_rows", "pack_bias", "pack_conv", "pack_depthwise", "pack_pointwise"]
@@ -19,9 +19,7 @@ __all__ = ["FP32", "Array", "Fp32", "group_rows", "pack_bias", "pack_conv", "pac
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
 ROWS_CACHE = 32768  # bytes of depthwise rows in scratch at a time: a first-level cache
-WEIGHTS_CACHE = (
-    262144  # bytes of weights that may be read once for each group of rows: a quarter of a second-level cache
-)
+WEIGHTS_CACHE = 262144  # bytes of weights that are read once for each group of rows: a quarter of a second-level cache
 
 FP32 = Consumer(
     "the compiler to C in fp32",
@@ -30,7 +28,7 @@ FP32 = Consumer(
     refuses=["batch_norm"],  # it is folded before
     kernels={"conv": (3,)},
     strides={"conv": (1, 2), "depthwise": (1, 2), "pointwise": (1,)},
-    activations=dict.fromkeys((*CONVOLUTIONS, "add"), (None, "relu", "relu6", "hard_swish", "hard_sigmoid")),
+    activations=dict.fromkeys((*CONVOLUTIONS, "add"), (None, *LIMITS)),
 )
 
 

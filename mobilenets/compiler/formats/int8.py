@@ -24,7 +24,7 @@ from .int8_packing import byte, pack_bias, pack_factor, pack_product, pack_taps
 __all__ = ["Int8"]
 
 ROWS_CACHE = 16384  # bytes of depthwise rows in scratch at a time: half of a first-level cache
-WEIGHTS_CACHE = 131072  # bytes of weights that may be read once for each group of rows
+WEIGHTS_CACHE = 131072  # bytes of weights that are read once for each group of rows
 TILE = 16  # pixels of AMX, and sums of each
 SHALLOWEST = 16  # bytes of depth that make a tile
 SPARE = 0.03  # of the arena, for scratch
