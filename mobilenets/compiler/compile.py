@@ -65,7 +65,7 @@ def compile_model(
     return _opened(folder) or _made(model, chosen, folder, precision)
 
 
-def _made(model: Model | QuantModel, target: Target, folder: Path, precision: str) -> Library:
+def _made(model: Model | QuantModel, target: Target, folder: Path, precision: str | None = None) -> Library:
     """Compiled by one process, while the others wait for it."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -186,7 +186,7 @@ def write_c(
     return Written(tuple(contents), chosen.name, lowered.program.precision, *sizes)
 
 
-def _compile(model: Model | QuantModel, target: Target, folder: Path, precision: str) -> Library:
+def _compile(model: Model | QuantModel, target: Target, folder: Path, precision: str | None = None) -> Library:
     source, lowered = sources_of(model, target, NAME, precision=precision)
     pool = (files(__package__) / "pool.c").read_text("utf-8")
     code, weights = folder / "library.so", folder / "weights.bin"
