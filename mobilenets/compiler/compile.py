@@ -65,7 +65,7 @@ def compile_model(
     return _opened(folder) or _made(model, chosen, folder, precision)
 
 
-def _made(model: Model | QuantModel, target: Target, folder: Path, precision: str | None = None) -> Library:
+def _made(model: Model | QuantModel, target: Target, folder: Path, precision: str) -> Library:
     """Compiled by one process, while the others wait for it."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
