@@ -128,7 +128,7 @@ def test_labels_are_a_file(model: Path, capsys) -> None:  # type: ignore[no-unty
     for names in (["cat,dog"], ["cat", "dog"]):
         code, _, err = run(capsys, "import", model, "--labels", *names)
         assert code == 1 and err == (
-            f"mobilenets: --labels {names[0]}: no such file: it takes a text file with the name of one class a line, "
+            f"mobilenets: --labels {names[0]}: no such file: it takes a text file with the name of one class per line, "
             "not the names\n"
         )
 

@@ -118,7 +118,9 @@ def command(name: str) -> list[str]:
     return [found, *flags, "-g", "-std=gnu11"]
 
 
-def build(folder: Path, words: list[str], model: Model | QuantModel, target: Target, precision: str = "fp32") -> None:
+def build(
+    folder: Path, words: list[str], model: Model | QuantModel, target: Target, precision: str | None = None
+) -> None:
     """Compile `driver` in `folder` with the compiler and flags `words`, and write the weights that it reads."""
     made, lowered = sources_of(model, target, "net", precision=precision)
     steps = lowered.program.steps

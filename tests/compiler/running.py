@@ -51,7 +51,7 @@ class Running:
         return output[:-CANARY].reshape(2, self.library.classes)
 
 
-def running(model: Model | QuantModel, target: Target, precision: str = "fp32") -> Running:
+def running(model: Model | QuantModel, target: Target, precision: str | None = None) -> Running:
     """Compile `model` for `target`, emulated where this processor does not run it."""
     with TemporaryDirectory() as folder:
         return Running(_compile(model, runnable(target), Path(folder), precision))

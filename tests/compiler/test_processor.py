@@ -52,7 +52,7 @@ def below(level: str) -> frozenset[str]:
 @pytest.mark.parametrize(("precision", "target"), COMPILED)
 def test_a_target_has_no_instruction_beyond_it(precision: str, target: str, tmp_path: Path) -> None:
     model = random_integers(NETWORK) if precision == "int8" else make_random_model(NETWORK)
-    library = compile_model(model, target, tmp_path, "fp32" if precision == "int8" else precision)
+    library = compile_model(model, target, tmp_path, precision)
     assert not foreign_instructions(library.path, level_features(level_of(target)))
     if target != "portable":  # and the disassembler sees what the target adds
         assert foreign_instructions(library.path, below(target))
