@@ -213,7 +213,7 @@ def compiled(precision: str) -> Callable[[Model, np.ndarray], np.ndarray]:
             pytest.skip("no C compiler here")
         deployed: Any = integers(model, images) if precision == "int8" else model
         with TemporaryDirectory() as folder:  # not the cache: it takes a patched network for V1
-            library = compile_model(deployed, "auto", Path(folder), "fp32" if precision == "int8" else precision)
+            library = compile_model(deployed, "auto", Path(folder), precision)
             return OpenLibrary(library, 1).outputs(images)[:, 0]
 
     return run
