@@ -80,8 +80,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """No test sees what lies in the user's cache, or leaves anything there."""
-    folder = tmp_path_factory.mktemp("cache")
+    """Keep tests out of the user's cache: all processes of a session share one of their own."""
+    session = tmp_path_factory.getbasetemp()
+    folder = (session.parent if "PYTEST_XDIST_WORKER" in os.environ else session) / "cache"
+    folder.mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MOBILENETS_CACHE", str(folder))
         yield folder
