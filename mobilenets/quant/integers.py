@@ -80,7 +80,7 @@ def to_integers(model: Model, ranges: Mapping[str, Range], per_channel: bool = T
         model.preprocess,
         model.labels,
         model.task,
-        model.decoding,
+        model.head_config,
         {},
         dict(model.data),
     )

@@ -14,26 +14,25 @@ import numpy as np
 
 from ..errors import DataError, ImageError, ModelFileError, UsageError
 from ..folders import ending, is_image, walk
-from ..image import UNREAD, Pixels, Preprocess, Source, prepare, read, upright_size
+from ..image import UNREAD, Pixels, Preprocess, Size, Source, prepare, read, upright_size
 from ..machine import cores
 from .compiled import Floats
 from .opening import Runner
 
-__all__ = ["Prediction", "find_images", "predict"]
+__all__ = ["PredictedImage", "find_images", "predict"]
 
-Size = tuple[int, int]  # (width, height) of an upright image
 Decoded = tuple[Pixels, Size] | ImageError
 
 
 @dataclass(frozen=True, slots=True)
-class Prediction:
+class PredictedImage:
     """What one image shows, as the task's `answer` puts it; or None and one line of `error`.
 
     `size`: the upright image's (width, height) in pixels.
     """
 
     name: str
-    answer: Any
+    prediction: Any
     error: str | None = None
     size: Size | None = None
 
@@ -86,34 +85,34 @@ def _images_in(folder: Path, skipped: list[str]) -> Iterator[Path]:
 def predict(
     session: Runner,
     images: Iterable[tuple[str, Source]],
-    answer: Callable[[Floats], Any],
+    prediction: Callable[[Floats], Any],
     batch_size: int = 32,
     workers: int = 0,
-) -> Iterator[Prediction]:
-    """One `Prediction` for each (name, file, its content or image), in the order of `images`, read as it is needed.
+) -> Iterator[PredictedImage]:
+    """One `PredictedImage` for each (name, file, its content or image), in the order of `images`, read as it is needed.
 
     `answer` says what an image's output means. `workers` threads decode, 0: one per core.
-    An image that cannot be decoded gives a `Prediction` with `error` in its place.
+    An image that cannot be decoded gives a `PredictedImage` with `error` in its place.
     """
     for name, value, least in (("batch_size", batch_size, 1), ("workers", workers, 0)):
         if value < least:
             raise UsageError(f"{name} (={value}) must be at least {least}")
-    return _stream(session, images, answer, batch_size, workers or cores())
+    return _stream(session, images, prediction, batch_size, workers or cores())
 
 
 def _stream(
     session: Runner,
     images: Iterable[tuple[str, Source]],
-    answer: Callable[[Floats], Any],
+    prediction: Callable[[Floats], Any],
     batch_size: int,
     workers: int,
-) -> Iterator[Prediction]:
+) -> Iterator[PredictedImage]:
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     try:
         # one batch being collected, one decoded while the network runs on it
         decoded = _decode_ahead(pool, images, session.preprocess, ahead=2 * batch_size + workers)
         while batch := list(islice(decoded, batch_size)):
-            yield from _answered(session, batch, answer)
+            yield from _answered(session, batch, prediction)
     finally:  # after Ctrl-C or an early stop, only the images being decoded at this instant are waited for
         pool.shutdown(cancel_futures=True)
 
@@ -142,15 +141,15 @@ def _decode(source: Source, preprocess: Preprocess) -> Decoded:
 
 
 def _answered(
-    session: Runner, batch: list[tuple[str, Decoded]], answer: Callable[[Floats], Any]
-) -> Iterator[Prediction]:
+    session: Runner, batch: list[tuple[str, Decoded]], prediction: Callable[[Floats], Any]
+) -> Iterator[PredictedImage]:
     pixels = [decoded[0] for _, decoded in batch if not isinstance(decoded, ImageError)]
     rows: Iterator[Floats] = iter(outputs_of(session, np.stack(pixels)) if pixels else ())
     for name, decoded in batch:
         if isinstance(decoded, ImageError):
-            yield Prediction(name, None, str(decoded))
+            yield PredictedImage(name, None, str(decoded))
         else:
-            yield Prediction(name, answer(next(rows)), size=decoded[1])
+            yield PredictedImage(name, prediction(next(rows)), size=decoded[1])
 
 
 def outputs_of(session: Runner, pixels: Pixels) -> Floats:

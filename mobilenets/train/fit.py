@@ -153,14 +153,14 @@ def _out_of_patience(loop: Loop) -> bool:
 
 
 def _model(loop: Loop, module: nn.Module, score: float) -> Model:
-    return loop.run.model(weights_of(module.state_dict()), loop.labels, loop.data, score, loop.decoding)
+    return loop.run.model(weights_of(module.state_dict()), loop.labels, loop.data, score, loop.head_config)
 
 
 def _validate(loop: Loop, module: nn.Module) -> tuple[float, float]:
     """(score, loss) on the validation images, in fp32."""
     batches = plain_batches(loop.val, EVAL_BATCH)
     outputs = torch.cat([loop.replicas.outputs(module, batch.pixels) for batch in batches])
-    return loop.task.validate(outputs, loop.val.targets, loop.decoding)
+    return loop.task.validate(outputs, loop.val.targets, loop.head_config)
 
 
 def _save_integers(loop: Loop, model: Model) -> None:
@@ -199,7 +199,7 @@ def _settle(loop: Loop, best: Model) -> Model:
 
 
 def _loaded(loop: Loop, model: Model) -> nn.Module:
-    module = module_of(loop.run.settings, loop.decoding)
+    module = module_of(loop.run.settings, loop.head_config)
     module = module.to(loop.replicas.device).to(memory_format=torch.channels_last)
     load_weights(module, model.weights)
     return module.eval()
