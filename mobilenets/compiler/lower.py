@@ -15,7 +15,7 @@ import numpy as np
 from ..arch.fold import fold_batch_norm
 from ..arch.graph import Graph
 from ..arch.layers import Layer, layers
-from ..arch.ops import OUTPUTS, Consumer, Op
+from ..arch.ops import CONVOLUTIONS, OUTPUTS, Consumer, Op
 from ..errors import CompileError
 from ..image import Preprocess
 from ..model import Model
@@ -46,6 +46,9 @@ FP32 = Consumer(
     handles="input conv depthwise pointwise relu relu6 hard_swish hard_sigmoid add multiply "
     "global_average_pool fully_connected softmax sigmoid l2_normalise".split(),
     refuses=["batch_norm"],  # it is folded before
+    kernels={"conv": (3,)},
+    strides={"conv": (1, 2), "depthwise": (1, 2), "pointwise": (1,)},
+    activations=dict.fromkeys((*CONVOLUTIONS, "add"), (None, *_LIMITS)),
 )
 
 

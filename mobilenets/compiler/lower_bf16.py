@@ -11,8 +11,7 @@ import numpy as np
 
 from ..arch.fold import fold_batch_norm
 from ..arch.layers import Layer
-from ..arch.ops import OUTPUTS, Consumer, Op
-from ..errors import NetworkError
+from ..arch.ops import CONVOLUTIONS, OUTPUTS, Consumer, Op
 from ..model import Model
 from .blob import Blob
 from .lower import (
@@ -41,6 +40,9 @@ BF16 = Consumer(
     handles="input conv depthwise pointwise relu relu6 global_average_pool fully_connected "
     "softmax sigmoid l2_normalise".split(),
     refuses="hard_swish hard_sigmoid add multiply batch_norm".split(),  # batch norm is folded before
+    kernels={"conv": (3,), "depthwise": (3,)},
+    strides={"conv": (1, 2), "depthwise": (1, 2), "pointwise": (1,)},
+    activations=dict.fromkeys(CONVOLUTIONS, (None, "relu", "relu6")),
 )
 _KINDS: dict[str, Kind] = {
     "conv": "bf16_conv",
@@ -52,10 +54,7 @@ _KINDS: dict[str, Kind] = {
 def lower_bf16(model: Model, target: Target, name: str, precision: str) -> Lowered:
     """`precision`: of PARTS."""
     graph, weights = fold_batch_norm(model.graph, model.weights)
-    if large := next((op for op in graph.ops if op.kind == "depthwise" and op.kernel != 3), None):
-        raise NetworkError(
-            f"op {large.name} ({large.kernel}x{large.kernel}): {BF16.name} has depthwise kernels of 3x3 only"
-        )
+    BF16.check(graph.ops)
     half = precision == "bf16"
     weights = without_normalisation(graph, weights, model.preprocess, (lambda w: widened(rounded(w))) if half else None)
     lowering = _Lowering(weights, target, Blob(), PARTS[precision])

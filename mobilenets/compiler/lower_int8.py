@@ -14,7 +14,7 @@ from ..arch.graph import Graph
 from ..arch.layers import Layer, layers
 from ..arch.ops import OUTPUTS, Consumer, Op
 from ..quant.elementwise import add_terms, hard_swish_table, product_factor
-from ..quant.scheme import LOW, Affine, QuantModel, integer_layers, limits, pool_multiplier
+from ..quant.scheme import INTEGERS, LOW, QuantModel, QuantParams, integer_layers, limits, pool_multiplier
 from .blob import Blob
 from .lower import Lowered, fused
 from .pack_int8 import byte, pack_bias, pack_factor, pack_product, pack_taps
@@ -34,6 +34,9 @@ INT8 = Consumer(
     handles="input conv depthwise pointwise relu relu6 hard_swish hard_sigmoid add multiply "
     "global_average_pool fully_connected softmax sigmoid l2_normalise".split(),
     refuses=["batch_norm"],  # it is folded before
+    kernels={"conv": (3,)},
+    strides={"conv": (1, 2), "depthwise": (1, 2), "pointwise": (1,)},
+    activations=INTEGERS.activations,
 )
 
 
@@ -165,7 +168,7 @@ class _Lowering:
         row = width * channels * self.code
         rows = self._rows(step, spare - columns, row, channels * step.output.channels)
         both = 2 if step.stride == 1 else 1
-        layer, source, target = self.model.layers[op.name], *self._affines(op)
+        layer, source, target = self.model.layers[op.name], *self._params(op)
         constants = (
             self.blob.add(
                 "dw", "int8_t" if self.group == 4 else "int16_t", pack_taps(layer, channels, lanes, both, self.group)
@@ -191,7 +194,7 @@ class _Lowering:
     def _product(self, step: Step, op: Op) -> tuple[Constant, ...]:
         panel = step.vector * step.nr
         channels = -(-op.shape_out[2] // panel) * panel
-        layer, source, target = self.model.layers[op.name], *self._affines(op)
+        layer, source, target = self.model.layers[op.name], *self._params(op)
         return (
             self.blob.add("w", "int8_t", pack_product(layer, step.input.channels, channels, panel, self.group)),
             self.blob.add("bias", "int32_t", pack_bias(layer, source, channels)),
@@ -206,7 +209,7 @@ class _Lowering:
         return self.code * 3 * ((step.output.width - 1) * step.stride * step.input.channels + run)
 
     def _pool(self, op: Op, source: Buffer) -> Step:
-        a, b = self._affines(op)
+        a, b = self._params(op)
         return Step(
             "int8_pool",
             op.name,
@@ -223,7 +226,7 @@ class _Lowering:
         """A depthwise convolution of any size, by itself."""
         op, channels = layer.op, source.channels
         height, width, _ = op.shape_out
-        integers, (takes, gives) = self.model.layers[op.name], self._affines(op)
+        integers, (takes, gives) = self.model.layers[op.name], self._params(op)
         taps = np.pad(integers.weight[:, 0], ((0, channels - len(integers.weight)), (0, 0), (0, 0)))
         return Step(
             "int8_depthwise",
@@ -281,12 +284,12 @@ class _Lowering:
             factor=logits.scale,
         )
 
-    def _affines(self, op: Op) -> tuple[Affine, Affine]:
+    def _params(self, op: Op) -> tuple[QuantParams, QuantParams]:
         """What its input and its output stand for."""
         return self.model.sources()[op.name][0], self.model.activations[op.name]
 
     def _rule(self, op: Op, activation: Op | None) -> Rule:
-        source, target = self._affines(op)
+        source, target = self._params(op)
         low, high = limits(target, activation)
         weight = self.model.layers[op.name].zero_point if op.name in self.model.layers else 0
         return Rule(byte(source.zero_point), weight, byte(target.zero_point), byte(low), byte(high))

@@ -141,6 +141,7 @@ class Recipe:
         return 1.0 if fine_tuning else min(1.0, 0.4 + 0.6 * alpha)
 
     def to_dict(self) -> dict[str, Any]:
+        """Return all settings as JSON takes them."""
         return asdict(self)
 
 
