@@ -35,7 +35,7 @@ Run = Callable[[Sequence[Op], str], Mapping[str, str]]
 
 
 def faster_rcnn(write: Writer, model: Model, ops: Sequence[Op], run: Run) -> tuple[str, Shapes]:
-    """Nodes to `logits` and `detections`. `run` writes ops and says what each gives."""
+    """Write the nodes to `logits` and `detections` and return their names and shapes; `run` writes ops."""
     name = model.head_config["maps"][0]
     cut = next(i for i, op in enumerate(ops) if op.name == name) + 1
     features = run(ops[:cut], "image")[name]
@@ -49,7 +49,7 @@ def faster_rcnn(write: Writer, model: Model, ops: Sequence[Op], run: Run) -> tup
 
 
 def _proposals(write: Writer, model: Model, features: str) -> tuple[str, int]:
-    """(N, proposals, 5): edges as fractions and a score, -1 where there are fewer; and how many anchors there are."""
+    """Return (N, proposals, 5), edges as fractions and a score, padded with -1; and the number of anchors."""
     head_config, arrays = model.head_config, model.weights
     rpn = "task.rpn.head"
 
@@ -78,7 +78,7 @@ def _proposals(write: Writer, model: Model, features: str) -> tuple[str, int]:
 
 
 def _regions(write: Writer, model: Model, features: str, edges: str, scale: float) -> str:
-    """(N * proposals, C, cells, cells) cut out of the map (N, C, H, W); `scale`: of pixels to its cells."""
+    """Return (N * proposals, C, cells, cells) cut out of the map (N, C, H, W); `scale` is cells per pixel."""
     cells, proposals = model.head_config["cells"], model.head_config["proposals"]
     pixels = write.node("Mul", [edges, constant(write, "sides", sides(model.network))], "proposal_pixels")
     count = sliced(write, write.node("Shape", [edges], "proposals_shape"), 0, 0, 1)
@@ -100,7 +100,7 @@ def _regions(write: Writer, model: Model, features: str, edges: str, scale: floa
 
 
 def _answer(write: Writer, model: Model, region: str, edges: str, things: str) -> str:
-    """What the last two layers say of the regions: boxes of their own for each class, of which the best are kept."""
+    """Return the detections of the last two layers: class-specific boxes, of which the best are kept."""
     head_config, arrays, classes = model.head_config, model.weights, model.network.classes
     proposals = head_config["proposals"]
     flat = write.node("Flatten", [region], "region_vector")

@@ -36,7 +36,7 @@ WEIGHTS = (10.0, 10.0, 5.0, 5.0)  # of torchvision's box coder
 def ssd(
     write: Writer, model: Model, ops: Sequence[Op], run: Callable[[Sequence[Op], str], Mapping[str, str]]
 ) -> tuple[str, Shapes]:
-    """Nodes to `logits` and `detections`. `run` writes ops and says what each gives."""
+    """Write the nodes to `logits` and `detections` and return their names and shapes; `run` writes ops."""
     head_config, arrays = model.head_config, model.weights
     values = run(ops, "image")
     maps = [values[name] for name in head_config["maps"]]

@@ -26,7 +26,7 @@ Decoded = tuple[Pixels, Size] | ImageError
 
 @dataclass(frozen=True, slots=True)
 class PredictedImage:
-    """What one image shows, as the task's `answer` puts it; or None and one line of `error`.
+    """The prediction for one image in the form of the task's `prediction`; or None and one line of `error`.
 
     `size` is (width, height) of the upright image in pixels.
     """
@@ -98,10 +98,11 @@ def predict(
     batch_size: int = 32,
     workers: int = 0,
 ) -> Iterator[PredictedImage]:
-    """One `PredictedImage` for each (name, file, its content or image), in the order of `images`, read as it is needed.
+    """Yield one `PredictedImage` for each (name, file, its content or image), in the order of `images`, read on demand.
 
-    `answer` says what an image's output means. `workers` threads decode, 0: one per core.
-    An image that cannot be decoded gives a `PredictedImage` with `error` in its place.
+    `prediction` interprets an image's output. `workers` threads decode, 0: one per core. An image that cannot be
+    decoded gives a `PredictedImage` with `error` set. Raises `UsageError` for a batch size or number of workers that is
+    too small.
     """
     for name, value, least in (("batch_size", batch_size, 1), ("workers", workers, 0)):
         if value < least:
@@ -122,7 +123,7 @@ def _stream(
         decoded = _decode_ahead(pool, images, session.preprocess, ahead=2 * batch_size + workers)
         while batch := list(islice(decoded, batch_size)):
             yield from _answered(session, batch, prediction)
-    finally:  # after Ctrl-C or an early stop, only the images being decoded at this instant are waited for
+    finally:  # after Ctrl-C or an early stop, wait only for the images being decoded
         pool.shutdown(cancel_futures=True)
 
 

@@ -188,7 +188,7 @@ def _finalise(loop: Loop) -> Model:
 
 
 def _keep_best(loop: Loop, best: Model) -> Model:
-    """Save and return the run's best model: `best`, its batch-norm statistics measured again where that does no
+    """Save and return the run's best model: `best`, its batch-norm statistics re-estimated where that does no
     harm.
     """
     module, before = _loaded(loop, best), loop.state.progress.best
@@ -199,7 +199,7 @@ def _keep_best(loop: Loop, best: Model) -> Model:
     if (again, -loss) > before:
         best = _model(loop, module, again)
         if again > score:
-            text = f"batch-norm statistics measured again: {text} -> {again:.2%}"
+            text = f"batch-norm statistics re-estimated: {text} -> {again:.2%}"
     loop.watch.note(f"best: epoch {loop.state.progress.best_epoch + 1}, {text}")
     best.save(loop.run.best)
     return best

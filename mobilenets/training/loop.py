@@ -38,7 +38,7 @@ class Loop:
     run: Run
     labels: tuple[str, ...]
     head_config: dict[str, Any]
-    data: dict[str, Any]  # what the model file says of it
+    data: dict[str, Any]  # metadata of the model file
     train: TrainingBatches
     val: Images
     state: State
@@ -132,5 +132,5 @@ def prepare(dataset: Dataset, run: Run, watch: Watch, interrupts: Interrupts) ->
 
 
 def module_of(settings: Settings, head_config: dict[str, Any]) -> nn.Module:
-    """The network with the task's head, where it has one."""
+    """Return the network with the task's head, where it has one."""
     return settings.task.module(MobileNet(expand(settings.network)), settings.network, head_config)

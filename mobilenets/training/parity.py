@@ -13,7 +13,10 @@ __all__ = ["check_parity"]
 
 
 def check_parity(model: Model, run: Run, bound: float = BOUND) -> float:
-    """Largest difference between the logits of `run` and torch's, see `runtime.parity.agree`."""
+    """Return the largest difference between the logits of `run` and torch's, see `runtime.parity.agree`.
+
+    Raises `ParityError` above `bound`.
+    """
     module = task_type(model.task)().module(MobileNet(model.graph), model.network, model.head_config).eval()
     load_weights(module, model.weights)
     logits = getattr(module, "logits", module)

@@ -62,7 +62,7 @@ def test_import_overwrites_nothing_unasked(files: Path, capsys: pytest.CaptureFi
     assert (files / "t.safetensors").read_bytes() == before
 
 
-@pytest.mark.parametrize("extra", [(), ("--freeze",)])
+@pytest.mark.parametrize("extra", [(), pytest.param(("--freeze",), marks=pytest.mark.slow)])
 def test_fine_tuning_a_foreign_file(
     extra: tuple[str, ...], files: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
