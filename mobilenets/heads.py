@@ -115,6 +115,8 @@ def taps(network: Network) -> tuple[str, str]:
     if not halvings or halvings[-1] == 0:
         raise UsageError("a detector needs a body that halves the image after its first block")
     before, kind = halvings[-1], "conv" if network.convolution == "full" else "pw"
+    if linear := next((number for number, block in enumerate(network.blocks, 1) if block.expansion), 0):
+        raise UsageError(f"block {linear}: a detector needs the blocks of MobileNet v1, which have no expansion")
     last = "head" if network.head else f"{kind}{len(network.blocks)}"
     return f"{kind}{before}_act", f"{last}_act"
 

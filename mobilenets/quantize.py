@@ -18,7 +18,7 @@ from .errors import DataError, UsageError
 from .files import check_output
 from .model import Model
 from .quant import file
-from .quant.quantize import FEWEST, Choices, Loss, Quantized, Tried, quantize
+from .quant.post_training import FEWEST, Choices, Loss, Quantized, Tried, quantize
 from .quant.scheme import QuantModel
 from .runtime.activations import open_activations
 from .tasks import task_type

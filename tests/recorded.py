@@ -21,8 +21,8 @@ from mobilenets.export import FORMATS
 from mobilenets.export import write as export
 from mobilenets.image import Preprocess
 from mobilenets.model import Model
+from mobilenets.quant.conversion import to_integers
 from mobilenets.quant.equalise import equalise
-from mobilenets.quant.integers import to_integers
 from mobilenets.quant.scheme import QuantModel
 
 RECORDED = Path(__file__).with_suffix(".json")

@@ -1,8 +1,8 @@
-"""ONNX, written from the graph: batch norm folded, normalisation inside, labels and the rest in the metadata.
+"""ONNX, written from the graph: batch norm folded, normalisation inside, labels and other settings in the metadata.
 
-Input `image`: uint8 (N, H, W, C), RGB or grey, as `image.prepare` makes it. Outputs: `logits` and what becomes of
-them (`probabilities` or `embedding`), float32 (N, classes); of a detector see ssd.py. N is dynamic.
-Metadata: network, preprocess, labels, task, decoding, version.
+Input `image`: uint8 (N, H, W, C), RGB or grey, as `image.prepare` makes it. Outputs: `logits` and `probabilities` or
+`embedding`, float32 (N, classes); for a detector see ssd.py. N is dynamic. Metadata: network, preprocess, labels, task,
+decoding, version.
 """
 
 import json
@@ -44,7 +44,7 @@ def _convolution(write: Writer, op: Op, x: str) -> str:
 
 
 def geometry(op: Op) -> dict[str, Any]:
-    """The attributes of a Conv."""
+    """Return the attributes of a Conv."""
     return {
         "kernel_shape": [op.kernel] * 2,
         "strides": [op.stride] * 2,
@@ -108,9 +108,9 @@ def to_onnx(model: Model) -> bytes:
 
 
 def finish(write: Writer, model: Described, answer: str, shapes: Sequence[Shape] = ()) -> bytes:
-    """The file of all that was written, from `image` to `logits` and `answer`, with what `model` says of itself.
+    """Return the file of all nodes from `image` to `logits` and `answer`, with the metadata of `model`.
 
-    `shapes`: of these two for one image; by default one number a class.
+    `shapes` are those of these two outputs for one image, (classes,) by default.
     """
     network = model.network
     image: list[str | int] = ["N", network.height, network.width, network.channels]

@@ -1,7 +1,7 @@
 """SSD in ONNX, from the arrays "task.*": extra layers, heads, decoding, suppression. Without torch.
 
 `logits` (N, anchors, 4 + classes + 1): offsets of a box, then background and classes. `detections` (N, boxes, 6): left,
-top, right, bottom as fractions of the image, score, class; best first, -1 where there is no box.
+top, right, bottom as fractions of the image, score, class; best first, padded with -1.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -36,7 +36,7 @@ WEIGHTS = (10.0, 10.0, 5.0, 5.0)  # of torchvision's box coder
 def ssd(
     write: Writer, model: Model, ops: Sequence[Op], run: Callable[[Sequence[Op], str], Mapping[str, str]]
 ) -> tuple[str, Shapes]:
-    """Nodes to `logits` and `detections`. `run` writes ops and says what each gives."""
+    """Write the nodes to `logits` and `detections` and return their names and shapes; `run` writes ops."""
     decoding, arrays = model.decoding, model.weights
     values = run(ops, "image")
     maps = [values[name] for name in decoding["maps"]]
@@ -61,7 +61,7 @@ def ssd(
 
 
 def _extra(write: Writer, arrays: Mapping[str, Array], x: str, name: str) -> str:
-    """The blocks of one extra layer; the one of 3x3 halves the map."""
+    """Return the blocks of one extra layer; the 3x3 one halves the map."""
     for i in range(sum(1 for array in arrays if array.startswith(f"{name}.") and array.endswith(".0.weight"))):
         stride = 2 if arrays[f"{name}.{i}.0.weight"].shape[-1] == 3 else 1
         x = block(write, arrays, x, f"{name}.{i}", stride)
@@ -69,7 +69,7 @@ def _extra(write: Writer, arrays: Mapping[str, Array], x: str, name: str) -> str
 
 
 def block(write: Writer, arrays: Mapping[str, Array], x: str, name: str, stride: int = 1) -> str:
-    """A convolution with its batch norm folded into it, and ReLU6: torchvision's Conv2dNormActivation."""
+    """Return a convolution with folded batch norm and ReLU6: torchvision's Conv2dNormActivation."""
     gamma, beta, mean, var = (
         arrays[f"{name}.1.{part}"].astype(np.float64) for part in ("weight", "bias", "running_mean", "running_var")
     )
@@ -81,7 +81,7 @@ def block(write: Writer, arrays: Mapping[str, Array], x: str, name: str, stride:
 
 
 def _head(write: Writer, arrays: Mapping[str, Array], maps: list[str], name: str, columns: int) -> str:
-    """(N, anchors, columns): the predictors of all maps, anchors in torchvision's order: row, column, shape."""
+    """Return (N, anchors, columns): the predictors of all maps, anchors in torchvision's order (row, column, shape)."""
     parts = []
     for i, x in enumerate(maps):
         layer = f"{name}.module_list.{i}"

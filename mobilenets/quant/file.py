@@ -1,4 +1,4 @@
-"""An int8 network in one `.safetensors` file, and `load`, which takes a float one as well. No pickle.
+"""An int8 network in one `.safetensors` file; `load` also reads a float one. No pickle is used.
 
 Of each layer: NAME.weight int8, NAME.scale float32, NAME.bias int32. The metadata is that of a float model, with
 "activations" ({op: [scale, zero point]}) and "zero_points" (of weights, where they are not 0).
@@ -18,7 +18,7 @@ from ..errors import MobilenetsError, ModelFileError
 from ..files import write_atomic
 from ..model import Model, from_metadata, in_order, to_metadata
 from ..schema import parsed, read
-from .scheme import Affine, IntegerLayer, QuantModel
+from .scheme import IntegerLayer, QuantModel, QuantParams
 
 __all__ = ["FORMAT", "FORMAT_VERSION", "load", "save"]
 
@@ -44,7 +44,7 @@ def save(model: QuantModel, path: str | Path) -> Path:
 
 
 def load(path: str | Path) -> Model | QuantModel:
-    """The model in `path` or a run folder, of floats or of integers; `ModelFileError` says what is wrong with it."""
+    """Return the float or int8 model in `path` or a run folder; raises `ModelFileError` naming what is wrong."""
     try:
         with safe_open(path, "numpy") as file:
             metadata = file.metadata() or {}
@@ -53,7 +53,7 @@ def load(path: str | Path) -> Model | QuantModel:
     except (MobilenetsError, ValueError, TypeError) as exc:
         raise ModelFileError(f"{path}: {exc}") from exc
     except (SafetensorError, OSError):
-        pass  # said below
+        pass  # `floats.load` reports it
     return floats.load(path)
 
 
@@ -75,7 +75,7 @@ def _read(file: Any, metadata: Mapping[str, str]) -> QuantModel:
     activations = _stated(metadata, "activations", dict[str, tuple[float, int]])
     fields, _ = from_metadata(metadata)
     return QuantModel(
-        activations={name: Affine(scale, zero_point) for name, (scale, zero_point) in activations.items()},
+        activations={name: QuantParams(scale, zero_point) for name, (scale, zero_point) in activations.items()},
         layers={name: IntegerLayer(**layer, zero_point=zero_points.get(name, 0)) for name, layer in arrays.items()},
         **fields,
     )

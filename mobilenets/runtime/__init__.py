@@ -1,4 +1,4 @@
-"""Running a trained network: no torch."""
+"""Running trained networks, without torch."""
 
 from .compiled import CompiledSession
 from .explain import Explainer

@@ -1,4 +1,4 @@
-"""A compiled network that runs. No torch, no ONNX Runtime."""
+"""Sessions of compiled networks, without torch and ONNX Runtime."""
 
 from pathlib import Path
 
@@ -13,10 +13,10 @@ __all__ = ["CompiledSession", "Floats"]
 
 
 class CompiledSession:
-    """An open library, with the labels and preprocessing of its model. Safe from many threads, one arena each.
+    """An open library with the labels and preprocessing of its model; safe from many threads, one arena each.
 
-    One image is worked on by all `threads` together, several images by one thread each; `arena_bytes` is what
-    a call needs. The rest as in `compile_model`.
+    One image is computed by all `threads` together, several images by one thread each; `arena_bytes` is the memory of a
+    call. Other parameters are those of `compile_model`.
     """
 
     def __init__(
@@ -40,9 +40,9 @@ class CompiledSession:
         return f"CompiledSession({self.name}, {self.task}, {len(self.labels)} labels, {self.runtime})"
 
     def run(self, images: Images) -> Floats:
-        """Images as in `pixels_of` -> probabilities (N, classes) float32."""
+        """Return probabilities (N, classes) float32 of images as in `pixels_of`."""
         return self._open.outputs(pixels_of(images, self.preprocess))[:, 1]
 
     def logits(self, images: Images) -> Floats:
-        """Images as in `pixels_of` -> logits (N, classes) float32."""
+        """Return logits (N, classes) float32 of images as in `pixels_of`."""
         return self._open.outputs(pixels_of(images, self.preprocess))[:, 0]

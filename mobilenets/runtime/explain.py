@@ -1,26 +1,21 @@
-"""Where a classifier looks: class activation maps, exact for a network that ends in a mean and one linear layer."""
-
-from typing import Any
-
-import numpy as np
+"""Class activation maps, exact for a network that ends in a mean and one linear layer."""
 
 from ..arch.layers import layers
 from ..errors import UsageError
 from ..image import Pixels, Preprocess, centre_box
 from ..model import Model
+from ..quant.scheme import Floats
 from .activations import open_activations
 
 __all__ = ["Explainer", "view_box"]
-
-Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 
 class Explainer:
     """Computes class activation maps of a float classifier (Zhou et al. 2016, equation 2).
 
-    The classifier is linear and sees the mean of the last maps of features, so that the mean of a class's map over all
-    places is the class's logit: no gradient is needed and nothing is approximated.
-    Raises `UsageError` for a model of another task.
+    The classifier is linear in the mean of the last feature maps, so that the mean of a class's map over all positions
+    is the class's logit: no gradient is needed and nothing is approximated. Raises `UsageError` for a model of another
+    task.
     """
 
     def __init__(self, model: Model) -> None:

@@ -1,20 +1,14 @@
-"""An int8 network in numpy, where no C compiler is at hand: slow, and right to the last bit."""
-
-from typing import Any
-
-import numpy as np
+"""An int8 network in numpy, for machines without a C compiler: slow and exact to the last bit."""
 
 from ..quant import reference
-from ..quant.scheme import QuantModel
+from ..quant.scheme import Floats, QuantModel
 from .images import Images, pixels_of
 
 __all__ = ["NumpySession"]
 
-Floats = np.ndarray[Any, np.dtype[np.float32]]
-
 
 class NumpySession:
-    """A `Runner` of `quant/reference.py`."""
+    """A `Runner` that computes with `quant/reference.py`."""
 
     threads = 1
     runtime = "numpy, int8"
@@ -28,9 +22,9 @@ class NumpySession:
         return f"NumpySession({self.name}, {self.task}, {len(self.labels)} labels, {self.runtime})"
 
     def run(self, images: Images) -> Floats:
-        """Images as in `pixels_of` -> probabilities or embeddings (N, classes) float32."""
+        """Return probabilities or embeddings (N, classes) float32 of images as in `pixels_of`."""
         return reference.outputs(self.model, reference.run(self.model, pixels_of(images, self.preprocess)))
 
     def logits(self, images: Images) -> Floats:
-        """Images as in `pixels_of` -> logits (N, classes) float32."""
+        """Return logits (N, classes) float32 of images as in `pixels_of`."""
         return self.model.activations["fc"].real(reference.run(self.model, pixels_of(images, self.preprocess)))

@@ -1,28 +1,27 @@
-"""A network that runs: ONNX Runtime under one small class. No torch."""
+"""Sessions of networks in ONNX Runtime, without torch."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnxruntime as ort
 
 from ..errors import MobilenetsError, ModelFileError
 from ..image import Preprocess
 from ..machine import check_threads
+from ..quant.scheme import Floats
 from .exported import checked_metadata
 from .images import Images, pixels_of
 
 __all__ = ["Session"]
 
-Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 RUNTIME = f"ONNX Runtime {ort.__version__}"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Session:
-    """An open network with the labels and preprocessing from its own file."""
+    """An open network with the labels and preprocessing of its file."""
 
     name: str
     labels: tuple[str, ...]
@@ -38,7 +37,7 @@ class Session:
 
     @classmethod
     def from_onnx(cls, onnx: bytes | str, threads: int = 0) -> "Session":
-        """From a serialised graph or a path. `ModelFileError` where its metadata is not ours."""
+        """Open a serialised graph or a path; raises `ModelFileError` where its metadata is not this package's."""
         check_threads(threads)
         try:
             content = onnx if isinstance(onnx, bytes) else Path(onnx).read_bytes()
@@ -51,11 +50,13 @@ class Session:
         return opened
 
     def run(self, images: Images) -> Floats:
-        """Images as in `pixels_of` -> probabilities or embeddings (N, classes) float32. Safe from several threads."""
+        """Return probabilities or embeddings (N, classes) float32 of images as in `pixels_of`; safe from several
+        threads.
+        """
         return self._output(self.session.get_outputs()[-1].name, images)
 
     def logits(self, images: Images) -> Floats:
-        """Images as in `pixels_of` -> logits (N, classes) float32."""
+        """Return logits (N, classes) float32 of images as in `pixels_of`."""
         return self._output("logits", images)
 
     def _output(self, name: str, images: Images) -> Floats:
@@ -63,7 +64,7 @@ class Session:
             output: Floats = self.session.run([name], {"image": pixels_of(images, self.preprocess)})[0]
         except MobilenetsError:
             raise
-        except Exception as exc:  # ONNX Runtime has no error tree of its own
+        except Exception as exc:  # ONNX Runtime raises unrelated classes
             raise ModelFileError(f"{self.name}: ONNX Runtime cannot run it: {exc}") from exc
         return output
 
@@ -76,12 +77,12 @@ def _open(content: bytes, threads: int) -> ort.InferenceSession:
     options.add_session_config_entry("session.x64quantprecision", "1")  # no sum saturates where VNNI is absent
     try:
         return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"], enable_fallback=0)
-    except Exception as exc:  # ONNX Runtime has no error tree of its own
+    except Exception as exc:  # ONNX Runtime raises unrelated classes
         raise ModelFileError(f"ONNX Runtime cannot load it: {next(iter(str(exc).splitlines()), repr(exc))}") from exc
 
 
 def _check(opened: Session) -> None:
-    """What another tool made of the graph or its metadata must still fit together."""
+    """Raise `ModelFileError` where graph and metadata, changed by another tool, no longer fit together."""
     inputs, outputs = opened.session.get_inputs(), opened.session.get_outputs()
     if [value.name for value in inputs] != ["image"] or [value.name for value in outputs[:1]] != ["logits"]:
         names = [value.name for value in (*inputs, *outputs)]

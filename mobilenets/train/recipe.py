@@ -36,7 +36,7 @@ _WHOLE = ("epochs", "batch_size", "replicas", "workers", "seed", "patience")
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a network is trained. Raises `UsageError` on a value that no run can have."""
+    """The settings of training. Raises `UsageError` for an invalid value."""
 
     epochs: int | None = None
     """Passes over the training images; by default 100 from scratch (flowers gains little after), 20 fine-tuning."""
@@ -135,12 +135,13 @@ class Recipe:
         )
 
     def strength(self, alpha: float, fine_tuning: bool = False) -> float:
-        """Augmentation strength for a network of this width, 0 to 1."""
+        """Return the augmentation strength for a network of this width, 0 to 1."""
         if self.augment is not None:
             return self.augment
         return 1.0 if fine_tuning else min(1.0, 0.4 + 0.6 * alpha)
 
     def to_dict(self) -> dict[str, Any]:
+        """Return all settings as JSON takes them."""
         return asdict(self)
 
 

@@ -1,10 +1,10 @@
-"""What a user may be told while a verb works."""
+"""Progress events of a verb."""
 
 __all__ = ["Watch"]
 
 
 class Watch:
-    """Told what goes on; the command line draws bars from it. Every method may be left as it is."""
+    """Receives progress events, from which the command line draws bars. Every method may be left as it is."""
 
     def downloaded(self, file: str, done: int, total: int | None) -> None: ...
 

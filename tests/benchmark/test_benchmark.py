@@ -189,11 +189,11 @@ def row(runtime: str, median: float, precision: str = "fp32", spread: float = 0.
         ([row("x", 1), row("y", 2)], "x is fastest, 1 ms an image; y takes 2.00 times as long"),
         (
             [row("x", 1.01), row("mobilenets", 1)],
-            "mobilenets (1 ms) and x (1.01 ms) are fastest and cannot be told apart",
+            "mobilenets (1 ms) and x (1.01 ms) are fastest and cannot be distinguished",
         ),
         (
             [row("x", 1), row("y", 1.01), row("mobilenets", 2)],
-            "x (1 ms) and y (1.01 ms) are fastest and cannot be told apart; mobilenets takes 2.00 times as long",
+            "x (1 ms) and y (1.01 ms) are fastest and cannot be distinguished; mobilenets takes 2.00 times as long",
         ),
         (
             [row("x", 0.5, "bf16"), row("mobilenets", 1)],
@@ -217,7 +217,7 @@ def test_several_precisions_have_a_line_each_and_one_for_all() -> None:
 def test_a_busy_machine_is_told() -> None:
     assert benchmark(row("a", 1), row("b", 2)).caution() is None
     busy = benchmark(row("a", 1, cores_used=0.5), row("b", 2, cores_used=0.6), row("c", 3, cores_used=0.4))
-    assert "had 50% of the processor" in str(busy.caution())
+    assert "used 50% of the processor" in str(busy.caution())
 
 
 @needs_compiler

@@ -18,9 +18,9 @@ from mobilenets.compiler.targets import INT8_TARGETS
 from mobilenets.cost.memory import peak_elements
 from mobilenets.errors import CompileError
 from mobilenets.quant import reference
-from mobilenets.quant.integers import to_integers
+from mobilenets.quant.conversion import to_integers
 from mobilenets.quant.observe import channel_ranges, whole
-from mobilenets.quant.scheme import Affine, QuantModel
+from mobilenets.quant.scheme import QuantModel, QuantParams
 from mobilenets.runtime import open_session
 from mobilenets.runtime.activations import open_activations
 
@@ -205,6 +205,6 @@ def test_scales_below_a_normal_float_and_above_the_clamps() -> None:
     model = random_integers(Network(0.25, 32, 32, blocks=SMALL, classes=3))
     for scale in (1e-38, 2.0):
         layers = {n: replace(a, scale=np.full_like(a.scale, scale)) for n, a in model.layers.items()}
-        activations = {n: Affine(1.0 / 64, a.zero_point) for n, a in model.activations.items()}
+        activations = {n: QuantParams(1.0 / 64, a.zero_point) for n, a in model.activations.items()}
         other = replace(model, layers=layers, activations=activations)
         assert compare(other, "avx512vnni", images_for(model))[1] == 0

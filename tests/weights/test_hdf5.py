@@ -56,7 +56,7 @@ def test_groups_lie_in_one_another_up_to_a_bound() -> None:
 
     assert assert_same(nested(MAX_DEPTH)) == 1
     deeper = Hdf5(nested(MAX_DEPTH + 1))
-    with pytest.raises(ModelFileError, match=f"groups without end; at most {MAX_DEPTH} lie in one another"):
+    with pytest.raises(ModelFileError, match=f"groups nested too deeply: at most {MAX_DEPTH} are read"):
         deeper.arrays(deeper.root)
 
 

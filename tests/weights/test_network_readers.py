@@ -267,7 +267,7 @@ HOLES: dict[str, dict[tuple[str, ...], str]] = {
     },
     "int8": {
         (*KERAS, ".weights.h5"): "Keras' int8 is for Dense layers of language models",
-        (".onnx",): "QDQ graphs of others follow many laws; import the float file and quantize it",
+        (".onnx",): "QDQ graphs of others follow many rules; import the float file and quantize it",
         TENSORS: "torch quantises modules, whose pickles hold code",
     },
     "external data": {

@@ -37,7 +37,14 @@ def widened(array: Halves) -> Array:
     return (array.astype(np.uint32) << 16).view(np.float32)
 
 
-BF16 = Consumer("the compiler to C in bf16", FP32.handles, FP32.refuses)
+BF16 = Consumer(
+    "the compiler to C in bf16",
+    FP32.handles,
+    FP32.refuses,
+    kernels=FP32.kernels,
+    strides=FP32.strides,
+    activations=FP32.activations,
+)
 
 
 class _Pairs(Fp32):

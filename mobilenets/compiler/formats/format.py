@@ -15,6 +15,7 @@ from ..blob import Blob
 from ..program import SIZES, Buffer, Constant, Element, Kind, Step, Target
 
 __all__ = [
+    "LIMITS",
     "Body",
     "Format",
     "add_constants",

@@ -7,11 +7,11 @@ import numpy as np
 
 from ...arch.fold import fold_batch_norm
 from ...arch.layers import Layer
-from ...arch.ops import Consumer, Op
+from ...arch.ops import CONVOLUTIONS, Consumer, Op
 from ...model import Model
 from ..program import SIZES, Buffer, Element, Kind, Step, Target
 from ..targets import TARGETS
-from .format import Format, add_constants, change_tile, padded
+from .format import LIMITS, Format, add_constants, change_tile, padded
 from .fp32_bodies import BODIES
 
 __all__ = ["FP32", "Array", "Fp32", "group_rows", "pack_bias", "pack_conv", "pack_depthwise", "pack_pointwise"]
@@ -26,6 +26,9 @@ FP32 = Consumer(
     handles="input conv depthwise pointwise relu relu6 hard_swish hard_sigmoid add multiply "
     "global_average_pool fully_connected softmax sigmoid l2_normalise".split(),
     refuses=["batch_norm"],  # it is folded before
+    kernels={"conv": (3,)},
+    strides={"conv": (1, 2), "depthwise": (1, 2), "pointwise": (1,)},
+    activations=dict.fromkeys((*CONVOLUTIONS, "add"), (None, *LIMITS)),
 )
 
 

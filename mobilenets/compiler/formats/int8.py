@@ -14,7 +14,7 @@ import numpy as np
 from ...arch.layers import Layer
 from ...arch.ops import OUTPUTS, Consumer, Op
 from ...quant.elementwise import add_terms, hard_swish_table, product_factor
-from ...quant.scheme import LOW, QuantModel, integer_layers, limits, pool_multiplier
+from ...quant.scheme import INTEGERS, LOW, QuantModel, integer_layers, limits, pool_multiplier
 from ..program import SIZES, Buffer, Constant, Element, Step, Target, aligned
 from ..targets import INT8_TARGETS
 from .format import Format, add_constants, change_tile, padded
@@ -34,6 +34,9 @@ INT8 = Consumer(
     handles="input conv depthwise pointwise relu relu6 hard_swish hard_sigmoid add multiply "
     "global_average_pool fully_connected softmax sigmoid l2_normalise".split(),
     refuses=["batch_norm"],  # it is folded before
+    kernels={"conv": (3,)},
+    strides={"conv": (1, 2), "depthwise": (1, 2), "pointwise": (1,)},
+    activations=INTEGERS.activations,
 )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...quant.scheme import LOW, Affine, Floats, IntegerLayer, Integers, Sums, multipliers
+from ...quant.scheme import LOW, Floats, IntegerLayer, Integers, QuantParams, Sums, multipliers
 
 __all__ = ["byte", "pack_bias", "pack_factor", "pack_product", "pack_taps"]
 
@@ -18,14 +18,14 @@ def byte(q: int) -> int:
     return q - LOW
 
 
-def pack_bias(layer: IntegerLayer, source: Affine, channels: int) -> Sums:
+def pack_bias(layer: IntegerLayer, source: QuantParams, channels: int) -> Sums:
     """Return (channels,): bias - sum of (zero point of the input) * (w - its zero point), modulo 2^32 as sums are."""
     weights = layer.weight.astype(np.int64).reshape(len(layer.weight), -1) - layer.zero_point
     bias = layer.bias - weights.sum(axis=1) * byte(source.zero_point)
     return np.pad(bias.astype(np.uint32).view(np.int32), (0, channels - len(bias)))
 
 
-def pack_factor(layer: IntegerLayer, source: Affine, target: Affine, channels: int) -> Floats:
+def pack_factor(layer: IntegerLayer, source: QuantParams, target: QuantParams, channels: int) -> Floats:
     """Return (channels,): the factors of the sums; 0 for padding, whose bytes are the zero point."""
     factor = multipliers(layer, source, target)
     return np.pad(factor, (0, channels - len(factor)))

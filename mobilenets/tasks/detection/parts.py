@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torchvision.models.detection.image_list import ImageList
 
 from ...arch.graph import Graph
-from ...arch.ops import Consumer, Op
+from ...arch.ops import ACTIVATIONS, CONVOLUTIONS, Consumer, Op
 from .boxes import Boxes
 from .layout import BOXES
 
@@ -21,6 +21,7 @@ DETECTORS = Consumer(
     handles="input conv depthwise pointwise batch_norm relu relu6".split(),
     refuses="hard_swish hard_sigmoid add multiply global_average_pool fully_connected "
     "softmax sigmoid l2_normalise".split(),
+    activations=dict.fromkeys(CONVOLUTIONS, ("relu", "relu6")),
 )
 
 
@@ -42,7 +43,7 @@ class Detector(nn.Module):
         values = {}
         for op in ops:
             x = getattr(self, op.name)(x)
-            if op.kind == self.graph.network.activation:
+            if op.kind in ACTIVATIONS:
                 values[op.name] = x
         return values
 

@@ -1,7 +1,7 @@
-"""Post-training quantisation: a trained network and some hundred images become integers, and what that costs is said.
+"""Post-training quantisation with some hundred images, and its cost in accuracy.
 
 Batch norms are folded, channels equalised, ranges chosen by the rule whose network agrees best with the float one on
-images that were held back, biases corrected, and each layer compared with what it was.
+held-out images, biases corrected, and each layer compared with its float output.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -16,23 +16,23 @@ from ..image import Pixels
 from ..model import Model
 from . import reference
 from .calibrate import RULES, ranges_by
+from .conversion import to_integers
 from .correct import correct_biases
 from .equalise import EQUALISATION, equalise
-from .integers import to_integers
 from .observe import Activations, Ranges, batches, channel_ranges, histograms, mean_sums, whole
 from .scheme import Floats, QuantModel
 
 __all__ = ["FEWEST", "Choices", "Loss", "Quantized", "Tried", "quantize"]
 
-FEWEST = 10  # images: below that no held-back part says anything
+FEWEST = 10  # images: fewer leave too few held-out ones
 HELD_BACK = 0.25
-MOST_CORRECTED = 128  # images from which biases are corrected: their means are known well enough
-MOST_COMPARED = 64  # images of which each layer is compared
+MOST_CORRECTED = 128  # images from which biases are corrected: enough for their means
+MOST_COMPARED = 64  # images on which each layer is compared
 
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """None: what agrees best with the float network on images held back. All else is for comparison."""
+    """Settings of quantisation. None: the choice that agrees best with the float network on held-out images."""
 
     rule: str | None = None  # of ranges: a key of RULES
     equalised: bool | None = None
@@ -46,7 +46,7 @@ class Choices:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """One rule of ranges, with or without equalisation, on the images that were held back."""
+    """One rule of ranges, with or without equalisation, and its results on the held-out images."""
 
     rule: str
     equalised: bool
@@ -56,7 +56,7 @@ class Tried:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """How much louder than its rounding one layer's output is, in dB."""
+    """The signal-to-noise ratio of one layer's output in dB, rounding being the noise."""
 
     name: str
     snr: float
@@ -64,21 +64,22 @@ class Loss:
 
 @dataclass(frozen=True, slots=True)
 class Quantized:
-    """The network in integers, what was tried (the chosen first) and what each layer lost."""
+    """The int8 network, the settings tried (the chosen first) and the loss of each layer."""
 
     model: QuantModel
     tried: tuple[Tried, ...]
     losses: tuple[Loss, ...]
     images: int
-    held_back: int  # of the images: on them `tried` was judged
+    held_back: int  # of the images, on which `tried` was evaluated
 
 
 def quantize(
     model: Model, images: Pixels, activations: Callable[[Model], Activations], choices: Choices | None = None
 ) -> Quantized:
-    """`images` (N, H, W, C) uint8 as the network sees them, of all that it will see; 200 to 500 are enough.
+    """Return the best int8 network of `model` and what was tried.
 
-    `activations` opens a float network, see `observe.Activations`.
+    `images` (N, H, W, C) uint8 are preprocessed images that represent all later input; 200 to 500 suffice.
+    `activations` opens a float network, see `observe.Activations`. Raises `UsageError` for fewer than `FEWEST` images.
     """
     choices = choices or Choices()
     if len(images) < FEWEST:
@@ -103,7 +104,7 @@ def quantize(
 class _Candidate:
     tried: Tried
     integers: QuantModel
-    floats: Activations  # of the float network that it was made from
+    floats: Activations  # of the float network
 
 
 def _candidates(
@@ -114,7 +115,7 @@ def _candidates(
     held: Pixels,
     choices: Choices,
 ) -> Iterator[_Candidate]:
-    """`model` under each rule of ranges."""
+    """Yield `model` in int8 under each rule of ranges."""
     run, output = activations(model), model.network.output
     found = histograms(run, kept, whole(ranges))
     seen = kept[:MOST_CORRECTED]
@@ -144,6 +145,6 @@ def _losses(model: QuantModel, run: Activations, images: Pixels) -> tuple[Loss, 
 
 
 def decibels(signal: Any, noise: Any) -> float:
-    """10 log10(signal / noise), from -99 to 99."""
+    """Return 10 log10(signal / noise), clipped to -99 to 99."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return float(np.clip(np.nan_to_num(10 * np.log10(np.float64(signal) / noise), nan=99, posinf=99), -99, 99))

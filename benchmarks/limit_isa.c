@@ -1,4 +1,4 @@
-/* Loaded before the runtimes that benchmarks/held.py copied: their cpuid instructions became ud2, and this answers in
+/* Loaded before the runtimes that benchmarks/limit_isa.py copied: their cpuid instructions became ud2, and this answers in
  * the processor's place, without what AVX2 does not have. */
 #define _GNU_SOURCE
 #include <cpuid.h>

@@ -1,8 +1,8 @@
-"""Runtimes that believe they run on a processor with AVX2 and nothing newer.
+"""Limit runtimes to AVX2 and older instruction sets.
 
-Most choose their kernels by the cpuid instruction and take no wish. Their libraries are copied, each cpuid in a copy
-(as objdump finds it) becomes ud2, as long and no instruction; `held.c`, loaded first, answers in its place.
-Linux on x86-64, with gcc and objdump.
+Most runtimes choose their kernels by the cpuid instruction and have no setting for it. Their libraries are copied, and
+each cpuid instruction in a copy (as objdump finds it) is replaced by ud2, an invalid instruction of the same length;
+`limit_isa.c`, loaded first, emulates it. Linux on x86-64, with gcc and objdump.
 """
 
 import os
@@ -14,17 +14,17 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
-__all__ = ["HELD", "hold"]
+__all__ = ["LIMITED", "limit_isa"]
 
 PACKAGES = ("onnxruntime", "openvino", "ai_edge_litert", "ncnn")
-HELD = "MOBILENETS_BENCHMARK_HELD"  # in the environment of a process whose runtimes are
+LIMITED = "MOBILENETS_BENCHMARK_LIMITED"  # set in the environment of a limited process
 CPUID, UD2 = b"\x0f\xa2", b"\x0f\x0b"
 SECTION = re.compile(r"^\s*\d+ \S+\s+([0-9a-f]+)\s+([0-9a-f]+)\s+[0-9a-f]+\s+([0-9a-f]+)", re.MULTILINE)
 FOUND = re.compile(r"^\s*([0-9a-f]+):\s+cpuid", re.MULTILINE)
 
 
-def hold(folder: Path) -> None:
-    """Copy the runtimes to `folder` and run this very command again, with them; does not return."""
+def limit_isa(folder: Path) -> None:
+    """Copy the runtimes to `folder`, limit them, and run this command again with them; does not return."""
     for name in PACKAGES:
         spec = find_spec(name)
         if spec and spec.origin:
@@ -35,17 +35,17 @@ def hold(folder: Path) -> None:
     libraries = [path for path in folder.rglob("*.so*") if path.is_file() and not path.is_symlink()]
     with ThreadPoolExecutor() as pool:
         count = sum(pool.map(_patch, libraries))
-    print(f"{count} cpuid instructions of {len(libraries)} libraries answered as AVX2 would", file=sys.stderr)
-    answers = folder / "held.so"
+    print(f"{count} cpuid instructions of {len(libraries)} libraries emulated as on AVX2", file=sys.stderr)
+    answers = folder / "limit_isa.so"
     source = Path(__file__).with_suffix(".c")
     subprocess.run(["gcc", "-O1", "-shared", "-fPIC", str(source), "-o", str(answers)], check=True)
     path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
-    environment = {**os.environ, HELD: str(folder), "PYTHONPATH": path, "LD_PRELOAD": str(answers)}
+    environment = {**os.environ, LIMITED: str(folder), "PYTHONPATH": path, "LD_PRELOAD": str(answers)}
     sys.exit(subprocess.run([sys.executable, *sys.argv], env=environment).returncode)
 
 
 def _patch(library: Path) -> int:
-    """How many instructions were changed."""
+    """Replace the cpuid instructions of a library; return their number."""
     listed = _objdump("-h", library)
     sections = [tuple(int(number, 16) for number in found) for found in SECTION.findall(listed)]
     addresses = [int(at, 16) for at in FOUND.findall(_objdump("-d", library))]

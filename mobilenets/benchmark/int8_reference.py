@@ -1,4 +1,4 @@
-"""The int8 side of a benchmark: the integers that all runtimes get, and how many of their logits are not the law's."""
+"""The int8 model that all runtimes of a benchmark get, and a count of the logits that differ from the oracle's."""
 
 from dataclasses import dataclass
 
@@ -10,31 +10,32 @@ from ..quant import reference
 from ..quant.scheme import Floats, QuantModel
 from ..runtime.activations import min_max_integers
 
-__all__ = ["Law", "integers_of", "law_of"]
+__all__ = ["Int8Reference", "int8_model", "int8_reference"]
 
 COUNTED = 4  # images; the oracle takes a second for one of 1.0-224
 CALIBRATED = 16  # images
 
 
 @dataclass(frozen=True, slots=True)
-class Law:
-    """An int8 network, and the logits that quant/reference.py has for the first images."""
+class Int8Reference:
+    """An int8 network, and the logits of `quant/reference.py` for the first images."""
 
     model: QuantModel
     logits: Floats  # (COUNTED, classes)
 
     def differing(self, logits: Floats) -> tuple[int, int]:
-        """How many of the logits of the first images are other integers, and of how many."""
+        """Return the number of logits of the first images that differ by a step or more, and the number compared."""
         apart = np.abs(logits[: len(self.logits)] - self.logits) > self.model.activations["fc"].scale / 2
         return int(apart.sum()), apart.size
 
 
-def law_of(model: QuantModel, images: Pixels) -> Law:
-    return Law(model, model.activations["fc"].real(reference.run(model, images[:COUNTED])))
+def int8_reference(model: QuantModel, images: Pixels) -> Int8Reference:
+    """Return the oracle's logits for the first images."""
+    return Int8Reference(model, model.activations["fc"].real(reference.run(model, images[:COUNTED])))
 
 
-def integers_of(model: Model | QuantModel, images: Pixels, source: str) -> tuple[QuantModel, str]:
-    """The model's own, else made here of `images` from `source`; and which of the two."""
+def int8_model(model: Model | QuantModel, images: Pixels, source: str) -> tuple[QuantModel, str]:
+    """Return the int8 model, or one made here of `images` from `source`; and a text that says which of the two."""
     if isinstance(model, QuantModel):
         return model, "the model's own integers"
     seen = images[:CALIBRATED]

@@ -1,4 +1,4 @@
-"""benchmarks/held.py: a library whose cpuid is answered as AVX2 would; all but the newer instructions is as it is."""
+"""benchmarks/limit_isa.py: a library whose cpuid is answered as AVX2 would; all else is unchanged."""
 
 import ctypes
 import importlib.util
@@ -30,22 +30,22 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def held() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("held", BENCHMARKS / "held.py")
+def isa() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("isa", BENCHMARKS / "limit_isa.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-def test_a_patched_library_sees_avx2(held: ModuleType, tmp_path: Path) -> None:
+def test_a_patched_library_sees_avx2(isa: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "a.c").write_text(SOURCE)
-    library, answers, plain = tmp_path / "a.so", tmp_path / "held.so", tmp_path / "plain.so"
-    for source, out in ((tmp_path / "a.c", library), (tmp_path / "a.c", plain), (BENCHMARKS / "held.c", answers)):
+    library, answers, plain = tmp_path / "a.so", tmp_path / "limit_isa.so", tmp_path / "plain.so"
+    for source, out in ((tmp_path / "a.c", library), (tmp_path / "a.c", plain), (BENCHMARKS / "limit_isa.c", answers)):
         subprocess.run(["gcc", "-O1", "-shared", "-fPIC", str(source), "-o", str(out)], check=True)
     asked = [(0, 0, 1), (7, 0, 1), (1, 0, 2)]
     before = [ctypes.CDLL(str(plain)).feature(*one) & 0xFFFFFFFF for one in asked]
-    assert held._patch(library) == 1
+    assert isa._patch(library) == 1
     told = f"import ctypes; f = ctypes.CDLL({str(library)!r}).feature; print(*[f(*a) & 0xFFFFFFFF for a in {asked}])"
     command = [sys.executable, "-c", told]
     environment = {**os.environ, "LD_PRELOAD": str(answers)}
@@ -53,4 +53,4 @@ def test_a_patched_library_sees_avx2(held: ModuleType, tmp_path: Path) -> None:
     maker, seven, one = map(int, found)
     assert maker == before[0] and one & 0xFFFFFF == before[2] & 0xFFFFFF
     assert not seven & NEWER and seven & AVX2 == before[1] & AVX2
-    assert held._patch(library) == 0
+    assert isa._patch(library) == 0

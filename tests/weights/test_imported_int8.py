@@ -14,7 +14,7 @@ from mobilenets.errors import ModelFileError
 from mobilenets.image import prepare
 from mobilenets.quant import reference
 from mobilenets.quant.file import save
-from mobilenets.quant.scheme import Affine, QuantModel
+from mobilenets.quant.scheme import QuantModel, QuantParams
 from mobilenets.weights import Given, import_files
 
 litert = pytest.importorskip("ai_edge_litert.interpreter")
@@ -137,7 +137,7 @@ def test_an_activation_of_its_own_keeps_the_scale_of_its_layer(tmp_path: Path) -
     path = path_of(tmp_path, scaled("dw2", [0.02]), scaled("dw2/act", [0.02]))
     found = import_files([path], int8=None).integers
     assert found is not None
-    assert found.activations["dw2"] == Affine(float(np.float32(0.02)), -128) != found.activations["dw1"]
+    assert found.activations["dw2"] == QuantParams(float(np.float32(0.02)), -128) != found.activations["dw1"]
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_an_activation_of_its_own_keeps_the_scale_of_its_layer(tmp_path: Path) -
         (scaled("pw1/kernel", [0.01] * 12, [0, 1] * 6), "pw1"),  # not one zero point
     ],
 )
-def test_a_layer_without_integers_of_our_law_becomes_floats(
+def test_a_layer_without_integers_of_our_scheme_becomes_floats(
     tmp_path: Path, change: Callable[[File], None], layer: str
 ) -> None:
     path = path_of(tmp_path, change)
