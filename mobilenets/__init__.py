@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .image import Preprocess, prepare
     from .model import Model
     from .quant.file import load
-    from .runtime import CompiledSession, Explainer, Prediction, Session, open_session
+    from .runtime import CompiledSession, Explainer, PredictedImage, Session, open_session
     from .train.recipe import Recipe
 
 __version__ = "0.1.0"
@@ -51,7 +51,7 @@ _HOME = {
     "image": ("Preprocess", "prepare"),
     "model": ("Model",),
     "quant.file": ("load",),
-    "runtime": ("CompiledSession", "Explainer", "Prediction", "Session", "open_session"),
+    "runtime": ("CompiledSession", "Explainer", "PredictedImage", "Session", "open_session"),
     "train.recipe": ("Recipe",),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
@@ -68,7 +68,7 @@ __all__ = [
     "MobilenetsError",
     "Model",
     "Network",
-    "Prediction",
+    "PredictedImage",
     "Preprocess",
     "Recipe",
     "Session",

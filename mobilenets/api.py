@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from .data.sources import Dataset
-    from .runtime import Prediction, Runner, Runtime
+    from .runtime import PredictedImage, Runner, Runtime
 
     Picture = bytes | Image | np.ndarray[Any, Any]
 
@@ -143,7 +143,7 @@ def predict_images(
     batch_size: int = 32,
     runtime: "Runtime" = "auto",
     min_confidence: float = 0.0,
-) -> "Iterator[Prediction]":
+) -> "Iterator[PredictedImage]":
     """Predictions for images, in order and in bounded memory; no torch.
 
     `images`: one or several of a file, a video (its frames; needs `mobilenets[video]`), a folder (searched to any
@@ -178,8 +178,8 @@ def answered(
     top: int | None = None,
     batch_size: int = 32,
     min_confidence: float = 0.0,
-) -> "Iterator[Prediction]":
-    """What an open model says of each (name, file or its content), as its task puts it: `Prediction.answer`.
+) -> "Iterator[PredictedImage]":
+    """What an open model says of each (name, file or its content), as its task puts it: `PredictedImage.prediction`.
 
     `top`: of many classes (boxes, places), how many are told; by default what suits the task.
     """
@@ -197,8 +197,8 @@ def answered(
         raise UsageError(f"min_confidence is of classifiers, and the model's task is {task.name}")
 
     def answer(row: "np.ndarray[Any, Any]") -> Any:
-        said = task.answer(row, session.labels, session.decoding, most)
+        said = task.prediction(row, session.labels, session.head_config, most)
         return replace(said, none=True) if isinstance(said, Top) and row.max() < min_confidence else said
 
     told = predict(session, images, answer, batch_size)
-    return (p if p.size is None else replace(p, answer=task.placed(p.answer, p.size)) for p in told)
+    return (p if p.size is None else replace(p, prediction=task.in_pixels(p.prediction, p.size)) for p in told)

@@ -11,8 +11,8 @@ import numpy as np
 
 from .cost import Latency, cost
 from .data.cache import BadImage, Images, decode_split
+from .data.near_duplicates import NearDuplicate, near_duplicates, note_on
 from .data.sources import Dataset, Sample
-from .data.twins import Twins, note_on, twins
 from .design.prior import POINTS
 from .errors import UsageError
 from .image import Pixels, decode
@@ -111,7 +111,7 @@ def judge(
     task = task_type(session.task)()
     start = time.perf_counter()
     images = decode_split(
-        task.retarget(dataset, session.labels, session.decoding).splits[split],
+        task.align_labels(dataset, session.labels, session.head_config).splits[split],
         session.preprocess,
         short_side=None,
         max_bad=max_bad,
@@ -125,7 +125,7 @@ def judge(
         data=dataset.root.resolve().name,
         split=split,
         task=task.name,
-        evaluation=task.evaluate(outputs, images, session.labels, session.decoding),
+        evaluation=task.evaluate(outputs, images, session.labels, session.head_config),
         latency=measure_sessions([open_session(model, threads, runtime)])[0],
         images_per_second=len(images) / seconds,
         bad=images.bad,
@@ -144,7 +144,7 @@ def answers(session: Runner, images: Images) -> np.ndarray[Any, np.dtype[np.floa
 
 def nearly_equal(dataset: Dataset, watch: Watch) -> list[Section]:
     """Return the report's section on images that are there twice, nearly; the watcher hears of them in one line."""
-    pairs = twins(dataset, lambda done, total: watch.decoded("pairs", done, total))
+    pairs = near_duplicates(dataset, lambda done, total: watch.decoded("pairs", done, total))
     if not pairs:
         return []
     watch.note(note_on(pairs))
@@ -158,7 +158,7 @@ def nearly_equal(dataset: Dataset, watch: Watch) -> list[Section]:
     return [Section("Nearly equal images", caption, pictures=pictures, width=PAIR)]
 
 
-def _side_by_side(pair: Twins, dataset: Dataset) -> Picture:
+def _side_by_side(pair: NearDuplicate, dataset: Dataset) -> Picture:
     """Both images, and their names; in red their labels where these differ."""
     a, b = pair.samples
     labels = "" if pair.across else f"{dataset.labels[a.target]}, {dataset.labels[b.target]}"

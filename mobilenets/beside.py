@@ -106,7 +106,7 @@ def compare(pair: Pair, images: Images, split: str) -> Beside:
     single = [open_session(model, threads=1) for model in models]
     halves = [
         Half(
-            task.evaluate(output, images, model.labels, model.decoding),
+            task.evaluate(output, images, model.labels, model.head_config),
             replace(latency, runtime=session.runtime, threads=session.threads),
             cost(model.network).bytes("fp32") if isinstance(model, Model) else model.nbytes,
             _arena(session),

@@ -14,7 +14,7 @@ from .errors import ModelFileError, UsageError
 from .files import write_atomic
 from .runtime import Runner, find_images
 from .runtime.predict import predict
-from .tasks.likeness.verification import nearest
+from .tasks.verification.metrics import nearest
 
 __all__ = ["Found", "Index", "Match", "build_index", "load_index", "look_up"]
 
@@ -90,7 +90,7 @@ def build_index(session: Runner, folder: Path, model: str) -> tuple[Index, tuple
     for said in predict(session, paths, lambda row: row.copy()):
         if said.error is None:
             names.append(said.name)
-            vectors.append(said.answer)
+            vectors.append(said.prediction)
         else:
             bad.append(f"skipped {said.name}: {said.error}")
     if not names:
@@ -138,7 +138,7 @@ def _found(index: Index, session: Runner, images: Iterable[tuple[str, Path | byt
         if said.error is not None:
             yield Found(said.name, (), said.error)
         else:
-            positions, cosines = index.nearest(said.answer[None], top)
+            positions, cosines = index.nearest(said.prediction[None], top)
             yield Found(said.name, _matches(index.names, positions[0], cosines[0]))
 
 

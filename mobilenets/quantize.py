@@ -82,11 +82,13 @@ def quantize_model(
     dataset = data if isinstance(data, Dataset) else task.open(data, max_bad=max_bad)
     for note in dataset.notes:
         watch.note(note)
-    dataset = task.retarget(dataset, floats.labels, floats.decoding)
+    dataset = task.align_labels(dataset, floats.labels, floats.head_config)
     drawn = draw(dataset, images)
     classes = _classes(drawn)
     if classes and (unseen := [label for i, label in enumerate(dataset.labels) if i not in classes]):
-        watch.note(f"no image of {len(unseen)} of {len(dataset.labels)} {task.things} to calibrate on: {unseen[0]!r}")
+        watch.note(
+            f"no image of {len(unseen)} of {len(dataset.labels)} {task.label_noun} to calibrate on: {unseen[0]!r}"
+        )
     calibration = decode_split(drawn, floats.preprocess, short_side=None, max_bad=max_bad)
     pixels = np.stack([calibration.pixels(i) for i in range(len(calibration))])
     watch.note(f"calibrating on {len(pixels)} images")

@@ -133,15 +133,15 @@ def _ready(
     start = pretrained_of(pretrained, chosen, watch)
     wishes.check(fine_tuning=start is not None)
     find_device(wishes.device)
-    dataset = data if isinstance(data, Dataset) else learned.ready(learned.open(data, max_bad=wishes.max_bad))
+    dataset = data if isinstance(data, Dataset) else learned.for_training(learned.open(data, max_bad=wishes.max_bad))
     if wishes.freeze and learned.name != Classify.name:
         raise UsageError(f"freeze trains a classifier, the task is {learned.name}")
     initial = _initial(start, chosen, learned, dataset, watch) if start else None
     if initial:
         chosen, preprocess = initial.network, preprocess or initial.preprocess
         _tell_colours(chosen, dataset, watch)
-    chosen = learned.fitted(chosen or Network(), dataset)
-    preprocess = learned.prepared(preprocess or Preprocess(chosen.height, chosen.width, chosen.channels))
+    chosen = learned.configure_network(chosen or Network(), dataset)
+    preprocess = learned.configure_preprocessing(preprocess or Preprocess(chosen.height, chosen.width, chosen.channels))
     answered = resolve(wishes, chosen.alpha, fine_tuning=initial is not None)
     source = str(initial.data.get("imported", {}).get("file", initial.name)) if initial else ""
     settings = Settings(str(dataset.root.absolute()), chosen, preprocess, answered, command, source, learned)
@@ -178,7 +178,7 @@ def _initial(pretrained: Model, network: Network | None, task: Task, dataset: "D
     """What fine-tuning starts from; the watcher hears which channels were kept."""
     from .weights import transfer
 
-    wanted = task.fitted(network or pretrained.network, dataset)
+    wanted = task.configure_network(network or pretrained.network, dataset)
     moved = transfer(pretrained, wanted, task.outputs(dataset))
     watch.note(moved.note)
     return replace(moved.model, task=task.name)
@@ -208,7 +208,7 @@ def resume_run(
         if epochs is None and run.finished:
             watch.note(f"{path} has finished; to extend it: --resume {path} --epochs N, above {run.epochs_done}")
         run.remove_left_over()
-        dataset = task.ready(task.open(root, max_bad=run.settings.recipe.max_bad))
+        dataset = task.for_training(task.open(root, max_bad=run.settings.recipe.max_bad))
         return _run(dataset, run.moved(root), watch)
 
 
@@ -218,7 +218,7 @@ def _run(dataset: "Dataset", run: "Run", watch: Watch) -> Trained:
         from .train.frozen import fit_frozen as fit
     else:
         from .train.fit import fit
-    dataset = replace(dataset, decoding=run.settings.task.decoding(run.settings.network, dataset))
+    dataset = replace(dataset, head_config=run.settings.task.head_config(run.settings.network, dataset))
     judged_on = default_split(dataset)
     for note in (*dataset.notes, *few_images(dataset, "val", judged_on)):
         watch.note(note)

@@ -93,13 +93,13 @@ def _run(path: Path) -> None:
     if max(p.height, p.width) > LARGEST:
         return
     task = task_type(session.task)()
-    answer = task.answer(
+    answer = task.prediction(
         outputs_of(session, np.zeros((1, p.height, p.width, p.channels), np.uint8))[0],
         session.labels,
-        session.decoding,
+        session.head_config,
         task.top,
     )
-    line = task.placed(answer, (640, 480)).line()
+    line = task.in_pixels(answer, (640, 480)).line()
     assert "nan" not in line, f"it says {line!r}"
 
 

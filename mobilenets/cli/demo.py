@@ -45,8 +45,8 @@ def _predict(model: Path, dataset: Dataset) -> None:
     test = dataset.splits["test"]
     chosen = test[:: len(test) // SHOWN][:SHOWN]
     print("\npredicted from the test images:")
-    for sample, prediction in zip(
+    for sample, predicted in zip(
         chosen, answered(open_session(model), ((s.name, s.read()) for s in chosen), top=2), strict=True
     ):
-        print(f"  {dataset.labels[sample.target]:<12}", prediction.answer.line(), sep="  ")
+        print(f"  {dataset.labels[sample.target]:<12}", predicted.prediction.line(), sep="  ")
     print()

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from ..errors import MobilenetsError
-from ..runtime import Prediction
+from ..runtime import PredictedImage
 from . import as_flags, error_object
 
 __all__ = ["write"]
 
 
-def write(predictions: Iterable[Prediction], form: str, columns: tuple[str, ...], max_bad: float) -> int:
+def write(predictions: Iterable[PredictedImage], form: str, columns: tuple[str, ...], max_bad: float) -> int:
     """Prints predictions as they come; returns 1 where more than `max_bad` of the images could not be decoded.
 
     `columns`: of an answer in CSV.
@@ -21,12 +21,12 @@ def write(predictions: Iterable[Prediction], form: str, columns: tuple[str, ...]
     writer: _Writer = _Csv(columns) if form == "csv" else _Object() if form == "json" else _Lines()
     count = bad = 0
     try:
-        for prediction in predictions:
+        for predicted in predictions:
             count += 1
-            if prediction.error is not None:
+            if predicted.error is not None:
                 bad += 1
-                print(f"mobilenets: {prediction.name}: {prediction.error}", file=sys.stderr)
-            writer.write(prediction)
+                print(f"mobilenets: {predicted.name}: {predicted.error}", file=sys.stderr)
+            writer.write(predicted)
     except MobilenetsError as exc:  # what was printed stays one JSON object
         message = as_flags(str(exc), "predict")
         writer.close(error_object(exc, message))
@@ -42,7 +42,7 @@ def write(predictions: Iterable[Prediction], form: str, columns: tuple[str, ...]
 
 
 class _Writer(Protocol):
-    def write(self, prediction: Prediction) -> None: ...
+    def write(self, predicted: PredictedImage) -> None: ...
 
     def close(self, error: dict[str, str] | None = None) -> None: ...
 
@@ -50,10 +50,10 @@ class _Writer(Protocol):
 class _Lines:
     """`photo.jpg  daisy 93.1%  tulips 4.2%`."""
 
-    def write(self, prediction: Prediction) -> None:
-        if prediction.error is None:
-            name = prediction.name if prediction.name.isprintable() else repr(prediction.name)
-            print(name, prediction.answer.line(), sep="  ")
+    def write(self, predicted: PredictedImage) -> None:
+        if predicted.error is None:
+            name = predicted.name if predicted.name.isprintable() else repr(predicted.name)
+            print(name, predicted.prediction.line(), sep="  ")
 
     def close(self, error: dict[str, str] | None = None) -> None: ...
 
@@ -64,11 +64,11 @@ class _Csv:
         self.columns = columns
         self.writer.writerow(["image", *columns, "error"])
 
-    def write(self, prediction: Prediction) -> None:
-        if prediction.error is not None:
-            self.writer.writerow([prediction.name, *("" for _ in self.columns), prediction.error])
+    def write(self, predicted: PredictedImage) -> None:
+        if predicted.error is not None:
+            self.writer.writerow([predicted.name, *("" for _ in self.columns), predicted.error])
         else:
-            self.writer.writerows([prediction.name, *row, ""] for row in prediction.answer.rows())
+            self.writer.writerows([predicted.name, *row, ""] for row in predicted.prediction.rows())
 
     def close(self, error: dict[str, str] | None = None) -> None: ...
 
@@ -79,9 +79,9 @@ class _Object:
     def __init__(self) -> None:
         self.between = '{"predictions": ['
 
-    def write(self, prediction: Prediction) -> None:
-        said = {} if prediction.answer is None else prediction.answer.to_dict()
-        print(self.between, json.dumps({"image": prediction.name, **said, "error": prediction.error}), sep="\n")
+    def write(self, predicted: PredictedImage) -> None:
+        said = {} if predicted.prediction is None else predicted.prediction.to_dict()
+        print(self.between, json.dumps({"image": predicted.name, **said, "error": predicted.error}), sep="\n")
         self.between = ","
 
     def close(self, error: dict[str, str] | None = None) -> None:

@@ -162,7 +162,7 @@ class _Request:
             check_pretrained(request.pretrained)
         self.image.said()
         _ = self.network.space(2) if self.bounds else self.network.network(2)
-        fitted = self.learned.prepared(self.image.changed(Preprocess(32, 32)))
+        fitted = self.learned.configure_preprocessing(self.image.changed(Preprocess(32, 32)))
         if self.image.changed(fitted) != fitted:
             raise UsageError(
                 f"task {self.task} sees images by --fit {fitted.fit}, all of each: leave out --fit and --crop"
@@ -227,10 +227,10 @@ def _opened(data: Path, request: _Request, bars: "Bars") -> "Dataset":
     from ..data.rows import listed
 
     learned = request.learned
-    dataset = learned.ready(learned.open(data, max_bad=request.recipe.max_bad))
+    dataset = learned.for_training(learned.open(data, max_bad=request.recipe.max_bad))
     sizes = ", ".join(f"{len(samples):,} {split}" for split, samples in dataset.splits.items())
-    bars.note(f"{data}: {len(dataset.labels)} {learned.things}, {sizes} images")
-    bars.note(f"{learned.things}: {listed([printable(label) for label in dataset.labels], 10)}")
+    bars.note(f"{data}: {len(dataset.labels)} {learned.label_noun}, {sizes} images")
+    bars.note(f"{learned.label_noun}: {listed([printable(label) for label in dataset.labels], 10)}")
     if request.found:
         bars.note(f"fine-tunes {request.pretrained}, which is on this machine; from scratch: --pretrained none")
     return dataset
@@ -302,7 +302,7 @@ def _designed(
     from ..arch.network import BODY
 
     space = space_of(flags, dataset)
-    space = replace(space, base=task.fitted(space.base, dataset))
+    space = replace(space, base=task.configure_network(space.base, dataset))
     if fine_tuning:  # nobody publishes a shallow one
         space = replace(space, depths=(BODY,))
     design = design_network(budget, space, calibrate=calibrate)

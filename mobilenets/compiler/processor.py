@@ -9,7 +9,7 @@ from pathlib import Path
 from ..errors import CompileError, UsageError
 from ..machine import tiles_granted
 
-__all__ = ["LEVELS", "MASK", "features", "level_features", "load", "missing"]
+__all__ = ["LEVELS", "MASK", "features", "level_features", "load", "missing", "reported"]
 
 MASK = "MOBILENETS_PROCESSOR"
 """The environment variable that masks the features above one of `LEVELS`."""
@@ -42,7 +42,7 @@ def features() -> frozenset[str]:
     Empty on other systems, where only the portable target runs.
     """
     level = os.environ.get(MASK, "")
-    return _reported() & level_features(level) if level else _reported()
+    return reported() & level_features(level) if level else reported()
 
 
 def missing(needed: tuple[str, ...]) -> tuple[str, ...]:
@@ -69,8 +69,8 @@ def load(path: Path, target: str, needed: tuple[str, ...]) -> ctypes.CDLL:
 
 
 @cache
-def _reported() -> frozenset[str]:
-    """Return what the system reports of the processor."""
+def reported() -> frozenset[str]:
+    """Return the features that the system reports of the processor, whatever the mask."""
     if platform.machine() not in ("x86_64", "AMD64"):
         return frozenset()
     try:

@@ -36,7 +36,7 @@ Run = Callable[[Sequence[Op], str], Mapping[str, str]]
 
 def faster_rcnn(write: Writer, model: Model, ops: Sequence[Op], run: Run) -> tuple[str, Shapes]:
     """Write the nodes to `logits` and `detections` and return their names and shapes; `run` writes ops."""
-    name = model.decoding["maps"][0]
+    name = model.head_config["maps"][0]
     cut = next(i for i, op in enumerate(ops) if op.name == name) + 1
     features = run(ops[:cut], "image")[name]
     proposals, anchors = _proposals(write, model, features)
@@ -45,12 +45,12 @@ def faster_rcnn(write: Writer, model: Model, ops: Sequence[Op], run: Run) -> tup
     regions = _regions(write, model, features, edges, scale)
     end = run(ops[cut:], regions)[ops[-1].name]
     answer = _answer(write, model, write.node("GlobalAveragePool", [end], "region"), edges, things)
-    return answer, ((anchors, 5), (model.decoding["boxes"], 6))
+    return answer, ((anchors, 5), (model.head_config["boxes"], 6))
 
 
 def _proposals(write: Writer, model: Model, features: str) -> tuple[str, int]:
     """Return (N, proposals, 5), edges as fractions and a score, padded with -1; and the number of anchors."""
-    decoding, arrays = model.decoding, model.weights
+    head_config, arrays = model.head_config, model.weights
     rpn = "task.rpn.head"
 
     def layer(name: str, x: str) -> str:
@@ -58,7 +58,7 @@ def _proposals(write: Writer, model: Model, features: str) -> tuple[str, int]:
         return convolution(write, arrays[f"{name}.weight"], arrays[f"{name}.bias"], x, name)
 
     x = write.node("Relu", [layer(f"{rpn}.conv.0.0", features)], "rpn")
-    shapes = len(decoding["sizes"]) * len(decoding["ratios"])
+    shapes = len(head_config["sizes"]) * len(head_config["ratios"])
     offsets, things = (
         by_anchor(write, layer(f"{rpn}.{name}", x), columns, shapes, name)
         for name, columns in (("bbox_pred", 4), ("cls_logits", 1))
@@ -68,9 +68,9 @@ def _proposals(write: Writer, model: Model, features: str) -> tuple[str, int]:
     middle, size = (constant(write, f"anchor_{i}", part) for i, part in enumerate(corners(anchors)))
     boxes = decoded(write, offsets, middle, size, (1.0,) * 4, 2, "proposed")
     scores = write.node("Transpose", [write.node("Sigmoid", [things], "thing")], "things", perm=[0, 2, 1])
-    scores = candidates(write, scores, min(decoding["candidates"], len(anchors)), "things")
+    scores = candidates(write, scores, min(head_config["candidates"], len(anchors)), "things")
     scores = _of_some_size(write, model, scores, boxes, SMALLEST[0], "proposed")
-    bounds = decoding["proposals"], decoding["proposal_overlap"], 0.0
+    bounds = head_config["proposals"], head_config["proposal_overlap"], 0.0
     found, where = best(write, boxes, scores, len(anchors), *bounds, "proposal")
     # with fewer anchors than proposals the indices exceed the anchors
     place = write.node("Mod", [where, constant(write, "anchors", len(anchors), np.int64)], "proposal_anchor")
@@ -79,7 +79,7 @@ def _proposals(write: Writer, model: Model, features: str) -> tuple[str, int]:
 
 def _regions(write: Writer, model: Model, features: str, edges: str, scale: float) -> str:
     """Return (N * proposals, C, cells, cells) cut out of the map (N, C, H, W); `scale` is cells per pixel."""
-    cells, proposals = model.decoding["cells"], model.decoding["proposals"]
+    cells, proposals = model.head_config["cells"], model.head_config["proposals"]
     pixels = write.node("Mul", [edges, constant(write, "sides", sides(model.network))], "proposal_pixels")
     count = sliced(write, write.node("Shape", [edges], "proposals_shape"), 0, 0, 1)
     zero, one = (constant(write, f"range_{value}", value, np.int64) for value in (0, 1))
@@ -101,8 +101,8 @@ def _regions(write: Writer, model: Model, features: str, edges: str, scale: floa
 
 def _answer(write: Writer, model: Model, region: str, edges: str, things: str) -> str:
     """Return the detections of the last two layers: class-specific boxes, of which the best are kept."""
-    decoding, arrays, classes = model.decoding, model.weights, model.network.classes
-    proposals = decoding["proposals"]
+    head_config, arrays, classes = model.head_config, model.weights, model.network.classes
+    proposals = head_config["proposals"]
     flat = write.node("Flatten", [region], "region_vector")
     scores, offsets = (
         write.node("Gemm", [flat, *_arrays(write, arrays, f"task.roi_heads.box_predictor.{name}")], name, transB=1)
@@ -120,7 +120,7 @@ def _answer(write: Writer, model: Model, region: str, edges: str, things: str) -
     # offsets per class keep classes from suppressing each other, as in torchvision
     apart = np.repeat(np.arange(classes, dtype=np.float32)[None] * 2, proposals, 0).reshape(1, -1, 1)
     shifted = write.node("Add", [boxes, constant(write, "apart", apart)], "boxes_apart")
-    bounds = decoding["boxes"], decoding["overlap"], decoding["score"]
+    bounds = head_config["boxes"], head_config["overlap"], head_config["score"]
     scores = reshaped(write, scores, [0, 1, -1], "scores")
     scores = _of_some_size(write, model, scores, boxes, SMALLEST[1], "found")
     found, where = best(write, shifted, scores, proposals * classes, *bounds, "detection")

@@ -103,7 +103,7 @@ def to_onnx(model: Model) -> bytes:
     from .faster_rcnn import faster_rcnn
     from .ssd import ssd
 
-    detector = {"ssd": ssd, "faster-rcnn": faster_rcnn}[model.decoding["detector"]]
+    detector = {"ssd": ssd, "faster-rcnn": faster_rcnn}[model.head_config["detector"]]
     return finish(write, model, *detector(write, model, graph.ops, run))
 
 
@@ -138,7 +138,7 @@ def finish(write: Writer, model: Described, answer: str, shapes: Sequence[Shape]
             "preprocess": json.dumps(model.preprocess.to_dict()),
             "labels": json.dumps(list(model.labels)),
             "task": model.task,
-            "decoding": json.dumps(model.decoding),
+            "decoding": json.dumps(model.head_config),
         },
     )
     onnx.checker.check_model(proto)

@@ -37,10 +37,10 @@ def ssd(
     write: Writer, model: Model, ops: Sequence[Op], run: Callable[[Sequence[Op], str], Mapping[str, str]]
 ) -> tuple[str, Shapes]:
     """Write the nodes to `logits` and `detections` and return their names and shapes; `run` writes ops."""
-    decoding, arrays = model.decoding, model.weights
+    head_config, arrays = model.head_config, model.weights
     values = run(ops, "image")
-    maps = [values[name] for name in decoding["maps"]]
-    for i in range(len(decoding["ratios"]) - len(maps)):
+    maps = [values[name] for name in head_config["maps"]]
+    for i in range(len(head_config["ratios"]) - len(maps)):
         maps.append(_extra(write, arrays, maps[-1], f"task.backbone.layers.{i}"))
     classes = model.network.classes
     columns = {"regression": 4, "classification": classes + 1}
@@ -51,13 +51,13 @@ def ssd(
     boxes = decoded(write, raw[0], middle, size, WEIGHTS, 2, "box")
     scores = write.node("Softmax", [raw[1]], "scores", axis=2)
     scores = write.node("Transpose", [sliced(write, scores, 2, 1, None)], "scores_by_class", perm=[0, 2, 1])
-    scores = candidates(write, scores, min(decoding["candidates"], len(anchors)), "scores")
-    bounds = decoding["boxes"], decoding["overlap"], decoding["score"]
+    scores = candidates(write, scores, min(head_config["candidates"], len(anchors)), "scores")
+    bounds = head_config["boxes"], head_config["overlap"], head_config["score"]
     found, where = best(write, boxes, scores, len(anchors) * classes, *bounds, "detection")
     number = constant(write, "anchors", len(anchors), np.int64)
     label = as_float(write, write.node("Div", [where, number], "label"))
     answer = listed(write, boxes, write.node("Mod", [where, number], "anchor"), [found, label], "detections")
-    return answer, ((len(anchors), 5 + classes), (decoding["boxes"], 6))
+    return answer, ((len(anchors), 5 + classes), (head_config["boxes"], 6))
 
 
 def _extra(write: Writer, arrays: Mapping[str, Array], x: str, name: str) -> str:

@@ -79,7 +79,7 @@ def to_integers(model: Model, ranges: Mapping[str, Range], per_channel: bool = T
         model.preprocess,
         model.labels,
         model.task,
-        model.decoding,
+        model.head_config,
         {},
         dict(model.data),
     )

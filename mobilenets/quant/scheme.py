@@ -110,7 +110,7 @@ class QuantModel:
     preprocess: Preprocess
     labels: tuple[str, ...]
     task: str = "classify"
-    decoding: dict[str, Any] = field(default_factory=dict)
+    head_config: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
 

@@ -4,7 +4,7 @@ from .compiled import CompiledSession
 from .explain import Explainer
 from .measure import measure_networks, measure_sessions
 from .opening import Runner, Runtime, open_session
-from .predict import Prediction, find_images, outputs_of
+from .predict import PredictedImage, find_images, outputs_of
 from .session import Session
 from .video import VIDEOS, camera_frames, with_frames
 
@@ -12,7 +12,7 @@ __all__ = [
     "VIDEOS",
     "CompiledSession",
     "Explainer",
-    "Prediction",
+    "PredictedImage",
     "Runner",
     "Runtime",
     "Session",

@@ -29,7 +29,7 @@ class CompiledSession:
     ) -> None:
         check_threads(threads)
         self.name, self.labels, self.preprocess = model.name, model.labels, model.preprocess
-        self.task, self.decoding = model.task, model.decoding
+        self.task, self.head_config = model.task, model.head_config
         self.threads = threads
         library = compile_model(model, target, folder, precision)
         self.runtime = f"mobilenets, {library.target} in {library.precision}"

@@ -16,7 +16,7 @@ class NumpySession:
     def __init__(self, model: QuantModel) -> None:
         self.model = model
         self.name, self.labels, self.preprocess = model.name, model.labels, model.preprocess
-        self.task, self.decoding = model.task, model.decoding
+        self.task, self.head_config = model.task, model.head_config
 
     def __repr__(self) -> str:
         return f"NumpySession({self.name}, {self.task}, {len(self.labels)} labels, {self.runtime})"

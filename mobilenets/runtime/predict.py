@@ -14,26 +14,25 @@ import numpy as np
 
 from ..errors import DataError, ImageError, ModelFileError, UsageError
 from ..folders import ending, is_image, walk
-from ..image import UNREAD, Pixels, Preprocess, Source, prepare, read, upright_size
+from ..image import UNREAD, Pixels, Preprocess, Size, Source, prepare, read, upright_size
 from ..machine import cores
 from .compiled import Floats
 from .opening import Runner
 
-__all__ = ["Prediction", "find_images", "predict"]
+__all__ = ["PredictedImage", "find_images", "predict"]
 
-Size = tuple[int, int]  # (width, height) of an upright image
 Decoded = tuple[Pixels, Size] | ImageError
 
 
 @dataclass(frozen=True, slots=True)
-class Prediction:
-    """The prediction for one image in the form of the task's `answer`; or None and one line of `error`.
+class PredictedImage:
+    """The prediction for one image in the form of the task's `prediction`; or None and one line of `error`.
 
     `size` is (width, height) of the upright image in pixels.
     """
 
     name: str
-    answer: Any
+    prediction: Any
     error: str | None = None
     size: Size | None = None
 
@@ -87,34 +86,35 @@ def _images_in(folder: Path, skipped: list[str]) -> Iterator[Path]:
 def predict(
     session: Runner,
     images: Iterable[tuple[str, Source]],
-    answer: Callable[[Floats], Any],
+    prediction: Callable[[Floats], Any],
     batch_size: int = 32,
     workers: int = 0,
-) -> Iterator[Prediction]:
-    """Yield one `Prediction` for each (name, file, its content or image), in the order of `images`, read on demand.
+) -> Iterator[PredictedImage]:
+    """Yield one `PredictedImage` for each (name, file, its content or image), in the order of `images`, read on demand.
 
-    `answer` interprets an image's output. `workers` threads decode, 0: one per core. An image that cannot be decoded
-    gives a `Prediction` with `error` set. Raises `UsageError` for a batch size or number of workers that is too small.
+    `prediction` interprets an image's output. `workers` threads decode, 0: one per core. An image that cannot be
+    decoded gives a `PredictedImage` with `error` set. Raises `UsageError` for a batch size or number of workers that is
+    too small.
     """
     for name, value, least in (("batch_size", batch_size, 1), ("workers", workers, 0)):
         if value < least:
             raise UsageError(f"{name} (={value}) must be at least {least}")
-    return _stream(session, images, answer, batch_size, workers or cores())
+    return _stream(session, images, prediction, batch_size, workers or cores())
 
 
 def _stream(
     session: Runner,
     images: Iterable[tuple[str, Source]],
-    answer: Callable[[Floats], Any],
+    prediction: Callable[[Floats], Any],
     batch_size: int,
     workers: int,
-) -> Iterator[Prediction]:
+) -> Iterator[PredictedImage]:
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     try:
         # one batch is collected, one decoded while the network runs
         decoded = _decode_ahead(pool, images, session.preprocess, ahead=2 * batch_size + workers)
         while batch := list(islice(decoded, batch_size)):
-            yield from _answered(session, batch, answer)
+            yield from _answered(session, batch, prediction)
     finally:  # after Ctrl-C or an early stop, wait only for the images being decoded
         pool.shutdown(cancel_futures=True)
 
@@ -143,15 +143,15 @@ def _decode(source: Source, preprocess: Preprocess) -> Decoded:
 
 
 def _answered(
-    session: Runner, batch: list[tuple[str, Decoded]], answer: Callable[[Floats], Any]
-) -> Iterator[Prediction]:
+    session: Runner, batch: list[tuple[str, Decoded]], prediction: Callable[[Floats], Any]
+) -> Iterator[PredictedImage]:
     pixels = [decoded[0] for _, decoded in batch if not isinstance(decoded, ImageError)]
     rows: Iterator[Floats] = iter(outputs_of(session, np.stack(pixels)) if pixels else ())
     for name, decoded in batch:
         if isinstance(decoded, ImageError):
-            yield Prediction(name, None, str(decoded))
+            yield PredictedImage(name, None, str(decoded))
         else:
-            yield Prediction(name, answer(next(rows)), size=decoded[1])
+            yield PredictedImage(name, prediction(next(rows)), size=decoded[1])
 
 
 def outputs_of(session: Runner, pixels: Pixels) -> Floats:

@@ -29,7 +29,7 @@ class Session:
     threads: int  # 0: one per core
     session: ort.InferenceSession
     task: str = "classify"
-    decoding: dict[str, Any] = field(default_factory=dict)
+    head_config: dict[str, Any] = field(default_factory=dict)
     runtime: str = RUNTIME
 
     def __repr__(self) -> str:
@@ -44,7 +44,7 @@ class Session:
         except OSError as exc:
             raise ModelFileError(f"cannot be read: {exc.strerror}") from exc
         fields = checked_metadata(content)
-        kept = {name: fields[name] for name in ("labels", "preprocess", "task", "decoding")}
+        kept = {name: fields[name] for name in ("labels", "preprocess", "task", "head_config")}
         opened = cls(name=fields["network"].name, threads=threads, session=_open(content, threads), **kept)
         _check(opened)
         return opened
@@ -91,6 +91,6 @@ def _check(opened: Session) -> None:
     given = (opened.preprocess.height, opened.preprocess.width, opened.preprocess.channels)
     if given != taken:
         raise ModelFileError(f"its preprocessing gives {given} but its graph takes {taken} (H, W, C)")
-    wanted = (opened.decoding["boxes"], 6) if opened.task == "detect" else (len(opened.labels),)
+    wanted = (opened.head_config["boxes"], 6) if opened.task == "detect" else (len(opened.labels),)
     if answer != wanted:
         raise ModelFileError(f"its graph answers {answer}, must be {wanted}: {len(opened.labels)} labels")

@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ..arch.graph import expand
 from ..arch.network import Network
 from ..tasks.detection.faster_rcnn import TwoStage
-from ..tasks.detection.layout import PROPOSALS, faster_rcnn_decoding, ssd_decoding
+from ..tasks.detection.layout import PROPOSALS, faster_rcnn_config, ssd_config
 from ..tasks.detection.ssd import SingleShot
 from .module import MobileNet
 
@@ -61,9 +61,9 @@ def _count(kind: str, side: int) -> tuple[int, int]:
     network = Network(height=side, width=side, classes=CLASSES, output="features")
     body = MobileNet(expand(network))
     module: Any = (
-        TwoStage(body, network, faster_rcnn_decoding(network, SMALL))
+        TwoStage(body, network, faster_rcnn_config(network, SMALL))
         if kind == "faster-rcnn"
-        else SingleShot(body, network, ssd_decoding(network, SMALL, kind == "ssdlite"))
+        else SingleShot(body, network, ssd_config(network, SMALL, kind == "ssdlite"))
     )
     module = module.to("meta").eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:

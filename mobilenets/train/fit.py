@@ -159,14 +159,14 @@ def _out_of_patience(loop: Loop) -> bool:
 
 
 def _model(loop: Loop, module: nn.Module, score: float) -> Model:
-    return loop.run.model(weights_of(module.state_dict()), loop.labels, loop.data, score, loop.decoding)
+    return loop.run.model(weights_of(module.state_dict()), loop.labels, loop.data, score, loop.head_config)
 
 
 def _validate(loop: Loop, module: nn.Module) -> tuple[float, float]:
     """Return (score, loss) on the validation images in fp32."""
     batches = plain_batches(loop.val, EVAL_BATCH)
     outputs = torch.cat([loop.replicas.outputs(module, batch.pixels) for batch in batches])
-    return loop.task.validate(outputs, loop.val.targets, loop.decoding)
+    return loop.task.validate(outputs, loop.val.targets, loop.head_config)
 
 
 def _save_integers(loop: Loop, model: Model) -> None:
@@ -189,7 +189,7 @@ def _finalise(loop: Loop) -> Model:
 
 
 def _keep_best(loop: Loop, best: Model) -> Model:
-    """Save and return the run's best model: `best`, its batch-norm statistics measured again where that does no
+    """Save and return the run's best model: `best`, its batch-norm statistics re-estimated where that does no
     harm.
     """
     module, before = _loaded(loop, best), loop.state.progress.best
@@ -200,14 +200,14 @@ def _keep_best(loop: Loop, best: Model) -> Model:
     if (again, -loss) > before:
         best = _model(loop, module, again)
         if again > score:
-            text = f"batch-norm statistics measured again: {text} -> {again:.2%}"
+            text = f"batch-norm statistics re-estimated: {text} -> {again:.2%}"
     loop.watch.note(f"best: epoch {loop.state.progress.best_epoch + 1}, {text}")
     best.save(loop.run.best)
     return best
 
 
 def _loaded(loop: Loop, model: Model) -> nn.Module:
-    module = module_of(loop.run.settings, loop.decoding)
+    module = module_of(loop.run.settings, loop.head_config)
     module = module.to(loop.replicas.device).to(memory_format=torch.channels_last)
     load_weights(module, model.weights)
     return module.eval()

@@ -37,7 +37,7 @@ class Loop:
 
     run: Run
     labels: tuple[str, ...]
-    decoding: dict[str, Any]
+    head_config: dict[str, Any]
     data: dict[str, Any]  # metadata of the model file
     train: TrainingBatches
     val: Images
@@ -86,9 +86,9 @@ def prepare(dataset: Dataset, run: Run, watch: Watch, interrupts: Interrupts) ->
     train = decode(dataset, "train", settings, watch, interrupts, side)
     val = decode(dataset, "val", settings, watch, interrupts, None)
     check(task, dataset, train, val)
-    train = task.taught(train, dataset, run.path, watch.note)
+    train = task.with_teacher_targets(train, dataset, run.path, watch.note)
     device = torch.device(recipe.device)
-    module = module_of(run.settings, dataset.decoding)
+    module = module_of(run.settings, dataset.head_config)
     if recipe.quantize and not isinstance(module, MobileNet):
         raise UsageError(f"quantize: of task {task.name} the head has no quantisation-aware training")
     initialise(module, recipe.seed)
@@ -109,7 +109,7 @@ def prepare(dataset: Dataset, run: Run, watch: Watch, interrupts: Interrupts) ->
     return Loop(
         run=run,
         labels=task.outputs(dataset),
-        decoding=dataset.decoding,
+        head_config=dataset.head_config,
         data={"fingerprint": dataset.fingerprint, "train": len(train), "val": len(val)},
         train=TrainingBatches(
             train,
@@ -131,6 +131,6 @@ def prepare(dataset: Dataset, run: Run, watch: Watch, interrupts: Interrupts) ->
     )
 
 
-def module_of(settings: Settings, decoding: dict[str, Any]) -> nn.Module:
+def module_of(settings: Settings, head_config: dict[str, Any]) -> nn.Module:
     """Return the network with the task's head, where it has one."""
-    return settings.task.module(MobileNet(expand(settings.network)), settings.network, decoding)
+    return settings.task.module(MobileNet(expand(settings.network)), settings.network, head_config)

@@ -16,7 +16,7 @@ def check_parity(model: Model, run: Run, bound: float = BOUND) -> float:
 
     Raises `ParityError` above `bound`.
     """
-    module = task_type(model.task)().module(MobileNet(model.graph), model.network, model.decoding).eval()
+    module = task_type(model.task)().module(MobileNet(model.graph), model.network, model.head_config).eval()
     load_weights(module, model.weights)
     logits = getattr(module, "logits", module)
 

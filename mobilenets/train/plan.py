@@ -58,7 +58,7 @@ def plan(dataset: Dataset, settings: Settings, initial: Model | None) -> Plan:
 
     Raises what the run would raise before its first epoch: `DataError`, `TrainingError`, `UsageError`.
     """
-    dataset = replace(dataset, decoding=settings.task.decoding(settings.network, dataset))
+    dataset = replace(dataset, head_config=settings.task.head_config(settings.network, dataset))
     images = {split: len(samples) for split, samples in dataset.splits.items()}
     labels = settings.task.outputs(dataset)
     if settings.recipe.freeze:

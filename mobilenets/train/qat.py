@@ -112,7 +112,7 @@ def to_model(module: nn.Module, activations: Activations, model: Model) -> Quant
         model.preprocess,
         model.labels,
         model.task,
-        model.decoding,
+        model.head_config,
         model.metrics,
         model.data,
     )

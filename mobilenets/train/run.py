@@ -222,7 +222,7 @@ class Run:
         labels: tuple[str, ...],
         data: Mapping[str, Any],
         score: float,
-        decoding: Mapping[str, Any] | None = None,
+        head_config: Mapping[str, Any] | None = None,
     ) -> Model:
         """Return the model of this run with these weights; raises `TrainingError` where they are not finite."""
         settings, name = self.settings, self.settings.task.score
@@ -234,7 +234,7 @@ class Run:
                 settings.preprocess,
                 labels,
                 settings.task.name,
-                dict(decoding or {}),
+                dict(head_config or {}),
                 metrics,
                 dict(data),
             )

@@ -61,7 +61,7 @@ def keep_integers(content: Content, model: Model) -> QuantModel:
         model.preprocess,
         model.labels,
         model.task,
-        model.decoding,
+        model.head_config,
         data=model.data,
     )
 

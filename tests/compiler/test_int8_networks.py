@@ -78,11 +78,9 @@ def inverted(name: str) -> QuantModel:
 @pytest.mark.parametrize(
     ("name", "target"),
     [
-        *(("hard swish", target) for target in INT8_TARGETS),
-        *(
-            pytest.param("relu6, same", target, marks=[pytest.mark.slow] if target != "portable" else [])
-            for target in INT8_TARGETS
-        ),
+        pytest.param(name, target, marks=[] if target in quick else [pytest.mark.slow])
+        for name, quick in (("hard swish", ("portable", "avx2", "amx")), ("relu6, same", ("portable",)))
+        for target in INT8_TARGETS
     ],
 )
 def test_every_byte_of_residuals_and_gates_is_the_oracles(name: str, target: str) -> None:

@@ -151,7 +151,7 @@ def test_auto_asks_the_system_for_tiles(monkeypatch: pytest.MonkeyPatch, granted
     flags = "flags : " + " ".join(INT8_TARGETS["amx"].features)
     monkeypatch.setattr(Path, "read_text", lambda self: flags)
     monkeypatch.setattr(mobilenets.compiler.targets, "tiles_granted", lambda: granted)
-    monkeypatch.setattr(mobilenets.compiler.processor, "_reported", mobilenets.compiler.processor._reported.__wrapped__)
+    monkeypatch.setattr(mobilenets.compiler.processor, "reported", mobilenets.compiler.processor.reported.__wrapped__)
     monkeypatch.delenv(MASK, raising=False)
     assert best_target("auto", INT8_TARGETS).name == ("amx" if granted else "avx512vnni")
 

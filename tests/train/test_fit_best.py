@@ -88,7 +88,7 @@ def test_batch_norms_are_measured_anew_where_that_is_better(
     for name, array in model.weights.items():
         np.testing.assert_allclose(array, expected[name], rtol=1e-4, atol=1e-4 if anew else 0, err_msg=name)
     assert model.metrics["val_top1"] == pytest.approx(new_score if anew else score)
-    assert any("measured again" in note for note in kept.notes) == (anew and new_score > score)
+    assert any("re-estimated" in note for note in kept.notes) == (anew and new_score > score)
     with safe_open(kept.run.checkpoint, "numpy") as file:  # epochs that are added later are compared with it as it was
         assert json.loads(file.metadata()["progress"])["best"][0] == pytest.approx(score)
     assert any(note.startswith(f"best: epoch {1 + kept.rows.index(max(kept.rows, key=judged))}") for note in kept.notes)

@@ -40,7 +40,7 @@ def two_classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("classes", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_only_the_classifier_changes(
     classes: int, photos: Path, two_classes: Path, tmp_path: Path, random_model: MakeModel
 ) -> None:

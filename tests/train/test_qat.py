@@ -198,7 +198,7 @@ def test_what_cannot_be_meant_together_is_refused() -> None:
 def small_model(random_model, network: Network = TINY) -> Model:  # type: ignore[no-untyped-def]
     """With figures and labels of its own."""
     made = random_model(network)
-    return replace(made, decoding={"a": 1}, metrics={"top1": 0.5}, data={"train": 7})
+    return replace(made, head_config={"a": 1}, metrics={"top1": 0.5}, data={"train": 7})
 
 
 def noise(count: int, seed: int = 0) -> np.ndarray:
@@ -288,7 +288,7 @@ def test_the_integers_of_a_layer_are_those_that_quantising_the_network_gives(ran
         np.testing.assert_allclose(layer.weight, other.weight, atol=1, err_msg=name)
         np.testing.assert_allclose(layer.bias, other.bias, atol=1, rtol=1e-5, err_msg=name)
         assert (layer.weight != other.weight).mean() < 0.01
-    for field in ("network", "preprocess", "labels", "task", "decoding", "metrics", "data"):
+    for field in ("network", "preprocess", "labels", "task", "head_config", "metrics", "data"):
         assert getattr(found, field) == getattr(model, field)
     assert found.activations == activations
 

@@ -72,9 +72,9 @@ def test_a_model_says_how_good_it_is_on_which_images(tmp_path: Path, random_mode
     data = {"fingerprint": "f", "train": 7, "val": 5}
     model = run.model(weights, ("a", "b", "c"), data, 0.75)
     assert model.metrics == {"split": "val", "images": 5, "top1": 0.75, "val_top1": 0.75}
-    assert (model.labels, model.data, model.preprocess, model.decoding) == (("a", "b", "c"), data, PREPROCESS, {})
+    assert (model.labels, model.data, model.preprocess, model.head_config) == (("a", "b", "c"), data, PREPROCESS, {})
     assert model.network == NETWORK and model.task == "classify"
-    assert run.model(weights, ("a", "b", "c"), data, 0.75, {"key": 1}).decoding == {"key": 1}
+    assert run.model(weights, ("a", "b", "c"), data, 0.75, {"key": 1}).head_config == {"key": 1}
 
 
 def test_weights_that_are_not_finite_make_no_model(tmp_path: Path, random_model: MakeModel) -> None:

@@ -35,7 +35,7 @@ def photographs(shared_data: Path, model: QuantModel) -> np.ndarray:
 
 
 def litert_logits(path: Path, inputs: np.ndarray) -> np.ndarray:
-    """What goes into the softmax, or what comes out where there is none; as int8."""
+    """Return the inputs of the softmax, or the outputs without one; as stored."""
     network = litert.Interpreter(str(path), num_threads=1)
     network.allocate_tensors()
     softmax = [op for op in network._get_ops_details() if op["op_name"] == "SOFTMAX"]
@@ -162,3 +162,38 @@ def test_floats_that_a_converter_left_a_scale_are_floats(tmp_path: Path) -> None
     path = path_of(tmp_path, scaled("image", [1 / 255], 0), kind="float32")
     with pytest.raises(ModelFileError, match="its input are no integers: import it without"):
         import_files([path], PIXELS, int8=True)
+
+
+def single_logit(path: Path, kind: str, end: str) -> Path:
+    """Write a network with one output, and `end` as its last operator."""
+    model = make_random_model(SMALL)
+    weights = {name: a[:1] if name.startswith("fc") else a for name, a in model.weights.items()}
+    object.__setattr__(model, "network", SMALL.replace(classes=1))
+    object.__setattr__(model, "weights", weights)
+    file = mobilenet(model, Form(kind, softmax=bool(end)))
+    if end == "LOGISTIC":
+        last = file.operators[-1]
+        last.kind, last.options, last.fields = end, "", {}
+    path.write_bytes(write(file))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["int8", "uint8"])
+def test_a_single_logit_becomes_that_of_class_1_of_two(kind: str, tmp_path: Path) -> None:
+    """Class 0 has the logit 0, class 1 the very integers of LiteRT, with a sigmoid behind them or without."""
+    path = single_logit(tmp_path / "m.tflite", kind, "")
+    found = import_files([path], int8=True).integers
+    assert found is not None and found.network.classes == 2 and found.network.output == "softmax"
+    images = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8)
+    logits = reference.run(found, images)
+    expected = litert_logits(path, images if kind == "uint8" else images ^ 128)[:, 0]
+    assert (logits[:, 1] == (expected if kind == "int8" else (expected ^ 128).view(np.int8))).all()
+    assert (logits[:, 0] == found.activations["fc"].zero_point).all() and len(set(expected.tolist())) > 2
+    ended = import_files([single_logit(tmp_path / "s.tflite", kind, "LOGISTIC")], int8=True).integers
+    assert ended is not None and ended.digest() == found.digest()
+
+
+def test_integers_with_a_softmax_of_one_output_are_refused(tmp_path: Path) -> None:
+    path = single_logit(tmp_path / "m.tflite", "int8", "SOFTMAX")
+    with pytest.raises(ModelFileError, match="a softmax of one output is always 1: at least two classes are needed"):
+        import_files([path], int8=True)

@@ -1,4 +1,4 @@
-"""A map of the Earth to draw on: equirectangular, with coasts (coasts.json) and a grid every 30 degrees."""
+"""Draw an equirectangular map of the Earth, with coasts (coasts.json) and a grid of 30 degrees."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .cells import outlines
 __all__ = ["with_cells", "with_points", "world"]
 
 WIDTH = 720
-STEP = 30  # degrees from one line of the grid to the next
+STEP = 30  # degrees between grid lines
 _SEA, _LAND, _COAST = (246, 247, 249), (226, 225, 216), (138, 143, 148)
 _GRID, _TEXT, _INK = (205, 210, 217), (82, 90, 99), (37, 99, 168)
 Colour = tuple[int, int, int]
@@ -24,7 +24,7 @@ Ring = list[tuple[float, float]]
 
 
 def world() -> Image.Image:
-    """The empty map, twice as wide as high."""
+    """Return the empty map, with an aspect ratio of 2."""
     image = Image.new("RGB", (WIDTH, WIDTH // 2), _SEA)
     draw = ImageDraw.Draw(image)
     land, lakes = _coasts()
@@ -36,7 +36,7 @@ def world() -> Image.Image:
 
 @cache
 def _coasts() -> tuple[list[Ring], list[Ring]]:
-    """The rings of land and of lakes in it, in pixels."""
+    """Return the rings of land and of lakes, in pixels."""
     values = json.loads(Path(__file__).with_name("coasts.json").read_text("utf-8"))
     return [_pixels(ring) for ring in values["land"]], [_pixels(ring) for ring in values["lakes"]]
 
@@ -46,7 +46,7 @@ def _pixels(ring: list[int]) -> Ring:
 
 
 def _with_lines(image: Image.Image) -> Image.Image:
-    """The map with its grid, coasts and degrees on top."""
+    """Return the map with grid, coasts and degrees drawn on it."""
     draw = ImageDraw.Draw(image)
     for degrees in range(-180, 181, STEP):
         x, _ = _at(0, degrees)
@@ -65,7 +65,7 @@ def _with_lines(image: Image.Image) -> Image.Image:
 
 
 def _degrees(number: int, sides: str) -> str:
-    """60°N, 120°W; the equator and the meridian of Greenwich are 0°."""
+    """Return a label such as 60°N or 120°W; the equator and the prime meridian are 0°."""
     return f"{abs(number)}°{sides[number < 0] if number else ''}"
 
 
@@ -74,7 +74,7 @@ def _at(latitude: float, longitude: float) -> tuple[float, float]:
 
 
 def with_cells(image: Image.Image, cells: Iterable[tuple[str, float]]) -> Image.Image:
-    """The map with S2 cells, each as dark as the root of its share (0 to 1) of the largest; coasts stay visible."""
+    """Return the map with S2 cells, with an opacity of the square root of their share of the largest value."""
     shares = dict(cells)
     most = max(shares.values(), default=0.0) or 1.0
     depths = Image.new("L", image.size)
@@ -87,18 +87,18 @@ def with_cells(image: Image.Image, cells: Iterable[tuple[str, float]]) -> Image.
 
 
 def _fill(draw: ImageDraw.ImageDraw, corners: np.ndarray[Any, Any], depth: int) -> None:
-    """A small cell; one across the date line is drawn at both edges of the map."""
+    """Fill a small cell; one across the date line is drawn at both edges of the map."""
     latitudes, longitudes = corners.T
     across = np.ptp(longitudes) > 180
     for shift in (0, -360) if across else (0,):
         east = np.where(longitudes < 0, longitudes + 360, longitudes) + shift if across else longitudes
-        draw.polygon([_at(*place) for place in zip(latitudes, east, strict=True)], depth)
+        draw.polygon([_at(*location) for location in zip(latitudes, east, strict=True)], depth)
 
 
-def with_points(image: Image.Image, places: np.ndarray[Any, Any], colour: Colour, radius: int = 2) -> Image.Image:
-    """The map with a dot at each of (N, 2) latitudes and longitudes."""
+def with_points(image: Image.Image, locations: np.ndarray[Any, Any], colour: Colour, radius: int = 2) -> Image.Image:
+    """Return the map with a dot at each of the locations (N, 2)."""
     draw = ImageDraw.Draw(image)
-    for latitude, longitude in places:
+    for latitude, longitude in locations:
         x, y = _at(latitude, longitude)
         draw.ellipse([x - radius, y - radius, x + radius, y + radius], colour)
     return image

@@ -1,4 +1,4 @@
-"""Photos with the place where they were taken: a CSV file (path,latitude,longitude), or files whose EXIF has GPS."""
+"""Read photos with the location where they were taken: from a CSV file (path,latitude,longitude) or from EXIF GPS."""
 
 import math
 from collections.abc import Callable
@@ -14,21 +14,21 @@ from .parallel import ordered
 from .rows import Listing, listed
 from .table import Line, read_lines, row_of
 
-__all__ = ["list_places"]
+__all__ = ["list_geotagged"]
 
-Place = tuple[float, float]
+Location = tuple[float, float]  # latitude, longitude in degrees
 
 
-def list_places(path: Path) -> tuple[Listing, list[Place]]:
-    """The photos at `path`, each with its (latitude, longitude) in degrees; `DataError` names what is no place.
+def list_geotagged(path: Path) -> tuple[Listing, list[Location]]:
+    """Return the photos at `path` and the (latitude, longitude) of each in degrees; raise `DataError` if invalid.
 
-    Of a folder, photos without GPS are left out; a note names them.
+    In a folder, photos without GPS data are left out with a note.
     """
     if path.is_dir():
         return _from_exif(path)
     lines = read_lines(path, ("path", "latitude", "longitude"))
-    places = [(_degrees(line, "latitude", 90), _degrees(line, "longitude", 180)) for line in lines]
-    return Listing([row_of(line, "") for line in lines]), places
+    locations = [(_degrees(line, "latitude", 90), _degrees(line, "longitude", 180)) for line in lines]
+    return Listing([row_of(line, "") for line in lines]), locations
 
 
 def _degrees(line: Line, name: str, most: int) -> float:
@@ -37,30 +37,30 @@ def _degrees(line: Line, name: str, most: int) -> float:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not -most <= value <= most:  # not a number neither
+    if not -most <= value <= most:  # also false for NaN
         raise DataError(f"{line.where}: {name} (={text!r}) must be a number from -{most} to {most}")
     return value
 
 
-def _from_exif(folder: Path) -> tuple[Listing, list[Place]]:
+def _from_exif(folder: Path) -> tuple[Listing, list[Location]]:
     files = list_files(folder)
     rows = files.rows
-    found = list(ordered(_place_of, [row.read for row in rows]))
-    kept = [(row, place) for row, place in zip(rows, found, strict=True) if place is not None]
-    without = [row.name for row, place in zip(rows, found, strict=True) if place is None]
+    found = list(ordered(_location_of, [row.read for row in rows]))
+    kept = [(row, location) for row, location in zip(rows, found, strict=True) if location is not None]
+    without = [row.name for row, location in zip(rows, found, strict=True) if location is None]
     if not kept:
-        raise DataError(f"{folder}: none of its {len(rows)} images has a place in its EXIF (GPS): use a CSV file")
+        raise DataError(f"{folder}: none of its {len(rows)} images has GPS coordinates in EXIF: use a CSV file")
     listing = Listing([row for row, _ in kept], notes=files.notes)
     if without:
-        listing.notes.append(f"{len(without)} of {len(rows)} images have no place in their EXIF: {listed(without)}")
-    return listing, [place for _, place in kept]
+        listing.notes.append(f"{len(without)} of {len(rows)} images have no GPS coordinates in EXIF: {listed(without)}")
+    return listing, [location for _, location in kept]
 
 
-def _place_of(read: Callable[[], bytes]) -> Place | None:
+def _location_of(read: Callable[[], bytes]) -> Location | None:
     try:
         with opened(read()) as image:
             gps = image.getexif().get_ifd(ExifTags.IFD.GPSInfo)
-    except ImageError:  # what cannot be read has no place
+    except ImageError:  # an unreadable file has no location
         return None
     latitude = _signed(gps, ExifTags.GPS.GPSLatitude, ExifTags.GPS.GPSLatitudeRef, "S", 90)
     longitude = _signed(gps, ExifTags.GPS.GPSLongitude, ExifTags.GPS.GPSLongitudeRef, "W", 180)
@@ -68,7 +68,7 @@ def _place_of(read: Callable[[], bytes]) -> Place | None:
 
 
 def _signed(gps: dict[int, Any], value: int, reference: int, negative: str, most: int) -> float | None:
-    """Degrees, minutes and seconds as one number; None for what is no place."""
+    """Return degrees, minutes and seconds as one signed number of degrees, or None if they are invalid."""
     try:
         degrees, minutes, seconds = (float(part) for part in gps[value])
     except (KeyError, TypeError, ValueError, ZeroDivisionError):

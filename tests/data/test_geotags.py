@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import ExifTags, Image
 
-from mobilenets.data.places import list_places
+from mobilenets.data.geotags import list_geotagged
 from mobilenets.errors import DataError
 
 
@@ -30,23 +30,23 @@ def test_gps_of_exif_in_all_four_quarters(tmp_path: Path) -> None:
     photo(tmp_path / "none.jpg", None)
     photo(tmp_path / "odd.jpg", gps((95, 0, 0), "N", (11, 0, 0), "E"))
     (tmp_path / "broken.jpg").write_bytes(b"nothing")
-    listing, places = list_places(tmp_path)
+    listing, locations = list_geotagged(tmp_path)
     assert [row.name for row in listing.rows] == ["a.jpg", "b/c.jpg"]
-    assert places == [pytest.approx((48.137222, 11.5755)), (-33.5, -70.5)]
-    assert listing.notes == ["3 of 5 images have no place in their EXIF: broken.jpg, none.jpg, odd.jpg"]
+    assert locations == [pytest.approx((48.137222, 11.5755)), (-33.5, -70.5)]
+    assert listing.notes == ["3 of 5 images have no GPS coordinates in EXIF: broken.jpg, none.jpg, odd.jpg"]
 
 
 def test_a_folder_without_any_place(tmp_path: Path) -> None:
     photo(tmp_path / "a.jpg", None)
-    with pytest.raises(DataError, match=r"none of its 1 images has a place in its EXIF \(GPS\)"):
-        list_places(tmp_path)
+    with pytest.raises(DataError, match=r"none of its 1 images has GPS coordinates in EXIF"):
+        list_geotagged(tmp_path)
 
 
 def test_a_table(tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
     table.write_text("Path,LATITUDE,longitude,split\na.jpg,-12.5,180,train\nb.jpg, 1e1 ,-0.25,val\n")
-    listing, places = list_places(table)
-    assert places == [(-12.5, 180.0), (10.0, -0.25)]
+    listing, locations = list_geotagged(table)
+    assert locations == [(-12.5, 180.0), (10.0, -0.25)]
     assert [(row.name, row.split) for row in listing.rows] == [("a.jpg", "train"), ("b.jpg", "val")]
 
 
@@ -65,5 +65,5 @@ def test_a_table(tmp_path: Path) -> None:
 def test_what_is_no_place_names_file_line_and_value(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(text)
     with pytest.raises(DataError, match=message) as caught:
-        list_places(tmp_path / "t.csv")
+        list_geotagged(tmp_path / "t.csv")
     assert "\n" not in str(caught.value) and "t.csv" in str(caught.value)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
+from mobilenets.data.near_duplicates import near_duplicates, note_on
 from mobilenets.data.sources import open_dataset
-from mobilenets.data.twins import note_on, twins
 
 FLOWERS = Path(__file__).parents[2] / ".." / "shared" / "data" / "flowers"
 
@@ -36,7 +36,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def names(root: Path) -> list[tuple[str, str]]:
-    return [(pair.samples[0].name, pair.samples[1].name) for pair in twins(open_dataset(root, max_bad=1))]
+    return [(pair.samples[0].name, pair.samples[1].name) for pair in near_duplicates(open_dataset(root, max_bad=1))]
 
 
 def test_different_photos_are_no_pairs(root: Path) -> None:
@@ -56,26 +56,27 @@ def test_a_photo_of_train_that_is_in_val_in_another_file(change: str, root: Path
         photo = ImageEnhance.Brightness(photo).enhance(1.08)
     save(photo, twin, **options)
     assert names(root) == [("train/cat/0.jpg", f"val/cat/{twin.name}")]
-    (pair,) = twins(open_dataset(root))
+    (pair,) = near_duplicates(open_dataset(root))
     assert pair.across and pair.splits == ("train", "val")
-    assert note_on([pair]) == f"1 nearly equal pair in two splits: train/cat/0.jpg ~ val/cat/{twin.name}"
+    assert pair.to_dict() == {"images": ["train/cat/0.jpg", f"val/cat/{twin.name}"], "splits": ["train", "val"]}
+    assert note_on([pair]) == f"1 near-duplicate in two splits: train/cat/0.jpg ~ val/cat/{twin.name}"
 
 
 def test_within_a_split_only_two_labels_count(root: Path) -> None:
     save(scene(0), root / "train" / "cat" / "same-label.jpg", quality=50)
     assert names(root) == []
     save(scene(4), root / "train" / "dog" / "other-label.jpg", quality=50)  # 4 is a cat
-    (pair,) = twins(open_dataset(root, max_bad=1))
+    (pair,) = near_duplicates(open_dataset(root, max_bad=1))
     assert [sample.name for sample in pair.samples] == ["train/cat/4.jpg", "train/dog/other-label.jpg"]
-    assert note_on([pair]).startswith("1 nearly equal pair with two labels: ")
+    assert note_on([pair]).startswith("1 near-duplicate with two labels: ")
 
 
 def test_pairs_are_told_the_most_alike_first_and_the_rest_counted(root: Path) -> None:
     for seed, share in ((0, 0.06), (2, 0.0), (4, 0.045), (6, 0.03)):  # of another photo that shines through
         save(Image.blend(scene(seed), scene(99), share), root / "val" / "cat" / f"twin{seed}.png")
-    found = twins(open_dataset(root, max_bad=1))
+    found = near_duplicates(open_dataset(root, max_bad=1))
     assert [pair.samples[0].name.split("/")[-1] for pair in found] == ["2.jpg", "6.jpg", "4.jpg", "0.jpg"]
-    assert note_on(found).startswith("4 nearly equal pairs in two splits: ") and note_on(found).endswith(" and 1 more")
+    assert note_on(found).startswith("4 near-duplicates in two splits: ") and note_on(found).endswith(" and 1 more")
 
 
 def test_images_of_one_colour_and_damaged_ones_are_in_no_pair(root: Path) -> None:
@@ -103,12 +104,14 @@ def test_an_image_without_a_label_contradicts_none(root: Path) -> None:
     save(scene(4), root / "train" / "dog" / "other-label.jpg", quality=50)
     dataset = open_dataset(root, max_bad=1)
     train = [replace(s, target=-1) if "other" in s.name else s for s in dataset.splits["train"]]
-    assert len(twins(dataset)) == 1 and twins(replace(dataset, splits={"train": tuple(train)})) == ()
+    assert (
+        len(near_duplicates(dataset)) == 1 and near_duplicates(replace(dataset, splits={"train": tuple(train)})) == ()
+    )
 
 
 def test_every_image_is_told_to_the_progress(root: Path) -> None:
     seen: list[tuple[int, int]] = []
-    twins(open_dataset(root), lambda done, total: seen.append((done, total)))
+    near_duplicates(open_dataset(root), lambda done, total: seen.append((done, total)))
     assert seen == [(at + 1, 12) for at in range(12)]
 
 
@@ -117,7 +120,7 @@ def test_frames_that_are_all_alike_do_not_fill_the_memory(root: Path) -> None:
         frame = scene(0)
         frame.putpixel((at, 0), (at, 0, 0))
         save(frame, root / ("train", "val")[at % 2] / "cat" / f"frame{at}.png")
-    found = twins(open_dataset(root))
+    found = near_duplicates(open_dataset(root))
     assert 60 <= len(found) <= 8 * 61
     assert {pair.samples[1].name for pair in found} >= {f"val/cat/frame{at}.png" for at in range(1, 60, 2)}
 
@@ -126,7 +129,8 @@ def test_frames_that_are_all_alike_do_not_fill_the_memory(root: Path) -> None:
 @pytest.mark.skipif(not FLOWERS.is_dir(), reason="needs ../shared/data/flowers")
 def test_pairs_of_real_photos_are_those_that_an_eye_finds_equal() -> None:
     pairs = {
-        frozenset(Path(s.name).stem[:10] for s in pair.samples) for pair in twins(open_dataset(FLOWERS, max_bad=1))
+        frozenset(Path(s.name).stem[:10] for s in pair.samples)
+        for pair in near_duplicates(open_dataset(FLOWERS, max_bad=1))
     }
     assert pairs == {
         frozenset({"1775233884", "2093263381"}),

@@ -1,4 +1,4 @@
-"""How far off a geolocator is: the shares within 1 to 2500 km (Hays, Efros 2008; the paper's Table 11)."""
+"""Evaluate geolocation: shares within 1 to 2500 km (Hays and Efros 2008; Table 11 of the MobileNet paper)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .cells import distances
 if TYPE_CHECKING:
     from ...data.cache import Images
 
-__all__ = ["RADII", "Located", "Point", "evaluate_places"]
+__all__ = ["RADII", "GeolocationScores", "LocationPrediction", "evaluate_locations"]
 
 RADII = (1, 25, 200, 750, 2500)  # km: street, city, region, country, continent
 MOST_MISTAKES = 24
@@ -22,8 +22,8 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
-    """A place, and every cell's probability, the most probable first; `top` of them are told."""
+class LocationPrediction:
+    """A predicted location, and every cell with its probability, the most probable first; `top` of them are printed."""
 
     cells: tuple[tuple[str, float, float, float], ...]  # token, latitude, longitude, probability
     top: int
@@ -52,28 +52,30 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class Off:
-    """One photo: how far from the truth it was put. Places are (latitude, longitude)."""
+class LocationError:
+    """The error of one photo, in km. Locations are (latitude, longitude) in degrees."""
 
     name: str
     index: int
     km: float
     truth: tuple[float, float]
-    said: tuple[float, float]
+    predicted: tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Located:
-    """A geolocator on one split. `within`: km -> share of the photos; `chance`: the same for a training photo's cell,
-    drawn at random.
+class GeolocationScores:
+    """The metrics of a geolocation network on one split.
+
+    `within` maps a distance in km to the share of photos within it; `chance` is the same for predictions drawn at
+    random from the training photos' cells.
     """
 
     images: int
     within: dict[int, float]
     chance: dict[int, float]
     median_km: float
-    worst: tuple[Off, ...]
-    places: tuple[tuple[float, float, float], ...]  # latitude, longitude, km off
+    worst: tuple[LocationError, ...]
+    locations: tuple[tuple[float, float, float], ...]  # latitude, longitude, error in km
 
     @property
     def score(self) -> float:
@@ -81,13 +83,13 @@ class Located:
 
     def headline(self) -> str:
         shares = ", ".join(f"{share:.1%} within {km} km" for km, share in reversed(self.within.items()))
-        return f"{shares}; median {self.median_km:,.0f} km off, {self.images:,} photos"
+        return f"{shares}; median error {self.median_km:,.0f} km, {self.images:,} photos"
 
     def facts(self) -> tuple[tuple[str, str, str], ...]:
         chance = f"by chance {self.chance[2500]:.1%}"
         return (
             ("within 2500 km", f"{self.within[2500]:.1%}", chance),
-            ("median", f"{self.median_km:,.0f} km", "half of the photos are put nearer"),
+            ("median error", f"{self.median_km:,.0f} km", "great-circle distance"),
         )
 
     def metrics(self) -> dict[str, Any]:
@@ -103,27 +105,29 @@ class Located:
             (f"{km} km", f"{self.within[km]:.1%}", f"{self.chance[km]:.2%}", _times(self.within[km], self.chance[km]))
             for km in RADII
         )
-        return (Table("share of the photos put so near", ("within", "share", "by chance", "times"), tuple(rows)),)
+        return (Table("share of photos within a distance", ("within", "share", "by chance", "ratio"), tuple(rows)),)
 
     def sections(self, images: Images) -> tuple[Section, ...]:
         from .map import with_points, world
 
         chart = world()
         for low, high, colour in ((2500, np.inf, (200, 62, 44)), (750, 2500, (226, 150, 50)), (0, 750, (37, 99, 168))):
-            chart = with_points(chart, np.array([p[:2] for p in self.places if low <= p[2] < high]), colour)
+            chart = with_points(chart, np.array([p[:2] for p in self.locations if low <= p[2] < high]), colour)
         worst = tuple(
-            Picture(images.pixels(one.index), f"{one.name}: {one.truth[0]:.2f}, {one.truth[1]:.2f}", _said(one))
+            Picture(images.pixels(one.index), f"{one.name}: {one.truth[0]:.2f}, {one.truth[1]:.2f}", _predicted(one))
             for one in self.worst
         )
         return (
-            Section("Distances", "Great-circle distance from the truth.", self.tables()),
+            Section("Distances", "Great-circle distance from the true location.", self.tables()),
             Section(
                 "Map",
-                "Where the photos are: blue were put within 750 km, orange within 2500, red farther off.",
+                "True locations of the photos, by error: blue within 750 km, orange within 2500 km, red above.",
                 pictures=(Picture(np.asarray(chart), ""),),
                 width=640,
             ),
-            Section("Farthest off", "The truth, and in red where the network put it.", pictures=worst),
+            Section(
+                "Largest errors", "The true location, and in red the predicted location and the error.", pictures=worst
+            ),
         )
 
 
@@ -131,27 +135,36 @@ def _times(share: float, chance: float) -> str:
     return f"{share / chance:.1f}" if chance else ""
 
 
-def _said(one: Off) -> str:
-    return f"{one.said[0]:.2f}, {one.said[1]:.2f}: {one.km:,.0f} km"
+def _predicted(one: LocationError) -> str:
+    return f"{one.predicted[0]:.2f}, {one.predicted[1]:.2f}: {one.km:,.0f} km"
 
 
-def evaluate_places(outputs: Array, truth: Array, names: tuple[str, ...], centres: Array, weights: Array) -> Located:
-    """Score probabilities (N, cells) against places (N, 2); `centres` (cells, 2), `weights`: training photos a cell."""
+def evaluate_locations(
+    outputs: Array, truth: Array, names: tuple[str, ...], centres: Array, weights: Array
+) -> GeolocationScores:
+    """Evaluate probabilities (N, cells) against locations (N, 2).
+
+    `centres` (cells, 2) are the cells' locations, `weights` (cells,) their numbers of training photos. Raises
+    `DataError` without images.
+    """
     if len(truth) == 0:
         raise DataError("no images to evaluate")
-    said = centres[outputs.argmax(1)]
-    km = distances(said, truth)
+    predicted = centres[outputs.argmax(1)]
+    km = distances(predicted, truth)
     shares = weights / weights.sum()
     chance = np.zeros(len(RADII))
     for centre, share in zip(centres, shares, strict=True):
         near = distances(np.broadcast_to(centre, truth.shape), truth)
         chance += share * (near[:, None] <= np.array(RADII)).mean(0)
     worst = np.argsort(-km, kind="stable")[:MOST_MISTAKES].tolist()
-    return Located(
+    return GeolocationScores(
         images=len(truth),
         within={radius: float((km <= radius).mean()) for radius in RADII},
         chance=dict(zip(RADII, chance.tolist(), strict=True)),
         median_km=float(np.median(km)),
-        worst=tuple(Off(names[i], i, float(km[i]), tuple(truth[i].tolist()), tuple(said[i].tolist())) for i in worst),
-        places=tuple((*place, off) for place, off in zip(truth.tolist(), km.tolist(), strict=True)),
+        worst=tuple(
+            LocationError(names[i], i, float(km[i]), tuple(truth[i].tolist()), tuple(predicted[i].tolist()))
+            for i in worst
+        ),
+        locations=tuple((*location, off) for location, off in zip(truth.tolist(), km.tolist(), strict=True)),
     )

@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
+from mobilenets.tasks.geo.cells import cut
+from mobilenets.tasks.geo.map import with_cells, with_points, world
+from mobilenets.tasks.geo.metrics import evaluate_locations
 from mobilenets.tasks.geolocate import Geolocate
-from mobilenets.tasks.places.cells import cut
-from mobilenets.tasks.places.located import evaluate_places
-from mobilenets.tasks.places.map import with_cells, with_points, world
 
 pytest.importorskip("s2geometry")
 
@@ -35,24 +35,24 @@ def test_chance_draws_a_training_photo_not_a_cell() -> None:
     """Three of four training photos are at (0, 0), and so is each photo that is judged, but for the last."""
     centres, weights = np.array([[0.0, 0.0], [0.0, 90.0]]), np.array([3.0, 1.0])
     truth, outputs = np.array([[0.0, 0.0], [0.1, 0.0], [0.0, 0.1], [0.0, 90.0]]), np.eye(2)[[0, 0, 1, 1]]
-    found = evaluate_places(outputs, truth, tuple("abcd"), centres, weights)
+    found = evaluate_locations(outputs, truth, tuple("abcd"), centres, weights)
     assert found.chance == {1: pytest.approx(0.25), **dict.fromkeys((25, 200, 750, 2500), pytest.approx(0.625))}
     assert found.within == {1: 0.5, **dict.fromkeys((25, 200, 750, 2500), 0.75)}
-    assert [one.name for one in found.worst] == ["c", "b", "a", "d"] and found.worst[0].said == (0.0, 90.0)
+    assert [one.name for one in found.worst] == ["c", "b", "a", "d"] and found.worst[0].predicted == (0.0, 90.0)
 
 
 def test_validation_has_a_loss_where_the_cell_is_known_and_a_distance_everywhere() -> None:
     """Of the photos that lie in a cell, the first one included."""
-    decoding = {"cells": [["a", 0.0, 0.0, 5], ["b", 0.0, 90.0, 5]]}
+    head_config = {"cells": [["a", 0.0, 0.0, 5], ["b", 0.0, 90.0, 5]]}
     outputs = torch.randn(4, 2, generator=torch.Generator().manual_seed(0))
     targets = np.array([[0.0, 0.0, 0], [0.0, 90.0, 1], [1.0, 1.0, 0], [50.0, 50.0, -1]])
-    _, loss = Geolocate().validate(outputs, targets, decoding)
+    _, loss = Geolocate().validate(outputs, targets, head_config)
     assert loss == pytest.approx(cross_entropy(outputs[:3], torch.tensor([0, 1, 0])).item())
     right = torch.tensor([[9.0, 0.0], [0.0, 9.0], [9.0, 0.0], [9.0, 0.0]])
-    score, _ = Geolocate().validate(right, targets, decoding)
+    score, _ = Geolocate().validate(right, targets, head_config)
     assert score == pytest.approx((2 + 2 + 3 + 3 + 3) / 5 / 4)  # the third is 157 km off, the fourth a third of the way
     targets[:, 2] = -1
-    assert Geolocate().validate(outputs, targets, decoding)[1] == 0
+    assert Geolocate().validate(outputs, targets, head_config)[1] == 0
 
 
 @pytest.mark.parametrize(

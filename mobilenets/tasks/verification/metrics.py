@@ -1,4 +1,4 @@
-"""How good embeddings are: are two photos of one identity (verification), is the nearest photo of it (retrieval)?"""
+"""Evaluate embeddings by verification (are two photos of the same identity?) and retrieval (is the nearest photo?)."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -11,23 +11,23 @@ from ...errors import DataError, MissingExtraError, WorkError
 from ...image import Pixels
 from ..result import Picture, Section, Table
 
-__all__ = ["Likeness", "evaluate_embeddings", "nearest", "verification_auc"]
+__all__ = ["EmbeddingScores", "evaluate_embeddings", "nearest", "verification_auc"]
 
 FALSE_ACCEPTS = (1e-1, 1e-2, 1e-3, 1e-4)
 KS = (1, 5, 10)
-MOST_DIFFERENT = 2_000_000  # pairs of two identities; beyond, as many are drawn
-BLOCK = 256  # queries at a time
-NEIGHBOURS = 5  # of a query, in the report
+MOST_DIFFERENT = 2_000_000  # most pairs of different identities; of more, a random sample is used
+BLOCK = 256  # queries per matrix product
+NEIGHBOURS = 5  # neighbours of a query in the report
 QUERIES = 12
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 Ints = np.ndarray[Any, np.dtype[np.int64]]
-Pairs = tuple[Ints, Ints, np.ndarray[Any, np.dtype[np.bool_]]]  # first, second, whether they are of one identity
+Pairs = tuple[Ints, Ints, np.ndarray[Any, np.dtype[np.bool_]]]  # first, second, whether their identities are equal
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A photo and the photos nearest to it, by their positions; `right` says which are of its identity."""
+    """A photo and its nearest photos, by position; `right` states which have the same identity."""
 
     name: str
     index: int
@@ -36,11 +36,11 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
-class Likeness:
-    """Embeddings on one split; all rates are fractions.
+class EmbeddingScores:
+    """The metrics of embeddings on one split; all rates are fractions.
 
-    `accepted`: of pairs of one identity the share accepted where at most 1e-1, ... 1e-4 of the others are; None where
-    there are too few of these to tell. `recall`: photos of whose identity one is among the 1, 5, 10 nearest.
+    `accepted` is the true accept rate at false accept rates of 1e-1 to 1e-4, None if there are too few negative pairs.
+    `recall` is the share of photos with the same identity among the 1, 5, 10 nearest.
     """
 
     images: int
@@ -49,7 +49,7 @@ class Likeness:
     auc: float
     accepted: dict[str, float | None]
     recall: dict[str, float]
-    queries: tuple[Query, ...]  # for the report: the failures first
+    queries: tuple[Query, ...]  # for the report, failures first
 
     @property
     def score(self) -> float:
@@ -82,9 +82,11 @@ class Likeness:
         return tuple(tables)
 
     def sections(self, images: Images) -> tuple[Section, ...]:
-        caption = "Of pairs of photos of one identity, the share accepted where so few of the others are."
+        caption = (
+            "True accept rate (pairs of the same identity) at each false accept rate (pairs of different identities)."
+        )
         pictures = tuple(self._picture(images, query) for query in self.queries)
-        nearest = f"A photo, and the {NEIGHBOURS} nearest to it of all others; the queries that failed come first."
+        nearest = f"A photo and its {NEIGHBOURS} nearest neighbours; failed queries come first."
         return (
             Section("Verification", caption, self.tables()),
             *([Section("Nearest neighbours", nearest, pictures=pictures, width=480)] if pictures else []),
@@ -96,12 +98,12 @@ class Likeness:
         return Picture(
             side_by_side(row),
             f"{query.name}: {right} of {len(query.right)}",
-            "" if query.right and query.right[0] else "the nearest is another's",
+            "" if query.right and query.right[0] else "nearest has another identity",
         )
 
 
 def side_by_side(pictures: Sequence[Pixels]) -> Pixels:
-    """(H, W, C) of one size, parted by white; the first one by more."""
+    """Return pictures (H, W, C) of equal size in a row, with white gaps, the first gap wider."""
     h, w, c = pictures[0].shape
     row: list[Pixels] = []
     for at, picture in enumerate(pictures):
@@ -110,14 +112,14 @@ def side_by_side(pictures: Sequence[Pixels]) -> Pixels:
 
 
 def verification_auc(vectors: Floats, identities: Ints) -> float:
-    """The chance that a pair of one identity is nearer than a pair of two: over all pairs of `vectors` (N, D)."""
+    """Return the area under the ROC curve over all pairs of unit `vectors` (N, D) with `identities` (N,)."""
     return _roc(vectors, all_pairs(identities))[0]
 
 
-def evaluate_embeddings(vectors: Floats, targets: Ints, names: Sequence[str]) -> Likeness:
-    """Unit `vectors` (N, D) of photos whose identities are `targets` (N,); or (N, 2): identity and number of its pair.
+def evaluate_embeddings(vectors: Floats, targets: Ints, names: Sequence[str]) -> EmbeddingScores:
+    """Evaluate unit `vectors` (N, D) with the identities `targets` (N,), or (N, 2): identity and number of the pair.
 
-    `DataError` where there is no pair of one identity, or none of two; `WorkError` for what are no numbers.
+    Raises `DataError` without a pair of the same identity or of different ones, `WorkError` for non-finite vectors.
     """
     if not np.isfinite(vectors).all():
         bad = int(np.flatnonzero(~np.isfinite(vectors).all(1))[0])
@@ -127,11 +129,11 @@ def evaluate_embeddings(vectors: Floats, targets: Ints, names: Sequence[str]) ->
     pairs = listed_pairs(targets) if listed else all_pairs(identities)
     auc, accepted = _roc(vectors, pairs)
     recall, queries = ({}, ()) if listed else _retrieval(vectors, identities, names)
-    return Likeness(len(names), len(set(identities.tolist())), len(pairs[0]), auc, accepted, recall, queries)
+    return EmbeddingScores(len(names), len(set(identities.tolist())), len(pairs[0]), auc, accepted, recall, queries)
 
 
 def all_pairs(identities: Ints) -> Pairs:
-    """Every pair of one identity; every pair of two, or where these are too many `MOST_DIFFERENT` drawn ones."""
+    """Return all pairs, or those of the same identity and a random sample of others beyond `MOST_DIFFERENT` pairs."""
     n = len(identities)
     if n * (n - 1) // 2 <= MOST_DIFFERENT:
         first, second = np.triu_indices(n, 1)
@@ -146,14 +148,14 @@ def all_pairs(identities: Ints) -> Pairs:
 
 
 def listed_pairs(targets: Ints) -> Pairs:
-    """Of rows (identity, number of the pair): the pairs of which both photos are there."""
+    """Return the pairs in rows (identity, number of the pair) with both photos present."""
     _, start, count = np.unique(targets[:, 1], return_index=True, return_counts=True)
     first = start[count == 2]
     return first, first + 1, targets[first, 0] == targets[first + 1, 0]
 
 
 def _roc(vectors: Floats, pairs: Pairs) -> tuple[float, dict[str, float | None]]:
-    """The area under the curve, and the share of true accepts at each of `FALSE_ACCEPTS`."""
+    """Return the area under the ROC curve, and the true accept rate at each rate of `FALSE_ACCEPTS`."""
     try:
         from sklearn.metrics import roc_auc_score, roc_curve
     except ImportError as exc:
@@ -161,32 +163,32 @@ def _roc(vectors: Floats, pairs: Pairs) -> tuple[float, dict[str, float | None]]
     first, second, same = pairs
     different = int((~same).sum())
     if not same.any() or not different:
-        lacking = "one identity" if different else "two identities"
-        raise DataError(f"no pair of photos of {lacking}: there is nothing to verify")
-    likeness = np.concatenate(
+        lacking = "the same identity" if different else "different identities"
+        raise DataError(f"no pair of photos of {lacking}: verification needs both")
+    similarity = np.concatenate(
         [
             np.einsum("nd,nd->n", vectors[first[at : at + 65536]], vectors[second[at : at + 65536]])
             for at in range(0, len(first), 65536)
         ]
     )
-    false, true, _ = roc_curve(same, likeness, drop_intermediate=False)
+    false, true, _ = roc_curve(same, similarity, drop_intermediate=False)
     accepted = {f"{far:g}": float(true[false <= far].max()) if different * far >= 1 else None for far in FALSE_ACCEPTS}
-    return float(roc_auc_score(same, likeness)), accepted
+    return float(roc_auc_score(same, similarity)), accepted
 
 
 def nearest(vectors: Floats, queries: Floats, k: int) -> tuple[Ints, Floats]:
-    """The `k` rows of unit `vectors` (N, D) nearest to each of unit `queries` (Q, D), and their cosines: (Q, k)."""
+    """Return indices and cosines (Q, k) of the `k` unit `vectors` (N, D) nearest to each of the `queries` (Q, D)."""
     found, cosines = [], []
     for at in range(0, len(queries), BLOCK):
-        likeness = queries[at : at + BLOCK] @ vectors.T
-        best = np.argsort(-likeness, axis=1, kind="stable")[:, :k]
+        similarity = queries[at : at + BLOCK] @ vectors.T
+        best = np.argsort(-similarity, axis=1, kind="stable")[:, :k]
         found.append(best)
-        cosines.append(np.take_along_axis(likeness, best, 1))
+        cosines.append(np.take_along_axis(similarity, best, 1))
     return np.concatenate(found), np.concatenate(cosines)
 
 
 def _retrieval(vectors: Floats, identities: Ints, names: Sequence[str]) -> tuple[dict[str, float], tuple[Query, ...]]:
-    """recall@k over the photos whose identity has another one, and some of them with their neighbours."""
+    """Return recall@k over the photos whose identity has another photo, and queries for the report."""
     counts = np.bincount(identities)
     asked = np.flatnonzero(counts[identities] > 1)
     found, _ = nearest(vectors, vectors[asked], max(KS) + 1)

@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from mobilenets.tasks.embed import VALIDATED, Embed
-from mobilenets.tasks.likeness import verification
-from mobilenets.tasks.likeness.triplets import photos_of_each, triplet_loss
-from mobilenets.tasks.likeness.verification import Likeness, evaluate_embeddings
+from mobilenets.tasks.verification import metrics
+from mobilenets.tasks.verification.metrics import EmbeddingScores, evaluate_embeddings
+from mobilenets.tasks.verification.triplets import photos_of_each, triplet_loss
 
 
-def pairs(same: list[float], different: list[float]) -> Likeness:
+def pairs(same: list[float], different: list[float]) -> EmbeddingScores:
     """Pairs of photos whose vectors have these cosines."""
     vectors, targets = [], []
     for number, cosine in enumerate([*same, *different]):
@@ -60,7 +60,7 @@ def test_the_worst_and_the_whole_range_are_shown(monkeypatch: pytest.MonkeyPatch
         return [(query.name, query.right) for query in found.queries]
 
     few, some = shown(9), shown(60)
-    monkeypatch.setattr(verification, "QUERIES", 120)
+    monkeypatch.setattr(metrics, "QUERIES", 120)
     whole = shown(60)
     assert [right for _, right in whole] == sorted(
         (right for _, right in whole), key=lambda right: (right[0], sum(right))

@@ -10,20 +10,20 @@ from mobilenets.tasks.attributes import Shown
 from mobilenets.tasks.classify import NONE, Top
 from mobilenets.tasks.detection.average_precision import ClassPrecision, Precision
 from mobilenets.tasks.detection.boxes import Boxes
-from mobilenets.tasks.detection.result import Detected, Detections, Found, found
+from mobilenets.tasks.detection.result import Detected, DetectedBox, Detections, found
 from mobilenets.tasks.embed import Vector
 from mobilenets.tasks.evaluation import evaluate_probabilities
-from mobilenets.tasks.likeness.verification import Likeness, Query, evaluate_embeddings, side_by_side
-from mobilenets.tasks.multilabel import AttributeScore, AttributeScores, Error
-from mobilenets.tasks.places.located import Located, Off, Point
+from mobilenets.tasks.geo.metrics import GeolocationScores, LocationError, LocationPrediction
+from mobilenets.tasks.multilabel import AttributeMistake, AttributeScore, AttributeScores
 from mobilenets.tasks.result import Result
+from mobilenets.tasks.verification.metrics import EmbeddingScores, Query, evaluate_embeddings, side_by_side
 
 GREY = SimpleNamespace(pixels=lambda i: np.full((8, 64, 3), i, np.uint8))
-BOXES = Detected((Found("cat", 3, 0.9876, (1.5, 2, 30, 40.25)), Found("dog", 0, 0.5, (0, 0, 7, 8))))
+BOXES = Detected((DetectedBox("cat", 3, 0.9876, (1.5, 2, 30, 40.25)), DetectedBox("dog", 0, 0.5, (0, 0, 7, 8))))
 
 
 @pytest.mark.parametrize(
-    ("answer", "line", "rows"),
+    ("prediction", "line", "rows"),
     [
         (
             Top((("cat", 0.9054), ("dog", 0.0946))),
@@ -37,7 +37,7 @@ BOXES = Detected((Found("cat", 3, 0.9876, (1.5, 2, 30, 40.25)), Found("dog", 0, 
             (("hat", "0.906000"), ("bag", "0.500000"), ("tie", "0.100000")),
         ),
         (
-            Point((("5", 48.13719, 11.57549, 0.7), ("b", -33.9, 151.2, 0.2), ("c", 40.7, -74.0, 0.1)), 2),
+            LocationPrediction((("5", 48.13719, 11.57549, 0.7), ("b", -33.9, 151.2, 0.2), ("c", 40.7, -74.0, 0.1)), 2),
             "48.1372, 11.5755  70.0%",
             (("1", "48.137190", "11.575490", "5", "0.700000"), ("2", "-33.900000", "151.200000", "b", "0.200000")),
         ),
@@ -54,16 +54,16 @@ BOXES = Detected((Found("cat", 3, 0.9876, (1.5, 2, 30, 40.25)), Found("dog", 0, 
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_an_answer_as_a_line_and_as_rows(answer: Any, line: str, rows: tuple[tuple[str, ...], ...]) -> None:
-    assert answer.line() == line and answer.rows() == rows
+def test_a_prediction_as_a_line_and_as_rows(prediction: Any, line: str, rows: tuple[tuple[str, ...], ...]) -> None:
+    assert prediction.line() == line and prediction.rows() == rows
 
 
-def test_an_answer_as_json_takes_it() -> None:
+def test_a_prediction_as_json_takes_it() -> None:
     assert Top((("cat", 0.9),)).to_dict() == {"top": [{"label": "cat", "probability": 0.9}]}
     assert Top((("cat", 0.4),), none=True).to_dict() == {"top": [{"label": "cat", "probability": 0.4}], "none": True}
     assert Shown((("hat", 0.9), ("bag", 0.5)), 1).to_dict() == {"attributes": {"hat": 0.9, "bag": 0.5}}
     assert Vector((0.6, 0.8)).to_dict() == {"embedding": [0.6, 0.8]}
-    assert Point((("5", 1.0, 2.0, 0.7), ("b", 3.0, 4.0, 0.3)), 1).to_dict() == {
+    assert LocationPrediction((("5", 1.0, 2.0, 0.7), ("b", 3.0, 4.0, 0.3)), 1).to_dict() == {
         "latitude": 1.0,
         "longitude": 2.0,
         "top": [{"cell": "5", "latitude": 1.0, "longitude": 2.0, "probability": 0.7}],
@@ -88,24 +88,24 @@ def test_boxes_are_told_from_a_score_on_the_best_first_and_in_the_pixels_of_the_
     assert [one.score for one in found(rows, ("a", "b"), 10, 0.49).boxes][-1] == 0.49
 
 
-LOCATED = Located(
+LOCATED = GeolocationScores(
     images=1234,
     within={1: 0.01, 25: 0.1, 200: 0.2, 750: 0.4, 2500: 0.54},
     chance={1: 0.0, 25: 0.001, 200: 0.01, 750: 0.1, 2500: 0.3},
     median_km=2017.4,
-    worst=(Off("a.jpg", 7, 15_999.6, (48.137, 11.575), (-33.87, 151.21)),),
-    places=((0.0, 0.0, 10.0), (0.0, 90.0, 750.0), (60.0, -90.0, 2500.0)),
+    worst=(LocationError("a.jpg", 7, 15_999.6, (48.137, 11.575), (-33.87, 151.21)),),
+    locations=((0.0, 0.0, 10.0), (0.0, 90.0, 750.0), (60.0, -90.0, 2500.0)),
 )
 
 
 def test_places_are_told_with_their_share_by_chance() -> None:
     assert LOCATED.headline() == (
         "54.0% within 2500 km, 40.0% within 750 km, 20.0% within 200 km, 10.0% within 25 km, 1.0% within 1 km; "
-        "median 2,017 km off, 1,234 photos"
+        "median error 2,017 km, 1,234 photos"
     )
     assert LOCATED.facts() == (
         ("within 2500 km", "54.0%", "by chance 30.0%"),
-        ("median", "2,017 km", "half of the photos are put nearer"),
+        ("median error", "2,017 km", "great-circle distance"),
     )
     (table,) = LOCATED.tables()
     assert table.rows == (
@@ -143,7 +143,7 @@ def test_places_are_shown_on_a_map_by_how_far_off_they_were_put() -> None:
 
 
 def scores(*attributes: AttributeScore) -> AttributeScores:
-    return AttributeScores(1000, 0.654321, 0.91, attributes, (Error("a.jpg", 5, "hat", True, 0.06),))
+    return AttributeScores(1000, 0.654321, 0.91, attributes, (AttributeMistake("a.jpg", 5, "hat", True, 0.06),))
 
 
 def test_attributes_are_told_with_what_random_answers_would_have() -> None:
@@ -161,7 +161,7 @@ def test_attributes_are_told_with_what_random_answers_would_have() -> None:
     )
     assert scores(none).facts()[0][2] == "chance 0.0%"
     (picture,) = told.sections(GREY)[1].pictures  # type: ignore[arg-type]
-    assert (picture.caption, picture.wrong) == ("hat: yes", "said 6%") and (picture.pixels == 5).all()
+    assert (picture.caption, picture.wrong) == ("hat: yes", "predicted 6%") and (picture.pixels == 5).all()
 
 
 def test_a_classifier_is_told_with_its_interval_and_a_top_5_that_means_something() -> None:
@@ -176,7 +176,7 @@ def test_a_classifier_is_told_with_its_interval_and_a_top_5_that_means_something
     assert "top-5" not in few.headline() and few.facts()[1] == (
         "top-5",
         "100.0%",
-        "always so with 5 classes or fewer",
+        "always 100% with 5 classes or fewer",
     )
     assert many.tables()[0].rows[3:] == (
         ("d", "0", "0.0%", "", "0.0%"),
@@ -185,13 +185,13 @@ def test_a_classifier_is_told_with_its_interval_and_a_top_5_that_means_something
     )
     (section,) = many.sections(GREY)  # type: ignore[arg-type]
     (picture,) = section.pictures
-    assert (picture.caption, picture.wrong) == ("f", "taken for d") and (picture.pixels == 3).all()
+    assert (picture.caption, picture.wrong) == ("f", "predicted as d") and (picture.pixels == 3).all()
 
 
 def test_embeddings_are_told_at_the_fewest_false_accepts_that_can_be_told() -> None:
     accepted = {"0.1": 0.95, "0.01": 0.805, "0.001": None, "0.0001": None}
     query = Query("a.jpg", 9, (1, 2, 3), (False, True, True))
-    told = Likeness(1500, 12, 4321, 0.98765, accepted, {"1": 0.75, "5": 0.9, "10": 1.0}, (query,))
+    told = EmbeddingScores(1500, 12, 4321, 0.98765, accepted, {"1": 0.75, "5": 0.9, "10": 1.0}, (query,))
     assert told.headline() == ("AUC 0.9877, 80.5% accepted at 0.01 false, recall@1 75.0%, 12 identities, 1,500 images")
     assert told.facts() == (
         ("AUC", "0.9877", "4,321 pairs of photos of 12 identities"),
@@ -206,8 +206,8 @@ def test_embeddings_are_told_at_the_fewest_false_accepts_that_can_be_told() -> N
     )
     assert retrieval.rows == (("1", "75.0%"), ("5", "90.0%"), ("10", "100.0%"))
     (picture,) = told.sections(GREY)[1].pictures  # type: ignore[arg-type]
-    assert (picture.caption, picture.wrong) == ("a.jpg: 2 of 3", "the nearest is another's")
-    listed = Likeness(4, 2, 2, 1.0, dict.fromkeys(accepted), {}, ())
+    assert (picture.caption, picture.wrong) == ("a.jpg: 2 of 3", "nearest has another identity")
+    listed = EmbeddingScores(4, 2, 2, 1.0, dict.fromkeys(accepted), {}, ())
     assert listed.headline() == "AUC 1.0000, 2 identities, 4 images"
     assert len(listed.facts()) == len(listed.tables()) == len(listed.sections(GREY)) == 1  # type: ignore[arg-type]
 
@@ -261,6 +261,6 @@ def test_the_pages_of_a_detector_show_up_to_eight_images_spread_evenly(count: in
 
     outputs = np.array([[[0, 0, 0.5, 1, 0.9, 0], [0, 0, 1, 1, 0.6, 0]]] * count)
     pictures = Detections(count, Precision(0, 0, ()), outputs, ("cat",)).sections(Photos())[1].pictures  # type: ignore[arg-type]
-    assert [one.caption for one in pictures[::2]] == [f"{i}: found 2 boxes" for i in shown]
-    assert {one.caption for one in pictures[1::2]} == {"there: 1 box"} and len(pictures) == 2 * len(shown)
+    assert [one.caption for one in pictures[::2]] == [f"{i}: 2 boxes detected" for i in shown]
+    assert {one.caption for one in pictures[1::2]} == {"1 box annotated"} and len(pictures) == 2 * len(shown)
     assert {one.pixels.shape for one in pictures} == {(192, 256, 3)}

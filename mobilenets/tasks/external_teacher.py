@@ -1,6 +1,6 @@
-"""Networks of any other make that run as teachers: an ONNX graph, or a torch module in a file.
+"""Run third-party networks as teachers: an ONNX graph, or a torch module in a file.
 
-A torch file holds code: open only one that you trust, as you would a program.
+A torch file contains code: open it only from a trusted source.
 """
 
 from __future__ import annotations
@@ -20,32 +20,35 @@ from ..machine import cores, need_torch
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Foreign", "open_foreign", "save_module"]
+__all__ = ["ExternalTeacher", "open_external", "save_module"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 TORCH = (".pt2", ".pt", ".pth", ".ts")
-KEPT = "preprocess.json"  # in a .pt2 that `save_module` wrote
+KEPT = "preprocess.json"  # entry in a .pt2 file written by `save_module`
 
 
 @dataclass(frozen=True, slots=True)
-class Foreign:
-    """A network with the images it takes. `call`: (N, H, W, C) normalised -> its first output."""
+class ExternalTeacher:
+    """A third-party network with its preprocessing. `call` maps (N, H, W, C), normalised, to its first output."""
 
     preprocess: Preprocess
     call: Callable[[Array], Floats]
     takes_bytes: bool = False
 
     def run(self, pixels: Pixels) -> Floats:
-        """(N, H, W, C) uint8 -> (N, ...) float32."""
+        """Return the outputs (N, D) float32 for images (N, H, W, C) uint8."""
         outputs = self.call(pixels if self.takes_bytes else normalise(pixels, self.preprocess))
         return outputs.reshape(len(pixels), -1)
 
 
-def open_foreign(path: Path, size: int | None, mean: tuple[float, ...], std: tuple[float, ...]) -> Foreign | None:
-    """The network in a file of another make; None for one of ours. `size`, `mean` and `std` say what the file does not.
+def open_external(
+    path: Path, size: int | None, mean: tuple[float, ...], std: tuple[float, ...]
+) -> ExternalTeacher | None:
+    """Open the third-party network in `path`, or return None for a file of this package.
 
-    `UsageError` where nothing says it, `ModelFileError` for a file that cannot be run.
+    `size`, `mean` and `std` specify what the file does not state. Raises `UsageError` if a setting is missing, and
+    `ModelFileError` for a file that cannot be run.
     """
     kind = path.suffix.lower() if path.is_file() else ""
     try:
@@ -61,7 +64,7 @@ def open_foreign(path: Path, size: int | None, mean: tuple[float, ...], std: tup
     return None
 
 
-def _onnx(path: Path, size: int | None, mean: tuple[float, ...], std: tuple[float, ...]) -> Foreign | None:
+def _onnx(path: Path, size: int | None, mean: tuple[float, ...], std: tuple[float, ...]) -> ExternalTeacher | None:
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -72,10 +75,10 @@ def _onnx(path: Path, size: int | None, mean: tuple[float, ...], std: tuple[floa
     image = session.get_inputs()[0]
     shape = image.shape
     if len(session.get_inputs()) != 1 or len(shape) != 4:
-        raise ModelFileError(f"teacher {path}: its graph must take images (N, C, H, W) or (N, H, W, C), not {shape}")
+        raise ModelFileError(f"teacher {path}: its input must be (N, C, H, W) or (N, H, W, C), not {shape}")
     first = shape[1] in (1, 3)
     if not first and shape[3] not in (1, 3):
-        raise ModelFileError(f"teacher {path}: none of {shape}, which its graph takes, is 1 or 3 channels")
+        raise ModelFileError(f"teacher {path}: its input {shape} must have 1 or 3 channels")
     channels, sides = (shape[1], shape[2:]) if first else (shape[3], shape[1:3])
     takes_bytes = image.type == "tensor(uint8)"
     preprocess = _preprocess(path, sides, channels, size, mean, std, takes_bytes)
@@ -86,7 +89,7 @@ def _onnx(path: Path, size: int | None, mean: tuple[float, ...], std: tuple[floa
         parts = np.split(x, len(x)) if one else [x]
         return np.concatenate([np.asarray(session.run([name], {image.name: part})[0], np.float32) for part in parts])
 
-    return Foreign(preprocess, call, takes_bytes)
+    return ExternalTeacher(preprocess, call, takes_bytes)
 
 
 def _preprocess(
@@ -98,16 +101,16 @@ def _preprocess(
     std: tuple[float, ...],
     takes_bytes: bool,
 ) -> Preprocess:
-    """From what the file says of its input (H, W; no number where it may vary) and what the user does."""
+    """Combine the input size in the file (`sides`: H, W; not a number if dynamic) with the user's settings."""
     fixed = all(isinstance(side, int) for side in sides)
     if fixed and size not in (None, sides[0]):
-        raise UsageError(f"teacher_size (={size}): {path} takes {sides[0]}x{sides[1]} pixels")
+        raise UsageError(f"teacher_size (={size}) must be that of {path}, {sides[0]}x{sides[1]} pixels")
     if not fixed and size is None:
-        raise UsageError(f"teacher {path} does not say what size of images it takes: give teacher_size")
+        raise UsageError(f"teacher {path} does not state its input size: set teacher_size")
     if takes_bytes and mean:
-        raise UsageError(f"teacher {path} takes pixels from 0 to 255: give no teacher_mean and teacher_std")
+        raise UsageError(f"teacher {path} takes uint8 pixels: do not set teacher_mean and teacher_std")
     if not takes_bytes and not mean:
-        raise UsageError(f"teacher {path} does not say how pixels are normalised: give teacher_mean and teacher_std")
+        raise UsageError(f"teacher {path} does not state its normalisation: set teacher_mean and teacher_std")
     height, width = sides if fixed else (size or 0, size or 0)
     if takes_bytes:
         return Preprocess(height, width, channels)
@@ -118,7 +121,7 @@ def _one_or_all(numbers: tuple[float, ...]) -> float | tuple[float, ...]:
     return numbers[0] if len(numbers) == 1 else numbers
 
 
-def _torch(path: Path, size: int | None, mean: tuple[float, ...], std: tuple[float, ...]) -> Foreign:
+def _torch(path: Path, size: int | None, mean: tuple[float, ...], std: tuple[float, ...]) -> ExternalTeacher:
     import json
 
     import torch
@@ -128,11 +131,11 @@ def _torch(path: Path, size: int | None, mean: tuple[float, ...], std: tuple[flo
         module: Any = torch.export.load(path, extra_files=kept).module()
     else:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # that TorchScript will go
+            warnings.simplefilter("ignore", FutureWarning)  # TorchScript is deprecated
             module = torch.jit.load(str(path), map_location="cpu").eval()  # type: ignore[no-untyped-call]
     if kept[KEPT]:
         if size or mean:
-            raise UsageError(f"teacher {path} says itself what images it takes: give no size, mean or std")
+            raise UsageError(f"teacher {path} states its preprocessing: do not set size, mean or std")
         preprocess = Preprocess(**json.loads(kept[KEPT]))
     else:
         preprocess = _preprocess(path, (None, None), 3, size, mean, std, takes_bytes=False)
@@ -148,14 +151,13 @@ def _torch(path: Path, size: int | None, mean: tuple[float, ...], std: tuple[flo
         outputs = outputs[0] if isinstance(outputs, list | tuple) else outputs
         return outputs.float().numpy()  # type: ignore[no-any-return]
 
-    return Foreign(preprocess, call)
+    return ExternalTeacher(preprocess, call)
 
 
 def save_module(module: nn.Module, preprocess: Preprocess, path: str | Path) -> Path:
-    """Write a torch module, which takes normalised (N, C, H, W), as a `.pt2` that a task takes as its `teacher`.
+    """Write a torch module with input (N, C, H, W), normalised, as a `.pt2` file for the setting `teacher` of a task.
 
-    Where it runs, and whether it is in training mode, is as it was afterwards. `ModelFileError` where torch cannot
-    export it.
+    The module's device and training mode do not change. Raises `ModelFileError` if torch cannot export it.
     """
     import json
 
@@ -163,7 +165,7 @@ def save_module(module: nn.Module, preprocess: Preprocess, path: str | Path) -> 
 
     path, training = Path(path), module.training
     if path.suffix != ".pt2":
-        raise UsageError(f"{path}: an exported module is a .pt2 file")
+        raise UsageError(f"{path}: the name must end in .pt2")
     example = torch.zeros(2, preprocess.channels, preprocess.height, preprocess.width)
     try:
         batch = torch.export.Dim("batch", min=1)

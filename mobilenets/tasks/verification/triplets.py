@@ -1,6 +1,7 @@
-"""What embeddings are learned from: triplets of an anchor, a photo of the same identity and one of another.
+"""Define the losses of embeddings: triplets of an anchor, a photo of the same identity and one of another.
 
-Schroff, Kalenichenko, Philbin 2015 (FaceNet), sections 3.1 and 3.2. All distances are squared, between unit vectors.
+See Schroff, Kalenichenko and Philbin (2015, FaceNet), Sections 3.1 and 3.2. All distances are squared Euclidean
+distances between unit vectors.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def triplet_loss(margin: float) -> Callable[[Tensor, Tensor], Tensor]:
-    """Of sums (N, D) and identities (N,): every pair of one identity with its semi-hard negative.
+    """Return the triplet loss of outputs (N, D) and identities (N,), over all positive pairs with semi-hard negatives.
 
-    That is the nearest photo of another identity that is further away than the positive; where there is none, the
-    furthest one. A harder one would let all vectors fall into one point early on.
+    The semi-hard negative is the nearest photo of another identity that is further away than the positive, or the
+    furthest if there is none. Harder negatives let all vectors collapse to a point early in training.
     """
 
     def loss(outputs: Tensor, identity: Tensor) -> Tensor:
@@ -32,30 +33,30 @@ def triplet_loss(margin: float) -> Callable[[Tensor, Tensor], Tensor]:
         far = (2 - 2 * x @ x.T).clamp_min(0)  # (N, N)
         same = identity[:, None] == identity[None, :]
         positive = same.clone().fill_diagonal_(False)
-        # (anchor, positive, negative): the distance to the negative where it may be chosen
+        # (anchor, positive, negative): distances to the eligible negatives
         beyond = far[:, None, :] > far[:, :, None]
         outside = far[:, None, :].masked_fill(same[:, None, :] | ~beyond, float("inf")).amin(2)
         furthest = far.masked_fill(same, float("-inf")).amax(1)
         negative = outside.where(outside.isfinite(), furthest[:, None])
-        hinge = (far - negative + margin).clamp_min(0)  # 0 where there is no other identity: -inf becomes +inf there
+        hinge = (far - negative + margin).clamp_min(0)  # 0 without another identity, where `negative` is -inf
         hinge = hinge.masked_fill(~positive | ~negative.isfinite(), 0)
-        # the mean over an anchor's positives, then over all images: shares of a batch add up to the batch
+        # the mean over an anchor's positives, then over all images, so that the losses of parts of a batch add up
         return (hinge.sum(1) / positive.sum(1).clamp_min(1)).mean()
 
     return loss
 
 
-def imitation_loss(outputs: Tensor, taught: Tensor) -> Tensor:
-    """The squared difference between the unit vectors of sums (N, D) and a teacher's (N, D), averaged over images."""
+def imitation_loss(outputs: Tensor, teacher: Tensor) -> Tensor:
+    """Return the mean squared distance between the normalised outputs (N, D) and a teacher's unit vectors (N, D)."""
     from torch.nn import functional
 
-    return (functional.normalize(outputs) - taught).square().sum(1).mean()
+    return (functional.normalize(outputs) - teacher).square().sum(1).mean()
 
 
 def photos_of_each(identities: Array, photos: int) -> Callable[[np.random.Generator], Array]:
-    """An epoch in which `photos` of an identity stand together, so that a batch has pairs: every photo at least once.
+    """Return an order with `photos` consecutive photos of an identity, so that batches have pairs.
 
-    An identity's last few are filled up with others of it.
+    Every photo occurs at least once; the last group of an identity is filled up with random photos of it.
     """
     members = [np.flatnonzero(identities == one) for one in np.unique(identities)]
 
