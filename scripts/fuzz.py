@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 from fuzz_files import damaged, samples
-from mobilenets.tasks.likeness.index import load_index
+from mobilenets.tasks.verification.index import load_index
 
 from mobilenets.arch.network import Network
 from mobilenets.errors import MobilenetsError

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import onnx
 from google.protobuf.message import Message  # type: ignore[import-untyped]
-from mobilenets.tasks.likeness.index import Index
+from mobilenets.tasks.verification.index import Index
 
 from mobilenets.arch import Network, expand
 from mobilenets.arch.graph import weight_shapes
