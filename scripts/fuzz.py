@@ -28,13 +28,13 @@ from typing import Any
 
 import numpy as np
 from fuzz_files import damaged, samples
-from mobilenets.tasks.verification.index import load_index
 
 from mobilenets.arch.network import Network
 from mobilenets.errors import MobilenetsError
 from mobilenets.quant.file import load
 from mobilenets.runtime import open_session, outputs_of
 from mobilenets.tasks import task_type
+from mobilenets.tasks.verification.index import load_index
 from mobilenets.weights import Given, import_files
 
 OUTCOMES = ("opened", "refused", "unexpected", "hang", "signal")

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import onnx
 from google.protobuf.message import Message  # type: ignore[import-untyped]
-from mobilenets.tasks.verification.index import Index
 
 from mobilenets.arch import Network, expand
 from mobilenets.arch.graph import weight_shapes
@@ -28,6 +27,7 @@ from mobilenets.exporters import write
 from mobilenets.image import Preprocess
 from mobilenets.model import Model
 from mobilenets.runtime.activations import min_max_integers
+from mobilenets.tasks.verification.index import Index
 
 __all__ = ["damaged", "samples"]
 

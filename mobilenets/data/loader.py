@@ -4,10 +4,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from ..arrays import Array, Ints
 from ..image import Pixels, Preprocess, as_image, crop_resize
 from .augment import Augmentation, Colour, View, random_colours, same_target
 from .cache import Images, stacked
@@ -15,9 +15,7 @@ from .cache import Images, stacked
 __all__ = ["Batch", "Order", "TrainingBatches", "central_batches", "plain_batches"]
 
 _AHEAD = 4  # batches prepared in advance
-Indices = np.ndarray[Any, np.dtype[np.int64]]
-Targets = np.ndarray[Any, np.dtype[Any]]
-Order = Callable[[np.random.Generator], Indices]  # returns the images of one epoch, in order
+Order = Callable[[np.random.Generator], Ints]  # returns the images of one epoch, in order
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +23,7 @@ class Batch:
     """A batch of N images: `pixels` (N, H, W, C) uint8, `targets` (N, ...), in training a colour change per image."""
 
     pixels: Pixels
-    targets: Targets
+    targets: Array
     colour: Colour | None = None
 
 
@@ -64,7 +62,7 @@ class TrainingBatches:
                 for future in pending:
                     future.cancel()
 
-    def _batch(self, epoch: int, number: int, chosen: Indices) -> Batch:
+    def _batch(self, epoch: int, number: int, chosen: Ints) -> Batch:
         rng = np.random.default_rng((self.seed, epoch, number))
         seen = [
             self.view(self.images.pixels(i), self.images.targets[i], self.preprocess, self.augmentation, rng)

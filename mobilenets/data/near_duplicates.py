@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ..arrays import Floats
 from ..errors import ImageError
 from ..image import Pixels, decode
 from ..text import listed
@@ -23,8 +24,6 @@ NEAREST = 8  # neighbours compared per image: of many similar images, such as fi
 COMPONENTS = 16  # principal components in which candidates are searched
 BASIS = 2000  # most thumbnails from which the components and the median are computed
 _BLOCK = 4096
-
-Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)

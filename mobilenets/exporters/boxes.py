@@ -7,6 +7,7 @@ import numpy as np
 from onnx import TensorProto
 
 from ..arch.network import Network
+from ..arrays import Array
 from .writer import Writer
 
 __all__ = [
@@ -26,7 +27,6 @@ __all__ = [
     "sliced",
 ]
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Shapes = tuple[tuple[int, ...], tuple[int, ...]]  # of `logits` and of the detections, for one image
 
 LARGEST = math.log(1000 / 16)  # of an offset of a size, before its exponential

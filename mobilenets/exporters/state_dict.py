@@ -1,13 +1,13 @@
 """Common parts of files for PyTorch programs: module names, and scales for PyTorch's epsilon."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from ..arch.graph import weight_shapes
 from ..arch.network import Block
 from ..arch.ops import CONVOLUTIONS, Consumer
+from ..arrays import Floats
 from ..errors import NetworkError
 from ..model import Model
 
@@ -22,10 +22,9 @@ STATE_DICT = Consumer(
     kernels={"conv": (3,), "depthwise": (3,)},
     activations=dict.fromkeys(CONVOLUTIONS, ("relu", "relu6")),
 )
-Array = np.ndarray[Any, np.dtype[np.float32]]
 
 
-def state_dict(model: Model, modules: Mapping[str, str]) -> dict[str, Array]:
+def state_dict(model: Model, modules: Mapping[str, str]) -> dict[str, Floats]:
     """Return the weights in execution order, each module under its name in `modules`.
 
     Scales are changed so that the function is the same under `EPSILON`: s' = s * sqrt((var + 1e-5) / (var + epsilon)).
@@ -35,7 +34,7 @@ def state_dict(model: Model, modules: Mapping[str, str]) -> dict[str, Array]:
         if block != Block(block.stride, block.channels):
             raise NetworkError(f"block {number}: {STATE_DICT.name} has the blocks of MobileNet v1 only")
     STATE_DICT.check(model.graph.ops)
-    tensors: dict[str, Array] = {}
+    tensors: dict[str, Floats] = {}
     for name in weight_shapes(model.graph):
         module, _, part = name.rpartition(".")
         array = np.asarray(model.weights[name], np.float64)

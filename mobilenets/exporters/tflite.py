@@ -6,11 +6,11 @@ output channel (a quarter; "dynamic range": runtimes quantise activations on the
 """
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from ..arch.fold import fold_batch_norm
+from ..arrays import Array
 from ..errors import UsageError
 from ..image import Preprocess
 from ..model import Model
@@ -20,7 +20,6 @@ from .tflite_metadata import finish
 
 __all__ = ["pixels_to_logits", "to_tflite", "to_tflite_dynamic", "to_tflite_float16"]
 
-Array = np.ndarray[Any, np.dtype[Any]]
 
 HYBRID = {"CONV_2D": 5, "DEPTHWISE_CONV_2D": 6}  # int8 weights with a scale per channel, float activations
 FLOAT16 = {"DEQUANTIZE": 3}

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import Array
 from .flatbuffer import Table, to_bytes
 
 __all__ = ["File", "Real"]
 
-Array = np.ndarray[Any, np.dtype[Any]]
 
 _SCHEMA = {
     "Model": "version:Uint32 operator_codes subgraphs description buffers metadata_buffer metadata signature_defs",

@@ -9,7 +9,6 @@ no zero point in this format; both its forms are the same.
 """
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -21,7 +20,6 @@ from .tflite_metadata import finish
 
 __all__ = ["pixels_to_logits_int8", "to_tflite_int8", "to_tflite_micro"]
 
-Array = np.ndarray[Any, np.dtype[Any]]
 
 PROBABILITY = 1 / 256  # LiteRT's softmax gives nothing else
 INT8 = {

@@ -20,7 +20,7 @@ from ..arch.graph import Graph, expand, weight_shapes
 from ..arch.layers import Layer, layers
 from ..arch.network import Network
 from ..arch.ops import CONVOLUTIONS, OPS, Consumer, Op
-from ..arrays import Floats
+from ..arrays import Doubles, Floats, Integers, Sums
 from ..errors import ModelFileError
 from ..files import write_atomic
 from ..image import Preprocess
@@ -65,10 +65,6 @@ INTEGERS = Consumer(
         "add": (None, "relu", "relu6"),
     },
 )
-
-Integers = np.ndarray[Any, np.dtype[np.int8]]
-Sums = np.ndarray[Any, np.dtype[np.int32]]
-Doubles = np.ndarray[Any, np.dtype[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)

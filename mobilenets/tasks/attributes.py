@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ..arch.network import Network, Output
+from ..arrays import Array
 from ..data.attributes import list_attributes
 from ..data.cache import Images
 from ..data.sources import Dataset, assemble
 from ..errors import DataError, UsageError
 from .multilabel import AttributeScores, average_precisions, evaluate_attributes
-from .task import Array, Objective, TrainingOptions
+from .task import Objective, TrainingOptions
 from .teacher import Distilled, with_unlabelled
 
 if TYPE_CHECKING:

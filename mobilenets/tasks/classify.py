@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import numpy as np
 
 from ..arch.network import Network
+from ..arrays import Array, Floats
 from ..data.cache import Images
 from ..data.sources import Dataset
 from ..errors import UsageError
 from ..text import listed
 from .evaluation import Evaluation, evaluate_probabilities
 from .targets import balanced
-from .task import Array, Loss, Objective, Task, TrainingOptions
+from .task import Loss, Objective, Task, TrainingOptions
 
 if TYPE_CHECKING:
     import torch
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["Classify", "Top", "class_weights", "cross_entropy", "generalised_cross_entropy"]
 
 LIGHTEST, HEAVIEST = 0.001, 1000.0  # bounds of a class weight
-Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 Q = 0.7  # exponent of the generalised cross-entropy, the value of its paper for all data sets
 

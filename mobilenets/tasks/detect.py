@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import numpy as np
 
 from ..arch.network import Network, Output
+from ..arrays import Array
 from ..data.augment import View
 from ..data.cache import Images
 from ..data.sources import Dataset, assemble
@@ -23,7 +24,7 @@ from .detection.reading import read_boxes
 from .detection.result import Detected, Detections, boxed, found
 from .drawing import captioned
 from .result import Prediction
-from .task import Array, Objective, Task, TrainingOptions
+from .task import Objective, Task, TrainingOptions
 
 if TYPE_CHECKING:
     import torch

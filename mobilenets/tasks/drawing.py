@@ -1,13 +1,11 @@
 """Draw predictions on images with Pillow."""
 
-from typing import Any
-
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-__all__ = ["captioned", "heated", "scaled", "stacked"]
+from ..arrays import Floats
 
-Floats = np.ndarray[Any, np.dtype[np.float32]]
+__all__ = ["captioned", "heated", "scaled", "stacked"]
 
 
 def captioned(image: Image.Image, text: str) -> Image.Image:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import numpy as np
 
 from ..arch.network import Network, Output
+from ..arrays import Array
 from ..data.cache import Images
 from ..data.identities import list_identities, list_pairs
 from ..data.sources import Dataset, assemble
 from ..errors import DataError, UsageError
 from ..image import Preprocess
-from .task import Array, Objective, TrainingOptions
+from .task import Objective, TrainingOptions
 from .teacher import Distilled, with_unlabelled
 from .verification.metrics import EmbeddingScores, evaluate_embeddings, verification_auc
 from .verification.triplets import imitation_loss, photos_of_each, triplet_loss

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import AnyFloats, AnyInts, Bools
 from ..data.cache import Images
 from ..errors import DataError, WorkError
 from .result import Picture, Section, Table
@@ -28,10 +29,6 @@ MOST_MISTAKES = 24
 MOST_PAIRS = 12
 ASKED = (0.9, 0.95, 0.99)  # accuracies for which a threshold is reported
 EXAMPLES = 4  # pictures of each confused pair
-
-Floats = np.ndarray[Any, np.dtype[np.floating[Any]]]
-Ints = np.ndarray[Any, np.dtype[np.integer[Any]]]
-Bools = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +171,7 @@ class Evaluation:
 
 
 def evaluate_probabilities(
-    probabilities: Floats, truth: Ints, labels: Sequence[str], names: Sequence[str]
+    probabilities: AnyFloats, truth: AnyInts, labels: Sequence[str], names: Sequence[str]
 ) -> Evaluation:
     """Evaluate `probabilities` (N, classes) against the class indices `truth` (N,) of the images `names` (N).
 
@@ -213,7 +210,7 @@ def wilson(right: int, images: int) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def _check_sizes(probabilities: Floats, truth: Ints, labels: Sequence[str], names: Sequence[str]) -> None:
+def _check_sizes(probabilities: AnyFloats, truth: AnyInts, labels: Sequence[str], names: Sequence[str]) -> None:
     if len(truth) == 0:
         raise DataError("no images to evaluate")
     expected = (len(truth), len(labels))
@@ -223,7 +220,7 @@ def _check_sizes(probabilities: Floats, truth: Ints, labels: Sequence[str], name
         raise DataError(f"{len(names)} names for {len(truth)} images")
 
 
-def _check_values(probabilities: Floats, truth: Ints, names: Sequence[str]) -> None:
+def _check_values(probabilities: AnyFloats, truth: AnyInts, names: Sequence[str]) -> None:
     high, low = probabilities.max(axis=1), probabilities.min(axis=1)  # NaN propagates through both
     bad = np.flatnonzero(~((low >= 0) & (high <= 1 + 1e-3)))
     if len(bad):
@@ -238,19 +235,19 @@ def _check_values(probabilities: Floats, truth: Ints, names: Sequence[str]) -> N
         raise DataError(f"{names[outside[0]]}: class {truth[outside[0]]} must be from 0 to {classes - 1}")
 
 
-def _rank_of_truth(probabilities: Floats, truth: Ints) -> Ints:
+def _rank_of_truth(probabilities: AnyFloats, truth: AnyInts) -> AnyInts:
     """Return the rank (N,) of the true class, from 0.
 
     In contrast to scikit-learn's top-k, the lower index wins a tie, so that top-1 equals the accuracy.
     """
     own = probabilities[np.arange(len(truth)), truth][:, None]
     before = np.arange(probabilities.shape[1]) < truth[:, None]
-    ranks: Ints = np.count_nonzero((probabilities > own) | ((probabilities == own) & before), axis=1)
+    ranks: AnyInts = np.count_nonzero((probabilities > own) | ((probabilities == own) & before), axis=1)
     return ranks
 
 
 def _per_class(
-    truth: Ints, predicted: Ints, labels: Sequence[str]
+    truth: AnyInts, predicted: AnyInts, labels: Sequence[str]
 ) -> tuple[tuple[tuple[int, ...], ...], tuple[ClassScore, ...]]:
     confusion = np.zeros((len(labels), len(labels)), np.int64)
     np.add.at(confusion, (truth, predicted), 1)
@@ -270,7 +267,7 @@ def _share(count: int, of: int) -> float | None:
     return count / of if of else None
 
 
-def _calibration(confidence: Floats, right: Bools) -> tuple[CalibrationBin, ...]:
+def _calibration(confidence: AnyFloats, right: Bools) -> tuple[CalibrationBin, ...]:
     """Return `BINS` bins of equal width, (low, high], as in Guo et al. (2017), On Calibration of Modern Networks."""
     edges = np.linspace(0, 1, BINS + 1)
     bins = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, BINS - 1)
@@ -282,7 +279,7 @@ def _calibration(confidence: Floats, right: Bools) -> tuple[CalibrationBin, ...]
     return tuple(CalibrationBin(*row) for row in zip(*(column.tolist() for column in columns), strict=True))
 
 
-def _thresholds(confidence: Floats, right: Bools) -> tuple[Threshold, ...]:
+def _thresholds(confidence: AnyFloats, right: Bools) -> tuple[Threshold, ...]:
     order = np.argsort(-confidence, kind="stable")
     ranked, answered = confidence[order], np.arange(1, len(order) + 1)
     accuracy = np.cumsum(right[order]) / answered
@@ -296,7 +293,7 @@ def _thresholds(confidence: Floats, right: Bools) -> tuple[Threshold, ...]:
 
 
 def _mistakes(
-    predicted: Ints, truth: Ints, confidence: Floats, labels: Sequence[str], names: Sequence[str]
+    predicted: AnyInts, truth: AnyInts, confidence: AnyFloats, labels: Sequence[str], names: Sequence[str]
 ) -> tuple[Mistake, ...]:
     wrong = np.flatnonzero(predicted != truth)
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:MOST_MISTAKES]
@@ -305,7 +302,9 @@ def _mistakes(
     )
 
 
-def _suspects(probabilities: Floats, truth: Ints, labels: Sequence[str], names: Sequence[str]) -> tuple[Mistake, ...]:
+def _suspects(
+    probabilities: AnyFloats, truth: AnyInts, labels: Sequence[str], names: Sequence[str]
+) -> tuple[Mistake, ...]:
     """Return suspected label errors by confident learning (Northcutt et al. 2021, Equations 1 and 2).
 
     The threshold of a class is its mean probability over the images with that label. An image is suspected if the most
@@ -326,7 +325,7 @@ def _suspects(probabilities: Floats, truth: Ints, labels: Sequence[str], names: 
     )
 
 
-def _confused(predicted: Ints, truth: Ints, confidence: Floats, labels: Sequence[str]) -> tuple[Confused, ...]:
+def _confused(predicted: AnyInts, truth: AnyInts, confidence: AnyFloats, labels: Sequence[str]) -> tuple[Confused, ...]:
     wrong = np.flatnonzero(predicted != truth)
     pairs: dict[tuple[int, int], list[int]] = {}
     for i in wrong[np.argsort(-confidence[wrong], kind="stable")].tolist():

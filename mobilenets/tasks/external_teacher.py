@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..arrays import Array, Floats
 from ..errors import MobilenetsError, ModelFileError, UsageError
 from ..image import Pixels, Preprocess, normalise
 from ..machine import cores, need_torch
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ExternalTeacher", "open_external", "save_module"]
 
-Array = np.ndarray[Any, np.dtype[Any]]
-Floats = np.ndarray[Any, np.dtype[np.float32]]
 TORCH = (".pt2", ".pt", ".pth", ".ts")
 KEPT = "preprocess.json"  # entry in a .pt2 file written by `save_module`
 

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import numpy as np
 
 from ..arch.network import Network
+from ..arrays import Array
 from ..data.cache import Images
 from ..data.geotags import list_geotagged
 from ..data.sources import Dataset, Sample, assemble
 from ..errors import DataError
 from .geo.cells import ancestors, cut, distances, within
 from .geo.metrics import RADII, GeolocationScores, LocationPrediction, evaluate_locations
-from .task import Array, Loss, Objective, Task, TrainingOptions
+from .task import Loss, Objective, Task, TrainingOptions
 
 if TYPE_CHECKING:
     import torch

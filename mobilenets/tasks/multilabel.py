@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import AnyFloats
 from ..data.cache import Images
 from ..errors import DataError, MissingExtraError, WorkError
 from .result import Picture, Section, Table
@@ -14,8 +15,6 @@ from .result import Picture, Section, Table
 __all__ = ["AttributeScore", "AttributeScores", "average_precisions", "evaluate_attributes"]
 
 MOST_MISTAKES = 24
-
-Floats = np.ndarray[Any, np.dtype[np.floating[Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +102,7 @@ class AttributeScores:
         )
 
 
-def average_precisions(probabilities: Floats, truth: Floats) -> Floats:
+def average_precisions(probabilities: AnyFloats, truth: AnyFloats) -> AnyFloats:
     """Return the average precision (A,) of each column of (N, A), over known labels; NaN without a positive."""
     try:
         from sklearn.metrics import average_precision_score
@@ -120,7 +119,7 @@ def average_precisions(probabilities: Floats, truth: Floats) -> Floats:
 
 
 def evaluate_attributes(
-    probabilities: Floats, truth: Floats, labels: Sequence[str], names: Sequence[str]
+    probabilities: AnyFloats, truth: AnyFloats, labels: Sequence[str], names: Sequence[str]
 ) -> AttributeScores:
     """Evaluate `probabilities` (N, A) against `truth` (N, A): 0, 1, or NaN for missing labels.
 
@@ -155,7 +154,7 @@ def _number(value: float) -> float | None:
 
 
 def _errors(
-    probabilities: Floats, truth: Floats, labels: Sequence[str], names: Sequence[str]
+    probabilities: AnyFloats, truth: AnyFloats, labels: Sequence[str], names: Sequence[str]
 ) -> tuple[AttributeMistake, ...]:
     off = np.abs(probabilities - truth)  # NaN for missing labels, which sorts last
     worst = np.argsort(-off, axis=None, kind="stable")[:MOST_MISTAKES]

@@ -2,16 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
+from ..arrays import AnyInts
 from ..data.sources import Dataset
 from ..errors import DataError
 
 __all__ = ["balanced", "renumbered"]
-
-Ints = np.ndarray[Any, np.dtype[np.integer[Any]]]
 
 
 def renumbered(dataset: Dataset, labels: tuple[str, ...]) -> Dataset:
@@ -28,7 +26,7 @@ def renumbered(dataset: Dataset, labels: tuple[str, ...]) -> Dataset:
     return replace(dataset, labels=labels, splits=splits)
 
 
-def balanced(labels: Ints) -> Callable[[np.random.Generator], Ints]:
+def balanced(labels: AnyInts) -> Callable[[np.random.Generator], AnyInts]:
     """Return an order that samples every class with equal probability, with replacement."""
     counts = np.bincount(labels)
     weight = 1.0 / counts[labels]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 
 from ..arch.network import Network, Output
+from ..arrays import Array
 from ..data.augment import View, same_target
 from ..data.cache import Images
 from ..data.sources import Dataset, open_dataset
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Objective", "Task", "TrainingOptions"]
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Loss = Callable[[Any, Any], "Tensor"]
 
 

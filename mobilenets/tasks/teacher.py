@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
+from ..arrays import Array
 from ..data.cache import Images
 from ..data.contents import fingerprint, hash_all
 from ..data.parallel import ordered
@@ -22,7 +23,7 @@ from ..files import write_atomic
 from ..image import Preprocess, prepare, read
 from ..runtime import find_images
 from .external_teacher import ExternalTeacher, open_external
-from .task import Array, Task
+from .task import Task
 
 if TYPE_CHECKING:
     from ..runtime import Runner

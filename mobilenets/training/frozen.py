@@ -5,13 +5,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from itertools import islice
-from typing import Any
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from ..arrays import Floats
+from ..arrays import Floats, Ints
 from ..data.augment import Augmentation, random_view
 from ..data.cache import Images
 from ..data.parallel import ordered
@@ -39,8 +38,6 @@ STRENGTHS = (
     0.1,
 )  # inverse regularisation (C), chosen on a fifth of the images
 HELD_OUT = 5
-
-Labels = np.ndarray[Any, np.dtype[np.int64]]
 
 
 View = Callable[[int], Pixels]
@@ -131,7 +128,7 @@ def _features(
     return np.concatenate(parts)
 
 
-def _classifier(seen: list[Floats], labels: Labels, counts: Floats | None) -> tuple[Floats, Floats]:
+def _classifier(seen: list[Floats], labels: Ints, counts: Floats | None) -> tuple[Floats, Floats]:
     """Return (weight (classes, channels), bias) of a logistic regression; its strength is chosen on held-out images.
 
     `counts` are weights per class.
@@ -147,7 +144,7 @@ def _classifier(seen: list[Floats], labels: Labels, counts: Floats | None) -> tu
     return _regression(seen, labels, strength, counts)
 
 
-def _regression(seen: list[Floats], labels: Labels, strength: float, counts: Floats | None) -> tuple[Floats, Floats]:
+def _regression(seen: list[Floats], labels: Ints, strength: float, counts: Floats | None) -> tuple[Floats, Floats]:
     x = np.concatenate(seen)
     mean, scale = x.mean(0), x.std(0) + 1e-3
     weights = None if counts is None else dict(enumerate(counts.tolist()))
@@ -160,7 +157,7 @@ def _regression(seen: list[Floats], labels: Labels, strength: float, counts: Flo
     return weight.astype(np.float32), (bias - weight @ mean).astype(np.float32)
 
 
-def _evaluated(logits: Floats, labels: Labels) -> tuple[float, float]:
+def _evaluated(logits: Floats, labels: Ints) -> tuple[float, float]:
     """Return (top-1, mean cross-entropy)."""
     shifted = logits - logits.max(1, keepdims=True)
     likelihood = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))

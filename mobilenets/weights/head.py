@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from ..arrays import Floats
 from ..data.imagenet import names as imagenet_names
 from ..errors import ModelFileError, UsageError
-from .layers import Array, Content, FileLayer
+from .layers import Content, FileLayer
 from .skeleton import weight
 
 __all__ = ["classifier_arrays", "label_outputs", "two_classes"]
@@ -73,7 +74,7 @@ def _are_imagenets(labels: tuple[str, ...]) -> bool:
     return len(labels) == len(names) and same > 0.95 * len(names)
 
 
-def classifier_arrays(layer: FileLayer, kept: slice) -> dict[str, Array]:
+def classifier_arrays(layer: FileLayer, kept: slice) -> dict[str, Floats]:
     """Return the arrays of the classifier under this package's names."""
     matrix = weight(layer)
     bias = np.zeros(len(matrix), np.float32) if layer.bias is None else layer.bias

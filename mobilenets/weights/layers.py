@@ -12,16 +12,17 @@ from typing import Any, Literal
 import numpy as np
 
 from ..arch.network import Network
+from ..arrays import Floats
 from ..errors import MissingExtraError, ModelFileError
 from ..image import Preprocess
 from ..quant.scheme import IntegerLayer, QuantParams
 
 __all__ = [
     "DETECTOR",
-    "Array",
     "Content",
     "ExternalReader",
     "FileLayer",
+    "Floats",
     "Norm",
     "Number",
     "UnreadError",
@@ -31,7 +32,6 @@ __all__ = [
     "one_or_all",
 ]
 
-Array = np.ndarray[Any, np.dtype[np.float32]]
 Kind = Literal["conv", "depthwise", "pointwise", "pool", "fully_connected"]
 Number = float | tuple[float, ...]  # one number, or one per channel
 Pads = tuple[int, int, int, int]  # top, left, bottom, right
@@ -45,10 +45,10 @@ DETECTOR = "it is a detector, which is not imported; import reads classifiers, a
 class Norm:
     """A batch norm; all arrays (channels,). `epsilon` None: not stated in the file."""
 
-    gamma: Array
-    beta: Array
-    mean: Array
-    var: Array
+    gamma: Floats
+    beta: Floats
+    mean: Floats
+    var: Floats
     epsilon: float | None
 
 
@@ -58,8 +58,8 @@ class FileLayer:
 
     kind: Kind
     name: str
-    weight: Array | None = None  # None for a pool
-    bias: Array | None = None
+    weight: Floats | None = None  # None for a pool
+    bias: Floats | None = None
     norm: Norm | None = None
     activation: str | None = None  # "none", "relu", "relu6"
     stride: int | None = None

@@ -9,12 +9,13 @@ import numpy as np
 from ..arch.graph import expand, same_padding
 from ..arch.network import BODY, SHALLOW_BODY, Activation, Network, Padding
 from ..arch.ops import CONVOLUTIONS, Op
+from ..arrays import Floats
 from ..errors import ModelFileError, NetworkError, UsageError, shown
 from ..image import Fit, Preprocess, Resize
 from ..model import Model
 from ..quant.scheme import QuantModel
 from .head import classifier_arrays, label_outputs, two_classes
-from .layers import Array, Content, FileLayer, Norm, Number
+from .layers import Content, FileLayer, Norm, Number
 from .skeleton import Skeleton, assemble, weight
 
 __all__ = ["Fact", "Given", "Imported", "recognise"]
@@ -134,7 +135,7 @@ def _recognised(settings: _Settings) -> Imported:
 
 def _head(
     layer: FileLayer | None, network: Network, settings: _Settings
-) -> tuple[Network, tuple[str, ...], dict[str, Array]]:
+) -> tuple[Network, tuple[str, ...], dict[str, Floats]]:
     """Return the network with its classes, their labels, and the classifier's arrays; a body has none of these."""
     if layer is None:
         return network.replace(output="features", classes=1), ("features",), {}
@@ -248,10 +249,10 @@ def _pads(layer: FileLayer, op: Op) -> tuple[int, int, int, int]:
     return layer.padding
 
 
-def _body(skeleton: Skeleton, network: Network) -> dict[str, Array]:
+def _body(skeleton: Skeleton, network: Network) -> dict[str, Floats]:
     """Return the arrays of every convolution and its batch norm under this package's names."""
     ops = [op for op in expand(network).ops if op.kind in CONVOLUTIONS]
-    weights: dict[str, Array] = {}
+    weights: dict[str, Floats] = {}
     for layer, op in zip(skeleton.body, ops, strict=True):
         weights[f"{op.name}.weight"] = weight(layer)
         norm = _norm(layer, network.epsilon)
@@ -260,7 +261,7 @@ def _body(skeleton: Skeleton, network: Network) -> dict[str, Array]:
     return weights
 
 
-def _norm(layer: FileLayer, epsilon: float) -> tuple[Array, Array, Array, Array]:
+def _norm(layer: FileLayer, epsilon: float) -> tuple[Floats, Floats, Floats, Floats]:
     """Return (gamma, beta, mean, var) under the network's epsilon; without a batch norm one that only adds the bias."""
     channels = len(weight(layer))
     bias = np.zeros(channels, np.float32) if layer.bias is None else layer.bias

@@ -10,8 +10,9 @@ from itertools import zip_longest
 from ..arch.graph import expand, weight_shapes
 from ..arch.network import BODY, SHALLOW_BODY, Block, Network, Rounding
 from ..arch.ops import CONVOLUTIONS
+from ..arrays import Floats
 from ..errors import ModelFileError
-from .layers import Array, FileLayer
+from .layers import FileLayer
 
 __all__ = ["Skeleton", "assemble", "holds_body", "widths_of"]
 
@@ -84,7 +85,7 @@ def width(layer: FileLayer) -> int:
     return int(weight(layer).shape[0])
 
 
-def weight(layer: FileLayer) -> Array:
+def weight(layer: FileLayer) -> Floats:
     """Return the weight of a layer that has one."""
     assert layer.weight is not None, layer.name
     return layer.weight

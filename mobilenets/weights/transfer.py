@@ -12,9 +12,9 @@ from ..arch.fold import fold_batch_norm
 from ..arch.graph import expand
 from ..arch.network import Network
 from ..arch.ops import CONVOLUTIONS, Consumer, Op
+from ..arrays import Floats
 from ..errors import UsageError
 from ..model import Model
-from .layers import Array
 
 __all__ = ["Transfer", "transfer"]
 
@@ -60,7 +60,7 @@ def transfer(trained: Model, wanted: Network, labels: tuple[str, ...]) -> Transf
     if [op.name for op in before] != [op.name for op in after]:
         raise UsageError(f"alpha (={network.alpha:g}): the blocks have other convolutions than the trained network's")
     importance = _importance(trained)
-    weights: dict[str, Array] = {}
+    weights: dict[str, Floats] = {}
     inputs = np.arange(network.channels)
     kept = of = new = 0
     for old, op in zip(before, after, strict=True):
@@ -87,7 +87,7 @@ def _fitted(trained: Network, wanted: Network) -> Network:
     return trained.replace(**{name: getattr(wanted, name) for name in changed})
 
 
-def _classifier(network: Network, channels: int) -> dict[str, Array]:
+def _classifier(network: Network, channels: int) -> dict[str, Floats]:
     """Return zeros, so that no class is likelier than another; for embeddings, which need a direction, random
     projections.
     """
@@ -99,7 +99,7 @@ def _classifier(network: Network, channels: int) -> dict[str, Array]:
     return {"fc.weight": weight, "fc.bias": np.zeros(network.classes, np.float32)}
 
 
-def _importance(model: Model) -> dict[str, Array]:
+def _importance(model: Model) -> dict[str, Floats]:
     """Return, per output channel, the size of its batch norm's scale; of a folded network that of its folded filter."""
     if not model.data.get("imported", {}).get("folded"):
         names = [op.name for op in model.graph.ops if op.kind in CONVOLUTIONS]
@@ -109,13 +109,13 @@ def _importance(model: Model) -> dict[str, Array]:
     return {name: np.sqrt((kernel**2).sum((1, 2, 3))) for name, kernel in kernels.items()}
 
 
-def _chosen(importance: Array, count: int) -> np.ndarray:
+def _chosen(importance: Floats, count: int) -> np.ndarray:
     """Return `count` channels of the old layer, the most important in their old order; -1 for each new one."""
     best = np.sort(np.argsort(-importance, kind="stable")[:count])
     return np.concatenate([best, np.full(count - len(best), -1)])
 
 
-def _convolution(model: Model, old: Op, op: Op, inputs: np.ndarray, outputs: np.ndarray) -> dict[str, Array]:
+def _convolution(model: Model, old: Op, op: Op, inputs: np.ndarray, outputs: np.ndarray) -> dict[str, Floats]:
     """Return the arrays of one convolution and its batch norm for the chosen channels."""
     kernel = model.weights[f"{old.name}.weight"]
     fan_in = kernel[0].size

@@ -12,27 +12,27 @@ import numpy as np
 
 from ...arch.layers import Layer
 from ...arch.ops import OPS, OUTPUTS, Consumer
+from ...arrays import Floats, Halves
 from ..program import SIZES, Buffer, Kind, Step
 from ..targets import BF16_TARGETS
 from .bf16_bodies import BF16_BODIES, SPLIT_BODIES, Pairs
 from .format import Body, add_constants, change_tile, padded
-from .fp32 import FP32, Array, Fp32, group_rows, pack_bias
+from .fp32 import FP32, Fp32, group_rows, pack_bias
 
 __all__ = ["Bf16", "Bf16x3", "Bf16x6", "Halves", "deinterleaved", "pack_pairs", "rounded", "split", "widened"]
 
-Halves = np.ndarray[Any, np.dtype[np.uint16]]
 
 TILE = 16  # pixels, of AMX
 FLOAT, HALF = SIZES["float"], SIZES["uint16_t"]
 
 
-def rounded(array: Array) -> Halves:
+def rounded(array: Floats) -> Halves:
     """Return the upper half of each float32, rounded to the nearest, to even where two are as near."""
     bits = np.ascontiguousarray(array, np.float32).view(np.uint32).astype(np.uint64)
     return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
 
 
-def widened(array: Halves) -> Array:
+def widened(array: Halves) -> Floats:
     """Return the float32 that bf16 stand for."""
     return (array.astype(np.uint32) << 16).view(np.float32)
 
@@ -109,7 +109,7 @@ class Bf16(_Pairs):
     def rounding(self, kernel: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         return widened(rounded(kernel.astype(np.float32))).astype(np.float64)
 
-    def border_pixel(self, mean: Array) -> tuple[float, ...]:
+    def border_pixel(self, mean: Floats) -> tuple[float, ...]:
         return tuple(rounded(mean).tolist())
 
     def image(self, pixels: Buffer) -> list[Step[Any]]:
@@ -130,7 +130,7 @@ class Bf16(_Pairs):
             v for v in fitting if channels % (2 * v) == 0 or (2 * v % channels == 0 and 2 * v // channels <= width)
         )
 
-    def tap_order(self, step: Step[Any], array: Array) -> Array:
+    def tap_order(self, step: Step[Any], array: Floats) -> Floats:
         """Return an array in the order of the kernel for 3x3, which splits pairs into even and odd channels."""
         return deinterleaved(array, step.tile.lanes) if step.kind.op == "separable" else array
 
@@ -158,7 +158,7 @@ class Bf16x6(Bf16x3):
     parts = 3
 
 
-def split(array: Array, parts: int) -> Halves:
+def split(array: Floats, parts: int) -> Halves:
     """Return (parts, ...): bf16 that add up to `array`, the largest first."""
     found, left = [], np.asarray(array, np.float32)
     for _ in range(parts):
@@ -167,7 +167,7 @@ def split(array: Array, parts: int) -> Halves:
     return np.stack(found)
 
 
-def deinterleaved(array: Array, lanes: int) -> Array:
+def deinterleaved(array: Floats, lanes: int) -> Floats:
     """Return (..., C): of each 2 * `lanes` the even ones, then the odd ones, as kernels split a vector of pairs.
 
     Where C is less than 2 * `lanes`, the array is repeated to fill them.
@@ -178,7 +178,7 @@ def deinterleaved(array: Array, lanes: int) -> Array:
     return np.ascontiguousarray(pairs.swapaxes(-1, -2)).reshape(array.shape)
 
 
-def pack_pairs(kernel: Array, depth: int, channels: int, panel: int, parts: int = 1) -> Halves:
+def pack_pairs(kernel: Floats, depth: int, channels: int, panel: int, parts: int = 1) -> Halves:
     """Pack (N, C, 3, 3), (N, C, 1, 1) or (N, C) as (parts, channels / panel, K / 2, panel, 2).
 
     K: the elements under one row of the kernel, [columns][depth], made even; then those under the next row.

@@ -8,15 +8,15 @@ import numpy as np
 from ...arch.fold import fold_batch_norm
 from ...arch.layers import Layer
 from ...arch.ops import CONVOLUTIONS, Consumer, Op
+from ...arrays import Floats
 from ...model import Model
 from ..program import SIZES, Buffer, Element, Kind, Step, Target
 from ..targets import TARGETS
 from .format import LIMITS, Format, add_constants, change_tile, padded
 from .fp32_bodies import BODIES
 
-__all__ = ["FP32", "Array", "Fp32", "group_rows", "pack_bias", "pack_conv", "pack_depthwise", "pack_pointwise"]
+__all__ = ["FP32", "Floats", "Fp32", "group_rows", "pack_bias", "pack_conv", "pack_depthwise", "pack_pointwise"]
 
-Array = np.ndarray[Any, np.dtype[np.float32]]
 
 ROWS_CACHE = 32768  # bytes of depthwise rows in scratch at a time: a first-level cache
 WEIGHTS_CACHE = 262144  # bytes of weights that are read once for each group of rows: a quarter of a second-level cache
@@ -52,8 +52,8 @@ class Fp32(Format):
         self.weights = {**weights, **self._without_normalisation(weights, mean, std)}
 
     def _without_normalisation(
-        self, weights: dict[str, Array], mean: np.ndarray[Any, Any], std: np.ndarray[Any, Any]
-    ) -> dict[str, Array]:
+        self, weights: dict[str, Floats], mean: np.ndarray[Any, Any], std: np.ndarray[Any, Any]
+    ) -> dict[str, Floats]:
         """Return the first convolution's weights for pixels as they are, in a border of `mean`.
 
         w (p - mean) / std + b = (w / std) p + (b - sum of w mean / std).
@@ -69,7 +69,7 @@ class Fp32(Format):
     def kind(self, op: str) -> Kind:
         return Kind(op)
 
-    def border_pixel(self, mean: Array) -> tuple[float, ...]:
+    def border_pixel(self, mean: Floats) -> tuple[float, ...]:
         """Return the pixel of the border of the image, whose numbers are those of its elements."""
         return tuple(mean.tolist())
 
@@ -124,7 +124,7 @@ class Fp32(Format):
             self.blob.add("dw_bias", "float", self.tap_order(step, pack_bias(bias, stored))),
         )
 
-    def tap_order(self, step: Step[Any], array: Array) -> Array:
+    def tap_order(self, step: Step[Any], array: Floats) -> Floats:
         """Return an array of the depthwise convolution, [...][channels], in the order in which its kernel reads it."""
         return array
 
@@ -139,7 +139,7 @@ class Fp32(Format):
             self.blob.add("bias", "float", pack_bias(bias, channels)),
         )
 
-    def arrays(self, op: Op) -> tuple[Array, Array]:
+    def arrays(self, op: Op) -> tuple[Floats, Floats]:
         """Return the weight and the bias of an op."""
         return self.weights[f"{op.name}.weight"], self.weights[f"{op.name}.bias"]
 
@@ -156,25 +156,25 @@ def group_rows(height: int, row: int, weights: int) -> int:
     return max((rows for rows in range((most + 1) // 2, most + 1) if height % rows == 0), default=most)
 
 
-def pack_bias(bias: Array, channels: int) -> Array:
+def pack_bias(bias: Floats, channels: int) -> Floats:
     """Pack (C,) as (channels,); padding is zeros, as that of all weights is."""
     return np.pad(bias, (0, channels - len(bias)))
 
 
-def pack_depthwise(kernel: Array, channels: int) -> Array:
+def pack_depthwise(kernel: Floats, channels: int) -> Floats:
     """Pack (C, 1, k, k) as (k, k, channels)."""
     padded = np.pad(kernel, ((0, channels - len(kernel)), (0, 0), (0, 0), (0, 0)))
     return padded[:, 0].transpose(1, 2, 0)
 
 
-def pack_pointwise(kernel: Array, channels: int, panel: int) -> Array:
+def pack_pointwise(kernel: Floats, channels: int, panel: int) -> Floats:
     """Pack (N, C, 1, 1) or (N, C) as (channels / panel, C, panel)."""
     matrix = kernel.reshape(len(kernel), -1)
     padded = np.pad(matrix, ((0, channels - len(matrix)), (0, 0)))
     return padded.reshape(-1, panel, matrix.shape[1]).transpose(0, 2, 1)
 
 
-def pack_conv(kernel: Array, channels: int, panel: int) -> Array:
+def pack_conv(kernel: Floats, channels: int, panel: int) -> Floats:
     """Pack (N, C, 3, 3) as (channels / panel, 3, 3, C, panel)."""
     padded = np.pad(kernel, ((0, channels - len(kernel)), (0, 0), (0, 0), (0, 0)))
     return padded.reshape(-1, panel, *kernel.shape[1:]).transpose(0, 3, 4, 2, 1)

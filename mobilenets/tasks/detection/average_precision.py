@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from ...arrays import Array
 from ...errors import DataError, MissingExtraError
 from .boxes import Boxes
 
 __all__ = ["ClassPrecision", "Precision", "average_precision"]
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,16 +2,15 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from ...arrays import Array
 from ...data.augment import Augmentation, drawn, seen
 from ...image import Pixels, Preprocess, Size
 
 __all__ = ["Boxes", "agree", "overlaps", "view"]
 
-Array = np.ndarray[Any, np.dtype[Any]]
 
 _SAME = 0.5  # least intersection over union of two boxes of the same object, as in evaluation
 

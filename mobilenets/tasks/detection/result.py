@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from ...arrays import Array
 from ...data.cache import Images
 from ...image import Size, as_image
 from ..result import Picture, Section, Table
-from .average_precision import Array, Precision
+from .average_precision import Precision
 from .boxes import Boxes
 
 __all__ = ["SHOWN", "Detected", "DetectedBox", "Detections", "boxed", "found"]

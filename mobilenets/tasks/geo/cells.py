@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ...arrays import Ints
 from ...errors import MissingExtraError
 
 __all__ = ["EARTH_KM", "Cell", "ancestors", "cut", "distances", "outlines", "within"]
@@ -19,7 +20,6 @@ EARTH_KM = 6371.0088  # mean radius of the Earth (IUGG)
 DEEPEST = 20  # finest level: cells of about 10 m
 STRAIGHT = 4  # level of cells of about 600 km, whose edges are nearly straight on a map
 Locations = np.ndarray[Any, np.dtype[np.float64]]
-Ints = np.ndarray[Any, np.dtype[np.int64]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...arrays import Doubles
 from ...errors import DataError
 from ..result import Picture, Section, Table
 from .cells import distances
@@ -18,7 +19,6 @@ __all__ = ["RADII", "GeolocationScores", "LocationPrediction", "evaluate_locatio
 
 RADII = (1, 25, 200, 750, 2500)  # km: street, city, region, country, continent
 MOST_MISTAKES = 24
-Array = np.ndarray[Any, np.dtype[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ def _predicted(one: LocationError) -> str:
 
 
 def evaluate_locations(
-    outputs: Array, truth: Array, names: tuple[str, ...], centres: Array, weights: Array
+    outputs: Doubles, truth: Doubles, names: tuple[str, ...], centres: Doubles, weights: Doubles
 ) -> GeolocationScores:
     """Evaluate probabilities (N, cells) against locations (N, 2).
 

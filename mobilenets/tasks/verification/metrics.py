@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...arrays import Floats, Ints
 from ...data.cache import Images
 from ...errors import DataError, MissingExtraError, WorkError
 from ...image import Pixels
@@ -20,8 +21,6 @@ BLOCK = 256  # queries per matrix product
 NEIGHBOURS = 5  # neighbours of a query in the report
 QUERIES = 12
 
-Floats = np.ndarray[Any, np.dtype[np.float32]]
-Ints = np.ndarray[Any, np.dtype[np.int64]]
 Pairs = tuple[Ints, Ints, np.ndarray[Any, np.dtype[np.bool_]]]  # first, second, whether their identities are equal
 
 

@@ -7,16 +7,16 @@ distances between unit vectors.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from ...arrays import Array
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = ["imitation_loss", "photos_of_each", "triplet_loss"]
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def triplet_loss(margin: float) -> Callable[[Tensor, Tensor], Tensor]:

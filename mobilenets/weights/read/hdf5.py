@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from ...arrays import Floats
 from ...errors import ModelFileError
-from ..layers import Array
 
 __all__ = ["MAX_TEXT", "Dataset", "Group", "Hdf5"]
 
@@ -126,7 +126,7 @@ class Hdf5:
             raise ModelFileError(f"attribute {name}: {len(data)} bytes of text, at most {MAX_TEXT} are read")
         return bytes(data).rstrip(b"\0").decode("utf-8")
 
-    def read(self, dataset: Dataset, name: str) -> Array:
+    def read(self, dataset: Dataset, name: str) -> Floats:
         """Return the numbers of a data set as float32; `name` is used in errors."""
         dtype = _dtype(dataset.messages[_DATATYPE], name)
         shape = dataset.shape or ()
@@ -136,7 +136,7 @@ class Hdf5:
         self.unclaimed -= needed
         data = self._stored(dataset, needed, name)
         with np.errstate(over="ignore"):
-            array: Array = np.frombuffer(data, dtype).reshape(shape).astype(np.float32)
+            array: Floats = np.frombuffer(data, dtype).reshape(shape).astype(np.float32)
         if not np.isfinite(array).all():
             raise ModelFileError(f"{name}: holds values that are not finite")
         return array

@@ -13,8 +13,9 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
+from ...arrays import Floats
 from ...errors import MobilenetsError, ModelFileError
-from ..layers import Array, Content, FileLayer, Norm, UnreadError, convolution
+from ..layers import Content, FileLayer, Norm, UnreadError, convolution
 from .exported import stated
 from .hdf5 import MAX_TEXT, Hdf5
 from .keras_chain import Chain, Shape, Take
@@ -94,7 +95,7 @@ def _content(format: str, chain: Chain, ours: Mapping[str, Any]) -> Content:
     return replace(content, maker=MAKER, conventions=conventions)
 
 
-def _fitted(arrays: Mapping[str, Any], file: Hdf5, name: str, shapes: Mapping[str, Shape]) -> dict[str, Array]:
+def _fitted(arrays: Mapping[str, Any], file: Hdf5, name: str, shapes: Mapping[str, Shape]) -> dict[str, Floats]:
     """Return the arrays of one layer, exactly those requested, each of the requested shape."""
     found = {}
     if more := arrays.keys() - shapes.keys():
@@ -115,7 +116,7 @@ def _by_name(file: Hdf5) -> Take:
     weights = file.child(file.root, "model_weights")
     known: dict[str, dict[str, Any]] = {}
 
-    def take(step: Step, shapes: Mapping[str, Shape]) -> dict[str, Array]:
+    def take(step: Step, shapes: Mapping[str, Shape]) -> dict[str, Floats]:
         top = step.path[0]
         if top not in known:
             group = file.child(weights, top)
@@ -151,7 +152,7 @@ def _by_number(file: Hdf5, steps: Sequence[Step]) -> Take:
     counted = all(_variables(file, step.counted) for step in holding)
     named = not counted and all(_variables(file, step.path) for step in holding)
 
-    def take(step: Step, shapes: Mapping[str, Shape]) -> dict[str, Array]:
+    def take(step: Step, shapes: Mapping[str, Shape]) -> dict[str, Floats]:
         group = _variables(file, step.path if named else step.counted)
         names = {str(number): role for number, role in enumerate([*shapes, *_COUNTED.get(step.kind, ())])}
         arrays = {} if group is None else file.arrays(group)
@@ -192,7 +193,7 @@ def _weights_alone(file: Hdf5) -> Content:
         other = f"{min(unknown)} is not" if unknown else "none are"
         raise ModelFileError(f"holds weights alone, and {other} named as in keras.applications: {ADVICE}")
 
-    def take(name: str, shapes: Mapping[str, Shape]) -> dict[str, Array]:
+    def take(name: str, shapes: Mapping[str, Shape]) -> dict[str, Floats]:
         return _fitted(_roles(holders.get(name, {}), None), file, name, shapes)
 
     layers = [_published_layer(name, take) for name in names]
@@ -226,7 +227,7 @@ def _published_names(holders: Mapping[str, Any]) -> Iterator[str]:
         yield from (f"conv_dw_{number}", f"conv_pw_{number}")
 
 
-def _published_layer(name: str, take: Callable[[str, Mapping[str, Shape]], dict[str, Array]]) -> FileLayer:
+def _published_layer(name: str, take: Callable[[str, Mapping[str, Shape]], dict[str, Floats]]) -> FileLayer:
     depthwise = name.startswith("conv_dw")
     size = 1 if name.startswith("conv_pw") else 3
     kernel = take(name, {"kernel": (size, size, None, 1 if depthwise else None)})["kernel"]

@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from ...arrays import Floats
 from ...errors import ModelFileError
-from ..layers import Array, FileLayer, Norm, Number, Pads, convolution
+from ..layers import FileLayer, Norm, Number, Pads, convolution
 from .keras_config import Config, Step
 
 __all__ = ["Chain", "Take"]
 
 Shape = tuple[int | None, ...]  # None: any
-Take = Callable[[Step, Mapping[str, Shape]], dict[str, Array]]  # a layer's arrays, by role, of the shapes asked for
+Take = Callable[[Step, Mapping[str, Shape]], dict[str, Floats]]  # a layer's arrays, by role, of the shapes asked for
 
 _AT_INFERENCE_NOTHING = (
     "Dropout GaussianDropout GaussianNoise RandomBrightness RandomContrast RandomFlip RandomRotation RandomTranslation "
@@ -233,7 +234,7 @@ def _bias(config: Config) -> dict[str, Shape]:
     return {"bias": (None,)} if config["use_bias"] else {}
 
 
-def _fitting(bias: Array | None, outputs: int, name: str) -> Array | None:
+def _fitting(bias: Floats | None, outputs: int, name: str) -> Floats | None:
     if bias is not None and len(bias) != outputs:
         raise ModelFileError(f"{name}: a bias of shape {bias.shape} for {outputs} outputs")
     return bias

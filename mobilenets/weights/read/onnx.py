@@ -9,12 +9,13 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from ...arch.network import MAX_SIDE, MIN_SIDE
+from ...arrays import Array
 from ...errors import MobilenetsError, ModelFileError
 from ..layers import DETECTOR, Content, ExternalReader, Number, UnreadError
 from .exported import stated
 from .onnx_chain import Chain, Node
 from .onnx_nodes import FLOATS, NODES
-from .onnx_values import MAX_NAME, Values, array, attributes, constant, load_external
+from .onnx_values import MAX_NAME, array, attributes, constant, load_external
 
 __all__ = ["read_onnx"]
 
@@ -54,7 +55,7 @@ class _Reader:
             raise ModelFileError("it has functions or sparse constants of its own, which no MobileNet v1 needs")
         self.metadata = {entry.key: entry.value for entry in model.metadata_props}
         self.stored = {tensor.name: tensor for tensor in self.graph.initializer}
-        self.constants: dict[str, Values] = {}
+        self.constants: dict[str, Array] = {}
         inputs = [value for value in self.graph.input if value.name not in self.stored]
         if len(inputs) != 1:
             raise ModelFileError(f"{len(inputs)} inputs: a MobileNet v1 takes one image")
@@ -110,7 +111,7 @@ class _Reader:
         else:
             node.refuse("does not take just what the one before it gives; a MobileNet v1 is one chain")
 
-    def _constant(self, name: str) -> Values | None:
+    def _constant(self, name: str) -> Array | None:
         """Return a constant by name; None for a computed value."""
         if name and name in self.stored:
             self.constants[name] = array(self.stored.pop(name))
@@ -142,7 +143,7 @@ def _shape(kind: Any) -> tuple[int | None, ...]:
     return shape
 
 
-def _joined(node: Node) -> Values:
+def _joined(node: Node) -> Array:
     """Return the sizes for a Reshape."""
     values = [value.reshape(-1) for value in node.inputs if value is not None]
     if not 1 <= sum(map(len, values)) <= 8:
@@ -150,7 +151,7 @@ def _joined(node: Node) -> Values:
     return np.concatenate(values)
 
 
-def _reshaped(node: Node) -> Values:
+def _reshaped(node: Node) -> Array:
     values, axes = node.constant(0), node.numbers("axes", 1)
     if values is None or values.ndim + len(axes) > 8:
         node.refuse("reshapes no constant")
@@ -159,21 +160,21 @@ def _reshaped(node: Node) -> Values:
     return np.expand_dims(values, axes) if node.kind == "Unsqueeze" else np.squeeze(values, axes or None)
 
 
-def _same_values(node: Node) -> Values:
+def _same_values(node: Node) -> Array:
     values = node.constant(0)
     if values is None or (node.kind == "Cast" and node.attributes.get("to") not in FLOATS and values.dtype.kind == "f"):
         node.refuse("makes another number of a constant")
     return values.transpose(node.numbers("perm", 1) or None) if node.kind == "Transpose" else values
 
 
-def _expanded(node: Node) -> Values:
+def _expanded(node: Node) -> Array:
     values, target = node.constant(0), node.numbers("shape", 1)
     if values is None or min(target, default=1) < 1 or prod(target) > _MOST_EXPANDED:
         node.refuse(f"expands to {target}, which is no size of a constant")
     return np.broadcast_to(values, np.broadcast_shapes(values.shape, target))
 
 
-def _size(node: Node) -> Values:
+def _size(node: Node) -> Array:
     if node.kind == "Shape" and (values := node.constant(0)) is not None:
         return np.array(values.shape[node.attributes.get("start", 0) : node.attributes.get("end")])
     if node.kind != "Shape" and node.constant(0) is not _SIZE:
@@ -182,7 +183,7 @@ def _size(node: Node) -> Values:
 
 
 # what nodes make of constants alone
-_FOLD: dict[str, Callable[[Node], Values]] = {
+_FOLD: dict[str, Callable[[Node], Array]] = {
     "Shape": _size,
     "Gather": _size,
     "Slice": _size,

@@ -6,9 +6,9 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from ...arrays import Array, Floats
 from ...errors import ModelFileError
-from ..layers import Array, FileLayer, Number, Pads
-from .onnx_values import Values
+from ..layers import FileLayer, Number, Pads
 
 __all__ = ["Chain", "Node"]
 
@@ -23,17 +23,17 @@ class Node:
     kind: str
     name: str
     attributes: dict[str, Any]
-    inputs: tuple[Values | None, ...]
+    inputs: tuple[Array | None, ...]
 
     def refuse(self, reason: str) -> NoReturn:
         """Raise `ModelFileError` naming this node."""
         raise ModelFileError(f"node {self.number} ({self.kind} {self.name}): {reason}")
 
-    def constant(self, position: int) -> Values | None:
+    def constant(self, position: int) -> Array | None:
         """Return the constant input at `position`; None where it is absent."""
         return self.inputs[position] if position < len(self.inputs) else None
 
-    def floats(self, position: int) -> Array:
+    def floats(self, position: int) -> Floats:
         """Return a constant input as float32; raises `ModelFileError` for another type."""
         values = self.constant(position)
         if values is None or values.dtype.kind != "f":
@@ -41,7 +41,7 @@ class Node:
         with np.errstate(over="ignore"):  # overflow to infinity is refused with its name
             return values.astype(np.float32, copy=False)
 
-    def vector(self, position: int, length: int) -> Array:
+    def vector(self, position: int, length: int) -> Floats:
         """Return a constant input of `length` values."""
         values = self.floats(position).reshape(-1)
         if len(values) != length:
@@ -74,8 +74,8 @@ class Chain:
     integers: bool  # the image holds whole numbers: pixels
     limit: int  # of all values in all kernels: what the file's size allows
     layers: list[FileLayer] = field(default_factory=list)
-    scale: Values = field(default_factory=lambda: np.ones((1, 1, 1, 1)))  # of the image before the first layer
-    shift: Values = field(default_factory=lambda: np.zeros((1, 1, 1, 1)))  # both broadcast as its axes lie
+    scale: Array = field(default_factory=lambda: np.ones((1, 1, 1, 1)))  # of the image before the first layer
+    shift: Array = field(default_factory=lambda: np.zeros((1, 1, 1, 1)))  # both broadcast as its axes lie
     image: Size = (None, None)  # its height and width, known from the first layer on
     size: Size = (None, None)  # of the current value
     channels_last: bool = False  # since a Transpose after the first layer
@@ -123,7 +123,7 @@ class Chain:
         return _number(mean), _number(std)
 
 
-def _number(values: Values) -> Number:
+def _number(values: Array) -> Number:
     """Return one number, or one per channel, to the digits of float32."""
     numbers = tuple(float(f"{value:.6g}") for value in values)
     return numbers[0] if len(set(numbers)) == 1 else numbers

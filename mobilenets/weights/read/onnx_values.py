@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from onnx import AttributeProto, GraphProto, NodeProto, TensorProto
 
+from ...arrays import Array
 from ...errors import ModelFileError
 from ..layers import ExternalReader
 
@@ -13,7 +14,6 @@ __all__ = ["MAX_NAME", "array", "attributes", "constant", "load_external"]
 
 MAX_NAME = 80  # of what is shown of a name
 
-Values = np.ndarray[Any, np.dtype[Any]]
 
 _KINDS: dict[
     int, tuple[str, str]
@@ -55,7 +55,7 @@ def _external(tensor: TensorProto, external: ExternalReader) -> bytes:
     return data[start : start + length]
 
 
-def array(tensor: TensorProto) -> Values:
+def array(tensor: TensorProto) -> Array:
     """Return the values of a tensor, no more than the file holds."""
     name = tensor.name[:MAX_NAME] or "a constant"
     if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
@@ -103,7 +103,7 @@ def _value(attribute: AttributeProto) -> Any:
     return attribute
 
 
-def constant(node: NodeProto) -> Values:
+def constant(node: NodeProto) -> Array:
     """Return the value of a Constant node."""
     found = attributes(node)
     if isinstance(found.get("value"), TensorProto):

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from ...arrays import Floats
 from ...errors import ModelFileError
-from ..layers import Array, Content
+from ..layers import Content
 from .pickled import ADVICE, Storage, Stored, unpickle
 from .state_dict import MAX_NAME, check_count, content_of, floats
 
@@ -123,7 +124,7 @@ def _holds(value: Any) -> bool:
     return isinstance(value, dict) and any(isinstance(entry, Stored | dict) for entry in value.values())
 
 
-def _array(name: str, stored: Stored, data: bytes) -> Array:
+def _array(name: str, stored: Stored, data: bytes) -> Floats:
     storage = stored.storage
     if len(data) != storage.count * storage.itemsize or 0 in stored.shape:
         raise ModelFileError(f"{name[:MAX_NAME]}: {len(data)} bytes, {storage.count} values, shape {stored.shape}")

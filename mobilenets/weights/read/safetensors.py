@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, deserialize
 
+from ...arrays import Floats
 from ...errors import ModelFileError
-from ..layers import Array, Content
+from ..layers import Content
 from .exported import stated
 from .state_dict import MAX_NAME, check_count, content_of, floats, in_order
 
@@ -35,7 +36,7 @@ def read_safetensors(content: bytes) -> Content:
     return content_of("safetensors", in_order(tensors), stated(metadata, "mobilenets_"))
 
 
-def _array(name: str, info: dict[str, Any]) -> Array:
+def _array(name: str, info: dict[str, Any]) -> Floats:
     dtype = _DTYPES.get(info["dtype"])
     if dtype is None:
         raise ModelFileError(f"{name[:MAX_NAME]}: {info['dtype']}, must be floating point: {', '.join(_DTYPES)}")

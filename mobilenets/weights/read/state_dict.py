@@ -12,14 +12,15 @@ from typing import Any
 
 import numpy as np
 
+from ...arrays import Floats
 from ...errors import ModelFileError
 from ...image import Preprocess
-from ..layers import DETECTOR, Array, Content, FileLayer, Norm, convolution
+from ..layers import DETECTOR, Content, FileLayer, Norm, convolution
 
 __all__ = ["MAX_NAME", "check_count", "content_of", "floats", "in_order"]
 
-Tensors = Mapping[str, Array]
-Modules = dict[str, dict[str, Array]]  # "blocks.0.0.bn1" -> its arrays: "weight", "bias", ...
+Tensors = Mapping[str, Floats]
+Modules = dict[str, dict[str, Floats]]  # "blocks.0.0.bn1" -> its arrays: "weight", "bias", ...
 
 MAX_TENSORS = 20_000  # of the largest MobileNet v1 there are 1,540
 MAX_NAME = 200  # characters; what is longer is not shown
@@ -33,7 +34,7 @@ _BOXES = re.compile(
 )
 _SYMMETRIC: dict[str, Any] = {"padding": "symmetric", "epsilon": 1e-5}
 _SIGNED: dict[str, Any] = {"activation": "relu6", "pixels": (127.5, 127.5)}
-_NONE: Array = np.zeros((), np.float32)
+_NONE: Floats = np.zeros((), np.float32)
 
 # a name that only this maker gives -> the maker and its conventions
 _MAKERS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -62,7 +63,7 @@ def check_count(count: int) -> None:
         raise ModelFileError(f"{count} tensors: no MobileNet v1 has more than {MAX_TENSORS}")
 
 
-def floats(name: str, numbers: np.ndarray, dtype: str) -> Array:
+def floats(name: str, numbers: np.ndarray, dtype: str) -> Floats:
     """Return float32 of numbers of a floating NumPy `dtype`, or of "bf16": the upper half of float32, given as
     uint16.
     """
@@ -112,7 +113,7 @@ def _parent(name: str) -> str:
     return name.rpartition(".")[0]
 
 
-def _rank(name: str, arrays: Mapping[str, Array]) -> int:
+def _rank(name: str, arrays: Mapping[str, Floats]) -> int:
     """Return 0 for the stem (3x3 of 3 channels, a grey one by its name), 2 for the classifier, else 1."""
     weight = arrays.get("weight", _NONE)
     return 0 if weight.shape[1:] == (3, 3, 3) or "stem" in name else 2 if weight.ndim == 2 else 1
@@ -147,7 +148,7 @@ def _layers(modules: Modules, epsilon: float | None) -> tuple[FileLayer, ...]:
     return tuple(layers)
 
 
-def _normalise(layers: list[FileLayer], name: str, arrays: Mapping[str, Array], epsilon: float | None) -> None:
+def _normalise(layers: list[FileLayer], name: str, arrays: Mapping[str, Floats], epsilon: float | None) -> None:
     """Gives the batch norm to the convolution before it."""
     if not layers or layers[-1].kind == "fully_connected" or layers[-1].norm is not None:
         raise ModelFileError(f"{name}: a batch norm with no convolution before it")
@@ -161,7 +162,7 @@ def _width(layer: FileLayer) -> int:
     return 0 if layer.weight is None else len(layer.weight)
 
 
-def _vector(name: str, arrays: Mapping[str, Array], part: str, channels: int) -> Array:
+def _vector(name: str, arrays: Mapping[str, Floats], part: str, channels: int) -> Floats:
     array = arrays.get(part, np.zeros(channels, np.float32))
     if array.shape != (channels,):
         raise ModelFileError(f"{name}.{part}: {array.shape} values for {channels} channels")

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from ...arrays import Floats
 from ...errors import MobilenetsError, ModelFileError
-from ..layers import Array, Content, FileLayer, Number, Pads, UnreadError, convolution, extra, one_or_all
+from ..layers import Content, FileLayer, Number, Pads, UnreadError, convolution, extra, one_or_all
 from . import tflite_metadata
 from .exported import stated
 from .tflite_file import FLOAT, FLOAT16, INT8, UINT8, File, Operator
@@ -162,7 +163,7 @@ class _Reader:
             gives=quant_params(self.file, operator.gives),
         )
 
-    def _ends_pooled(self, kernel: Array, shape: list[int], options: Any) -> bool:
+    def _ends_pooled(self, kernel: Floats, shape: list[int], options: Any) -> bool:
         """Return whether this is the classifier of 1x1 maps whose pool the converter has removed."""
         before = self.layers[-1] if self.layers else None
         single = shape[1:3] == [1, 1] and kernel.shape[2:] == (1, 1) and _activation(options) == "none"
@@ -217,7 +218,7 @@ class _Reader:
         (top, bottom), (left, right) = pads[1:3].tolist()
         return top, left, bottom, right
 
-    def _kernel(self, operator: Operator, axes: int) -> Array:
+    def _kernel(self, operator: Operator, axes: int) -> Floats:
         if not operator.others:
             raise ModelFileError(f"{operator} lacks its kernel")
         kernel = self._real(operator.others[0])
@@ -226,10 +227,10 @@ class _Reader:
         self.types.add(self.file.tensor(self.unpacked.get(operator.others[0], operator.others[0])).Type())
         return kernel
 
-    def _bias(self, operator: Operator) -> Array | None:
+    def _bias(self, operator: Operator) -> Floats | None:
         return self._real(operator.others[1]) if len(operator.others) > 1 and operator.others[1] >= 0 else None
 
-    def _real(self, index: int) -> Array:
+    def _real(self, index: int) -> Floats:
         """Return a constant tensor in float32: scale x (value - zero point), per tensor or per channel."""
         index = self.unpacked.get(index, index)
         values = self.file.constant(index)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ...arrays import Doubles
 from ..layers import extra
 from .tflite_file import File
 
@@ -27,10 +28,8 @@ FILE_NAME, FILE_TYPE, FILE_LOCALE = 0, 2, 3
 NORMALISATION = 1  # ProcessUnitOptions
 LABELS = (2, 3)  # AssociatedFileType: names of the places of an axis, or of values
 
-Numbers = np.ndarray[Any, np.dtype[np.float64]]
 
-
-def normalisation_of(file: File, metadata: bytes) -> tuple[Numbers, Numbers] | None:
+def normalisation_of(file: File, metadata: bytes) -> tuple[Doubles, Doubles] | None:
     """Return (mean, std) by which pixels are normalised before they are given to the file; None where it is not
     stated.
     """
@@ -112,7 +111,7 @@ def _tables(file: File, table: Any, place: int) -> Iterator[Any]:
             yield type(table)(table.Bytes, table.Indirect(start + 4 * number))
 
 
-def _floats(file: File, table: Any, place: int) -> Numbers:
+def _floats(file: File, table: Any, place: int) -> Doubles:
     """Return float32 numbers with the decimals that were written."""
     offset = table.Offset(4 + 2 * place)
     if not offset:
