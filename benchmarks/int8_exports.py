@@ -1,4 +1,4 @@
-"""Exported int8 networks in other runtimes against the law: how many bytes of the logits differ, and by how much.
+"""Exported int8 networks in other runtimes against the specification: bytes of logits that differ, and by how much.
 
 python benchmarks/int8_exports.py PHOTOS [NETWORK ...]      a table in Markdown (docs/export.md)
 
@@ -21,7 +21,7 @@ from mobilenets.image import EXTENSIONS, prepare
 from mobilenets.model import Model
 from mobilenets.opening import open_model
 from mobilenets.quant import reference
-from mobilenets.quant.integers import to_integers
+from mobilenets.quant.conversion import to_integers
 from mobilenets.quant.scheme import LOW, QuantModel
 from mobilenets.runtime import Session
 from mobilenets.runtime.activations import open_activations

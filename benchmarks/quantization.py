@@ -17,7 +17,7 @@ import numpy as np
 from mobilenets.image import Pixels, prepare
 from mobilenets.model import Model
 from mobilenets.opening import open_model
-from mobilenets.quant.quantize import Choices, quantize
+from mobilenets.quant.post_training import Choices, quantize
 from mobilenets.runtime import open_session
 from mobilenets.runtime.activations import open_activations
 from mobilenets.tasks.evaluation import wilson

@@ -2,7 +2,7 @@
 
 python benchmarks/runtimes.py            the paper's 16 alpha x resolution points, one thread and all cores: minutes
 python benchmarks/runtimes.py --quick    1.0-224, 0.5-160 and 0.25-128, without torch, in under 50 s
-python benchmarks/runtimes.py --target avx2   our C built for AVX2, and all runtimes held to it, see held.py
+python benchmarks/runtimes.py --target avx2   our C built for AVX2, and all runtimes limited to it, see limit_isa.py
 python benchmarks/runtimes.py --precisions fp32 bf16 int8
 sudo chrt --rr 5 python benchmarks/runtimes.py    before all other programs, where they cannot be stopped
 
@@ -28,7 +28,7 @@ import numpy as np
 
 from mobilenets.arch import named
 from mobilenets.benchmarks import PEERS
-from mobilenets.benchmarks.integers import integers_of, law_of
+from mobilenets.benchmarks.int8_reference import int8_model, int8_reference
 from mobilenets.benchmarks.limit import mult_adds_a_second
 from mobilenets.benchmarks.measure import Timed, noise, processor, time_peers
 from mobilenets.benchmarks.opening import Missing, Opened, open_peers
@@ -88,12 +88,12 @@ def main() -> None:
 
 def held_to_avx2() -> None:
     """This very command again, with runtimes that see no more than AVX2; returns where it is that already."""
-    from held import HELD, hold  # beside this file
+    from limit_isa import LIMITED, limit_isa  # in this folder
 
-    if HELD not in os.environ:
+    if LIMITED not in os.environ:
         os.environ.update(LIMITS)
-        with tempfile.TemporaryDirectory(prefix="held-") as folder:
-            hold(Path(folder))
+        with tempfile.TemporaryDirectory(prefix="limited-") as folder:
+            limit_isa(Path(folder))
 
 
 def rows(
@@ -108,7 +108,7 @@ def rows(
         model: Model | QuantModel = untrained(named(network))
         images, limit = noise(model, CALIBRATED), limits[precision]
         if precision == "int8":
-            model, _ = integers_of(model, images, "noise")
+            model, _ = int8_model(model, images, "noise")
         image = images[:1]
         for n in args.threads:
             start = time.perf_counter()
@@ -122,8 +122,8 @@ def rows(
                 for name, one in timed.items()
             }
             if isinstance(model, QuantModel):
-                law = law_of(model, image)
-                row["differ"] = {one.name: law.differing(one.peer.run(image))[0] for one in ready}
+                oracle = int8_reference(model, image)
+                row["differ"] = {one.name: oracle.differing(one.peer.run(image))[0] for one in ready}
             yield row | {"missing": absent, "seconds": time.perf_counter() - start}
 
 

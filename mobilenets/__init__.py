@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .model import Model
     from .progress import Watch
     from .quant.scheme import QuantModel
-    from .runtime import CompiledSession, Explainer, Prediction, Session, open_session
+    from .runtime import CompiledSession, Explainer, PredictedImage, Session, open_session
     from .training.recipe import Recipe
     from .verbs.benchmark import benchmark
     from .verbs.compile import compile
@@ -63,7 +63,7 @@ _HOME = {
     "runtime": (
         "CompiledSession",
         "Explainer",
-        "Prediction",
+        "PredictedImage",
         "Session",
         "open_session",
     ),
@@ -100,7 +100,7 @@ __all__ = [
     "MobilenetsError",
     "Model",
     "Network",
-    "Prediction",
+    "PredictedImage",
     "Preprocess",
     "QuantModel",
     "Recipe",

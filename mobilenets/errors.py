@@ -1,23 +1,22 @@
-"""Every error that this package raises on purpose, as one tree.
+"""Define the exceptions of this package.
 
-    MobilenetsError            the one root; the command line prints its text as one line
-    ├── UsageError             the request cannot be meant: wrong value, wrong flag            exit 2
-    │   ├── NetworkError       a network that cannot exist (alpha <= 0, height < 32, ...)
-    │   └── BudgetError        a budget that cannot be read, or that no network fits
-    ├── WorkError              the request is sound, the work failed                            exit 1
+    MobilenetsError            base class; the command line prints its message in one line
+    ├── UsageError             an invalid argument or flag                                      exit 2
+    │   ├── NetworkError       an invalid network (alpha <= 0, height < 32, ...)
+    │   └── BudgetError        an invalid budget, or one that no network satisfies
+    ├── WorkError              the arguments are valid, but the work failed                     exit 1
     │   ├── DataError          a data set that is missing, contradictory or mostly unreadable
-    │   │   └── ImageError     one image that cannot be decoded
-    │   ├── ModelFileError     a model file that is not what it says
-    │   ├── DownloadError      a published network that cannot be had: no network, a wrong hash, a full disk
+    │   │   └── ImageError     an image that cannot be decoded
+    │   ├── ModelFileError     an invalid model file
+    │   ├── DownloadError      a failed download of a published network: no connection, wrong hash, full disk
     │   ├── ParityError        an exported network that disagrees with the trained one
     │   ├── CompileError       no C compiler, or one that fails; a library for another processor
-    │   ├── LatencyError       timings too noisy to tell two networks apart
-    │   ├── TrainingError      a run that cannot start, go on or be resumed
-    │   └── MissingExtraError  a package that an optional part needs is not installed
-    └── Interrupted            a signal ended the work, its state is saved                      exit 130, 143
+    │   ├── LatencyError       timings too noisy to compare two networks
+    │   ├── TrainingError      a run that cannot be started, continued or resumed
+    │   └── MissingExtraError  a package of an extra is not installed
+    └── Interrupted            a signal stopped the work after its state was saved              exit 130, 143
 
-Messages are one line: the value, then the rule it breaks. What files and users say is part of many: `shown` makes
-every message fit for a terminal, here and nowhere else.
+A message is one line: the value, then the rule that it breaks. `shown` sanitises text of files and users in messages.
 """
 
 import re
@@ -44,30 +43,30 @@ __all__ = [
 ]
 
 _LONGEST = 1000  # characters of a message
-_LONGEST_WORD = 256  # and of what has no space or slash in it: the name of a file is no longer
-_JOINERS = "\u200c\u200d"  # letters of Persian, parts of emoji
+_LONGEST_WORD = 256  # characters without space or slash, as long as a file name
+_JOINERS = "\u200c\u200d"  # used in Persian and in emoji
 
 
 def printable(name: str) -> str:
-    """Return `name` fit for a terminal and for JSON: what is no text that can be shown is escaped, all else is kept."""
+    """Return `name` with unprintable characters escaped, for terminals and JSON."""
     if name.isprintable():
         return name
     return "".join(char if _is_text(char) else char.encode("unicode_escape").decode() for char in name)
 
 
 def _is_text(char: str) -> bool:
-    return char.isprintable() or char in _JOINERS or unicodedata.category(char) == "Zs"  # a blank of some width
+    return char.isprintable() or char in _JOINERS or unicodedata.category(char) == "Zs"  # spaces of any width
 
 
 def shown(text: str) -> str:
-    """Return `text` as one line of a message: `printable`, blanks made one space, long words and long lines cut."""
+    """Return `text` as one printable line, with runs of blanks collapsed and long words and lines shortened."""
     line = printable(" ".join(text.split()))
     line = re.sub(rf"[^\s/]{{{_LONGEST_WORD},}}", lambda word: f"{word[0][:80]}...{word[0][-20:]}", line)
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 200]} ... {line[-195:]}"
 
 
 class MobilenetsError(Exception):
-    """Root of the tree; `exit_code` is what the command line returns."""
+    """Base class of all exceptions; `exit_code` is the exit code of the command line."""
 
     exit_code = 1
 
@@ -76,62 +75,64 @@ class MobilenetsError(Exception):
 
 
 class UsageError(MobilenetsError):
+    """An argument or flag is invalid."""
+
     exit_code = 2
 
 
 class NetworkError(UsageError):
-    pass
+    """A network is invalid, such as alpha <= 0 or height < 32."""
 
 
 class BudgetError(UsageError):
-    pass
+    """A budget is invalid, or no network satisfies it."""
 
 
 class WorkError(MobilenetsError):
-    pass
+    """The arguments are valid, but the work failed."""
 
 
 class DataError(WorkError):
-    pass
+    """A data set is missing, contradictory or mostly unreadable."""
 
 
 class ImageError(DataError):
-    pass
+    """An image cannot be decoded."""
 
 
 class ModelFileError(WorkError):
-    pass
+    """A model file is missing or invalid."""
 
 
 class DownloadError(WorkError):
-    pass
+    """A published network cannot be downloaded."""
 
 
 class ParityError(WorkError):
-    pass
+    """An exported network disagrees with the trained one."""
 
 
 class CompileError(WorkError):
-    pass
+    """There is no C compiler, it failed, or the library is for another processor."""
 
 
 class LatencyError(WorkError):
-    pass
+    """Timings are too noisy to compare two networks."""
 
 
 class TrainingError(WorkError):
-    pass
+    """A run cannot be started, continued or resumed."""
 
 
 class MissingExtraError(WorkError):
-    """`message` says what needs which package, `extra` which of this package's extras brings it."""
+    """A package is missing. `message` states what needs it, `extra` is the extra of this package that installs it."""
 
     def __init__(self, message: str, extra: str) -> None:
         super().__init__(f"{message}: pip install 'mobilenets[{extra}]' (in a clone: pip install '.[{extra}]')")
 
 
 class Interrupted(MobilenetsError):
-    """`number` is the signal's; the exit code is 128 more, as shells have it."""
+    """Stopped by the signal `number`; the exit code is 128 + `number`, as in shells."""
 
     def __init__(self, number: int, message: str) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""Writing files so that a reader never sees half of one, and where files are kept that can be made again."""
+"""Write files atomically, and locate the cache folder."""
 
 import atexit
 import os
@@ -25,7 +25,7 @@ __all__ = [
 
 
 def cache_folder() -> Path:
-    """`MOBILENETS_CACHE`, or the platform's folder for caches."""
+    """Return the folder `MOBILENETS_CACHE`, or the platform's cache folder."""
     own = os.environ.get("MOBILENETS_CACHE")
     if own:
         return Path(os.path.expanduser(own))
@@ -35,13 +35,13 @@ def cache_folder() -> Path:
 
 
 class CacheWarning(UserWarning):
-    """The cache cannot be written; the work goes on without it."""
+    """The cache cannot be written, and is not used."""
 
 
 def writable_cache() -> Path:
-    """Return `cache_folder`, or a folder that lasts as long as the process where the cache cannot be written.
+    """Return `cache_folder`, or a temporary folder for the lifetime of the process if the cache cannot be written.
 
-    The cache only saves time: a `CacheWarning`, once, names the variable that chooses another one.
+    In the latter case a `CacheWarning` is issued once.
     """
     return _writable(cache_folder())
 
@@ -53,8 +53,8 @@ def _writable(folder: Path) -> Path:
         tempfile.TemporaryFile(dir=folder).close()
         return folder
     except OSError as exc:
-        message = f"the cache {folder} cannot be written ({exc.strerror}): set MOBILENETS_CACHE to a folder that can be"
-        warnings.warn(f"{message}; what is compiled now is lost at the end", CacheWarning, stacklevel=2)
+        message = f"the cache {folder} cannot be written ({exc.strerror}): set MOBILENETS_CACHE to a writable folder"
+        warnings.warn(f"{message}; compiled files are deleted at exit", CacheWarning, stacklevel=2)
         temporary = Path(tempfile.mkdtemp(prefix="mobilenets-"))
         atexit.register(shutil.rmtree, temporary, ignore_errors=True)
         return temporary
@@ -68,37 +68,37 @@ def check_output(
     sources: Iterable[Path] = (),
     any_case: bool = False,
 ) -> None:
-    """Check, before any work is done, that `path` may be written.
+    """Check, before other work, that the output `path` of the flag `option` may be written.
 
-    Raises `UsageError` for an ending that is not among `endings`, for a folder that does not exist, for a path that is
-    a folder, for a file that exists (unless `overwrite`), and always for one of `sources`, the files that are read.
-    `any_case`: .HTML is as good as .html, which is not so of models: they are recognised by their exact ending.
+    Raises `UsageError` if `path` is a folder, if its suffix is not among `endings`, if its folder does not exist, if
+    the file exists (unless `overwrite`), and always if it is one of the input files `sources`. With `any_case`, .HTML
+    is accepted for .html; suffixes of models are case-sensitive.
     """
     if path.is_dir():
-        raise UsageError(f"{option} {path}: is a folder; name a file in it")
+        raise UsageError(f"{option} {path}: is a folder, must be a file")
     if not (path.name.lower() if any_case else path.name).endswith(endings):
         raise UsageError(f"{option} {path}: the name must end in {' or '.join(endings)}")
     if not path.parent.is_dir():
-        raise UsageError(f"{option} {path}: there is no folder {path.parent} to write it to")
+        raise UsageError(f"{option} {path}: the folder {path.parent} does not exist")
     if path.exists() and not overwrite:
-        raise UsageError(f"{path} exists: choose another {option}, or --overwrite it")
+        raise UsageError(f"{path} exists: choose another {option}, or use --overwrite")
     if path.exists() and any(source.exists() and path.samefile(source) for source in sources):
-        raise UsageError(f"{path} is what is read: choose another {option}")
+        raise UsageError(f"{path} is an input file: choose another {option}")
 
 
 def write_atomic(path: Path, content: bytes | str) -> Path:
-    """Write `content` under a temporary name beside `path`, fsync it, rename it into place; returns `path`.
+    """Write `content` to a temporary file in the same folder, fsync it and rename it to `path`; return `path`.
 
-    `WorkError` where that cannot be done; what stood at `path` before stands there still.
+    Raises `WorkError` if that fails; an existing file is then unchanged.
     """
     write_all({path: content})
     return path
 
 
 def write_all(contents: Mapping[Path, bytes | str]) -> None:
-    """Write several files that belong together as `write_atomic` does: where one cannot be written, none is.
+    """Write several files like `write_atomic`; if one cannot be written, none is changed.
 
-    (A process that is killed between two renames leaves some of them new and the others old, each of them whole.)
+    If the process is killed between two renames, some files are new and others old, but each is complete.
     """
     new: dict[Path, Path] = {}
     old: dict[Path, Path] = {}
@@ -125,12 +125,12 @@ def write_all(contents: Mapping[Path, bytes | str]) -> None:
 def _keep(path: Path, name: Path) -> None:
     try:
         os.link(path, name)
-    except OSError:  # some file systems have no second names
+    except OSError:  # some file systems have no hard links
         shutil.copyfile(path, name)
 
 
 def _put_back(new: Mapping[Path, Path], old: dict[Path, Path]) -> None:
-    """Undo renames, of several, that were done before one failed; an old file that stays out of place is kept."""
+    """Undo the renames that succeeded before one failed; keep an old file that cannot be restored."""
     for path, temporary in new.items():
         if len(new) > 1 and not temporary.exists():
             with suppress(OSError):
@@ -141,11 +141,11 @@ def _put_back(new: Mapping[Path, Path], old: dict[Path, Path]) -> None:
 
 
 def _temporary(path: Path, data: bytes) -> Path:
-    """A new file beside `path` that holds `data`, on the disk."""
+    """Write `data` to a new file in the folder of `path`, and fsync it."""
     descriptor, name = tempfile.mkstemp(prefix=_prefix(path), dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(file.fileno(), 0o755 if path.suffix == ".so" else 0o644)  # as linkers do it
+            os.fchmod(file.fileno(), 0o755 if path.suffix == ".so" else 0o644)  # as linkers do
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -160,10 +160,10 @@ def _prefix(path: Path) -> str:
 
 
 def remove_left_over(paths: Iterable[Path]) -> None:
-    """Remove what `write_atomic` to each of `paths` left beside it where the process was killed as it wrote."""
+    """Remove temporary files of `write_atomic` to `paths` that a killed process left behind."""
     for path in paths:
         pattern = re.compile(re.escape(_prefix(path)) + "[a-z0-9_]{8}")  # as tempfile names files
         for other in path.parent.iterdir():
             if pattern.fullmatch(other.name) and other.is_file() and not other.is_symlink():
-                with suppress(OSError):  # it only takes room
+                with suppress(OSError):  # it only occupies space
                     other.unlink()

@@ -1,4 +1,4 @@
-"""What lies in a folder, to any depth, and which of it is an image by its name."""
+"""List folders recursively, and recognise images by their file name."""
 
 import os
 from collections.abc import Iterator
@@ -9,41 +9,41 @@ from .image import EXTENSIONS
 
 __all__ = ["ending", "is_folder", "is_image", "visible", "walk"]
 
-_LITTER = (".", "__MACOSX", "@eaDir", "lost+found")  # hidden; made by macOS, Synology, ext4
+_IGNORED = (".", "__MACOSX", "@eaDir", "lost+found")  # hidden files; created by macOS, Synology, ext4
 
 
 def ending(name: str) -> str:
-    """The ending of a file's name in lower case, with its dot."""
+    """Return the suffix of a file name in lower case, with its dot."""
     return os.path.splitext(name)[1].lower()
 
 
 def is_image(name: str) -> bool:
-    """Tell whether a file of this name is read as an image."""
+    """Return whether a file of this name is read as an image."""
     return ending(name) in EXTENSIONS
 
 
 def visible(folder: str | Path) -> list[os.DirEntry[str]]:
-    """What lies in `folder`, by name, without hidden files and `_LITTER`."""
+    """Return the entries of `folder`, sorted by name, without hidden files and `_IGNORED`; raises `DataError`."""
     try:
         with os.scandir(folder) as entries:
-            kept = [entry for entry in entries if not entry.name.startswith(_LITTER)]
+            kept = [entry for entry in entries if not entry.name.startswith(_IGNORED)]
     except OSError as exc:
         raise DataError(f"{folder}: cannot be listed: {exc.strerror}") from exc
     return sorted(kept, key=lambda entry: entry.name)
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:
-    """Tell whether an entry is a folder, or a link to one."""
+    """Return whether an entry is a folder, or a link to one."""
     try:
         return entry.is_dir()
-    except OSError:  # a symlink that leads to itself
+    except OSError:  # a cyclic symbolic link
         return False
 
 
 def walk(top: str) -> Iterator[str]:
-    """Every visible file below `top` in the order of names, links followed, each folder once (a link may lead back up).
+    """Yield every visible file below `top`, sorted by name; links are followed, and each folder is visited once.
 
-    What is named like an image counts as a file: a folder x.jpg is reported as a bad image, not entered.
+    A folder named like an image is yielded as a file, so that it is reported as an invalid image.
     """
     seen: set[tuple[int, int]] = set()
     stack = [(top, True)]

@@ -1,6 +1,6 @@
-"""What a task needs besides its network: the settings that its model file keeps ("decoding"), and its head's arrays.
+"""Define the head of each task: its settings in the model file (key "decoding"), and the shapes of its arrays.
 
-One dataclass a kind of head, by which the file is checked when it is loaded. No torch.
+Each kind of head is a dataclass, by which a file is checked when it is loaded. torch is not needed.
 """
 
 from collections.abc import Mapping
@@ -14,42 +14,42 @@ from .schema import Between, read, refuse
 
 __all__ = ["TASK", "TASKS", "Head", "Layout", "read_head", "taps"]
 
-TASK = "task."  # begins the names of the arrays that a head adds to its network's
+TASK = "task."  # prefix of the names of a head's arrays
 Shapes = dict[str, tuple[int, ...]]
 Share = Annotated[float, Between(0, 1)]
 Ratio = Annotated[float, Between(0.01, 100)]
 
 TASKS = ("attributes", "classify", "detect", "embed", "geolocate")
 
-_EXTRA = (512, 256, 256, 128)  # channels of the extra layers at alpha 1 (ssd_mobilenet_v1)
+_EXTRA = (512, 256, 256, 128)  # channels of the extra layers at alpha 1, as in ssd_mobilenet_v1
 _LEAST_CHANNELS = 16
-_VALID_TOKEN = 0x1555555555555555  # where the lowest bit of an S2 cell's number may be
+_VALID_TOKEN = 0x1555555555555555  # allowed positions of the lowest set bit of an S2 cell id
 
 
 class Head(Protocol):
-    """The settings of a head, checked one by one."""
+    """The validated settings of a head."""
 
     def arrays(self, network: Network) -> Shapes:
-        """The name and shape of each array; `ModelFileError` where the settings do not fit the network."""
+        """Return the name and shape of each array; raise `ModelFileError` if the settings do not match the network."""
 
 
-def read_head(task: str, network: Network, decoding: Mapping[str, Any]) -> Head:
-    """The head that a model file's settings describe; `ModelFileError` names the field that cannot be."""
+def read_head(task: str, network: Network, head_config: Mapping[str, Any]) -> Head:
+    """Return the head described by the settings in a model file; raise `ModelFileError` with the invalid field."""
     if task not in TASKS:
         refuse("task", task, f"one of {', '.join(TASKS)}")
     if (network.output == "features") != (task == "detect"):
         rule = "features for the task detect" if task == "detect" else f"no features for the task {task}"
         refuse("network.output", network.output, rule)
     kind: type[Head] = {"geolocate": Cells, "detect": Ssd}.get(task, Plain)
-    if task == "detect" and decoding.get("detector") == "faster-rcnn":
+    if task == "detect" and head_config.get("detector") == "faster-rcnn":
         kind = FasterRcnn
-    head: Head = read(kind, dict(decoding), "decoding")
+    head: Head = read(kind, dict(head_config), "decoding")
     return head
 
 
 @dataclass(frozen=True, slots=True)
 class Plain:
-    """Outputs that their labels explain."""
+    """A head without settings: the labels describe the outputs."""
 
     def arrays(self, network: Network) -> Shapes:
         return {}
@@ -57,7 +57,7 @@ class Plain:
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """Of each class of a geolocation network: S2's token, the middle of its photos, how many they were."""
+    """The cells of a geolocation network: S2 token, mean latitude and longitude of its photos, and their number."""
 
     cells: tuple[
         tuple[
@@ -81,7 +81,7 @@ class Cells:
 
 
 def _is_cell(token: str) -> bool:
-    """Tell whether S2 has such a cell: one of six faces, then two bits a level and a bit that ends them."""
+    """Return whether a token is that of an S2 cell: one of six faces, two bits per level and a terminating bit."""
     if not 1 <= len(token) <= 16 or set(token) - set("0123456789abcdef"):
         return False
     number = int(token.ljust(16, "0"), 16)
@@ -90,7 +90,7 @@ def _is_cell(token: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """SSD's maps on a network: (height, width) and channels of each; `side` is the image's (height, width)."""
+    """SSD's feature maps on a network: (height, width) and channels of each; `side` is (height, width) of the image."""
 
     side: tuple[int, int]
     maps: tuple[tuple[int, int], ...]
@@ -98,6 +98,7 @@ class Layout:
 
     @classmethod
     def of(cls, network: Network) -> "Layout":
+        """Return the layout for a network; raise `UsageError` if its body has too few strides."""
         shapes = {op.name: op.shape_out for op in expand(network).ops}
         found = [shapes[name] for name in taps(network)]
         maps, channels = [shape[:2] for shape in found], [shape[2] for shape in found]
@@ -110,18 +111,20 @@ class Layout:
 
 
 def taps(network: Network) -> tuple[str, str]:
-    """The last activation before the body halves the image for the last time, and the last of all."""
+    """Return the names of the last activation before the body's last stride of 2, and of the last activation."""
     halvings = [at for at, block in enumerate(network.blocks) if block.stride == 2]
     if not halvings or halvings[-1] == 0:
-        raise UsageError("a detector needs a body that halves the image after its first block")
+        raise UsageError("a detector needs a body with a stride of 2 after its first block")
     before, kind = halvings[-1], "conv" if network.convolution == "full" else "pw"
+    if linear := next((number for number, block in enumerate(network.blocks, 1) if block.expansion), 0):
+        raise UsageError(f"block {linear}: a detector needs the blocks of MobileNet v1, which have no expansion")
     last = "head" if network.head else f"{kind}{len(network.blocks)}"
     return f"{kind}{before}_act", f"{last}_act"
 
 
 @dataclass(frozen=True, slots=True)
 class Ssd:
-    """SSD's anchors and bounds, see `tasks.detection.layout.ssd_decoding`."""
+    """The anchors and thresholds of SSD, see `tasks.detection.layout.ssd_config`."""
 
     detector: Literal["ssd"]
     lite: bool
@@ -151,7 +154,7 @@ class Ssd:
         return found
 
     def _halving(self, inputs: int, outputs: int) -> list[tuple[int, ...]]:
-        """The kernels of an extra layer."""
+        """Return the kernel shapes of an extra layer."""
         middle = outputs // 2
         first = (middle, inputs, 1, 1)
         return [first, (middle, 1, 3, 3), (outputs, middle, 1, 1)] if self.lite else [first, (outputs, middle, 3, 3)]
@@ -164,7 +167,7 @@ class Ssd:
 
 @dataclass(frozen=True, slots=True)
 class FasterRcnn:
-    """Faster R-CNN's anchors and bounds, see `tasks.detection.layout.faster_rcnn_decoding`."""
+    """The anchors and thresholds of Faster R-CNN, see `tasks.detection.layout.faster_rcnn_config`."""
 
     detector: Literal["faster-rcnn"]
     maps: tuple[str]
@@ -184,7 +187,7 @@ class FasterRcnn:
         height, width, channels = next(op.shape_out for op in ops if op.name == self.maps[0])
         shapes, classes, features = len(self.sizes) * len(self.ratios), network.classes + 1, ops[-1].shape_out[2]
         if not shapes:
-            raise ModelFileError("decoding has no sizes, or no ratios: anchors need one of each")
+            raise ModelFileError("decoding must have at least one of sizes and of ratios")
         predictor = f"{TASK}roi_heads.box_predictor"
         return {
             f"{TASK}rpn.anchor_generator.boxes": (height * width * shapes, 4),
@@ -198,7 +201,7 @@ class FasterRcnn:
 
 def _check_maps(found: tuple[str, ...], wanted: tuple[str, ...]) -> None:
     if found != wanted:
-        refuse("decoding.maps", list(found), f"{', '.join(wanted)}, where this network is tapped")
+        refuse("decoding.maps", list(found), f"{', '.join(wanted)}, the feature maps of this network")
 
 
 def _layer(name: str, shape: tuple[int, ...]) -> Shapes:
@@ -206,6 +209,6 @@ def _layer(name: str, shape: tuple[int, ...]) -> Shapes:
 
 
 def _block(name: str, shape: tuple[int, ...]) -> Shapes:
-    """A convolution with its batch norm."""
+    """Return the shapes of a convolution with its batch norm."""
     norm = {f"{name}.1.{part}": shape[:1] for part in ("weight", "bias", "running_mean", "running_var")}
     return {f"{name}.0.weight": shape, **norm}

@@ -1,9 +1,9 @@
-"""Pixels: the only decoder, resize and normalisation, used by train, evaluate, calibrate, predict and serve.
+"""Decode, resize and normalise images, identically in training, evaluation, calibration, prediction and serving.
 
-What becomes of an image that is not plain RGB (docs/data.md says it for users):
-EXIF orientation is applied; grey is repeated three times; CMYK, YCbCr and LAB are converted; a palette is looked up;
-transparency is laid over white; of 16 bits, or as many as a TIFF declares, the upper 8 are kept; of an animation the
-first frame is taken; floating-point pixels are refused, because nothing states their range.
+Images that are not plain RGB are handled as follows (see docs/data.md). EXIF orientation is applied. Greyscale is
+repeated three times. CMYK, YCbCr and LAB are converted, and palettes resolved. Transparent pixels are composited on
+white. Of 16-bit pixels, or of the bits that a TIFF declares, the upper 8 are kept. Of an animation, the first frame is
+used. Floating-point pixels are rejected, because their range is not stated.
 """
 
 import io
@@ -29,6 +29,7 @@ __all__ = [
     "Pixels",
     "Preprocess",
     "Resize",
+    "Size",
     "Source",
     "as_image",
     "centre_box",
@@ -43,29 +44,30 @@ __all__ = [
     "upright_size",
 ]
 
-# corrupt EXIF and the like: what matters of it becomes an ImageError, the rest is noise on a user's terminal
+# warnings about corrupt EXIF and the like; relevant problems raise an ImageError
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 Resize = Literal["bilinear", "bicubic", "lanczos", "box", "nearest"]
 Fit = Literal["crop", "stretch", "letterbox"]
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
-Source = bytes | Path | Image.Image  # a file's content, a file, or an image that Pillow has opened or made
+Size = tuple[int, int]  # (width, height) of an upright image, in pixels
+Source = bytes | Path | Image.Image  # the content of a file, a file, or a Pillow image
 
-HEIF = frozenset((".heic", ".heif", ".hif"))  # read where pillow-heif is installed
+HEIF = frozenset((".heic", ".heif", ".hif"))  # supported if pillow-heif is installed
 _READ = frozenset(
     ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .tif .tiff .ppm .pgm .pbm .pnm .jp2 .avif .mpo .ico".split()
 )
 EXTENSIONS = _READ | HEIF if find_spec("pillow_heif") else _READ
-# of photos as cameras, scanners and editors write them, which are named where they are left out
+# photo formats of cameras, scanners and editors that are not supported; such files are reported
 UNREAD = frozenset(
     ".heic .heif .hif .jxl .jxr .hdp .wdp .j2k .jpx .jpf .raw .dng .cr2 .cr3 .crw .nef .nrw .arw .sr2 .srf .orf .rw2 "
     ".raf .pef .srw .3fr .iiq .erf .mrw .x3f .psd .xcf .svg .eps .tga .exr .hdr .dcm .fits .dds .qoi".split()
 ).difference(EXTENSIONS)
-# none runs code; those that Pillow loads at once stand first; MPO is opened as JPEG and has no entry of its own
+# formats whose decoders run no code; those that Pillow preloads come first; MPO is opened as JPEG
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "WEBP", "TIFF", "JPEG2000", "ICO", "AVIF")
-_MAX_PIXELS = 178_956_970  # Pillow's own bound for a decompression bomb
+_MAX_PIXELS = 178_956_970  # Pillow's limit for decompression bombs
 _MAX_FILE = 1 << 30
-_LYING = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
+_TRANSPOSED = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 _KERNELS = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
@@ -77,21 +79,22 @@ _KERNELS = {
 
 @dataclass(frozen=True, slots=True)
 class Preprocess:
-    """From any image to the network's input; stored in every model file and exported graph.
+    """The preprocessing from any image to the network's input; stored in every model file and exported graph.
 
-    The centred box of the network's aspect ratio that covers `crop` of the image is resized to height x width
-    by Pillow's `resize` kernel (with antialiasing, but for "nearest"); then (pixel - mean) / std. `fit` "stretch": the
-    whole image is, whatever its aspect ratio; "letterbox": the whole image in its aspect ratio, centred on black.
+    With `fit` "crop", the centred box of the network's aspect ratio, reduced by the factor `crop`, is resized to height
+    x width by Pillow's `resize` filter (antialiased except for "nearest"). With "stretch" the whole image is resized
+    regardless of its aspect ratio, with "letterbox" it keeps its aspect ratio and is centred on black. Pixels are then
+    normalised to (pixel - mean) / std. Raises `NetworkError` for invalid values.
     """
 
     height: int
     width: int
     channels: int = 3
-    crop: float = 0.875  # what ImageNet networks are measured with; trained-on borders carry less
+    crop: float = 0.875  # the usual value in evaluations on ImageNet
     resize: Resize = "bilinear"
-    mean: float | tuple[float, ...] = 127.5  # Keras, TF-slim and timm give MobileNet v1 the range [-1, 1]
-    std: float | tuple[float, ...] = 127.5  # one number, or one a channel
-    fit: Fit = "crop"  # "stretch" and "letterbox" show all of the image
+    mean: float | tuple[float, ...] = 127.5  # the range [-1, 1], as in Keras, TF-slim and timm
+    std: float | tuple[float, ...] = 127.5  # one number, or one per channel
+    fit: Fit = "crop"  # "stretch" and "letterbox" use the whole image
 
     def __post_init__(self) -> None:
         if self.resize not in get_args(Resize):
@@ -106,14 +109,15 @@ class Preprocess:
             raise NetworkError(f"std (={self.std!r}) must be above 0")
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON-compatible values."""
         return asdict(self)
 
 
 def _per_channel(name: str, value: object, channels: int) -> float | tuple[float, ...]:
-    """One finite number, or one for each of `channels` (JSON has them as a list)."""
+    """Return one finite number, or one for each of `channels`; raise `NetworkError`."""
     numbers = value if isinstance(value, list | tuple) else (value,)
     if not all(isinstance(n, int | float) and not isinstance(n, bool) and np.isfinite(n) for n in numbers):
-        raise NetworkError(f"{name} (={value!r}) must be one number, or one a channel")
+        raise NetworkError(f"{name} (={value!r}) must be one number, or one per channel")
     if not isinstance(value, list | tuple):
         return float(numbers[0])
     if len(numbers) != channels:
@@ -122,10 +126,10 @@ def _per_channel(name: str, value: object, channels: int) -> float | tuple[float
 
 
 def decode(source: Source, channels: int = 3, at_least: tuple[int, int] | None = None) -> Image.Image:
-    """The image in mode RGB (`channels` 3) or L (1), upright; `ImageError` with a one-line reason if that cannot be.
+    """Decode an image in mode RGB (`channels` 3) or L (1), upright. Raises `ImageError` with the reason.
 
-    `at_least` (height, width): a JPEG may be decoded at 1/2, 1/4 or 1/8 as long as both sides stay at or above twice
-    this size, which is several times faster and leaves the resize to a small target its antialiasing.
+    With `at_least` (height, width), a JPEG is decoded at 1/2, 1/4 or 1/8 of its size if both sides remain at least
+    twice this size. This is several times faster, and the following resize still antialiases.
     """
     with opened(source) as image:
         if at_least is not None:
@@ -136,9 +140,10 @@ def decode(source: Source, channels: int = 3, at_least: tuple[int, int] | None =
 
 
 def in_memory(source: Image.Image | np.ndarray[Any, Any]) -> Image.Image:
-    """Return a Pillow image, or an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, as an image to prepare.
+    """Return `source` as a Pillow image.
 
-    Colours are RGB or RGBA, in this order. Raises `UsageError` for an array of another shape or dtype.
+    It is a Pillow image, or an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of uint8 in the order RGB or RGBA.
+    Raises `UsageError` for an array of another shape or dtype.
     """
     if isinstance(source, Image.Image):
         return source
@@ -152,15 +157,15 @@ def in_memory(source: Image.Image | np.ndarray[Any, Any]) -> Image.Image:
 
 
 def upright_size(source: Source) -> tuple[int, int]:
-    """(width, height) in pixels of the image as `decode` gives it, from its header; `ImageError`."""
+    """Return (width, height) in pixels of the upright image, from its header; raises `ImageError`."""
     with opened(source) as image:
-        turned = image.format != "TIFF" and _lies(image)  # Pillow states a TIFF's size upright at once
-        return (image.height, image.width) if turned else image.size
+        transposed = image.format != "TIFF" and _transposed(image)  # Pillow states the upright size of a TIFF
+        return (image.height, image.width) if transposed else image.size
 
 
 @contextmanager
 def opened(source: Source) -> Iterator[Image.Image]:
-    """The image, its header read; whatever is raised while it is open becomes an `ImageError`."""
+    """Open an image and read its header; convert exceptions raised while it is open to `ImageError`."""
     data = b""
     try:
         if isinstance(source, Image.Image):
@@ -171,23 +176,23 @@ def opened(source: Source) -> Iterator[Image.Image]:
             raise ImageError("the file is empty")
         with Image.open(io.BytesIO(data), formats=_formats(data)) as image:
             if image.width * image.height > _MAX_PIXELS:
-                raise ImageError(f"{image.width}x{image.height} pixels: more than {_MAX_PIXELS} are refused")
+                raise ImageError(f"{image.width}x{image.height} pixels, must be at most {_MAX_PIXELS}")
             yield image
     except ImageError:
         raise
     except UnidentifiedImageError as exc:
         raise ImageError(_unknown(data)) from exc
     except Image.DecompressionBombError as exc:
-        raise ImageError(f"more than {_MAX_PIXELS} pixels are refused") from exc
+        raise ImageError(f"must be at most {_MAX_PIXELS} pixels") from exc
     except MemoryError as exc:
-        raise ImageError("too large for this machine's memory") from exc
-    except Exception as exc:  # Pillow's plugins raise nearly anything on damaged input
+        raise ImageError("does not fit in memory") from exc
+    except Exception as exc:  # Pillow's plugins raise many types of exceptions on damaged input
         reason = " ".join(str(exc).split()) or type(exc).__name__
         raise ImageError(f"cannot be decoded: {reason[:200]}") from exc
 
 
 def _formats(data: bytes) -> tuple[str, ...]:
-    """What `data` may be; pillow-heif takes a moment to load and is asked only where it may be needed."""
+    """Return the candidate formats of `data`; pillow-heif is imported only for files that may need it."""
     return (*_FORMATS, "HEIF") if data[4:8] == b"ftyp" and _knows_heif() else _FORMATS
 
 
@@ -204,11 +209,11 @@ def _knows_heif() -> bool:
 def _unknown(data: bytes) -> str:
     if data[4:8] == b"ftyp" and data[8:11] in (b"hei", b"hev", b"mif") and not _knows_heif():
         return "reading HEIC needs pillow-heif: pip install pillow-heif"
-    return "not an image of a known format"
+    return "not an image in a supported format"
 
 
 def read(path: Path) -> bytes:
-    """The bytes of a regular file; `ImageError` for anything else (a pipe would block, a device never ends)."""
+    """Return the content of a regular file of at most 1 GiB; raise `ImageError` for others, such as pipes."""
     try:
         if not path.is_file():
             reason = "is a directory" if path.is_dir() else "no such file" if not path.exists() else "not a file"
@@ -221,7 +226,7 @@ def read(path: Path) -> bytes:
 
 
 def _draft(image: Image.Image, at_least: tuple[int, int]) -> None:
-    side = 2 * max(at_least)  # both ways round: EXIF may turn the image yet
+    side = 2 * max(at_least)  # for both orientations, as EXIF rotation is applied later
     if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
         image.draft(image.mode, (side, side))
 
@@ -229,29 +234,29 @@ def _draft(image: Image.Image, at_least: tuple[int, int]) -> None:
 def _upright(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
-    except Exception:  # an unreadable EXIF block says nothing about orientation
+    except Exception:  # an unreadable EXIF block is ignored
         return image
 
 
-def _lies(image: Image.Image) -> bool:
-    """Tell whether `_upright` exchanges width and height."""
+def _transposed(image: Image.Image) -> bool:
+    """Return whether `_upright` exchanges width and height."""
     try:
-        return image.getexif().get(ExifTags.Base.Orientation) in _LYING
-    except Exception:  # as there
+        return image.getexif().get(ExifTags.Base.Orientation) in _TRANSPOSED
+    except Exception:  # as in `_upright`
         return False
 
 
 def _bits(image: Image.Image) -> int:
-    """Of a pixel of mode I or I;16: as many as a TIFF declares, else 16. Nothing is guessed from the values."""
+    """Return the bits per pixel of mode I or I;16: those that a TIFF declares, else 16, never inferred from values."""
     declared: tuple[int, ...] = getattr(image, "tag_v2", {}).get(ExifTags.Base.BitsPerSample, ())
     return min(16, *declared) if declared else 16
 
 
 def _plain(image: Image.Image, channels: int, bits: int) -> Image.Image:
-    """To RGB or L by the rules at the top of this file."""
+    """Convert to RGB or L by the rules in the docstring of this module."""
     mode = "L" if channels == 1 else "RGB"
     if image.mode == "F":
-        raise ImageError("floating-point pixels have no stated range")
+        raise ImageError("floating-point pixels are not supported, their range is not stated")
     if image.mode.startswith("I"):
         image = _upper_eight_bits(image, bits)
     if image.mode == "LAB":
@@ -264,7 +269,7 @@ def _plain(image: Image.Image, channels: int, bits: int) -> Image.Image:
 
 
 def _upper_eight_bits(image: Image.Image, bits: int) -> Image.Image:
-    """Mode I or I;16 to L, or to LA where one value is declared transparent."""
+    """Convert mode I or I;16 to L, or to LA if one value is declared transparent."""
     values = np.asarray(image).astype(np.int64)
     grey = Image.fromarray((np.clip(values, 0, (1 << bits) - 1) >> max(0, bits - 8)).astype(np.uint8))
     if isinstance(key := image.info.get("transparency"), int):
@@ -273,20 +278,23 @@ def _upper_eight_bits(image: Image.Image, bits: int) -> Image.Image:
 
 
 def centre_box(width: int, height: int, preprocess: Preprocess) -> tuple[float, float, float, float]:
-    """(left, top, right, bottom): the largest centred box of the network's aspect ratio, times `crop`;
-    all of an image that is stretched or letterboxed."""
+    """Return the box (left, top, right, bottom) in pixels that is resized to the network's input.
+
+    It is the largest centred box of the network's aspect ratio, reduced by the factor `crop`, or the whole image if it
+    is stretched or letterboxed.
+    """
     if preprocess.fit != "crop":
         return 0.0, 0.0, float(width), float(height)
     scale = min(width / preprocess.width, height / preprocess.height) * preprocess.crop
     w, h = preprocess.width * scale, preprocess.height * scale
     left, top = max(0.0, (width - w) / 2), max(0.0, (height - h) / 2)
-    return left, top, min(width, left + w), min(height, top + h)  # rounding must not lead outside the image
+    return left, top, min(width, left + w), min(height, top + h)  # rounding must not exceed the image
 
 
 def crop_resize(
     image: Image.Image, preprocess: Preprocess, box: tuple[float, float, float, float] | None = None
 ) -> Pixels:
-    """`box` (default: the centred one) of `image`, resized to (height, width, channels) uint8."""
+    """Return `box` (default: that of `centre_box`) of `image`, resized to (height, width, channels) uint8."""
     box = box or centre_box(image.width, image.height, preprocess)
     whole = (preprocess.width, preprocess.height)
     size = _within(box, whole) if preprocess.fit == "letterbox" else whole
@@ -300,7 +308,7 @@ def crop_resize(
 
 
 def _within(box: tuple[float, float, float, float], whole: tuple[int, int]) -> tuple[int, int]:
-    """(width, height) of the largest picture of the box's aspect ratio within `whole`."""
+    """Return (width, height) of the largest rectangle with the box's aspect ratio within `whole`."""
     width, height = box[2] - box[0], box[3] - box[1]
     if width / height > whole[0] / whole[1]:
         return whole[0], max(1, round(height / width * whole[0]))
@@ -308,33 +316,34 @@ def _within(box: tuple[float, float, float, float], whole: tuple[int, int]) -> t
 
 
 def shrink_short_side(image: Image.Image, side: int, kernel: Resize) -> Image.Image:
-    """The whole image, its short side brought down to `side`; unchanged where it is no longer than that."""
+    """Return the image with its short side reduced to `side` pixels, or unchanged if it is not longer."""
     short = min(image.size)
     if short <= side:
         return image
-    width, height = (-(-length * side // short) for length in image.size)  # upwards, in whole numbers
+    width, height = (-(-length * side // short) for length in image.size)  # rounded up
     return image.resize((width, height), _KERNELS[kernel])
 
 
 def prepare(source: "Source | str | np.ndarray[Any, Any]", preprocess: Preprocess) -> Pixels:
-    """Decode, crop and resize: (height, width, channels) uint8, what every exported network takes.
+    """Decode, crop and resize an image to (height, width, channels) uint8, the input of every exported network.
 
-    `source`: a path, a file's content, a Pillow image or an array as `in_memory` takes it.
+    `source` is a path, the content of a file (bytes), a Pillow image, or an array as for `in_memory`. Raises
+    `ImageError` for an image that cannot be decoded.
     """
     if isinstance(source, np.ndarray):
         source = in_memory(source)
     source = Path(source) if isinstance(source, str) else source
-    exact = preprocess.resize == "nearest"  # of an image that was decoded smaller it would take other pixels
+    exact = preprocess.resize == "nearest"  # the reduced decoding would select other pixels
     image = decode(source, preprocess.channels, None if exact else (preprocess.height, preprocess.width))
     return crop_resize(image, preprocess)
 
 
 def as_image(pixels: Pixels) -> Image.Image:
-    """(H, W, 3) or (H, W, 1) uint8 as an image of mode RGB or L."""
+    """Return (H, W, 3) or (H, W, 1) uint8 as an image of mode RGB or L."""
     return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
 
 
 def normalise(pixels: Pixels, preprocess: Preprocess) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """(..., H, W, C) uint8 -> float32 of the same shape."""
+    """Return (pixels - mean) / std for (..., H, W, C) uint8, as float32 of the same shape."""
     mean, std = (np.asarray(value, np.float32) for value in (preprocess.mean, preprocess.std))
     return (pixels.astype(np.float32) - mean) / std

@@ -1,4 +1,4 @@
-"""What there is to work with."""
+"""Query the machine: cores, load, installed packages."""
 
 import os
 import sys
@@ -10,24 +10,24 @@ __all__ = ["check_threads", "cores", "give_back_memory", "need_torch", "other_lo
 
 
 def cores() -> int:
-    """Processor cores that this process may use."""
+    """Return the number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def other_load() -> float:
-    """Return how many programs ran or waited for a core in the last minute; 0 where the system does not count them."""
+    """Return the load average of the last minute, or 0 if the system has none."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
 
 
 def check_threads(threads: int, least: int = 0) -> None:
-    """Raise `UsageError` for a number of threads that this machine has not; 0 stands for all, where it is allowed."""
+    """Raise `UsageError` if `threads` is not from `least` to the number of cores; 0 means all cores."""
     if not least <= threads <= cores():
         rule = f"must be from 1 to this machine's {cores()} cores{'' if least else ', or 0 for all'}"
         raise UsageError(f"threads (={threads}) {rule}")
 
 
 def give_back_memory() -> None:
-    """What was freed goes back to the system at once: Linux's C library keeps megabytes for later."""
+    """Return freed memory to the system; glibc retains it otherwise."""
     if sys.platform == "linux":
         import ctypes
 
@@ -36,13 +36,13 @@ def give_back_memory() -> None:
 
 
 def need_torch() -> None:
-    """`MissingExtraError` at once, before any work is done."""
+    """Raise `MissingExtraError` if torch is not installed."""
     if find_spec("torch") is None:
-        raise MissingExtraError("torch is not installed, and training and export need it", "train")
+        raise MissingExtraError("training and export need torch", "train")
 
 
 def tiles_granted() -> bool:
-    """Ask for AMX. Linux on x86-64 lets a process use tiles that has asked; sandboxes may refuse."""
+    """Request permission to use AMX tiles, which Linux on x86-64 requires; return whether it was granted."""
     import ctypes
 
     arch_prctl, request_permission, tile_data = 158, 0x1023, 18

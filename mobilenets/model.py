@@ -60,7 +60,7 @@ class Model:
     preprocess: Preprocess
     labels: tuple[str, ...]
     task: str = "classify"
-    decoding: dict[str, Any] = field(default_factory=dict)  # what the task must know of the outputs besides the labels
+    head_config: dict[str, Any] = field(default_factory=dict)  # the settings of the task's head, see `heads`
     metrics: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)  # fingerprint and sizes of the data it was trained on
 
@@ -194,7 +194,7 @@ class AnyModel(Protocol):
     @property
     def task(self) -> str: ...
     @property
-    def decoding(self) -> dict[str, Any]: ...
+    def head_config(self) -> dict[str, Any]: ...
     @property
     def metrics(self) -> dict[str, Any]: ...
     @property
@@ -226,7 +226,7 @@ def to_metadata(model: AnyModel) -> dict[str, str]:
         "preprocess": json.dumps(model.preprocess.to_dict()),
         "labels": json.dumps(list(model.labels)),
         "task": model.task,
-        "decoding": json.dumps(model.decoding),
+        "decoding": json.dumps(model.head_config),
         "metrics": json.dumps(model.metrics),
         "data": json.dumps(model.data),
     }
@@ -240,7 +240,7 @@ def from_metadata(metadata: Mapping[str, str], body: bool = False) -> tuple[dict
     fields = {
         **use_from_metadata(metadata),
         "task": _text(metadata, "task"),
-        "decoding": _stated(metadata, "decoding", dict[str, Any]) if "decoding" in metadata else {},
+        "head_config": _stated(metadata, "decoding", dict[str, Any]) if "decoding" in metadata else {},
         "metrics": _stated(metadata, "metrics", dict[str, Any]),
         "data": _stated(metadata, "data", dict[str, Any]),
     }
@@ -248,7 +248,7 @@ def from_metadata(metadata: Mapping[str, str], body: bool = False) -> tuple[dict
         read(dict[str, Any], fields["data"].get(origin, {}), f"data.{origin}")
     if body:
         return fields, {}
-    head = read_head(fields["task"], fields["network"], fields["decoding"])
+    head = read_head(fields["task"], fields["network"], fields["head_config"])
     return fields, head.arrays(fields["network"])
 
 

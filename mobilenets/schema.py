@@ -1,7 +1,7 @@
-"""What files say in JSON, as typed values: a dataclass is the schema, its annotations are the rules.
+"""Read JSON as typed values, with dataclasses as schemas.
 
-`read` knows bool, int, float, str, Path, None, Any, Literal, unions, tuples, dict[str, ...], dataclasses, and `Between`
-in `Annotated`. A field with a default may be absent; one that the dataclass does not have is refused.
+`read` supports bool, int, float, str, Path, None, Any, Literal, unions, tuples, dict[str, ...], dataclasses, and
+`Between` in `Annotated`. A field with a default may be absent; unknown fields are rejected.
 """
 
 import json
@@ -15,21 +15,21 @@ from .errors import ModelFileError
 
 __all__ = ["Between", "parsed", "read", "refuse"]
 
-_LARGEST = 3.4e38  # float32's
+_LARGEST = 3.4e38  # of float32
 _LARGEST_INT = 2**63 - 1
-_LONGEST = 60  # characters of a value that is told
+_LONGEST = 60  # characters of a value in a message
 
 
 @dataclass(frozen=True, slots=True)
 class Between:
-    """Bounds of a number, both included, in `Annotated`."""
+    """Inclusive bounds of a number, for `Annotated`."""
 
     low: float
     high: float
 
 
 def parsed(text: str, name: str) -> Any:
-    """Return what the JSON `text` says; `ModelFileError` where it is no JSON."""
+    """Parse the JSON `text` of the field `name`; raise `ModelFileError` if it is not JSON."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as exc:
@@ -37,9 +37,9 @@ def parsed(text: str, name: str) -> Any:
 
 
 def read(kind: Any, value: Any, name: str) -> Any:
-    """Return `value`, of JSON, as the annotation `kind` has it: lists become tuples, objects dataclasses, texts paths.
+    """Convert a JSON value to the annotation `kind`: lists to tuples, objects to dataclasses, strings to paths.
 
-    `ModelFileError` names the field (`name`, and what lies in it as name.field and name[0]), the value and the rule.
+    Raises `ModelFileError` with the field (`name`, or name.field and name[0] inside it), the value and the rule.
     """
     if get_origin(kind) is Annotated:
         return _bounded(read(get_args(kind)[0], value, name), get_args(kind)[1:], name)
@@ -56,13 +56,13 @@ def read(kind: Any, value: Any, name: str) -> Any:
 
 
 def refuse(name: str, value: object, rule: str) -> NoReturn:
-    """Raise the `ModelFileError` that says which field has which value against which rule."""
-    text = _told(value)
+    """Raise a `ModelFileError` that states the field `name`, its value and the rule that it breaks."""
+    text = _json(value)
     raise ModelFileError(f"{name} (={text if len(text) <= _LONGEST else text[: _LONGEST - 3] + '...'}) must be {rule}")
 
 
-def _told(value: object) -> str:
-    """As JSON has it; of an enormous number or list only the kind."""
+def _json(value: object) -> str:
+    """Return a value as JSON, or only its type if that fails."""
     try:
         return json.dumps(value)
     except (ValueError, TypeError, RecursionError):
@@ -84,7 +84,7 @@ def _plain(kind: Any, value: Any, name: str) -> Any:
 
 
 def _one_of(kinds: tuple[Any, ...], value: Any, name: str) -> Any:
-    """By the first of a union that fits, else by the last that is not null: its error says what was wrong."""
+    """Read by the first type of a union that matches, else by the last one other than null, for its error message."""
     if value is None and NoneType in kinds:
         return None
     simple = next((kind for kind in kinds if _fits(kind, value)), None)
@@ -131,7 +131,7 @@ _PLAIN: dict[Any, tuple[Callable[[Any], bool], str]] = {
     bool: (lambda value: isinstance(value, bool), "true or false"),
     int: (lambda value: type(value) is int and abs(value) <= _LARGEST_INT, "a whole number"),
     float: (_is_number, "a finite number"),
-    str: (_is_text, "text of whole characters"),
+    str: (_is_text, "text without lone surrogates"),
     Path: (lambda value: isinstance(value, Path) or (_is_text(value) and "\0" not in value), "a path"),
     dict: (lambda value: isinstance(value, dict), "a JSON object"),
     NoneType: (lambda value: value is None, "null"),

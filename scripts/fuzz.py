@@ -34,7 +34,7 @@ from mobilenets.errors import MobilenetsError
 from mobilenets.quant.file import load
 from mobilenets.runtime import open_session, outputs_of
 from mobilenets.tasks import task_type
-from mobilenets.tasks.likeness.index import load_index
+from mobilenets.tasks.verification.index import load_index
 from mobilenets.weights import Given, import_files
 
 OUTCOMES = ("opened", "refused", "unexpected", "hang", "signal")
@@ -93,13 +93,13 @@ def _run(path: Path) -> None:
     if max(p.height, p.width) > LARGEST:
         return
     task = task_type(session.task)()
-    answer = task.answer(
+    answer = task.prediction(
         outputs_of(session, np.zeros((1, p.height, p.width, p.channels), np.uint8))[0],
         session.labels,
-        session.decoding,
+        session.head_config,
         task.top,
     )
-    line = task.placed(answer, (640, 480)).line()
+    line = task.in_pixels(answer, (640, 480)).line()
     assert "nan" not in line, f"it says {line!r}"
 
 

@@ -27,7 +27,7 @@ from mobilenets.exporters import write
 from mobilenets.image import Preprocess
 from mobilenets.model import Model
 from mobilenets.runtime.activations import min_max_integers
-from mobilenets.tasks.likeness.index import Index
+from mobilenets.tasks.verification.index import Index
 
 __all__ = ["damaged", "samples"]
 
@@ -65,7 +65,7 @@ def samples() -> dict[str, bytes]:
     model = _model(NETWORK)
     pixels = np.random.default_rng(1).integers(0, 256, (4, 32, 32, 3), np.uint8)
     integers, detector = min_max_integers(model, pixels), _detector()
-    cells = replace(model, task="geolocate", labels=tuple(c[0] for c in CELLS), decoding={"cells": CELLS})
+    cells = replace(model, task="geolocate", labels=tuple(c[0] for c in CELLS), head_config={"cells": CELLS})
     files = {
         "model.safetensors": _saved(model.save),
         "geolocate.safetensors": _saved(cells.save),
@@ -105,13 +105,13 @@ def _model(network: Network) -> Model:
 
 def _detector() -> Model:
     from mobilenets.tasks.detect import Detect
-    from mobilenets.tasks.detection.layout import ssd_decoding
+    from mobilenets.tasks.detection.layout import ssd_config
     from mobilenets.training.module import MobileNet, weights_of
 
     network = NETWORK.replace(output="features", height=64, width=64)
-    decoding = ssd_decoding(network, 0.2, True)
-    arrays = weights_of(Detect().module(MobileNet(expand(network)), network, decoding).state_dict())
-    plain = replace(_model(network), task="detect", decoding=decoding)
+    head_config = ssd_config(network, 0.2, True)
+    arrays = weights_of(Detect().module(MobileNet(expand(network)), network, head_config).state_dict())
+    plain = replace(_model(network), task="detect", head_config=head_config)
     return replace(plain, weights={**arrays, **plain.weights}, preprocess=Preprocess(64, 64, crop=1.0, fit="stretch"))
 
 

@@ -1,4 +1,4 @@
-"""Write mobilenets/tasks/places/coasts.json, the land of the maps, from the npm package world-atlas.
+"""Write mobilenets/tasks/geo/coasts.json, the land of the maps, from the npm package world-atlas.
 
     npm pack world-atlas@2.0.2 && tar xzf world-atlas-2.0.2.tgz
     python scripts/make_coasts.py package/land-110m.json
@@ -15,7 +15,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-TARGET = Path(__file__).parents[1] / "mobilenets" / "tasks" / "places" / "coasts.json"
+TARGET = Path(__file__).parents[1] / "mobilenets" / "tasks" / "geo" / "coasts.json"
 TURN = 3600
 Point = tuple[int, int]
 

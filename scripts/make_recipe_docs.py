@@ -1,4 +1,4 @@
-"""Writes docs/recipe.md from `Recipe`: every default with its reason. `make docs` runs it; a test compares.
+"""Write docs/recipe.md from `Recipe`: every default with its reason. `make docs` runs it; a test compares.
 
 python scripts/make_recipe_docs.py
 """
@@ -22,7 +22,7 @@ Made from `mobilenets/training/recipe.py` by `make docs`. Each setting is a flag
 
 
 def reasons() -> dict[str, str]:
-    """Field -> the docstring under it."""
+    """Return the docstring of each field."""
     body = next(node for node in ast.parse(inspect.getsource(source)).body if isinstance(node, ast.ClassDef)).body
     found: dict[str, str] = {}
     for field, text in pairwise(body):
@@ -32,12 +32,18 @@ def reasons() -> dict[str, str]:
     return found
 
 
+def shown(default: object) -> str:
+    """Return a default as the page shows it."""
+    if default is None:
+        return "by rule"
+    return {True: "on", False: "off"}[default] if isinstance(default, bool) else str(default)
+
+
 def page() -> str:
     texts = reasons()
     rows = []
     for field in fields(source.Recipe):
-        default = {None: "by rule", True: "on", False: "off"}.get(field.default, field.default)  # type: ignore[call-overload]
-        rows.append(f"| `--{field.name.replace('_', '-')}` | {default} | {texts[field.name]} |\n")
+        rows.append(f"| `--{field.name.replace('_', '-')}` | {shown(field.default)} | {texts[field.name]} |\n")
     rates = ", ".join(f"{opt} {rate:g}" for opt, rate in source.LEARNING_RATE.items())
     return HEAD + "".join(rows) + f"\nPeak learning rates at batch size 64: {rates}.\n"
 

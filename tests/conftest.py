@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
-from native import LACKS, Inspector, level_names
+from native import LACKS, Inspector, emulated_anywhere, level_names
 from photos import make_photos
 
 from mobilenets.arch.graph import expand, weight_shapes
@@ -51,11 +51,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out, under `--processor`, the tests that say the same on every processor."""
+    """Leave out, under `--processor`, the tests whose result does not depend on the mask."""
     if config.getoption("--processor"):
-        same = [item for item in items if item.get_closest_marker("any_processor")]
+        same = [item for item in items if item.get_closest_marker("any_processor") or _of_emulated(item)]
         config.hook.pytest_deselected(items=same)
         items[:] = [item for item in items if item not in set(same)]
+
+
+def _of_emulated(item: pytest.Item) -> bool:
+    """Return whether the test runs a target that the tests without a mask emulate as well."""
+    return isinstance(item, pytest.Function) and emulated_anywhere(
+        item.callspec.params.get("target") if hasattr(item, "callspec") else None
+    )
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -73,8 +80,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """No test sees what lies in the user's cache, or leaves anything there."""
-    folder = tmp_path_factory.mktemp("cache")
+    """Keep tests out of the user's cache: all processes of a session share one of their own."""
+    session = tmp_path_factory.getbasetemp()
+    folder = (session.parent if "PYTEST_XDIST_WORKER" in os.environ else session) / "cache"
+    folder.mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MOBILENETS_CACHE", str(folder))
         yield folder

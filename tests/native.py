@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from mobilenets.compiler.processor import LEVELS, features, level_features, missing
+from mobilenets.compiler.processor import LEVELS, features, level_features, missing, reported
 from mobilenets.compiler.program import Target
-from mobilenets.compiler.targets import best_target
+from mobilenets.compiler.targets import BF16_TARGETS, INT8_TARGETS, TARGETS, best_target
 
 LACKS = "this processor lacks"
 HELD = ("avx2", "sse2")  # the levels to which `make test` holds the tests of native code
@@ -57,6 +57,16 @@ def runnable(target: Target) -> Target:
         return target
     present = best_target()
     return replace(target, features=present.features, flags=(*present.flags, "-O0"))
+
+
+def emulated_anywhere(target: object) -> bool:
+    """Return whether `target`, or the target of that name, is emulated even where the processor is not masked.
+
+    Its emulation under a mask takes the same C through the same plain instructions once more.
+    """
+    known = {**BF16_TARGETS, **INT8_TARGETS, **TARGETS}
+    found = known.get(target) if isinstance(target, str) else target
+    return isinstance(found, Target) and not set(found.features) <= reported()
 
 
 def foreign_instructions(library: Path, allowed: Iterable[str]) -> dict[str, str]:

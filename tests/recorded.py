@@ -14,16 +14,15 @@ import numpy as np
 from mobilenets.arch.graph import expand, weight_shapes
 from mobilenets.arch.network import Block, Network
 from mobilenets.benchmarks.ncnn_file import ncnn_files
-from mobilenets.compiler.compile import sources_of
-from mobilenets.compiler.lower_bf16 import PARTS
+from mobilenets.compiler.compile import PRECISIONS, sources_of
 from mobilenets.compiler.targets import BF16_TARGETS, INT8_TARGETS, TARGETS
 from mobilenets.costs import cost
 from mobilenets.exporters import FORMATS
 from mobilenets.exporters import write as export
 from mobilenets.image import Preprocess
 from mobilenets.model import Model
+from mobilenets.quant.conversion import to_integers
 from mobilenets.quant.equalise import equalise
-from mobilenets.quant.integers import to_integers
 from mobilenets.quant.scheme import QuantModel
 
 RECORDED = Path(__file__).with_suffix(".json")
@@ -70,7 +69,7 @@ def written(name: str) -> Iterator[tuple[str, bytes]]:
     for target in TARGETS.values():
         yield from compiled(f"{name}/fp32/{target.name}", *sources_of(model, target, "network"))
     for target in BF16_TARGETS.values():
-        for precision in PARTS:
+        for precision in PRECISIONS[1:]:
             yield from compiled(
                 f"{name}/{precision}/{target.name}", *sources_of(model, target, "network", precision=precision)
             )

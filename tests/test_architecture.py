@@ -32,9 +32,9 @@ IMPORTS = {
     "model": "errors files image arch schema heads",
     "data": "errors text files machine image folders",
     "designs": "errors arch schema costs",
-    "quant": "errors files image arch schema model",
-    "weights": "errors files image arch model data quant",
-    "compiler": "errors files machine image arch model quant",
+    "quant": "errors arrays files image arch schema model",
+    "weights": "errors arrays files image arch model data quant",
+    "compiler": "errors arrays files machine image arch model quant",
     "exporters": "errors image arch model quant",
     "runtime": "errors arrays machine image arch folders costs model quant compiler exporters",
     "tasks": "errors arrays text files machine image arch folders heads data runtime",
@@ -44,7 +44,8 @@ IMPORTS = {
     "training": "errors arrays files machine image arch schema costs model data quant compiler exporters runtime "
     "tasks progress",
     "evaluation": "errors arrays image costs model data designs quant runtime tasks report progress opening training",
-    "benchmarks": "errors files machine image arch costs model quant compiler exporters runtime progress training",
+    "benchmarks": "errors arrays files machine image arch costs model quant compiler exporters runtime progress "
+    "training",
     "verbs": "errors text files machine image arch schema costs model data designs quant weights compiler exporters "
     "runtime tasks progress opening training evaluation benchmarks",
 }

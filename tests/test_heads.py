@@ -22,7 +22,7 @@ from mobilenets.quant import file as quantised
 from mobilenets.runtime import Session, open_session
 from mobilenets.tasks import TASKS
 from mobilenets.tasks.detect import Detect
-from mobilenets.tasks.detection.layout import faster_rcnn_decoding, ssd_decoding
+from mobilenets.tasks.detection.layout import faster_rcnn_config, ssd_config
 from mobilenets.training.module import MobileNet, weights_of
 from mobilenets.training.recipe import Recipe
 from mobilenets.training.run import Run, Settings
@@ -32,18 +32,20 @@ CELLS = [["47a1", 48.9, 2.35, 30], ["89c3", 40.7, -74.0, 20], ["60188d", 35.7, 1
 
 
 def places() -> Model:
-    return replace(make_random_model(NETWORK), task="geolocate", decoding={"cells": CELLS})
+    return replace(make_random_model(NETWORK), task="geolocate", head_config={"cells": CELLS})
 
 
 def detector(kind: str = "ssd", network: Network = NETWORK) -> Model:
     network = network.replace(output="features")
-    decoding = (
-        faster_rcnn_decoding(network, 0.2) if kind == "faster-rcnn" else ssd_decoding(network, 0.2, kind == "lite")
+    head_config = (
+        faster_rcnn_config(network, 0.2) if kind == "faster-rcnn" else ssd_config(network, 0.2, kind == "lite")
     )
-    head = weights_of(Detect().module(MobileNet(expand(network)), network, decoding).state_dict())
+    head = weights_of(Detect().module(MobileNet(expand(network)), network, head_config).state_dict())
     plain = make_random_model(network)
     own = {name: array for name, array in head.items() if name.startswith("task.")}
-    return replace(plain, task="detect", decoding=json.loads(json.dumps(decoding)), weights={**plain.weights, **own})
+    return replace(
+        plain, task="detect", head_config=json.loads(json.dumps(head_config)), weights={**plain.weights, **own}
+    )
 
 
 def changed(model: Model, folder: Path, metadata: dict[str, str | None], **arrays: Any) -> Path:
@@ -77,13 +79,13 @@ SIDES = [(64, 64), (32, 64), (160, 96)]
 def test_the_arrays_of_detectors_are_those_of_torch(kind: str, side: tuple[int, int], tmp_path: Path) -> None:
     model = detector(kind, NETWORK.replace(height=side[0], width=side[1]))
     head = {name: array.shape for name, array in model.weights.items() if name.startswith("task.")}
-    assert read_head("detect", model.network, model.decoding).arrays(model.network) == head
+    assert read_head("detect", model.network, model.head_config).arrays(model.network) == head
     again = load(model.save(tmp_path / "m.safetensors"))
-    assert again.digest() == model.digest() and again.decoding == model.decoding
+    assert again.digest() == model.digest() and again.head_config == model.head_config
 
 
 def test_places_are_loaded(tmp_path: Path) -> None:
-    assert load(places().save(tmp_path / "m.safetensors")).decoding == {"cells": CELLS}
+    assert load(places().save(tmp_path / "m.safetensors")).head_config == {"cells": CELLS}
 
 
 def cells(at: int, value: Any) -> str:
@@ -116,27 +118,30 @@ PLACES = {
 
 @pytest.mark.parametrize("case", PLACES)
 def test_refused_places(case: str, tmp_path: Path) -> None:
-    decoding, reason = PLACES[case]
-    assert reason in refusal(changed(places(), tmp_path, {"decoding": decoding}))
+    head_config, reason = PLACES[case]
+    assert reason in refusal(changed(places(), tmp_path, {"decoding": head_config}))
 
 
-def decoding(**changes: Any) -> str:
-    return json.dumps({**detector().decoding, **changes})
+def head_config(**changes: Any) -> str:
+    return json.dumps({**detector().head_config, **changes})
 
 
 DETECTORS = {
     "nothing": ("{}", "decoding lacks 'detector'"),
-    "another kind": (decoding(detector="yolo"), 'decoding.detector (="yolo") must be one of ssd'),
-    "other maps": (decoding(maps=["pw1_act", "pw4_act"]), "must be pw2_act, pw4_act, where this network is tapped"),
-    "a map": (decoding(maps=["pw2_act"]), "must be a list of 2"),
-    "ratios of text": (decoding(ratios="2"), 'decoding.ratios (="2") must be a list'),
-    "a ratio of nothing": (decoding(ratios=[[0.0], [2.0], [2.0], [2.0]]), "must be from 0.01 to 100"),
-    "fewer ratios": (decoding(ratios=[[2.0]]), "1 ratios and"),
-    "too sure": (decoding(score=1.5), "decoding.score (=1.5) must be from 0 to 1"),
-    "no boxes": (decoding(boxes=0), "decoding.boxes (=0) must be from 1 to 1000"),
-    "whole as a float": (decoding(candidates=400.0), "decoding.candidates (=400.0) must be a whole number"),
-    "yes": (decoding(lite=1), "decoding.lite (=1) must be true or false"),
-    "the other head": (decoding(lite=True), "weights do not fit the network: lacks task."),
+    "another kind": (head_config(detector="yolo"), 'decoding.detector (="yolo") must be one of ssd'),
+    "other maps": (
+        head_config(maps=["pw1_act", "pw4_act"]),
+        "must be pw2_act, pw4_act, the feature maps of this network",
+    ),
+    "a map": (head_config(maps=["pw2_act"]), "must be a list of 2"),
+    "ratios of text": (head_config(ratios="2"), 'decoding.ratios (="2") must be a list'),
+    "a ratio of nothing": (head_config(ratios=[[0.0], [2.0], [2.0], [2.0]]), "must be from 0.01 to 100"),
+    "fewer ratios": (head_config(ratios=[[2.0]]), "1 ratios and"),
+    "too sure": (head_config(score=1.5), "decoding.score (=1.5) must be from 0 to 1"),
+    "no boxes": (head_config(boxes=0), "decoding.boxes (=0) must be from 1 to 1000"),
+    "whole as a float": (head_config(candidates=400.0), "decoding.candidates (=400.0) must be a whole number"),
+    "yes": (head_config(lite=1), "decoding.lite (=1) must be true or false"),
+    "the other head": (head_config(lite=True), "weights do not fit the network: lacks task."),
 }
 
 
@@ -153,7 +158,7 @@ def test_a_detector_without_its_head(tmp_path: Path) -> None:
     assert "lacks task.anchor_generator.boxes" in refusal(path)
     with pytest.raises(ModelFileError, match="lacks task"):
         open_session(path)
-    alone = replace(whole, weights=body, decoding={}).save(tmp_path / "initial.safetensors")
+    alone = replace(whole, weights=body, head_config={}).save(tmp_path / "initial.safetensors")
     assert load(alone, body=True).digest() == replace(whole, weights=body).digest()
     with pytest.raises(ModelFileError, match="decoding lacks 'detector'"):
         load(alone)
@@ -212,7 +217,7 @@ def exported(model: Model, **metadata: str) -> bytes:
     [
         (places, {"decoding": "{}"}, "decoding lacks 'cells'"),
         (places, {"decoding": cells(1, float("nan"))}, r"decoding.cells\[0\]\[1\] \(=NaN\) must be a finite number"),
-        (detector, {"decoding": decoding(boxes=7)}, r"its graph answers \(100, 6\), must be \(7, 6\)"),
+        (detector, {"decoding": head_config(boxes=7)}, r"its graph answers \(100, 6\), must be \(7, 6\)"),
         (detector, {"labels": '["a"]'}, "1 labels for a network of 3 classes"),
         (places, {"task": "nothing"}, r"task \(=\"nothing\"\) must be one of"),
         (places, {"labels": "[1, 2, 3]"}, r"labels\[0\] \(=1\) must be text"),

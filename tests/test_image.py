@@ -139,7 +139,7 @@ def test_codecs_that_a_build_of_pillow_may_lack(codec: tuple[str, dict[str, int]
     b"Pf\n1 1\n-1.0\n" + struct.pack("<f", 1),
 ])  # fmt: skip
 def test_floats_are_refused(data: bytes) -> None:
-    with pytest.raises(ImageError, match="floating-point pixels have no stated range"):
+    with pytest.raises(ImageError, match="floating-point pixels are not supported"):
         decode(data)
 
 
@@ -212,7 +212,7 @@ def test_any_damage_is_an_image_error(kind: tuple[str, str], flips: list[tuple[f
 
 def test_decompression_bombs(tmp_path: Path) -> None:
     for width, height in ((20_000, 20_000), (15_000, 12_000), (2**31 - 1, 2**31 - 1)):
-        with pytest.raises(ImageError, match=r"refused|known format"):
+        with pytest.raises(ImageError, match=r"must be at most|supported format"):
             decode(png(width, height, 1, 0, b"\0"))
 
 

@@ -172,7 +172,7 @@ WRONG = [
     ("network", [NETWORK.replace(classes=4).to_json()], "3 labels for a network of 4 classes"),
     ("labels", ['["a", "b"]', "[]", '["a", "b", "c", "d"]'], "labels for a network of 3 classes"),
     ("labels", ['"abc"', "3", "null", '{"a": 1, "b": 2, "c": 3}'], "must be a list"),
-    ("labels", ["[1, 2, 3]", '["a", "b", null]'], "must be text of whole characters"),
+    ("labels", ["[1, 2, 3]", '["a", "b", null]'], "must be text without lone surrogates"),
     ("labels", [DEEP, ""], ""),
     ("preprocess", ["", "null", "[]", "{}", '{"height": 40}', DEEP], ""),
     ("preprocess", ['{"height": 40, "width": 32, "gamma": 2}', '{"height": 40, "width": 32, "crop": 0}'], ""),

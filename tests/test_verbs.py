@@ -49,7 +49,7 @@ def test_each_command_is_a_function_of_python(command: str) -> None:
 
 RESULTS = (
     *(Benchmark, CompiledFiles, CostTable, Design, Evaluated, Exported, ImportedFile, NetworkCosts, Plan),
-    *(QuantizedFile, Searched, Trained, mn.Prediction),
+    *(QuantizedFile, Searched, Trained, mn.PredictedImage),
 )
 
 

@@ -1,4 +1,4 @@
-"""Architecture as data: `Network` is what is asked for, `Graph` what follows from it."""
+"""Networks as data: `Network` holds the settings, `Graph` the ops with all shapes."""
 
 from .graph import Graph, expand, verify
 from .network import Block, Network

@@ -1,4 +1,4 @@
-"""Batch-norm folding: the graph that is deployed has a bias where the trained one has a batch norm."""
+"""Batch-norm folding: a deployed graph has a bias where the trained one has a batch norm."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import NetworkError
 from .graph import Graph, verify, weight_shapes
 from .layers import layers
 from .ops import CONVOLUTIONS, Op
@@ -16,7 +17,12 @@ Arrays = dict[str, np.ndarray[Any, np.dtype[np.float32]]]
 
 
 def without_batch_norm(graph: Graph) -> Graph:
-    """The same graph with every batch norm gone and a bias in the convolution before it."""
+    """Return `graph` without batch norms; the convolution before each has a bias instead.
+
+    Raises `NetworkError` for a batch norm that does not follow a convolution.
+    """
+    if alone := next((layer.op for layer in layers(graph) if layer.op.kind == "batch_norm"), None):
+        raise NetworkError(f"op {alone.name} (batch_norm): does not follow a convolution, so it cannot be folded")
     ops: list[Op] = []
     position: dict[int, int] = {}  # of an op: before -> after
     for i, op in enumerate(graph.ops):
@@ -30,7 +36,7 @@ def without_batch_norm(graph: Graph) -> Graph:
 
 
 def fold_batch_norm(graph: Graph, weights: Mapping[str, np.ndarray]) -> tuple[Graph, Arrays]:
-    """The folded graph and its weights (float32, computed in float64).
+    """Return the folded graph and its weights (float32, computed in float64).
 
     For each output channel: s = gamma / sqrt(var + epsilon), w' = w * s, b' = beta + (b - mean) * s.
     """
@@ -53,7 +59,7 @@ def fold_batch_norm(graph: Graph, weights: Mapping[str, np.ndarray]) -> tuple[Gr
 
 
 def unfold(graph: Graph, folded: Mapping[str, np.ndarray]) -> Arrays:
-    """Weights for `graph`, which has batch norms, that fold to `folded` (but for the last bit)."""
+    """Return weights for `graph`, which has batch norms, that fold to `folded` except for rounding in the last bit."""
     weights: Arrays = {}
     for name, shape in weight_shapes(graph).items():
         op, _, array = name.rpartition(".")

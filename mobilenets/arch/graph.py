@@ -1,7 +1,7 @@
-"""`expand(Network) -> Graph`: every shape worked out once; everything after is a reading of the same graph.
+"""`expand(Network) -> Graph` computes every shape once; all later steps read the same graph.
 
-Shape letters: H, W, C. Ops stand in execution order; `inputs` are positions of earlier ops. The kinds of op and their
-rules are in `ops.py`.
+Shapes are (H, W, C). Ops are in execution order; `inputs` are positions of earlier ops. The kinds of op and their rules
+are in `ops.py`.
 """
 
 from dataclasses import dataclass
@@ -25,17 +25,18 @@ class Graph:
         return f"Graph({self.network.name}, {len(self.ops)} ops)"
 
     def op(self, name: str) -> Op:
+        """Return the op called `name`."""
         return next(op for op in self.ops if op.name == name)
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """TensorFlow's SAME: (before, after), the odd pixel after."""
+    """Return TensorFlow's SAME padding along one axis as (before, after); an odd pixel goes after."""
     total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
     return total // 2, total - total // 2
 
 
 class _Builder:
-    """Appends ops, each fed by the one before unless `inputs` says otherwise."""
+    """Appends ops; each takes the output of the one before unless `inputs` are given."""
 
     def __init__(self, network: Network) -> None:
         self.network = network
@@ -44,16 +45,16 @@ class _Builder:
 
     @property
     def last(self) -> int:
-        """The position of the last op."""
+        """Return the position of the last op."""
         return len(self.ops) - 1
 
     @property
     def shape(self) -> Shape:
-        """What the last op gives."""
+        """Return the output shape (H, W, C) of the last op."""
         return self.ops[-1].shape_out
 
     def pads(self, size: int, kernel: int, stride: int) -> tuple[int, int]:
-        """(before, after) along one axis, by the network's rule."""
+        """Return (before, after) along one axis by the network's padding rule."""
         if self.network.padding == "symmetric":
             return kernel // 2, kernel // 2
         if self.network.padding == "keras" and stride == 2:  # keras.applications: whether the size is even or odd
@@ -61,11 +62,12 @@ class _Builder:
         return same_padding(size, kernel, stride)
 
     def add(self, kind: str, name: str, shape: Shape, inputs: tuple[int, ...] = (), **attributes: Any) -> None:
+        """Append an op; without `inputs` it takes the output of the last op."""
         inputs = inputs or (self.last,)
         self.ops.append(Op(kind, name, inputs, self.ops[inputs[0]].shape_out, shape, **attributes))
 
     def convolve(self, kind: str, name: str, channels: int, kernel: int, stride: int, activation: str | None) -> None:
-        """A convolution, its batch norm and its activation, if any."""
+        """Append a convolution, its batch norm and its activation, if any."""
         h, w, _ = self.shape
         (top, bottom), (left, right) = self.pads(h, kernel, stride), self.pads(w, kernel, stride)
         shape = (
@@ -79,7 +81,9 @@ class _Builder:
             self.add(activation, f"{name}_act", shape)
 
     def gate(self, name: str, squeezed: int) -> None:
-        """Squeeze and excite: one factor a channel, from the mean over all pixels (Howard et al. 2019, Figure 4)."""
+        """Append a squeeze-and-excite gate: one factor per channel from the mean over all pixels (Howard et al. 2019,
+        Figure 4).
+        """
         gated, shape = self.last, self.shape
         self.add("global_average_pool", f"{name}_pool", (1, 1, shape[2]))
         self.add("pointwise", f"{name}_squeeze", (1, 1, squeezed), bias=True)
@@ -89,7 +93,9 @@ class _Builder:
         self.add("multiply", name, shape, (gated, self.last))
 
     def block(self, i: int, block: Block) -> None:
-        """One block of the body: V1's convolutions, or an inverted residual block where it says an expansion."""
+        """Append block `i` of the body: the convolutions of V1, or an inverted residual block where an expansion is
+        given.
+        """
         network, channels = self.network, self.network.scaled(block.channels)
         activation, start = block.activation or network.activation, self.last
         if network.convolution == "full":
@@ -126,7 +132,10 @@ def expand(network: Network) -> Graph:
 
 
 def verify(graph: Graph) -> Graph:
-    """`graph` itself, or `NetworkError` naming the first op that breaks a rule."""
+    """Return `graph` itself.
+
+    Raises `NetworkError` naming the first op that violates a rule.
+    """
     image = (graph.network.height, graph.network.width, graph.network.channels)
     if not graph.ops or graph.ops[0].kind != "input" or graph.ops[0].shape_out != image:
         raise NetworkError(f"a graph must begin with the image of its network, {image}")
@@ -134,7 +143,7 @@ def verify(graph: Graph) -> Graph:
     for position, op in enumerate(graph.ops):
         problem = _problem(graph.ops, position, op)
         if op.name in names:
-            problem = "its name stands twice"
+            problem = "its name is used twice"
         if problem:
             raise NetworkError(f"op {position} ({op.kind} {op.name}): {problem}")
         names.add(op.name)
@@ -148,7 +157,7 @@ def _problem(ops: tuple[Op, ...], position: int, op: Op) -> str | None:
     if min(op.shape_out) < 1:
         return f"empty output shape {op.shape_out}"
     if (op.kind == "input") != (position == 0):
-        return "a graph has one image, and begins with it"
+        return "a graph has one image, which must be its first op"
     takes = spec.takes(op)
     if len(op.inputs) != len(takes):
         return f"{len(op.inputs)} inputs: {op.kind} takes {len(takes)}"
@@ -156,7 +165,7 @@ def _problem(ops: tuple[Op, ...], position: int, op: Op) -> str | None:
         return problem
     for i, shape in zip(op.inputs, takes, strict=True):
         if not 0 <= i < position:
-            return f"input {i} does not stand before it"
+            return f"input {i} is not an earlier op"
         if ops[i].shape_out != shape:
             return f"takes {shape} but {ops[i].name} gives {ops[i].shape_out}"
     if op.shape_out != spec.shape(op):

@@ -1,4 +1,4 @@
-"""Architecture as data: a frozen `Network`, its checks and its JSON."""
+"""`Network`: the frozen settings of a network, their checks and their JSON."""
 
 import json
 from dataclasses import asdict, dataclass, fields, replace
@@ -24,16 +24,16 @@ MAX_CHANNELS = 1 << 16
 class Block:
     """One block of the body; channels are those at alpha = 1.
 
-    V1's block is a depthwise and a pointwise convolution with an activation behind each. With an `expansion` it is an
-    inverted residual block (Sandler et al. 2018): a pointwise convolution to so many channels, unless it has them, the
-    depthwise one, a gate, and a pointwise one without activation.
+    A block of V1 is a depthwise and a pointwise convolution, each followed by an activation. With an `expansion` it is
+    an inverted residual block (Sandler et al. 2018): a pointwise convolution to that many channels (unless its input
+    has them), a depthwise convolution, a gate, and a pointwise convolution without activation.
     """
 
     stride: int
     channels: int
     kernel: int = 3  # of the depthwise convolution: 3 or 5
-    expansion: int = 0  # channels that the depthwise convolution sees; 0: V1's block
-    residual: bool = False  # adds what the block takes to what it gives
+    expansion: int = 0  # input channels of the depthwise convolution; 0: V1's block
+    residual: bool = False  # adds the input of the block to its output
     gate: int = 0  # channels between the two convolutions of a squeeze-and-excite gate; 0: no gate
     activation: Activation | None = None  # None: the network's
 
@@ -50,9 +50,9 @@ SHALLOW_BODY = _body(0)  # Table 5: without the five 14x14x512 blocks
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Network:
-    """A MobileNet before any shape is worked out (Howard et al. 2017, Table 1).
+    """The settings of a MobileNet (Howard et al. 2017, Table 1).
 
-    Raises `NetworkError` on a value that no network can have.
+    Raises `NetworkError` for an invalid value.
     """
 
     alpha: float = 1.0  # width multiplier, any > 0
@@ -70,12 +70,12 @@ class Network:
     padding: Padding = "symmetric"  # PyTorch's; "same": TensorFlow's; "keras": one pixel after at stride 2
     epsilon: float = 1e-5  # batch norm: PyTorch's; TensorFlow and Keras use 1e-3
     rounding: Rounding = "floor"  # of alpha x channels: the paper's; "multiple_of_8" is TF-slim's
-    output: Output = "softmax"  # what the classifier's sums become; "features": there is none, the body's maps go out
+    output: Output = "softmax"  # of the classifier; "features": no classifier, the output is the body's feature maps
 
     def __repr__(self) -> str:
-        said = {field.name: getattr(self, field.name) for field in fields(self)}
-        told = (f"{f.name}={said[f.name]!r}" for f in fields(self) if said[f.name] != f.default)
-        return f"Network({', '.join(told)})"
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        changed = (f"{f.name}={values[f.name]!r}" for f in fields(self) if values[f.name] != f.default)
+        return f"Network({', '.join(changed)})"
 
     def __post_init__(self) -> None:
         _check_numbers(self)
@@ -84,7 +84,7 @@ class Network:
 
     @property
     def name(self) -> str:
-        """As the paper writes it: `0.5-160`, or `0.5-160x128` (height x width) where it is not square."""
+        """Return the paper's name: `0.5-160`, or `0.5-160x128` (height x width) where it is not square."""
         side = f"{self.height}" if self.height == self.width else f"{self.height}x{self.width}"
         prefix = "conv-" if self.convolution == "full" else ""
         prefix += "shallow-" if self.blocks == SHALLOW_BODY else ""
@@ -92,7 +92,7 @@ class Network:
         return f"{prefix}{self.alpha:g}-{side}"
 
     def scaled(self, channels: int) -> int:
-        """`channels` of the alpha = 1 network under this network's alpha and rounding; at least 1."""
+        """Return `channels` (given at alpha = 1) under this network's alpha and rounding; at least 1."""
         exact = self.alpha * channels
         if self.rounding == "floor":
             return max(1, int(exact + 1e-6))  # 1e-6: 0.29 * 100 must give 29
@@ -100,15 +100,17 @@ class Network:
         return rounded + 8 if rounded < 0.9 * exact else rounded
 
     def replace(self, **changes: Any) -> "Network":
+        """Return a copy with the given fields changed."""
         return replace(self, **changes)
 
     def to_json(self) -> str:
+        """Return the network as JSON."""
         blocks = [_without_defaults(block) for block in self.blocks]
         return json.dumps({"format": "mobilenets.network", "version": FORMAT_VERSION, **asdict(self), "blocks": blocks})
 
     @classmethod
     def from_json(cls, text: str) -> "Network":
-        """The network that `to_json` wrote; `NetworkError` where the text is something else."""
+        """Return the network that `to_json` wrote; raises `NetworkError` for any other text."""
         try:
             values = json.loads(text)
         except (ValueError, RecursionError) as exc:
@@ -130,7 +132,7 @@ class Network:
 
 
 def _without_defaults(block: Block) -> dict[str, Any]:
-    """Stride, channels and what differs from V1's block, so that files of V1 stay as they are."""
+    """Return stride, channels and the fields that differ from V1's block; files of V1 networks have no others."""
     values = {field.name: getattr(block, field.name) for field in fields(block)}
     return {
         name: value for name, value in values.items() if value != getattr(_V1, name) or name in ("stride", "channels")
@@ -189,7 +191,7 @@ def _check_blocks(network: Network) -> None:
 
 
 def _check_block(name: str, block: Block, before: int) -> None:
-    """`before`: the channels that it takes, at alpha = 1."""
+    """Check one block; `before` is the number of input channels at alpha = 1."""
     _check_int(f"{name}: stride", block.stride, 1, 2)
     _check_int(f"{name}: channels", block.channels, 1, MAX_CHANNELS)
     _check_int(f"{name}: expansion", block.expansion, 0, MAX_CHANNELS)

@@ -1,10 +1,10 @@
-"""The kinds of operation that a graph may hold: `OPS` has one `OpSpec` for each, and consumers say which they handle.
+"""The kinds of operation in a graph: `OPS` has one `OpSpec` for each, and every `Consumer` states which it handles.
 
-A new kind is one entry of `OPS`. From then on every consumer refuses it by name, until it says that it handles the kind
-and does; `tests/arch/test_ops.py` asserts that each consumer has decided for every kind.
+A new kind is one entry of `OPS`. Every consumer refuses it by name until it handles the kind and states so;
+`tests/arch/test_ops.py` asserts that each consumer states every kind.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,7 +31,7 @@ Role = Literal["input", "convolution", "batch_norm", "activation", "elementwise"
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """One operation with its shapes. `padding` is (top, left, bottom, right) in pixels."""
+    """One operation with its shapes (H, W, C). `padding` is (top, left, bottom, right) in pixels."""
 
     kind: str
     name: str
@@ -98,12 +98,12 @@ def _linear_counts(op: Op) -> Counts:
 
 @dataclass(frozen=True, slots=True)
 class OpSpec:
-    """What there is to know of one kind of operation.
+    """The properties of one kind of operation.
 
     `shape` gives the output shape that follows from an op's input shape and attributes; `takes` the shape of each
-    input, the first of which is the op's `shape_in`; `arrays` the shapes of the arrays that the op stores beside its
-    bias, as PyTorch lays them out: (out, in / groups, k, k), (out, in); `counts` its mult-adds, weights and other
-    parameters (batch norm's running statistics are no parameters; elementwise ops count no mult-adds).
+    input, the first of which is the op's `shape_in`; `arrays` the shapes of the arrays that the op stores besides its
+    bias, in PyTorch's layout: (out, in / groups, k, k), (out, in); `counts` its mult-adds, weights and other parameters
+    (batch norm's running statistics are no parameters; elementwise ops count no mult-adds).
     """
 
     role: Role
@@ -130,7 +130,7 @@ OPS: dict[str, OpSpec] = {
     "hard_swish": OpSpec("activation", in_place=True),  # x * relu6(x + 3) / 6 (Howard et al. 2019, 5.2)
     "hard_sigmoid": OpSpec("activation", in_place=True),  # relu6(x + 3) / 6 (the same, 5.2)
     "add": OpSpec("elementwise", in_place=True, takes=lambda op: (op.shape_in, op.shape_in)),
-    "multiply": OpSpec(  # by one number a channel (Hu et al. 2018: squeeze and excite)
+    "multiply": OpSpec(  # by one number per channel (Hu et al. 2018: squeeze and excite)
         "elementwise", in_place=True, takes=lambda op: (op.shape_in, (1, 1, op.shape_in[2]))
     ),
     "global_average_pool": OpSpec("pool", lambda op: (1, 1, op.shape_in[2])),
@@ -153,23 +153,80 @@ def kinds_of(*roles: Role) -> tuple[str, ...]:
 
 CONVOLUTIONS = kinds_of("convolution")
 ACTIVATIONS = kinds_of("activation")
-OUTPUTS = kinds_of("output")  # what the classifier's sums become
+OUTPUTS = kinds_of("output")  # functions of the classifier's logits
 
 
 class Consumer:
-    """A part of the package that works on ops: its name in errors, the kinds that it handles and those it refuses."""
+    """A part of the package that works on ops: its name in errors, and what it handles.
 
-    def __init__(self, name: str, handles: Iterable[str], refuses: Iterable[str] = ()) -> None:
+    Parameters
+    ----------
+    name
+        The name used in errors.
+    handles, refuses
+        Kinds of op; together they are all kinds.
+    kernels, strides
+        Maps kinds to the sizes that are handled; a kind that is absent has no restriction.
+    activations
+        Maps kinds to the activations that may follow such an op, with None for no activation; an op of an absent kind
+        may have none. An activation that follows anything else is not handled. None (the default) where the consumer
+        computes each op separately, so that every combination is handled.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        handles: Iterable[str],
+        refuses: Iterable[str] = (),
+        *,
+        kernels: Mapping[str, tuple[int, ...]] = {},
+        strides: Mapping[str, tuple[int, ...]] = {},
+        activations: Mapping[str, tuple[str | None, ...]] | None = None,
+    ) -> None:
         self.name = name
         self.handles = frozenset(handles)
         self.refuses = frozenset(refuses)
+        self.kernels, self.strides, self.activations = kernels, strides, activations
 
-    def handled(self, ops: Iterable[Op]) -> bool:
-        """Return whether all `ops` are of kinds that it handles."""
-        return all(op.kind in self.handles for op in ops)
+    def handled(self, ops: Sequence[Op]) -> bool:
+        """Return whether it handles `ops`, which are those of a graph from the image on."""
+        return self._problem(ops) is None
 
-    def check(self, ops: Iterable[Op]) -> None:
-        """Raise `NetworkError` naming the first op that is of another kind."""
+    def check(self, ops: Sequence[Op]) -> None:
+        """Raise `NetworkError` naming the first of `ops` that it does not handle; `ops` as those of `handled`."""
+        if problem := self._problem(ops):
+            raise NetworkError(problem)
+
+    def check_kind(self, op: Op) -> None:
+        """Raise `NetworkError` where `op` is of a kind that it does not handle."""
+        if op.kind not in self.handles:
+            raise NetworkError(self._kind_problem(op))
+
+    def _problem(self, ops: Sequence[Op]) -> str | None:
         for op in ops:
             if op.kind not in self.handles:
-                raise NetworkError(f"op {op.name} ({op.kind}): {self.name} does not handle this kind of op")
+                return self._kind_problem(op)
+            if op.kernel not in self.kernels.get(op.kind, (op.kernel,)):
+                sizes = " and ".join(f"{size}x{size}" for size in self.kernels[op.kind])
+                return f"op {op.name} ({op.kernel}x{op.kernel}): {self.name} has {op.kind} kernels of {sizes} only"
+            if op.stride not in self.strides.get(op.kind, (op.stride,)):
+                strides = " and ".join(map(str, self.strides[op.kind]))
+                return f"op {op.name} (stride {op.stride}): {self.name} has {op.kind} strides of {strides} only"
+        return None if self.activations is None else self._activation_problem(ops, self.activations)
+
+    def _kind_problem(self, op: Op) -> str:
+        return f"op {op.name} ({op.kind}): {self.name} does not handle this kind of op"
+
+    def _activation_problem(self, ops: Sequence[Op], activations: Mapping[str, tuple[str | None, ...]]) -> str | None:
+        from .layers import grouped  # which imports this module
+
+        for layer in grouped(ops):
+            kind, found = layer.op.kind, layer.activation
+            if kind in ACTIVATIONS:
+                return f"op {layer.name} ({kind}): {self.name} does not handle an activation by itself"
+            if (found.kind if found else None) in activations.get(kind, (None,)):
+                continue
+            if found is None:
+                return f"op {layer.name} ({kind}): {self.name} does not handle it without an activation"
+            return f"op {found.name} ({found.kind}): {self.name} does not handle it after {layer.name} ({kind})"
+        return None

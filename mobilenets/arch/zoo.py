@@ -1,4 +1,4 @@
-"""The paper's networks, row by row, each with the table it stands in and the figures printed there."""
+"""The paper's networks, row by row, with the table of each and the printed figures."""
 
 import re
 from dataclasses import dataclass
@@ -39,7 +39,9 @@ _NAME = re.compile(
 
 
 def named(name: str) -> Network:
-    """The network that `Network.name` writes: `0.5-160`, `0.25-96x128`, `conv-1-224`, `shallow-1-224`, `head-1-224`."""
+    """Return the network of a name as `Network.name` writes it: `0.5-160`, `0.25-96x128`, `conv-1-224`,
+    `shallow-1-224`, `head-1-224`.
+    """
     match = _NAME.fullmatch(name)
     if match is None:
         raise NetworkError(f"network {name!r} must be ALPHA-SIZE or ALPHA-HEIGHTxWIDTH, such as 0.5-160 or 0.25-96x128")

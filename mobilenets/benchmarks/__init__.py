@@ -1,4 +1,4 @@
-"""What is fastest on this machine: this package's own code against every runtime that is installed."""
+"""Benchmarks on this machine: this package's own code against every runtime that is installed."""
 
 from .measure import benchmark_model
 from .opening import Missing

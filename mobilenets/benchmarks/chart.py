@@ -1,4 +1,4 @@
-"""A benchmark as a picture: a bar for each runtime, shortest first; alone (.png, .svg) or on a page (.html)."""
+"""A benchmark as a chart: a bar per runtime, shortest first; as an image (.png, .svg) or on a page (.html)."""
 
 import io
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ MAIN, OTHER = "#2563a8", "#b9c2cc"
 
 
 def check_chart(path: Path, overwrite: bool = False) -> None:
-    """Before anything is measured: `UsageError` or `MissingExtraError` for what `write_chart` could not write."""
+    """Raise `UsageError` or `MissingExtraError` for what `write_chart` could not write, before anything is measured."""
     check_output(path, SUFFIXES, overwrite, "--report", any_case=True)
     if path.suffix.lower() != ".html" and find_spec("matplotlib") is None:
         raise MissingExtraError(f"a report in {path.suffix} needs matplotlib", "bench")
@@ -49,7 +49,7 @@ def _drawn(result: Benchmark, format: str) -> bytes:
         for one, (threads, rows) in zip(axes, groups, strict=True):
             _bars(one, rows)
             one.set_title(f"{threads} thread{'s' if threads > 1 else ''}", loc="left", fontsize=10)
-        axes[-1].set_xlabel("milliseconds an image: median, and p10 to p90")
+        axes[-1].set_xlabel("milliseconds per image: median, and p10 to p90")
         file = io.BytesIO()
         date = {"Date": None} if format == "svg" else {}
         figure.savefig(file, format=format, dpi=150, metadata={"Title": title(result), **date})
@@ -57,7 +57,7 @@ def _drawn(result: Benchmark, format: str) -> bytes:
 
 
 def _bars(axes: "Axes", rows: Sequence[Row]) -> None:
-    """The fastest at the top; a line that leads beyond the axis has its end as text."""
+    """Draw the rows, the fastest at the top; a whisker beyond the axis has its end as text."""
     times = [row.latency for row in rows]
     spread = [[max(0.0, t.median - t.p10) for t in times], [max(0.0, t.p90 - t.median) for t in times]]
     places, end = range(len(rows)), axis_end(rows)

@@ -1,4 +1,4 @@
-"""What one core can do at best: multiply-adds a second, from registers alone. No network on it can be faster."""
+"""The peak of one core: multiply-adds per second, from registers alone. No network on it can be faster."""
 
 import ctypes
 import platform
@@ -7,16 +7,17 @@ import time
 from pathlib import Path
 
 from ..compiler.build import link
+from ..compiler.formats import FORMATS
 from ..compiler.processor import load
 from ..compiler.program import Target
-from ..compiler.targets import best_target, targets_of
+from ..compiler.targets import best_target
 
 __all__ = ["mult_adds_a_second"]
 
-CHAINS = 12  # sums that wait for each other only within themselves: more than latency x units of any processor here
+CHAINS = 12  # independent chains of sums: more than latency x units of any processor here
 STEPS = 200_000
 SECONDS = 0.3
-SPLIT = {"bf16x6": 6, "bf16x3": 3}  # products of bf16 that one of floats takes
+SPLIT = {"bf16x6": 6, "bf16x3": 3}  # bf16 products per float product
 
 SOURCE = """
 #if defined(__x86_64__)
@@ -45,11 +46,11 @@ double chains(long steps)
 
 
 def mult_adds_a_second(target: str = "auto", precision: str = "fp32") -> float | None:
-    """One core, with the instructions that kernels of `target` use: the best of many short runs.
+    """Return the peak mult-adds per second of one core with the instructions of `target`: the best of many short runs.
 
-    None for AMX, of which no core was at hand to try it on. `CompileError` without a compiler.
+    Returns None for AMX, which no available processor has. Raises `CompileError` without a compiler.
     """
-    chosen = best_target(target, targets_of(precision))
+    chosen = best_target(target, FORMATS[precision].targets)
     if chosen.name == "amx":
         return None
     element, dot, products = _dot(chosen, precision)
@@ -66,7 +67,7 @@ def mult_adds_a_second(target: str = "auto", precision: str = "fp32") -> float |
 
 
 def _dot(target: Target, precision: str) -> tuple[str, str, int]:
-    """The elements of a sum s, C of s + a * b, and how many products that adds to each element."""
+    """Return the element type of a sum s, the C of s + a * b, and the products that this adds to each element."""
     name = {4: "_mm", 8: "_mm256", 16: "_mm512"}[target.vector]
     wide = f"__m{32 * target.vector}"
     if precision == "int8" and target.dot == "vnni":

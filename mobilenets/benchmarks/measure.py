@@ -1,4 +1,4 @@
-"""Which runtime is fastest on this machine: all of them in turn in one run, after they have answered rightly."""
+"""Measurement of all runtimes in turn in one run, after their logits have been checked."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -15,9 +15,9 @@ from ..image import Pixels
 from ..machine import check_threads, cores
 from ..model import Model
 from ..progress import Watch
-from ..quant import reference as int8_reference
+from ..quant import reference as quant_reference
 from ..quant.scheme import QuantModel
-from .integers import Law, integers_of, law_of
+from .int8_reference import Int8Reference, int8_model, int8_reference
 from .opening import Missing, Opened, open_peers, reason
 from .peers import PEERS, PRECISIONS, Floats, Peer, Setup
 from .result import Benchmark, Row
@@ -25,10 +25,10 @@ from .result import Benchmark, Row
 __all__ = ["IMAGES", "Timed", "benchmark_model", "noise", "processor", "time_peers"]
 
 IMAGES = 100  # for the agreement, where no data are given
-INT8_IMAGES = 16  # the most of an int8 model, whose oracle takes a second for one of 1.0-224
-SECONDS = 1.0  # for each runtime and one image
-BATCH_SECONDS = 0.4  # for each runtime and a larger batch
-# seconds before each burst on several threads: those of the runtime before have gone to sleep by then
+INT8_IMAGES = 16  # the maximum for an int8 model: the oracle takes a second per image of 1.0-224
+SECONDS = 1.0  # per runtime, for single images
+BATCH_SECONDS = 0.4  # per runtime and larger batch size
+# seconds before each burst on several threads, until the threads of the previous runtime sleep
 PAUSE = 0.02
 WARMUP = 5
 MAX_BATCH = 1024
@@ -39,7 +39,7 @@ Tell = Callable[[int, int], None]  # seconds done, seconds in all
 
 @dataclass(slots=True)
 class Timed:
-    """The runs of one runtime, or why they stopped."""
+    """The runs of one runtime, or the reason why they stopped."""
 
     opened: Opened
     milliseconds: list[float] = field(default_factory=list)
@@ -49,17 +49,19 @@ class Timed:
 
     @property
     def latency(self) -> Latency:
+        """Return order statistics of the runs."""
         name = f"{self.opened.name} {self.opened.version}".strip()
         return summarise(self.milliseconds, self.opened.peer.setup.threads, name)
 
     @property
     def cores_used(self) -> float:
+        """Return the mean number of busy cores."""
         return self.processor / self.wall
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What a runtime said: see `Row`."""
+class Agreement:
+    """The agreement of a runtime's logits with the reference, see `Row`."""
 
     agreement: float
     difference: float
@@ -92,10 +94,10 @@ def benchmark_model(
     images = noise(model, IMAGES) if images is None else images
     images = images[:INT8_IMAGES] if model.precision == "int8" else images
     expected, name = _reference(model, images)
-    law = whence = None
+    oracle = source_of_int8 = None
     if "int8" in precisions:
-        integers, whence = integers_of(model, images, source)
-        law = law_of(integers, images)
+        integers, source_of_int8 = int8_model(model, images, source)
+        oracle = int8_reference(integers, images)
     rows: list[Row] = []
     missing: list[Missing] = []
     for n in dict.fromkeys(threads):
@@ -103,26 +105,28 @@ def benchmark_model(
         threads_text = f"{n} thread{'s' if n > 1 else ''}"
         watch.note(f"{threads_text}: opening the runtimes; torch.compile may take half a minute")
         for at, precision in enumerate(precisions):
-            held = law.model if law and precision == "int8" else model
+            held = oracle.model if oracle and precision == "int8" else model
             watch.measured(f"open, {threads_text}", at, len(precisions))
             for peer in open_peers(Setup(held, precision, n), images[:1], PEERS if kinds is None else kinds):
                 (found if isinstance(peer, Opened) else missing).append(peer)  # type: ignore[arg-type]
         watch.measured(f"open, {threads_text}", len(precisions), len(precisions))
         watch.note(f"{threads_text}: timing {', '.join(f'{o.name} {o.precision}' for o in found)}")
         tell = partial(watch.measured, f"time, {threads_text}")
-        measured, failed = _measure(found, images, expected, law, tuple(dict.fromkeys(batch_sizes)), tell)
+        measured, failed = _measure(found, images, expected, oracle, tuple(dict.fromkeys(batch_sizes)), tell)
         rows += sorted(measured, key=lambda row: row.latency.median)
         missing += failed
     if not rows:
         raise WorkError(f"no runtime could run it: {'; '.join(f'{m.name}: {m.reason}' for m in missing)}")
-    return Benchmark(model.name, weights, processor(), name, source, len(images), whence, tuple(rows), tuple(missing))
+    return Benchmark(
+        model.name, weights, processor(), name, source, len(images), source_of_int8, tuple(rows), tuple(missing)
+    )
 
 
 def _check(
     model: Model | QuantModel, threads: Sequence[int], precisions: Sequence[str], batch_sizes: Sequence[int]
 ) -> None:
     if model.network.output == "features":
-        raise UsageError(f"{model.name}: its task is {model.task}: the other runtimes are not given a detector's head")
+        raise UsageError(f"{model.name}: its task is {model.task}: a detector's head cannot be benchmarked")
     for n in threads:
         check_threads(n, least=1)
     for precision in precisions:
@@ -139,25 +143,26 @@ def _measure(
     found: Sequence[Opened],
     images: Pixels,
     expected: Floats,
-    law: Law | None,
+    oracle: Int8Reference | None,
     batch_sizes: Sequence[int],
     tell: Tell,
 ) -> tuple[list[Row], list[Missing]]:
-    """A row for each runtime that came through all of it, and what became of the others.
+    """Return a row for each runtime that finished, and the failures of the others.
 
-    `tell` hears how many of the seconds that this takes have gone.
+    `tell` receives the seconds spent of this measurement.
     """
-    answers: dict[str, Answer] = {}
+    agreements: dict[str, Agreement] = {}
     failures: dict[str, str] = {}
     alive = list(found)
 
     def fail(opened: Opened, why: str) -> None:
+        """Record a failure and stop timing this runtime."""
         failures[_key(opened)] = why
         alive.remove(opened)
 
     for opened in found:
         try:
-            answers[_key(opened)] = _agreement(opened.peer, images, expected, law)
+            agreements[_key(opened)] = _agreement(opened.peer, images, expected, oracle)
         except Exception as exc:
             fail(opened, reason(exc))
     latencies: dict[str, Timed] = {}
@@ -166,14 +171,15 @@ def _measure(
     spent, total = 0.0, len(found) * (SECONDS + BATCH_SECONDS * (len(sizes) - 1))
 
     def gone(before: float) -> Callable[[float], None]:
+        """Return a function that reports seconds spent, after the seconds `before`."""
         return lambda seconds: tell(int(before + seconds), int(total))
 
     for size in sizes:
         batch = np.ascontiguousarray(np.resize(images, (size, *images.shape[1:])))
         seconds, least = (SECONDS, MIN_RUNS) if size == 1 else (BATCH_SECONDS, 3)
-        told = time_peers(alive, batch, seconds * len(alive), least, gone(spent))
+        timings = time_peers(alive, batch, seconds * len(alive), least, gone(spent))
         spent += seconds * len(found)
-        for timed in told:
+        for timed in timings:
             if timed.failure:
                 fail(timed.opened, timed.failure)
                 continue
@@ -182,7 +188,7 @@ def _measure(
             if size in batch_sizes:
                 speeds[_key(timed.opened)][size] = 1e3 * size / timed.latency.median
     tell(int(total), int(total))
-    rows = [_row(latencies[_key(o)], speeds[_key(o)], answers[_key(o)]) for o in alive]
+    rows = [_row(latencies[_key(o)], speeds[_key(o)], agreements[_key(o)]) for o in alive]
     return rows, [
         Missing(o.name, o.precision, o.peer.setup.threads, failures[_key(o)]) for o in found if _key(o) in failures
     ]
@@ -192,7 +198,7 @@ def _key(opened: Opened) -> str:
     return f"{opened.name} {opened.precision}"
 
 
-def _row(timed: Timed, speeds: dict[int, float], answer: "Answer") -> Row:
+def _row(timed: Timed, speeds: dict[int, float], found: "Agreement") -> Row:
     opened, peer = timed.opened, timed.opened.peer
     return Row(
         runtime=opened.name,
@@ -200,9 +206,9 @@ def _row(timed: Timed, speeds: dict[int, float], answer: "Answer") -> Row:
         precision=opened.precision,
         latency=timed.latency,
         images_per_second=speeds,
-        agreement=answer.agreement,
-        difference=answer.difference,
-        differing=answer.differing,
+        agreement=found.agreement,
+        difference=found.difference,
+        differing=found.differing,
         file_bytes=peer.file_bytes,
         arena_bytes=peer.arena_bytes,
         load_ms=opened.load_ms,
@@ -211,11 +217,11 @@ def _row(timed: Timed, speeds: dict[int, float], answer: "Answer") -> Row:
     )
 
 
-def _agreement(peer: Peer, images: Pixels, expected: Floats, law: Law | None) -> Answer:
+def _agreement(peer: Peer, images: Pixels, expected: Floats, oracle: Int8Reference | None) -> Agreement:
     logits = np.concatenate([peer.run(images[i : i + 1]) for i in range(len(images))])
     same = float((logits.argmax(1) == expected.argmax(1)).mean())
     difference = float(np.abs(logits - expected).max() / np.abs(expected).max())
-    return Answer(same, difference, law.differing(logits) if law and peer.setup.precision == "int8" else None)
+    return Agreement(same, difference, oracle.differing(logits) if oracle and peer.setup.precision == "int8" else None)
 
 
 def time_peers(
@@ -225,10 +231,11 @@ def time_peers(
     least: int = MIN_RUNS,
     tell: Callable[[float], None] = lambda spent: None,
 ) -> list[Timed]:
-    """Each in bursts, in turn, for `seconds` in all and at least `least` runs each, as `cost.latency` does.
+    """Time each runtime in bursts, in turn, for `seconds` in all and at least `least` runs each, as `cost.latency`
+    does.
 
-    A machine that is overrun gets twice the seconds and no more. A runtime that raises stops there. `tell` hears the
-    seconds that were spent, at most `seconds`.
+    An overloaded machine gets at most twice the seconds. A runtime that raises is stopped. `tell` receives the seconds
+    spent, at most `seconds`.
     """
     timed = [Timed(opened) for opened in found]
     several = any(opened.peer.setup.threads > 1 for opened in found)
@@ -250,7 +257,7 @@ def time_peers(
 
 
 def _attempt(one: Timed, batch: Pixels, runs: int, count: bool = True) -> None:
-    """At least `runs` runs, recorded for `BURST_MS` where they count."""
+    """Run at least `runs` times, recorded for `BURST_MS` where the runs count."""
     record: list[float] = []
     begin = last = time.perf_counter()
     busy = time.process_time()
@@ -272,7 +279,7 @@ def _attempt(one: Timed, batch: Pixels, runs: int, count: bool = True) -> None:
 def _reference(model: Model | QuantModel, images: Pixels) -> tuple[Floats, str]:
     """Logits in float32, and whose they are: torch's, else ONNX Runtime's; of an int8 model numpy's, by its law."""
     if model.precision == "int8":
-        return model.activations["fc"].real(int8_reference.run(model, images)), "the int8 law in numpy"
+        return model.activations["fc"].real(quant_reference.run(model, images)), "the int8 law in numpy"
     if find_spec("torch") is not None:
         from .torch_module import reference
 
@@ -285,12 +292,13 @@ def _reference(model: Model | QuantModel, images: Pixels) -> tuple[Floats, str]:
 
 
 def noise(model: Model | QuantModel, count: int) -> Pixels:
+    """Return `count` images of random pixels in the model's input shape."""
     p = model.preprocess
     return np.random.default_rng(0).integers(0, 256, (count, p.height, p.width, p.channels), np.uint8)
 
 
 def processor() -> str:
-    """As Linux names it."""
+    """Return the processor's name as Linux gives it."""
     import platform
 
     try:

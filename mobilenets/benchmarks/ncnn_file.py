@@ -1,4 +1,4 @@
-"""A model as ncnn takes it: the layers as text, the weights as bytes. Activations are fused, as ncnnoptimize does."""
+"""A model as ncnn reads it: layers as text, weights as bytes. Activations are fused, as ncnnoptimize does."""
 
 import numpy as np
 
@@ -16,12 +16,16 @@ NCNN = Consumer(
     handles="input conv depthwise pointwise relu relu6 global_average_pool fully_connected "
     "softmax sigmoid l2_normalise".split(),  # the last three are left out: it gives the logits
     refuses="hard_swish hard_sigmoid add multiply batch_norm".split(),  # batch norm is folded before
+    activations=dict.fromkeys(CONVOLUTIONS, tuple(FUSED)),
 )
 FP32 = bytes(4)  # before weights: they are stored as float32
 
 
 def ncnn_files(model: Model) -> tuple[str, bytes]:
-    """(the .param, the .bin): blob `image` is normalised (C, H, W), `logits` (classes,)."""
+    """Return (the .param, the .bin): blob `image` is normalised (C, H, W), `logits` (classes,).
+
+    Raises `NetworkError` for a network that is not written.
+    """
     graph, weights = fold_batch_norm(model.graph, model.weights)
     NCNN.check(graph.ops)
     lines, arrays, x = ["Input image 0 1 image"], [], "image"
@@ -45,7 +49,7 @@ def ncnn_files(model: Model) -> tuple[str, bytes]:
 
 
 def _convolution(op: Op, weights: int, activation: Op | None) -> str:
-    """Its settings, by the numbers that ncnn gives them."""
+    """Return the settings under ncnn's numbers for them."""
     top, left, bottom, right = op.padding
     pads = f"4={left} 14={top} 15={right} 16={bottom}"
     group = f" 7={op.shape_in[2]}" if op.kind == "depthwise" else ""

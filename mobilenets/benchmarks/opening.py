@@ -1,4 +1,4 @@
-"""Runtimes made ready, or the reason in one line why one is not: whatever a foreign program raises, others go on."""
+"""Opening of runtimes; one that raises is reported with a one-line reason, and the others go on."""
 
 import os
 import sys
@@ -17,7 +17,7 @@ __all__ = ["Missing", "Opened", "open_peers", "reason"]
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A runtime that is ready. `load_ms`: from its file to its first answer."""
+    """An open runtime. `load_ms` is the time from its file to its first output."""
 
     name: str
     version: str
@@ -26,12 +26,13 @@ class Opened:
 
     @property
     def precision(self) -> str:
+        """Return the precision of the runtime's model."""
         return self.peer.setup.precision
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A runtime that is not here or fails, and why, in one line."""
+    """A runtime that is not installed or fails, and the reason in one line."""
 
     name: str
     precision: str
@@ -40,7 +41,10 @@ class Missing:
 
 
 def open_peers(setup: Setup, image: Pixels, kinds: Mapping[str, type[Peer]]) -> Iterator[Opened | Missing]:
-    """Each runtime that has the setup's precision, ready or with the reason why not. `image`: (1, H, W, C) uint8."""
+    """Yield each runtime that has the setup's precision, opened or with the reason of its failure.
+
+    `image` is (1, H, W, C) uint8.
+    """
     for name, kind in kinds.items():
         if setup.precision in kind.precisions:
             yield _open(name, kind, setup, image)
@@ -56,13 +60,13 @@ def _open(name: str, kind: type[Peer], setup: Setup, image: Pixels) -> Opened | 
             peer.load()
             peer.run(image)
         return Opened(name, _version(kind), peer, 1e3 * (time.perf_counter() - start))
-    except Exception as exc:  # whatever a foreign program raises: the others can still be timed
+    except Exception as exc:  # a third-party runtime may raise anything: the others can still be timed
         return Missing(name, setup.precision, setup.threads, reason(exc))
 
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Keep what foreign programs write to standard error, from C as well, from the terminal."""
+    """Keep what third-party programs write to standard error, from C as well, from the terminal."""
     sys.stderr.flush()
     kept = os.dup(2)
     nothing = os.open(os.devnull, os.O_WRONLY)
@@ -76,7 +80,7 @@ def _silent() -> Iterator[None]:
 
 
 def reason(exc: Exception) -> str:
-    """One line."""
+    """Return the first line of an error's text."""
     return (str(exc).strip() or repr(exc)).splitlines()[0][:200]
 
 

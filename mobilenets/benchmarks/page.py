@@ -1,6 +1,7 @@
-"""A benchmark as one HTML page that loads nothing: bars and a table for each number of threads.
+"""A benchmark as one HTML page that loads nothing: bars and a table per number of threads.
 
-Bars are boxes whose widths are shares of the axis, so that they fit any window; narrow ones get the table as a list.
+Bars are boxes whose widths are shares of the axis, so that they fit any window; narrow windows show the table as a
+list.
 """
 
 from collections.abc import Iterable, Sequence
@@ -47,13 +48,15 @@ td { border-top: 1px solid var(--line); } td:first-child, th:first-child { paddi
 
 
 def title(result: Benchmark) -> str:
+    """Return the title of a benchmark."""
     return f"{result.network} ({result.weights} weights) on {result.processor}"
 
 
 def page(result: Benchmark) -> str:
+    """Return the HTML page of a benchmark."""
     about = (
         f"One uint8 image in, logits out; all runtimes in turn in one run. Top-1: the share of {result.image_count} "
-        f"images ({result.images}) with the same answer as {result.reference}."
+        f"images ({result.images}) with the same prediction as {result.reference}."
     )
     absent = dict.fromkeys(f"{m.name} {m.precision}: {m.reason}" for m in result.missing)
     caution = result.caution()
@@ -77,7 +80,7 @@ def _paragraphs(texts: Iterable[str], look: str = "") -> list[str]:
 def _group(threads: int, rows: Sequence[Row]) -> str:
     end = axis_end(rows)
     beyond = any(row.latency.p90 > end for row in rows)
-    axis = f"Milliseconds an image: the median, and the line from p10 to p90. The axis ends at {end:.3g} ms"
+    axis = f"Milliseconds per image: the median, and the line from p10 to p90. The axis ends at {end:.3g} ms"
     return "\n".join(
         [
             f"<h2>{threads} thread{'s' if threads > 1 else ''}</h2>",

@@ -1,8 +1,8 @@
 """Every runtime that can be timed: one model, the same weights, the same uint8 pixels in, logits out.
 
-Where a new one goes: a class here with what `Peer` has, and its entry in PEERS. Each normalises inside `run`, in its
-graph where its format can, and is told its number of threads in its own way (`threads_by`). In int8 all get the same
-integers, and their answers are what the classifier's integers stand for.
+A new runtime is a class here with the methods of `Peer`, and its entry in PEERS. Each normalises inside `run`, in its
+graph where its format can, and gets its number of threads in its own way (`threads_by`). In int8 all get the same
+integers, and their logits are the dequantised integers of the classifier.
 """
 
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import Floats
 from ..errors import WorkError
 from ..image import Pixels
 from ..model import Model
@@ -17,16 +18,15 @@ from ..quant.scheme import LOW, QuantModel
 
 __all__ = ["PEERS", "PRECISIONS", "Floats", "Peer", "Setup"]
 
-Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 PRECISIONS = ("fp32", "bf16x6", "bf16x3", "bf16", "int8")  # as in compiler; others know the first and the last two
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a runtime is to run, and how. `target`: of the compiler's, for this package's own.
+    """The model that a runtime gets, and the settings; `target` is that of this package's compiler.
 
-    The precision is int8 of a `QuantModel`, and of no other.
+    The precision is int8 for a `QuantModel`, and for no other model.
     """
 
     model: Model | QuantModel
@@ -42,27 +42,30 @@ class Setup:
 
 
 class Peer:
-    """A runtime with one model. Making it writes the runtime's own file; `load` and the first `run` are timed."""
+    """A runtime with one model. Its constructor writes the runtime's own file; `load` and the first `run` are timed."""
 
     package = ""  # on PyPI; "" for this one
-    modules: tuple[str, ...] = ()  # that must be there
+    modules: tuple[str, ...] = ()  # that must be installed
     precisions: tuple[str, ...] = ("fp32",)
     threads_by = ""
     file_bytes = 0
-    arena_bytes: int | None = None  # scratch memory, where it is known ahead
+    arena_bytes: int | None = None  # scratch memory, where it is known in advance
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
 
     def load(self) -> None:
+        """Open the model in this runtime."""
         raise NotImplementedError
 
     def run(self, images: Pixels) -> Floats:
-        """(N, H, W, C) uint8 -> logits (N, classes)."""
+        """Return logits (N, classes) of (N, H, W, C) uint8."""
         raise NotImplementedError
 
 
 class Ours(Peer):
+    """This package's compiled C."""
+
     precisions = PRECISIONS
     threads_by = "threads of its own pool; of several images, one thread each"
 
@@ -85,6 +88,8 @@ class Ours(Peer):
 
 
 class _FromOnnx(Peer):
+    """A runtime that reads the exported ONNX file."""
+
     def __init__(self, setup: Setup) -> None:
         from ..exporters.onnx import to_onnx
         from ..exporters.onnx_int8 import to_onnx_int8
@@ -96,6 +101,8 @@ class _FromOnnx(Peer):
 
 
 class OnnxRuntime(_FromOnnx):
+    """ONNX Runtime on the CPU."""
+
     package, modules = "onnxruntime", ("onnxruntime",)
     precisions = ("fp32", "int8")
     threads_by = "intra_op_num_threads"
@@ -110,7 +117,9 @@ class OnnxRuntime(_FromOnnx):
 
 
 class OpenVino(_FromOnnx):
-    """A static shape for each size of batch; no pinning: a pinned thread waits where another program has its core."""
+    """OpenVINO with a static shape per batch size and without pinning: a pinned thread waits where its core is
+    in use.
+    """
 
     package, modules = "openvino", ("openvino",)
     precisions = ("fp32", "bf16", "int8")
@@ -135,7 +144,7 @@ class OpenVino(_FromOnnx):
         self.requests: dict[int, tuple[Any, Pixels]] = {}
 
     def _request(self, shape: tuple[int, ...]) -> tuple[Any, Pixels]:
-        """A request for a batch of that shape, and the memory that it reads."""
+        """Return a request for a batch of that shape, and its input memory."""
         import openvino
 
         network = self.network.clone()
@@ -156,7 +165,7 @@ class OpenVino(_FromOnnx):
 
 
 class LiteRt(Peer):
-    """The interpreter with XNNPACK, which is what it takes by default."""
+    """The interpreter of LiteRT with XNNPACK, its default."""
 
     package, modules = "ai-edge-litert", ("ai_edge_litert", "flatbuffers")
     precisions = ("fp32", "int8")
@@ -200,7 +209,7 @@ class LiteRt(Peer):
 
 
 class Ncnn(Peer):
-    """It knows no batches: several images run one after the other."""
+    """ncnn, which has no batches: several images run one after the other."""
 
     package, modules = "ncnn", ("ncnn",)
     precisions = ("fp32", "bf16")
@@ -245,7 +254,7 @@ class Ncnn(Peer):
 
 
 class Torch(Peer):
-    """Eager: batch norm folded, channels last, inference mode."""
+    """Eager torch: batch norm folded, channels last, inference mode."""
 
     package, modules = "torch", ("torch",)
     precisions = ("fp32", "bf16")
@@ -265,7 +274,7 @@ class Torch(Peer):
 
 
 class TorchCompile(Torch):
-    """The same through torch.compile, frozen, each size of batch for itself."""
+    """The same through torch.compile, frozen, compiled for each batch size."""
 
     def load(self) -> None:
         from .torch_module import inference

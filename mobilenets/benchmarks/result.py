@@ -1,4 +1,4 @@
-"""What a benchmark found: a row for each runtime, precision and number of threads, and what follows from them."""
+"""The result of a benchmark: a row per runtime, precision and number of threads, and the conclusions."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -11,7 +11,7 @@ from .peers import PRECISIONS
 __all__ = ["OURS", "Benchmark", "Row", "axis_end", "verdict"]
 
 OURS = "mobilenets"
-BUSY = 0.9  # of a core that a single-threaded run should have had, below which others had too much of it
+BUSY = 0.9  # of a core: below this a single-threaded run was disturbed by other programs
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +25,20 @@ class Row:
     images_per_second: dict[int, float]  # by size of batch
     agreement: float  # share of images whose top-1 is the reference's
     difference: float  # largest of a logit from the reference's, relative to the largest
-    differing: tuple[int, int] | None  # int8: how many logits are not quant.reference's, and of how many
+    differing: tuple[int, int] | None  # int8: logits that differ from quant.reference's, and logits compared
     file_bytes: int
     arena_bytes: int | None
-    load_ms: float  # from its file to its first answer
+    load_ms: float  # from its file to its first output
     threads_by: str
-    cores_used: float  # processor time a second
+    cores_used: float  # processor seconds per second
 
     @property
     def threads(self) -> int:
+        """Return the number of threads."""
         return self.latency.threads
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the row as JSON takes it; keys as docs/json.md lists them."""
         values = asdict(self)
         values["latency_ms"] = values.pop("latency")
         return {**values, "threads": self.threads}
@@ -44,15 +46,15 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """All rows, by threads, each time fastest first."""
+    """All rows, by number of threads, each sorted by latency."""
 
     network: str
-    weights: str  # "trained", or "random" where a network was only named
+    weights: str  # "trained", or "random" for a network given by name
     processor: str
     reference: str
-    images: str  # what the agreement was measured on
+    images: str  # on which the agreement was measured
     image_count: int
-    integers: str | None  # where those of int8 rows come from
+    integers: str | None  # the source of the int8 model
     rows: tuple[Row, ...]
     missing: tuple[Missing, ...]
 
@@ -60,11 +62,11 @@ class Benchmark:
         return "\n".join(self.verdicts())
 
     def groups(self) -> list[tuple[int, list[Row]]]:
-        """(threads, its rows)."""
+        """Return (threads, rows) of each number of threads."""
         return [(n, [row for row in self.rows if row.threads == n]) for n in sorted({row.threads for row in self.rows})]
 
     def verdicts(self) -> list[str]:
-        """A line for each number of threads and precision; with several precisions also one over all of them."""
+        """Return a line per number of threads and precision; with several precisions also one over all of them."""
         lines = []
         for threads, rows in self.groups():
             suffix = f"{threads} thread{'s' if threads > 1 else ''}"
@@ -77,23 +79,23 @@ class Benchmark:
         return lines
 
     def about_integers(self) -> list[str]:
-        """Where they come from, and whose logits are others than the law's."""
+        """Return text on the source of the int8 model, and the runtimes whose logits differ from the oracle's."""
         if self.integers is None:
             return []
         counts = {row.runtime: row.differing for row in self.rows if row.differing}
-        said = (f"{name} {differing:,} of {of:,}" for name, (differing, of) in counts.items())
-        return [f"int8: {self.integers}", f"int8 logits that are not quant/reference.py's: {', '.join(said)}"]
+        counted = (f"{name} {differing:,} of {of:,}" for name, (differing, of) in counts.items())
+        return [f"int8: {self.integers}", f"int8 logits that differ from quant/reference.py: {', '.join(counted)}"]
 
     def caution(self) -> str | None:
-        """Said where other programs had much of the processor meanwhile."""
+        """Return a warning where other programs used much of the processor meanwhile."""
         used = sorted(row.cores_used for row in self.rows if row.threads == 1)
         middle = used[len(used) // 2] if used else 1.0
         if middle >= BUSY:
             return None
-        return f"other programs had {1 - middle:.0%} of the processor meanwhile: measure again on a quiet machine"
+        return f"other programs used {1 - middle:.0%} of the processor meanwhile: measure again on a quiet machine"
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON's view; keys as docs/json.md lists them."""
+        """Return the benchmark as JSON takes it; keys as docs/json.md lists them."""
         return {
             "network": self.network,
             "weights": self.weights,
@@ -110,11 +112,12 @@ class Benchmark:
 
 
 def verdict(rows: Sequence[Row]) -> str:
-    """Which of these is fastest, and by how much; two where the intervals of their medians overlap."""
+    """Return text that names the fastest and its lead; two where the intervals of their medians overlap."""
     best, *others = sorted(rows, key=lambda row: row.latency.median)
     mixed = len({row.precision for row in rows}) > 1
 
     def name(row: Row) -> str:
+        """Return the name of a runtime and precision."""
         return f"{row.runtime} {row.precision}" if mixed else row.runtime
 
     if not others:
@@ -123,7 +126,7 @@ def verdict(rows: Sequence[Row]) -> str:
         fastest = f"{name(best)} is fastest, {best.latency.median:.3g} ms an image"
     else:
         pair = " and ".join(f"{name(row)} ({row.latency.median:.3g} ms)" for row in (best, others.pop(0)))
-        fastest = f"{pair} are fastest and cannot be told apart"
+        fastest = f"{pair} are fastest and cannot be distinguished"
         if not others:
             return fastest
     other = next((row for row in others if row.runtime == OURS), others[0])

@@ -1,22 +1,19 @@
-"""A model as torch runs it for inference, and the float reference that all runtimes are held against."""
+"""A model in torch for inference, and the float reference of all runtimes."""
 
 import logging
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from ..arch.fold import fold_batch_norm
+from ..arrays import Floats
 from ..image import Pixels, normalise
 from ..model import Model
 
 __all__ = ["inference", "reference"]
 
-Floats = np.ndarray[Any, np.dtype[np.float32]]
-
 
 def inference(model: Model, precision: str, threads: int, compiled: bool = False) -> Callable[[Pixels], Floats]:
-    """(N, H, W, C) uint8 -> logits: batch norm folded, channels last, normalised inside."""
+    """Return a function (N, H, W, C) uint8 -> logits: batch norm folded, channels last, normalised inside."""
     import torch
 
     from ..training.module import MobileNet, load_weights
@@ -33,14 +30,16 @@ def inference(model: Model, precision: str, threads: int, compiled: bool = False
     mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (model.preprocess.mean, model.preprocess.std))
 
     def forward(pixels: Any) -> Any:
+        """Return the logits of uint8 (N, H, W, C)."""
         return module(((pixels.permute(0, 3, 1, 2).float() - mean) / std).to(dtype)).float()
 
     if compiled:
-        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # "no CUDA": nobody asked for it
-        torch._dynamo.config.recompile_limit = 256  # one program for each size of batch and number of threads
+        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it warns of missing CUDA
+        torch._dynamo.config.recompile_limit = 256  # one program per batch size and number of threads
         forward = torch.compile(forward, dynamic=False, options={"freezing": True})
 
     def run(images: Pixels) -> Floats:
+        """Return the logits of `images` as an array."""
         if torch.get_num_threads() != threads:
             torch.set_num_threads(threads)
         with torch.inference_mode():
@@ -51,13 +50,13 @@ def inference(model: Model, precision: str, threads: int, compiled: bool = False
 
 
 def reference(model: Model, images: Pixels) -> Floats:
-    """Logits of torch, fp32, of the network as it was trained: nothing folded, one image at a time on one thread."""
+    """Return the logits of torch in fp32 of the unfolded network, one image at a time on one thread."""
     import torch
 
     from ..training.module import MobileNet, load_weights
 
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # several would wait for each other where another program has a core
+    torch.set_num_threads(1)  # several would wait where another program uses a core
     module = MobileNet(model.graph).eval()
     load_weights(module, model.weights)
     with torch.inference_mode():

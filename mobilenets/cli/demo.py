@@ -51,5 +51,5 @@ def _predict(model: Path, dataset: Dataset) -> None:
     for sample, prediction in zip(
         chosen, predict_open(open_session(model), ((s.name, s.read()) for s in chosen), top=2), strict=True
     ):
-        print(f"  {dataset.labels[sample.target]:<12}", prediction.answer.line(), sep="  ")
+        print(f"  {dataset.labels[sample.target]:<12}", prediction.prediction.line(), sep="  ")
     print()

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from ..errors import MobilenetsError
-from ..runtime import Prediction
+from ..runtime import PredictedImage
 from . import as_flags, error_object
 
 __all__ = ["write"]
 
 
-def write(predictions: Iterable[Prediction], form: str, columns: tuple[str, ...], max_bad: float) -> int:
+def write(predictions: Iterable[PredictedImage], form: str, columns: tuple[str, ...], max_bad: float) -> int:
     """Print predictions as they come; return 1 where more than `max_bad` of the images could not be decoded.
 
     `columns` are those of a prediction in CSV.
@@ -42,7 +42,7 @@ def write(predictions: Iterable[Prediction], form: str, columns: tuple[str, ...]
 
 
 class _Writer(Protocol):
-    def write(self, prediction: Prediction) -> None: ...
+    def write(self, prediction: PredictedImage) -> None: ...
 
     def close(self, error: dict[str, str] | None = None) -> None: ...
 
@@ -50,10 +50,10 @@ class _Writer(Protocol):
 class _Lines:
     """Prints lines such as `photo.jpg  daisy 93.1%  tulips 4.2%`."""
 
-    def write(self, prediction: Prediction) -> None:
+    def write(self, prediction: PredictedImage) -> None:
         if prediction.error is None:
             name = prediction.name if prediction.name.isprintable() else repr(prediction.name)
-            print(name, prediction.answer.line(), sep="  ")
+            print(name, prediction.prediction.line(), sep="  ")
 
     def close(self, error: dict[str, str] | None = None) -> None: ...
 
@@ -64,11 +64,11 @@ class _Csv:
         self.columns = columns
         self.writer.writerow(["image", *columns, "error"])
 
-    def write(self, prediction: Prediction) -> None:
+    def write(self, prediction: PredictedImage) -> None:
         if prediction.error is not None:
             self.writer.writerow([prediction.name, *("" for _ in self.columns), prediction.error])
         else:
-            self.writer.writerows([prediction.name, *row, ""] for row in prediction.answer.rows())
+            self.writer.writerows([prediction.name, *row, ""] for row in prediction.prediction.rows())
 
     def close(self, error: dict[str, str] | None = None) -> None: ...
 
@@ -79,7 +79,7 @@ class _Object:
     def __init__(self) -> None:
         self.between = '{"predictions": ['
 
-    def write(self, prediction: Prediction) -> None:
+    def write(self, prediction: PredictedImage) -> None:
         print(self.between, json.dumps(prediction.to_dict()), sep="\n")
         self.between = ","
 

@@ -149,7 +149,7 @@ class _Request:
             check_pretrained(request.pretrained)
         self.image.image_settings()
         _ = self.network.space(2) if self.bounds else self.network.network(2)
-        fitted = self.learned.prepared(self.image.changed(Preprocess(32, 32)))
+        fitted = self.learned.configure_preprocessing(self.image.changed(Preprocess(32, 32)))
         if self.image.changed(fitted) != fitted:
             raise UsageError(
                 f"task {self.task} needs --fit {fitted.fit}, which shows all of each image: leave out --fit and --crop"

@@ -1,10 +1,10 @@
-"""A trained network as one small C program: lowered, planned, emitted, built.
+"""Compile a trained network to one small C program: lower it, plan its memory, emit C, build a library.
 
 Graph + weights --lower--> Program --plan, emit--> C --link--> library, kept in a cache.
 """
 
 from .build import has_compiler
-from .compile import PRECISIONS, Library, Written, compile_model, handles, lacking, write_c
+from .compile import PRECISIONS, Library, Written, arena_bytes, compile_model, handles, lacking, write_c
 from .targets import TARGETS
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "TARGETS",
     "Library",
     "Written",
+    "arena_bytes",
     "compile_model",
     "handles",
     "has_compiler",

@@ -1,4 +1,4 @@
-"""From C to a library: the system's compiler, else zig's from PyPI."""
+"""Build shared libraries from C with the system's compiler, or else with zig's from PyPI."""
 
 import os
 import shlex
@@ -23,13 +23,16 @@ FLAGS = ("-O2", "-std=c11", "-ffp-contract=fast", "-fno-math-errno", "-shared", 
 
 @cache
 def compiler() -> tuple[str, ...]:
-    """The command: `CC` where it is set, else cc, gcc or clang, else zig's; `CompileError` where there is none."""
+    """Return the command of the C compiler: `CC` where it is set, else cc, gcc or clang, else zig's.
+
+    Raises `CompileError` where there is none.
+    """
     if chosen := os.environ.get("CC", "").strip():
         return _chosen(chosen)
     for name in ("cc", "gcc", "clang"):
         if shutil.which(name):
             return (name,)
-    if find_spec("ziglang") is not None:  # which would write for the very processor at hand
+    if find_spec("ziglang") is not None:  # ZIG sets -mcpu: by default zig compiles for this processor
         return ZIG
     raise CompileError("no C compiler: install gcc or clang, or pip install ziglang")
 
@@ -51,6 +54,7 @@ def _chosen(command: str) -> tuple[str, ...]:
 
 
 def has_compiler() -> bool:
+    """Return whether there is a C compiler."""
     try:
         return bool(compiler())
     except CompileError:
@@ -58,14 +62,17 @@ def has_compiler() -> bool:
 
 
 def link(sources: Mapping[str, str], target: Target, output: Path) -> None:
-    """Write the library of `sources` to `output`; `CompileError` as `library_of` has it, `WorkError`."""
+    """Write the library of `sources` to `output`.
+
+    Raises `CompileError` as `library_of` does, and `WorkError` where the file cannot be written.
+    """
     write_atomic(output, library_of(sources, target))
 
 
 def library_of(sources: Mapping[str, str], target: Target) -> bytes:
-    """The library that `sources` (file name -> text) are compiled to, in a temporary folder.
+    """Return the bytes of the library that `sources` (file name -> text) compile to, in a temporary folder.
 
-    `CompileError` with the compiler's first complaint.
+    Raises `CompileError` with the first error that the compiler reports.
     """
     try:
         with tempfile.TemporaryDirectory(prefix="mobilenets-") as name:
@@ -92,7 +99,7 @@ def _run(command: list[str], folder: Path) -> None:
     if done.returncode:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
         errors = [line for line in lines if "error" in line and not line.startswith("collect2")]
-        said = [*errors, *lines, f"exit status {done.returncode}"]
-        raise CompileError(f"{failed}: {said[0][:300]}")
+        reported = [*errors, *lines, f"exit status {done.returncode}"]
+        raise CompileError(f"{failed}: {reported[0][:300]}")
     if not (folder / "library.so").is_file():
         raise CompileError(f"{failed}: it wrote nothing")

@@ -1,4 +1,4 @@
-"""A model as a library on this machine: compiled once, kept in a cache by everything that went into it."""
+"""Compile models to C and to libraries; libraries are cached under a hash of everything that they depend on."""
 
 import hashlib
 import json
@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
 
@@ -18,22 +18,33 @@ from ..model import Model
 from ..quant.scheme import QuantModel
 from .build import FLAGS, compiler, library_of, link
 from .emit import Source, emit
-from .lower import FP32, Lowered, lower
-from .lower_bf16 import PARTS, lower_bf16
-from .lower_int8 import INT8, lower_int8
+from .formats import FORMATS, Format
+from .lower import Lowered, lower
+from .plan import plan
 from .processor import missing
 from .program import Target
-from .targets import best_target, targets_of
+from .targets import best_target
 
-__all__ = ["PRECISIONS", "Library", "Written", "compile_model", "sources_of", "write_c"]
+__all__ = [
+    "PRECISIONS",
+    "Library",
+    "Written",
+    "arena_bytes",
+    "compile_model",
+    "format_of",
+    "handles",
+    "lacking",
+    "sources_of",
+    "write_c",
+]
 
-PRECISIONS = ("fp32", *PARTS)  # of float models
+PRECISIONS = tuple(name for name, format in FORMATS.items() if format.model is Model)
 NAME = "network"  # of the emitted functions in a cached library
 
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """A compiled network: its shared library, its packed weights, and what a caller must know."""
+    """A compiled network: its shared library, its packed weights, and the numbers that a caller needs."""
 
     path: Path
     weights: Path
@@ -43,22 +54,29 @@ class Library:
     steps: int
     classes: int
     one: int  # bytes of the arena for one thread
-    more: int  # bytes for each thread more
+    more: int  # bytes for each further thread
 
     def arena(self, parts: int) -> int:
-        """Bytes."""
+        """Return the bytes of the arena for `parts` threads."""
         return self.one + (parts - 1) * self.more
 
 
 def compile_model(
     model: Model | QuantModel, target: str = "auto", folder: Path | None = None, precision: str | None = None
 ) -> Library:
-    """The library of `model`, from the cache where it has been compiled before. Safe in many processes at once.
+    """Return the library of `model`, from the cache if it has been compiled before. Safe in many processes at once.
 
-    `folder`: compile into this one instead of into the cache. `precision`: of PRECISIONS; None: the model's own.
+    Parameters
+    ----------
+    target
+        A key of the targets of the format, or "auto": the first that this processor runs.
+    folder
+        A folder to compile into, instead of the cache.
+    precision
+        One of `PRECISIONS` for a float model, int8 for an int8 one; by default the model's own.
     """
-    precision = _precision(model, precision)
-    chosen = _target(target, precision)
+    precision = format_of(model, precision).name
+    chosen = _target(model, target, precision)
     if folder is not None:
         return _compile(model, chosen, folder, precision)
     folder = writable_cache() / "compiled" / _key(model, chosen, precision)
@@ -66,14 +84,14 @@ def compile_model(
 
 
 def _made(model: Model | QuantModel, target: Target, folder: Path, precision: str) -> Library:
-    """Compiled by one process, while the others wait for it."""
+    """Compile in one process, while the others wait for it."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _alone(folder.with_name(f".{folder.name}.lock")):
             if library := _opened(folder):  # by another process, meanwhile
                 return library
             made = folder.with_name(f".{folder.name}.made")
-            for left in (made, folder):  # by a process that was killed; damaged
+            for left in (made, folder):  # the first of a process that was killed, the second damaged
                 shutil.rmtree(left, ignore_errors=True)
             made.mkdir()
             _compile(model, target, made, precision)
@@ -88,64 +106,65 @@ def _made(model: Model | QuantModel, target: Target, folder: Path, precision: st
 
 @contextmanager
 def _alone(lock: Path) -> Iterator[None]:
-    """One process at a time; the system lets go of a lock whose holder dies."""
-    import fcntl  # not everywhere, and nor is anything that loads what is compiled here
+    """Hold a lock that one process has at a time; the system releases it when the process ends."""
+    import fcntl  # only on POSIX systems, as is all that loads what is compiled here
 
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
-def _precision(model: Model | QuantModel, precision: str | None) -> str:
-    """Return `precision`, by default the model's own; `UsageError` where the model cannot be compiled in it."""
-    if precision is None or precision == model.precision:
-        return model.precision
-    if precision == "int8":
-        raise UsageError(f"precision (={precision!r}) is of int8 models, and {model.name} is fp32: quantize it first")
-    if precision not in PRECISIONS:
+def format_of(model: Model | QuantModel, precision: str | None = None) -> type[Format]:
+    """Return the number format that `model` is compiled in: that of `precision`, by default of its own.
+
+    Raises `UsageError` for an unknown precision, for one of floats where the model is int8, and the reverse.
+    """
+    format = FORMATS.get(precision or model.precision)
+    if format is None:
         raise UsageError(f"precision (={precision!r}) must be one of {', '.join(PRECISIONS)} or int8")
+    if isinstance(model, format.model):
+        return format
     if model.precision == "int8":
         raise UsageError(f"precision (={precision!r}) is of float models, and {model.name} is int8")
-    return precision
+    raise UsageError(f"precision (={precision!r}) is of int8 models, and {model.name} is fp32: quantize it first")
 
 
-def _target(name: str, precision: str) -> Target:
+def _target(model: Model | QuantModel, name: str, precision: str | None) -> Target:
+    format = format_of(model, precision)
     try:
-        return best_target(name, targets_of(precision))
+        return best_target(name, format.targets)
     except UsageError as exc:
-        raise UsageError(f"{exc} in {precision}") from exc
+        raise UsageError(f"{exc} in {format.name}") from exc
 
 
 def handles(model: Model | QuantModel) -> bool:
     """Return whether every op of `model` can be compiled, in fp32 or in its integers."""
-    if model.network.output not in OUTPUTS:
-        return False
-    consumer, graph = (INT8, model.graph) if model.precision == "int8" else (FP32, without_batch_norm(model.graph))
-    return consumer.handled(graph.ops)
+    ops = without_batch_norm(model.graph).ops
+    return model.network.output in OUTPUTS and format_of(model).consumer.handled(ops)
 
 
 def lacking(model: Model | QuantModel, target: str, precision: str | None = None) -> tuple[str, ...]:
     """Return the features of `target` that this processor lacks: its library can be built here, and not be run."""
-    return missing(_target(target, _precision(model, precision)).features)
+    return missing(_target(model, target, precision).features)
 
 
 def sources_of(
     model: Model | QuantModel, target: Target, name: str, embed: bool = False, precision: str | None = None
 ) -> tuple[Source, Lowered]:
-    """The C of `model` and what goes with it."""
-    precision = _precision(model, precision)
-    if model.precision == "int8":
-        lowered = lower_int8(model, target, name)
-    elif precision == "fp32":
-        lowered = lower(model, target, name)
-    else:
-        lowered = lower_bf16(model, target, name, precision)
+    """Return the C of `model`, and the program and weights that belong to it."""
+    lowered = lower(model, target, name, format_of(model, precision).name)
     return emit(lowered, embed), lowered
+
+
+def arena_bytes(model: Model | QuantModel, target: str, precision: str | None = None) -> int:
+    """Return the memory beside the weights that one thread needs, without compiling anything."""
+    lowered = lower(model, _target(model, target, precision), NAME, format_of(model, precision).name)
+    return plan(lowered.program.steps).one
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What `write_c` wrote: file names, and the bytes of what a device must hold."""
+    """The files that `write_c` wrote, and the bytes that a device must hold."""
 
     files: tuple[str, ...]
     target: str
@@ -167,8 +186,7 @@ def write_c(
     """Write NAME.c, mobilenets_NAME.h, NAME.weights (unless `embed`) and libNAME.so (if `library`) into `folder`."""
     if not name.isidentifier() or not name.isascii():
         raise UsageError(f"name {name!r} must be a word that C allows: letters, digits and _, no digit first")
-    precision = _precision(model, precision)
-    chosen = _target(target, precision)
+    chosen = _target(model, target, precision)
     source, lowered = sources_of(model, chosen, name, embed, precision)
     texts = {f"{name}.c": source.c, f"mobilenets_{name}.h": source.h}
     contents: dict[str, bytes | str] = dict(texts)
@@ -192,22 +210,17 @@ def _compile(model: Model | QuantModel, target: Target, folder: Path, precision:
     code, weights = folder / "library.so", folder / "weights.bin"
     link({f"mobilenets_{NAME}.h": source.h, f"{NAME}.c": source.c, "pool.c": pool}, target, code)
     write_atomic(weights, lowered.weights.tobytes())
-    values = {
-        "target": target.name,
-        "precision": lowered.program.precision,
-        "features": target.features,
-        "steps": source.steps,
-        "classes": lowered.program.classes,
-        "one": source.arena.one,
-        "more": source.arena.more,
-    }
+    program, arena = lowered.program, source.arena
+    sizes = source.steps, program.classes, arena.one, arena.more
+    library = Library(code, weights, target.name, program.precision, target.features, *sizes)
     whole = {"code": _digest(code.read_bytes()), "weights": weights.stat().st_size}
+    values = {key: value for key, value in asdict(library).items() if key not in ("path", "weights")}
     write_atomic(folder / "library.json", json.dumps({"library": values, "whole": whole}))
-    return Library(code, weights, **{**values, "features": target.features})  # type: ignore[arg-type]
+    return library
 
 
 def _opened(folder: Path) -> Library | None:
-    """What `_compile` wrote; None where it is not whole: half a library would end the process that loads it."""
+    """Return the library that `_compile` wrote; None where it is incomplete: loading it would end the process."""
     code, weights = folder / "library.so", folder / "weights.bin"
     try:
         content = json.loads((folder / "library.json").read_text())
@@ -224,10 +237,10 @@ def _digest(content: bytes) -> str:
 
 
 def _key(model: Model | QuantModel, target: Target, precision: str) -> str:
-    """Of everything that the library depends on."""
+    """Return a hash of everything that the library depends on."""
     digest = hashlib.sha256(model.digest().encode())
     compiling, package = files(__package__), files(__package__.rpartition(".")[0])
-    for folder in (compiling, compiling / "kernels", package / "arch", package / "quant"):
+    for folder in (compiling, compiling / "formats", compiling / "kernels", package / "arch", package / "quant"):
         for file in sorted(folder.iterdir(), key=lambda file: file.name):
             if file.name.endswith((".py", ".c")):
                 digest.update(hashlib.sha256(file.read_bytes()).digest())

@@ -1,4 +1,4 @@
-"""`Program` -> C99: a function for each different step, and the table of which is called with what."""
+"""Emit a `Program` as C99: a function for each different step, and a table of the calls with their arguments."""
 
 from dataclasses import dataclass
 from importlib.resources import files
@@ -9,20 +9,24 @@ import numpy as np
 
 from ..errors import CompileError
 from .blob import Blob
+from .formats import FORMATS
+from .formats.format import Body
 from .header import arguments, header, literal
 from .lower import Lowered
 from .plan import Arena, plan
 from .program import ALIGNMENT, Buffer, Element, Program, Step, aligned
-from .templates import KERNELS, OF_BOTH, OF_LANES, TEMPLATES
 
 __all__ = ["Source", "emit"]
 
-MOST = 2**31 - 1  # what an int of C counts to
+MOST = 2**31 - 1  # the largest int of C
+# kernels whose vectors are those of the depthwise part
+OF_LANES = ("depthwise", "depthwise_any", "bf16_depthwise", "bf16_depthwise_any", "bf16_split", "int8_depthwise")
+OF_BOTH = ("vectors", "activate", "bf16_vectors", "int8_vectors", "int8_dot")  # kernels that both parts of a step call
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The two files and what a caller must know."""
+    """The two files, and the numbers that a caller needs."""
 
     c: str
     h: str
@@ -31,19 +35,19 @@ class Source:
 
 
 def emit(lowered: Lowered, embed: bool = False) -> Source:
-    """The C of a lowered network; `embed`: with its weights in it, instead of as an argument.
+    """Return the C of a lowered network; with `embed`, weights are in it instead of an argument.
 
-    `CompileError` where a size is more than an int of C holds.
+    Raises `CompileError` where a size is more than an int of C holds.
     """
     program = lowered.program
     arena = plan(program.steps)
     for what, size in (("weights", lowered.weights.size), ("activations", arena.one)):
         if size > MOST:
             raise CompileError(f"{size} bytes of {what} must be at most {MOST}")
-    functions = _functions(program.steps)
+    functions = _functions(program)
     parts = [_head(lowered), *_kernels(program), *(text.replace("@", name) for text, name in functions.items())]
     parts += [_embedded(lowered.weights)] if embed else []
-    calls = [_call(functions[_function(step)], step, arena) for step in program.steps]
+    calls = [_call(functions[_function(program, step)], step, arena) for step in program.steps]
     parts.append(_entry(program.name, calls, embed))
     return Source("\n".join(parts), header(lowered, arena, embed), arena, len(program.steps))
 
@@ -56,8 +60,8 @@ def _head(lowered: Lowered) -> str:
 
 #define INLINE static inline __attribute__((always_inline, unused))
 #define UNROLL _Pragma("GCC unroll 16")
-#define MR_MAX {max(step.mr for step in program.steps)}
-#define NR_MAX {max(step.nr for step in program.steps)}
+#define MR_MAX {max(step.tile.mr for step in program.steps)}
+#define NR_MAX {max(step.tile.nr for step in program.steps)}
 #define DW_MAX 4 /* pixels of a depthwise convolution at a time */
 
 {_border(program.steps[0].output.element, lowered.border)}"""
@@ -71,25 +75,30 @@ def _border(element: Element, values: tuple[float, ...]) -> str:
 
 
 def _kernels(program: Program) -> list[str]:
-    """The text of each kernel that a step calls, once for each width of vectors."""
+    """Return the text of each kernel that a step calls, once for each width of vectors."""
     used: dict[tuple[str, int], None] = {}  # a set, in order
     variants = {"int8_dot": f"int8_dot_{program.target.dot}"}
-    if any(min(step.limit, step.first_limit) < -1 for step in program.steps):
+    if any(min(step.limits) < -1 for step in program.steps):
         variants["activate"] = "activate_all"
     for step in program.steps:
-        for kernel in KERNELS[step.kind]:
+        tile = step.tile
+        for kernel in _body(program, step).kernels:
             name = variants.get(kernel, kernel)
-            if kernel in OF_BOTH and step.lanes:
-                used[name, step.lanes] = None
-            used[name, step.lanes if kernel in OF_LANES else step.vector] = None
+            if kernel in OF_BOTH and tile.lanes:
+                used[name, tile.lanes] = None
+            used[name, tile.lanes if kernel in OF_LANES else tile.vector] = None
     folder = files(__package__) / "kernels"
     texts = [(folder / f"{kernel}.c").read_text("utf-8").replace("@", str(width)) for kernel, width in used]
     return list(dict.fromkeys(texts))
 
 
-def _function(step: Step) -> str:
-    """A step in C; @ stands for its name. Equal layers have equal texts."""
-    lines = TEMPLATES[step.kind](step)
+def _body(program: Program, step: Step[Any]) -> Body:
+    return FORMATS[program.precision].bodies[step.kind]
+
+
+def _function(program: Program, step: Step[Any]) -> str:
+    """Return a step in C; @ stands for its name. Equal layers have equal texts."""
+    lines = _body(program, step).lines(step)
     parameters = [
         f"const {step.input.element} *restrict in",
         f"{step.output.element} *restrict out",
@@ -106,15 +115,15 @@ def _function(step: Step) -> str:
     return "\n".join([*head, *(f"    {line}" for line in lines), "}\n"])
 
 
-def _functions(steps: tuple[Step, ...]) -> dict[str, str]:
-    """Text -> name, of each different function."""
+def _functions(program: Program) -> dict[str, str]:
+    """Return text -> name for each different function."""
     names: dict[str, str] = {}
-    for number, step in enumerate(steps):
-        names.setdefault(_function(step), f"{step.kind}_{number}")
+    for number, step in enumerate(program.steps):
+        names.setdefault(_function(program, step), f"{step.kind}_{number}")
     return names
 
 
-def _call(function: str, step: Step, arena: Arena) -> str:
+def _call(function: str, step: Step[Any], arena: Arena) -> str:
     scratch = f"AT(part ? {arena.one} + (size_t)(part - 1) * {aligned(step.scratch)} : {arena.scratch[step.name]})"
     passed = [
         "part",
@@ -129,17 +138,17 @@ def _call(function: str, step: Step, arena: Arena) -> str:
 
 
 def _wrapped(text: str, indent: int = 4) -> str:
-    """In lines of at most 120 characters."""
+    """Return `text` in lines of at most 120 characters."""
     return fill(text, 118, initial_indent=" " * indent, subsequent_indent=" " * (2 * indent), break_on_hyphens=False)
 
 
 def _place(buffer: Buffer, arena: Arena) -> str:
-    """What the caller passes, or where in the arena it lies."""
+    """Return the argument for a buffer: the caller's own, or its place in the arena."""
     return f"AT({arena.offsets[buffer.name]})" if buffer.size else buffer.name
 
 
 def _embedded(weights: Blob) -> str:
-    """All weights as one struct, its members where the blob has them. Nine digits of a float give back every bit."""
+    """Return all weights as one struct with the layout of the blob. Nine digits of a float keep every bit."""
     members, values = [], []
     for number, (constant, array) in enumerate(zip(weights.constants, weights.arrays, strict=True)):
         members.append(f"    {constant.element} {constant.name}_{number}[{len(array)}] ALIGNED;\n")

@@ -1,4 +1,4 @@
-"""The header that goes with the emitted C: what a caller must know, as constants and comments."""
+"""Emit the header of a network in C: sizes, labels and preprocessing, as constants and comments."""
 
 from textwrap import fill
 
@@ -17,11 +17,12 @@ _SHOWN = {
 
 
 def arguments(embed: bool) -> tuple[str, ...]:
-    """Of the function run, in C; embedded weights are not among them."""
+    """Return the parameters of the function run, in C; embedded weights are not among them."""
     return (*(() if embed else ("const void *weights",)), "const uint8_t *pixels", "float *output", "void *arena")
 
 
 def header(lowered: Lowered, arena: Arena, embed: bool) -> str:
+    """Return the header of a lowered network."""
     program = lowered.program
     name, prefix = program.name, f"MOBILENETS_{program.name.upper()}"
     p = lowered.preprocess
@@ -103,7 +104,7 @@ def _flags(target: Target) -> str:
 
 
 def literal(value: float) -> str:
-    """A float in C."""
+    """Return a float in C."""
     return f"{float(value)!r}f"
 
 
@@ -113,7 +114,7 @@ def _per_channel(value: float | tuple[float, ...], channels: int) -> str:
 
 
 def _text(label: str) -> str:
-    """A string in C: what cannot be printed, and what C reads otherwise, as octal escapes of UTF-8."""
+    """Return a string in C: characters that are not printable or mean something in C are octal escapes of UTF-8."""
     return '"' + "".join(char if _plain(char) else _escaped(char) for char in label) + '"'
 
 

@@ -1,7 +1,8 @@
-"""Where each buffer lies in the arena: two that are alive at the same step never overlap."""
+"""Plan the arena: two buffers that are alive at the same step never overlap."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from .program import Step, aligned
 
@@ -10,21 +11,24 @@ __all__ = ["Arena", "plan"]
 
 @dataclass(frozen=True, slots=True)
 class Arena:
-    """Offsets by name, in bytes: of buffers, and of each step's scratch for part 0; other parts' lies behind `one`."""
+    """Offsets in bytes by name: of buffers, and of the scratch of each step for part 0.
+
+    The scratch of other parts lies behind the first `one` bytes.
+    """
 
     offsets: dict[str, int]
     scratch: dict[str, int]
     one: int  # bytes in all for a single part
-    more: int  # bytes for each part more
+    more: int  # bytes for each further part
 
     def size(self, parts: int) -> int:
-        """Bytes."""
+        """Return the bytes for `parts` parts."""
         return self.one + (parts - 1) * self.more
 
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """Bytes that are needed from step `first` to step `last`: a buffer, or a step's scratch."""
+    """Bytes that are alive from step `first` to step `last`: a buffer, or the scratch of a step."""
 
     name: str
     size: int
@@ -32,11 +36,11 @@ class _Block:
     last: int
 
 
-def plan(steps: Sequence[Step]) -> Arena:
+def plan(steps: Sequence[Step[Any]]) -> Arena:
     """Return the smaller of two plans: buffers at both ends of the arena in turn, or the largest first.
 
-    The first is the best there is for a chain, where only a step's input and output are alive. A step that works in
-    place writes to a buffer that is there already.
+    The first is optimal for a chain, where only the input and the output of a step are alive. A step that works in
+    place writes to a buffer that exists already.
     """
     buffers, scratch = _lives(steps)
     bound = max(sum(b.size for b in (*buffers, *scratch) if b.first <= n <= b.last) for n in range(len(steps)))
@@ -47,7 +51,7 @@ def plan(steps: Sequence[Step]) -> Arena:
     return Arena(places, of_steps, one, max(aligned(step.scratch) for step in steps))
 
 
-def _lives(steps: Sequence[Step]) -> tuple[list[_Block], list[_Block]]:
+def _lives(steps: Sequence[Step[Any]]) -> tuple[list[_Block], list[_Block]]:
     """Return the buffers in the order in which they are written, and the scratch of steps."""
     spans: dict[str, tuple[int, int, int]] = {}  # size, first, last
     for number, step in enumerate(steps):

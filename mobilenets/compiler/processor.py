@@ -1,4 +1,4 @@
-"""What the processor at hand can run; the only place of the package that loads native code."""
+"""Detect the features of this processor; the only module of the package that loads native code."""
 
 import ctypes
 import os
@@ -9,10 +9,10 @@ from pathlib import Path
 from ..errors import CompileError, UsageError
 from ..machine import tiles_granted
 
-__all__ = ["LEVELS", "MASK", "features", "level_features", "load", "missing"]
+__all__ = ["LEVELS", "MASK", "features", "level_features", "load", "missing", "reported"]
 
 MASK = "MOBILENETS_PROCESSOR"
-"""The environment variable that holds the product to a lesser processor, one of `LEVELS`."""
+"""The environment variable that masks the features above one of `LEVELS`."""
 
 # level -> the features that it adds to the level before it, as Linux names them
 LEVELS: dict[str, tuple[str, ...]] = {
@@ -42,7 +42,7 @@ def features() -> frozenset[str]:
     Empty on other systems, where only the portable target runs.
     """
     level = os.environ.get(MASK, "")
-    return _reported() & level_features(level) if level else _reported()
+    return reported() & level_features(level) if level else reported()
 
 
 def missing(needed: tuple[str, ...]) -> tuple[str, ...]:
@@ -69,8 +69,8 @@ def load(path: Path, target: str, needed: tuple[str, ...]) -> ctypes.CDLL:
 
 
 @cache
-def _reported() -> frozenset[str]:
-    """Return what the system reports of the processor."""
+def reported() -> frozenset[str]:
+    """Return the features that the system reports of the processor, whatever the mask."""
     if platform.machine() not in ("x86_64", "AMD64"):
         return frozenset()
     try:

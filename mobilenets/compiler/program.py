@@ -1,11 +1,11 @@
-"""What the compiler works on after lowering: steps that read and write bordered images, every size a number.
+"""Programs, the result of lowering: steps that read and write images in the arena, every size a number.
 
-A bordered image is [height + 2][width + 2][channels] elements: a pixel of border all round, so that no kernel asks
-where the image ends. Its channels are padded to whole vectors with zeros.
+A bordered image is [height + 2][width + 2][channels] elements: one pixel of border on all sides, so that no kernel has
+to check where the image ends. Its channels are padded to whole vectors with zeros.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Generic, Literal, NamedTuple, TypeVar
 
 __all__ = [
     "ALIGNMENT",
@@ -14,10 +14,12 @@ __all__ = [
     "Buffer",
     "Constant",
     "Element",
+    "Kind",
     "Program",
-    "Rule",
     "Step",
     "Target",
+    "Tile",
+    "Window",
     "aligned",
 ]
 
@@ -32,52 +34,24 @@ DTYPES: dict[Element, str] = {
     "int16_t": "<i2",
     "int32_t": "<i4",
 }  # as numpy does
-SIZES: dict[Element, int] = {"float": 4, "uint16_t": 2, "uint8_t": 1, "int8_t": 1, "int16_t": 2, "int32_t": 4}  # bytes
-Kind = Literal[
-    "image",
-    "conv",
-    "separable",
-    "separable_any",
-    "depthwise",
-    "pointwise",
-    "dense",
-    "add",
-    "multiply",
-    "pool",
-    "fully_connected",
-    "softmax",
-    "sigmoid",
-    "l2_normalise",
-    "bf16_image",
-    "bf16_conv",
-    "bf16_separable",
-    "bf16_separable_tiles",
-    "split_separable",
-    "split_separable_tiles",
-    "bf16_pointwise",
-    "bf16_pool",
-    "bf16_fully_connected",
-    "int8_conv",
-    "int8_separable",
-    "int8_separable_tiles",
-    "int8_pointwise",
-    "int8_pointwise_tiles",
-    "int8_pool",
-    "int8_fully_connected",
-    "int8_depthwise",
-    "int8_dense",
-    "int8_add",
-    "int8_multiply",
-    "int8_hard_swish",
-    "int8_softmax",
-    "int8_sigmoid",
-    "int8_l2_normalise",
-]
+SIZES: dict[Element, int] = {element: int(dtype[-1]) for element, dtype in DTYPES.items()}  # bytes
+
+
+class Kind(NamedTuple):
+    """What a step computes: an op, the number format of its kernels, and whether AMX multiplies in tiles."""
+
+    op: str  # "separable": a depthwise convolution and the pointwise one behind it; "dense": of a single pixel
+    format: str = "fp32"
+    tiled: bool = False
+
+    def __str__(self) -> str:
+        """Return the name in C: "conv", "bf16_conv", "int8_pointwise_tiles"."""
+        return f"{self.format}_".replace("fp32_", "") + self.op + "_tiles" * self.tiled
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A processor, as far as the layout of data depends on it."""
+    """A kind of processor: what the layout of data depends on, and how the C compiler is called for it."""
 
     name: str
     vector: int  # floats in its widest vector
@@ -89,7 +63,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
-    """An array in the arena; `size` bytes, 0 for what the caller passes. A plain array has height and width 0."""
+    """An array in the arena; `size` bytes, 0 for arrays of the caller. An array that is no image has height 0."""
 
     name: str
     size: int
@@ -100,7 +74,7 @@ class Buffer:
 
     @property
     def pixel(self) -> int:
-        """Bytes."""
+        """Return the bytes of a pixel."""
         return self.channels * SIZES[self.element]
 
 
@@ -108,66 +82,75 @@ class Buffer:
 class Constant:
     """An array in the blob of weights."""
 
-    name: str  # of the parameter that is given it
+    name: str  # of the C parameter that takes it
     element: Element
     at: int  # bytes from the blob's beginning
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """How the sums of an int8 layer become bytes; a byte is q + 128."""
+class Window:
+    """The window of a convolution: its size, its stride and the pixels of padding above and on the left."""
 
-    source: int  # the input's zero point
-    weight: int  # the weights' own, an int8
-    zero: int  # the output's
-    low: int  # the least and the largest that the activation lets through
-    high: int
+    kernel: int = 1
+    stride: int = 1
+    top: int = 0
+    left: int = 0
+
+    @property
+    def down(self) -> int:
+        """Return the border rows above a bordered image that a 3x3 window leaves out."""
+        return 1 - self.top
+
+    @property
+    def right(self) -> int:
+        """Return the border columns on the left of a bordered image that a 3x3 window leaves out."""
+        return 1 - self.left
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """What the emitted C does at once: rows (or units) of `output` are worked out, in any number of parts."""
+class Tile:
+    """How much of its output a step computes at a time."""
+
+    vector: int = 0  # sums in a vector
+    nr: int = 1  # vectors
+    mr: int = 1  # pixels
+    lanes: int = 0  # sums in a vector of the depthwise part
+    rows: int = 0  # of the depthwise part that wait in scratch
+
+
+Own = TypeVar("Own")
+
+
+@dataclass(frozen=True, slots=True)
+class Step(Generic[Own]):
+    """One function call of the emitted C: it computes the `units` of `output`, in any number of parts."""
 
     kind: Kind
     name: str  # of the graph's ops, "dw1 + pw1"
     input: Buffer
     output: Buffer
-    units: int  # what is divided among parts: rows of the output, panels of a classifier; 1: not divided
     shape: str  # for the comment: "112x112x32 -> 112x112x64"
-    limit: int = -1  # of the activation: -1 none, 0 ReLU, 6 ReLU6, -2 hard swish, -3 hard sigmoid
-    first_limit: int = -1  # the same for the depthwise part of a separable one
-    depth: int = 0  # input channels that count
-    stride: int = 1
-    down: int = 0  # border rows above the image that the padding leaves out, and columns on its left
-    right: int = 0
-    vector: int = 0  # floats in a vector here
-    kernel: int = 3  # and padding (above, on the left), of a depthwise convolution of any size
-    padding: tuple[int, int] = (0, 0)
-    lanes: int = 0  # floats in a vector for the depthwise part of a separable one
-    mr: int = 1  # pixels and
-    nr: int = 1  # vectors of a tile
-    rows: int = 0  # of the output that are worked out together
+    units: int = 1  # what is divided among parts: rows of the output, panels of a classifier; 1: not divided
+    limits: tuple[int, ...] = (-1,)  # the activation of each layer, as `formats.format.LIMITS` numbers them
+    depth: int = 0  # input channels without padding; of an output, its classes
+    window: Window = Window()
+    tile: Tile = Tile()
     scratch: int = 0  # bytes, for each part
     constants: tuple[Constant, ...] = ()  # weights and biases
-    parts: int = 0  # bf16: how many of them make a number
-    pixel: int = 0  # bf16: elements from pixel to pixel of the depthwise rows
-    deep: int = 0  # int8: bytes of depth in a tile of AMX
-    rules: tuple[Rule, ...] = ()  # int8: of the depthwise convolution, if there is one, and of the step
-    terms: tuple[int, ...] = ()  # int8: of a sum, the multipliers of output and input, the bias and the shift
-    factor: float = 0.0  # int8: of a pool's sums, and what a step of the logits stands for
+    own: Own = None  # type: ignore[assignment]  # the part that only the format reads
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A network as C will run it."""
+    """The steps of a network, in the order in which the emitted C runs them."""
 
     name: str
     target: Target
-    steps: tuple[Step, ...]
+    steps: tuple[Step[object], ...]
     classes: int
     precision: str = "fp32"
 
 
 def aligned(size: int) -> int:
-    """Bytes that an array takes."""
+    """Return the bytes that an array takes."""
     return -(-size // ALIGNMENT) * ALIGNMENT

@@ -1,4 +1,4 @@
-"""The processors that C is written for: how wide their vectors are, what they must have, what the compiler is told."""
+"""The targets that C is emitted for: the width of their vectors, the features they need, the flags of the compiler."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -8,7 +8,7 @@ from ..machine import tiles_granted
 from .processor import missing
 from .program import Target
 
-__all__ = ["BF16_TARGETS", "INT8_TARGETS", "TARGETS", "best_target", "targets_of"]
+__all__ = ["BF16_TARGETS", "INT8_TARGETS", "TARGETS", "best_target"]
 
 TARGETS = {
     target.name: target
@@ -25,7 +25,7 @@ TARGETS = {
     )
 }
 
-# for bf16 and products made of it, which have instructions of their own
+# for bf16 and products made of it, for which there are instructions
 _BF16 = replace(
     TARGETS["avx512"],
     name="avx512bf16",
@@ -43,7 +43,7 @@ BF16_TARGETS = {
     **TARGETS,
 }
 
-# for int8 networks, which have an instruction of their own
+# for int8 networks, for which there is an instruction
 _VNNI = replace(
     TARGETS["avx512"],
     name="avx512vnni",
@@ -64,7 +64,10 @@ INT8_TARGETS = {
 
 
 def best_target(name: str = "auto", targets: Mapping[str, Target] = TARGETS) -> Target:
-    """The target of that name; `auto`: the first that this processor can run. `UsageError` for a name that is none."""
+    """Return the target of that name, or for "auto" the first of `targets` that this processor runs.
+
+    Raises `UsageError` for a name that is not in `targets`.
+    """
     if name == "auto":
         return next(target for target in targets.values() if _runs(target))
     if name not in targets:
@@ -72,11 +75,6 @@ def best_target(name: str = "auto", targets: Mapping[str, Target] = TARGETS) -> 
     return targets[name]
 
 
-def targets_of(precision: str) -> Mapping[str, Target]:
-    """Those that networks of `precision` are compiled for."""
-    return {"fp32": TARGETS, "int8": INT8_TARGETS}.get(precision, BF16_TARGETS)
-
-
 def _runs(target: Target) -> bool:
-    """Whether the processor can, and the system lets it."""
+    """Return whether the processor has the features, and the system permits their use."""
     return not missing(target.features) and ("amx_tile" not in target.features or tiles_granted())

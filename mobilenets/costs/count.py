@@ -1,7 +1,7 @@
-"""What a graph costs: mult-adds, parameters, bytes, memory; per layer, per layer type and whole.
+"""Costs of a graph: mult-adds, parameters, bytes and memory, per layer, per layer type and in total.
 
-One fused multiply-add is one mult-add. Batch norm, activations and pooling are not counted as mult-adds, as
-in the paper. Parameters are weights, two per batch-norm channel (scale, shift) and the classifier's bias.
+One fused multiply-add is one mult-add. Batch norm, activations and pooling are not counted as mult-adds, as in the
+paper. Parameters are weights, two per batch-norm channel (scale, shift) and the classifier's bias.
 """
 
 import json
@@ -16,7 +16,7 @@ from .memory import peak_elements
 
 __all__ = ["PRECISIONS", "Cost", "LayerCost", "Share", "cost", "cost_of_graph"]
 
-PRECISIONS = {"fp32": 4, "fp16": 2, "int8": 1}  # bytes an element
+PRECISIONS = {"fp32": 4, "fp16": 2, "int8": 1}  # bytes per element
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +35,12 @@ class LayerCost:
 
     @property
     def type(self) -> str:
-        """The kind, and of a convolution its size: "depthwise 3x3"."""
+        """Return the kind, with the kernel size of a convolution: "depthwise 3x3"."""
         name = self.kind.replace("_", " ")
         return f"{name} {self.kernel}x{self.kernel}" if self.kind in CONVOLUTIONS else name
 
     def intensity(self, precision: str = "fp32") -> float:
-        """Mult-adds per byte read or written: input, output and weights, each once."""
+        """Return mult-adds per byte read or written, counting input, output and weights once each."""
         h, w, c = self.shape_in
         y, x, n = self.shape_out
         return self.mult_adds / ((h * w * c + y * x * n + self.weights) * PRECISIONS[precision])
@@ -48,7 +48,7 @@ class LayerCost:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one type of layer takes of the whole (Table 2), as fractions; parameters are weights only."""
+    """The share of one type of layer in the total (Table 2), as fractions; parameters are weights only."""
 
     kind: str
     mult_adds: float
@@ -71,17 +71,20 @@ class Cost:
         return f"Cost({self.network.name}, {self.mult_adds:,} mult-adds, {self.params:,} parameters)"
 
     def bytes(self, precision: str = "fp32") -> int:
-        """Stored size when deployed, batch norm folded: weights at `precision`, one 4-byte bias per output
-        channel, and for int8 one 4-byte scale too. File headers come on top (some 10 KB in ONNX)."""
+        """Return the bytes stored when deployed with folded batch norm.
+
+        These are weights at `precision` plus one 4-byte bias per output channel, and for int8 one 4-byte scale. File
+        headers are not counted (some 10 KB in ONNX).
+        """
         per_channel = 8 if precision == "int8" else 4
         return self.weights * PRECISIONS[precision] + self.output_channels * per_channel
 
     def peak_ram(self, precision: str = "fp32") -> int:
-        """Bytes of activations alive at once, in place where an op allows it; weights not included."""
+        """Return the bytes of activations alive at once, in place where an op allows it; weights are not included."""
         return self.peak_elements * PRECISIONS[precision]
 
     def intensity(self, precision: str = "fp32") -> float:
-        """Mult-adds per byte moved, over all layers."""
+        """Return mult-adds per byte moved, over all layers."""
         moved = sum(layer.mult_adds / layer.intensity(precision) for layer in self.layers if layer.mult_adds)
         return self.mult_adds / moved
 
@@ -102,7 +105,7 @@ class Cost:
         return values
 
     def by_type(self) -> tuple[Share, ...]:
-        """Table 2: the share of each type of layer in mult-adds and weights, largest first."""
+        """Return the share of each type of layer in mult-adds and weights (Table 2), largest first."""
         totals: dict[str, list[int]] = {}
         for layer in self.layers:
             if layer.mult_adds:
@@ -114,7 +117,7 @@ class Cost:
 
 
 def cost(network: Network) -> Cost:
-    """`cost_of_graph(expand(network))`."""
+    """Return the cost of `network`, which is `cost_of_graph(expand(network))`."""
     return cost_of_graph(expand(network))
 
 

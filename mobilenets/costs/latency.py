@@ -1,4 +1,4 @@
-"""Latency as it is measured: medians with their uncertainty, never mult-adds in disguise."""
+"""Measured latency: medians with their confidence intervals."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 __all__ = ["Latency", "summarise", "time_interleaved"]
 
 MIN_RUNS = 15  # the fewest whose 95% interval of the median leaves out three outliers on each side
-BURST_MS = 10.0  # long beside what refills a cache, short beside what changes a processor's clock
+BURST_MS = 10.0  # longer than refilling a cache, shorter than changes of the processor's clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +24,15 @@ class Latency:
     runtime: str
 
     def distinct_from(self, other: "Latency") -> bool:
-        """True where the two intervals do not overlap."""
+        """Return whether the two intervals do not overlap."""
         return self.high < other.low or other.high < self.low
 
 
 def summarise(milliseconds: list[float], threads: int, runtime: str) -> Latency:
-    """Order statistics of the runs; the interval is between the ranks (n -+ 1.96 * sqrt(n)) / 2 (binomial)."""
+    """Return order statistics of the runs.
+
+    The interval lies between the ranks (n -+ 1.96 * sqrt(n)) / 2 (binomial).
+    """
     ranked = sorted(milliseconds)
     n = len(ranked)
     low = max(0, int((n - 1.96 * n**0.5 - 1) / 2))
@@ -66,7 +69,7 @@ def time_interleaved(
 
 
 def _burst(call: Callable[[], object], clock: Callable[[], float]) -> list[float]:
-    """Milliseconds of each run, for `BURST_MS` and at least 3 runs."""
+    """Return milliseconds of each run over `BURST_MS` and at least 3 runs."""
     record: list[float] = []
     start = last = clock()
     while len(record) < 3 or last - start < BURST_MS / 1e3:

@@ -1,4 +1,4 @@
-"""Activation memory: how long each buffer lives, and how much is alive at once."""
+"""Activation memory: the lifetime of each buffer, and the memory alive at once."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ class Buffer:
 
 
 def lifetimes(graph: Graph) -> list[Buffer]:
-    """One buffer per op output, but for ops that write over an input which nobody reads again."""
+    """Return one buffer per op output, except for ops that write over an input that no later op reads."""
     last_read = list(range(len(graph.ops)))
     for position, op in enumerate(graph.ops):
         for i in op.inputs:
@@ -38,7 +38,7 @@ def lifetimes(graph: Graph) -> list[Buffer]:
 
 
 def peak_elements(graph: Graph) -> int:
-    """The most elements alive at once: a lower bound for any plan that runs the ops one by one."""
+    """Return the most elements alive at once, a lower bound for any plan that runs the ops one by one."""
     change = [0] * (len(graph.ops) + 1)
     for buffer in lifetimes(graph):
         change[buffer.first] += buffer.elements

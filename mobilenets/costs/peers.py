@@ -1,7 +1,7 @@
-"""The networks that the paper compares itself with (Tables 8 and 9), counted from torchvision's definitions.
+"""The networks in the paper's comparisons (Tables 8 and 9), counted from torchvision's definitions.
 
-The counter is `torch.utils.flop_counter`, which counts two operations a mult-add, in convolutions and matrix
-products only, as the paper does. The networks are built on torch's "meta" device: shapes without any arithmetic.
+The counter is `torch.utils.flop_counter`, which counts two operations per mult-add, in convolutions and matrix products
+only, as the paper does. The networks are built on torch's "meta" device: shapes without arithmetic.
 """
 
 from dataclasses import dataclass
@@ -57,7 +57,7 @@ _KINDS: tuple[tuple[str, str, dict[str, Any], str, float, float, float, str], ..
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Counted at 224 x 224 x 3 and 1000 classes, beside what the paper prints, in millions."""
+    """Costs counted at 224 x 224 x 3 and 1000 classes, and the paper's figures in millions."""
 
     name: str
     mult_adds: int
@@ -66,11 +66,14 @@ class Peer:
     top1: float  # ImageNet, %, as printed
     paper_mult_adds_m: float
     paper_params_m: float
-    note: str  # why the two differ
+    note: str  # the reason for the difference
 
 
 def count_peers() -> tuple[Peer, ...]:
-    """Takes about a second. Raises `MissingExtraError` where torch or torchvision is not installed."""
+    """Return the paper's comparison networks with their counted costs; takes about a second.
+
+    Raises `MissingExtraError` where torch or torchvision is not installed.
+    """
     return tuple(
         Peer(name, *_count(builder, options), table, top1, mult_adds_m, params_m, note)
         for name, builder, options, table, top1, mult_adds_m, params_m, note in _KINDS
@@ -78,7 +81,7 @@ def count_peers() -> tuple[Peer, ...]:
 
 
 def _count(builder: str, options: dict[str, Any]) -> tuple[int, int]:
-    """Mult-adds and parameters of one of torchvision's networks."""
+    """Return mult-adds and parameters of one of torchvision's networks."""
     try:
         import torch
         import torchvision

@@ -1,4 +1,4 @@
-"""Labelled images, from the user's files to arrays of uint8."""
+"""Read labelled images from the user's files into arrays of uint8."""
 
 from .cache import BadImage, Images, decode_split
 from .sources import Dataset, Sample, open_dataset

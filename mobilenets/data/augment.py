@@ -1,4 +1,4 @@
-"""Random views of an image, one random number generator a batch: the same seed gives the same views."""
+"""Random views of an image, from one random number generator per batch: the same seed gives the same views."""
 
 import math
 from dataclasses import dataclass
@@ -13,41 +13,41 @@ __all__ = ["Augmentation", "Colour", "Place", "View", "drawn", "random_colours",
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """What may happen to a training image, from one strength (0 to 1)."""
+    """The ranges of random changes to a training image, all derived from one strength (0 to 1)."""
 
     strength: float
     flip: bool
 
     @property
     def min_area(self) -> float:
-        """The smallest crop, as a share of the image: not too small for small networks (paper, 3.2)."""
+        """The smallest crop, as a fraction of the image area: not too small for small networks (paper, 3.2)."""
         return 1 - 0.75 * self.strength
 
     def short_side(self, height: int, width: int) -> int:
-        """Of the image that crops are taken from: the smallest crop still has the network's resolution."""
+        """Return the short side, in pixels, of stored images: their smallest crop has the resolution of the network."""
         return math.ceil(max(height, width) / math.sqrt(self.min_area))
 
     @property
     def max_stretch(self) -> float:
-        """The largest change of aspect ratio, either way."""
+        """The largest factor by which the aspect ratio is multiplied or divided."""
         return 1 + self.strength / 3
 
     @property
     def colour(self) -> float:
-        """The largest change of brightness and contrast; white balance moves half as far."""
+        """The largest change of brightness and contrast; white balance changes by half of it."""
         return 0.4 * self.strength
 
 
 @dataclass(frozen=True, slots=True)
 class Colour:
-    """A change of colour per image and channel, on pixels in [-1, 1]: x * gain + shift. Both are (N, C)."""
+    """A change of colour per image and channel, for pixels in [-1, 1]: x * gain + shift. Both arrays are (N, C)."""
 
     gain: np.ndarray[Any, np.dtype[np.float32]]
     shift: np.ndarray[Any, np.dtype[np.float32]]
 
 
 class View(Protocol):
-    """A random view of an image, and what is then to be said of it."""
+    """A function that returns a random view of an image and the target that belongs to the view."""
 
     def __call__(
         self, pixels: Pixels, target: Any, preprocess: Preprocess, how: Augmentation, rng: np.random.Generator
@@ -57,32 +57,32 @@ class View(Protocol):
 def same_target(
     pixels: Pixels, target: Any, preprocess: Preprocess, how: Augmentation, rng: np.random.Generator
 ) -> tuple[Pixels, Any]:
-    """`random_view`, of which the same is to be said."""
+    """Return `random_view` with an unchanged target."""
     return random_view(pixels, preprocess, how, rng), target
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What a view shows: a box (left, top, right, bottom) of the image in its pixels, perhaps mirrored."""
+    """The part of an image that a view shows: a box (left, top, right, bottom) in pixels, perhaps mirrored."""
 
     box: tuple[float, float, float, float]
     mirrored: bool
 
 
 def random_view(pixels: Pixels, preprocess: Preprocess, how: Augmentation, rng: np.random.Generator) -> Pixels:
-    """A random crop of (h, w, C), resized to (H, W, C), mirrored half of the time."""
+    """Return a random crop of `pixels` (h, w, C), resized to (H, W, C) and mirrored with probability 0.5."""
     return seen(pixels, preprocess, drawn(pixels, preprocess, how, rng))
 
 
 def drawn(pixels: Pixels, preprocess: Preprocess, how: Augmentation, rng: np.random.Generator) -> Place:
-    """Where a random view of (h, w, C) lies."""
+    """Return the place of a random view of `pixels` (h, w, C)."""
     area, stretch, x, y, mirror = rng.random(5)
     box = _random_box(pixels.shape[1], pixels.shape[0], preprocess, how, area, stretch, x, y)
     return Place(box, bool(how.flip and mirror < 0.5))
 
 
 def seen(pixels: Pixels, preprocess: Preprocess, place: Place) -> Pixels:
-    """The view at `place`, (H, W, C)."""
+    """Return the view of `pixels` at `place`, (H, W, C)."""
     view = crop_resize(as_image(pixels), preprocess, place.box)
     return view[:, ::-1] if place.mirrored else view
 
@@ -97,7 +97,10 @@ def _random_box(
     x: float,
     y: float,
 ) -> tuple[float, float, float, float]:
-    """A box of random area, aspect ratio (around what evaluation sees) and place; x, y and the like in [0, 1)."""
+    """Return a box of random area, aspect ratio (around that of evaluation) and position.
+
+    `area`, `stretch`, `x` and `y` are random numbers in [0, 1).
+    """
     pixels = (how.min_area + (1 - how.min_area) * area) * width * height
     shape = preprocess.width / preprocess.height if preprocess.fit == "crop" else width / height
     ratio = shape * how.max_stretch ** (2 * stretch - 1)
@@ -107,9 +110,9 @@ def _random_box(
 
 
 def random_colours(count: int, channels: int, how: Augmentation, rng: np.random.Generator) -> Colour:
-    """Contrast about mid-grey, white balance and brightness: what light and camera change, in two numbers a channel."""
+    """Return random changes of contrast about mid-grey, white balance and brightness for `count` images."""
     contrast, brightness = how.colour * (2 * rng.random((2, count, 1), np.float32) - 1)
     balance = how.colour / 2 * (2 * rng.random((count, channels), np.float32) - 1)
-    balance -= balance.mean(axis=1, keepdims=True)  # of grey pictures nothing is left of it
+    balance -= balance.mean(axis=1, keepdims=True)  # grey images have one channel: their balance is 0
     gain = (1 + contrast) * (1 + balance)
     return Colour(gain.astype(np.float32), np.broadcast_to(brightness, gain.shape).astype(np.float32))

@@ -1,4 +1,4 @@
-"""One split, decoded: every image once, on all cores, kept as uint8 where memory allows."""
+"""Decode one split once, on all cores, and keep it as uint8 if it fits in memory."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -16,8 +16,8 @@ from .sources import Sample
 
 __all__ = ["BadImage", "Images", "decode_split", "stacked"]
 
-_BLOCK = 64 << 20  # bytes of pixels held in one array
-_CONTROL_GROUPS = (  # versions 2 and 1: where, the limit, the use, what of it is cached files
+_BLOCK = 64 << 20  # bytes of one array of pixels
+_CONTROL_GROUPS = (  # versions 2 and 1: folder, file of the limit, file of the usage, key of cached file pages
     ("sys/fs/cgroup", "memory.max", "memory.current", "file"),
     ("sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_cache"),
 )
@@ -25,7 +25,7 @@ _CONTROL_GROUPS = (  # versions 2 and 1: where, the limit, the use, what of it i
 
 @dataclass(frozen=True, slots=True)
 class BadImage:
-    """An image that cannot be decoded."""
+    """An image that cannot be decoded, and why."""
 
     name: str
     reason: str
@@ -33,24 +33,24 @@ class BadImage:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Images:
-    """The images of one split that can be decoded, in the order of its samples. Safe from several threads."""
+    """The decodable images of one split, in the order of its samples. Safe to use from several threads."""
 
     targets: np.ndarray[Any, np.dtype[Any]]  # (N,) class indices; (N, ...) vectors; (N,) objects
     names: tuple[str, ...]
-    bad: tuple[BadImage, ...]  # what was left out
-    in_memory: bool  # False: `pixels` decodes anew at every call
+    bad: tuple[BadImage, ...]  # the images left out
+    in_memory: bool  # False: `pixels` decodes the file at every call
     _pixels: Callable[[int], Pixels]
 
     def __len__(self) -> int:
         return len(self.names)
 
     def pixels(self, i: int) -> Pixels:
-        """Image i: (h, w, C) uint8, read-only. `ImageError` where a file has changed since the first pass."""
+        """Return image `i`: (h, w, C) uint8, read-only. Raises `ImageError` if the file has changed since."""
         return self._pixels(i)
 
 
 class _Store:
-    """Images of any size, one behind the other in blocks: no copying as it grows, no array an image."""
+    """Images of any size, stored contiguously in blocks: growing copies nothing, and no image needs its own array."""
 
     def __init__(self, limit: int) -> None:
         self.limit, self.held = limit, 0
@@ -61,7 +61,7 @@ class _Store:
     def add(self, pixels: Pixels) -> None:
         if pixels.size > self._room:
             self._room = max(_BLOCK, pixels.size)
-            self._blocks.append(np.empty(self._room, np.uint8))  # its pages cost nothing until they are written
+            self._blocks.append(np.empty(self._room, np.uint8))  # the system allocates its pages when they are written
         block = self._blocks[-1]
         start = block.size - self._room
         block[start : start + pixels.size] = pixels.reshape(-1)
@@ -86,13 +86,14 @@ def decode_split(
     max_bad: float = 0.01,
     progress: Callable[[int, int], None] | None = None,
 ) -> Images:
-    """Decode all `samples` once. `short_side` None: what evaluation sees, (H, W, C) of `preprocess`;
-    else what training crops from: whole images of any aspect, their short side shrunk to `short_side` pixels.
+    """Decode all `samples` once.
 
-    Pixels are kept while they fit in `memory` bytes (default: a quarter of what the machine has free); when
-    they no longer do they are dropped, and this pass has only found the images that cannot be decoded. Those
-    are left out; `DataError` names them where they are more than `max_bad` of all. `progress` gets
-    (images done, images in all).
+    With `short_side` None, images are preprocessed as for evaluation: (H, W, C) uint8 of `preprocess`. Otherwise they
+    are prepared for random crops: whole images of any aspect ratio, their short side reduced to `short_side` pixels.
+
+    Pixels are kept as long as they fit in `memory` bytes (default: a quarter of the free memory); if they do not, they
+    are dropped, and `Images.pixels` decodes again. Images that cannot be decoded are left out; raises `DataError` if
+    they are more than the fraction `max_bad`. `progress` is called with (images done, total).
     """
     if not 0 <= max_bad <= 1:
         raise UsageError(f"max_bad (={max_bad!r}) must be a fraction from 0 to 1")
@@ -123,13 +124,13 @@ def decode_split(
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """How a sample becomes pixels."""
+    """The conversion of a sample to pixels."""
 
     preprocess: Preprocess
     short_side: int | None
 
     def pixels(self, sample: Sample) -> Pixels:
-        """(h, w, C) uint8, read-only; `ImageError`."""
+        """Return (h, w, C) uint8, read-only; raises `ImageError`."""
         data = sample.read()
         if self.short_side is None:
             pixels = prepare(data, self.preprocess)
@@ -149,7 +150,7 @@ class _View:
 
 
 def stacked(targets: Sequence[Any]) -> np.ndarray[Any, np.dtype[Any]]:
-    """One array of all: int64 of class indices, (N, ...) of arrays of one dtype and shape, else of objects."""
+    """Return `targets` as one array: int64 of class indices, (N, ...) of arrays of equal shape, else objects."""
     if all(isinstance(target, int | np.integer) for target in targets):
         return np.array(targets, np.int64)
     if len({(target.dtype, target.shape) for target in targets if isinstance(target, np.ndarray)}) == 1:
@@ -162,7 +163,7 @@ def stacked(targets: Sequence[Any]) -> np.ndarray[Any, np.dtype[Any]]:
 
 def _check_bad(bad: Sequence[BadImage], count: int, most: float) -> None:
     if not count:
-        raise DataError("the split holds no image")
+        raise DataError("the split has no image")
     if len(bad) <= most * count and len(bad) < count:
         return
     named = listed([f"{image.name} ({image.reason})" for image in bad], 5)
@@ -174,22 +175,22 @@ def _check_bad(bad: Sequence[BadImage], count: int, most: float) -> None:
 
 
 def free_memory(root: Path = Path("/")) -> int:
-    """Bytes that this process may still use: of the machine, or of its control group where that is less."""
+    """Return the bytes that this process may still allocate, on the machine or in its control group if less."""
     try:
         free = _fields(root / "proc/meminfo")["MemAvailable"] * 1024
-    except (OSError, KeyError, ValueError):  # no Linux
+    except (OSError, KeyError, ValueError):  # not Linux
         free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2 if hasattr(os, "sysconf") else 4 << 30
     for folder, most, now, cache in _CONTROL_GROUPS:
         group = root / folder
         try:
             limit, used = (int((group / name).read_text()) for name in (most, now))
-            cached = _fields(group / "memory.stat")[cache]  # files read lately count as used, but give way
+            cached = _fields(group / "memory.stat")[cache]  # cached file pages count as used, but can be reclaimed
             free = min(free, max(0, limit - used + cached))
-        except (OSError, KeyError, ValueError):  # not this version, or no limit ("max")
+        except (OSError, KeyError, ValueError):  # another version of control groups, or no limit ("max")
             continue
     return free
 
 
 def _fields(path: Path) -> dict[str, int]:
-    """The numbers of a file whose lines are 'name: 12 kB' or 'name 12'."""
+    """Return the numbers in a file with lines 'name: 12 kB' or 'name 12'."""
     return {line.split()[0].rstrip(":"): int(line.split()[1]) for line in path.read_text().splitlines()}

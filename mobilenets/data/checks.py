@@ -1,4 +1,4 @@
-"""What in a data set would make its score a lie: one image under two labels, or on both sides of a split."""
+"""Check a data set for errors that make its score invalid: contradicting labels, and images shared by two splits."""
 
 import hashlib
 import math
@@ -17,11 +17,11 @@ from .rows import Row
 __all__ = ["check_classes", "check_labels", "check_overlap", "same_content"]
 
 Groups = list[list[int]]
-_NAMED = 3  # pairs that a message names
+_NAMED = 3  # pairs in a message
 
 
 def same_content(contents: Sequence[Digest | None]) -> Groups:
-    """The positions that share their content, two or more a group."""
+    """Return the groups of positions with equal content, two or more in each."""
     groups: dict[Digest, list[int]] = {}
     for at, content in enumerate(contents):
         if content is not None:
@@ -38,9 +38,9 @@ def check_labels(
     max_bad: float = 0.01,
     agree: Callable[[int, int], bool] | None = None,
 ) -> list[str]:
-    """Notes on images with two labels; `DataError` where they are more than `max_bad` of a split.
+    """Return notes on images with two labels; raise `DataError` if they are more than `max_bad` of a split.
 
-    `agree` tells of two rows whether their labels are the same but for scatter, which contradicts nothing.
+    `agree(i, j)` returns whether the labels of rows i and j differ by annotation noise alone, which is allowed.
     """
     pairs: list[tuple[int, int]] = []
     scattered: list[tuple[int, int]] = []
@@ -54,7 +54,7 @@ def check_labels(
     if scattered:
         a, b = scattered[0]
         notes.append(
-            f"{_images(len(scattered))} there twice and labelled alike (first: {rows[a].name} = {rows[b].name})"
+            f"{_images(len(scattered))} there twice with similar labels (first: {rows[a].name} = {rows[b].name})"
         )
     if not pairs:
         return notes
@@ -64,19 +64,19 @@ def check_labels(
     share = max(count / of_split[split] for split, count in twice.items())
     if share > max_bad:
         allow = f"correct or remove one, or allow them with --max-bad {math.ceil(share * 1000) / 1000:g}"
-        raise DataError(f"{root}: {text}; no network can be right about both, {allow}")
+        raise DataError(f"{root}: {text}; {allow}")
     return [*notes, text]
 
 
 def _all_in_file(lines: Sequence[str]) -> str:
-    """Where all lines stand, if they are more than a message shows: in a file that is named after its content."""
+    """Write all lines to a temporary file if there are more than a message shows; return a text that names the file."""
     if len(lines) <= _NAMED:
         return ""
     content = "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
     path = Path(tempfile.gettempdir(), f"mobilenets-two-labels-{hashlib.sha256(content).hexdigest()[:12]}.txt")
     try:
         write_atomic(path, content)
-    except WorkError:  # a full disk: the message alone must do
+    except WorkError:  # for example a full disk
         return ""
     return f" (all in {path})"
 
@@ -84,12 +84,12 @@ def _all_in_file(lines: Sequence[str]) -> str:
 def check_overlap(
     root: Path, rows: Sequence[Row], labels: Sequence[str], splits: Sequence[str], groups: Groups
 ) -> list[str]:
-    """Notes on copies; `DataError` where val or test holds an image of train: its score would be a lie."""
+    """Return notes on duplicates; raise `DataError` if val or test has an image of train."""
     for held in ("val", "test"):
         pairs = _images_only(rows, _across(groups, splits, "train", held))
         if pairs:
             raise DataError(
-                f"{root}: {_images(len(pairs))} in both train and {held}, whose score would then be a lie: "
+                f"{root}: {_images(len(pairs))} in both train and {held}, which makes the score of {held} invalid: "
                 + listed([f"{rows[a].name} = {rows[b].name}" for a, b in pairs])
             )
     notes = []
@@ -105,7 +105,7 @@ def check_overlap(
 
 
 def check_classes(root: Path, labels: Sequence[int], splits: Sequence[str], names: Sequence[str]) -> list[str]:
-    """Notes on classes absent from val or test; `DataError` for one absent from train."""
+    """Return notes on classes absent from val or test; raise `DataError` for a class absent from train."""
     present = Counter(zip(splits, labels, strict=True))
     lacking = [name for index, name in enumerate(names) if not present["train", index]]
     if lacking:
@@ -119,7 +119,7 @@ def check_classes(root: Path, labels: Sequence[int], splits: Sequence[str], name
 
 
 def _across(groups: Groups, splits: Sequence[str], one: str, other: str) -> list[tuple[int, int]]:
-    """Of each group with images in both splits, the first of each."""
+    """Return a pair (first image of split `one`, first of split `other`) for each group with images in both."""
     found = []
     for group in groups:
         a = next((at for at in group if splits[at] == one), None)
@@ -130,13 +130,13 @@ def _across(groups: Groups, splits: Sequence[str], one: str, other: str) -> list
 
 
 def _copies(group: list[int], labels: Sequence[str], splits: Sequence[str]) -> list[tuple[int, int]]:
-    """Each further image of a group with the first of its class and split."""
+    """Return each further image of a group, paired with the first of its class and split."""
     first: dict[tuple[str, str], int] = {}
     return [(kept, at) for at in group if (kept := first.setdefault((splits[at], labels[at]), at)) != at]
 
 
 def _images_only(rows: Sequence[Row], pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Without equal files that are no images, such as one HTML page saved as many .jpg: decoding tells."""
+    """Drop pairs of equal files that do not decode, such as one HTML page saved under many names."""
     return [pair for pair in pairs if _decodes(rows[pair[0]])]
 
 

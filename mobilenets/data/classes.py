@@ -1,4 +1,4 @@
-"""A folder per class, with or without train/ val/ test/ above; or files named by ImageNet's ids."""
+"""Read a folder per class, with or without train/, val/ and test/ above, or files named by ImageNet's ids."""
 
 import os
 import re
@@ -19,7 +19,7 @@ __all__ = ["list_files", "list_folder"]
 
 
 def list_folder(root: Path) -> Listing:
-    """Rows of `root/[split/]class/.../image`; `DataError` where the folders say nothing of classes."""
+    """Return the rows of `root/[split/]class/.../image`; raise `DataError` if the folders are not classes."""
     entries = visible(root)
     if not entries:
         raise DataError(f"{root}: the folder is empty")
@@ -28,17 +28,17 @@ def list_folder(root: Path) -> Listing:
     if not splits:
         folders = subfolders(root)
         if len(folders) == 1 and len(subfolders(folders[0].path)) > 1:
-            raise DataError(f"{root}: {folders[0].name!r} would be the only class; did you mean {folders[0].path}?")
+            raise DataError(f"{root}: {folders[0].name!r} is the only class folder; did you mean {folders[0].path}?")
         return _classes(root, {None: root}, declared)
     listing = _classes(root, splits, declared)
-    beside = [printable(entry.name) for entry in entries if is_folder(entry) and split_name(entry.name) is None]
-    if beside:
-        listing.notes.append(f"ignored beside the splits: {listed([name + '/' for name in beside])}")
+    extra = [printable(entry.name) for entry in entries if is_folder(entry) and split_name(entry.name) is None]
+    if extra:
+        listing.notes.append(f"ignored folders next to the splits: {listed([name + '/' for name in extra])}")
     return listing
 
 
 def list_files(root: Path) -> Listing:
-    """Every image below `root`, whatever its folders are called but for train/, val/ and test/ at the top."""
+    """Return every image below `root`; folder names matter only for train/, val/ and test/ at the top."""
     listing = Listing([])
     names: list[str] = []
     for split, base in (splits_of(root) or {None: root}).items():
@@ -52,7 +52,7 @@ def list_files(root: Path) -> Listing:
 
 
 def _classes(root: Path, splits: dict[str | None, Path], declared: Sequence[str]) -> Listing:
-    """Rows of every class folder below each split's folder, names relative to `root`."""
+    """Return the rows of every class folder below each split's folder, with names relative to `root`."""
     rows: list[Row] = []
     names: set[str] = set()
     notes: list[str] = []
@@ -66,12 +66,12 @@ def _classes(root: Path, splits: dict[str | None, Path], declared: Sequence[str]
         if images and not folders and not flat:
             if split != "test":
                 raise DataError(_no_class_folders(base, len(images)))
-            notes.append(f"ignored {base.name}/: its {len(images)} images lie in no class folder")
+            notes.append(f"ignored {base.name}/: its {len(images)} images are in no class folder")
             continue
         loose += len(images) - len(flat)
         rows += flat
         if flat and not wnid_of(flat[0].name):
-            notes.append(f"{base.name}/: the classes are what stands before the numbers in the files' names")
+            notes.append(f"{base.name}/: classes are taken from the file names, the part before the number")
         check_classes(base, folders, declared)
         for folder in folders:
             paths = list(walk(folder.path))
@@ -83,37 +83,37 @@ def _classes(root: Path, splits: dict[str | None, Path], declared: Sequence[str]
             raise DataError(_no_image(base, unread(others)))
     notes += unread(others)
     if no_photos := sum(ending(name) not in UNREAD for name in others):
-        notes.append(f"ignored {no_photos} files that are no images by their names")
+        notes.append(f"ignored {no_photos} files without an image's file name extension")
     if loose:
-        notes.append(f"ignored {loose} images that lie in no class folder")
+        notes.append(f"ignored {loose} images in no class folder")
     return Listing(rows, ordered_names(names), notes=notes)
 
 
 def _named_by_class(images: list[os.DirEntry[str]], root: Path, split: str | None) -> list[Row]:
-    """A row for each of `images`, whose class their names tell: n01440764_tench.jpg, Maine_Coon_12.jpg, cat.0.jpg.
+    """Return a row for each of `images`, with the class in its name: n01440764_tench.jpg, Maine_Coon_12.jpg, cat.0.jpg.
 
-    Empty where that is not so of all, or all tell the same (IMG_0001.jpg).
+    The list is empty if a name has no class, or if all names have the same one (IMG_0001.jpg).
     """
-    for told in (wnid_of, _word_of):
-        rows = [row_of_file(entry.path, root, split, label) for entry in images if (label := told(entry.name))]
-        if len(rows) == len(images) and (told is wnid_of or len({row.label for row in rows}) > 1):
+    for class_of in (wnid_of, _word_of):
+        rows = [row_of_file(entry.path, root, split, label) for entry in images if (label := class_of(entry.name))]
+        if len(rows) == len(images) and (class_of is wnid_of or len({row.label for row in rows}) > 1):
             return rows
     return []
 
 
 def _word_of(name: str) -> str | None:
-    """What stands before the number: Maine_Coon_12.jpg -> Maine_Coon."""
+    """Return the part before the number: Maine_Coon_12.jpg -> Maine_Coon."""
     match = re.fullmatch(r"([^\W\d_].*?)[ ._-]+\d+", os.path.splitext(name)[0])
     return match and match[1]
 
 
 def _no_image(base: Path, notes: Sequence[str]) -> str:
-    beside = f"; {notes[0]}" if notes else ""
-    return f"{base}: holds no image file ({listed(sorted(EXTENSIONS), 6)}){beside}"
+    note = f"; {notes[0]}" if notes else ""
+    return f"{base}: has no image file ({listed(sorted(EXTENSIONS), 6)}){note}"
 
 
 def _no_class_folders(base: Path, count: int) -> str:
     return (
-        f"{base}: its {count} images lie in no class folder; expected CLASS/image.jpg, "
+        f"{base}: its {count} images are in no class folder; expected CLASS/image.jpg, "
         f"or train/CLASS/image.jpg and val/CLASS/image.jpg, or a .csv file with the columns path,label"
     )

@@ -1,4 +1,4 @@
-"""Content hashes: of all images, and of the data set as a whole."""
+"""Compute content hashes of images and of the data set as a whole."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,11 +12,11 @@ from .rows import Row
 __all__ = ["Digest", "fingerprint", "hash_all", "unreadable_first"]
 
 Digest = bytes  # SHA-256 of a file's bytes
-_BATCH = 64  # files a job: one by one, a hundred thousand tiny images would mostly wait for the threads
+_BATCH = 64  # files per job: with one, dispatching would dominate for many tiny images
 
 
 def hash_all(reads: Sequence[Callable[[], bytes]], workers: int = 0) -> list[Digest | None]:
-    """The content hash of each file, None for one that is empty or cannot be read."""
+    """Return the content hash of each file, or None for a file that is empty or cannot be read."""
     batches = (reads[start : start + _BATCH] for start in range(0, len(reads), _BATCH))
     return [digest for batch in ordered(_hash_batch, batches, workers) for digest in batch]
 
@@ -35,7 +35,7 @@ def _hash(read: Callable[[], bytes]) -> Digest | None:
 
 @contextmanager
 def unreadable_first(root: Path, rows: Sequence[Row], contents: Sequence[Digest | None]) -> Iterator[None]:
-    """Put what cannot be read in front of a `DataError` that is raised meanwhile, as it may be the reason of it."""
+    """Prefix a `DataError` raised in the block with the unreadable images, which may have caused it."""
     try:
         yield
     except DataError as exc:
@@ -56,7 +56,7 @@ def _reason(row: Row) -> str:
 
 
 def fingerprint(images: Iterable[tuple[str, str, Digest | None]]) -> str:
-    """SHA-256 (hex) over (split, label, content) of all images, whatever their order, names and place."""
+    """Return the SHA-256 (hex) of (split, label, content) of all images, independent of order, names and paths."""
     lines = sorted(
         f"{split}\t{label}\t{content.hex() if content else 'unreadable'}\n" for split, label, content in images
     )

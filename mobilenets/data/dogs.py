@@ -1,4 +1,4 @@
-"""Stanford Dogs as it is published: Images/n02085620-Chihuahua/*.jpg, and MATLAB lists of train and test."""
+"""Read Stanford Dogs in its published layout: Images/n02085620-Chihuahua/*.jpg, and MATLAB lists of train and test."""
 
 from functools import partial
 from pathlib import Path
@@ -14,22 +14,23 @@ _LISTS = {"train": "train_list.mat", "test": "test_list.mat"}
 
 
 def is_dogs(root: Path) -> bool:
+    """Return whether `root` has the layout of Stanford Dogs."""
     return (root / "Images").is_dir() and any(_list(root, name) for name in _LISTS.values())
 
 
 def list_dogs(root: Path) -> Listing:
-    """Rows of both lists; a breed is the folder's name behind its WordNet id. `DataError` names what is no list."""
+    """Return the rows of both lists. The breed is the folder's name after its WordNet id; raises `DataError`."""
     rows = []
     for split, name in _LISTS.items():
         path = _list(root, name)
         if path is None:
-            raise DataError(f"{root}: Stanford Dogs has lists of both splits, {name} is missing")
+            raise DataError(f"{root}: {name} is missing, Stanford Dogs has a list for each split")
         rows += [_row(root, split, file) for file in _files(path)]
     return Listing(rows)
 
 
 def _list(root: Path, name: str) -> Path | None:
-    """The archive lists.tar is unpacked beside Images/ or into a folder."""
+    """Return the path of a list, which lists.tar unpacks next to Images/ or into lists/."""
     return next((path for path in (root / name, root / "lists" / name) if path.is_file()), None)
 
 
@@ -43,7 +44,7 @@ def _files(path: Path) -> list[str]:
         return [str(entry[0][0]) for entry in found]
     except Exception as exc:  # scipy raises nearly anything on damaged input
         reason = " ".join(str(exc).split()) or type(exc).__name__
-        raise DataError(f"{path}: no list of files (file_list) can be read: {reason[:200]}") from exc
+        raise DataError(f"{path}: the variable file_list cannot be read: {reason[:200]}") from exc
 
 
 def _row(root: Path, split: str, file: str) -> Row:

@@ -1,4 +1,4 @@
-"""The images in a folder, and what in it looks like a photo but is not read."""
+"""List the images in a folder, and the photos in it whose format is not supported."""
 
 import os
 from collections import Counter
@@ -16,16 +16,16 @@ __all__ = ["find_photos", "holds_images", "row_of_file", "unread"]
 
 
 def find_photos(folder: str | Path) -> tuple[list[Path], list[str]]:
-    """Every image below `folder`, and notes, a line each, on the photos there that are not read (see `unread`)."""
+    """Return every image below `folder`, and notes on photos of unsupported formats, one line each (see `unread`)."""
     paths = list(walk(str(folder)))
     names = (os.path.relpath(path, folder) for path in paths)
     return [Path(path) for path in paths if is_image(path)], unread(names)
 
 
 def unread(names: Iterable[str]) -> list[str]:
-    """Return a note on those of `names` that are photos by their ending, of a format that is not read; else nothing.
+    """Return a note on the files among `names` that are photos of an unsupported format, or an empty list.
 
-    It says how many there are of each ending, names the first, and says what helps.
+    The note counts them by file name extension, names the first, and says how to convert them.
     """
     photos = [name for name in names if ending(name) in UNREAD]
     if not photos:
@@ -35,11 +35,11 @@ def unread(names: Iterable[str]) -> list[str]:
     cure = "convert them to JPEG or PNG"
     if HEIF & counts.keys():
         cure += ", or pip install pillow-heif to read HEIC"
-    return [f"{len(photos)} photos in formats that are not read: {endings} (first: {printable(photos[0])}): {cure}"]
+    return [f"{len(photos)} photos in unsupported formats: {endings} (first: {printable(photos[0])}): {cure}"]
 
 
 def holds_images(folder: str | Path, depth: int) -> bool:
-    """Whether an image lies in a folder below `folder`, down to `depth` levels."""
+    """Return whether a folder below `folder`, down to `depth` levels, contains an image."""
     folders = [entry.path for entry in visible(folder) if is_folder(entry)]
     if any(is_image(entry.name) for path in folders for entry in visible(path)):
         return True
@@ -47,5 +47,5 @@ def holds_images(folder: str | Path, depth: int) -> bool:
 
 
 def row_of_file(path: str, root: Path, split: str | None, label: str) -> Row:
-    """The row of a file, named by where it lies below `root`."""
+    """Return the row of a file, named by its path relative to `root`."""
     return Row(printable(os.path.relpath(path, root).replace(os.sep, "/")), split, label, partial(read, Path(path)))

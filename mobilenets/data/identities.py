@@ -1,4 +1,4 @@
-"""Photos of identities (people, products, places): in any layout that names one for each, or LFW's pairs."""
+"""Read photos labelled with identities (people, products, places), in any layout of classes, or LFW's pairs."""
 
 from collections import Counter
 from dataclasses import replace
@@ -7,7 +7,6 @@ from pathlib import Path
 
 from ..errors import DataError, printable
 from ..image import EXTENSIONS, read
-from ..text import listed
 from .labels import ordered_names
 from .rows import Listing, Row
 from .sources import list_images
@@ -17,11 +16,11 @@ __all__ = ["list_identities", "list_pairs"]
 
 
 def list_identities(root: Path, fraction: float | None) -> tuple[Listing, tuple[str, ...]]:
-    """The rows at `root`, whose labels are identities, each identity in one split; and the identities' names.
+    """Return the rows at `root`, whose labels are identities, and the identities' names. No identity is in two splits.
 
-    Where the data have no splits, `fraction` of the identities become val and as many test, told by their names. Where
-    they have, none may be in train and in another: a figure of people who were trained on says nothing of strangers.
-    `DataError` for that, and for an identity with one photo: nothing is like it.
+    If the data have no splits, `fraction` of the identities become val and as many test, chosen by the hash of their
+    names. If they have, raises `DataError` for an identity in train and in another split, because the score would not
+    hold for unknown identities. Raises `DataError` for an identity with a single photo.
     """
     listing = list_images(root)
     counts = Counter(str(row.label) for row in listing.rows)
@@ -31,11 +30,11 @@ def list_identities(root: Path, fraction: float | None) -> tuple[Listing, tuple[
     if fraction is not None and all(row.split is None for row in listing.rows):
         parts = split_by_group([str(row.label) for row in listing.rows], fraction)
         if "val" not in parts:
-            raise DataError(f"{root}: {len(counts)} identities: too few to hold some out, at least 6 are needed")
+            raise DataError(f"{root}: {len(counts)} identities are too few to hold some out, at least 6 are needed")
         listing.rows = [replace(row, split=part) for row, part in zip(listing.rows, parts, strict=True)]
         sizes = Counter({str(row.label): row.split for row in listing.rows}.values())
         held = f"{sizes['val']} for validation and {sizes['test']} for test"
-        listing.notes.append(f"no splits: of {len(counts)} identities {held} held out, told by their names")
+        listing.notes.append(f"no splits: of {len(counts)} identities {held} held out by the hash of their names")
     _check_strangers(root, listing)
     return listing, ordered_names(counts)
 
@@ -46,15 +45,16 @@ def _check_strangers(root: Path, listing: Listing) -> None:
         if row.split not in ("train", None) and str(row.label) in trained:
             raise DataError(
                 f"{root}: identity {row.label!r} is in {row.split} ({row.name}) and in train "
-                f"({trained[str(row.label)]}): those it is tested with must be strangers"
+                f"({trained[str(row.label)]}): an identity must be in one split only"
             )
 
 
 def list_pairs(path: Path) -> tuple[Listing, tuple[str, ...]]:
-    """LFW's pairs as published: two rows for each pair, one after the other; and the identities' names.
+    """Read LFW's pairs as published: return two consecutive rows for each pair, and the identities' names.
 
-    A line is `NAME 1 2` (two photos of one) or `NAME 1 NAME 2` (of two), the first line counts folds and pairs. Photo 1
-    of NAME is NAME/NAME_0001 with an image's extension, beside the file. `DataError` names the line.
+    A line is `NAME 1 2` (two photos of one identity) or `NAME 1 NAME 2` (of two); the first line counts folds and
+    pairs. Photo 1 of NAME is NAME/NAME_0001 with an image extension, next to the file. Raises `DataError` with the
+    line.
     """
     try:
         lines = path.read_text("utf-8-sig").split("\n")
@@ -70,7 +70,7 @@ def list_pairs(path: Path) -> tuple[Listing, tuple[str, ...]]:
         for name, photo in ((cells[0], cells[1]), (cells[-2] if len(cells) == 4 else cells[0], cells[-1])):
             rows.append(_photo(path, number, name.strip(), int(photo)))
     if not rows:
-        raise DataError(f"{path}: holds no pair")
+        raise DataError(f"{path}: has no pair")
     return Listing(rows), ordered_names(str(row.label) for row in rows)
 
 
@@ -80,5 +80,5 @@ def _photo(path: Path, number: int, name: str, photo: int) -> Row:
             file = folder / f"{name}_{photo:04d}{extension}"
             if file.is_file():
                 return Row(printable(f"{name}/{file.name}"), None, name, partial(read, file))
-    beside = listed([f"{name}/{name}_{photo:04d}.jpg"])
-    raise DataError(f"{path}: line {number}: there is no photo {printable(beside)} beside the file")
+    missing = f"{name}/{name}_{photo:04d}.jpg"
+    raise DataError(f"{path}: line {number}: photo {printable(missing)} does not exist next to the file")

@@ -1,4 +1,4 @@
-"""ImageNet's classes: WordNet ids (n01440764), which its folders and files are named by, and names for people.
+"""Provide the names of ImageNet's classes and their WordNet ids (n01440764), which name its folders and files.
 
 `imagenet.txt` is made by scripts/make_imagenet_names.py.
 """
@@ -11,17 +11,17 @@ __all__ = ["by_wnid", "names", "wnid_of"]
 
 @cache
 def by_wnid() -> dict[str, str]:
-    """WNID -> name of the 1,000 classes of ILSVRC-2012, in their usual order (sorted by WNID)."""
+    """Return a mapping from WNID to name for the 1,000 classes of ILSVRC-2012, in their usual order (by WNID)."""
     lines = files(__package__).joinpath("imagenet.txt").read_text("utf-8").splitlines()
     return dict(tuple(line.split(" ", 1)) for line in lines)  # type: ignore[misc]
 
 
 def names() -> tuple[str, ...]:
-    """The 1,000 names, in the order of the outputs of an ImageNet network."""
+    """Return the 1,000 names, in the order of the outputs of an ImageNet network."""
     return tuple(by_wnid().values())
 
 
 def wnid_of(file: str) -> str | None:
-    """The WNID that a file's name begins with (n01440764_tench.jpg); None where it is none of the 1,000."""
+    """Return the WNID at the start of a file name (n01440764_tench.jpg), or None if it is not one of the 1,000."""
     wnid, underscore, _ = file.partition("_")
     return wnid if underscore and wnid in by_wnid() else None

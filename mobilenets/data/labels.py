@@ -1,4 +1,4 @@
-"""From labels as the user wrote them to class indices."""
+"""Convert labels as the user wrote them to class indices."""
 
 import unicodedata
 from collections.abc import Iterable
@@ -15,20 +15,20 @@ _BLANKS = " \t\r\n"
 
 
 def read_names(folder: Path) -> tuple[str, ...] | None:
-    """The lines of `folder/labels.txt`, None without one; `DataError` for an empty or a repeated line."""
+    """Return the lines of `folder/labels.txt`, or None if there is no such file; raise `DataError` as `read_list`."""
     path = folder / "labels.txt"
     return read_list(path) if path.is_file() else None
 
 
 def read_list(path: Path) -> tuple[str, ...]:
-    """The names in a text file, one a line; `DataError` for an empty or a repeated one."""
+    """Return the names in a text file, one per line; raise `DataError` for an empty or a repeated name."""
     try:
         lines = path.read_bytes().decode("utf-8-sig").rstrip(_BLANKS).split("\n")
     except (OSError, UnicodeDecodeError) as exc:
         raise DataError(f"{path}: cannot be read as UTF-8 text: {exc}") from exc
     names = tuple(clean(line, f"{path}: line {number}") for number, line in enumerate(lines, 1))
     if names == ("",):
-        raise DataError(f"{path}: holds no name")
+        raise DataError(f"{path}: has no name")
     for number, name in enumerate(names, 1):
         if not name:
             raise DataError(f"{path}: line {number} is empty")
@@ -38,10 +38,10 @@ def read_list(path: Path) -> tuple[str, ...]:
 
 
 def class_names(listing: Listing, declared: tuple[str, ...] | None) -> tuple[str, ...]:
-    """All classes in order: as labels.txt (`declared`) has them, else as the source does, else sorted.
+    """Return all classes in order: that of labels.txt (`declared`), else of the source, else sorted.
 
-    Names that are all numbers are sorted by value, so that class '10' follows '9'. WordNet ids of ImageNet's classes
-    become their names, in the order of the ids.
+    If all names are numbers, they are sorted by value, so that class '10' follows '9'. WordNet ids of ImageNet's
+    classes are replaced by their names, in the order of the ids.
     """
     if declared is not None:
         return declared
@@ -60,16 +60,16 @@ def _names(listing: Listing) -> tuple[str, ...]:
 
 
 def ordered_names(names: Iterable[str]) -> tuple[str, ...]:
-    """Sorted; by value where all are whole numbers."""
+    """Return the names sorted, by value if all are whole numbers."""
     names = set(names)
     return tuple(sorted(names, key=lambda name: (int(name), name)) if all(map(_is_index, names)) else sorted(names))
 
 
 def indices(listing: Listing, names: tuple[str, ...], declared: bool) -> list[int]:
-    """The class index of every row; `DataError` names the first row whose label is no class.
+    """Return the class index of every row; raise `DataError` with the first row whose label is not a class.
 
-    Where the names are `declared` (by labels.txt or the source), a whole number that is no name is an index. A WordNet
-    id stands for ImageNet's name of it.
+    If the names are `declared` (by labels.txt or the source), a whole number that is not a name is an index. A WordNet
+    id is equivalent to ImageNet's name for it.
     """
     by_name = {name: index for index, name in enumerate(names)}
     by_name = {wnid: by_name[name] for wnid, name in by_wnid().items() if name in by_name} | by_name
@@ -90,17 +90,17 @@ def indices(listing: Listing, names: tuple[str, ...], declared: bool) -> list[in
 def _no_class(row: str, label: str, names: tuple[str, ...]) -> str:
     if _is_index(label.removeprefix("-")):
         return f"{row}: label {label} is out of range: there are {len(names)} classes, 0 to {len(names) - 1}"
-    return f"{row}: label {label!r} is none of the {len(names)} classes: {listed(names)}"
+    return f"{row}: label {label!r} is not one of the {len(names)} classes: {listed(names)}"
 
 
 def clean(name: str, where: str) -> str:
-    """Return a class name without outer blanks, and composed: macOS has 'e' + accent where others have one letter.
+    """Return a class name without outer blanks and in Unicode's composed form (NFC), which macOS does not use.
 
-    All else stays letter for letter. `DataError` says `where` a control character or a byte that is no UTF-8 stands.
+    All other characters are kept. Raises `DataError` with `where` for a control character or invalid UTF-8.
     """
     text = unicodedata.normalize("NFC", name.strip(_BLANKS))
     if not text.isprintable() and any(unicodedata.category(char) in ("Cc", "Cs") for char in text):
-        raise DataError(f"{printable(where)}: the class name {text[:80]!a} holds a control character or is no UTF-8")
+        raise DataError(f"{printable(where)}: the class name {text[:80]!a} has a control character or invalid UTF-8")
     return text
 
 

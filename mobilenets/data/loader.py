@@ -1,4 +1,4 @@
-"""Batches: what training sees in step t is a function of (seed, epoch, batch) alone, so a resumed run sees the same."""
+"""Compose batches. Batch i of an epoch depends on (seed, epoch, i) alone, so a resumed run gets the same batches."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -14,15 +14,15 @@ from .cache import Images, stacked
 
 __all__ = ["Batch", "Order", "TrainingBatches", "central_batches", "plain_batches"]
 
-_AHEAD = 4  # batches prepared before they are asked for
+_AHEAD = 4  # batches prepared in advance
 Indices = np.ndarray[Any, np.dtype[np.int64]]
 Targets = np.ndarray[Any, np.dtype[Any]]
-Order = Callable[[np.random.Generator], Indices]  # the images of one epoch, in turn
+Order = Callable[[np.random.Generator], Indices]  # returns the images of one epoch, in order
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """`pixels` (N, H, W, C) uint8, `targets` of N images, and for training a colour change per image."""
+    """A batch of N images: `pixels` (N, H, W, C) uint8, `targets` (N, ...), in training a colour change per image."""
 
     pixels: Pixels
     targets: Targets
@@ -31,7 +31,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class TrainingBatches:
-    """Shuffled, augmented batches; the last, incomplete one of an epoch is left out."""
+    """Shuffled and augmented batches; the last, incomplete batch of an epoch is left out."""
 
     images: Images
     preprocess: Preprocess
@@ -43,11 +43,11 @@ class TrainingBatches:
     view: View = same_target
 
     def __len__(self) -> int:
-        """Batches an epoch, at least one."""
+        """Return the number of batches per epoch, at least one."""
         return max(1, len(self.images) // self.batch_size)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of one epoch from number `start` on."""
+        """Yield the batches of one epoch, beginning with number `start`."""
         rng = np.random.default_rng((self.seed, epoch))
         order = self.order(rng) if self.order else rng.permutation(len(self.images))
         jobs = ((epoch, i, order[i * self.batch_size : (i + 1) * self.batch_size]) for i in range(start, len(self)))
@@ -75,14 +75,14 @@ class TrainingBatches:
 
 
 def plain_batches(images: Images, batch_size: int) -> Iterator[Batch]:
-    """Images of the evaluation view, in order."""
+    """Yield batches of images preprocessed for evaluation, in order."""
     for start in range(0, len(images), batch_size):
         chosen = range(start, min(start + batch_size, len(images)))
         yield Batch(np.stack([images.pixels(i) for i in chosen]), images.targets[chosen.start : chosen.stop])
 
 
 def central_batches(images: Images, preprocess: Preprocess, batch_size: int, count: int) -> Iterator[Pixels]:
-    """(N, H, W, C): about `count` images spread evenly over a training view, cut as evaluation would cut them."""
+    """Yield (N, H, W, C) uint8: about `count` training images, spread evenly, cropped as for evaluation."""
     chosen = range(0, len(images), max(1, len(images) // count))
     for start in range(0, len(chosen), batch_size):
         part = chosen[start : start + batch_size]

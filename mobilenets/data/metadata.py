@@ -1,4 +1,4 @@
-"""Hugging Face's imagefolder: images with a metadata.csv or metadata.jsonl, in one folder or in each split's."""
+"""Read Hugging Face's imagefolder: images with a metadata.csv or metadata.jsonl, in one folder or one per split."""
 
 import os
 from collections.abc import Iterator
@@ -18,9 +18,9 @@ _NAMES = ("metadata.csv", "metadata.jsonl")
 
 
 def metadata_of(root: Path) -> dict[str | None, Path]:
-    """The file of the folder itself, or of each split in it; empty where there is none.
+    """Return the metadata file of the folder, or of each split in it; empty if there is none.
 
-    Nor is there where the files name no label, and the images lie in class folders.
+    Files without a label column are ignored if the images are in class folders.
     """
     files = _files(root)
     labelled = all(names_columns(file, ("path", "label")) for file in files.values())
@@ -36,7 +36,7 @@ def _files(root: Path) -> dict[str | None, Path]:
 
 
 def list_metadata(root: Path, files: dict[str | None, Path]) -> Listing:
-    """Rows of all `files` (see `metadata_of`). A column `split` or the folder train/, val/ or test/ tells the split."""
+    """Return the rows of all `files` (see `metadata_of`). The split is that of a column `split` or of the folder."""
     listing = Listing([])
     known: set[str] = set()
     for split, file in files.items():
@@ -57,19 +57,19 @@ def list_metadata(root: Path, files: dict[str | None, Path]) -> Listing:
 def _file(folder: Path) -> Path | None:
     found = [folder / name for name in _NAMES if (folder / name).is_file()]
     if len(found) > 1:
-        raise DataError(f"{folder}: holds both {found[0].name} and {found[1].name}: keep one")
+        raise DataError(f"{folder}: has both {found[0].name} and {found[1].name}: keep one")
     return found[0] if found else None
 
 
 def _placed(row: Row, root: Path, file: Path, split: str | None) -> Row:
-    """The row as it is called from `root`, in the split of its file."""
+    """Return the row with its name relative to `root`, in the split of its file."""
     folder = file.parent.relative_to(root).as_posix()
     name = row.name.replace("\\", "/")
     return replace(row, name=name if folder == "." else f"{folder}/{name}", split=row.split or split)
 
 
 def _split_by_folder(rows: list[Row]) -> Iterator[Row]:
-    """The rows; where no column tells the split, and a split's folder is the first of every path, in that split."""
+    """Yield the rows; if no column has the split and every path begins with a split's folder, in that split."""
     splits = [split_name(PurePosixPath(row.name).parts[0]) for row in rows]
-    told = all(splits) and all(row.split is None for row in rows)
-    return (replace(row, split=split) if told else row for row, split in zip(rows, splits, strict=True))
+    by_folder = all(splits) and all(row.split is None for row in rows)
+    return (replace(row, split=split) if by_folder else row for row, split in zip(rows, splits, strict=True))

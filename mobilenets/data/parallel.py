@@ -1,4 +1,4 @@
-"""Many small jobs on all cores, results in order, memory bounded."""
+"""Run many small jobs on all cores, with ordered results and bounded memory."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -14,9 +14,9 @@ R = TypeVar("R")
 
 
 def ordered(function: Callable[[T], R], items: Iterable[T], workers: int = 0) -> Iterator[R]:
-    """`function` of each item, in the items' order, by `workers` threads (0: one a core).
+    """Yield `function(item)` for each item, in order, computed by `workers` threads (0: one per core).
 
-    At most four results a thread wait to be taken. Leaving early (an error, Ctrl-C) drops what has not begun.
+    At most four results per thread are buffered. If iteration stops early (error, Ctrl-C), pending items are cancelled.
     """
     workers = workers or cores()
     pool = ThreadPoolExecutor(workers)

@@ -1,4 +1,4 @@
-"""Parquet in the Hugging Face image layout: `image: struct{bytes, path}`, `label`, and perhaps `split`."""
+"""Read Parquet in the Hugging Face image layout: `image: struct{bytes, path}`, `label`, and optionally `split`."""
 
 import json
 import shutil
@@ -22,9 +22,9 @@ _LABEL = ("label", "labels")
 
 
 class _Spool:
-    """The bytes of many images in one anonymous temporary file, which is gone with this object.
+    """The bytes of many images in one anonymous temporary file, deleted with this object.
 
-    Parquet can only be read a row group at a time: drawing one random image from it would unpack a thousand.
+    Parquet is read one row group at a time: reading one random image from it would decompress about a thousand.
     """
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class _Spool:
         weakref.finalize(self, self._file.close)
 
     def add(self, data: bytes) -> Callable[[], bytes]:
-        """Keep `data`; the function returned reads it back, from any thread."""
+        """Store `data` and return a function that reads it back, from any thread."""
         start, self._end = self._end, self._end + len(data)
         self._file.write(data)
         return partial(self._read, start, len(data))
@@ -46,7 +46,7 @@ class _Spool:
 
 
 def list_parquet(root: Path, files: Sequence[Path]) -> Listing:
-    """Rows of all `files`, their splits told by their names; needs pyarrow (`MissingExtraError`)."""
+    """Return the rows of all `files`, with splits from their names. Raises `MissingExtraError` without pyarrow."""
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -65,7 +65,7 @@ def list_parquet(root: Path, files: Sequence[Path]) -> Listing:
                 listing.ordered = listing.names is not None
                 _check_space(path, file.metadata)
                 for row in _rows(root, path, file, spool):
-                    if row.label == -1 and row.split == "test":  # Hugging Face's mark of a hidden answer
+                    if row.label == -1 and row.split == "test":  # Hugging Face's value for a hidden label
                         unlabelled += 1
                     else:
                         listing.rows.append(row)
@@ -98,7 +98,7 @@ def _rows(root: Path, path: Path, file: Any, spool: _Spool) -> Iterator[Row]:
 
 
 def _reader(path: Path, cell: Any, spool: _Spool) -> Callable[[], bytes]:
-    """How to read one cell: bytes, or {bytes, path} of which either may be null."""
+    """Return a function that reads one cell: bytes, or {bytes, path} of which either may be null."""
     data = cell.get("bytes") if isinstance(cell, dict) else cell
     if data is not None:
         return spool.add(data)
@@ -114,11 +114,11 @@ def _read_beside(folder: Path, where: str) -> bytes:
 
 
 def _nothing() -> bytes:
-    raise ImageError("the row holds neither bytes nor a path")
+    raise ImageError("the row has neither bytes nor a path")
 
 
 def _columns(path: Path, schema: Any) -> tuple[str, str]:
-    """The names of the image and the label column, their types checked."""
+    """Return the names of the image column and of the label column, after checking their types."""
     import pyarrow as pa
 
     image = next((name for name in _IMAGE if name in schema.names), None)
@@ -138,12 +138,12 @@ def _columns(path: Path, schema: Any) -> tuple[str, str]:
 
 
 def _names(path: Path, schema: Any) -> tuple[str, ...] | None:
-    """The class names that Hugging Face's `datasets` writes into the schema; None where it did not."""
+    """Return the class names that Hugging Face's `datasets` writes into the schema, or None."""
     try:
         features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
         names = next(features[name]["names"] for name in _LABEL if name in features)
     except (TypeError, KeyError, ValueError, StopIteration):
         return None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise DataError(f"{path}: the class names in its schema are no list of strings")
+        raise DataError(f"{path}: the class names in its schema must be a list of strings")
     return tuple(names)

@@ -1,4 +1,4 @@
-"""What every reader of a layout hands on: rows whose label and split are still as the user wrote them."""
+"""Define the rows that every reader of a layout returns, with label and split as the user wrote them."""
 
 import re
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from pathlib import PurePath
 
 from ..errors import DataError
 
-__all__ = ["BESIDE", "Listing", "Row", "checked_split", "split_name", "split_of"]
+__all__ = ["NEUTRAL_WORDS", "Listing", "Row", "checked_split", "split_name", "split_of"]
 
 _SPLITS = {
     "train": "train",
@@ -24,44 +24,57 @@ _SPLITS = {
     "testing": "test",
     "tst": "test",
 }
-# words that may stand beside the split's, as in training_set, seg_train, train_images, val2017
-BESIDE = {"set", "seg", "split", "data", "dataset", "image", "images", "img", "imgs", "photo", "photos", "folder"}
+# words that may accompany the name of a split, as in training_set, seg_train, train_images, val2017
+NEUTRAL_WORDS = {
+    "set",
+    "seg",
+    "split",
+    "data",
+    "dataset",
+    "image",
+    "images",
+    "img",
+    "imgs",
+    "photo",
+    "photos",
+    "folder",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One image. `label` is a name, or an index into the names that the source declares."""
+    """One listed image. `label` is a class name, or an index into the names that the source declares."""
 
     name: str
-    split: str | None  # "train", "val", "test"; None where the source has no splits
+    split: str | None  # "train", "val", "test"; None if the source has no splits
     label: str | int
     read: Callable[[], bytes]  # raises ImageError
 
 
 @dataclass(slots=True)
 class Listing:
-    """All rows of a source, in a fixed order."""
+    """All rows of a source, in a reproducible order."""
 
     rows: list[Row]
-    names: tuple[str, ...] | None = None  # the classes, where the source declares them
-    ordered: bool = False  # True where a label may be an index into `names`, so that their order has a meaning
+    names: tuple[str, ...] | None = None  # the classes, if the source declares them
+    ordered: bool = False  # whether a label may be an index into `names`, so that their order matters
     notes: list[str] = field(default_factory=list)
 
 
 def split_name(word: str) -> str | None:
-    """Return the split that a folder, a list or a column's value is named after, None where it names none.
+    """Return the split named by a folder, a list file or a column's value, or None if it names no split.
 
-    Case, digits and words such as `set` do not matter: 'Validation', 'training_set', 'seg_train', 'TrainSet' and
-    'val2017' name a split, 'test tube' names none.
+    Case, digits and words such as `set` are ignored: 'Validation', 'training_set', 'seg_train', 'TrainSet' and
+    'val2017' name a split, 'test tube' does not.
     """
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", word)
     parts = [part for part in re.split(r"[\W\d_]+", spaced.lower()) if part]
-    named = [part for part in parts if part not in BESIDE]
+    named = [part for part in parts if part not in NEUTRAL_WORDS]
     return _SPLITS.get(named[0]) if len(named) == 1 else None
 
 
 def checked_split(word: object, where: str) -> str:
-    """The split that a column's value names; `DataError` says `where` it stands otherwise."""
+    """Return the split named by a column's value; raise `DataError` with `where` if it names none."""
     split = split_name(word.strip()) if isinstance(word, str) else None
     if split is None:
         raise DataError(f"{where}: split (={word!r}) must be train, val or test")
@@ -69,7 +82,7 @@ def checked_split(word: object, where: str) -> str:
 
 
 def split_of(path: PurePath) -> str | None:
-    """The split that a file's name or folder tells: train-00000-of-00002.parquet, test/0000.tar."""
+    """Return the split named by a file or its folders: train-00000-of-00002.parquet, test/0000.tar."""
     for part in (path.name, *reversed(path.parent.parts)):
         for word in re.split(r"[^A-Za-z]+", part):
             split = split_name(word)

@@ -1,4 +1,4 @@
-"""`.tar` shards in the WebDataset layout: key.jpg beside key.cls, key.json or key.txt."""
+"""Read `.tar` shards in the WebDataset layout: key.jpg with key.cls, key.json or key.txt."""
 
 import json
 import tarfile
@@ -14,15 +14,15 @@ from .rows import Listing, Row, split_of
 
 __all__ = ["list_shards"]
 
-_LABELS = ("cls", "json", "txt")  # in this order: where there is a class, the text is a caption
+_LABELS = ("cls", "json", "txt")  # in this order: with a class file present, the text file is a caption
 _MAX_LABEL = 1 << 20
 
 
 def list_shards(root: Path, files: Sequence[Path]) -> Listing:
-    """Rows of all `files`, their splits told by their names. Images are read by offset, never unpacked."""
+    """Return the rows of all `files`, with splits from their names. Images are read in place, by offset."""
     listing = Listing([])
     alone: list[str] = []
-    photos: list[str] = []  # of endings that are not read
+    photos: list[str] = []  # photos of unsupported formats
     for path in files:
         name = path.name if path == root else path.relative_to(root).as_posix()
         split = None if path == root else split_of(path.relative_to(root))
@@ -38,14 +38,14 @@ def list_shards(root: Path, files: Sequence[Path]) -> Listing:
     if alone:
         lacks = "no .cls, .txt or .json with a label"
         if not listing.rows:
-            raise DataError(f"{alone[0]}: {lacks} beside it, nor beside any other image")
-        listing.notes.append(f"ignored {len(alone)} images with {lacks} beside them (first: {alone[0]})")
+            raise DataError(f"{alone[0]}: {lacks} for it, nor for any other image")
+        listing.notes.append(f"ignored {len(alone)} images with {lacks} (first: {alone[0]})")
     listing.notes += unread(photos)
     return listing
 
 
 def _index(path: Path) -> Iterator[tuple[tarfile.TarInfo, str | int | None]]:
-    """Each image of one shard, and photo that is not read, with its label, in the shard's order."""
+    """Yield each image of one shard with its label, in order, then the photos of unsupported formats."""
     images: dict[str, tarfile.TarInfo] = {}
     photos: list[tarfile.TarInfo] = []
     labels: dict[str, dict[str, str | int]] = {}
@@ -68,7 +68,7 @@ def _index(path: Path) -> Iterator[tuple[tarfile.TarInfo, str | int | None]]:
 
 
 def _members(path: Path) -> Iterator[tuple[str, str, tarfile.TarInfo, bytes | None]]:
-    """(key, extension, member, content if it is a label) of each plain file; the key ends at the first dot."""
+    """Yield (key, extension, member, content if it is a label) of each regular file; the key ends at the first dot."""
     with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as archive:
         for member in archive:
             folder, _, name = member.name.rpartition("/")
@@ -78,12 +78,12 @@ def _members(path: Path) -> Iterator[tuple[str, str, tarfile.TarInfo, bytes | No
                 label = archive.extractfile(member) if extension in _LABELS and member.size <= _MAX_LABEL else None
                 yield f"{folder}/{key}", extension, member, label.read() if label else None
         file.seek(archive.offset)
-        if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):  # tarfile takes this for a regular end
-            raise DataError(f"{path}: has no end-of-archive mark, so it was cut off or damaged")
+        if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):  # tarfile accepts this as a regular end
+            raise DataError(f"{path}: has no end-of-archive mark: it is truncated or damaged")
 
 
 def _label(where: str, extension: str, content: bytes) -> str | int | None:
-    """The label in a .cls, .txt or .json file; None for JSON that has none."""
+    """Return the label in a .cls, .txt or .json file, or None for JSON without one."""
     try:
         text = content.decode("utf-8-sig").strip()
         if extension != "json":
@@ -105,5 +105,5 @@ def _read_at(path: Path, offset: int, size: int) -> bytes:
     except OSError as exc:
         raise ImageError(f"{path.name} cannot be read: {exc.strerror}") from exc
     if len(data) < size:
-        raise ImageError(f"{path.name} is cut off")
+        raise ImageError(f"{path.name} is truncated")
     return data

@@ -1,9 +1,9 @@
-"""`open_dataset`: labelled images in any of the usual layouts -> one `Dataset`. Files are only read.
+"""Open labelled images in any of the usual layouts as one `Dataset`. Files are only read.
 
-A folder per class, with or without train/ val/ test/ (classes.py); a CSV file (table.py), also as a folder's
-metadata.csv (metadata.py); Parquet in the Hugging Face image layout (parquet.py); .tar shards (shards.py). A
-reader lists rows; here they get their class index (labels.py), their content hash (contents.py) and their split
-(split.py), and what would make a score a lie is refused (checks.py).
+The layouts are a folder per class, with or without train/, val/, test/ (classes.py), a CSV file (table.py), also as a
+folder's metadata.csv (metadata.py), Parquet in the Hugging Face image layout (parquet.py), and .tar shards (shards.py).
+A reader lists rows. This module adds their class index (labels.py), content hash (contents.py) and split (split.py),
+and rejects data that would make a score invalid (checks.py).
 """
 
 import re
@@ -36,55 +36,57 @@ from .trees import hint_of_folder
 
 __all__ = ["Dataset", "Sample", "assemble", "in_colour", "list_images", "open_dataset", "typical_short_side"]
 
-_GREY = 8  # of 256: how far the channels of a grey pixel may be apart
+_GREY = 8  # of 256: largest difference between the channels of a grey pixel
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One labelled image, not yet read."""
 
-    name: str  # as the user would call it: a path below the root, 'train.parquet[12]', 'shard-0.tar:key.jpg'
-    target: Any  # what is to be said of it: of a class its index into Dataset.labels, else as its task has it
+    name: str  # a path relative to the root, 'train.parquet[12]' or 'shard-0.tar:key.jpg'
+    target: Any  # the training target: a class index into Dataset.labels, or as the task defines it
     read: Callable[[], bytes]  # raises ImageError
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Labelled images in "train" and "val", perhaps "test"; or in "all", where they were not to be split."""
+    """Labelled images in the splits "train", "val" and optionally "test", or all in "all"."""
 
     root: Path
     labels: tuple[str, ...]
     splits: dict[str, tuple[Sample, ...]]
-    fingerprint: str  # SHA-256 over split, label and content of all images: independent of order, names and place
-    notes: tuple[str, ...]  # what the user should know, a line each
-    decoding: dict[str, Any] = field(default_factory=dict)  # what a model of these data must keep besides the labels
+    fingerprint: str  # SHA-256 of split, label and content of all images: independent of order, names and paths
+    notes: tuple[str, ...]  # messages for the user, one line each
+    head_config: dict[str, Any] = field(default_factory=dict)  # settings of the head that follow from the data
 
 
 def open_dataset(
     path: str | Path, val_fraction: float | None = 0.1, workers: int = 0, max_bad: float = 0.01
 ) -> Dataset:
-    """The data set at `path`; `DataError` names what is missing or contradictory.
+    """Open the data set at `path`; raise `DataError` for what is missing or contradictory.
 
-    Where there is no val, about `val_fraction` of train becomes val, told by content hash; None: every image is in
-    "all", whatever its split. A `labels.txt` beside the data, one a line, fixes the names and order of the classes;
-    else the source does, else they are sorted. All files are read once, by `workers` threads (0: one a core); what
-    cannot be read stays a sample. At most `max_bad` of a split may be there with two labels.
+    Without a val split, about `val_fraction` of train becomes val, chosen by content hash. With `val_fraction` None,
+    every image is in "all". A `labels.txt` in the folder, one name per line, sets the names and order of the classes;
+    otherwise the source does, otherwise they are sorted. All files are read once, by `workers` threads (0: one per
+    core); unreadable files remain samples. At most the fraction `max_bad` of a split may have two labels.
     """
     root = Path(path)
     listing = list_images(root)
     declared = read_names(root if root.is_dir() else root.parent)
     if declared and listing.names and listing.ordered and listing.names != declared:
         raise DataError(
-            f"{root}: labels.txt has other names or another order than the data: {listed(listing.names, 8)}"
+            f"{root}: labels.txt disagrees with the names or their order in the data: {listed(listing.names, 8)}"
         )
     names = class_names(listing, declared)
     labels = indices(listing, names, declared is not None or listing.names is not None)
     if len(names) < 2:
         tables = sorted(root.glob("*.csv")) if root.is_dir() else []
-        hint = f"; do you mean {tables[0]}, perhaps with --task attributes or geolocate?" if tables else ""
-        raise DataError(f"{root}: {names[0]!r} is the only class: there is nothing to tell apart{hint}")
-    told = [names[label] for label in labels]
-    return assemble(root, listing, names, labels, told, val_fraction, classes=labels, workers=workers, max_bad=max_bad)
+        hint = f"; did you mean {tables[0]}, perhaps with --task attributes or geolocate?" if tables else ""
+        raise DataError(f"{root}: {names[0]!r} is the only class, at least two are needed{hint}")
+    target_texts = [names[label] for label in labels]
+    return assemble(
+        root, listing, names, labels, target_texts, val_fraction, classes=labels, workers=workers, max_bad=max_bad
+    )
 
 
 def assemble(
@@ -92,20 +94,20 @@ def assemble(
     listing: Listing,
     labels: tuple[str, ...],
     targets: Sequence[Any],
-    told: Sequence[str],
+    target_texts: Sequence[str],
     val_fraction: float | None,
     *,
     classes: Sequence[int] | None = None,
-    decoding: dict[str, Any] | None = None,
+    head_config: dict[str, Any] | None = None,
     workers: int = 0,
     max_bad: float = 0.01,
     agree: Callable[[int, int], bool] | None = None,
 ) -> Dataset:
-    """The data set of the listed rows, whatever their `targets` are: hashed, split, checked for what would be a lie.
+    """Return the data set of the listed rows with `targets` of any type, after hashing, splitting and checking.
 
-    `told`: each target as text that is equal where they are, for the fingerprint and for images that are there with
-    two of them: `max_bad` of a split at most, but for those that `agree` (see `check_labels`). `classes`: each row's
-    class, so that val has its share of each, and none is without an image.
+    `target_texts` are equal if and only if the targets are: for the fingerprint, and to find images with two targets.
+    These may be at most the fraction `max_bad` of a split, except for pairs that `agree` (see `check_labels`).
+    `classes` are class indices by which val is stratified and checked for completeness.
     """
     if val_fraction is not None and not 0 < val_fraction < 1:
         raise UsageError(f"val_fraction (={val_fraction!r}) must be above 0 and below 1")
@@ -116,22 +118,22 @@ def assemble(
         splits, notes = _splits(root, rows, classes or [0] * len(rows), contents, val_fraction)
         if val_fraction is not None and classes is not None:
             notes += check_classes(root, classes, splits, labels)
-        notes += check_labels(root, rows, told, splits, groups, max_bad, agree)
-        notes += check_overlap(root, rows, told, splits, groups)
+        notes += check_labels(root, rows, target_texts, splits, groups, max_bad, agree)
+        notes += check_overlap(root, rows, target_texts, splits, groups)
     notes += check_pixels(rows)
     notes += unread(row.name for row in rows)  # that a list names
     return Dataset(
         root=root,
         labels=labels,
         splits=_samples(rows, targets, splits),
-        fingerprint=fingerprint(zip(splits, told, contents, strict=True)),
+        fingerprint=fingerprint(zip(splits, target_texts, contents, strict=True)),
         notes=(*listing.notes, *notes),
-        decoding=decoding or {},
+        head_config=head_config or {},
     )
 
 
 def typical_short_side(dataset: Dataset) -> int:
-    """The median short side, in pixels, of about 50 images of train; `DataError` where none decodes."""
+    """Return the median short side, in pixels, of about 50 images of train; raise `DataError` if none decodes."""
     train = dataset.splits["train"]
     sides = sorted(side for side in ordered(_short_side, train[:: -(-len(train) // 50)]) if side)
     if not sides:
@@ -147,7 +149,7 @@ def _short_side(sample: Sample) -> int:
 
 
 def in_colour(dataset: Dataset) -> bool:
-    """Tell whether any of about 20 images of train has a pixel that is not grey, but for what JPEG adds."""
+    """Return whether any of about 20 images of train has a coloured pixel, beyond the noise of JPEG."""
     train = dataset.splits["train"]
     return any(ordered(_in_colour, train[:: -(-len(train) // 20)]))
 
@@ -160,7 +162,7 @@ def _in_colour(sample: Sample) -> bool:
 
 
 def list_images(path: Path) -> Listing:
-    """The rows at `path` with one label each, whatever its layout."""
+    """Return the rows at `path`, in any layout with one label per image."""
     if path.is_dir() and is_dogs(path):
         return list_dogs(path)
     if path.is_dir():
@@ -172,9 +174,7 @@ def list_images(path: Path) -> Listing:
         return _checked(path, list_metadata(path, files) if (files := metadata_of(path)) else _folder(path))
     if not path.is_file():
         if url := re.match(r"[A-Za-z][\w+.-]+:/", str(path)):
-            raise DataError(
-                f"{url[0]}/{str(path)[url.end() :]}: is a URL, and data are read from files: download it first"
-            )
+            raise DataError(f"{url[0]}/{str(path)[url.end() :]}: is a URL, data must be local files: download it first")
         raise DataError(f"{path}: {'is neither a file nor a folder' if path.exists() else 'no such file or folder'}")
     if path.suffix.lower() in ENDINGS:
         return _checked(path, list_csv(path))
@@ -186,7 +186,7 @@ def list_images(path: Path) -> Listing:
 
 
 def _folder(path: Path) -> Listing:
-    """A folder per class; errors hint at the task that reads a folder of another layout."""
+    """List a folder per class; errors name the task that reads the folder if its layout is recognised."""
     try:
         listing = list_folder(path)
     except DataError as exc:
@@ -198,7 +198,7 @@ def _folder(path: Path) -> Listing:
 
 
 def _packed(root: Path) -> tuple[list[Path], list[Path]]:
-    """The .parquet and the .tar files in `root` or right below it (as data/); none beside class folders."""
+    """Return the .parquet and the .tar files in `root` or one level below; empty if there are class folders."""
     here = [Path(entry) for entry in visible(root)]
     files = here + [Path(entry) for folder in here if folder.is_dir() for entry in visible(folder)]
     tables, shards = (sorted(file for file in files if file.suffix.lower() == kind) for kind in (".parquet", ".tar"))
@@ -208,34 +208,34 @@ def _packed(root: Path) -> tuple[list[Path], list[Path]]:
 
 
 def _checked(path: Path, listing: Listing) -> Listing:
-    """Either every row has a split or none has."""
+    """Return `listing`; raise `DataError` if it is empty, or if some rows have a split and others do not."""
     if not listing.rows:
-        raise DataError("; ".join([f"{path}: holds no labelled image", *listing.notes]))
+        raise DataError("; ".join([f"{path}: has no labelled image", *listing.notes]))
     without = next((row for row in listing.rows if row.split is None), None)
     within = next((row for row in listing.rows if row.split is not None), None)
     if without and within:
-        raise DataError(f"{path}: {within.name} is in {within.split}, but nothing tells the split of {without.name}")
+        raise DataError(f"{path}: {within.name} is in {within.split}, but {without.name} has no split")
     return listing
 
 
 def _splits(
     root: Path, rows: Sequence[Row], labels: Sequence[int], contents: Sequence[Digest | None], fraction: float | None
 ) -> tuple[list[str], list[str]]:
-    """The split of every row, and a note where val had to be held out."""
+    """Return the split of every row, and a note if val was held out of train."""
     if fraction is None:
         return ["all"] * len(rows), []
     splits = [row.split or "train" for row in rows]
     train = [at for at, split in enumerate(splits) if split == "train"]
     if not train:
-        raise DataError(f"{root}: holds no train split, only {listed(sorted(set(splits)))}")
+        raise DataError(f"{root}: has no train split, only {listed(sorted(set(splits)))}")
     if "val" in splits:
         return splits, []
     parts = split_by_content([labels[at] for at in train], [contents[at] for at in train], fraction)
     held = parts.count("val")
     if not held:
         raise DataError(
-            f"{root}: no class has two different images: nothing can be held out to validate on; "
-            "to evaluate on all of them: --split all"
+            f"{root}: no class has two different images, so no validation split can be held out; "
+            "evaluate on all images with --split all"
         )
     for at, part in zip(train, parts, strict=True):
         splits[at] = part

@@ -1,4 +1,4 @@
-"""Which images to hold out: told by their content alone, so that no renaming or copying moves one across."""
+"""Choose the images to hold out by their content alone, so that renaming and copying do not change the split."""
 
 import hashlib
 from collections.abc import Sequence
@@ -9,10 +9,9 @@ __all__ = ["held_out", "split_by_content", "split_by_group"]
 
 
 def held_out(contents: Sequence[Digest], fraction: float) -> set[Digest]:
-    """Of one class's content hashes those that go to val: about `fraction`; of two or more, at least one
-    and not all.
+    """Return the content hashes of a class that go to val: about `fraction`, of two or more at least one and not all.
 
-    A hash is a uniform number; those below `fraction` of its range go to val, whatever else is in the class.
+    A hash is a uniform random number; those below `fraction` of its range go to val, independent of the others.
     """
     ranked = sorted(set(contents))
     chosen = {content for content in ranked if int.from_bytes(content[:8]) < fraction * 2**64}
@@ -24,7 +23,7 @@ def held_out(contents: Sequence[Digest], fraction: float) -> set[Digest]:
 
 
 def split_by_content(labels: Sequence[int], contents: Sequence[Digest | None], fraction: float) -> list[str]:
-    """'train' or 'val' for every image. What cannot be read has no content and stays in train."""
+    """Return 'train' or 'val' for every image. Unreadable images (None) stay in train."""
     of_class: dict[int, list[Digest]] = {}
     for label, content in zip(labels, contents, strict=True):
         if content is not None:
@@ -37,9 +36,10 @@ def split_by_content(labels: Sequence[int], contents: Sequence[Digest | None], f
 
 
 def split_by_group(groups: Sequence[str], fraction: float) -> list[str]:
-    """'train', 'val' or 'test' for every image, all of a group (as a person) in one, told by the group's name.
+    """Return 'train', 'val' or 'test' for every image, the same for all of a group, chosen by the hash of its name.
 
-    About `fraction` of the groups go to val and as many to test, at least two each; none where fewer than two are left.
+    About `fraction` of the groups go to val and as many to test, at least two each; all to train if fewer than two
+    would be left there.
     """
     ranked = sorted((hashlib.sha256(name.encode()).digest(), name) for name in set(groups))
     share = [int.from_bytes(digest[:8]) / 2**64 for digest, _ in ranked]

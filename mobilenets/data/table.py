@@ -1,6 +1,6 @@
-"""CSV, TSV and JSON lines: a line an image. What classifies reads the columns path,label and perhaps split.
+"""Read CSV, TSV and JSON lines, one line per image, with the columns path, label and optionally split.
 
-Columns have the names that other tools give them as well (`NAMES`), in any case.
+Column names of other tools are accepted as well (`NAMES`), in any case.
 """
 
 import csv
@@ -23,7 +23,7 @@ ENDINGS = (".csv", ".tsv", ".jsonl")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line below the header: its cells by the name of their column, without outer blanks."""
+    """A line below the header: its cells by column name, without outer blanks."""
 
     file: Path
     number: int
@@ -31,12 +31,12 @@ class Line:
 
     @property
     def where(self) -> str:
-        """For errors."""
+        """Return file and line number, for errors."""
         return f"{self.file}: line {self.number}"
 
 
 def list_csv(path: Path) -> Listing:
-    """A row a line; image paths are relative to the file. `DataError` names the line breaking a rule."""
+    """Return one row per line; image paths are relative to the file. Raises `DataError` with the line."""
     lines = read_lines(path, ("path", "label"))
     _check_files(path, lines)
     notes = check_columns(path, lines[0].cells, [line.cells["path"] for line in lines])
@@ -44,30 +44,30 @@ def list_csv(path: Path) -> Listing:
 
 
 def _check_files(path: Path, lines: Sequence[Line]) -> None:
-    """Raise `DataError` where no line's file is there: all else that is wrong with them would only follow from it."""
+    """Raise `DataError` if none of the listed files exists, before other checks report its consequences."""
     if not any(_file(line).exists() for line in lines):
         first = printable(str(path.parent / lines[0].cells["path"]))
-        raise DataError(f"{lines[0].where}: {first}: no such file, nor any other of the {len(lines)} that are listed")
+        raise DataError(f"{lines[0].where}: {first}: no such file, nor any other of the {len(lines)} listed files")
 
 
 def row_of(line: Line, label: str | int) -> Row:
-    """The image of a line, with its split where there is such a column."""
+    """Return the row of a line, with its split if there is such a column."""
     split = checked_split(line.cells["split"], line.where) if "split" in line.cells else None
     return Row(printable(line.cells["path"]), split, label, partial(read, _file(line)))
 
 
 def _file(line: Line) -> Path:
-    """The image's file; a path that Windows wrote (img\\1.jpg) is read as well, where there is no such file."""
+    """Return the image's path; Windows separators (img\\1.jpg) are converted if there is no such file."""
     file = line.file.parent / line.cells["path"]
     other = line.file.parent / line.cells["path"].replace("\\", "/")
     return other if other != file and not file.exists() and other.exists() else file
 
 
 def read_lines(path: Path, needed: Sequence[str]) -> list[Line]:
-    """All lines, none of whose `needed` cells is empty. Needed columns and `split` are found whatever their case."""
+    """Return all lines; raise `DataError` if a `needed` cell is empty. Column names are matched in any case."""
     lines = list((_json_lines if path.suffix.lower() == ".jsonl" else _csv_lines)(path, needed))
     if not lines:
-        raise DataError(f"{path}: holds no row below the header")
+        raise DataError(f"{path}: has no row below the header")
     for line in lines:
         empty = next((name for name in needed if not line.cells[name]), None)
         if empty:
@@ -76,7 +76,7 @@ def read_lines(path: Path, needed: Sequence[str]) -> list[Line]:
 
 
 def names_columns(path: Path, needed: Sequence[str]) -> bool:
-    """Tell whether the file's first line names all `needed` columns."""
+    """Return whether the file's first line has all `needed` columns."""
     if path.suffix.lower() == ".jsonl":
         header = list(next(_json_lines(path, ()), Line(path, 1, {})).cells)
     else:
@@ -85,9 +85,9 @@ def names_columns(path: Path, needed: Sequence[str]) -> bool:
 
 
 def read_cells(path: Path, known: Collection[str]) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """The header of a CSV file and its lines with their numbers, those without cells left out.
+    """Return the header of a CSV file and its non-empty lines with their numbers.
 
-    Cells are parted by commas, semicolons or tabs: by what finds most of the `known` columns in the header.
+    The delimiter is the comma, semicolon or tab that yields most of the `known` columns in the header.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -99,7 +99,7 @@ def read_cells(path: Path, known: Collection[str]) -> tuple[list[str], list[tupl
     except UnicodeDecodeError as exc:
         raise DataError(f"{path}: is not UTF-8 text ({exc.reason} at byte {exc.start})") from exc
     except csv.Error as exc:
-        raise DataError(f"{path}: line {reader.line_num} is no CSV: {exc}") from exc
+        raise DataError(f"{path}: line {reader.line_num} is not CSV: {exc}") from exc
     except OSError as exc:
         raise DataError(f"{path}: cannot be read: {exc.strerror}") from exc
 
@@ -129,7 +129,7 @@ def _known(needed: Sequence[str]) -> set[str]:
 
 
 def _json_lines(path: Path, needed: Sequence[str]) -> Iterator[Line]:
-    """One object a line; what is neither text nor a number counts as not there."""
+    """Yield one line per JSON object; values that are neither text nor a number are empty cells."""
     try:
         texts = path.read_bytes().decode("utf-8-sig").split("\n")
     except UnicodeDecodeError as exc:
@@ -142,12 +142,12 @@ def _json_lines(path: Path, needed: Sequence[str]) -> Iterator[Line]:
         try:
             record = json.loads(text)
         except (ValueError, RecursionError) as exc:
-            raise DataError(f"{path}: line {number} is no JSON") from exc
+            raise DataError(f"{path}: line {number} is not JSON") from exc
         if not isinstance(record, dict):
             raise DataError(f"{path}: line {number} must be an object: {{...}}")
         names = list(record)
-        said = {name: names[at] for name, at in _columns(names, needed).items()}
-        cells = {name: _text(record[key]) for name, key in said.items()}
+        keys = {name: names[at] for name, at in _columns(names, needed).items()}
+        cells = {name: _text(record[key]) for name, key in keys.items()}
         lacking = [name for name in needed if name not in cells]
         if lacking:
             raise DataError(f"{path}: line {number} must name {_lacking(needed, lacking, names)}")
@@ -159,7 +159,7 @@ def _text(value: object) -> str:
 
 
 def _columns(header: Sequence[str], needed: Sequence[str]) -> dict[str, int]:
-    """Where each column stands; `needed` ones and `split` by these names."""
+    """Return the position of each column, with the `needed` ones and `split` under these names."""
     columns = {name: at for at, name in enumerate(header)}
     lower = {name.lower(): at for at, name in enumerate(header)}
     for name in (*needed, "split"):

@@ -1,4 +1,4 @@
-"""What the folders of a data set are: splits, classes, or neither, which is an error that says what was seen."""
+"""Decide whether the folders of a data set are splits or classes; ambiguous folders raise an error that names them."""
 
 import os
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from ..folders import is_folder, is_image, visible
 from ..text import listed
 from .columns import DETECT
 from .labels import clean
-from .rows import BESIDE, split_name
+from .rows import NEUTRAL_WORDS, split_name
 
 __all__ = ["check_classes", "hint_of_folder", "splits_of", "subfolders"]
 
@@ -17,14 +17,14 @@ Entries = list[os.DirEntry[str]]
 
 
 def subfolders(folder: str | Path) -> Entries:
-    """The visible folders in `folder`, by name; what is named like an image is none."""
+    """Return the visible folders in `folder`, sorted by name, without those named like an image."""
     return [entry for entry in visible(folder) if is_folder(entry) and not is_image(entry.name)]
 
 
 def splits_of(root: Path) -> dict[str | None, Path]:
-    """The folder of each split; empty where `root` has class folders ('train' may be one: bus, train).
+    """Return the folder of each split; empty if `root` has class folders ('train' may be a class: bus, train).
 
-    A split's folder in a folder of the same split, as archives are often unpacked, is read as one:
+    A split's folder nested in a folder of the same split, as archives are often unpacked, counts as one:
     training_set/training_set/cats.
     """
     folders = subfolders(root)
@@ -38,37 +38,37 @@ def splits_of(root: Path) -> dict[str | None, Path]:
     if "train" in found and not subfolders(found["train"]) and len(found) < len(folders):
         return {}
     if found and "train" not in found and len(found) == len(folders):
-        raise DataError(f"{root}: there is no train/ beside {listed([f'{path.name}/' for path in found.values()])}")
+        raise DataError(f"{root}: train/ is missing next to {listed([f'{path.name}/' for path in found.values()])}")
     return {split: _unwrapped(path) for split, path in found.items()} if "train" in found else {}
 
 
 def _unwrapped(folder: Path) -> Path:
-    """`folder`, or the only folder in it where that is called by the same split."""
+    """Return `folder`, or the only folder in it if it is named after the same split."""
     inner = visible(folder)
     same = len(inner) == 1 and is_folder(inner[0]) and split_name(inner[0].name) == split_name(folder.name)
     return _unwrapped(folder / inner[0].name) if same else folder
 
 
 def check_classes(base: Path, folders: Entries, declared: Sequence[str]) -> None:
-    """Raise `DataError` where `folders` are hardly the classes of `base`, or two of them have one name.
+    """Raise `DataError` if `folders` are unlikely to be the classes of `base`, or if two of them have the same name.
 
-    What labels.txt has `declared` is a class in any case; so is a folder 'train' without folders in it.
+    Names `declared` by labels.txt are classes in any case; so is a folder 'train' without subfolders.
     """
     names: dict[str, str] = {}
     for entry in folders:
         other = names.setdefault(name := clean(entry.name, entry.path), entry.name)
         if other != entry.name:
-            raise DataError(f"{base}: the folders {other!a} and {entry.name!a} would be one class: rename one")
+            raise DataError(f"{base}: the folders {other!a} and {entry.name!a} have the same class name: rename one")
         if name not in declared and _is_split(entry):
             raise DataError(
-                f"{base}: the folder {printable(entry.name)}/ is named like a split and stands beside "
+                f"{base}: the folder {printable(entry.name)}/ is named like a split, next to "
                 f"{_beside(folders, entry)}: expected train/CLASS and val/CLASS, or only class folders; {_CURE}"
             )
     if not all(name in declared for name in names):
         _check_below(base, folders)
 
 
-_CURE = "a labels.txt there that lists the classes, one a line, says that they are meant"
+_CURE = "if these are the classes, list them in a labels.txt there, one per line"
 
 
 def _is_split(entry: os.DirEntry[str]) -> bool:
@@ -80,26 +80,26 @@ def _beside(folders: Entries, entry: os.DirEntry[str]) -> str:
 
 
 def _check_below(base: Path, folders: Entries) -> None:
-    """Raise `DataError` where all class folders hold the same folders: those may be the classes, or splits."""
+    """Raise `DataError` if all class folders contain the same folders, which may be the classes or splits."""
     below = [_names_below(entry) for entry in folders if visible(entry.path)]
     common = sorted(set.intersection(*below)) if len(below) > 1 else []
-    telling = [name for name in common if name.lower() not in BESIDE]  # CLASS/images is published so
+    telling = [name for name in common if name.lower() not in NEUTRAL_WORDS]  # CLASS/images is a published layout
     if len(telling) > 1 or any(map(split_name, telling)):
         has, hold = ([f"{printable(name)}/" for name in names] for names in ([entry.name for entry in folders], common))
         raise DataError(
-            f"{base}: {listed(has)} would be the classes, but all hold the same folders {listed(hold)}: "
+            f"{base}: {listed(has)} would be the classes, but all contain the same folders {listed(hold)}: "
             f"expected train/CLASS/image.jpg and val/CLASS/image.jpg, or CLASS/image.jpg; {_CURE}"
         )
 
 
 def _names_below(entry: os.DirEntry[str]) -> set[str]:
-    """The folders in a class folder; none where images lie in it as well."""
+    """Return the names of the folders in a class folder, or nothing if it contains images as well."""
     inside = visible(entry.path)
     return set() if any(is_image(one.name) for one in inside) else {one.name for one in inside if is_folder(one)}
 
 
 def hint_of_folder(root: Path) -> str:
-    """'; ' and the task that a folder of this layout is for, or the table in it; nothing where that cannot be told."""
+    """Return '; ' and the task that reads a folder of this layout, or the table in it; '' if neither is recognised."""
     folders = [root, *(Path(entry) for entry in visible(root) if entry.is_dir())]
     for folder in folders:
         names = [entry.name.lower() for entry in visible(folder)]

@@ -1,4 +1,4 @@
-"""From a budget to a network: exact costs, a prior for accuracy, measured latency."""
+"""Search for a network within a budget: exact costs, a prior for accuracy, measured latency."""
 
 from .budget import Budget, parse_count, parse_size, parse_time
 from .candidate import Candidate

@@ -1,4 +1,4 @@
-"""What a network may cost, and how people write it: `10M`, `500KB`, `15ms`."""
+"""Budgets: bounds on costs, and their notation: `10M`, `500KB`, `15ms`."""
 
 import math
 import re
@@ -14,7 +14,7 @@ __all__ = ["Bound", "Budget", "parse_count", "parse_size", "parse_time"]
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """One bound that a cost can be held against before anything runs."""
+    """One bound on a cost that is known without measurement."""
 
     name: str  # the field of `Budget`
     limit: int
@@ -27,10 +27,10 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Upper bounds, each inclusive; None bounds nothing, since only the user knows the device.
+    """Upper bounds, each inclusive; None is no bound, since only the user knows the device.
 
-    A bound may be text as the command line takes it: "10M", "500KB", "15ms".
-    Raises `BudgetError` on a bound that is not a positive number.
+    A bound may be text as the command line takes it: "10M", "500KB", "15ms". Raises `BudgetError` for a bound that is
+    not a positive number.
     """
 
     max_mult_adds: int | str | None = None  # of one image
@@ -38,7 +38,7 @@ class Budget:
     max_size: int | str | None = None  # bytes of the deployed weights at `precision` (`Cost.bytes`)
     max_ram: int | str | None = None  # bytes of activations alive at once at `precision` (`Cost.peak_ram`)
     max_latency: float | str | None = None  # ms for one image, measured on this machine
-    precision: str = "fp32"  # of max_size and max_ram: what an exported network is, unless quantised
+    precision: str = "fp32"  # of max_size and max_ram; fp32 is that of an exported network without quantisation
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -57,7 +57,7 @@ class Budget:
                 raise BudgetError(f"{field.name} (={value!r}) must be above 0 and finite")
 
     def bounds(self) -> tuple[Bound, ...]:
-        """The bounds that were given and need no measurement: all but max_latency."""
+        """Return the given bounds that need no measurement: all but max_latency."""
         precision = self.precision
         known = (
             ("max_mult_adds", self.max_mult_adds, lambda cost: cost.mult_adds, show_count),
@@ -69,11 +69,12 @@ class Budget:
 
 
 def show_count(value: float) -> str:
-    """`9.87 M`: three or four digits and a unit of thousands."""
+    """Return a count as `9.87 M`: three or four digits and a unit of thousands."""
     return _show(value, ("", "k", "M", "G"))
 
 
 def show_bytes(value: float) -> str:
+    """Return bytes as text with a unit of thousands."""
     return _show(value, ("bytes", "KB", "MB", "GB"))
 
 
@@ -100,22 +101,22 @@ _NUMBER = re.compile(r"(?P<number>[0-9]{1,30}(\.[0-9]{0,30})?|\.[0-9]{1,30}) ?(?
 
 
 def parse_count(text: str) -> int:
-    """`10M` -> 10,000,000; also k, G, B (both 1e9) in either case, decimals and plain numbers."""
+    """Return the number in `10M` (10,000,000); also k, G, B (both 1e9) in either case, decimals and plain numbers."""
     return _whole(text, _parse(text, _COUNTS, "a count such as 10M, 1.5G, 300k or 250000"))
 
 
 def parse_size(text: str) -> int:
-    """`500KB`, `2MB` (powers of 1000), `1MiB` (powers of 1024), `300000` -> bytes. `500K` is 500KB."""
+    """Return bytes: `500KB`, `2MB` (powers of 1000), `1MiB` (powers of 1024), `300000`. `500K` is 500KB."""
     return _whole(text, _parse(text, _SIZES, "a size such as 500KB, 2MB, 1MiB or 300000 (bytes)"))
 
 
 def parse_time(text: str) -> float:
-    """`15ms`, `0.5s`, `800us`, `15` -> milliseconds."""
+    """Return milliseconds: `15ms`, `0.5s`, `800us`, `15`."""
     return float(_parse(text, _TIMES, "a time such as 15ms, 0.5s or 15 (milliseconds)"))
 
 
 def _parse(text: str, units: Mapping[str, int | Fraction], rule: str) -> Fraction:
-    """The value in `text`, exactly: 1.1M must give 1,100,000."""
+    """Return the exact value in `text`: 1.1M gives 1,100,000."""
     match = _NUMBER.fullmatch(text.strip())
     factor = units.get(match["unit"].lower()) if match else None
     if match is None or factor is None:
@@ -127,7 +128,7 @@ def _parse(text: str, units: Mapping[str, int | Fraction], rule: str) -> Fractio
 
 
 def _whole(text: str, value: Fraction) -> int:
-    """Rounded down, since it bounds from above."""
+    """Return the value rounded down, since it is an upper bound."""
     if value < 1:
         raise BudgetError(f"{text!r} must be at least 1")
     return int(value)

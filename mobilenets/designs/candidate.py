@@ -1,4 +1,4 @@
-"""A network with what it costs and how accurate it should be, and the Pareto front of several."""
+"""A network with its costs and predicted accuracy, and the Pareto front of several."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -14,7 +14,7 @@ __all__ = ["Candidate", "pareto", "rank"]
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """`top1` is predicted (or the user's own measurement), in %; `latency` stands where it was measured."""
+    """A network with its costs; `top1` in % is predicted or the user's measurement; `latency` is set where measured."""
 
     network: Network
     cost: Cost
@@ -29,14 +29,15 @@ class Candidate:
 
 
 def rank(candidate: Candidate) -> tuple[float, int, int, str]:
-    """Sort key, best first: more accurate, then cheaper; the name last, so that the order is always one."""
+    """Return the sort key, best first: more accurate, then cheaper, then by name, so that the order is unique."""
     return -candidate.score, candidate.cost.mult_adds, candidate.cost.params, candidate.network.name
 
 
 def pareto(candidates: Sequence[Candidate], costs: Sequence[Callable[[Candidate], float]]) -> tuple[Candidate, ...]:
-    """Those that no other equals or betters in accuracy and in every one of `costs`, least accurate first.
+    """Return the candidates that no other equals or betters in accuracy and in every one of `costs`, least accurate
+    first.
 
-    Of several that are equal in all of these, the one that `rank` puts first.
+    Of several that are equal in all of these, the first by `rank` is returned.
     """
     front: list[Candidate] = []
     kept = np.empty((len(candidates), len(costs)))

@@ -1,15 +1,17 @@
-"""The part of the search that has to measure: the best network under a bound of milliseconds.
+"""The part of the search that measures: the best network under a bound of milliseconds.
 
-Mult-adds do not tell the time. In ONNX Runtime on x86, 0.2-128 (8.9 M) takes twice as long as 0.25-112
-(10.8 M), since channels that are no multiple of the vector width fall off the fast kernels. What holds is
-weaker: of one alpha and depth, the larger image takes longer. The search leans on that:
+Mult-adds do not determine latency. In ONNX Runtime on x86, 0.2-128 (8.9 M) takes twice as long as 0.25-112 (10.8 M),
+since channels that are not a multiple of the vector width do not use the fast kernels. A weaker rule holds: for one
+alpha and depth, the larger image takes longer. The search relies on it in three steps.
 
-1. binary search along the front of accuracy against mult-adds, for a first network that fits;
-2. for each alpha and depth, measure the cheapest network that is better than the best so far; where it does
-   not fit, none of that alpha and depth can;
-3. measure the best few again, in turn in one run and longer, and decide by 95% intervals of the median.
+1. Binary search along the front of accuracy against mult-adds finds a first network that fits.
 
-The second step ends after `SEARCH_SECONDS`, whatever is left to try.
+2. For each alpha and depth, the cheapest network that is better than the best so far is measured; where it does not
+fit, none of that alpha and depth can.
+
+3. The best few are measured again, in turn in one longer run, and compared by 95% intervals of the median.
+
+The second step ends after `SEARCH_SECONDS`, even where networks are left.
 """
 
 import time
@@ -26,15 +28,15 @@ __all__ = ["Measure", "fastest_enough"]
 Measure = Callable[[Sequence[Network], float], list[Latency]]  # networks, seconds in all -> one latency each
 
 SCREEN_SECONDS = 0.15  # for one network: a median to about 2%
-AGAIN, TRIES = 2.0, 3  # what does not fit, at up to this times the bound, is measured so often: noise only adds
-SEARCH_SECONDS = 90.0  # then no further network is tried: with the deciding runs and their C, two minutes in all
-DECIDE_SECONDS = (2.0, 8.0)  # for the last few together; the second where the first leaves a doubt
-NEAR = 1.1  # what was rejected at up to this times the bound is measured again
+AGAIN, TRIES = 2.0, 3  # a network up to this times above the bound is measured so often, since noise only adds
+SEARCH_SECONDS = 90.0  # after these no further network is measured; with the deciding runs two minutes in all
+DECIDE_SECONDS = (2.0, 8.0)  # for the last few together; the second where the first does not decide
+NEAR = 1.1  # networks rejected at up to this times the bound are measured again
 ABOVE, BELOW = 3, 6  # networks measured again: at most so many of those rejected, and of those that fit
 
 
 class _Screen:
-    """Measures each candidate, and remembers."""
+    """Measures each candidate once and keeps the result."""
 
     def __init__(self, limit: float, measure: Measure) -> None:
         self.limit = limit
@@ -44,9 +46,11 @@ class _Screen:
 
     @property
     def late(self) -> bool:
+        """Return whether the time for measurements is used up."""
         return time.monotonic() > self.end
 
     def fits(self, candidate: Candidate) -> bool:
+        """Return whether the measured latency is within the limit."""
         if candidate.network not in self.seen:
             self.seen[candidate.network] = self._quickest(candidate)
         return _quick(self.seen[candidate.network]) <= self.limit
@@ -63,12 +67,13 @@ class _Screen:
 def fastest_enough(
     within: Sequence[Candidate], limit: float, measure: Measure
 ) -> tuple[Candidate, list[Candidate], bool]:
-    """The best of `within` (best first) whose median is shown to be at most `limit` ms, and all that were measured.
+    """Return the best of `within` (best first) with a median of at most `limit` ms, all measured candidates, and
+    completeness.
 
-    The third value is False where time ran out before all that may be better had been tried.
+    The third value is False where time ran out before every candidate that may be better was measured.
 
-    Raises `BudgetError` where none is fast enough, and `LatencyError` where the choice and a better network
-    that may or may not fit cannot be told apart.
+    Raises `BudgetError` where none is fast enough, and `LatencyError` where the choice and a better network that may or
+    may not fit cannot be told apart.
     """
     screen = _Screen(limit, measure)
     best = _last_that_fits(_chain(within, None), screen)
@@ -79,7 +84,7 @@ def fastest_enough(
 
 
 def _last_that_fits(row: Sequence[Candidate], screen: _Screen) -> Candidate | None:
-    """Binary search: `row` grows in mult-adds and in accuracy."""
+    """Return the last network of `row` that fits, by binary search: `row` grows in mult-adds and in accuracy."""
     low, high = 0, len(row)
     while low < high:
         middle = (low + high) // 2
@@ -106,7 +111,9 @@ def _improve(within: Sequence[Candidate], best: Candidate | None, screen: _Scree
 
 
 def _chain(candidates: Sequence[Candidate], best: Candidate | None) -> tuple[Candidate, ...]:
-    """Those better than `best`, less those that cost more mult-adds for no more accuracy; cheapest first."""
+    """Return the candidates better than `best`, without those that cost more mult-adds for no more accuracy; cheapest
+    first.
+    """
     return pareto(_better(candidates, best), [lambda c: c.cost.mult_adds])
 
 
@@ -137,7 +144,9 @@ def _decide(
 
 
 def _contenders(seen: list[Candidate], best: Candidate | None, limit: float) -> list[Candidate]:
-    """Best first: near misses, the best that fits, and worse ones in case that it does not after all."""
+    """Return near misses, the best that fits, and worse candidates in case that it does not fit after all; best
+    first.
+    """
     if best is None:
         return sorted(sorted(seen, key=_quick)[:BELOW], key=rank)
     near = [c for c in _better(seen, best) if _quick(c) <= NEAR * limit]
@@ -156,20 +165,22 @@ def _none_fits(contenders: list[Candidate], best: Candidate | None, limit: float
 
 
 def interval(candidate: Candidate) -> Latency:
+    """Return the 95% interval of the measured latency."""
     assert candidate.latency is not None, "only measured candidates come here"
     return candidate.latency
 
 
 def median(candidate: Candidate) -> float:
+    """Return the measured median in milliseconds."""
     return interval(candidate).median
 
 
 def _quick(candidate: Candidate) -> float:
-    """What the network takes when nothing disturbs it: a network wrongly kept is rejected later, not so the reverse."""
+    """Return the undisturbed latency: a network that is kept wrongly is rejected later, but not the reverse."""
     return interval(candidate).p10
 
 
 def show_latency(candidate: Candidate) -> str:
-    """`0.512 ms (0.508 to 0.519)`: the median and its 95% interval."""
+    """Return the median and its 95% interval as `0.512 ms (0.508 to 0.519)`."""
     latency = interval(candidate)
     return f"{latency.median:.4g} ms ({latency.low:.4g} to {latency.high:.4g})"

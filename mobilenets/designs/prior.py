@@ -1,8 +1,8 @@
-"""How accurate a network will be, before it is trained: a prior, good for ranking and for little else.
+"""A prior for the accuracy of a network before training, for ranking only.
 
-The paper's sixteen networks {1, 0.75, 0.5, 0.25} x {224, 192, 160, 128} and the law of its Figure 4: top-1 is
-linear in log2 alpha and log2 resolution, with a drop as alpha falls below 0.5. All of it is ImageNet; a user's
-own runs move it.
+It is fitted to the paper's sixteen networks {1, 0.75, 0.5, 0.25} x {224, 192, 160, 128} with the model of its Figure 4:
+top-1 is linear in log2 alpha and log2 resolution, with a drop as alpha falls below 0.5. All of these are ImageNet
+results; a user's own runs calibrate it.
 """
 
 import math
@@ -22,7 +22,7 @@ _SLIM = "TF-slim, release of June 2017; the paper only plots it (Figure 4)"
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """ImageNet top-1 (%) of a square network, and who printed it."""
+    """ImageNet top-1 (%) of a square network, and its source."""
 
     network: Network
     top1: float
@@ -45,16 +45,16 @@ POINTS = (
     Point(named("0.25-128"), 41.3, _SLIM),
 )
 
-# Below the paper's smallest input accuracy falls faster than the law: the law fitted to MobileNetV2's published
+# Below the paper's smallest input accuracy falls faster than the fit: a fit to MobileNetV2's published
 # networks at 128 to 224 px is 1.7 points too high for those at 96 (mean of four widths, TF-slim's table), and
-# 1.7 = 9.8 * log2(128 / 96)^2. A free quadratic term through `POINTS` says the same of 64 px (9 points).
+# 1.7 = 9.8 * log2(128 / 96)^2. A free quadratic term through `POINTS` gives the same for 64 px (9 points).
 SMALLEST_PLOTTED = 128
 SMALL_INPUT = 9.8
 
 
 @dataclass(frozen=True, slots=True)
 class MeasuredPoint:
-    """A network that the user trained: its top-1 in % (0 to 100) on the user's data, and where that stands."""
+    """A network that the user trained: its top-1 in % (0 to 100) on the user's data, and the source."""
 
     network: Network
     top1: float
@@ -67,9 +67,9 @@ class MeasuredPoint:
 
 @dataclass(frozen=True, slots=True)
 class Prior:
-    """Network -> top-1 (%). Make it by `Prior.of_the_paper()`, and `calibrated` from that."""
+    """Predicts top-1 (%) of a network. `Prior.of_the_paper()` makes it, `calibrated` adapts it."""
 
-    law: tuple[float, ...]  # of 1, log2 alpha, log2 resolution, max(0, log2(0.5 / alpha))
+    coefficients: tuple[float, ...]  # of 1, log2 alpha, log2 resolution, max(0, log2(0.5 / alpha))
     residual: float  # root mean square over the sixteen points, in points of top-1
     shallow: float  # what removing the five 14x14x512 blocks adds: negative
     full: float  # what full 3x3 convolutions add
@@ -80,28 +80,30 @@ class Prior:
 
     @classmethod
     def of_the_paper(cls) -> "Prior":
-        """Least squares over `POINTS`; the variants by their difference to 1.0-224 (Tables 4 and 5)."""
+        """Return the least-squares fit over `POINTS`; variants are offset by their difference to 1.0-224 (Tables 4 and
+        5).
+        """
         rows = np.array([_features(point.network) for point in POINTS])
         top1 = np.array([point.top1 for point in POINTS])
-        law = np.linalg.lstsq(rows, top1, rcond=None)[0]
+        coefficients = np.linalg.lstsq(rows, top1, rcond=None)[0]
         printed = {row.network: row.top1 for row in PAPER}
         return cls(
-            law=tuple(law.tolist()),
-            residual=float(np.sqrt(np.mean((rows @ law - top1) ** 2))),
+            coefficients=tuple(coefficients.tolist()),
+            residual=float(np.sqrt(np.mean((rows @ coefficients - top1) ** 2))),
             shallow=printed[Network(blocks=SHALLOW_BODY)] - printed[Network()],
             full=printed[Network(convolution="full")] - printed[Network()],
         )
 
     def predict(self, network: Network) -> float:
-        """Top-1 in %, 0 to 100, for people to read; `score` is what to rank by."""
+        """Return top-1 in %, clipped to 0 to 100; rank networks by `score`."""
         return min(100.0, max(0.0, self.score(network)))
 
     def score(self, network: Network) -> float:
-        """The same before it is held within 0 to 100, where networks would tie.
+        """Return top-1 in % before clipping, so that networks do not tie.
 
-        The mean of the network's own measurements where there are any, else the (calibrated) law. The resolution
-        of an input that is not square is sqrt(height * width). Raises `BudgetError` for a body that is neither
-        the paper's nor its shallow variant.
+        This is the mean of the network's own measurements where there are any, else the (calibrated) fit. The
+        resolution of an input that is not square is sqrt(height * width). Raises `BudgetError` for a body that is
+        neither the paper's nor its shallow variant.
         """
         own = [point.top1 for point in self.measured if point.network == network]
         if own:
@@ -111,17 +113,18 @@ class Prior:
     def _imagenet(self, network: Network) -> float:
         if network.blocks not in (BODY, SHALLOW_BODY):
             raise BudgetError(f"{network.name}: the prior knows the paper's body and its shallow variant only")
-        top1 = sum(c * x for c, x in zip(self.law, _features(network), strict=True))
+        top1 = sum(c * x for c, x in zip(self.coefficients, _features(network), strict=True))
         top1 -= SMALL_INPUT * max(0.0, math.log2(SMALLEST_PLOTTED / _resolution(network))) ** 2
         top1 += self.shallow if network.blocks == SHALLOW_BODY else 0.0
         return top1 + (self.full if network.convolution == "full" else 0.0)
 
     def calibrated(self, points: Sequence[MeasuredPoint]) -> "Prior":
-        """This prior moved to the user's own runs: one shifts it, more fit a line through (prior, measured).
+        """Return this prior calibrated on the user's own runs: one run shifts it, several fit a line through (prior,
+        measured).
 
-        Where the runs give the line no slope above zero (all of one size, or the larger did no better) they are
-        too few or too noisy to overrule the paper's ranking: the prior is shifted by their mean difference.
-        Raises `BudgetError` where there is no run, or where the runs differ in their classes.
+        Where that line has no slope above zero (all runs of one size, or larger networks not better) the runs are too
+        few or too noisy to overrule the paper's ranking, and the prior is shifted by their mean difference. Raises
+        `BudgetError` where there is no run, or where the runs differ in their classes.
         """
         if not points:
             raise BudgetError("calibration needs at least one run")

@@ -1,4 +1,4 @@
-"""The user's own results, from the model files that training wrote: their metadata alone, no weights."""
+"""The user's own results, read from the metadata of model files that training wrote."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,9 +15,9 @@ __all__ = ["read_runs"]
 
 
 def read_runs(paths: Iterable[str | Path]) -> list[MeasuredPoint]:
-    """One point per run folder (its `best.safetensors`) or model file, top-1 in %.
+    """Return one point per run folder (its `best.safetensors`) or model file, with top-1 in %.
 
-    Raises `ModelFileError` naming the first path that holds no measured model.
+    Raises `ModelFileError` naming the first path without a measured model.
     """
     return [_read_run(Path(path)) for path in paths]
 

@@ -1,4 +1,4 @@
-"""`search(Budget) -> Design`: the most accurate network that fits, the front it lies on, and why."""
+"""`search(Budget) -> Design`: the most accurate network that fits, its Pareto front, and the reason."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -19,17 +19,17 @@ __all__ = ["Design", "Space", "search"]
 class Space:
     """The networks to choose from: every alpha with every resolution and depth. Square images."""
 
-    # gives all that is not below: classes, input channels, padding, rounding, ...
+    # all other settings: classes, input channels, padding, rounding, ...
     base: Network = field(default_factory=Network)
     # 0.1 costs a fifth of the paper's smallest; 1.25 is the widest plain body that anyone published (timm)
     alphas: tuple[float, ...] = tuple(round(0.05 * step, 2) for step in range(2, 26))
     # 32 is the smallest input, 256 what timm evaluates its 224 px networks at; a step of 16 at 224 costs 15 %
     resolutions: tuple[int, ...] = tuple(range(32, 257, 16))
-    depths: tuple[tuple[Block, ...], ...] = (BODY, SHALLOW_BODY)  # what the accuracy prior knows
-    max_resolution: int | None = None  # the short side of the user's photos: larger inputs show nothing more
+    depths: tuple[tuple[Block, ...], ...] = (BODY, SHALLOW_BODY)  # those of the accuracy prior
+    max_resolution: int | None = None  # the short side of the user's photos: larger inputs add no detail
 
     def networks(self) -> list[Network]:
-        """Resolutions go up to the first that covers `max_resolution`. Raises `NetworkError` as `Network` does."""
+        """Return all networks, with resolutions up to the first that covers `max_resolution`; raises `NetworkError`."""
         resolutions = sorted(self.resolutions)
         if self.max_resolution is not None:
             covered = [resolution for resolution in resolutions if resolution < self.max_resolution]
@@ -44,7 +44,7 @@ class Space:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Design:
-    """What a search found. `front` holds `choice`, its most accurate, last."""
+    """The result of a search. `front` holds `choice`, its most accurate candidate, last."""
 
     choice: Candidate
     # accuracy against the bounded costs; with max_latency, of the networks that were measured and fit
@@ -71,10 +71,10 @@ class Design:
 
 
 def search(budget: Budget, space: Space, prior: Prior, measure: Measure | None = None) -> Design:
-    """The network of `space` that `prior` ranks best within `budget`.
+    """Return the network of `space` that `prior` ranks best within `budget`.
 
-    `measure` is needed for max_latency only: `runtime.measure.measure_networks`.
-    Raises `BudgetError` where there is no bound or no network fits, `LatencyError` where timings cannot decide.
+    `measure` is needed for max_latency only: `runtime.measure.measure_networks`. Raises `BudgetError` where there is no
+    bound or no network fits, and `LatencyError` where timings cannot decide.
     """
     bounds = budget.bounds()
     _check(budget, bounds, space, prior, measure)
@@ -125,7 +125,7 @@ def _fits(candidate: Candidate, bounds: Sequence[Bound]) -> bool:
 
 
 def _impossible(bounds: Sequence[Bound], candidates: Sequence[Candidate]) -> str:
-    """Names the bounds that nothing meets (all, where each can be met alone) and what the smallest needs."""
+    """Return the error text: the bounds that no network meets (all, where each can be met alone), the least cost."""
     cheapest_first = sorted(candidates, key=lambda c: c.cost.mult_adds)  # where several tie
     smallest = {bound.name: min(cheapest_first, key=_cost_of(bound)) for bound in bounds}
     failing = [bound for bound in bounds if not _fits(smallest[bound.name], [bound])]
@@ -145,9 +145,10 @@ def _summary(choice: Candidate, bounds: Sequence[Bound]) -> str:
 
 
 def _next_better(choice: Candidate, candidates: Sequence[Candidate], bounds: Sequence[Bound]) -> str:
-    """Of the more accurate networks the one that is least above the budget, and the bounds that it breaks."""
+    """Return text on the more accurate network that exceeds the budget least, and the bounds that it exceeds."""
 
     def excess(candidate: Candidate) -> float:
+        """Return the largest ratio of cost to limit."""
         return max(bound.cost(candidate.cost) / bound.limit for bound in bounds)
 
     better = [c for c in candidates if c.score > choice.score and not _fits(c, bounds)]

@@ -99,7 +99,7 @@ def compare(floats: Served, integers: Served, images: Images, split: str) -> Com
     single = [on_threads(one.session, 1, one.model) for one in served]
     compared = [
         Compared(
-            task.evaluate(one.outputs, images, one.session.labels, one.session.decoding),
+            task.evaluate(one.outputs, images, one.session.labels, one.session.head_config),
             replace(latency, runtime=session.runtime, threads=session.threads),
             one.model.nbytes,
             _arena(session),

@@ -124,7 +124,7 @@ def evaluate_split(
     task = task_type(session.task)()
     start = time.perf_counter()
     images = decode_split(
-        task.retarget(dataset, session.labels, session.decoding).splits[split],
+        task.align_labels(dataset, session.labels, session.head_config).splits[split],
         session.preprocess,
         short_side=None,
         max_bad=max_bad,
@@ -138,7 +138,7 @@ def evaluate_split(
         data=dataset.root.resolve().name,
         split=split,
         task=task.name,
-        evaluation=task.evaluate(outputs, images, session.labels, session.decoding),
+        evaluation=task.evaluate(outputs, images, session.labels, session.head_config),
         latency=measure_sessions([on_threads(session, threads, opened.model)])[0],
         images_per_second=len(images) / seconds,
         bad=images.bad,

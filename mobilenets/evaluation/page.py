@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..costs import cost
+from ..data.near_duplicates import NearDuplicate, near_duplicates, note_on
 from ..data.sources import Dataset, Sample
-from ..data.twins import Twins, note_on, twins
 from ..designs.prior import POINTS
 from ..image import Pixels, decode
 from ..model import TASK, Model
@@ -29,7 +29,7 @@ MOST_PAIRS, PAIR = 12, 280  # pairs of nearly equal images that a report shows, 
 
 def find_nearly_equal(dataset: Dataset, watch: Watch) -> list[Section]:
     """Return the report's section on nearly equal images of the data set; `watch` is given one note."""
-    pairs = twins(dataset, lambda done, total: watch.decoded("pairs", done, total))
+    pairs = near_duplicates(dataset, lambda done, total: watch.decoded("pairs", done, total))
     if not pairs:
         return []
     watch.note(note_on(pairs))
@@ -43,7 +43,7 @@ def find_nearly_equal(dataset: Dataset, watch: Watch) -> list[Section]:
     return [Section("Nearly equal images", caption, pictures=pictures, width=PAIR)]
 
 
-def _side_by_side(pair: Twins, dataset: Dataset) -> Picture:
+def _side_by_side(pair: NearDuplicate, dataset: Dataset) -> Picture:
     """Return both images and their names; where their labels differ, these are shown in red."""
     a, b = pair.samples
     labels = "" if pair.across else f"{dataset.labels[a.target]}, {dataset.labels[b.target]}"

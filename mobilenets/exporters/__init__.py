@@ -1,4 +1,4 @@
-"""A model in the formats that others read: ONNX, TensorFlow Lite, Keras, timm, PyTorch."""
+"""Models in the formats that others read: ONNX, TensorFlow Lite, Keras, timm, PyTorch."""
 
 from dataclasses import dataclass
 from importlib import import_module
@@ -12,7 +12,9 @@ __all__ = ["FORMATS", "Format", "write"]
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How a format's files end, and the functions (module.function) that write one; "" where the format holds none."""
+    """The suffixes of a format, and the functions (module.function) that write one; "" where it cannot hold such a
+    model.
+    """
 
     suffix: str
     floats: str = ""  # of a `Model`
@@ -33,7 +35,10 @@ FORMATS = {
 
 
 def write(model: Model | QuantModel, format: str) -> bytes:
-    """The file's content; `UsageError` for an unknown format, or a network that the format cannot hold."""
+    """Return the content of the file.
+
+    Raises `UsageError` for an unknown format, and for a network that the format cannot hold.
+    """
     if format not in FORMATS:
         raise UsageError(f"format {format!r} must be one of {', '.join(FORMATS)}")
     if format != "onnx" and model.network.output != "softmax":

@@ -1,4 +1,4 @@
-"""What detectors share in ONNX: predictions by anchor, boxes decoded, the best kept. As torchvision does each."""
+"""Parts of detectors in ONNX: predictions by anchor, decoding of boxes, selection of the best, as in torchvision."""
 
 import math
 from typing import Any
@@ -27,22 +27,25 @@ __all__ = [
 ]
 
 Array = np.ndarray[Any, np.dtype[Any]]
-Shapes = tuple[tuple[int, ...], tuple[int, ...]]  # of `logits` and of the answer, for one image
+Shapes = tuple[tuple[int, ...], tuple[int, ...]]  # of `logits` and of the detections, for one image
 
 LARGEST = math.log(1000 / 16)  # of an offset of a size, before its exponential
 
 
 def constant(write: Writer, name: str, value: Any, kind: type = np.float32) -> str:
+    """Register an array as a constant and return its name."""
     return write.constant(name, np.array(value, kind))
 
 
 def sides(network: Network) -> Array:
-    """(width, height, width, height)."""
+    """Return the constant (width, height, width, height)."""
     return np.array([network.width, network.height] * 2, np.float32)
 
 
 def convolution(write: Writer, weight: Array, bias: Array, x: str, name: str, stride: int = 1) -> str:
-    """With padding that keeps the size at stride 1; depthwise where a filter sees one of several channels."""
+    """Return a convolution whose padding keeps the size at stride 1; depthwise where a filter has one of several
+    inputs.
+    """
     kernel = weight.shape[-1]
     inputs = [x, write.constant(f"{name}.weight", weight), write.constant(f"{name}.bias", bias)]
     group = weight.shape[0] if weight.shape[1] == 1 else 1
@@ -51,18 +54,19 @@ def convolution(write: Writer, weight: Array, bias: Array, x: str, name: str, st
 
 
 def by_anchor(write: Writer, x: str, columns: int, count: int, name: str) -> str:
-    """(N, count * columns, H, W) -> (N, H * W * count, columns): anchors by row, column, shape."""
+    """Return (N, count * columns, H, W) as (N, H * W * count, columns): anchors by row, column, shape."""
     x = reshaped(write, x, [0, count, columns, -1], f"{name}.by_shape")
     x = write.node("Transpose", [x], f"{name}.by_place", perm=[0, 3, 1, 2])
     return reshaped(write, x, [0, -1, columns], f"{name}.rows")
 
 
 def reshaped(write: Writer, x: str, shape: list[int], name: str) -> str:
+    """Return `x` in another shape."""
     return write.node("Reshape", [x, write.constant(f"{name}.shape", np.array(shape, np.int64))], name)
 
 
 def sliced(write: Writer, x: str, axis: int, start: int, end: int | None) -> str:
-    """x[start:end] along one axis."""
+    """Return x[start:end] along one axis."""
     bounds = {"start": start, "end": np.iinfo(np.int64).max if end is None else end, "axis": axis}
     name = f"{x}_{start}_{end}"
     inputs = [write.constant(f"{name}.{what}", np.array([value], np.int64)) for what, value in bounds.items()]
@@ -70,18 +74,21 @@ def sliced(write: Writer, x: str, axis: int, start: int, end: int | None) -> str
 
 
 def corners(anchors: Array) -> tuple[Array, Array]:
-    """Centres and sizes (A, 2) of boxes (A, 4)."""
+    """Return centres and sizes (A, 2) of boxes (A, 4)."""
     return (anchors[:, :2] + anchors[:, 2:]) / 2, anchors[:, 2:] - anchors[:, :2]
 
 
 def decoded(
     write: Writer, offsets: str, middle: str, size: str, weights: tuple[float, ...], axis: int, name: str
 ) -> str:
-    """Boxes (.., 4) as fractions, cut at the edges of the image: from offsets (.., 4) of boxes with this `middle` and
-    `size` (.., 2). `weights`: by which offsets were multiplied for learning; `axis`: the last.
+    """Return boxes (.., 4) as fractions, clipped at the edges of the image, from their offsets (.., 4).
+
+    The offsets are relative to boxes with this `middle` and `size` (.., 2). `weights` are the factors of the offsets in
+    training; `axis` is the last axis.
     """
 
     def number(what: str, value: Any) -> str:
+        """Return a number as a constant."""
         return constant(write, f"{name}_{what}", value)
 
     moved = write.node("Div", [sliced(write, offsets, axis, 0, 2), number("xy", weights[:2])], f"{name}_moved")
@@ -98,7 +105,7 @@ def decoded(
 
 
 def candidates(write: Writer, scores: str, most: int, name: str) -> str:
-    """Scores (N, C, A) with zeros but for the `most` best of each class."""
+    """Return scores (N, C, A) that are zero except for the `most` best of each class."""
     count = constant(write, f"{name}_candidates", [most], np.int64)
     best, _ = write.nodes_of("TopK", [scores, count], [f"{name}_most", f"{name}_places"], axis=2)
     least = write.node("ReduceMin", [best], f"{name}_least", axes=[2], keepdims=1)
@@ -109,10 +116,10 @@ def candidates(write: Writer, scores: str, most: int, name: str) -> str:
 def best(
     write: Writer, boxes: str, scores: str, size: int, most: int, overlap: float, least: float, name: str
 ) -> tuple[str, str]:
-    """The `most` best scores (N, most) after suppression, -1 where there are fewer, and their places in C * A (`size`).
+    """Return the `most` best scores (N, most) after suppression, padded with -1, and their indices in C * A (`size`).
 
-    Of boxes (N, A, 4) and scores (N, C, A). NonMaxSuppression names what it keeps in no useful order: the kept scores
-    go back to their places among -1, of which the best are taken.
+    Boxes are (N, A, 4), scores (N, C, A). NonMaxSuppression lists what it keeps in an unsuitable order: kept scores are
+    scattered back among -1, and the best of these are taken.
     """
     bounds = [constant(write, f"{name}_{what}", [value]) for what, value in (("overlap", overlap), ("score", least))]
     count = constant(write, f"{name}_most", [most], np.int64)
@@ -129,7 +136,7 @@ def best(
 
 
 def listed(write: Writer, boxes: str, place: str, columns: list[str], name: str) -> str:
-    """Rows (N, K, 4 + columns) of the boxes (N, A, 4) at `place` (N, K); -1 where the first column (N, K) is."""
+    """Return rows (N, K, 4 + columns) of the boxes (N, A, 4) at `place` (N, K); -1 where the first column (N, K) is."""
     last = constant(write, f"{name}_last", [2], np.int64)
     at = write.node("Unsqueeze", [place, last], f"{name}_at")
     edges = write.node("GatherND", [boxes, at], f"{name}_of_boxes", batch_dims=1)
@@ -141,4 +148,5 @@ def listed(write: Writer, boxes: str, place: str, columns: list[str], name: str)
 
 
 def as_float(write: Writer, x: str) -> str:
+    """Return `x` cast to float32."""
     return write.node("Cast", [x], f"{x}_float", to=TensorProto.FLOAT)

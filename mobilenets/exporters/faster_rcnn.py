@@ -1,7 +1,6 @@
-"""Faster R-CNN in ONNX, from the arrays "task.*": proposals, the body's end once each, decoding, suppression.
+"""Faster R-CNN in ONNX, from the arrays "task.*": proposals, the body's end for each, decoding, suppression.
 
-`logits` (N, anchors, 5): what the first stage says of every anchor, offsets of a box and whether there is a thing.
-`detections` as in ssd.py.
+`logits` (N, anchors, 5) are the first stage's box offsets and objectness of every anchor. `detections` as in ssd.py.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -30,14 +29,14 @@ from .writer import Writer
 __all__ = ["faster_rcnn"]
 
 WEIGHTS = (10.0, 10.0, 5.0, 5.0)  # of torchvision's box coder in the second stage; 1 in the first
-SMALLEST = 1e-3, 1e-2  # pixels of a side that the stages keep, as torchvision has it
+SMALLEST = 1e-3, 1e-2  # least side in pixels that each stage keeps, as in torchvision
 
 Run = Callable[[Sequence[Op], str], Mapping[str, str]]
 
 
 def faster_rcnn(write: Writer, model: Model, ops: Sequence[Op], run: Run) -> tuple[str, Shapes]:
-    """Nodes to `logits` and `detections`. `run` writes ops and says what each gives."""
-    name = model.decoding["maps"][0]
+    """Write the nodes to `logits` and `detections` and return their names and shapes; `run` writes ops."""
+    name = model.head_config["maps"][0]
     cut = next(i for i, op in enumerate(ops) if op.name == name) + 1
     features = run(ops[:cut], "image")[name]
     proposals, anchors = _proposals(write, model, features)
@@ -46,19 +45,20 @@ def faster_rcnn(write: Writer, model: Model, ops: Sequence[Op], run: Run) -> tup
     regions = _regions(write, model, features, edges, scale)
     end = run(ops[cut:], regions)[ops[-1].name]
     answer = _answer(write, model, write.node("GlobalAveragePool", [end], "region"), edges, things)
-    return answer, ((anchors, 5), (model.decoding["boxes"], 6))
+    return answer, ((anchors, 5), (model.head_config["boxes"], 6))
 
 
 def _proposals(write: Writer, model: Model, features: str) -> tuple[str, int]:
-    """(N, proposals, 5): edges as fractions and a score, -1 where there are fewer; and how many anchors there are."""
-    decoding, arrays = model.decoding, model.weights
+    """Return (N, proposals, 5), edges as fractions and a score, padded with -1; and the number of anchors."""
+    head_config, arrays = model.head_config, model.weights
     rpn = "task.rpn.head"
 
     def layer(name: str, x: str) -> str:
+        """Return one convolution of the proposal head."""
         return convolution(write, arrays[f"{name}.weight"], arrays[f"{name}.bias"], x, name)
 
     x = write.node("Relu", [layer(f"{rpn}.conv.0.0", features)], "rpn")
-    shapes = len(decoding["sizes"]) * len(decoding["ratios"])
+    shapes = len(head_config["sizes"]) * len(head_config["ratios"])
     offsets, things = (
         by_anchor(write, layer(f"{rpn}.{name}", x), columns, shapes, name)
         for name, columns in (("bbox_pred", 4), ("cls_logits", 1))
@@ -68,18 +68,18 @@ def _proposals(write: Writer, model: Model, features: str) -> tuple[str, int]:
     middle, size = (constant(write, f"anchor_{i}", part) for i, part in enumerate(corners(anchors)))
     boxes = decoded(write, offsets, middle, size, (1.0,) * 4, 2, "proposed")
     scores = write.node("Transpose", [write.node("Sigmoid", [things], "thing")], "things", perm=[0, 2, 1])
-    scores = candidates(write, scores, min(decoding["candidates"], len(anchors)), "things")
+    scores = candidates(write, scores, min(head_config["candidates"], len(anchors)), "things")
     scores = _of_some_size(write, model, scores, boxes, SMALLEST[0], "proposed")
-    bounds = decoding["proposals"], decoding["proposal_overlap"], 0.0
+    bounds = head_config["proposals"], head_config["proposal_overlap"], 0.0
     found, where = best(write, boxes, scores, len(anchors), *bounds, "proposal")
-    # of fewer anchors than proposals the places run over
+    # with fewer anchors than proposals the indices exceed the anchors
     place = write.node("Mod", [where, constant(write, "anchors", len(anchors), np.int64)], "proposal_anchor")
     return listed(write, boxes, place, [found], "proposals"), len(anchors)
 
 
 def _regions(write: Writer, model: Model, features: str, edges: str, scale: float) -> str:
-    """(N * proposals, C, cells, cells) cut out of the map (N, C, H, W); `scale`: of pixels to its cells."""
-    cells, proposals = model.decoding["cells"], model.decoding["proposals"]
+    """Return (N * proposals, C, cells, cells) cut out of the map (N, C, H, W); `scale` is cells per pixel."""
+    cells, proposals = model.head_config["cells"], model.head_config["proposals"]
     pixels = write.node("Mul", [edges, constant(write, "sides", sides(model.network))], "proposal_pixels")
     count = sliced(write, write.node("Shape", [edges], "proposals_shape"), 0, 0, 1)
     zero, one = (constant(write, f"range_{value}", value, np.int64) for value in (0, 1))
@@ -100,9 +100,9 @@ def _regions(write: Writer, model: Model, features: str, edges: str, scale: floa
 
 
 def _answer(write: Writer, model: Model, region: str, edges: str, things: str) -> str:
-    """What the last two layers say of the regions: boxes of their own for each class, of which the best are kept."""
-    decoding, arrays, classes = model.decoding, model.weights, model.network.classes
-    proposals = decoding["proposals"]
+    """Return the detections of the last two layers: class-specific boxes, of which the best are kept."""
+    head_config, arrays, classes = model.head_config, model.weights, model.network.classes
+    proposals = head_config["proposals"]
     flat = write.node("Flatten", [region], "region_vector")
     scores, offsets = (
         write.node("Gemm", [flat, *_arrays(write, arrays, f"task.roi_heads.box_predictor.{name}")], name, transB=1)
@@ -117,10 +117,10 @@ def _answer(write: Writer, model: Model, region: str, edges: str, things: str) -
     offsets = sliced(write, reshaped(write, offsets, [-1, proposals, classes + 1, 4], "region_offsets"), 2, 1, None)
     middle, size = _corners(write, edges)
     boxes = reshaped(write, decoded(write, offsets, middle, size, WEIGHTS, 3, "box"), [0, -1, 4], "boxes")
-    # classes are kept from suppressing each other by lying apart, as torchvision has it
+    # offsets per class keep classes from suppressing each other, as in torchvision
     apart = np.repeat(np.arange(classes, dtype=np.float32)[None] * 2, proposals, 0).reshape(1, -1, 1)
     shifted = write.node("Add", [boxes, constant(write, "apart", apart)], "boxes_apart")
-    bounds = decoding["boxes"], decoding["overlap"], decoding["score"]
+    bounds = head_config["boxes"], head_config["overlap"], head_config["score"]
     scores = reshaped(write, scores, [0, 1, -1], "scores")
     scores = _of_some_size(write, model, scores, boxes, SMALLEST[1], "found")
     found, where = best(write, shifted, scores, proposals * classes, *bounds, "detection")
@@ -131,7 +131,7 @@ def _answer(write: Writer, model: Model, region: str, edges: str, things: str) -
 
 
 def _of_some_size(write: Writer, model: Model, scores: str, boxes: str, least: float, name: str) -> str:
-    """Scores (N, 1, A) with zeros for boxes (N, A, 4) that the image's edges have cut to less than `least` pixels."""
+    """Return scores (N, 1, A), zero for boxes (N, A, 4) that clipping has reduced to less than `least` pixels."""
     extent = write.node("Sub", [sliced(write, boxes, 2, 2, 4), sliced(write, boxes, 2, 0, 2)], f"{name}_sides")
     extent = write.node("Mul", [extent, constant(write, f"{name}_scale", sides(model.network)[:2])], f"{name}_pixels")
     shorter = write.node("ReduceMin", [extent], f"{name}_shorter", axes=[2], keepdims=1)
@@ -145,7 +145,7 @@ def _arrays(write: Writer, arrays: Mapping[str, np.ndarray], name: str) -> list[
 
 
 def _corners(write: Writer, edges: str) -> tuple[str, str]:
-    """Centres and sizes (N, K, 1, 2) of boxes (N, K, 4)."""
+    """Return centres and sizes (N, K, 1, 2) of boxes (N, K, 4)."""
     low, high = sliced(write, edges, 2, 0, 2), sliced(write, edges, 2, 2, 4)
     size = write.node("Sub", [high, low], "proposal_size")
     half = write.node("Mul", [size, constant(write, "half", 0.5)], "proposal_half")

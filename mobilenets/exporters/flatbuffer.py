@@ -1,4 +1,6 @@
-"""Flatbuffers written from nested Python values. Which fields a table has is its published schema's; see `Schema`."""
+"""A writer of flatbuffers from nested Python values; the fields of each table are those of the published schema, see
+`Schema`.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +11,7 @@ import numpy as np
 
 __all__ = ["Schema", "Table", "to_bytes"]
 
-ALIGNMENT = 16  # of every vector of numbers: runtimes read constants where they lie, 16 bytes at once
+ALIGNMENT = 16  # of every vector of numbers: runtimes read constants in place, 16 bytes at once
 
 # table -> its fields in their order, each with its type where it is a number: "version:Uint32 subgraphs"
 Schema = Mapping[str, str]
@@ -17,14 +19,14 @@ Schema = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table of a schema. A field: a number, a text, an array of one axis, a table, or a list of tables."""
+    """A table of a schema. A field is a number, a text, an array of one axis, a table, or a list of tables."""
 
     kind: str
     fields: Mapping[str, Any]
 
 
 def to_bytes(schema: Schema, root: Table, mark: bytes) -> bytes:
-    """The whole flatbuffer; `mark`: the four bytes that name its schema."""
+    """Return the whole flatbuffer; `mark` holds the four bytes that identify its schema."""
     build = flatbuffers.Builder(1024)
     build.Finish(_Packer(schema, build).pack(root), mark)
     return bytes(build.Output())
@@ -32,6 +34,8 @@ def to_bytes(schema: Schema, root: Table, mark: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class _Packer:
+    """Packs tables into bytes, children before parents."""
+
     schema: Schema
     build: Any
 

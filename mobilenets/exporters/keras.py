@@ -1,8 +1,8 @@
 """Keras: a whole model as one `.h5`, with the layers and the names of keras.applications' MobileNet.
 
-`keras.models.load_model` builds the network of it; its weights load into `keras.applications.MobileNet(weights=PATH)`
-where that can build the same network. Input: float (N, H, W, C), normalised as the attribute `mobilenets_preprocess`
-says; output: probabilities (N, classes). Spelled as Keras 2 spells it, which Keras 3 reads as well.
+`keras.models.load_model` builds the network; its weights load into `keras.applications.MobileNet(weights=PATH)` where
+that can build the same network. Input: float (N, H, W, C), normalised as the attribute `mobilenets_preprocess` says;
+output: probabilities (N, classes). The config has the spelling of Keras 2, which Keras 3 reads as well.
 """
 
 import io
@@ -57,7 +57,10 @@ def _convolution(model: Model, op: Op) -> Iterator[_Layer]:
 
 
 def _is_same(model: Model, op: Op) -> bool:
-    """Whether Keras' own padding says it; the pixels of the "keras" rule are spelled out, they hold for every size."""
+    """Return whether Keras' own padding is the op's.
+
+    The padding of the "keras" rule is written out at stride 2, so that it holds for every size.
+    """
     if model.network.padding == "keras" and op.stride == 2:
         return False
     (top, bottom), (left, right) = (same_padding(side, op.kernel, op.stride) for side in op.shape_in[:2])
@@ -109,7 +112,9 @@ KERAS = Consumer(
 
 
 def _name(name: str) -> str:
-    """`conv0`, `dw1`, `pw1`, `conv1`, `head` -> `conv1`, `conv_dw_1`, `conv_pw_1`, `conv_1`, `conv_head`."""
+    """Return the Keras name: `conv0`, `dw1`, `pw1`, `conv1`, `head` -> `conv1`, `conv_dw_1`, `conv_pw_1`, `conv_1`,
+    `conv_head`.
+    """
     stem, _, suffix = name.partition("_")
     part, number = re.fullmatch(r"([a-z]+)(\d*)", stem).groups()  # type: ignore[union-attr]
     if part == "conv":
@@ -120,7 +125,10 @@ def _name(name: str) -> str:
 
 
 def to_keras_h5(model: Model) -> bytes:
-    """The file; `MissingExtraError` where h5py is not installed."""
+    """Return the HDF5 file.
+
+    Raises `MissingExtraError` where h5py is not installed, `NetworkError` for a network that is not written.
+    """
     try:
         import h5py
     except ImportError as exc:
@@ -129,7 +137,7 @@ def to_keras_h5(model: Model) -> bytes:
     layers = [layer for op in model.graph.ops for layer in LAYERS[op.kind](model, op)]
     content = io.BytesIO()
     with h5py.File(content, "w") as file:
-        file.attrs["keras_version"] = "2.15.0"  # the last that writes no other spelling
+        file.attrs["keras_version"] = "2.15.0"  # the last with Keras 2's spelling
         file.attrs["backend"] = "tensorflow"
         file.attrs["model_config"] = json.dumps(_config(model, layers))
         file.attrs["mobilenets_network"] = model.network.to_json()
@@ -140,7 +148,7 @@ def to_keras_h5(model: Model) -> bytes:
 
 
 def _config(model: Model, layers: list[_Layer]) -> dict[str, Any]:
-    """A functional model in which every layer takes what the one before it gives."""
+    """Return the config of a functional model in which every layer takes the output of the one before it."""
     before = [None, *(layer.name for layer in layers)]
     return {
         "class_name": "Functional",
@@ -162,7 +170,7 @@ def _config(model: Model, layers: list[_Layer]) -> dict[str, Any]:
 
 
 def _write_weights(group: Any, layers: list[_Layer]) -> None:
-    """A group a layer; Keras takes the arrays in the order of the attributes, not by name."""
+    """Write one group per layer; Keras reads arrays in the order of the attributes, not by name."""
     group.attrs["layer_names"] = [layer.name.encode() for layer in layers]
     group.attrs["keras_version"], group.attrs["backend"] = "2.15.0", "tensorflow"
     for layer in layers:

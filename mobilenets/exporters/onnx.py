@@ -1,8 +1,8 @@
-"""ONNX, written from the graph: batch norm folded, normalisation inside, labels and the rest in the metadata.
+"""ONNX, written from the graph: batch norm folded, normalisation inside, labels and other settings in the metadata.
 
-Input `image`: uint8 (N, H, W, C), RGB or grey, as `image.prepare` makes it. Outputs: `logits` and what becomes of
-them (`probabilities` or `embedding`), float32 (N, classes); of a detector see ssd.py. N is dynamic.
-Metadata: network, preprocess, labels, task, decoding, version.
+Input `image`: uint8 (N, H, W, C), RGB or grey, as `image.prepare` makes it. Outputs: `logits` and `probabilities` or
+`embedding`, float32 (N, classes); for a detector see ssd.py. N is dynamic. Metadata: network, preprocess, labels, task,
+decoding, version.
 """
 
 import json
@@ -44,7 +44,7 @@ def _convolution(write: Writer, op: Op, x: str) -> str:
 
 
 def geometry(op: Op) -> dict[str, Any]:
-    """The attributes of a Conv."""
+    """Return the attributes of a Conv."""
     return {
         "kernel_shape": [op.kernel] * 2,
         "strides": [op.stride] * 2,
@@ -103,14 +103,14 @@ def to_onnx(model: Model) -> bytes:
     from .faster_rcnn import faster_rcnn
     from .ssd import ssd
 
-    detector = {"ssd": ssd, "faster-rcnn": faster_rcnn}[model.decoding["detector"]]
+    detector = {"ssd": ssd, "faster-rcnn": faster_rcnn}[model.head_config["detector"]]
     return finish(write, model, *detector(write, model, graph.ops, run))
 
 
 def finish(write: Writer, model: AnyModel, answer: str, shapes: Sequence[Shape] = ()) -> bytes:
     """The file of all that was written, from `image` to `logits` and `answer`, with what `model` says of itself.
 
-    `shapes`: of these two for one image; by default one number a class.
+    `shapes` are those of these two outputs for one image, (classes,) by default.
     """
     network = model.network
     image: list[str | int] = ["N", network.height, network.width, network.channels]
@@ -138,7 +138,7 @@ def finish(write: Writer, model: AnyModel, answer: str, shapes: Sequence[Shape] 
             "preprocess": json.dumps(model.preprocess.to_dict()),
             "labels": json.dumps(list(model.labels)),
             "task": model.task,
-            "decoding": json.dumps(model.decoding),
+            "decoding": json.dumps(model.head_config),
         },
     )
     onnx.checker.check_model(proto)

@@ -1,6 +1,6 @@
 """int8 layers without weights in ONNX, by operators that compute the same integers in every runtime.
 
-QDQ forms of Add, Mul and HardSwish would be computed in float32 and rounded otherwise than `quant.elementwise` does.
+QDQ forms of Add, Mul and HardSwish would be computed in float32, with other rounding than `quant.elementwise`.
 """
 
 from collections.abc import Sequence
@@ -10,13 +10,15 @@ from onnx import TensorProto
 
 from ..arch.layers import Layer
 from ..quant.elementwise import add_terms, hard_swish_table, product_factor
-from ..quant.scheme import LOW, Affine, limits
+from ..quant.scheme import LOW, QuantParams, limits
 from .writer import Writer
 
 __all__ = ["elementwise"]
 
 
-def elementwise(write: Writer, layer: Layer, inputs: Sequence[str], sources: tuple[Affine, ...], target: Affine) -> str:
+def elementwise(
+    write: Writer, layer: Layer, inputs: Sequence[str], sources: tuple[QuantParams, ...], target: QuantParams
+) -> str:
     """Write a sum, a product or a hard swish of uint8 `inputs`; return its uint8 output."""
     name = layer.name
     if layer.op.kind == "hard_swish":
@@ -29,8 +31,10 @@ def elementwise(write: Writer, layer: Layer, inputs: Sequence[str], sources: tup
     return _clipped(write, layer, _product(write, name, inputs, pair, target), target, np.float32)
 
 
-def _sum(write: Writer, name: str, inputs: Sequence[str], sources: tuple[Affine, Affine], target: Affine) -> str:
-    """floor((m0 a + m1 b + bias) / 2^shift) in float64, where all of it is exact."""
+def _sum(
+    write: Writer, name: str, inputs: Sequence[str], sources: tuple[QuantParams, QuantParams], target: QuantParams
+) -> str:
+    """Return floor((m0 a + m1 b + bias) / 2^shift) in float64, in which all steps are exact."""
     factors, bias, shift = add_terms(sources, target)
     bias += LOW * sum(factors)  # the inputs are 128 above the integers
     terms = []
@@ -43,8 +47,10 @@ def _sum(write: Writer, name: str, inputs: Sequence[str], sources: tuple[Affine,
     return write.node("Floor", [write.node("Add", [part, terms[2]], f"{name}_sum")], f"{name}_floor")
 
 
-def _product(write: Writer, name: str, inputs: Sequence[str], sources: tuple[Affine, Affine], target: Affine) -> str:
-    """The product of what is above the zero points, times a float32 factor, halves to even."""
+def _product(
+    write: Writer, name: str, inputs: Sequence[str], sources: tuple[QuantParams, QuantParams], target: QuantParams
+) -> str:
+    """Return the product of the inputs less their zero points times a float32 factor, halves rounded to even."""
     terms = []
     for number, (x, source) in enumerate(zip(inputs, sources, strict=True)):
         real = write.node("Cast", [x], f"{name}_{number}_real", to=TensorProto.FLOAT)
@@ -55,8 +61,8 @@ def _product(write: Writer, name: str, inputs: Sequence[str], sources: tuple[Aff
     return write.node("Round", [write.node("Mul", [product, factor], f"{name}_scaled")], f"{name}_rounded")
 
 
-def _clipped(write: Writer, layer: Layer, x: str, target: Affine, dtype: type[np.floating]) -> str:
-    """Steps from the zero point -> uint8, within what the activation lets through."""
+def _clipped(write: Writer, layer: Layer, x: str, target: QuantParams, dtype: type[np.floating]) -> str:
+    """Return steps from the zero point as uint8, clipped to the limits of the activation."""
     name, (low, high) = layer.name, limits(target, layer.activation)
     numbers = {"zero": target.zero_point - LOW, "low": low - LOW, "high": high - LOW}
     zero, *ends = (write.constant(f"{name}_{end}", np.array(value, dtype)) for end, value in numbers.items())

@@ -1,8 +1,8 @@
-"""ONNX of a `QuantModel` in QDQ form: between QuantizeLinear and DequantizeLinear stand the float file's own nodes.
+"""ONNX of a `QuantModel` in QDQ form: the float file's own nodes between QuantizeLinear and DequantizeLinear.
 
-Input and outputs are the float file's: `image` uint8 (N, H, W, C), the pixels as they are; `logits` (the integers
-times their scale) and what becomes of them. Activations are uint8, 128 above ours: the pixels go in untouched, and
-processors multiply uint8 by int8. Weights are int8 with a scale for each output channel.
+Input and outputs are the float file's: `image` uint8 (N, H, W, C); `logits` (the dequantised integers) and
+`probabilities` or `embedding`. Activations are uint8, the integers of the specification plus 128: pixels go in
+unchanged, and processors multiply uint8 by int8. Weights are int8 with a scale per output channel.
 """
 
 from dataclasses import replace
@@ -11,7 +11,7 @@ import numpy as np
 
 from ..arch.layers import Layer
 from ..arch.ops import OPS, Op
-from ..quant.scheme import HIGH, LOW, Affine, QuantModel, integer_layers, limits
+from ..quant.scheme import HIGH, LOW, QuantModel, QuantParams, integer_layers, limits
 from .onnx import NODES, Writer, finish, geometry
 from .onnx_elementwise import elementwise
 
@@ -19,7 +19,7 @@ __all__ = ["to_onnx_int8"]
 
 
 def to_onnx_int8(model: QuantModel) -> bytes:
-    """The serialised ONNX model, checked by ONNX's own checker."""
+    """Return the serialised ONNX model, checked by ONNX's own checker."""
     write, graph = Writer(), model.graph
     found, sources = integer_layers(graph), model.sources()
     image = write.node("Transpose", ["image"], "image_nchw", perm=[0, 3, 1, 2])
@@ -35,9 +35,14 @@ def to_onnx_int8(model: QuantModel) -> bytes:
 
 
 def _written(
-    write: Writer, model: QuantModel, layer: Layer, inputs: list[str], sources: tuple[Affine, ...], target: Affine
+    write: Writer,
+    model: QuantModel,
+    layer: Layer,
+    inputs: list[str],
+    sources: tuple[QuantParams, ...],
+    target: QuantParams,
 ) -> str:
-    """Write one of `integer_layers`; return its output as the real numbers that its integers stand for."""
+    """Write one of `integer_layers`; return its dequantised output."""
     op = layer.op
     if op.name in model.layers:
         return _layer(write, model, op, inputs[0], layer.activation)
@@ -48,12 +53,16 @@ def _written(
     return _dequantised(write, integers, op.name, target)
 
 
-def _pool(write: Writer, op: Op, x: str, source: Affine, target: Affine) -> str:
-    """Of one scale, it counts in steps: ONNX Runtime's s / (s * pixels) is not always 1 / pixels."""
+def _pool(write: Writer, op: Op, x: str, source: QuantParams, target: QuantParams) -> str:
+    """Write an average pool.
+
+    With one scale for input and output it averages integer steps: ONNX Runtime's s / (s * pixels) is not always 1 /
+    pixels.
+    """
     if source != target:
         return _stepped(write, NODES[op.kind](write, op, x), op.name, target)
     steps = replace(target, scale=1.0)
-    quantised = next(node.input[0] for node in write.nodes if x in node.output)  # what its DequantizeLinear took
+    quantised = next(node.input[0] for node in write.nodes if x in node.output)  # the input of its DequantizeLinear
     mean = NODES[op.kind](write, op, _dequantised(write, quantised, f"{op.name}_in", steps))
     scale_and_zero = _scale(write, f"{op.name}_in", steps)
     quantised = write.node("QuantizeLinear", [mean, *scale_and_zero], f"{op.name}_quantized")
@@ -61,7 +70,9 @@ def _pool(write: Writer, op: Op, x: str, source: Affine, target: Affine) -> str:
 
 
 def _layer(write: Writer, model: QuantModel, op: Op, x: str, activation: Op | None) -> str:
-    """The classifier is a 1x1 convolution of its 1x1 maps, which every runtime gives a scale for each class."""
+    """Write a convolution or the classifier, a 1x1 convolution of its 1x1 maps, for which every runtime takes
+    per-channel scales.
+    """
     layer, source, target = model.layers[op.name], model.sources()[op.name][0], model.activations[op.name]
     weight = layer.weight.reshape(*layer.weight.shape, *[1] * (4 - layer.weight.ndim))
     zero = np.full(len(weight), layer.zero_point, np.int8)
@@ -76,28 +87,30 @@ def _layer(write: Writer, model: QuantModel, op: Op, x: str, activation: Op | No
     return write.node("Flatten", [x], "logits") if op.kind == "fully_connected" else x
 
 
-def _clipped(write: Writer, x: str, name: str, affine: Affine, between: tuple[int, int]) -> str:
-    """ReLU or ReLU6 where the integers reach further: behind them, so that runtimes compute the Conv in integers."""
+def _clipped(write: Writer, x: str, name: str, params: QuantParams, between: tuple[int, int]) -> str:
+    """Write a ReLU or ReLU6 whose limits are within those of int8, after the integers, so that runtimes keep an integer
+    Conv.
+    """
     low, high = (
-        write.constant(f"{name}_{end}", affine.real(np.array(limit, np.int8)))
+        write.constant(f"{name}_{end}", params.real(np.array(limit, np.int8)))
         for end, limit in zip(("low", "high"), between, strict=True)
     )
-    return _stepped(write, write.node("Clip", [x, low, high], f"{name}_clipped"), name, affine)
+    return _stepped(write, write.node("Clip", [x, low, high], f"{name}_clipped"), name, params)
 
 
-def _stepped(write: Writer, x: str, name: str, affine: Affine) -> str:
-    """`x` rounded to the integers of `affine`, and as the real numbers that they stand for."""
-    scale, zero = _scale(write, name, affine)
-    return _dequantised(write, write.node("QuantizeLinear", [x, scale, zero], f"{name}_quantized"), name, affine)
+def _stepped(write: Writer, x: str, name: str, params: QuantParams) -> str:
+    """Return `x` rounded to the integers of `params`, dequantised."""
+    scale, zero = _scale(write, name, params)
+    return _dequantised(write, write.node("QuantizeLinear", [x, scale, zero], f"{name}_quantized"), name, params)
 
 
-def _dequantised(write: Writer, x: str, name: str, affine: Affine) -> str:
-    return write.node("DequantizeLinear", [x, *_scale(write, name, affine)], f"{name}_real")
+def _dequantised(write: Writer, x: str, name: str, params: QuantParams) -> str:
+    return write.node("DequantizeLinear", [x, *_scale(write, name, params)], f"{name}_real")
 
 
-def _scale(write: Writer, name: str, affine: Affine) -> list[str]:
-    """The names of the constants; written once."""
-    values = {"scale": np.float32(affine.scale), "zero_point": np.uint8(affine.zero_point - LOW)}
+def _scale(write: Writer, name: str, params: QuantParams) -> list[str]:
+    """Return the names of the constants of scale and zero point, each written once."""
+    values = {"scale": np.float32(params.scale), "zero_point": np.uint8(params.zero_point - LOW)}
     written = {tensor.name for tensor in write.constants}
     return [
         f"{name}_{part}" if f"{name}_{part}" in written else write.constant(f"{name}_{part}", np.asarray(value))

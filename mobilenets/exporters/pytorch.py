@@ -1,6 +1,6 @@
 """A PyTorch state dict under the names that most MobileNet v1 programs share: `model.{i}.{j}` and `fc`.
 
-It holds tensors only: activation, padding, image size, pixels and labels have to be known to who loads it.
+It holds tensors only: the reader has to know activation, padding, image size, normalisation and labels.
 """
 
 import io
@@ -13,7 +13,10 @@ __all__ = ["to_pytorch"]
 
 
 def to_pytorch(model: Model) -> bytes:
-    """What `torch.save` writes of the state dict; `MissingExtraError` without torch."""
+    """Return what `torch.save` writes of the state dict.
+
+    Raises `MissingExtraError` without torch, and `NetworkError` for a network with other blocks than V1's.
+    """
     try:
         import torch
     except ImportError as exc:
@@ -25,7 +28,9 @@ def to_pytorch(model: Model) -> bytes:
 
 
 def _names(blocks: int) -> dict[str, str]:
-    """Our module -> its name: each block is a list of convolution, batch norm and activation, once or twice."""
+    """Return the mapping of our modules to names; a block is a list of convolution, batch norm and activation, once or
+    twice.
+    """
     names = {"conv0": "model.0.0", "conv0_bn": "model.0.1", "fc": "fc"}
     names |= {"head": f"model.{blocks + 1}.0", "head_bn": f"model.{blocks + 1}.1"}
     for i in range(1, blocks + 1):

@@ -1,7 +1,7 @@
 """SSD in ONNX, from the arrays "task.*": extra layers, heads, decoding, suppression. Without torch.
 
 `logits` (N, anchors, 4 + classes + 1): offsets of a box, then background and classes. `detections` (N, boxes, 6): left,
-top, right, bottom as fractions of the image, score, class; best first, -1 where there is no box.
+top, right, bottom as fractions of the image, score, class; best first, padded with -1.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -36,11 +36,11 @@ WEIGHTS = (10.0, 10.0, 5.0, 5.0)  # of torchvision's box coder
 def ssd(
     write: Writer, model: Model, ops: Sequence[Op], run: Callable[[Sequence[Op], str], Mapping[str, str]]
 ) -> tuple[str, Shapes]:
-    """Nodes to `logits` and `detections`. `run` writes ops and says what each gives."""
-    decoding, arrays = model.decoding, model.weights
+    """Write the nodes to `logits` and `detections` and return their names and shapes; `run` writes ops."""
+    head_config, arrays = model.head_config, model.weights
     values = run(ops, "image")
-    maps = [values[name] for name in decoding["maps"]]
-    for i in range(len(decoding["ratios"]) - len(maps)):
+    maps = [values[name] for name in head_config["maps"]]
+    for i in range(len(head_config["ratios"]) - len(maps)):
         maps.append(_extra(write, arrays, maps[-1], f"task.backbone.layers.{i}"))
     classes = model.network.classes
     columns = {"regression": 4, "classification": classes + 1}
@@ -51,17 +51,17 @@ def ssd(
     boxes = decoded(write, raw[0], middle, size, WEIGHTS, 2, "box")
     scores = write.node("Softmax", [raw[1]], "scores", axis=2)
     scores = write.node("Transpose", [sliced(write, scores, 2, 1, None)], "scores_by_class", perm=[0, 2, 1])
-    scores = candidates(write, scores, min(decoding["candidates"], len(anchors)), "scores")
-    bounds = decoding["boxes"], decoding["overlap"], decoding["score"]
+    scores = candidates(write, scores, min(head_config["candidates"], len(anchors)), "scores")
+    bounds = head_config["boxes"], head_config["overlap"], head_config["score"]
     found, where = best(write, boxes, scores, len(anchors) * classes, *bounds, "detection")
     number = constant(write, "anchors", len(anchors), np.int64)
     label = as_float(write, write.node("Div", [where, number], "label"))
     answer = listed(write, boxes, write.node("Mod", [where, number], "anchor"), [found, label], "detections")
-    return answer, ((len(anchors), 5 + classes), (decoding["boxes"], 6))
+    return answer, ((len(anchors), 5 + classes), (head_config["boxes"], 6))
 
 
 def _extra(write: Writer, arrays: Mapping[str, Array], x: str, name: str) -> str:
-    """The blocks of one extra layer; the one of 3x3 halves the map."""
+    """Return the blocks of one extra layer; the 3x3 one halves the map."""
     for i in range(sum(1 for array in arrays if array.startswith(f"{name}.") and array.endswith(".0.weight"))):
         stride = 2 if arrays[f"{name}.{i}.0.weight"].shape[-1] == 3 else 1
         x = block(write, arrays, x, f"{name}.{i}", stride)
@@ -69,7 +69,7 @@ def _extra(write: Writer, arrays: Mapping[str, Array], x: str, name: str) -> str
 
 
 def block(write: Writer, arrays: Mapping[str, Array], x: str, name: str, stride: int = 1) -> str:
-    """A convolution with its batch norm folded into it, and ReLU6: torchvision's Conv2dNormActivation."""
+    """Return a convolution with folded batch norm and ReLU6: torchvision's Conv2dNormActivation."""
     gamma, beta, mean, var = (
         arrays[f"{name}.1.{part}"].astype(np.float64) for part in ("weight", "bias", "running_mean", "running_var")
     )
@@ -81,7 +81,7 @@ def block(write: Writer, arrays: Mapping[str, Array], x: str, name: str, stride:
 
 
 def _head(write: Writer, arrays: Mapping[str, Array], maps: list[str], name: str, columns: int) -> str:
-    """(N, anchors, columns): the predictors of all maps, anchors in torchvision's order: row, column, shape."""
+    """Return (N, anchors, columns): the predictors of all maps, anchors in torchvision's order (row, column, shape)."""
     parts = []
     for i, x in enumerate(maps):
         layer = f"{name}.module_list.{i}"

@@ -1,8 +1,8 @@
 """TensorFlow Lite with float activations, without TensorFlow: batch norm folded, labels and preprocessing inside.
 
-Input `image`: float32 (1, H, W, C), (pixel - mean) / std as the metadata says, which is what MediaPipe and the Task
-Library read and do; output `probabilities`, float32 (1, classes). Weights: float32, float16 (half the file), or int8
-with a scale for each output channel (a quarter; "dynamic range": runtimes make int8 of activations as they come).
+Input `image`: float32 (1, H, W, C), (pixel - mean) / std as the metadata says, which MediaPipe and the Task Library
+apply; output `probabilities`, float32 (1, classes). Weights: float32, float16 (half the file), or int8 with a scale per
+output channel (a quarter; "dynamic range": runtimes quantise activations on the fly).
 """
 
 from dataclasses import dataclass, field
@@ -22,13 +22,13 @@ __all__ = ["pixels_to_logits", "to_tflite", "to_tflite_dynamic", "to_tflite_floa
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-HYBRID = {"CONV_2D": 5, "DEPTHWISE_CONV_2D": 6}  # int8 weights of a scale each channel, float activations
+HYBRID = {"CONV_2D": 5, "DEPTHWISE_CONV_2D": 6}  # int8 weights with a scale per channel, float activations
 FLOAT16 = {"DEQUANTIZE": 3}
 
 
 @dataclass(slots=True)
 class _Floats:
-    """float32 throughout."""
+    """Weights and activations in float32."""
 
     weights: dict[str, Array]
     file: File = field(default_factory=File)
@@ -36,41 +36,48 @@ class _Floats:
     gates_in_weights: bool = False
 
     def output(self, name: str, shape: tuple[int, ...]) -> int:
+        """Return the output tensor of op `name`."""
         return self.file.tensor(name, shape)
 
     def padded(self, name: str, shape: tuple[int, ...]) -> int:
+        """Return the padded input tensor of op `name`."""
         return self.file.tensor(f"{name}/padded", shape)
 
     def arrays(self, name: str, layout: tuple[int, ...]) -> list[int]:
+        """Return the kernel of op `name` with its axes in the order of `layout`, and its bias."""
         kernel, bias = (self.weights[f"{name}.{part}"] for part in ("weight", "bias"))
         kernel = kernel.reshape(*kernel.shape, *[1] * (4 - kernel.ndim))  # the classifier's has two axes
         return [self.kernel(f"{name}/weight", kernel.transpose(layout), layout.index(0)), self.bias(name, bias)]
 
     def kernel(self, name: str, values: Array, axis: int) -> int:
-        """`axis`: of the output channels."""
+        """Return the tensor of a kernel; `axis` is that of the output channels."""
         return self.file.constant(name, values)
 
     def bias(self, name: str, values: Array) -> int:
+        """Return the tensor of a bias."""
         return self.file.constant(f"{name}/bias", values)
 
 
 class _Float16(_Floats):
-    """Constants are float16 and become float32 when the file is opened."""
+    """Constants in float16, converted to float32 when the file is opened."""
 
     def kernel(self, name: str, values: Array, axis: int) -> int:
+        """Return the tensor of a kernel, dequantised from float16."""
         if (largest := np.abs(values).max()) > np.finfo(np.float16).max:
             raise UsageError(f"{name} holds {largest:g}, beyond what float16 can: write float32 (tflite)")
         half = self.file.constant(f"{name}/float16", values.astype(np.float16))
         return self.file.run("DEQUANTIZE", [half], self.file.tensor(name, values.shape), FLOAT16["DEQUANTIZE"])
 
     def bias(self, name: str, values: Array) -> int:
+        """Return the tensor of a bias, dequantised from float16."""
         return self.kernel(f"{name}/bias", values, 0)
 
 
 class _Dynamic(_Floats):
-    """Kernels are int8, -127 to 127 times a scale for each output channel."""
+    """Kernels in int8, -127 to 127 times a scale per output channel."""
 
     def kernel(self, name: str, values: Array, axis: int) -> int:
+        """Return the tensor of a kernel in int8."""
         largest = np.abs(values).max(axis=tuple(n for n in range(4) if n != axis), keepdims=True)
         scale = np.maximum(largest / np.float32(127), np.finfo(np.float32).tiny)  # of a channel of zeros
         real = Real(scale.ravel(), axis=axis)
@@ -78,17 +85,17 @@ class _Dynamic(_Floats):
 
 
 def to_tflite(model: Model) -> bytes:
-    """The file with float32 weights."""
+    """Return the file with float32 weights."""
     return _write(model, _Floats(fold_batch_norm(model.graph, model.weights)[1]))
 
 
 def to_tflite_float16(model: Model) -> bytes:
-    """The file with float16 weights."""
+    """Return the file with float16 weights; raises `UsageError` for a weight beyond float16."""
     return _write(model, _Float16(fold_batch_norm(model.graph, model.weights)[1]))
 
 
 def to_tflite_dynamic(model: Model) -> bytes:
-    """The file with int8 weights."""
+    """Return the file with int8 weights."""
     return _write(model, _Dynamic(fold_batch_norm(model.graph, model.weights)[1], versions=HYBRID))
 
 
@@ -103,7 +110,7 @@ def _write(model: Model, numbers: _Floats) -> bytes:
 
 
 def pixels_to_logits(model: Model) -> bytes:
-    """A float32 file to be timed beside other runtimes: uint8 pixels in, normalised inside, logits out, no metadata."""
+    """Return a float32 file for benchmarks: uint8 pixels in, normalised inside, logits out, no metadata."""
     plain, weights = fold_batch_norm(model.graph, model.weights)
     numbers = _Floats(weights)
     image, normalised = _normalise(numbers.file, model.preprocess)
@@ -111,7 +118,9 @@ def pixels_to_logits(model: Model) -> bytes:
 
 
 def _normalise(file: File, preprocess: Preprocess) -> tuple[int, int]:
-    """The tensors of the pixels and of (pixel - mean) / std. DEQUANTIZE divides by a std that all channels share."""
+    """Return the tensors of the pixels and of (pixel - mean) / std; DEQUANTIZE divides by a std that all channels
+    share.
+    """
     shape = (1, preprocess.height, preprocess.width, preprocess.channels)
     scale = np.float32(1 / preprocess.std) if isinstance(preprocess.std, float | int) else np.float32(1)
     std = np.asarray(preprocess.std, np.float32) * scale
@@ -125,5 +134,5 @@ def _normalise(file: File, preprocess: Preprocess) -> tuple[int, int]:
 
 
 def _spread(file: File, name: str, values: Array, shape: tuple[int, ...]) -> int:
-    """One number, or an image of them: to repeat three is the slowest of what LiteRT can do."""
+    """Return one number, or an image of them: broadcasting three is slow in LiteRT."""
     return file.constant(f"image/{name}/by", np.broadcast_to(values, shape) if values.ndim else np.atleast_1d(values))

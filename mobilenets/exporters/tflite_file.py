@@ -1,6 +1,6 @@
-"""A TensorFlow Lite file in the making: tensors and operators as they come, known by their numbers.
+"""A TensorFlow Lite file under construction: tensors and operators, identified by their numbers.
 
-The tables below are TensorFlow's schema.fbs, as far as MobileNets need it.
+The tables below are the parts of TensorFlow's schema.fbs that MobileNets need.
 """
 
 from collections.abc import Mapping
@@ -59,13 +59,14 @@ _OPERATORS = {
 
 @dataclass(frozen=True, slots=True)
 class Real:
-    """What a tensor's integers stand for: scale * (q - zero point); one scale, or one for each place of `axis`."""
+    """The real numbers of a tensor: scale * (q - zero point), with one scale, or one per index of `axis`."""
 
     scale: Array | np.float32
     zero_point: int = 0
     axis: int = 0
 
     def table(self) -> Table:
+        """Append a table of the schema."""
         scale = np.atleast_1d(np.asarray(self.scale, np.float32))
         zero = np.full(len(scale), self.zero_point, np.int64)
         return Table("QuantizationParameters", {"scale": scale, "zero_point": zero, "quantized_dimension": self.axis})
@@ -77,13 +78,15 @@ class File:
 
     tensors: list[Table] = field(default_factory=list)
     operators: list[Table] = field(default_factory=list)
-    buffers: list[Table] = field(default_factory=lambda: [Table("Buffer", {})])  # the first: of all that is computed
+    buffers: list[Table] = field(default_factory=lambda: [Table("Buffer", {})])  # first: of computed tensors
     codes: list[tuple[str, int]] = field(default_factory=list)  # (operator, version)
 
     def tensor(self, name: str, shape: tuple[int, ...], dtype: str = "float32", real: Real | None = None) -> int:
+        """Append a tensor and return its index."""
         return self._tensor(name, shape, dtype, real, 0)
 
     def constant(self, name: str, values: Array, real: Real | None = None) -> int:
+        """Append a constant tensor and return its index."""
         return self._tensor(name, values.shape, values.dtype.name, real, self._buffer(values))
 
     def _tensor(self, name: str, shape: tuple[int, ...], dtype: str, real: Real | None, buffer: int) -> int:
@@ -98,7 +101,7 @@ class File:
         return len(self.buffers) - 1
 
     def run(self, kind: str, inputs: list[int], output: int, version: int = 1, **options: Any) -> int:
-        """An operator, of the version that introduced its number formats; `output` itself."""
+        """Append an operator of the version that introduced its number formats; return `output`."""
         code = (kind, version)
         if code not in self.codes:
             self.codes.append(code)
@@ -118,7 +121,10 @@ class File:
         return output
 
     def content(self, takes: int, gives: int, metadata: Mapping[str, bytes]) -> bytes:
-        """The file's bytes. `takes`, `gives`: the tensors of the whole graph; `metadata`: what a name stands for."""
+        """Return the bytes of the file.
+
+        `takes` and `gives` are the tensors of the whole graph; `metadata` maps names to contents.
+        """
         ends = {"inputs": takes, "outputs": gives}
         signature = {end: [self._named(tensor)] for end, tensor in ends.items()}
         graph = {end: np.array([tensor], np.int32) for end, tensor in ends.items()}

@@ -1,7 +1,7 @@
-"""A MobileNet's ops as TensorFlow Lite has them, whatever the numbers are that they compute with (`Numbers`).
+"""The ops of a MobileNet as TensorFlow Lite operators, for any number format (`Numbers`).
 
-Activations are parts of convolutions, a PAD stands where SAME would pad otherwise, the classifier is a 1x1
-convolution: as in Google's own files, because that takes a scale for each class in every runtime there is.
+Activations are fused into convolutions, a PAD is written where SAME would pad differently, and the classifier is a 1x1
+convolution as in Google's own files, because every runtime takes per-class scales for that.
 """
 
 from typing import Any, Protocol
@@ -18,32 +18,33 @@ __all__ = ["OPERATORS", "Numbers", "write_ops"]
 SAME, VALID = 0, 1
 ELEMENTWISE = {"add": "ADD", "multiply": "MUL"}
 FUSED = {None: 0, "relu": 1, "relu6": 3}  # schema's ActivationFunctionType
-# what the classifier's sums become: operator and options
+# function of the logits: operator and options
 OPERATORS: dict[str, tuple[str, dict[str, Any]]] = {"softmax": ("SOFTMAX", {"beta": 1.0})}
 TFLITE = Consumer(
     "export to TensorFlow Lite",
     handles="input conv depthwise pointwise relu relu6 hard_swish hard_sigmoid add multiply "
     "global_average_pool fully_connected softmax".split(),
     refuses="batch_norm sigmoid l2_normalise".split(),
+    activations=dict.fromkeys(CONVOLUTIONS, (None, "relu", "relu6", "hard_swish", "hard_sigmoid")),
 )
 POOLED_AXES = np.array([1, 2], np.int32)
 
 
 class Numbers(Protocol):
-    """The numbers of a network: how its tensors and constants stand in `file`."""
+    """The number format of a file: how tensors and constants are stored in `file`."""
 
     file: File
-    versions: dict[str, int]  # of operators that need another than 1 for these numbers
+    versions: dict[str, int]  # of operators whose version for this number format is not 1
     gates_in_weights: bool  # whether a hard sigmoid is part of the layer before it
 
     def output(self, name: str, shape: tuple[int, ...]) -> int:
-        """The tensor that op `name` gives."""
+        """Return the output tensor of op `name`."""
 
     def padded(self, name: str, shape: tuple[int, ...]) -> int:
-        """The tensor that op `name` takes, padded."""
+        """Return the padded input tensor of op `name`."""
 
     def arrays(self, name: str, layout: tuple[int, ...]) -> list[int]:
-        """The layer's kernel, its axes (out, in / groups, k, k) in the order of `layout`, and its bias."""
+        """Return the kernel of op `name`, its axes (out, in / groups, k, k) in the order of `layout`, and its bias."""
 
 
 def write_ops(graph: Graph, numbers: Numbers, image: int) -> int:
@@ -67,7 +68,7 @@ def _layer(numbers: Numbers, layer: Layer, x: int, *others: int) -> int:
         return _classifier(numbers, op, x)
     if op.kind in ELEMENTWISE:
         return _run(numbers, ELEMENTWISE[op.kind], [x, *others], numbers.output(op.name, (1, *op.shape_out)))
-    return x  # what the classifier's sums become is not part of this
+    return x  # the function of the logits is not written here
 
 
 def _activated(numbers: Numbers, activation: Op | None, x: int) -> int:

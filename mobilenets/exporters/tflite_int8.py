@@ -1,11 +1,11 @@
-"""TensorFlow Lite in integers throughout: a `QuantModel`'s own weights, scales and zero points, nothing computed anew.
+"""TensorFlow Lite in int8 throughout, with the weights, scales and zero points of a `QuantModel` unchanged.
 
-Two forms of the same file. `to_tflite_int8`: input `image` uint8 (1, H, W, C), the pixels as they are, and output
-`probabilities` uint8 (1, classes) in steps of 1 / 256, which is what MediaPipe, the Task Library and camera code take.
-`to_tflite_micro`: int8 at both ends (pixel - 128), which spares TensorFlow Lite Micro two operators.
+Two forms of the same file. `to_tflite_int8`: input `image` uint8 (1, H, W, C), unchanged pixels, and output
+`probabilities` uint8 (1, classes) in steps of 1 / 256, as MediaPipe, the Task Library and camera code expect.
+`to_tflite_micro`: int8 input (pixel - 128) and output, which needs two operators less in TensorFlow Lite Micro.
 
-A network that was imported from uint8 weights (their zero points are not 0) is written as uint8 throughout, for int8
-weights have no zero point in this format; both its forms are the same.
+A network imported from uint8 weights (zero points other than 0) is written as uint8 throughout, for int8 weights have
+no zero point in this format; both its forms are the same.
 """
 
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UsageError
-from ..quant.scheme import LOW, Affine, QuantModel
+from ..quant.scheme import LOW, QuantModel, QuantParams
 from .tflite_file import File, Real
 from .tflite_graph import OPERATORS, write_ops
 from .tflite_metadata import finish
@@ -32,7 +32,7 @@ INT8 = {
 
 @dataclass(slots=True)
 class _Integers:
-    """int8, or uint8 where `shift` is not 0: what is added to weights and zero points."""
+    """Numbers in int8, or uint8 where `shift`, which is added to weights and zero points, is not 0."""
 
     model: QuantModel
     shift: int = 0
@@ -42,22 +42,28 @@ class _Integers:
 
     @property
     def dtype(self) -> str:
+        """Return the type of weights and activations."""
         return "uint8" if self.shift else "int8"
 
-    def activations(self, name: str, shape: tuple[int, ...], affine: Affine) -> int:
-        return self.end(name, shape, self.dtype, affine)
+    def activations(self, name: str, shape: tuple[int, ...], params: QuantParams) -> int:
+        """Append a tensor of activations."""
+        return self.end(name, shape, self.dtype, params)
 
-    def end(self, name: str, shape: tuple[int, ...], dtype: str, affine: Affine) -> int:
-        zero_point = affine.zero_point - (LOW if dtype == "uint8" else 0)
-        return self.file.tensor(name, shape, dtype, Real(np.float32(affine.scale), zero_point))
+    def end(self, name: str, shape: tuple[int, ...], dtype: str, params: QuantParams) -> int:
+        """Append a tensor of type `dtype` with the scale and zero point of `params`."""
+        zero_point = params.zero_point - (LOW if dtype == "uint8" else 0)
+        return self.file.tensor(name, shape, dtype, Real(np.float32(params.scale), zero_point))
 
     def output(self, name: str, shape: tuple[int, ...]) -> int:
+        """Return the output tensor of op `name`."""
         return self.activations(name, shape, self.model.activations["fc" if name == "logits" else name])
 
     def padded(self, name: str, shape: tuple[int, ...]) -> int:
+        """Return the padded input tensor of op `name`."""
         return self.activations(f"{name}/padded", shape, self.model.sources()[name][0])
 
     def arrays(self, name: str, layout: tuple[int, ...]) -> list[int]:
+        """Return the kernel of op `name` with its axes in the order of `layout`, and its bias."""
         layer, source = self.model.layers[name], self.model.sources()[name][0]
         weight = layer.weight.reshape(*layer.weight.shape, *[1] * (4 - layer.weight.ndim)).transpose(layout)
         scale = layer.scale[:1] if self.shift else layer.scale
@@ -69,27 +75,29 @@ class _Integers:
 
 
 def to_tflite_int8(model: QuantModel) -> bytes:
-    """The file with uint8 pixels in and uint8 probabilities out."""
+    """Return the file with uint8 pixels as input and uint8 probabilities as output."""
     return _write(model, "uint8")
 
 
 def to_tflite_micro(model: QuantModel) -> bytes:
-    """The file with int8 in and out."""
+    """Return the file with int8 input and output."""
     return _write(model, "int8")
 
 
 def pixels_to_logits_int8(model: QuantModel) -> bytes:
-    """Without the softmax, to be timed and compared: uint8 pixels in, the classifier's integers out, no metadata."""
+    """Return a file for benchmarks and comparison: uint8 pixels in, the classifier's integers out, no softmax, no
+    metadata.
+    """
     numbers = _Integers(model, _shift(model))
     image, logits = _pixels_to_logits(numbers, "uint8")
     return numbers.file.content(image, logits, {})
 
 
 def _write(model: QuantModel, ends: str) -> bytes:
-    """`ends`: the type of the image and of the probabilities."""
+    """Return the file; `ends` is the type of the image and of the probabilities."""
     numbers = _Integers(model, _shift(model))
     image, logits = _pixels_to_logits(numbers, ends)
-    shape, real = (1, model.network.classes), Affine(PROBABILITY, LOW)
+    shape, real = (1, model.network.classes), QuantParams(PROBABILITY, LOW)
     kind, options = OPERATORS[model.network.output]
     same = ends == numbers.dtype
     answer = numbers.activations("probabilities" if same else "probabilities/own", shape, real)
@@ -109,7 +117,10 @@ def _pixels_to_logits(numbers: _Integers, ends: str) -> tuple[int, int]:
 
 
 def _shift(model: QuantModel) -> int:
-    """`UsageError` for weights that neither of the format's two kinds of integers can hold."""
+    """Return the shift from int8 to the stored integers.
+
+    Raises `UsageError` for weights that neither int8 nor uint8 of this format can hold.
+    """
     if not any(layer.zero_point for layer in model.layers.values()):
         return 0
     for name, layer in model.layers.items():

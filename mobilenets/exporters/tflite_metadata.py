@@ -1,8 +1,8 @@
-"""What a `.tflite` says of itself: TensorFlow Lite's own metadata, and this package's, which reads it back exactly.
+"""Metadata of a `.tflite`: TensorFlow Lite's own, and this package's, which it reads back exactly.
 
 TensorFlow's (metadata_schema.fbs) is a flatbuffer under the name TFLITE_METADATA: colours, size and normalisation of
-the image, and a labels.txt, one label a line, in a zip archive behind the model. The labels and all of the network
-stand under the names mobilenets_* as JSON, because a line cannot hold every label and a number not every crop.
+the image, and a labels.txt, one label per line, in a zip archive after the model. Labels and network are stored under
+the names mobilenets_* as JSON, because a line cannot hold every label and a number not every crop.
 """
 
 import io
@@ -21,10 +21,10 @@ from .tflite_file import File
 __all__ = ["finish"]
 
 LABELS = "labels.txt"
-AXIS_LABELS = 2  # AssociatedFileType: a label for each place of the output
+AXIS_LABELS = 2  # AssociatedFileType: a label per output index
 COLOURS = {3: 1, 1: 2}  # channels -> ColorSpaceType
 IMAGE, NORMALISATION = 2, 1  # in the unions ContentProperties and ProcessUnitOptions
-OLDEST_READER = "1.0.0"  # of those that understand all that is said here
+OLDEST_READER = "1.0.0"  # the oldest that supports these fields
 
 _SCHEMA = {
     "ModelMetadata": "name description version subgraph_metadata author license associated_files min_parser_version",
@@ -96,13 +96,13 @@ def _shown(p: Preprocess) -> str:
 
 
 def _lines(labels: tuple[str, ...]) -> str:
-    """A label a line: line breaks become spaces, a label of nothing its number."""
+    """Return one label per line: line breaks become spaces, an empty label its number."""
     plain = (re.sub(r"[\t\r\n]+", " ", label).strip(" ") for label in labels)
     return "".join(f"{label or number}\n" for number, label in enumerate(plain))
 
 
 def _archive(name: str, text: str) -> bytes:
-    """A zip archive of one file, not compressed: readers map it where it lies. The same bytes at any time."""
+    """Return a zip archive of one uncompressed file, which readers map in place; equal bytes at any time."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr(zipfile.ZipInfo(name), text)

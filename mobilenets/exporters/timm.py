@@ -1,7 +1,7 @@
-"""timm's names in a safetensors file, for `timm.create_model("mobilenetv1_100", ...)` and its kin.
+"""A safetensors file with timm's names, for `timm.create_model("mobilenetv1_100", ...)` and related models.
 
-timm has to be told what names cannot carry: num_classes, in_chans, act_layer, and pad_type="same" where the network
-pads as TensorFlow does. All of it stands in the metadata, from which `mobilenets import` reads the network as it was.
+timm needs settings that names cannot carry: num_classes, in_chans, act_layer, and pad_type="same" where the network
+pads as TensorFlow does. All of them are in the metadata, from which `mobilenets import` restores the network.
 """
 
 import json
@@ -18,7 +18,10 @@ __all__ = ["to_timm"]
 
 
 def to_timm(model: Model) -> bytes:
-    """The file's content; `UsageError` for a network that timm cannot build."""
+    """Return the content of the file.
+
+    Raises `UsageError` or `NetworkError` for a network that timm cannot build.
+    """
     _check(model.network)
     metadata = {
         "format": "pt",  # timm and transformers load nothing without it
@@ -44,7 +47,7 @@ def _pads(network: Network, rule: Padding) -> list[tuple[int, int, int, int]]:
 
 
 def _names(network: Network) -> dict[str, str]:
-    """Our module -> timm's. A stage begins with the first block, and with each that has stride 2."""
+    """Return the mapping of our modules to timm's; a stage begins with the first block and with each of stride 2."""
     names = {"conv0": "conv_stem", "conv0_bn": "bn1", "head": "conv_head", "head_bn": "bn2", "fc": "classifier"}
     stage, number = 0, -1
     for i, block in enumerate(network.blocks, 1):

@@ -1,1 +1,1 @@
-"""Integers instead of floats: the law, how a trained network is brought under it, and what that costs in accuracy."""
+"""int8 networks: the int8 specification, quantisation of a trained network, and the accuracy that it costs."""

@@ -1,4 +1,6 @@
-"""Bias correction: rounding shifts each channel's mean; its bias takes that back (Nagel et al. 2019, by data)."""
+"""Bias correction (Nagel et al. 2019, data-based): the bias compensates for the shift of each channel's mean by
+rounding.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -6,17 +8,18 @@ from dataclasses import replace
 import numpy as np
 
 from ..image import Pixels
-from .observe import Doubles, batches, mean_taps, weigh
+from .observe import batches, mean_taps, weigh
 from .reference import apply, from_pixels
-from .scheme import QuantModel, integer_layers
+from .scheme import Doubles, QuantModel, integer_layers
 
 __all__ = ["correct_biases"]
 
 
 def correct_biases(model: QuantModel, wanted: Mapping[str, Doubles], images: Pixels) -> QuantModel:
-    """`model` with biases under which each layer's sums have on `images` the means that are `wanted` (real, (out,)).
+    """Return `model` with biases for which each layer's sums have the means `wanted` (real, (out,)) on `images`.
 
-    Layers that `wanted` does not name keep theirs. Layer by layer: each sees what the corrected ones before it give.
+    Layers that `wanted` does not name keep theirs. Layers are corrected in order: each takes the output of corrected
+    ones.
     """
     sources, layers = model.sources(), dict(model.layers)
     values = [[from_pixels(batch) for batch in batches(images)]]  # of the image and each layer, until it is read last

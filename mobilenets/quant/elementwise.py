@@ -1,4 +1,4 @@
-"""int8 arithmetic without weights: sums, products by a gate, hard swish. Each is the rule of LiteRT, byte for byte.
+"""int8 arithmetic without weights: sums, products by a gate, hard swish, each byte for byte as in LiteRT.
 
 Sums and products follow XNNPACK (src/microparams-init.c: `qs8_add`, `qs8_mul`), hard swish follows TensorFlow Lite's
 reference kernel (kernels/internal/reference/hard_swish.h), which its runtime for microcontrollers computes too.
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ModelFileError
-from .scheme import HIGH, LOW, Affine, Integers
+from .scheme import HIGH, LOW, Integers, QuantParams
 
 __all__ = ["add", "add_terms", "hard_swish_table", "multiply", "product_factor"]
 
@@ -19,7 +19,7 @@ _BITS = 20  # of the larger multiplier of a sum
 _ONE = 1 << 15  # of a 16-bit fixed-point number
 
 
-def add_terms(sources: tuple[Affine, Affine], target: Affine) -> tuple[tuple[int, int], int, int]:
+def add_terms(sources: tuple[QuantParams, QuantParams], target: QuantParams) -> tuple[tuple[int, int], int, int]:
     """Return the two multipliers, the bias and the shift of a sum: (m0 a + m1 b + bias) >> shift, plus the zero point.
 
     Raises `ModelFileError` where an input's scale is not within 2^-10 to 2^8 of the output's, which XNNPACK refuses.
@@ -33,7 +33,9 @@ def add_terms(sources: tuple[Affine, Affine], target: Affine) -> tuple[tuple[int
     return (first, second), bias, shift
 
 
-def add(a: Integers, b: Integers, sources: tuple[Affine, Affine], target: Affine, low: int, high: int) -> Integers:
+def add(
+    a: Integers, b: Integers, sources: tuple[QuantParams, QuantParams], target: QuantParams, low: int, high: int
+) -> Integers:
     """Return the sum of two arrays, halves rounded up."""
     (first, second), bias, shift = add_terms(sources, target)
     sums = first * a.astype(np.int64) + second * b.astype(np.int64) + bias
@@ -41,12 +43,12 @@ def add(a: Integers, b: Integers, sources: tuple[Affine, Affine], target: Affine
     return found
 
 
-def product_factor(sources: tuple[Affine, Affine], target: Affine) -> np.float32:
-    """Return what a product of two integers is multiplied with, each operation rounded to float32."""
+def product_factor(sources: tuple[QuantParams, QuantParams], target: QuantParams) -> np.float32:
+    """Return the multiplier of a product of two integers, each operation rounded to float32."""
     return np.float32(np.float32(sources[0].scale) * np.float32(sources[1].scale)) / np.float32(target.scale)
 
 
-def multiply(x: Integers, gate: Integers, sources: tuple[Affine, Affine], target: Affine) -> Integers:
+def multiply(x: Integers, gate: Integers, sources: tuple[QuantParams, QuantParams], target: QuantParams) -> Integers:
     """Return (N, H, W, C) times (N, 1, 1, C), halves rounded to even."""
     products = (x.astype(np.int32) - sources[0].zero_point) * (gate.astype(np.int32) - sources[1].zero_point)
     rounded = np.rint(products.astype(np.float32) * product_factor(sources, target))
@@ -55,8 +57,11 @@ def multiply(x: Integers, gate: Integers, sources: tuple[Affine, Affine], target
 
 
 @cache
-def hard_swish_table(source: Affine, target: Affine) -> np.ndarray[Any, np.dtype[np.int8]]:
-    """Return (256,): what each integer from -128 on becomes, in 16-bit fixed-point arithmetic."""
+def hard_swish_table(source: QuantParams, target: QuantParams) -> np.ndarray[Any, np.dtype[np.int8]]:
+    """Return (256,): the output for each integer from -128 on, in 16-bit fixed-point arithmetic.
+
+    Raises `ModelFileError` where the output's scale is too small for the input's.
+    """
     fine = np.float32(1 / 128) * np.float32(source.scale)
     to_output, down = _multiplier(float(fine / np.float32(target.scale)))
     to_gate, up = _multiplier(float(fine / np.float32(3 / 32768)))
@@ -67,7 +72,7 @@ def hard_swish_table(source: Affine, target: Affine) -> np.ndarray[Any, np.dtype
         x = (q - source.zero_point) << 7
         gate = _high_product(_saturated(x << (up - 1)) if up > 0 else x, to_gate)
         gate = _saturated(gate << 1) if up > 0 else _rounded_shift(gate, -up)
-        gate = (gate + _ONE) >> 1  # relu6(x + 3) / 6 in 15 bits, for saturation cuts off both ends
+        gate = (gate + _ONE) >> 1  # relu6(x + 3) / 6 in 15 bits, since saturation clips both ends
         product = _saturated(int(gate * _high_product(x, to_output) / _ONE))
         table.append(_rounded_shift(product, -down) + target.zero_point)
     return np.clip(table, LOW, HIGH).astype(np.int8)

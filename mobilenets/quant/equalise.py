@@ -1,9 +1,9 @@
-"""Cross-layer equalisation (Nagel et al. 2019), by what the activations are seen to be.
+"""Cross-layer equalisation (Nagel et al. 2019), by measured ranges of the activations.
 
-ReLU passes positive factors through: a channel may leave one layer s times smaller and be taken s times larger by the
-next. With one scale for all channels of an array, small channels lose their bits; with one scale for each output
-channel of the weights, the weights of the layer before never suffer. So s is chosen by the activations' ranges; against
-them stand the next layer's weights, where one scale covers all inputs of an output channel: not in a depthwise layer.
+ReLU commutes with positive factors: a channel may be divided by s in one layer and multiplied by s in the next. With
+one scale for all channels of an array, small channels lose precision; with one scale per output channel of the weights,
+the weights of the layer before lose none. So s is chosen by the ranges of the activations, balanced against the next
+layer's weights, where one scale covers all inputs of an output channel (except in a depthwise layer).
 """
 
 from collections.abc import Iterator
@@ -15,50 +15,54 @@ import numpy as np
 
 from ..arch.fold import fold_batch_norm, unfold
 from ..arch.graph import Graph
-from ..arch.layers import layers
-from ..arch.ops import OPS, Consumer, Op
+from ..arch.layers import Layer, layers
+from ..arch.ops import CONVOLUTIONS, OPS, Consumer, Op
 from ..model import Model
 from .observe import Ranges
+from .scheme import Doubles
 
 __all__ = ["EQUALISATION", "equalise"]
 
-Doubles = np.ndarray[Any, np.dtype[np.float64]]
-
-# between two layers with weights stands only what passes positive factors through
+# only ops that commute with positive factors may be between two layers with weights
 EQUALISATION = Consumer(
     "equalisation",
     handles="input conv depthwise pointwise relu relu6 global_average_pool fully_connected "
     "softmax sigmoid l2_normalise".split(),
     refuses="hard_swish hard_sigmoid add multiply batch_norm".split(),  # batch norm is folded before
+    activations=dict.fromkeys(CONVOLUTIONS, (None, "relu", "relu6")),
 )
-MOST = 1e3  # a channel's factor and 1 / factor: nearly dead ones stay so
-ROOM = 0.9  # ReLU6: channels are left alone that come nearer to 6 than this, and none is brought nearer
+MOST = 1e3  # limit of a channel's factor and of 1 / factor: nearly dead channels stay so
+ROOM = 0.9  # of 6: with ReLU6, channels whose maximum is above this are not scaled, and none is raised above it
 
 
 def equalise(model: Model, ranges: Ranges) -> tuple[Model, Ranges]:
-    """The same function with other weights, and its ranges; `ranges` are `model`'s."""
+    """Return a model with the same function and other weights, and its ranges; `ranges` are those of `model`.
+
+    Raises `NetworkError` for a network that is not equalised.
+    """
     graph, weights = fold_batch_norm(model.graph, model.weights)
     EQUALISATION.check(graph.ops)
     equal = dict(ranges)
     for first, second in _pairs(graph):
-        high = np.asarray(ranges[first.name][1], np.float64)
+        low, high = (np.asarray(values, np.float64) for values in ranges[first.name])
+        high = np.maximum(high, -low)  # of a layer without an activation
         factor = _factors(high, second, weights[f"{second.name}.weight"])
-        if model.network.activation == "relu6":
+        if first.activation and first.activation.kind == "relu6":
             factor = np.where(high > 6 * ROOM, 1.0, np.maximum(factor, high / (6 * ROOM)))
         smallest, largest = ((values / factor).astype(np.float32) for values in ranges[first.name])
         equal[first.name] = smallest, largest
-        _scale(weights, first, second, factor)
+        _scale(weights, first.op, second, factor)
     return replace(model, weights={**model.weights, **unfold(model.graph, weights)}), equal
 
 
-def _pairs(graph: Graph) -> Iterator[tuple[Op, Op]]:
-    """Each convolution and the next layer with weights; a pool in between passes factors on as ReLU does."""
-    computed = [layer.op for layer in layers(graph) if OPS[layer.op.kind].role in ("convolution", "linear")]
-    return pairwise(computed)
+def _pairs(graph: Graph) -> Iterator[tuple[Layer, Op]]:
+    """Yield each convolution and the next layer with weights; a pool in between passes factors on as ReLU does."""
+    computed = [layer for layer in layers(graph) if OPS[layer.op.kind].role in ("convolution", "linear")]
+    return ((first, second.op) for first, second in pairwise(computed))
 
 
 def _factors(high: Doubles, second: Op, weight: np.ndarray[Any, Any]) -> Doubles:
-    """(C,): what the first layer's channels are divided by."""
+    """Return (C,): the divisors of the first layer's channels."""
     taken = np.ones_like(high)
     if second.kind != "depthwise":
         taken = np.sqrt(np.abs(weight.astype(np.float64)).max(axis=tuple(i for i in range(weight.ndim) if i != 1)))

@@ -14,7 +14,7 @@ from .. import model as floats
 from ..errors import ModelFileError
 from ..model import Model, from_metadata
 from ..schema import parsed, read
-from .scheme import ARRAYS, FORMAT, FORMAT_VERSION, Affine, IntegerLayer, QuantModel
+from .scheme import ARRAYS, FORMAT, FORMAT_VERSION, IntegerLayer, QuantModel, QuantParams
 
 __all__ = ["load", "load_own"]
 
@@ -57,7 +57,7 @@ def _read(file: Any, metadata: Mapping[str, str]) -> QuantModel:
     activations = _stated(metadata, "activations", dict[str, tuple[float, int]])
     fields, _ = from_metadata(metadata)
     return QuantModel(
-        activations={name: Affine(scale, zero_point) for name, (scale, zero_point) in activations.items()},
+        activations={name: QuantParams(scale, zero_point) for name, (scale, zero_point) in activations.items()},
         layers={name: IntegerLayer(**layer, zero_point=zero_points.get(name, 0)) for name, layer in arrays.items()},
         **fields,
     )

@@ -1,4 +1,4 @@
-"""What a float network's activations are like on the calibration images: passes over them in bounded memory."""
+"""Statistics of a float network's activations on calibration images, computed in bounded memory."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -8,10 +8,11 @@ import numpy as np
 
 from ..arch.fold import fold_batch_norm
 from ..arch.ops import CONVOLUTIONS, Op
+from ..arrays import Floats
 from ..image import Pixels, normalise
 from ..model import Model
 from .reference import taps
-from .scheme import Floats, integer_layers
+from .scheme import Doubles, integer_layers
 
 __all__ = [
     "BINS",
@@ -25,7 +26,6 @@ __all__ = [
     "whole",
 ]
 
-Doubles = np.ndarray[Any, np.dtype[np.float64]]
 Activations = Callable[[Pixels], Mapping[str, Floats]]  # of images: {op: (N, H, W, C)}; pool (N, C), fc (N, classes)
 Ranges = Mapping[str, tuple[Floats, Floats]]  # op -> smallest and largest value of each channel, (C,) both
 
@@ -35,7 +35,7 @@ BINS = 2048  # of a histogram: eight to a step of int8
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """How often values fall into `BINS` equal parts of [low, high]."""
+    """Counts of values in `BINS` equal parts of [low, high]."""
 
     low: float
     high: float
@@ -43,22 +43,27 @@ class Histogram:
 
     @property
     def centres(self) -> Doubles:
+        """Return the centre of each bin."""
         found: Doubles = self.low + (np.arange(BINS) + 0.5) * (self.high - self.low) / BINS
         return found
 
     def add(self, values: Floats) -> None:
+        """Count `values` into the bins."""
         per_unit = BINS / (self.high - self.low) if self.high > self.low else 0.0
         bins = ((values.ravel() - np.float32(self.low)) * np.float32(per_unit)).astype(np.int32)
         self.counts[:] += np.bincount(np.clip(bins, 0, BINS - 1, out=bins), minlength=BINS)
 
 
 def batches(images: Pixels) -> Iterator[Pixels]:
+    """Yield batches of at most `BATCH` images."""
     for start in range(0, len(images), BATCH):
         yield images[start : start + BATCH]
 
 
 def channel_ranges(run: Activations, images: Pixels) -> Ranges:
-    """Over all images and pixels; not of pools, which have the range of what they take."""
+    """Return the range of each channel over all images and pixels; pools are left out, they have the range of their
+    input.
+    """
     found: dict[str, tuple[Floats, Floats]] = {}
     for batch in batches(images):
         for name, values in run(batch).items():
@@ -72,12 +77,12 @@ def channel_ranges(run: Activations, images: Pixels) -> Ranges:
 
 
 def whole(ranges: Ranges) -> dict[str, tuple[float, float]]:
-    """Op -> the smallest and largest value over all channels."""
+    """Return op -> the smallest and largest value over all channels."""
     return {name: (float(low.min()), float(high.max())) for name, (low, high) in ranges.items()}
 
 
 def histograms(run: Activations, images: Pixels, ranges: Mapping[str, tuple[float, float]]) -> dict[str, Histogram]:
-    """Of each op in `ranges`, over its range."""
+    """Return the histogram of each op in `ranges` over its range."""
     found = {name: Histogram(low, high) for name, (low, high) in ranges.items()}
     for batch in batches(images):
         values = run(batch)
@@ -110,7 +115,7 @@ def mean_sums(model: Model, run: Activations, images: Pixels) -> dict[str, Doubl
 
 
 def mean_taps(op: Op, x: np.ndarray[Any, Any]) -> Doubles:
-    """(N, H, W, C) -> (k, k, C), what each tap of the kernel sees on average; of the classifier (1, 1, C)."""
+    """Return (k, k, C), the mean input of each tap of the kernel, of (N, H, W, C); (1, 1, C) for the classifier."""
     if op.kind not in CONVOLUTIONS:
         return np.asarray(x.reshape(len(x), -1).mean(axis=0, dtype=np.float64)[None, None])
     found = np.empty((op.kernel, op.kernel, op.shape_in[2]))
@@ -120,7 +125,7 @@ def mean_taps(op: Op, x: np.ndarray[Any, Any]) -> Doubles:
 
 
 def weigh(op: Op, weight: np.ndarray[Any, Any], means: Doubles) -> Doubles:
-    """(out,): the products of `weight` with `mean_taps`, added up."""
+    """Return (out,): the products of `weight` with `mean_taps`, summed."""
     kernels = weight.astype(np.float64).reshape(*weight.shape[:2], op.kernel, op.kernel)
     pattern = "oirc,rco->o" if op.kind == "depthwise" else "oirc,rci->o"
     return np.asarray(np.einsum(pattern, kernels, means))

@@ -1,7 +1,8 @@
-"""The oracle: an int8 network computed in numpy, one op after the other, as docs/quantization.md has it.
+"""The oracle: an int8 network computed in numpy, one op after the other, by the int8 specification
+(docs/quantization.md).
 
-Slow and plain; whatever else runs a `QuantModel` must give these bytes. Sums are exact: they are made of floats only
-where every partial sum is a whole number that the float format holds.
+It is slow; every other implementation of a `QuantModel` must give the same bytes. Sums are exact: they are computed in
+floats only where every partial sum is a whole number that the float format represents.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,16 +12,16 @@ import numpy as np
 
 from ..arch.layers import Layer
 from ..arch.ops import CONVOLUTIONS, Op
+from ..arrays import Floats
 from ..errors import UsageError
 from ..image import Pixels
 from .elementwise import add, hard_swish_table, multiply
 from .scheme import (
     LOW,
-    Affine,
-    Floats,
     IntegerLayer,
     Integers,
     QuantModel,
+    QuantParams,
     Sums,
     integer_layers,
     largest_sums,
@@ -32,11 +33,14 @@ from .scheme import (
 
 __all__ = ["agreement", "apply", "ended", "from_pixels", "outputs", "run", "steps", "taps"]
 
-BATCH = 4  # images at a time: what a layer of theirs needs stays in the cache
+BATCH = 4  # images at a time, so that a layer's arrays stay in the cache
 
 
 def run(model: QuantModel, images: Pixels) -> Integers:
-    """(N, H, W, C) uint8 -> logits (N, classes) int8, or a body's maps; `UsageError` for images of another shape."""
+    """Return logits (N, classes) int8, or a body's maps, of (N, H, W, C) uint8.
+
+    Raises `UsageError` for images of another shape or type.
+    """
     p = model.preprocess
     if images.dtype != np.uint8 or images.shape[1:] != (p.height, p.width, p.channels):
         wanted = f"uint8 (N, {p.height}, {p.width}, {p.channels})"
@@ -64,7 +68,7 @@ def steps(model: QuantModel, images: Pixels) -> Iterator[tuple[str, Integers]]:
 
 
 def from_pixels(images: Pixels) -> Integers:
-    """pixel - 128."""
+    """Return pixel - 128 as int8."""
     integers: Integers = (images ^ 128).view(np.int8)
     return integers
 
@@ -73,8 +77,8 @@ def apply(
     layer: Layer,
     integers: IntegerLayer | None,
     inputs: Sequence[Integers],
-    sources: tuple[Affine, ...],
-    target: Affine,
+    sources: tuple[QuantParams, ...],
+    target: QuantParams,
 ) -> Integers:
     """Compute one of `integer_layers`: a convolution or the classifier with its `integers`, or one that has none."""
     low, high = limits(target, layer.activation)
@@ -94,12 +98,12 @@ def apply(
 
 
 def outputs(model: QuantModel, logits: Integers) -> Floats:
-    """(N, classes) int8 -> float32: probabilities, or unit vectors, as the network ends."""
+    """Return float32 probabilities or unit vectors (N, classes), as the network ends, of int8 logits."""
     return ended(model.network.output, model.activations["fc"].real(logits))
 
 
 def ended(output: str, logits: Floats) -> Floats:
-    """softmax, sigmoid or l2_normalise of logits (N, classes). In floats: the last bits are the machine's own."""
+    """Return softmax, sigmoid or l2_normalise of logits (N, classes) in floats; last bits depend on the machine."""
     found: Floats
     if output == "sigmoid":
         found = np.reciprocal(1 + np.exp(np.minimum(-logits, 80)))  # above 88 the power is infinite
@@ -112,8 +116,10 @@ def ended(output: str, logits: Floats) -> Floats:
 
 
 def agreement(output: str, one: Floats, other: Floats) -> float:
-    """How often two networks' outputs (N, classes) say the same: of images the likeliest class; of attributes yes or no
-    (at 0.5); of unit vectors the mean cosine.
+    """Return the agreement of two networks' outputs (N, classes), 0 to 1.
+
+    For softmax the share of equal top-1 classes, for sigmoid that of equal decisions at 0.5, for unit vectors the mean
+    cosine.
     """
     if output == "sigmoid":
         return float(((one > 0.5) == (other > 0.5)).mean())
@@ -122,8 +128,8 @@ def agreement(output: str, one: Floats, other: Floats) -> float:
     return float((one.argmax(axis=1) == other.argmax(axis=1)).mean())
 
 
-def _sums(op: Op, layer: IntegerLayer, x: Integers, source: Affine) -> Sums:
-    """bias + the sum of (q - zero point) * (w - zero point); padding adds nothing, for it is the zero point."""
+def _sums(op: Op, layer: IntegerLayer, x: Integers, source: QuantParams) -> Sums:
+    """Return bias + the sum of (q - zero point) * (w - zero point); padding is the zero point and adds nothing."""
     exact = np.float32 if largest_sums(layer, source).max() < 1 << 24 else np.float64
     real, weight = _real_zero(x, source, exact), layer.weight.astype(exact) - layer.zero_point
     products = _convolve(op, real, weight) if op.kind in CONVOLUTIONS else real.reshape(len(real), -1) @ weight.T
@@ -132,7 +138,9 @@ def _sums(op: Op, layer: IntegerLayer, x: Integers, source: Affine) -> Sums:
 
 
 def _convolve(op: Op, x: np.ndarray[Any, Any], weight: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """(N, H, W, C) and (out, in / groups, k, k) -> (N, H', W', out), one tap of the kernel after the other."""
+    """Return (N, H', W', out) of (N, H, W, C) and weights (out, in / groups, k, k), one tap of the kernel after the
+    other.
+    """
     total = np.zeros((len(x), *op.shape_out), x.dtype)
     for (row, column), seen in taps(op, x):
         tap = weight[:, :, row, column]
@@ -141,7 +149,7 @@ def _convolve(op: Op, x: np.ndarray[Any, Any], weight: np.ndarray[Any, Any]) -> 
 
 
 def taps(op: Op, x: np.ndarray[Any, Any]) -> Iterator[tuple[tuple[int, int], np.ndarray[Any, Any]]]:
-    """(row, column) of the kernel, and what of the zero-padded (N, H, W, C) it sees: (N, H', W', C)."""
+    """Yield (row, column) of the kernel and its input (N, H', W', C) in the zero-padded (N, H, W, C)."""
     top, left, bottom, right = op.padding
     padded = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0))) if any(op.padding) else x
     height, width, _ = op.shape_out
@@ -150,8 +158,8 @@ def taps(op: Op, x: np.ndarray[Any, Any]) -> Iterator[tuple[tuple[int, int], np.
             yield (row, column), padded[:, row :: op.stride, column :: op.stride][:, :height, :width]
 
 
-def _real_zero(x: Integers, source: Affine, dtype: Any) -> np.ndarray[Any, Any]:
-    """q - zero point."""
+def _real_zero(x: Integers, source: QuantParams, dtype: Any) -> np.ndarray[Any, Any]:
+    """Return q - zero point."""
     shifted: np.ndarray[Any, Any] = x.astype(dtype)
     shifted -= source.zero_point
     return shifted

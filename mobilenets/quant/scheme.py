@@ -1,8 +1,8 @@
-"""The integers of a quantised network, and THE rule by which one layer's become the next's (docs/quantization.md).
+"""The int8 specification: the integers of a quantised network, and how each layer computes them (docs/quantization.md).
 
-A real number is scale * (q - zero_point). Activations are int8, one scale and zero point for a whole array; weights
-int8, one scale an output channel and zero point 0; biases and sums int32, their scale that of input times weight.
-`reference.py` runs them, `file.py` saves and loads them.
+A real number is scale * (q - zero_point). Activations are int8 with one scale and zero point per array; weights are
+int8 with one scale per output channel and zero point 0; biases and sums are int32 with the scale of input times weight.
+`reference.py` computes them, `file.py` saves and loads them.
 """
 
 import hashlib
@@ -19,7 +19,8 @@ from ..arch.fold import without_batch_norm
 from ..arch.graph import Graph, expand, weight_shapes
 from ..arch.layers import Layer, layers
 from ..arch.network import Network
-from ..arch.ops import OPS, Consumer, Op
+from ..arch.ops import CONVOLUTIONS, OPS, Consumer, Op
+from ..arrays import Floats
 from ..errors import ModelFileError
 from ..files import write_atomic
 from ..image import Preprocess
@@ -32,11 +33,11 @@ __all__ = [
     "HIGH",
     "INTEGERS",
     "LOW",
-    "Affine",
-    "Floats",
+    "Doubles",
     "IntegerLayer",
     "Integers",
     "QuantModel",
+    "QuantParams",
     "Sums",
     "integer_layers",
     "largest_sums",
@@ -52,23 +53,30 @@ ARRAYS = ("weight", "scale", "bias")  # of a layer in a file
 
 LOW, HIGH = -128, 127
 LARGEST_SUM = 2**31 - 1
-LARGEST_FACTOR = 256  # XNNPACK takes no larger one
+LARGEST_FACTOR = 256  # the limit of XNNPACK
 
 INTEGERS = Consumer(
     "int8 arithmetic",
     handles="input conv depthwise pointwise relu relu6 hard_swish hard_sigmoid add multiply "
     "global_average_pool fully_connected softmax sigmoid l2_normalise".split(),
     refuses=["batch_norm"],  # it is folded before
+    activations={
+        **dict.fromkeys(CONVOLUTIONS, (None, "relu", "relu6", "hard_swish", "hard_sigmoid")),
+        "add": (None, "relu", "relu6"),
+    },
 )
 
 Integers = np.ndarray[Any, np.dtype[np.int8]]
 Sums = np.ndarray[Any, np.dtype[np.int32]]
-Floats = np.ndarray[Any, np.dtype[np.float32]]
+Doubles = np.ndarray[Any, np.dtype[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)
-class Affine:
-    """What the int8 of an array of activations stand for: scale * (q - zero_point)."""
+class QuantParams:
+    """The scale and zero point of an array of int8 activations: a real number is scale * (q - zero_point).
+
+    Raises `ModelFileError` for a scale that is not a positive finite float32, and for a zero point outside of int8.
+    """
 
     scale: float  # a float32 number above 0
     zero_point: int  # LOW to HIGH: real 0 is always exact, so that padding is
@@ -81,13 +89,13 @@ class Affine:
             raise ModelFileError(f"zero point (={self.zero_point}) must be a whole number from {LOW} to {HIGH}")
 
     def real(self, integers: Integers) -> Floats:
-        """What they stand for, in float32."""
+        """Return the real numbers of int8 `integers` in float32."""
         return np.float32(self.scale) * (integers.astype(np.float32) - np.float32(self.zero_point))
 
 
 @dataclass(frozen=True, slots=True)
 class IntegerLayer:
-    """One convolution's or classifier's integers, laid out as PyTorch does: (out, in / groups, k, k), (out, in)."""
+    """The integers of one convolution or of the classifier in PyTorch's layout: (out, in / groups, k, k), (out, in)."""
 
     weight: Integers
     scale: Floats  # (out,), of the weights
@@ -97,22 +105,22 @@ class IntegerLayer:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class QuantModel:
-    """An int8 network and all that is needed to use it. `Model`'s counterpart: the same labels, preprocessing, metrics.
+    """An int8 network with labels, preprocessing and metrics, the counterpart of `Model`.
 
-    `activations` holds what the output of each op stands for, under the op's name in `graph`: of a convolution that is
-    followed by an activation, the output behind it. "image" is the input: q = pixel - 128, whatever its scale says.
-    "pool" has the scale and zero point of its input, unless a file was imported that gives it others. Softmax, sigmoid
-    and unit vectors are computed in float from the classifier's integers.
-    `ModelFileError` for what is not of one piece, and for a layer whose sums could leave int32.
+    `activations` maps the name of each op in `graph` to the parameters of its output: for a convolution followed by an
+    activation, those of the activation's output. "image" is the input: q = pixel - 128, whatever its scale. "pool" has
+    the scale and zero point of its input, unless an imported file gives others. Softmax, sigmoid and unit vectors are
+    computed in float from the classifier's integers. Raises `ModelFileError` for inconsistent fields, and for a layer
+    whose sums could exceed int32.
     """
 
     network: Network
-    activations: Mapping[str, Affine]  # "image", "conv0", "dw1", "pw1", ..., "pool", "fc"
+    activations: Mapping[str, QuantParams]  # "image", "conv0", "dw1", "pw1", ..., "pool", "fc"
     layers: Mapping[str, IntegerLayer]  # "conv0", "dw1", "pw1", ..., "fc"
     preprocess: Preprocess
     labels: tuple[str, ...]
     task: str = "classify"
-    decoding: dict[str, Any] = field(default_factory=dict)
+    head_config: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
 
@@ -138,26 +146,27 @@ class QuantModel:
 
     @property
     def graph(self) -> Graph:
-        """Without batch norm."""
+        """Return the graph without batch norm."""
         return without_batch_norm(expand(self.network))
 
     @property
     def name(self) -> str:
+        """Return the network's name with "int8"."""
         return f"{self.network.name} int8"
 
-    def sources(self) -> dict[str, tuple[Affine, ...]]:
-        """Return layer's name -> what the integers of each of its inputs stand for."""
+    def sources(self) -> dict[str, tuple[QuantParams, ...]]:
+        """Return layer's name -> the quantisation parameters of each of its inputs."""
         found = integer_layers(self.graph)
         names = ["image", *(layer.name for layer in found)]
         return {layer.name: tuple(self.activations[names[i]] for i in layer.sources) for layer in found}
 
     @property
     def nbytes(self) -> int:
-        """Of all integers and scales."""
+        """Return the bytes of all integers and scales."""
         return sum(a.nbytes for layer in self.layers.values() for a in (layer.weight, layer.scale, layer.bias))
 
     def digest(self) -> str:
-        """SHA-256 over all integers and scales: equal digests are equal networks, bit for bit."""
+        """Return the SHA-256 over all integers and scales: equal digests are equal networks, bit for bit."""
         digest = hashlib.sha256()
         for name in sorted(self.layers):
             layer = self.layers[name]
@@ -165,8 +174,8 @@ class QuantModel:
             for array, dtype in ((layer.weight, "i1"), (layer.scale, "<f4"), (layer.bias, "<i4")):
                 digest.update(np.ascontiguousarray(array, dtype).tobytes())
         for name in sorted(self.activations):
-            affine = self.activations[name]
-            digest.update(f"{name} {affine.scale!r} {affine.zero_point}".encode())
+            params = self.activations[name]
+            digest.update(f"{name} {params.scale!r} {params.zero_point}".encode())
         return digest.hexdigest()
 
     def to_bytes(self) -> bytes:
@@ -189,10 +198,10 @@ class QuantModel:
 
 
 def integer_layers(graph: Graph) -> tuple[Layer, ...]:
-    """Return the layers behind the image that are computed in integers: all but what the classifier's sums become.
+    """Return the layers that are computed in integers: all but the image and the function of the logits.
 
-    A hard swish is a layer of its own, by a table of what each integer becomes. `sources` are positions in the result
-    plus one; 0 is the image.
+    A hard swish is a layer of its own, computed by a table of 256 integers. `sources` are positions in the result plus
+    one; 0 is the image.
     """
     found: list[Layer] = []
     position = {0: 0}  # of a layer of `layers(graph)`
@@ -209,21 +218,21 @@ def integer_layers(graph: Graph) -> tuple[Layer, ...]:
     return tuple(found)
 
 
-def multipliers(layer: IntegerLayer, source: Affine, target: Affine) -> Floats:
-    """(out,) float32: what a sum is multiplied with, s_in * s_w / s_out, each operation rounded to float32."""
+def multipliers(layer: IntegerLayer, source: QuantParams, target: QuantParams) -> Floats:
+    """Return (out,) float32: the multiplier of a sum, s_in * s_w / s_out, each operation rounded to float32."""
     return np.float32(source.scale) * layer.scale.astype(np.float32) / np.float32(target.scale)
 
 
-def pool_multiplier(pixels: int, source: Affine, target: Affine) -> Floats:
-    """() float32: what the sum of (q - zero point) over `pixels` is multiplied with, s_in / s_out / pixels."""
+def pool_multiplier(pixels: int, source: QuantParams, target: QuantParams) -> Floats:
+    """Return () float32: the multiplier of the sum of (q - zero point) over `pixels`, s_in / s_out / pixels."""
     return np.asarray(np.float32(source.scale) / np.float32(target.scale) / np.float32(pixels))
 
 
-def limits(target: Affine, activation: Op | None) -> tuple[int, int]:
+def limits(target: QuantParams, activation: Op | None) -> tuple[int, int]:
     """Return the smallest and largest int8 that `activation` lets through."""
     if activation is None:
         return LOW, HIGH
-    INTEGERS.check([activation])
+    INTEGERS.check_kind(activation)
     ends = {"relu6": 6.0, "hard_sigmoid": 1.0}  # a hard sigmoid's slope and offset are in the layer's weights
     low = max(LOW, target.zero_point)
     if activation.kind not in ends:
@@ -232,14 +241,14 @@ def limits(target: Affine, activation: Op | None) -> tuple[int, int]:
     return low, min(HIGH, end)
 
 
-def requantise(sums: Sums, factor: Floats, target: Affine, low: int, high: int) -> Integers:
-    """clamp(round_half_even(float32(sum) * factor) + zero point): the rule of XNNPACK, the same on every machine."""
+def requantise(sums: Sums, factor: Floats, target: QuantParams, low: int, high: int) -> Integers:
+    """Return clamp(round_half_even(float32(sum) * factor) + zero point), the rule of XNNPACK on every machine."""
     rounded = np.rint(sums.astype(np.float32) * factor.astype(np.float32))
     return np.clip(rounded + np.float32(target.zero_point), low, high).astype(np.int8)
 
 
-def largest_sums(layer: IntegerLayer, source: Affine) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """(out,): a bound of |sum| for any input whatever, bias included; no order of the additions exceeds it."""
+def largest_sums(layer: IntegerLayer, source: QuantParams) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Return (out,): a bound of |sum| for any input, bias included, in any order of the additions."""
     furthest = max(source.zero_point - LOW, HIGH - source.zero_point)
     weights = np.abs(layer.weight.astype(np.int64) - layer.zero_point).reshape(len(layer.weight), -1).sum(axis=1)
     bounds: np.ndarray[Any, np.dtype[np.int64]] = weights * furthest + np.abs(layer.bias.astype(np.int64))
@@ -249,8 +258,10 @@ def largest_sums(layer: IntegerLayer, source: Affine) -> np.ndarray[Any, np.dtyp
 def _check_names(what: str, found: Mapping[str, object], wanted: list[str]) -> None:
     lacking, strange = [n for n in wanted if n not in found], [n for n in found if n not in wanted]
     if lacking or strange:
-        said = [f"lacks {', '.join(lacking[:3])}"] * bool(lacking) + [f"has {', '.join(strange[:3])}"] * bool(strange)
-        raise ModelFileError(f"the {what} do not fit the network: {'; '.join(said)}")
+        problems = [f"lacks {', '.join(lacking[:3])}"] * bool(lacking) + [f"has {', '.join(strange[:3])}"] * bool(
+            strange
+        )
+        raise ModelFileError(f"the {what} do not fit the network: {'; '.join(problems)}")
 
 
 def _check_arrays(name: str, layer: IntegerLayer, shape: tuple[int, ...]) -> None:
@@ -266,7 +277,7 @@ def _check_arrays(name: str, layer: IntegerLayer, shape: tuple[int, ...]) -> Non
         raise ModelFileError(f"{name}: zero point (={layer.zero_point}) must be a whole number from {LOW} to {HIGH}")
 
 
-def _check_sums(name: str, layer: IntegerLayer, source: Affine, target: Affine) -> None:
+def _check_sums(name: str, layer: IntegerLayer, source: QuantParams, target: QuantParams) -> None:
     if (largest := int(largest_sums(layer, source).max())) > LARGEST_SUM:
         raise ModelFileError(f"{name}: its sums may reach {largest}, must stay within int32 ({LARGEST_SUM})")
     with np.errstate(over="ignore"):

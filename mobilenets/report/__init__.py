@@ -1,4 +1,4 @@
-"""What a trained network is worth, as one self-contained HTML file."""
+"""Write the evaluation report of a network as one self-contained HTML file."""
 
 from .page import PriorPoint, Report, write_report
 

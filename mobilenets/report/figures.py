@@ -1,7 +1,7 @@
-"""The figures of the page as inline SVG, by matplotlib's object API (no pyplot: no global state, no window).
+"""Draw the figures of the report as inline SVG, with matplotlib's object API (without pyplot's global state).
 
-Colours are the page's own CSS variables, so that a figure follows light, dark and print. No string of a user
-is drawn: names stand in the HTML, where every script has its glyphs and everything is escaped.
+Colours are CSS variables of the page, so that figures follow its light, dark and print styles. Text of users is not
+drawn in figures; it is in the HTML, where it is escaped and rendered with the fonts of the browser.
 """
 
 import io
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RESOLUTIONS", "curves", "plane", "reliability"]
 
-# matplotlib wants a colour; each stands for the CSS variable that replaces it in the SVG
+# placeholder colours for matplotlib, replaced by CSS variables in the SVG
 _INK, _SOFT, _LINE, _MAIN, _OTHER, _BAD = "#010101", "#010102", "#010103", "#010104", "#010105", "#010106"
 RESOLUTIONS = {128: "#010201", 160: "#010202", 192: "#010203", 224: "#010204"}
 _VARIABLES = {
@@ -30,8 +30,8 @@ _VARIABLES = {
     **{colour: f"--px{side}" for side, colour in RESOLUTIONS.items()},
 }
 _STYLE = {
-    "svg.fonttype": "none",  # text stays text: selectable, and in the page's font
-    "font.family": "DejaVu Sans",  # matplotlib's own, only to measure with
+    "svg.fonttype": "none",  # keep text as text, in the page's font
+    "font.family": "DejaVu Sans",  # used only to measure text
     "font.size": 10,
     "text.color": _INK,
     "axes.edgecolor": _LINE,
@@ -51,19 +51,19 @@ _STYLE = {
     "legend.handlelength": 1.4,
     "lines.linewidth": 1.7,
 }
-Row = Mapping[str, float | None]
+Epoch = Mapping[str, float | None]  # a row of results.csv
 
 
 def _svg(name: str, width: float, height: float, draw: Callable[["Figure"], None]) -> str:
-    """`width` x `height` inches of what `draw` puts on the figure, as an `<svg>` that fills its container.
+    """Return a figure of `width` x `height` inches, drawn by `draw`, as an `<svg>` that fills its container.
 
-    `name` keeps the ids of one figure apart from those of another, and the same from run to run.
+    `name` makes the ids unique in the page and reproducible.
     """
     from matplotlib import style
     from matplotlib.figure import Figure
 
     settings = {**_STYLE, "svg.hashsalt": name}
-    with style.context(["default", settings]):  # "default": whatever the user's matplotlibrc says
+    with style.context(["default", settings]):  # "default" overrides the user's matplotlibrc
         figure = Figure(figsize=(width, height), layout="constrained")
         draw(figure)
         file = io.StringIO()
@@ -71,16 +71,16 @@ def _svg(name: str, width: float, height: float, draw: Callable[["Figure"], None
     text = file.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r'<g id="[^"]*"', "<g", text)  # the same ids in every figure; markers and clips keep theirs
+    text = re.sub(r'<g id="[^"]*"', "<g", text)  # these ids are equal in all figures; ids of markers and clips are kept
     text = re.sub(r'(<svg[^>]*?) width="[^"]*"| height="[\d.]+pt"', r"\1", text, count=2)
     text = re.sub(r"'DejaVu Sans'[^;\"]*", "var(--sans)", text)
     return re.sub("|".join(_VARIABLES), lambda match: f"var({_VARIABLES[match[0]]})", text)
 
 
 def curves(
-    history: Sequence[Row], train: str, val: str, label: str, scale: float = 1.0, best: int | None = None
+    history: Sequence[Epoch], train: str, val: str, label: str, scale: float = 1.0, best: int | None = None
 ) -> str:
-    """Columns `train` and `val` of `history`, times `scale`, by epoch; row `best` of `val` is circled."""
+    """Return a plot of the columns `train` and `val` of `history`, times `scale`; row `best` of `val` is circled."""
     from matplotlib.ticker import MaxNLocator
 
     def draw(figure: "Figure") -> None:
@@ -103,7 +103,7 @@ def curves(
 
 
 def reliability(bins: Sequence[CalibrationBin]) -> str:
-    """Share predicted right against stated probability, bin by bin, over the share of images in each bin."""
+    """Return a reliability diagram: accuracy over confidence by bin, above the share of images in each bin."""
 
     def draw(figure: "Figure") -> None:
         upper, lower = figure.subplots(2, sharex=True, height_ratios=(4, 1))
@@ -115,8 +115,8 @@ def reliability(bins: Sequence[CalibrationBin]) -> str:
                 upper.hlines(b.confidence, middle - width / 2, middle + width / 2, color=_BAD, linewidth=2)
                 lower.bar(middle, b.images / total, width, color=_SOFT, alpha=0.6)
         upper.plot([0, 1], [0, 1], color=_SOFT, linewidth=1, linestyle=(0, (4, 3)))
-        upper.set(ylabel="predicted right", xlim=(0, 1), ylim=(0, 1))
-        lower.set(xlabel="stated probability", ylabel="images")
+        upper.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
+        lower.set(xlabel="confidence", ylabel="images")
         for axes in (upper, lower):
             axes.yaxis.set_major_formatter(_percent)
         lower.xaxis.set_major_formatter(_percent)
@@ -131,10 +131,10 @@ def _percent(value: float, _: int) -> str:
 
 
 def plane(paper: Sequence[tuple[float, int, float, float]], own: tuple[float, float]) -> str:
-    """Top-1 (%) over mult-adds on a log axis.
+    """Return a plot of top-1 (%) over mult-adds, on a logarithmic axis.
 
-    `paper`: (alpha, resolution, mult-adds, top-1) each; coloured by resolution as in Figure 4, joined by alpha.
-    `own`: (mult-adds, top-1), a diamond.
+    `paper` has (alpha, resolution, mult-adds, top-1) for each network, coloured by resolution as in Figure 4 of the
+    MobileNet paper and connected by alpha. `own` is (mult-adds, top-1), drawn as a diamond.
     """
 
     def draw(figure: "Figure") -> None:

@@ -1,4 +1,4 @@
-"""`write_report`: everything that is known of a trained network, as one HTML file that loads nothing."""
+"""Write the report of a network as one HTML file without external resources."""
 
 import json
 import math
@@ -21,7 +21,7 @@ from .pictures import heat_map, picture
 
 __all__ = ["PriorPoint", "Report", "write_report"]
 
-MATRIX_CLASSES = 30  # up to here the confusion matrix is legible as numbers
+MATRIX_CLASSES = 30  # most classes for which the confusion matrix shows numbers
 MOST_PAIRS = 12
 MOST_NOTES = 12
 
@@ -30,25 +30,25 @@ PriorPoint = tuple[str, int, float, str]  # name as `Network.name`, mult-adds, I
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What the page is made of. Sections whose data is missing are left out."""
+    """The content of the page. Sections without data are left out."""
 
     title: str
     model: Model | QuantModel
     cost: Cost
     evaluation: Result
-    sections: Sequence[Section] = ()  # of a task whose figures are not a classifier's
-    history: Sequence[Mapping[str, Any]] = ()  # rows of results.csv, also as text; top-1 as fractions
+    sections: Sequence[Section] = ()  # sections of the task
+    history: Sequence[Mapping[str, Any]] = ()  # rows of results.csv, as numbers or text; scores as fractions
     settings: Mapping[str, Any] = field(default_factory=dict)
     latency: Latency | None = None
     images_per_second: float | None = None  # of the evaluation, decoding included
     mistakes_pictures: Sequence[tuple[Mistake, Pixels]] = ()  # pixels (H, W, C) uint8, C 1 or 3
     prior_points: Sequence[PriorPoint] = ()
-    notes: Sequence[str] = ()  # what a reader must know of the data: images skipped, classes without one
-    command: str = ""  # makes the same network again
+    notes: Sequence[str] = ()  # notes on the data, such as skipped images
+    command: str = ""  # the command that reproduces the network
 
 
 def write_report(path: Path, report: Report) -> Path:
-    """Write the page to `path`, atomically; returns it. `MissingExtraError` without jinja2 or matplotlib."""
+    """Write the page to `path` atomically and return `path`; raise `MissingExtraError` without jinja2 or matplotlib."""
     try:
         import jinja2
         import matplotlib  # noqa: F401
@@ -67,7 +67,7 @@ def write_report(path: Path, report: Report) -> Path:
 
 
 def _context(report: Report) -> dict[str, Any]:
-    """The template's variables; every figure and sum is worked out here."""
+    """Return the variables of the template, with all figures and sums."""
     score = report.evaluation
     integral = report.model.precision == "int8"
     return {
@@ -131,14 +131,14 @@ def _training(
 
 
 def _settled(epoch: float | None, model: Any) -> float | None:
-    """Return the model's own validation score where it is above its epoch's: batch norm was measured anew after it."""
+    """Return the model's validation score if re-estimated batch-norm statistics made it higher than its epoch's."""
     if epoch is None or not isinstance(model, float):
         return None
     return model if model > epoch + 1e-5 else None  # results.csv keeps six digits
 
 
 def _curves(rows: Sequence[Mapping[str, float | None]], best: int, score: str) -> tuple[tuple[str, str], ...]:
-    """(what it shows, SVG) each, of what the history holds."""
+    """Return (title, SVG) of each figure for which `rows` has data."""
     from .figures import curves
 
     figures = []
@@ -152,7 +152,7 @@ def _curves(rows: Sequence[Mapping[str, float | None]], best: int, score: str) -
 
 
 def _number(value: Any) -> float | None:
-    """A finite number or its text; None for what a CSV leaves empty."""
+    """Return a number or text as a finite float, or None for empty cells of a CSV file."""
     try:
         number = float(value)
     except (TypeError, ValueError):
@@ -166,7 +166,7 @@ def _median(values: Sequence[float | None]) -> float | None:
 
 
 def _matrix(score: Evaluation) -> list[tuple[str, list[tuple[int, float]], int]]:
-    """One row a true class: label, (images, share of the row) per prediction, images."""
+    """Return one row per true class: label, (images, share of the row) per predicted class, images."""
     rows = []
     for one, counts in zip(score.per_class, score.confusion, strict=True):
         rows.append((one.label, [(count, count / max(one.images, 1)) for count in counts], one.images))
@@ -210,7 +210,7 @@ def _plane(report: Report) -> str | None:
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """(dotted name, value as text) of a nested mapping."""
+    """Return (dotted name, value as text) of all values in a nested mapping."""
     rows = []
     for name, value in values.items():
         if isinstance(value, Mapping):

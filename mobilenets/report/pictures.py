@@ -1,4 +1,4 @@
-"""Pictures inside the page, as data URIs."""
+"""Encode pictures as data URIs for the page."""
 
 import base64
 import io
@@ -12,9 +12,9 @@ from ..image import Pixels
 
 __all__ = ["heat_map", "picture"]
 
-_SIDE = 256  # a picture of a mistake is shown at half of this; the rest is for dense screens
-_CELLS = 250  # a heat map's side: more classes share a cell
-_RIGHT, _WRONG = (37, 99, 168), (200, 62, 44)  # the page's --main and --bad, in between light and dark
+_SIDE = 256  # pixels; pictures are shown at half of this size, for high-density screens
+_CELLS = 250  # side of a heat map; beyond, several classes share a cell
+_RIGHT, _WRONG = (37, 99, 168), (200, 62, 44)  # between the light and dark variants of --main and --bad
 
 
 def _uri(image: Image.Image, kind: str, **options: Any) -> str:
@@ -24,7 +24,7 @@ def _uri(image: Image.Image, kind: str, **options: Any) -> str:
 
 
 def picture(pixels: Pixels, side: int = _SIDE) -> str:
-    """(H, W, C) uint8, C 1 or 3, with its longer side brought down to `side`. Small ones stay exact (PNG)."""
+    """Encode (H, W, C) uint8 with C 1 or 3, the longer side reduced to `side`. Small pictures are lossless (PNG)."""
     image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
     if max(image.size) <= 64:
         return _uri(image, "png", optimize=True)
@@ -33,10 +33,10 @@ def picture(pixels: Pixels, side: int = _SIDE) -> str:
 
 
 def heat_map(confusion: Sequence[Sequence[int]]) -> str:
-    """A confusion matrix as a PNG: opacity is the root of the share of the row, so that rare mistakes show.
+    """Encode a confusion matrix as PNG, with an opacity of the square root of the share of the row.
 
-    Blue on the diagonal, red beside it, transparent where nothing is. Beyond 250 classes neighbours share a
-    cell, which shows the strongest of them.
+    The diagonal is blue, other cells are red, empty cells transparent. With more than 250 classes, neighbouring classes
+    share a cell, which shows their maximum.
     """
     counts = np.asarray(confusion, np.float32)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)

@@ -1,11 +1,11 @@
-"""Running a trained network: no torch."""
+"""Running trained networks, without torch."""
 
 from .compiled import CompiledSession
 from .explain import Explainer
 from .exported import OnnxFile
 from .measure import measure_networks, measure_sessions
 from .opening import Openable, Runner, Runtime, on_threads, open_session
-from .predict import Prediction, find_images, outputs_of
+from .predict import PredictedImage, find_images, outputs_of
 from .session import Session
 from .video import VIDEOS, camera_frames, with_frames
 
@@ -15,7 +15,7 @@ __all__ = [
     "Explainer",
     "OnnxFile",
     "Openable",
-    "Prediction",
+    "PredictedImage",
     "Runner",
     "Runtime",
     "Session",

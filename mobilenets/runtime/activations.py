@@ -1,4 +1,4 @@
-"""What a float network computes on its way: every layer's output, in ONNX Runtime. Calibration asks for it."""
+"""The output of every layer of a float network, computed in ONNX Runtime for calibration."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from ..arrays import Floats
 from ..exporters.onnx import to_onnx
 from ..image import Pixels
 from ..model import Model
-from ..quant.integers import to_integers
+from ..quant.conversion import to_integers
 from ..quant.observe import channel_ranges, whole
 from ..quant.scheme import QuantModel, integer_layers
 
@@ -35,6 +35,7 @@ def open_activations(model: Model) -> Callable[[Pixels], dict[str, Floats]]:
     session = ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
     def run(images: Pixels) -> dict[str, Floats]:
+        """Return the output of each layer for `images`."""
         found = dict(zip(tensors, session.run(list(tensors.values()), {"image": images}), strict=True))
         return {name: values if name == "fc" else values.transpose(0, 2, 3, 1) for name, values in found.items()}
 
@@ -42,6 +43,6 @@ def open_activations(model: Model) -> Callable[[Pixels], dict[str, Floats]]:
 
 
 def min_max_integers(model: Model, images: Pixels) -> QuantModel:
-    """The network in integers without any of `quantize`'s care, for whom its time is all that matters."""
+    """Return the network in int8 with whole ranges and no correction, for timing only."""
     ranges = channel_ranges(open_activations(model), images)
     return to_integers(model, whole(ranges))

@@ -1,4 +1,4 @@
-"""A compiled network that runs. No torch, no ONNX Runtime."""
+"""Sessions of compiled networks, without torch and ONNX Runtime."""
 
 from copy import copy
 from pathlib import Path
@@ -15,7 +15,7 @@ __all__ = ["CompiledSession"]
 
 
 class CompiledSession:
-    """An open library, with the labels and preprocessing of its model. Safe from many threads, one arena each.
+    """An open library with the labels and preprocessing of its model; safe from many threads, one arena each.
 
     One image is worked on by all `threads` together, several images by one thread each; `arena_bytes` is what
     a call needs. `precision` None: the model's own. The rest as in `compile_model`.
@@ -31,7 +31,7 @@ class CompiledSession:
     ) -> None:
         check_threads(threads)
         self.name, self.labels, self.preprocess = model.name, model.labels, model.preprocess
-        self.task, self.decoding = model.task, model.decoding
+        self.task, self.head_config = model.task, model.head_config
         library = compile_model(model, target, folder, precision)
         self.runtime = f"mobilenets, {library.target} in {library.precision}"
         self._library, self._open = library, OpenLibrary(library, threads or cores())
@@ -52,9 +52,9 @@ class CompiledSession:
         return f"CompiledSession({self.name}, {self.task}, {len(self.labels)} labels, {self.runtime})"
 
     def run(self, images: Images) -> Floats:
-        """Images as in `pixels_of` -> probabilities (N, classes) float32."""
+        """Return probabilities (N, classes) float32 of images as in `pixels_of`."""
         return self._open.outputs(pixels_of(images, self.preprocess))[:, 1]
 
     def logits(self, images: Images) -> Floats:
-        """Images as in `pixels_of` -> logits (N, classes) float32."""
+        """Return logits (N, classes) float32 of images as in `pixels_of`."""
         return self._open.outputs(pixels_of(images, self.preprocess))[:, 0]

@@ -13,9 +13,9 @@ __all__ = ["Explainer", "view_box"]
 class Explainer:
     """Computes class activation maps of a float classifier (Zhou et al. 2016, equation 2).
 
-    The classifier is linear and sees the mean of the last maps of features, so that the mean of a class's map over all
-    places is the class's logit: no gradient is needed and nothing is approximated.
-    Raises `UsageError` for a model of another task.
+    The classifier is linear in the mean of the last feature maps, so that the mean of a class's map over all positions
+    is the class's logit: no gradient is needed and nothing is approximated. Raises `UsageError` for a model of another
+    task.
     """
 
     def __init__(self, model: Model) -> None:

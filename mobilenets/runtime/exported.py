@@ -1,4 +1,4 @@
-"""An exported ONNX file before ONNX Runtime gets it: what it says of itself, and that running it is bounded work."""
+"""Checks of an exported ONNX file before ONNX Runtime opens it: its metadata, and that running it is bounded work."""
 
 from dataclasses import dataclass
 from math import prod
@@ -17,8 +17,8 @@ from ..model import from_metadata
 __all__ = ["OnnxFile", "checked_metadata"]
 
 MAX_PARTS = 20_000  # nodes, and constants: the largest detector has some hundred
-MAX_GROWTH = 32  # how much larger a tensor may be than the largest of the network, which counts no detector's head
-_SPARE = 1 << 24  # numbers that any tensor may have
+MAX_GROWTH = 32  # ratio of a tensor to the network's largest, which excludes a detector's head
+_SPARE = 1 << 24  # values that any tensor may have
 _GRAPHS = (AttributeProto.GRAPH, AttributeProto.GRAPHS)
 
 
@@ -42,7 +42,10 @@ class OnnxFile:
 
 
 def checked_metadata(content: bytes) -> dict[str, Any]:
-    """The fields of `model.from_metadata`; `ModelFileError` where they, or what the graph asks for, cannot be."""
+    """Return the fields of `model.from_metadata`.
+
+    Raises `ModelFileError` where the metadata is wrong or the graph is not one that this package could have written.
+    """
     try:
         model = load_model_from_string(content)
     except DecodeError as exc:
@@ -50,14 +53,14 @@ def checked_metadata(content: bytes) -> dict[str, Any]:
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     if metadata.get("format") != "mobilenets.onnx":
         raise ModelFileError("without this package's metadata its labels and preprocessing are unknown")
-    fields, _ = from_metadata({"metrics": "{}", "data": "{}", **metadata})  # which only model files have
+    fields, _ = from_metadata({"metrics": "{}", "data": "{}", **metadata})  # only model files have these
     _check_parts(model)
     _check_sizes(model, fields["network"])
     return fields
 
 
 def _check_parts(model: ModelProto) -> None:
-    """No loops, no functions, nothing in other files: each node runs once."""
+    """Raise `ModelFileError` for loops, functions and data in other files: each node must run once."""
     graph = model.graph
     if len(graph.node) > MAX_PARTS or len(graph.initializer) > MAX_PARTS:
         parts = f"{len(graph.node)} nodes and {len(graph.initializer)} constants"
@@ -69,15 +72,15 @@ def _check_parts(model: ModelProto) -> None:
             raise ModelFileError(f"its graph has a {node.op_type}, which holds a graph: no exported network has one")
     for tensor in graph.initializer:
         if tensor.external_data:
-            raise ModelFileError(f"{tensor.name}: its values lie in another file, which is not opened")
+            raise ModelFileError(f"{tensor.name}: its values are in another file, which is not opened")
 
 
 def _check_sizes(model: ModelProto, network: Network) -> None:
-    """No tensor is far larger than those of the network that the file states."""
+    """Raise `ModelFileError` for a tensor far larger than those of the network that the file states."""
     most = MAX_GROWTH * max(prod(op.shape_out) for op in expand(network).ops) + _SPARE
     try:
         inferred = infer_shapes(model).graph
-    except Exception as exc:  # onnx raises what its C++ does
+    except Exception as exc:  # onnx raises errors of its C++
         raise ModelFileError(f"the shapes of its graph do not fit together: {exc}") from exc
     for value in (*inferred.value_info, *inferred.output):
         sizes = [dim.dim_value for dim in value.type.tensor_type.shape.dim if dim.dim_value > 0]

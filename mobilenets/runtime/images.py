@@ -1,4 +1,4 @@
-"""What a session takes: bytes or normalised floats, channels last or first. A network gets bytes, channels last."""
+"""Inputs of a session: bytes or normalised floats, channels last or first. Networks take bytes, channels last."""
 
 from collections.abc import Sequence
 
@@ -13,15 +13,16 @@ __all__ = ["Images", "pixels_of"]
 
 Images = Array | Sequence[Array | Image.Image]
 
-NEAR = 0.01  # of a step of a byte: what float32 loses on the way there and back is a thousand times less
+NEAR = 0.01  # of a step of a byte: the rounding of float32 is a thousand times less
 
 
 def pixels_of(images: Images, preprocess: Preprocess) -> Pixels:
-    """(N, H, W, C) or (N, C, H, W), uint8 or float32 -> (N, H, W, C) uint8, contiguous. Where both fit: channels last.
+    """Return contiguous (N, H, W, C) uint8 of (N, H, W, C) or (N, C, H, W), uint8 or float32; where both fit, channels
+    are last.
 
-    A list of N such images is taken too, and of Pillow images of any size.
-    float32 is what `image.normalise` makes of bytes, and those bytes are what it becomes again. `UsageError` for
-    another shape or type, and for floats that are no normalised bytes: they were not normalised, or otherwise.
+    A list of N such images, and of Pillow images of any size, is accepted too. float32 must be the result of
+    `image.normalise`, which is inverted. Raises `UsageError` for another shape or type, and for floats that are not
+    normalised bytes: they were not normalised, or in another way.
     """
     p = preprocess
     batch = images if isinstance(images, np.ndarray) else _stacked(images, p)
@@ -37,7 +38,7 @@ def pixels_of(images: Images, preprocess: Preprocess) -> Pixels:
 
 
 def _stacked(images: Sequence[Array | Image.Image], preprocess: Preprocess) -> Array:
-    """One array of a list of arrays of one shape, and of Pillow images, which are fitted as `prepare` fits them."""
+    """Return one array of a list of arrays of one shape, and of Pillow images, preprocessed as by `prepare`."""
     if not isinstance(images, list | tuple):
         kind = type(images).__name__
         raise UsageError(
@@ -46,8 +47,8 @@ def _stacked(images: Sequence[Array | Image.Image], preprocess: Preprocess) -> A
     arrays = [prepare(one, preprocess) if isinstance(one, Image.Image) else one for one in images]
     for one in arrays:
         if not isinstance(one, np.ndarray) or (one.shape, one.dtype) != (arrays[0].shape, arrays[0].dtype):
-            told = f"{one.dtype} {one.shape}" if isinstance(one, np.ndarray) else f"a {type(one).__name__}"
-            raise UsageError(f"a list of images holds {told}, must hold arrays of one shape and type, or Pillow images")
+            kind = f"{one.dtype} {one.shape}" if isinstance(one, np.ndarray) else f"a {type(one).__name__}"
+            raise UsageError(f"a list of images holds {kind}, must hold arrays of one shape and type, or Pillow images")
     empty = np.zeros((0, preprocess.height, preprocess.width, preprocess.channels), np.uint8)
     return np.stack(arrays) if arrays else empty
 
@@ -56,7 +57,7 @@ def _bytes_of(images: Array, preprocess: Preprocess) -> Pixels:
     with np.errstate(over="ignore"):
         values = images * np.asarray(preprocess.std, np.float32) + np.asarray(preprocess.mean, np.float32)
     nearest = np.rint(values.clip(0, 255))
-    off = ~(np.abs(values - nearest) <= NEAR)  # also where it is no number
+    off = ~(np.abs(values - nearest) <= NEAR)  # also for NaN
     if off.any():
         raise UsageError(
             f"float32 images hold {images[off][0]:g}, must be bytes normalised with mean {preprocess.mean} and "

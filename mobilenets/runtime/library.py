@@ -1,4 +1,4 @@
-"""A compiled library that is open: its C called by ctypes, which lets other Python threads run; its weights mapped."""
+"""An open compiled library: its C is called by ctypes, which releases the GIL; its weights are mapped."""
 
 import ctypes
 import os
@@ -21,7 +21,7 @@ ALIGNMENT = 64  # bytes
 
 
 class OpenLibrary:
-    """Safe from many Python threads, one arena each, and after a fork. A call costs microseconds."""
+    """An open library, safe from many Python threads, one arena each, and after a fork. A call costs microseconds."""
 
     def __init__(self, library: Library, threads: int) -> None:
         self._library = library
@@ -44,8 +44,10 @@ class OpenLibrary:
         return other
 
     def outputs(self, pixels: Pixels) -> Floats:
-        """(N, H, W, C), contiguous -> (N, 2, classes): logits, probabilities. One image by all threads together,
-        several by one thread each."""
+        """Return (N, 2, classes), logits and probabilities, of contiguous (N, H, W, C).
+
+        One image is computed by all threads together, several by one thread each.
+        """
         outputs = np.empty((len(pixels), 2, self._library.classes), np.float32)
         if len(pixels) == 1:
             arena = self._arena()
@@ -58,11 +60,12 @@ class OpenLibrary:
         return outputs
 
     def _several(self, pixels: Pixels, outputs: Floats) -> None:
-        """This thread and `threads` - 1 others take one image after the other."""
+        """Compute several images: this thread and `threads` - 1 others take one after the other."""
         taken = ctypes.c_int(0)
         sizes = (len(pixels), pixels[0].nbytes, outputs[0].size)
 
         def share() -> None:
+            """Compute images until none is left."""
             arena = self._arena()
             addresses = (self._at_weights, pixels.ctypes.data, outputs.ctypes.data, arena[1])
             self._code.mobilenets_pool_images(self._run, ctypes.byref(taken), *sizes, *addresses)
@@ -72,19 +75,19 @@ class OpenLibrary:
         try:
             share()
         finally:
-            wait([other for other in others if not other.cancel()])  # those that have not begun are too late
+            wait([other for other in others if not other.cancel()])  # those that have not started are not needed
         for other in others:
             if not other.cancelled():
                 other.result()
 
     def _others(self) -> ThreadPoolExecutor:
-        """Kept from call to call; a forked process has none of its parent's threads."""
+        """Return the executor, kept from call to call; a forked process has none of its parent's threads."""
         if self._executor is None or self._executor[0] != os.getpid():
             self._executor = os.getpid(), ThreadPoolExecutor(self._threads - 1, thread_name_prefix="mobilenets")
         return self._executor[1]
 
     def _arena(self) -> tuple[Bytes, int]:
-        """Scratch memory, whoever takes it owns it, and its address."""
+        """Return scratch memory for the exclusive use of the caller, and its address."""
         try:
             return self._arenas.pop()
         except IndexError:
@@ -93,7 +96,7 @@ class OpenLibrary:
 
 
 class _Pool:
-    """Threads that work on one image together, made when they are first needed."""
+    """Threads that compute one image together, started on first use."""
 
     def __init__(self, code: ctypes.CDLL, steps: int, threads: int) -> None:
         self._code, self._steps, self._threads = code, steps, threads
@@ -101,7 +104,10 @@ class _Pool:
         self._lock = threading.Lock()
 
     def run(self, call: tuple[int, int, int, int]) -> bool:
-        """False where another caller has the threads: whoever waited for them would be done later than alone."""
+        """Run one image on all threads.
+
+        Returns False where another caller has the threads: waiting for them would take longer than computing alone.
+        """
         if not self._lock.acquire(blocking=False):
             return False
         try:

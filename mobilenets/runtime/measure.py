@@ -1,4 +1,4 @@
-"""Latency of networks on this machine, in the runtime that will serve them."""
+"""Latency of networks on this machine, in the runtime that serves them."""
 
 import tempfile
 import time
@@ -35,10 +35,10 @@ def measure_networks(
     runtime: Runtime = "auto",
     precision: str = "fp32",
 ) -> list[Latency]:
-    """Median ms of one image through each network, untrained, timed in turn in one run of `seconds` in all.
+    """Return the median ms of one image through each untrained network, timed in turn in one run of `seconds` in all.
 
-    Of one thread processor time is measured, so that waiting for other programs does not count. Weights do not change
-    the time, as long as no activation is subnormal; see `untrained`. `precision`: fp32 or int8.
+    With one thread processor time is measured, so that waiting for other programs does not count. Weights do not change
+    the time as long as no activation is subnormal; see `untrained`. `precision` is fp32 or int8.
     """
     if precision not in MEASURED:
         raise UsageError(f"precision (={precision!r}) must be one of {', '.join(MEASURED)}")
@@ -51,7 +51,7 @@ def measure_networks(
 def measure_sessions(
     sessions: Sequence[Runner], seconds: float = 0.5, clock: Callable[[], float] | None = None
 ) -> list[Latency]:
-    """The same for open sessions of one runtime and number of threads: one uint8 image in, probabilities out."""
+    """Return the same for open sessions of one runtime and number of threads: one uint8 image in, probabilities out."""
     calls = [_call(session) for session in sessions]
     return time_interleaved(calls, seconds, sessions[0].threads, sessions[0].runtime, clock=clock)
 
@@ -63,7 +63,7 @@ def _open_untrained(network: Network, threads: int, runtime: Runtime, precision:
     model: Model | QuantModel = untrained(network)
     if precision == "int8":
         model = min_max_integers(untrained(network), _noise(model.preprocess))
-    with tempfile.TemporaryDirectory(prefix="mobilenets-") as folder:  # nobody wants it again: not into the cache
+    with tempfile.TemporaryDirectory(prefix="mobilenets-") as folder:  # used once: not in the cache
         return CompiledSession(model, threads, folder=Path(folder))
 
 
@@ -77,7 +77,9 @@ def _noise(p: Preprocess) -> Pixels:
 
 
 def untrained(network: Network) -> Model:
-    """He's initialisation, neutral batch norm: activations stay near 1, since subnormal floats are slow."""
+    """Return a model with He's initialisation and neutral batch norm: activations stay near 1, since subnormal floats
+    are slow.
+    """
     rng = np.random.default_rng(SEED)
     weights = {}
     for name, shape in weight_shapes(expand(network)).items():

@@ -9,7 +9,7 @@ __all__ = ["NumpySession"]
 
 
 class NumpySession:
-    """A `Runner` of `quant/reference.py`."""
+    """A `Runner` that computes with `quant/reference.py`."""
 
     threads = 1
     runtime = "numpy, int8"
@@ -17,15 +17,15 @@ class NumpySession:
     def __init__(self, model: QuantModel) -> None:
         self.model = model
         self.name, self.labels, self.preprocess = model.name, model.labels, model.preprocess
-        self.task, self.decoding = model.task, model.decoding
+        self.task, self.head_config = model.task, model.head_config
 
     def __repr__(self) -> str:
         return f"NumpySession({self.name}, {self.task}, {len(self.labels)} labels, {self.runtime})"
 
     def run(self, images: Images) -> Floats:
-        """Images as in `pixels_of` -> probabilities or embeddings (N, classes) float32."""
+        """Return probabilities or embeddings (N, classes) float32 of images as in `pixels_of`."""
         return reference.outputs(self.model, reference.run(self.model, pixels_of(images, self.preprocess)))
 
     def logits(self, images: Images) -> Floats:
-        """Images as in `pixels_of` -> logits (N, classes) float32."""
+        """Return logits (N, classes) float32 of images as in `pixels_of`."""
         return self.model.activations["fc"].real(reference.run(self.model, pixels_of(images, self.preprocess)))

@@ -1,4 +1,4 @@
-"""Do two runtimes say the same of one network? Asked whenever one is made of another."""
+"""Comparison of two runtimes on one network, made whenever one form is converted to another."""
 
 from collections.abc import Callable
 
@@ -10,15 +10,15 @@ from ..image import Pixels, Preprocess
 
 __all__ = ["BOUND", "agree"]
 
-BOUND = 1e-4  # of the largest logit: fp32 sums in another order stay a factor ten below it
+BOUND = 1e-4  # of the largest logit: fp32 sums in another order differ ten times less
 
 Run = Callable[[Pixels], Floats]  # (N, H, W, C) uint8 -> (N, classes)
 
 
 def agree(run: Run, reference: Run, preprocess: Preprocess, what: str, bound: float = BOUND) -> float:
-    """Largest difference between the logits of `run` and of `reference`, relative to the largest logit.
+    """Return the largest difference between the logits of `run` and of `reference`, relative to the largest logit.
 
-    On noise, black, white and a ramp. `ParityError` above `bound`; `what` names the two.
+    The inputs are noise, black, white and a ramp. Raises `ParityError` above `bound`; `what` names the two.
     """
     images = _probes(preprocess)
     expected = reference(images)

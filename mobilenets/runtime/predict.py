@@ -1,4 +1,4 @@
-"""Predict many images: decoded on all cores ahead of the network, in order, in bounded memory. No torch."""
+"""PredictedImage of many images: decoded on all cores ahead of the network, in order, in bounded memory. No torch."""
 
 import re
 from collections import deque
@@ -15,44 +15,44 @@ import numpy as np
 from ..arrays import Floats
 from ..errors import DataError, ImageError, ModelFileError, UsageError
 from ..folders import ending, is_image, walk
-from ..image import UNREAD, Pixels, Preprocess, Source, prepare, read, upright_size
+from ..image import UNREAD, Pixels, Preprocess, Size, Source, prepare, read, upright_size
 from ..machine import cores
 from .opening import Runner
 
-__all__ = ["Prediction", "find_images", "predict"]
+__all__ = ["PredictedImage", "find_images", "predict"]
 
-Size = tuple[int, int]  # (width, height) of an upright image
 Decoded = tuple[Pixels, Size] | ImageError
 
 
 @dataclass(frozen=True, slots=True)
-class Prediction:
-    """What one image shows, as the task's `answer` puts it; or None and one line of `error`.
+class PredictedImage:
+    """The prediction for one image in the form of the task's `prediction`; or None and one line of `error`.
 
-    `size`: the upright image's (width, height) in pixels.
+    `size` is (width, height) of the upright image in pixels.
     """
 
     name: str
-    answer: Any
+    prediction: Any
     error: str | None = None
     size: Size | None = None
 
     def __str__(self) -> str:
-        return f"{self.name}  {self.error or self.answer.line()}"
+        return f"{self.name}  {self.error or self.prediction.line()}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the prediction as `mobilenets predict --json` prints it; docs/json.md lists the keys."""
-        answer = {} if self.answer is None else self.answer.to_dict()
+        answer = {} if self.prediction is None else self.prediction.to_dict()
         return {"image": self.name, **answer, "error": self.error}
 
 
 def find_images(names: Sequence[str | Path], skipped: list[str] | None = None) -> Iterator[Path]:
-    """Files as given; of folders, at any depth, what has an image's extension and is not hidden, sorted (see `walk`).
+    """Yield files as given, and of folders, at any depth, all visible files with an image's extension, sorted (see
+    `walk`).
 
-    A name with *, ? or [ that no file has is a pattern, which some shells leave to the program.
-    `DataError` at once for what does not exist, for a pattern that nothing matches and for a URL, later for a folder
-    that cannot be listed, and where all of it holds no image. Photos in folders whose format is not read (.heic without
-    pillow-heif) go to `skipped`.
+    A name with *, ? or [ that no file has is a pattern, which some shells pass on. Raises `DataError` at once for a
+    path that does not exist, for a pattern without a match and for a URL; later for a folder that cannot be listed, and
+    where no image is found. Photos in folders whose format is not read (.heic without pillow-heif) are appended to
+    `skipped`.
     """
     left: list[str] = [] if skipped is None else skipped
     paths = [path for name in names for path in _given(name)]
@@ -94,42 +94,43 @@ def _images_in(folder: Path, skipped: list[str]) -> Iterator[Path]:
 def predict(
     session: Runner,
     images: Iterable[tuple[str, Source]],
-    answer: Callable[[Floats], Any],
+    prediction: Callable[[Floats], Any],
     batch_size: int = 32,
     workers: int = 0,
-) -> Iterator[Prediction]:
-    """One `Prediction` for each (name, file, its content or image), in the order of `images`, read as it is needed.
+) -> Iterator[PredictedImage]:
+    """Yield one `PredictedImage` for each (name, file, its content or image), in the order of `images`, read on demand.
 
-    `answer` says what an image's output means. `workers` threads decode, 0: one per core.
-    An image that cannot be decoded gives a `Prediction` with `error` in its place.
+    `prediction` interprets an image's output. `workers` threads decode, 0: one per core. An image that cannot be
+    decoded gives a `PredictedImage` with `error` set. Raises `UsageError` for a batch size or number of workers that is
+    too small.
     """
     for name, value, least in (("batch_size", batch_size, 1), ("workers", workers, 0)):
         if value < least:
             raise UsageError(f"{name} (={value}) must be at least {least}")
-    return _stream(session, images, answer, batch_size, workers or cores())
+    return _stream(session, images, prediction, batch_size, workers or cores())
 
 
 def _stream(
     session: Runner,
     images: Iterable[tuple[str, Source]],
-    answer: Callable[[Floats], Any],
+    prediction: Callable[[Floats], Any],
     batch_size: int,
     workers: int,
-) -> Iterator[Prediction]:
+) -> Iterator[PredictedImage]:
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     try:
-        # one batch being collected, one decoded while the network runs on it
+        # one batch is collected, one decoded while the network runs
         decoded = _decode_ahead(pool, images, session.preprocess, ahead=2 * batch_size + workers)
         while batch := list(islice(decoded, batch_size)):
-            yield from _answered(session, batch, answer)
-    finally:  # after Ctrl-C or an early stop, only the images being decoded at this instant are waited for
+            yield from _answered(session, batch, prediction)
+    finally:  # after Ctrl-C or an early stop, wait only for the images being decoded
         pool.shutdown(cancel_futures=True)
 
 
 def _decode_ahead(
     pool: ThreadPoolExecutor, images: Iterable[tuple[str, Source]], preprocess: Preprocess, ahead: int
 ) -> Iterator[tuple[str, Decoded]]:
-    """Each name with its pixels or its error, in order, with at most `ahead` + 1 images in memory."""
+    """Yield each name with its pixels or its error, in order, with at most `ahead` + 1 images in memory."""
     window: deque[tuple[str, Future[Decoded]]] = deque()
     for name, source in images:
         window.append((name, pool.submit(_decode, source, preprocess)))
@@ -150,19 +151,19 @@ def _decode(source: Source, preprocess: Preprocess) -> Decoded:
 
 
 def _answered(
-    session: Runner, batch: list[tuple[str, Decoded]], answer: Callable[[Floats], Any]
-) -> Iterator[Prediction]:
+    session: Runner, batch: list[tuple[str, Decoded]], prediction: Callable[[Floats], Any]
+) -> Iterator[PredictedImage]:
     pixels = [decoded[0] for _, decoded in batch if not isinstance(decoded, ImageError)]
     rows: Iterator[Floats] = iter(outputs_of(session, np.stack(pixels)) if pixels else ())
     for name, decoded in batch:
         if isinstance(decoded, ImageError):
-            yield Prediction(name, None, str(decoded))
+            yield PredictedImage(name, None, str(decoded))
         else:
-            yield Prediction(name, answer(next(rows)), size=decoded[1])
+            yield PredictedImage(name, prediction(next(rows)), size=decoded[1])
 
 
 def outputs_of(session: Runner, pixels: Pixels) -> Floats:
-    """What `session.run` gives for (N, H, W, C); `ModelFileError` where these cannot be answers."""
+    """Return the output of `session.run` for (N, H, W, C); raises `ModelFileError` where it cannot be a prediction."""
     outputs = session.run(pixels)
     if not np.isfinite(outputs).all():
         raise ModelFileError(f"{session.name}: the network gives numbers that are not finite")

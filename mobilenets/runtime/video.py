@@ -1,4 +1,4 @@
-"""Frames of videos and cameras, as images to predict: by OpenCV, which is asked for where one is given."""
+"""Frames of videos and cameras as images to predict, read by OpenCV, which is imported on demand."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -41,7 +41,7 @@ def camera_frames(number: int, every: int = 1) -> Iterator[tuple[str, Source]]:
 
 def _frames(name: str, source: str | int, every: int) -> Iterator[tuple[str, Source]]:
     for variable, silent in (("OPENCV_LOG_LEVEL", "SILENT"), ("OPENCV_FFMPEG_LOGLEVEL", "-8")):
-        os.environ.setdefault(variable, silent)  # what matters is said here, in one line
+        os.environ.setdefault(variable, silent)  # errors are reported here, in one line
     try:
         import cv2
     except ImportError as exc:

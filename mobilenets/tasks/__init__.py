@@ -1,4 +1,4 @@
-"""The tasks, one file each: a head, targets, a loss, figures, an answer. A new task is a file and a row of TASKS."""
+"""Define the tasks, one file each. A new task is a file with a subclass of `Task` and a row of TASKS."""
 
 from importlib import import_module
 
@@ -17,7 +17,7 @@ TASKS = {
 
 
 def task_type(name: str) -> type[Task]:
-    """The class of the task; `UsageError` where there is none of that name."""
+    """Return the class of a task; raise `UsageError` for an unknown name."""
     if name not in TASKS:
         raise UsageError(f"task {name!r} must be one of {', '.join(TASKS)}")
     chosen: type[Task] = getattr(import_module(f"{__package__}.{name}"), TASKS[name])

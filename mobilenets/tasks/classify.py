@@ -1,4 +1,4 @@
-"""Classification: one class of several. Its figures are in `evaluation.py`."""
+"""Classification: one class of several. Its metrics are in `evaluation.py`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..errors import UsageError
 from ..text import listed
 from .evaluation import Evaluation, evaluate_probabilities
 from .targets import balanced
-from .task import Array, Loss, Objective, Task, Wishes
+from .task import Array, Loss, Objective, Task, TrainingOptions
 
 if TYPE_CHECKING:
     import torch
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Classify", "Top", "class_weights", "cross_entropy", "generalised_cross_entropy"]
 
-LIGHTEST, HEAVIEST = 0.001, 1000.0  # weights of a class
+LIGHTEST, HEAVIEST = 0.001, 1000.0  # bounds of a class weight
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
-Q = 0.7  # of the generalised cross-entropy: what its authors chose for all data sets
+Q = 0.7  # exponent of the generalised cross-entropy, the value of its paper for all data sets
 
 
 NONE = "none of these"
@@ -35,18 +35,18 @@ NONE = "none of these"
 
 @dataclass(frozen=True, slots=True)
 class Top:
-    """Labels with probabilities, best first. `none`: even the best is below the least confidence that was asked for."""
+    """Labels with probabilities, best first. `none`: the best probability is below the requested minimum."""
 
     top: tuple[tuple[str, float], ...]
     none: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        told = {"top": [{"label": label, "probability": p} for label, p in self.top]}
-        return {**told, "none": True} if self.none else told
+        values = {"top": [{"label": label, "probability": p} for label, p in self.top]}
+        return {**values, "none": True} if self.none else values
 
     def line(self) -> str:
-        told = "  ".join(f"{label} {p:.1%}" for label, p in self.top)
-        return f"{NONE} ({told})" if self.none else told
+        text = "  ".join(f"{label} {p:.1%}" for label, p in self.top)
+        return f"{NONE} ({text})" if self.none else text
 
     def rows(self) -> tuple[tuple[str, ...], ...]:
         if self.none:
@@ -56,16 +56,16 @@ class Top:
 
 @dataclass(frozen=True, slots=True)
 class Classify(Task):
-    """Which of the classes an image shows."""
+    """Single-label classification."""
 
     name: ClassVar[str] = "classify"
     score: ClassVar[str] = "top1"
     columns: ClassVar[tuple[str, ...]] = ("rank", "label", "probability")
 
-    noisy_labels: Annotated[bool, "many labels are wrong: a loss that believes unlikely ones less."] = False
+    noisy_labels: Annotated[bool, "many labels are wrong: use a loss that is robust to them."] = False
     class_weight: Annotated[
         tuple[str, ...],
-        "NAME=WEIGHT of classes: how much an image of each counts, others 1 (roses=2 tulips=0.5).",
+        "NAME=WEIGHT: the weight of a class in the loss, others have 1 (roses=2 tulips=0.5).",
     ] = ()
 
     def __post_init__(self) -> None:
@@ -73,28 +73,28 @@ class Classify(Task):
 
     @property
     def named_weights(self) -> dict[str, float]:
-        """The weight of each class that was given one."""
+        """Return the weight of each class named in `class_weight`; raises `UsageError`."""
         weights: dict[str, float] = {}
         for text in self.class_weight:
             name, _, number = text.rpartition("=")
             if not name or not re.fullmatch(r"\d+(\.\d*)?|\.\d+", number) or not LIGHTEST <= float(number) <= HEAVIEST:
-                rule = f"must be NAME=WEIGHT, a weight from {LIGHTEST:g} to {HEAVIEST:g}, such as roses=2"
+                rule = f"must be NAME=WEIGHT with a weight from {LIGHTEST:g} to {HEAVIEST:g}, such as roses=2"
                 raise UsageError(f"class_weight (={text!r}) {rule}")
             if name in weights:
-                raise UsageError(f"class_weight (={text!r}): {name} has a weight already")
+                raise UsageError(f"class_weight (={text!r}) must name {name} once")
             weights[name] = float(number)
         return weights
 
-    def ready(self, dataset: Dataset) -> Dataset:
+    def for_training(self, dataset: Dataset) -> Dataset:
         for name in self.named_weights:
             if name not in dataset.labels:
-                raise UsageError(f"class_weight: {name!r} is none of the classes: {listed(dataset.labels, 10)}")
+                raise UsageError(f"class_weight: {name!r} is not one of the classes: {listed(dataset.labels, 10)}")
         return dataset
 
     def weights(self, targets: Array, labels: Sequence[str], balance: str) -> Floats | None:
-        """How much an image of each class counts: (classes,), whose mean over `targets` is 1; None where all are equal.
+        """Return class weights (classes,) float32 with mean 1 over `targets`, or None if all are equal.
 
-        A weight that was given multiplies that of `balance` "loss".
+        Weights of `class_weight` multiply those of `balance` "loss".
         """
         if not self.class_weight and balance != "loss":
             return None
@@ -103,47 +103,51 @@ class Classify(Task):
         return np.asarray(weight / weight[targets].mean(), np.float32)
 
     def objective(
-        self, targets: Array, network: Network, dataset: Dataset, wishes: Wishes, device: torch.device
+        self, targets: Array, network: Network, dataset: Dataset, options: TrainingOptions, device: torch.device
     ) -> Objective:
         import torch
 
-        counts = self.weights(targets, dataset.labels, wishes.balance)
+        counts = self.weights(targets, dataset.labels, options.balance)
         weight = None if counts is None else torch.from_numpy(counts).to(device)
         if not self.noisy_labels:
-            return Objective(cross_entropy(weight, wishes.smoothing))
-        if wishes.smoothing:
-            raise UsageError(f"smoothing (={wishes.smoothing}) must be 0 with noisy_labels, whose loss has its own")
+            return Objective(cross_entropy(weight, options.smoothing))
+        if options.smoothing:
+            raise UsageError(f"smoothing (={options.smoothing}) must be 0 with noisy_labels")
         return Objective(generalised_cross_entropy(weight))
 
-    def order(self, targets: Array, batch_size: int, wishes: Wishes) -> Callable[[np.random.Generator], Array] | None:
-        return balanced(targets) if wishes.balance == "sample" else None
+    def order(
+        self, targets: Array, batch_size: int, options: TrainingOptions
+    ) -> Callable[[np.random.Generator], Array] | None:
+        return balanced(targets) if options.balance == "sample" else None
 
-    def validate(self, outputs: Tensor, targets: Array, decoding: dict[str, Any]) -> tuple[float, float]:
+    def validate(self, outputs: Tensor, targets: Array, head_config: dict[str, Any]) -> tuple[float, float]:
         import torch
         from torch.nn import functional
 
         labels = torch.from_numpy(targets)
         return float((outputs.argmax(1) == labels).float().mean()), float(functional.cross_entropy(outputs, labels))
 
-    def evaluate(self, outputs: Array, images: Images, labels: tuple[str, ...], decoding: dict[str, Any]) -> Evaluation:
+    def evaluate(
+        self, outputs: Array, images: Images, labels: tuple[str, ...], head_config: dict[str, Any]
+    ) -> Evaluation:
         return evaluate_probabilities(outputs, images.targets, labels, images.names)
 
-    def answer(self, output: Array, labels: tuple[str, ...], decoding: dict[str, Any], top: int) -> Top:
+    def prediction(self, output: Array, labels: tuple[str, ...], head_config: dict[str, Any], top: int) -> Top:
         best = np.argsort(-output, kind="stable")[:top]
         return Top(tuple((labels[i], float(output[i])) for i in best))
 
 
 def class_weights(targets: Array, classes: int) -> Floats:
-    """(classes,): with them each class counts the same however many of `targets` it has; their mean over these is 1."""
+    """Return weights (classes,) float32, inverse to the class frequencies in `targets`, with mean 1 over `targets`."""
     counts = np.maximum(np.bincount(targets, minlength=classes), 1)
     return np.asarray(len(targets) / (classes * counts), np.float32)
 
 
 def generalised_cross_entropy(weight: Tensor | None) -> Loss:
-    """Mean of (1 - p^q) / q over the probabilities p of the labels (Zhang, Sabuncu 2018, equation 6), q = 0.7.
+    """Return the generalised cross-entropy: the mean of (1 - p^q) / q over the label probabilities p, with q = 0.7.
 
-    For q near 0 it is the cross-entropy, at 1 the absolute error: an image whose label the network holds for unlikely
-    pulls less, as it may be the label that is wrong.
+    It is Equation 6 of Zhang and Sabuncu (2018): the cross-entropy for q -> 0, the mean absolute error for q = 1.
+    Labels that the network considers unlikely have smaller gradients, since they may be wrong.
     """
     from torch.nn import functional
 
@@ -156,11 +160,11 @@ def generalised_cross_entropy(weight: Tensor | None) -> Loss:
 
 
 def cross_entropy(weight: Tensor | None, smoothing: float) -> Loss:
-    """Mean cross-entropy of logits (N, classes) and class indices (N,), each class weighed by `weight`."""
+    """Return the mean cross-entropy of logits (N, classes) and class indices (N,), with class weights `weight`."""
     from torch.nn import functional
 
     def loss(logits: Tensor, target: Tensor) -> Tensor:
-        # dividing by N, not by the summed weights: shares of a batch then add up to the batch
+        # divided by N, not by the sum of the weights, so that the losses of parts of a batch add up
         value = functional.cross_entropy(logits, target, weight, reduction="sum", label_smoothing=smoothing)
         return value / len(target)
 

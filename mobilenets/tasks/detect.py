@@ -1,4 +1,4 @@
-"""Detection: boxes and their classes, by SSD or Faster R-CNN on a MobileNet. The parts are in `detection/`."""
+"""Object detection by SSD or Faster R-CNN on a MobileNet. The parts are in `detection/`."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ from ..data.augment import View
 from ..data.cache import Images
 from ..data.sources import Dataset, assemble
 from ..errors import DataError, UsageError
-from ..image import Preprocess
+from ..image import Preprocess, Size
 from ..text import listed
 from .detection.annotations import gathered
 from .detection.average_precision import average_precision
 from .detection.boxes import Boxes, agree, view
-from .detection.frame import Size
-from .detection.layout import BOXES, faster_rcnn_decoding, smallest, ssd_decoding
+from .detection.layout import BOXES, faster_rcnn_config, smallest, ssd_config
 from .detection.reading import read_boxes
 from .detection.result import Detected, Detections, boxed, found
 from .drawing import captioned
-from .result import Answer
-from .task import Array, Objective, Task, Wishes
+from .result import Prediction
+from .task import Array, Objective, Task, TrainingOptions
 
 if TYPE_CHECKING:
     import torch
@@ -36,7 +35,7 @@ __all__ = ["Detect"]
 
 @dataclass(frozen=True, slots=True)
 class Detect(Task):
-    """Where in an image things of which class are."""
+    """Object detection: boxes with classes and scores."""
 
     name: ClassVar[str] = "detect"
     output: ClassVar[Output] = "features"
@@ -46,7 +45,7 @@ class Detect(Task):
     view: ClassVar[View] = staticmethod(view)
 
     detector: Annotated[
-        Literal["ssd", "faster-rcnn"], "ssd, or faster-rcnn: slower, as the body's end runs once a proposal."
+        Literal["ssd", "faster-rcnn"], "ssd, or faster-rcnn: slower, its last layers run once per proposal."
     ] = "ssd"
     lite: Annotated[bool, "SSD's head and extra layers depthwise separable (SSDLite): smaller and faster."] = False
 
@@ -56,34 +55,34 @@ class Detect(Task):
         path = Path(path)
         annotations = read_boxes(path)
         listing, targets = gathered(path, annotations)
-        told = [target.text() for target in targets]
+        target_texts = [target.text() for target in targets]
         dataset = assemble(
             path,
             listing,
             annotations.labels,
             targets,
-            told,
+            target_texts,
             val_fraction,
             max_bad=max_bad,
             agree=lambda one, other: agree(targets[one], targets[other]),
         )
         return replace(dataset, notes=(*dataset.notes, *_absent(dataset)))
 
-    def prepared(self, preprocess: Preprocess) -> Preprocess:
+    def configure_preprocessing(self, preprocess: Preprocess) -> Preprocess:
         return replace(preprocess, fit="stretch", crop=1.0)
 
-    def decoding(self, network: Network, dataset: Dataset) -> dict[str, Any]:
+    def head_config(self, network: Network, dataset: Dataset) -> dict[str, Any]:
         small = smallest([sample.target for sample in dataset.splits["train"]])
         if self.detector == "ssd":
-            return ssd_decoding(network, small, self.lite)
+            return ssd_config(network, small, self.lite)
         if self.lite:
-            raise UsageError("lite makes SSD's head separable: faster-rcnn has no such head")
-        return faster_rcnn_decoding(network, small)
+            raise UsageError("lite (=True) must be False for faster-rcnn: it makes SSD's head separable")
+        return faster_rcnn_config(network, small)
 
-    def retarget(self, dataset: Dataset, labels: tuple[str, ...], decoding: dict[str, Any]) -> Dataset:
+    def align_labels(self, dataset: Dataset, labels: tuple[str, ...], head_config: dict[str, Any]) -> Dataset:
         unknown = [label for label in dataset.labels if label not in labels]
         if unknown:
-            raise DataError(f"{dataset.root} has classes that the model does not know: {', '.join(unknown[:5])}")
+            raise DataError(f"{dataset.root}: the model does not have the classes {', '.join(unknown[:5])}")
         number = np.array([labels.index(label) for label in dataset.labels])
         splits = {
             split: tuple(replace(s, target=replace(s.target, labels=number[s.target.labels])) for s in samples)
@@ -93,52 +92,54 @@ class Detect(Task):
 
     def check(self, dataset: Dataset, train: Images) -> None:
         if all(target.ignored.all() for target in train.targets):
-            raise DataError(f"{dataset.root}: no image of train has a box: nothing to learn from")
+            raise DataError(f"{dataset.root}: no image of train has a box")
 
     # learning
 
-    def module(self, body: nn.Module, network: Network, decoding: dict[str, Any]) -> nn.Module:
-        if decoding["detector"] == "faster-rcnn":
+    def module(self, body: nn.Module, network: Network, head_config: dict[str, Any]) -> nn.Module:
+        if head_config["detector"] == "faster-rcnn":
             from .detection.faster_rcnn import TwoStage
 
-            return TwoStage(body, network, decoding)
+            return TwoStage(body, network, head_config)
         from .detection.ssd import SingleShot
 
-        return SingleShot(body, network, decoding)
+        return SingleShot(body, network, head_config)
 
     def objective(
-        self, targets: Array, network: Network, dataset: Dataset, wishes: Wishes, device: torch.device
+        self, targets: Array, network: Network, dataset: Dataset, options: TrainingOptions, device: torch.device
     ) -> Objective:
         for name, plain in (("smoothing", 0.0), ("balance", "none")):
-            if getattr(wishes, name) != plain:
-                raise UsageError(f"{name} (={getattr(wishes, name)}) must be {plain} for a detector")
+            if getattr(options, name) != plain:
+                raise UsageError(f"{name} (={getattr(options, name)}) must be {plain} for a detector")
         return Objective(_sum, _losses)
 
     # judging
 
-    def validate(self, outputs: Tensor, targets: Array, decoding: dict[str, Any]) -> tuple[float, float]:
-        """There is no loss without training's matching: NaN."""
+    def validate(self, outputs: Tensor, targets: Array, head_config: dict[str, Any]) -> tuple[float, float]:
+        """Return (mAP at 0.5, NaN): the loss needs the matching of training."""
         classes = 1 + max(int(target.labels.max(initial=0)) for target in targets)
         names = [str(i) for i in range(max(classes, int(outputs[..., 5].max()) + 1))]
         precision = average_precision(outputs.numpy(), targets.tolist(), names)
         return precision.ap50, float("nan")
 
-    def evaluate(self, outputs: Array, images: Images, labels: tuple[str, ...], decoding: dict[str, Any]) -> Detections:
+    def evaluate(
+        self, outputs: Array, images: Images, labels: tuple[str, ...], head_config: dict[str, Any]
+    ) -> Detections:
         targets: list[Boxes] = images.targets.tolist()
         return Detections(len(images), average_precision(outputs, targets, labels), outputs, labels)
 
     # telling
 
-    def answer(self, output: Array, labels: tuple[str, ...], decoding: dict[str, Any], top: int) -> Detected:
+    def prediction(self, output: Array, labels: tuple[str, ...], head_config: dict[str, Any], top: int) -> Detected:
         return found(output, labels, top)
 
-    def placed(self, answer: Answer, size: Size) -> Detected:
-        assert isinstance(answer, Detected)
-        return answer.on(size)
+    def in_pixels(self, prediction: Prediction, size: Size) -> Detected:
+        assert isinstance(prediction, Detected)
+        return prediction.on(size)
 
-    def draw(self, image: Image.Image, answer: Answer) -> Image.Image:
-        assert isinstance(answer, Detected)
-        return boxed(image, answer) if answer.boxes else captioned(image, answer.line())
+    def draw(self, image: Image.Image, prediction: Prediction) -> Image.Image:
+        assert isinstance(prediction, Detected)
+        return boxed(image, prediction) if prediction.boxes else captioned(image, prediction.line())
 
 
 def _losses(module: Any, x: Tensor, targets: list[Boxes]) -> dict[str, Tensor]:
@@ -147,12 +148,12 @@ def _losses(module: Any, x: Tensor, targets: list[Boxes]) -> dict[str, Tensor]:
 
 
 def _sum(losses: dict[str, Tensor], targets: list[Boxes]) -> Tensor:
-    """Of parts that are means over boxes: shares of a batch add up to it as far as they hold as many boxes."""
+    """Return the sum of the losses, which are means over boxes; parts of a batch with equal box counts add up."""
     return sum(losses.values())  # type: ignore[return-value]
 
 
 def _absent(dataset: Dataset) -> list[str]:
-    """A note for each split in which classes have no box."""
+    """Return a note for each split in which classes have no box."""
     notes = []
     for split, samples in dataset.splits.items():
         present = set(np.concatenate([sample.target.labels for sample in samples]).tolist())

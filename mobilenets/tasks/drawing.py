@@ -1,4 +1,4 @@
-"""Answers drawn on images, by Pillow."""
+"""Draw predictions on images with Pillow."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 
 def captioned(image: Image.Image, text: str) -> Image.Image:
-    """The image with `text` below it, wrapped to its width; two spaces part what stands in a row."""
+    """Return the image with `text` below it, wrapped to its width; double spaces become commas."""
     text = text.replace("  ", ", ")
     size = max(12, image.width // 28)
     font = ImageFont.load_default(size)
@@ -30,7 +30,7 @@ def captioned(image: Image.Image, text: str) -> Image.Image:
 
 
 def scaled(image: Image.Image, label: str) -> Image.Image:
-    """The image with the colours of `heated` below it, from left to right, and what they say of the class `label`."""
+    """Return the image with the colour scale of `heated` below it and a caption for the class `label`."""
     height = max(12, image.width // 28)
     page = Image.new("RGB", (image.width, image.height + height))
     page.paste(image)
@@ -43,9 +43,9 @@ def _coloured(shades: Image.Image) -> Image.Image:
 
 
 def heated(image: Image.Image, heat: Floats, box: tuple[float, float, float, float]) -> Image.Image:
-    """Return the image with `heat` (rows, columns; any numbers) laid over `box`, from blue (least) to red (most).
+    """Return the image with the heat map `heat` (rows, columns) drawn over `box`, from blue (least) to red (most).
 
-    Outside `box`, which may lead outside the image, the image is grey.
+    Outside `box`, which may extend beyond the image, the image is grey.
     """
     left, top, right, bottom = (round(edge) for edge in box)
     low, high = float(heat.min()), float(heat.max())
@@ -60,7 +60,7 @@ def heated(image: Image.Image, heat: Floats, box: tuple[float, float, float, flo
 
 
 def stacked(upper: Image.Image, lower: Image.Image) -> Image.Image:
-    """One above the other, both as wide as `lower`."""
+    """Return `upper` above `lower`, scaled to the width of `lower`."""
     height = round(upper.height * lower.width / upper.width)
     page = Image.new("RGB", (lower.width, height + lower.height), "white")
     page.paste(upper.convert("RGB").resize((lower.width, height)))

@@ -1,4 +1,4 @@
-"""Embeddings: unit vectors that are near where two photos show one identity, also of identities never seen before."""
+"""Embeddings: unit vectors that are close for photos of the same identity, including identities unseen in training."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ..data.identities import list_identities, list_pairs
 from ..data.sources import Dataset, assemble
 from ..errors import DataError, UsageError
 from ..image import Preprocess
-from .likeness.triplets import imitation_loss, photos_of_each, triplet_loss
-from .likeness.verification import Likeness, evaluate_embeddings, verification_auc
-from .task import Array, Objective, Wishes
+from .task import Array, Objective, TrainingOptions
 from .teacher import Distilled, with_unlabelled
+from .verification.metrics import EmbeddingScores, evaluate_embeddings, verification_auc
+from .verification.triplets import imitation_loss, photos_of_each, triplet_loss
 
 if TYPE_CHECKING:
     import torch
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Embed", "Vector"]
 
-STRANGER = -1  # the identity of an image without a label
-VALIDATED = 128  # photos at a time that the validation loss finds triplets in
+STRANGER = -1  # the identity of an unlabelled image
+VALIDATED = 128  # batch size of the triplets of the validation loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +49,17 @@ class Vector:
 
 @dataclass(frozen=True, slots=True)
 class Embed(Distilled):
-    """A unit vector for each image: near for photos of one identity, far for those of two."""
+    """Metric learning: unit vectors, close for photos of the same identity and distant for others."""
 
     name: ClassVar[str] = "embed"
-    things: ClassVar[str] = "identities"
+    label_noun: ClassVar[str] = "identities"
     output: ClassVar[Output] = "l2_normalise"
     score: ClassVar[str] = "auc"
     columns: ClassVar[tuple[str, ...]] = ("dimension", "value")
 
-    dimensions: Annotated[int, "numbers in a vector (128: FaceNet gained nothing by more)."] = 128
-    margin: Annotated[float, "how much nearer (squared) one identity's photos should be (0.2: FaceNet's)."] = 0.2
-    photos: Annotated[int, "photos of an identity that a batch has together (4: pairs, and many identities)."] = 4
+    dimensions: Annotated[int, "length of the vector (128: FaceNet gained nothing from more)."] = 128
+    margin: Annotated[float, "margin of the triplet loss, in squared distances (0.2: FaceNet's)."] = 0.2
+    photos: Annotated[int, "photos of the same identity in a batch (4: pairs of many identities)."] = 4
 
     def __post_init__(self) -> None:
         Distilled.__post_init__(self)
@@ -72,15 +72,15 @@ class Embed(Distilled):
                 raise UsageError(f"{name} (={value}) must be from {low:g} to {high:g}")
 
     def open(self, path: str | Path, val_fraction: float | None = 0.2, max_bad: float = 0.01) -> Dataset:
-        """Any layout that labels each photo with its identity; or LFW's pairs (a .txt), to be judged by."""
+        """Open any layout of classes with identities as labels, or LFW's pairs (a .txt file) for evaluation."""
         root = Path(path)
         if root.suffix.lower() == ".txt":
             return _pairs(root)
         listing, names = list_identities(root, val_fraction)
         number = {name: at for at, name in enumerate(names)}
-        told = [str(row.label) for row in listing.rows]
-        targets = [number[name] for name in told]
-        dataset = assemble(root, listing, names, targets, told, val_fraction, max_bad=max_bad)
+        target_texts = [str(row.label) for row in listing.rows]
+        targets = [number[name] for name in target_texts]
+        dataset = assemble(root, listing, names, targets, target_texts, val_fraction, max_bad=max_bad)
         if self.unlabelled is None or "train" not in dataset.splits:
             return dataset
         return with_unlabelled(dataset, self.unlabelled, STRANGER)
@@ -88,41 +88,43 @@ class Embed(Distilled):
     def outputs(self, dataset: Dataset) -> tuple[str, ...]:
         return tuple(map(str, range(self.dimensions)))
 
-    def prepared(self, preprocess: Preprocess) -> Preprocess:
-        """All of an image: photos of identities are cut to them already, and what is at their border tells as much."""
+    def configure_preprocessing(self, preprocess: Preprocess) -> Preprocess:
+        """Use the whole image, because photos of identities are usually cropped already."""
         return replace(preprocess, crop=1.0)
 
-    def retarget(self, dataset: Dataset, labels: tuple[str, ...], decoding: dict[str, Any]) -> Dataset:
-        """As it is: a model knows no identities."""
+    def align_labels(self, dataset: Dataset, labels: tuple[str, ...], head_config: dict[str, Any]) -> Dataset:
+        """Return the data set unchanged: a model has no identities."""
         return dataset
 
     def check(self, dataset: Dataset, train: Images) -> None:
         counts = np.unique(train.targets[train.targets != STRANGER], return_counts=True)[1]
         if self.teacher is None and (counts > 1).sum() < 2:
-            raise DataError(f"{dataset.root}: two photos each of two identities must be decoded to learn from")
+            raise DataError(f"{dataset.root}: at least two identities with two decodable photos each are needed")
 
-    def learned(self, outputs: Array, names: tuple[str, ...] | None, dataset: Dataset) -> Array:
-        """Unit vectors (N, D)."""
+    def teacher_targets(self, outputs: Array, names: tuple[str, ...] | None, dataset: Dataset) -> Array:
+        """Return unit vectors (N, D)."""
         if outputs.shape[1] != self.dimensions:
             raise DataError(
-                f"dimensions (={self.dimensions}) must be {outputs.shape[1]}, as the teacher {self.teacher} has"
+                f"dimensions (={self.dimensions}) must be {outputs.shape[1]}, those of the teacher {self.teacher}"
             )
         lengths: Array = np.linalg.norm(outputs, axis=1, keepdims=True)
         return outputs / np.maximum(lengths, 1e-12)
 
     def objective(
-        self, targets: Array, network: Network, dataset: Dataset, wishes: Wishes, device: torch.device
+        self, targets: Array, network: Network, dataset: Dataset, options: TrainingOptions, device: torch.device
     ) -> Objective:
-        if wishes.smoothing:
-            raise UsageError(f"smoothing (={wishes.smoothing}) must be 0 with the task {self.name}")
+        if options.smoothing:
+            raise UsageError(f"smoothing (={options.smoothing}) must be 0 with the task {self.name}")
         return Objective(imitation_loss if targets.ndim == 2 else triplet_loss(self.margin))
 
-    def order(self, targets: Array, batch_size: int, wishes: Wishes) -> Callable[[np.random.Generator], Array] | None:
-        if wishes.balance != "none":
-            raise UsageError(f"balance (={wishes.balance}) must be none with the task {self.name}")
+    def order(
+        self, targets: Array, batch_size: int, options: TrainingOptions
+    ) -> Callable[[np.random.Generator], Array] | None:
+        if options.balance != "none":
+            raise UsageError(f"balance (={options.balance}) must be none with the task {self.name}")
         return None if targets.ndim == 2 else photos_of_each(targets, self.photos)
 
-    def validate(self, outputs: Tensor, targets: Array, decoding: dict[str, Any]) -> tuple[float, float]:
+    def validate(self, outputs: Tensor, targets: Array, head_config: dict[str, Any]) -> tuple[float, float]:
         import torch
         from torch.nn import functional
 
@@ -134,20 +136,22 @@ class Embed(Distilled):
         auc = verification_auc(functional.normalize(outputs).numpy(), targets)
         return auc, float(sum(parts)) / len(outputs)
 
-    def evaluate(self, outputs: Array, images: Images, labels: tuple[str, ...], decoding: dict[str, Any]) -> Likeness:
+    def evaluate(
+        self, outputs: Array, images: Images, labels: tuple[str, ...], head_config: dict[str, Any]
+    ) -> EmbeddingScores:
         return evaluate_embeddings(outputs, images.targets, images.names)
 
-    def draw(self, image: Image.Image, answer: Any) -> Image.Image:
+    def draw(self, image: Image.Image, prediction: Any) -> Image.Image:
         raise UsageError("a vector cannot be drawn: mobilenets search --sheet shows the photos nearest to one")
 
-    def answer(self, output: Array, labels: tuple[str, ...], decoding: dict[str, Any], top: int) -> Vector:
+    def prediction(self, output: Array, labels: tuple[str, ...], head_config: dict[str, Any], top: int) -> Vector:
         return Vector(tuple(map(float, output)))
 
 
 def _pairs(path: Path) -> Dataset:
-    """Photos whose targets are their identity and the number of their pair."""
+    """Return photos whose targets are (identity, number of the pair)."""
     listing, names = list_pairs(path)
     number = {name: at for at, name in enumerate(names)}
-    told = [str(row.label) for row in listing.rows]
-    targets = [np.array([number[name], at // 2]) for at, name in enumerate(told)]
-    return assemble(path, listing, names, targets, told, None)
+    target_texts = [str(row.label) for row in listing.rows]
+    targets = [np.array([number[name], at // 2]) for at, name in enumerate(target_texts)]
+    return assemble(path, listing, names, targets, target_texts, None)

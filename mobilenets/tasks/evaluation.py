@@ -1,6 +1,6 @@
-"""How good a classifier is: probabilities and truth in, every figure of the report out. No torch.
+"""Evaluate a classifier: compute all metrics of the report from probabilities and labels, without torch.
 
-The prediction is the class of the highest probability; of equal ones, the one with the lower index.
+The prediction is the class of the highest probability; of equal ones, the lower index.
 """
 
 from collections.abc import Sequence
@@ -23,11 +23,11 @@ __all__ = [
     "evaluate_probabilities",
 ]
 
-BINS = 15  # of the calibration error: what Guo et al. 2017 and most who report it use
+BINS = 15  # bins of the calibration error, as in Guo et al. (2017)
 MOST_MISTAKES = 24
 MOST_PAIRS = 12
-ASKED = (0.9, 0.95, 0.99)  # accuracies of the answers that a threshold leaves
-EXAMPLES = 4  # of each pair, as pictures
+ASKED = (0.9, 0.95, 0.99)  # accuracies for which a threshold is reported
+EXAMPLES = 4  # pictures of each confused pair
 
 Floats = np.ndarray[Any, np.dtype[np.floating[Any]]]
 Ints = np.ndarray[Any, np.dtype[np.integer[Any]]]
@@ -36,10 +36,10 @@ Bools = np.ndarray[Any, np.dtype[np.bool_]]
 
 @dataclass(frozen=True, slots=True)
 class ClassScore:
-    """One class; fractions.
+    """The scores of one class, as fractions.
 
-    None where nothing can be said: `recall` of a class without an image in the split, `precision` of one that
-    was never predicted, `f1` where both hold.
+    Undefined scores are None: `recall` of a class without an image in the split, `precision` of a class that was never
+    predicted, `f1` if both hold.
     """
 
     label: str
@@ -51,7 +51,7 @@ class ClassScore:
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """One wrong prediction: the image's name and position in the split, the probability of `predicted`."""
+    """One wrong prediction: the image's name, its position in the split, and the probability of `predicted`."""
 
     name: str
     index: int
@@ -62,7 +62,7 @@ class Mistake:
 
 @dataclass(frozen=True, slots=True)
 class Confused:
-    """Images of one class taken for another; `examples` are positions in the split, the most confident first."""
+    """Images of class `truth` predicted as `predicted`; `examples` are positions in the split, most confident first."""
 
     truth: str
     predicted: str
@@ -73,9 +73,9 @@ class Confused:
 
 @dataclass(frozen=True, slots=True)
 class CalibrationBin:
-    """The images whose highest probability lies in (low, high]: its mean, and the share predicted right.
+    """The images whose highest probability is in (low, high]: its mean, and the share predicted correctly.
 
-    Both are 0 where `images` is 0.
+    Both are 0 if `images` is 0.
     """
 
     low: float
@@ -87,22 +87,22 @@ class CalibrationBin:
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """The least confidence at which the answers of this split are right as often as `accuracy` asks.
+    """The lowest confidence threshold at which predictions reach `accuracy` on this split.
 
-    `answered`: the share of images whose highest probability is at least `confidence`; others get no answer.
+    `answered` is the coverage: the share of images whose highest probability is at least `confidence`.
     """
 
-    accuracy: float  # asked for
+    accuracy: float  # the requested accuracy
     confidence: float
     answered: float
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """A classifier on one split; all rates are fractions.
+    """The metrics of a classifier on one split; all rates are fractions.
 
-    `top5` with fewer than 5 classes is top-k over all of them, so it is 1. `ece` is the expected calibration
-    error: |confidence - accuracy| over the bins of `calibration`, weighted by images.
+    `top5` is 1 with 5 or fewer classes. `ece` is the expected calibration error: |confidence - accuracy| over the bins
+    of `calibration`, weighted by their images (Guo et al. 2017, Equation 3).
     """
 
     images: int
@@ -115,8 +115,8 @@ class Evaluation:
     calibration: tuple[CalibrationBin, ...]
     mistakes: tuple[Mistake, ...]  # the most confident first, at most 24
     confused: tuple[Confused, ...]  # the most frequent first, at most 12
-    thresholds: tuple[Threshold, ...]  # for `ASKED` above top1, as far as they are reached
-    suspects: tuple[Mistake, ...]  # labels that may be wrong, the least likely first, at most 24
+    thresholds: tuple[Threshold, ...]  # for the accuracies of `ASKED` above top1 that can be reached
+    suspects: tuple[Mistake, ...]  # suspected label errors, the least probable label first, at most 24
 
     @property
     def score(self) -> float:
@@ -130,7 +130,8 @@ class Evaluation:
 
     def facts(self) -> tuple[tuple[str, str, str], ...]:
         low, high = self.top1_interval
-        moot = "always so with 5 classes or fewer" if len(self.per_class) <= 5 else "the truth is among the first five"
+        few = len(self.per_class) <= 5
+        moot = "always 100% with 5 classes or fewer" if few else "the true class is among the five most probable"
         return (
             ("top-1", f"{self.top1:.1%}", f"95% interval {low:.1%} to {high:.1%}"),
             ("top-5", f"{self.top5:.1%}", moot),
@@ -150,9 +151,9 @@ class Evaluation:
         return (Table("by class", ("class", "images", "precision", "recall", "F1"), tuple(rows)),)
 
     def sections(self, images: Images) -> tuple[Section, ...]:
-        """What the page's template for classifiers does not show."""
+        """Return the sections that the report's template for classifiers does not contain."""
         pictures = tuple(
-            Picture(images.pixels(i), pair.truth, f"taken for {pair.predicted}")
+            Picture(images.pixels(i), pair.truth, f"predicted as {pair.predicted}")
             for pair in self.confused
             for i in pair.examples
         )
@@ -162,22 +163,22 @@ class Evaluation:
 
     def _suspect_labels(self, images: Images) -> tuple[Section, ...]:
         pictures = tuple(
-            Picture(images.pixels(one.index), f"{one.truth}: {one.name}", f"rather {one.predicted}?")
+            Picture(images.pixels(one.index), f"{one.truth}: {one.name}", f"possibly {one.predicted}")
             for one in self.suspects
         )
         caption = (
-            "Another class is as likely as it is for images of its own on average, and likelier than the label "
-            "(confident learning, Northcutt et al. 2021): look at these first when labels are checked."
+            "The suggested class is at least as probable as on average for images with that label, and more probable "
+            "than the given label (confident learning, Northcutt et al. 2021). Review these labels first."
         )
-        return (Section("Labels that may be wrong", caption, pictures=pictures),) if pictures else ()
+        return (Section("Suspected label errors", caption, pictures=pictures),) if pictures else ()
 
 
 def evaluate_probabilities(
     probabilities: Floats, truth: Ints, labels: Sequence[str], names: Sequence[str]
 ) -> Evaluation:
-    """Score `probabilities` (N, classes) against `truth` (N,), class indices; `names` (N) name the images.
+    """Evaluate `probabilities` (N, classes) against the class indices `truth` (N,) of the images `names` (N).
 
-    `DataError` where the sizes disagree or N is 0, `WorkError` naming the first image whose values are no
+    Raises `DataError` if the shapes disagree or N is 0, `WorkError` with the first image whose values are not
     probabilities (NaN, logits).
     """
     _check_sizes(probabilities, truth, labels, names)
@@ -204,7 +205,7 @@ def evaluate_probabilities(
 
 
 def wilson(right: int, images: int) -> tuple[float, float]:
-    """95% interval of the rate right / images by Wilson (1927), sound near 0 and 1 and for few images."""
+    """Return the 95% Wilson score interval of the rate right / images (Wilson 1927), valid near 0 and 1."""
     z = 1.959964
     rate, share = right / images, z * z / images
     middle = (rate + share / 2) / (1 + share)
@@ -223,7 +224,7 @@ def _check_sizes(probabilities: Floats, truth: Ints, labels: Sequence[str], name
 
 
 def _check_values(probabilities: Floats, truth: Ints, names: Sequence[str]) -> None:
-    high, low = probabilities.max(axis=1), probabilities.min(axis=1)  # NaN goes through both
+    high, low = probabilities.max(axis=1), probabilities.min(axis=1)  # NaN propagates through both
     bad = np.flatnonzero(~((low >= 0) & (high <= 1 + 1e-3)))
     if len(bad):
         row = probabilities[bad[0]]
@@ -238,9 +239,9 @@ def _check_values(probabilities: Floats, truth: Ints, names: Sequence[str]) -> N
 
 
 def _rank_of_truth(probabilities: Floats, truth: Ints) -> Ints:
-    """(N,): how many classes come before the true one.
+    """Return the rank (N,) of the true class, from 0.
 
-    Not scikit-learn's top-k: there the higher index wins a tie, so that its top-1 is not always the accuracy.
+    In contrast to scikit-learn's top-k, the lower index wins a tie, so that top-1 equals the accuracy.
     """
     own = probabilities[np.arange(len(truth)), truth][:, None]
     before = np.arange(probabilities.shape[1]) < truth[:, None]
@@ -270,7 +271,7 @@ def _share(count: int, of: int) -> float | None:
 
 
 def _calibration(confidence: Floats, right: Bools) -> tuple[CalibrationBin, ...]:
-    """`BINS` bins of equal width, (low, high] as in Guo et al. 2017 (On Calibration of Modern Networks)."""
+    """Return `BINS` bins of equal width, (low, high], as in Guo et al. (2017), On Calibration of Modern Networks."""
     edges = np.linspace(0, 1, BINS + 1)
     bins = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, BINS - 1)
     images = np.bincount(bins, minlength=BINS)
@@ -285,7 +286,7 @@ def _thresholds(confidence: Floats, right: Bools) -> tuple[Threshold, ...]:
     order = np.argsort(-confidence, kind="stable")
     ranked, answered = confidence[order], np.arange(1, len(order) + 1)
     accuracy = np.cumsum(right[order]) / answered
-    whole = np.append(ranked[1:] < ranked[:-1], True)  # equal confidences are answered together or not at all
+    whole = np.append(ranked[1:] < ranked[:-1], True)  # equal confidences share a threshold
     found = []
     for asked in ASKED:
         reached = np.flatnonzero(whole & (accuracy >= asked))
@@ -305,10 +306,10 @@ def _mistakes(
 
 
 def _suspects(probabilities: Floats, truth: Ints, labels: Sequence[str], names: Sequence[str]) -> tuple[Mistake, ...]:
-    """Return images whose label may be wrong, by confident learning (Northcutt et al. 2021, equations 1 and 2).
+    """Return suspected label errors by confident learning (Northcutt et al. 2021, Equations 1 and 2).
 
-    A class's threshold is the mean probability of the class over the images that are labelled so. Of the classes whose
-    thresholds an image reaches, the most likely is another than its label. Ordered by the label's own probability.
+    The threshold of a class is its mean probability over the images with that label. An image is suspected if the most
+    probable class among those that reach their threshold is not its label. Sorted by the probability of the label.
     """
     sums = np.zeros(len(labels))
     np.add.at(sums, truth, probabilities[np.arange(len(truth)), truth])

@@ -1,4 +1,4 @@
-"""Geolocation as PlaNet does it: the Earth cut into cells, one class each; the answer is a point."""
+"""Geolocation as in PlaNet (Weyand, Kostrikov, Philbin 2016): classification into cells of the Earth's surface."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 
 from ..arch.network import Network
 from ..data.cache import Images
-from ..data.places import list_places
+from ..data.geotags import list_geotagged
 from ..data.sources import Dataset, Sample, assemble
 from ..errors import DataError
-from .places.cells import ancestors, cut, distances, within
-from .places.located import RADII, Located, Point, evaluate_places
-from .task import Array, Loss, Objective, Task, Wishes
+from .geo.cells import ancestors, cut, distances, within
+from .geo.metrics import RADII, GeolocationScores, LocationPrediction, evaluate_locations
+from .task import Array, Loss, Objective, Task, TrainingOptions
 
 if TYPE_CHECKING:
     import torch
@@ -27,29 +27,29 @@ __all__ = ["Geolocate"]
 
 @dataclass(frozen=True, slots=True)
 class Geolocate(Task):
-    """Where on Earth a photo was taken. A target is (latitude, longitude, cell); cell -1: in none."""
+    """Geolocation of photos. A target is (latitude, longitude, cell) with cell -1 outside all cells."""
 
     name: ClassVar[str] = "geolocate"
     score: ClassVar[str] = "mean_within"  # the mean of the shares within the five distances
-    things: ClassVar[str] = "cells"
+    label_noun: ClassVar[str] = "cells"
     columns: ClassVar[tuple[str, ...]] = ("rank", "latitude", "longitude", "cell", "probability")
 
     max_photos: Annotated[int, "a cell with more photos is split into four (PlaNet: 10,000 of 91 million)."] = 50
     min_photos: Annotated[int, "a cell with fewer is dropped, and so are its photos (PlaNet: 50)."] = 10
-    hierarchy: Annotated[bool, "the loss also asks for the right larger cell, at every level."] = False
+    hierarchy: Annotated[bool, "add the loss of the enclosing cells at every coarser level."] = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.min_photos <= self.max_photos:
             raise DataError(f"min_photos (={self.min_photos}) must be from 1 to max_photos (={self.max_photos})")
 
     def open(self, path: str | Path, val_fraction: float | None = 0.1, max_bad: float = 0.01) -> Dataset:
-        listing, places = list_places(Path(path))
-        told = [f"{latitude:.6f},{longitude:.6f}" for latitude, longitude in places]
-        targets = [np.array([*place, -1.0]) for place in places]
-        return assemble(Path(path), listing, (), targets, told, val_fraction, max_bad=max_bad)
+        listing, locations = list_geotagged(Path(path))
+        target_texts = [f"{latitude:.6f},{longitude:.6f}" for latitude, longitude in locations]
+        targets = [np.array([*location, -1.0]) for location in locations]
+        return assemble(Path(path), listing, (), targets, target_texts, val_fraction, max_bad=max_bad)
 
-    def ready(self, dataset: Dataset) -> Dataset:
-        """Cells cut from the training photos, which alone lose those that lie in none."""
+    def for_training(self, dataset: Dataset) -> Dataset:
+        """Partition the Earth into cells by the training photos; training photos outside all cells are dropped."""
         train = dataset.splits["train"]
         cells = cut(np.array([sample.target[:2] for sample in train]), self.max_photos, self.min_photos)
         tokens = [cell.token for cell in cells]
@@ -57,59 +57,65 @@ class Geolocate(Task):
         kept = tuple(sample for sample in splits["train"] if sample.target[2] >= 0)
         dropped = len(train) - len(kept)
         note = f"{len(cells)} S2 cells of {self.min_photos} to {self.max_photos} photos"
-        note += f"; {dropped} training photos lie in none" if dropped else ""
-        decoding = {"cells": [[c.token, c.latitude, c.longitude, c.photos] for c in cells]}
+        note += f"; {dropped} training photos are outside of all cells" if dropped else ""
+        head_config = {"cells": [[c.token, c.latitude, c.longitude, c.photos] for c in cells]}
         return replace(
             dataset,
             labels=tuple(tokens),
             splits={**splits, "train": kept},
             notes=(*dataset.notes, note),
-            decoding=decoding,
+            head_config=head_config,
         )
 
-    def fitted(self, network: Network, dataset: Dataset) -> Network:
+    def configure_network(self, network: Network, dataset: Dataset) -> Network:
         if len(dataset.labels) < 2:
-            rule = f"at least 2 cells of {self.min_photos} photos or more are needed (--min-photos, --max-photos)"
-            raise DataError(f"{dataset.root}: {len(dataset.labels)} S2 cells: {rule}")
-        return Task.fitted(self, network, dataset)
+            rule = f"at least 2 with {self.min_photos} photos or more are needed (--min-photos, --max-photos)"
+            raise DataError(f"{dataset.root}: {len(dataset.labels)} S2 cells, {rule}")
+        return Task.configure_network(self, network, dataset)
 
-    def retarget(self, dataset: Dataset, labels: tuple[str, ...], decoding: dict[str, Any]) -> Dataset:
-        return dataset  # a place is a place, whatever the cells
+    def align_labels(self, dataset: Dataset, labels: tuple[str, ...], head_config: dict[str, Any]) -> Dataset:
+        return dataset  # locations do not depend on the cells
 
     def check(self, dataset: Dataset, train: Images) -> None:
-        """A cell whose photos cannot be decoded is never answered: nothing to refuse."""
+        """Accept cells without decodable photos: they are never predicted."""
 
     def objective(
-        self, targets: Array, network: Network, dataset: Dataset, wishes: Wishes, device: torch.device
+        self, targets: Array, network: Network, dataset: Dataset, options: TrainingOptions, device: torch.device
     ) -> Objective:
-        levels = ancestors([cell[0] for cell in dataset.decoding["cells"]]) if self.hierarchy else []
+        levels = ancestors([cell[0] for cell in dataset.head_config["cells"]]) if self.hierarchy else []
         return Objective(_cross_entropies(levels, device))
 
-    def validate(self, outputs: Tensor, targets: Array, decoding: dict[str, Any]) -> tuple[float, float]:
+    def validate(self, outputs: Tensor, targets: Array, head_config: dict[str, Any]) -> tuple[float, float]:
         from torch.nn import functional
 
-        km = distances(_centres(decoding)[outputs.argmax(1).numpy()], targets[:, :2])
+        km = distances(_centres(head_config)[outputs.argmax(1).numpy()], targets[:, :2])
         known = targets[:, 2] >= 0
         cells = outputs.new_tensor(targets[known, 2]).long()
         loss = float(functional.cross_entropy(outputs[known], cells)) if known.any() else 0.0
         return float(np.mean([(km <= radius).mean() for radius in RADII])), loss
 
-    def evaluate(self, outputs: Array, images: Images, labels: tuple[str, ...], decoding: dict[str, Any]) -> Located:
-        weights = np.array([cell[3] for cell in decoding["cells"]], np.float64)
-        return evaluate_places(outputs, images.targets[:, :2], images.names, _centres(decoding), weights)
+    def evaluate(
+        self, outputs: Array, images: Images, labels: tuple[str, ...], head_config: dict[str, Any]
+    ) -> GeolocationScores:
+        weights = np.array([cell[3] for cell in head_config["cells"]], np.float64)
+        return evaluate_locations(outputs, images.targets[:, :2], images.names, _centres(head_config), weights)
 
-    def answer(self, output: Array, labels: tuple[str, ...], decoding: dict[str, Any], top: int) -> Point:
+    def prediction(
+        self, output: Array, labels: tuple[str, ...], head_config: dict[str, Any], top: int
+    ) -> LocationPrediction:
         order = np.argsort(-output, kind="stable")
-        cells = [decoding["cells"][i] for i in order]
-        return Point(tuple((c[0], c[1], c[2], float(output[i])) for c, i in zip(cells, order, strict=True)), top)
+        cells = [head_config["cells"][i] for i in order]
+        return LocationPrediction(
+            tuple((c[0], c[1], c[2], float(output[i])) for c, i in zip(cells, order, strict=True)), top
+        )
 
-    def draw(self, image: Image.Image, answer: Any) -> Image.Image:
+    def draw(self, image: Image.Image, prediction: Any) -> Image.Image:
         from .drawing import captioned, stacked
-        from .places.map import with_cells, with_points, world
+        from .geo.map import with_cells, with_points, world
 
-        chart = with_cells(world(), [(token, p) for token, _, _, p in answer.cells])
-        chart = with_points(chart, np.array([[answer.latitude, answer.longitude]]), (200, 62, 44), 5)
-        return captioned(stacked(image, chart), answer.line())
+        chart = with_cells(world(), [(token, p) for token, _, _, p in prediction.cells])
+        chart = with_points(chart, np.array([[prediction.latitude, prediction.longitude]]), (200, 62, 44), 5)
+        return captioned(stacked(image, chart), prediction.line())
 
 
 def _in_cells(samples: tuple[Sample, ...], tokens: list[str]) -> tuple[Sample, ...]:
@@ -120,13 +126,13 @@ def _in_cells(samples: tuple[Sample, ...], tokens: list[str]) -> tuple[Sample, .
     )
 
 
-def _centres(decoding: dict[str, Any]) -> Array:
-    """(cells, 2): the mean place of each cell's training photos, nearer to the next photo than its middle."""
-    return np.array([cell[1:3] for cell in decoding["cells"]], np.float64)
+def _centres(head_config: dict[str, Any]) -> Array:
+    """Return (cells, 2): the mean location of each cell's training photos."""
+    return np.array([cell[1:3] for cell in head_config["cells"]], np.float64)
 
 
 def _cross_entropies(levels: list[Array], device: torch.device) -> Loss:
-    """The mean over the levels of the cross-entropy of the cell, or of the larger cell that it falls into."""
+    """Return the mean, over all levels, of the cross-entropy of the cell or of the cell that encloses it."""
     import torch
     from torch.nn import functional
 

@@ -1,4 +1,4 @@
-"""How good a network is at several yes-no questions: probabilities and truth in, every figure of the report out."""
+"""Evaluate multi-label classification: compute all metrics of the report from probabilities and labels."""
 
 import warnings
 from collections.abc import Sequence
@@ -20,9 +20,9 @@ Floats = np.ndarray[Any, np.dtype[np.floating[Any]]]
 
 @dataclass(frozen=True, slots=True)
 class AttributeScore:
-    """One attribute: the images of which it is known and those that have it; its average precision, a fraction.
+    """The scores of one attribute: its labelled images, those that have it, and its average precision (a fraction).
 
-    `ap` is None where no image has it. Its chance value is positives / images.
+    `ap` is None if no image has the attribute. Random predictions have positives / images.
     """
 
     label: str
@@ -32,8 +32,8 @@ class AttributeScore:
 
 
 @dataclass(frozen=True, slots=True)
-class Error:
-    """A wrong answer: the image's name and position, whether it has the attribute, and the probability given to it."""
+class AttributeMistake:
+    """One wrong prediction: the image's name and position, whether it has the attribute, and the probability."""
 
     name: str
     index: int
@@ -44,13 +44,13 @@ class Error:
 
 @dataclass(frozen=True, slots=True)
 class AttributeScores:
-    """A network's attributes on one split. `mean_ap`: over the attributes that some image has."""
+    """The metrics of a multi-label network on one split. `mean_ap` is the mean over attributes with a positive."""
 
     images: int
     mean_ap: float
-    accuracy: float  # of all that is known, at a probability of 0.5
+    accuracy: float  # over all known labels, at a threshold of 0.5
     per_attribute: tuple[AttributeScore, ...]
-    errors: tuple[Error, ...]  # the most confident first, at most 24
+    errors: tuple[AttributeMistake, ...]  # the most confident first, at most 24
 
     @property
     def score(self) -> float:
@@ -58,7 +58,7 @@ class AttributeScores:
 
     @property
     def without(self) -> tuple[str, ...]:
-        """The attributes that no image has: they are left out of the mean."""
+        """Return the attributes without a positive image, which are left out of the mean."""
         return tuple(one.label for one in self.per_attribute if one.ap is None)
 
     def headline(self) -> str:
@@ -70,7 +70,7 @@ class AttributeScores:
         chance = np.mean([one.positives / one.images for one in self.per_attribute if one.ap is not None] or [0])
         return (
             ("mean AP", f"{self.mean_ap:.1%}", f"chance {chance:.1%}"),
-            ("accuracy", f"{self.accuracy:.1%}", "of all answers, at a probability of 0.5"),
+            ("accuracy", f"{self.accuracy:.1%}", "over all labels, at a threshold of 0.5"),
         )
 
     def metrics(self) -> dict[str, Any]:
@@ -91,20 +91,20 @@ class AttributeScores:
             Picture(
                 images.pixels(one.index),
                 f"{one.label}: {'yes' if one.truth else 'no'}",
-                f"said {one.probability:.0%}",
+                f"predicted {one.probability:.0%}",
             )
             for one in self.errors
         )
-        ap = "Average precision of each attribute, the area under precision over recall; random answers have the share "
-        wrong = "Where the network is surest of the wrong answer; often it is the label that is wrong."
+        ap = "Average precision (area under the precision-recall curve). Random predictions have the share "
+        wrong = "Wrong predictions with the highest confidence. Many of them are label errors."
         return (
-            Section("Attributes", ap + "of images with it.", self.tables()),
+            Section("Attributes", ap + "of images with the attribute.", self.tables()),
             *([Section("Mistakes", wrong, pictures=pictures)] if pictures else []),
         )
 
 
 def average_precisions(probabilities: Floats, truth: Floats) -> Floats:
-    """(A,): of each column of (N, A), over the images whose truth is known (not NaN); NaN where none has it."""
+    """Return the average precision (A,) of each column of (N, A), over known labels; NaN without a positive."""
     try:
         from sklearn.metrics import average_precision_score
     except ImportError as exc:
@@ -122,19 +122,20 @@ def average_precisions(probabilities: Floats, truth: Floats) -> Floats:
 def evaluate_attributes(
     probabilities: Floats, truth: Floats, labels: Sequence[str], names: Sequence[str]
 ) -> AttributeScores:
-    """Score `probabilities` (N, A) against `truth` (N, A): 0, 1, or NaN where it is not known.
+    """Evaluate `probabilities` (N, A) against `truth` (N, A): 0, 1, or NaN for missing labels.
 
-    `DataError` where the sizes disagree, or where no image has any attribute; `WorkError` for what is no probability.
+    Raises `DataError` if the shapes disagree or no image has an attribute, and `WorkError` for values that are not
+    probabilities.
     """
     if not len(truth):
         raise DataError("no images to evaluate")
     if probabilities.shape != (len(names), len(labels)) or truth.shape != probabilities.shape:
         raise DataError(f"probabilities are {probabilities.shape}, must be {truth.shape}: (images, attributes)")
     if not ((probabilities >= 0) & (probabilities <= 1)).all():
-        raise WorkError("a probability must be from 0 to 1: the network gives others")
+        raise WorkError("probabilities must be from 0 to 1: the network returns other values")
     aps = average_precisions(probabilities, truth)
     if np.isnan(aps).all():
-        raise DataError("no image is known to have any attribute: there is nothing to score")
+        raise DataError("no image has an attribute: average precision is undefined")
     known = ~np.isnan(truth)
     right = (probabilities >= 0.5) == (truth == 1)
     return AttributeScores(
@@ -153,11 +154,13 @@ def _number(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def _errors(probabilities: Floats, truth: Floats, labels: Sequence[str], names: Sequence[str]) -> tuple[Error, ...]:
-    off = np.abs(probabilities - truth)  # NaN where it is not known, which sorts last
+def _errors(
+    probabilities: Floats, truth: Floats, labels: Sequence[str], names: Sequence[str]
+) -> tuple[AttributeMistake, ...]:
+    off = np.abs(probabilities - truth)  # NaN for missing labels, which sorts last
     worst = np.argsort(-off, axis=None, kind="stable")[:MOST_MISTAKES]
     return tuple(
-        Error(names[i], int(i), labels[a], bool(truth[i, a]), float(probabilities[i, a]))
+        AttributeMistake(names[i], int(i), labels[a], bool(truth[i, a]), float(probabilities[i, a]))
         for i, a in zip(*np.unravel_index(worst, off.shape), strict=True)
         if off[i, a] > 0.5
     )

@@ -1,4 +1,4 @@
-"""What judging and predicting give, whatever the task: figures, tables and pictures for the terminal and the report."""
+"""Define what evaluation and prediction return for every task: metrics, tables and pictures."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from ..image import Pixels
 if TYPE_CHECKING:
     from ..data.cache import Images
 
-__all__ = ["Answer", "Picture", "Result", "Section", "Table", "figure_name"]
+__all__ = ["Picture", "Prediction", "Result", "Section", "Table", "figure_name"]
 
 _FIGURES = {
     "top1": "top-1",
@@ -25,14 +25,14 @@ _FIGURES = {
 
 
 def figure_name(column: str) -> str:
-    """Return how people write the figure of a column of results.csv, or of a model's metrics: `map50`, `val_map50`."""
+    """Return the display name of a metric or of a column of results.csv: 'mAP at 0.5' for `map50` and `val_map50`."""
     name = column.removeprefix("val_")
     return _FIGURES.get(name, name.replace("_", " "))
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of text; the first column names, the others are figures."""
+    """Rows of text; the first column is a name, the others are numbers."""
 
     title: str
     columns: tuple[str, ...]
@@ -41,7 +41,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """(H, W, C) uint8, and what stands below it; `wrong` is printed in red."""
+    """Pixels (H, W, C) uint8 with a caption; `wrong` is shown below it in red."""
 
     pixels: Pixels
     caption: str
@@ -50,7 +50,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A part of the report, in this order; `figures` are SVG, pictures are shown `width` pixels wide."""
+    """A section of the report; `figures` are SVG, pictures are shown `width` pixels wide."""
 
     title: str
     caption: str = ""
@@ -61,41 +61,41 @@ class Section:
 
 
 class Result(Protocol):
-    """A model's figures on one split."""
+    """The metrics of a model on one split."""
 
     @property
     def images(self) -> int: ...
     @property
     def score(self) -> float:
-        """The task's figure, from 0 to 1."""
+        """Return the main metric of the task, from 0 to 1."""
 
     def headline(self) -> str:
-        """One line: the figures by which people compare."""
+        """Return the main metrics in one line."""
 
     def facts(self) -> tuple[tuple[str, str, str], ...]:
-        """(name, figure, what it says) of the report's head, the most important first."""
+        """Return (name, value, explanation) for the head of the report, the most important first."""
 
     def metrics(self) -> Mapping[str, Any]:
-        """What the model file keeps: `images` and the figures, all of which a second run would give again."""
+        """Return `images` and the reproducible metrics, which are stored in the model file."""
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it, as JSON takes it."""
+        """Return all metrics as JSON-compatible values."""
 
     def tables(self) -> tuple[Table, ...]:
-        """For the terminal."""
+        """Return tables for the terminal."""
 
     def sections(self, images: "Images") -> tuple[Section, ...]:
-        """For the report."""
+        """Return sections for the report."""
 
 
-class Answer(Protocol):
-    """What one image's output says."""
+class Prediction(Protocol):
+    """The prediction for one image."""
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON takes it."""
+        """Return JSON-compatible values."""
 
     def line(self) -> str:
-        """For the terminal."""
+        """Return one line for the terminal."""
 
     def rows(self) -> tuple[tuple[str, ...], ...]:
-        """For CSV, under the task's `columns`."""
+        """Return rows for CSV, with the task's `columns`."""

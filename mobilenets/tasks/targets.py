@@ -1,4 +1,4 @@
-"""Targets that are class indices: renumbered for a trained model, and drawn evenly."""
+"""Renumber class indices for a trained model, and sample classes evenly."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,11 +15,11 @@ Ints = np.ndarray[Any, np.dtype[np.integer[Any]]]
 
 
 def renumbered(dataset: Dataset, labels: tuple[str, ...]) -> Dataset:
-    """With the model's numbers for the labels, which may stand in another order there."""
+    """Return the data set with the class indices of a model with `labels`; raise `DataError` for unknown labels."""
     unknown = [label for label in dataset.labels if label not in labels]
     if unknown:
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
-        raise DataError(f"{dataset.root} has labels that the model does not know: {', '.join(unknown[:5])}{more}")
+        raise DataError(f"{dataset.root}: the model does not have the labels {', '.join(unknown[:5])}{more}")
     number = [labels.index(label) for label in dataset.labels]
     splits = {
         split: tuple(replace(sample, target=number[sample.target]) for sample in samples)
@@ -29,7 +29,7 @@ def renumbered(dataset: Dataset, labels: tuple[str, ...]) -> Dataset:
 
 
 def balanced(labels: Ints) -> Callable[[np.random.Generator], Ints]:
-    """An epoch that draws every class equally often, with repetition."""
+    """Return an order that samples every class with equal probability, with replacement."""
     counts = np.bincount(labels)
     weight = 1.0 / counts[labels]
     return lambda rng: rng.choice(len(labels), len(labels), p=weight / weight.sum())

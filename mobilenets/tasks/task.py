@@ -1,7 +1,7 @@
-"""What a task is: how data become targets, what is learned from them, how good that is, how an answer is told.
+"""Define `Task`: its targets, loss, metrics and predictions.
 
-Most tasks share the defaults: an image goes in, one vector of `Network.classes` numbers comes out. torch is imported by
-what training calls, never by what predicting does.
+The defaults suit a task with one output vector of `Network.classes` numbers per image. Only methods called in training
+import torch.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from ..data.cache import Images
 from ..data.sources import Dataset, open_dataset
 from ..errors import DataError
 from ..image import Preprocess
-from .result import Answer, Result
+from .result import Prediction, Result
 
 if TYPE_CHECKING:
     import torch
     from PIL import Image
     from torch import Tensor, nn
 
-__all__ = ["Objective", "Task", "Wishes"]
+__all__ = ["Objective", "Task", "TrainingOptions"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Loss = Callable[[Any, Any], "Tensor"]
 
 
-class Wishes(Protocol):
-    """What of a recipe a task's loss and order follow; what a task cannot follow it refuses."""
+class TrainingOptions(Protocol):
+    """The training options that a task's loss and order depend on; tasks raise `UsageError` for unsupported values."""
 
     @property
     def smoothing(self) -> float: ...
@@ -41,36 +41,38 @@ class Wishes(Protocol):
     def balance(self) -> str: ...
 
 
-def _plainly(module: nn.Module, x: Tensor, targets: Any) -> Any:
+def _call(module: nn.Module, x: Tensor, targets: Any) -> Any:
     return module(x)
 
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """What training makes small. `loss`: (outputs in fp32, targets) -> the mean over the images, so that shares of a
-    batch add up to the batch. `forward`: of a module whose outputs depend on the targets while it learns.
+    """The training objective.
+
+    `loss` maps (outputs in float32, targets) to the mean over the images, so that the losses of parts of a batch add
+    up. `forward` calls the module; it is replaced for modules whose training outputs depend on the targets.
     """
 
     loss: Loss
-    forward: Callable[[nn.Module, Tensor, Any], Any] = _plainly
+    forward: Callable[[nn.Module, Tensor, Any], Any] = _call
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A task; its fields are its settings: flags of `mobilenets train`, kept with the run.
+    """A task. Its fields are its settings, which are flags of `mobilenets train` and stored with the run.
 
-    A field is annotated `Annotated[type, "what the flag does."]`.
+    A field is annotated `Annotated[type, "help text of the flag."]`.
     """
 
     name: ClassVar[str]
-    things: ClassVar[str] = "classes"  # what a data set's labels name
+    label_noun: ClassVar[str] = "classes"  # what the labels of a data set are, in messages
     output: ClassVar[Output] = "softmax"
-    score: ClassVar[str]  # the figure from 0 to 1 that chooses the best epoch; `Result.score` is it too
-    columns: ClassVar[tuple[str, ...]]  # of an answer in CSV, see `Answer.rows`
-    top: ClassVar[int] = 5  # how many parts of an answer are told, where the user does not say
+    score: ClassVar[str]  # name of the metric from 0 to 1 that selects the best epoch, and of `Result.score`
+    columns: ClassVar[tuple[str, ...]]  # columns of a prediction in CSV, see `Prediction.rows`
+    top: ClassVar[int] = 5  # default number of classes or boxes in a prediction
 
     def settings(self) -> dict[str, Any]:
-        """Return the settings as JSON takes them, `schema.read` reads them back; paths are absolute, for resuming."""
+        """Return the settings as JSON-compatible values for `schema.read`; paths are absolute, for resuming."""
         return {
             name: str(value.absolute()) if isinstance(value, Path) else value for name, value in asdict(self).items()
         }
@@ -78,90 +80,94 @@ class Task:
     # data
 
     def open(self, path: str | Path, val_fraction: float | None = 0.1, max_bad: float = 0.01) -> Dataset:
-        """The data set at `path` with this task's targets; `val_fraction`, `max_bad` as in `open_dataset`."""
+        """Open the data set at `path` with this task's targets; `val_fraction`, `max_bad` as in `open_dataset`."""
         return open_dataset(path, val_fraction, max_bad=max_bad)
 
-    def ready(self, dataset: Dataset) -> Dataset:
-        """The data set as it is learned from: with what training, and no trained model, decides."""
+    def for_training(self, dataset: Dataset) -> Dataset:
+        """Return the data set with targets that are defined by the training data, such as the cells of geolocation."""
         return dataset
 
     def outputs(self, dataset: Dataset) -> tuple[str, ...]:
-        """The name of each of the network's outputs."""
+        """Return the name of each output of the network."""
         return dataset.labels
 
-    def fitted(self, network: Network, dataset: Dataset) -> Network:
-        """`network` with the end that these data ask for."""
+    def configure_network(self, network: Network, dataset: Dataset) -> Network:
+        """Return `network` with the outputs that the data need."""
         return network.replace(classes=len(self.outputs(dataset)), output=self.output)
 
-    def prepared(self, preprocess: Preprocess) -> Preprocess:
-        """What of an image the network must see."""
+    def configure_preprocessing(self, preprocess: Preprocess) -> Preprocess:
+        """Return `preprocess` with the fit and crop that the task needs."""
         return preprocess
 
-    def decoding(self, network: Network, dataset: Dataset) -> dict[str, Any]:
-        """What the model file keeps to read the outputs with, besides the labels."""
-        return dataset.decoding
+    def head_config(self, network: Network, dataset: Dataset) -> dict[str, Any]:
+        """Return the settings of the head, which the model file stores, see `heads`."""
+        return dataset.head_config
 
-    def retarget(self, dataset: Dataset, labels: tuple[str, ...], decoding: dict[str, Any]) -> Dataset:
-        """The data set with its targets as a trained model counts them; `DataError` for what it does not know."""
+    def align_labels(self, dataset: Dataset, labels: tuple[str, ...], head_config: dict[str, Any]) -> Dataset:
+        """Return the data set with targets numbered as in a trained model; raise `DataError` for unknown labels."""
         from .targets import renumbered
 
         return renumbered(dataset, labels)
 
     def check(self, dataset: Dataset, train: Images) -> None:
-        """`DataError` where what could be decoded is not enough to learn from."""
+        """Raise `DataError` if the decoded training images are not sufficient."""
         seen = set(train.targets.tolist())
         lost = [label for i, label in enumerate(dataset.labels) if i not in seen]
         if lost:
-            raise DataError(f"no image of {', '.join(lost[:5])} could be decoded: nothing to learn it from")
+            raise DataError(f"no training image of {', '.join(lost[:5])} could be decoded")
 
     # learning
 
-    def taught(self, train: Images, dataset: Dataset, folder: Path, note: Callable[[str], None]) -> Images:
-        """The training images with what a teacher says of them. The run's `folder` keeps it."""
+    def with_teacher_targets(
+        self, train: Images, dataset: Dataset, folder: Path, note: Callable[[str], None]
+    ) -> Images:
+        """Return the training images with a teacher's outputs as targets, stored in the run's `folder`."""
         return train
 
-    def module(self, body: nn.Module, network: Network, decoding: dict[str, Any]) -> nn.Module:
-        """What learns: `body` (train.module.MobileNet), or it and a head whose arrays' names begin with "task.".
+    def module(self, body: nn.Module, network: Network, head_config: dict[str, Any]) -> nn.Module:
+        """Return the module to train: `body` (train.module.MobileNet), with a head whose arrays are named "task.*".
 
-        One that does more than the exported network's `logits` has a method of this name for these, to be compared.
+        A module whose output is not the `logits` of the exported network has a method `logits`, for the comparison.
         """
         return body
 
     def objective(
-        self, targets: Array, network: Network, dataset: Dataset, wishes: Wishes, device: torch.device
+        self, targets: Array, network: Network, dataset: Dataset, options: TrainingOptions, device: torch.device
     ) -> Objective:
-        """The loss, from all training targets of `dataset`."""
+        """Return the objective, given all training targets of `dataset`."""
         raise NotImplementedError
 
-    def order(self, targets: Array, batch_size: int, wishes: Wishes) -> Callable[[np.random.Generator], Array] | None:
-        """Which images make an epoch, in turn; None: all, shuffled."""
+    def order(
+        self, targets: Array, batch_size: int, options: TrainingOptions
+    ) -> Callable[[np.random.Generator], Array] | None:
+        """Return a function that gives the images of an epoch, in order; None: all images, shuffled."""
         return None
 
     view: ClassVar[View] = staticmethod(same_target)
-    """A random view of a training image, with its target."""
+    """Returns a random crop of a training image, with its target."""
 
-    # judging
+    # evaluation
 
-    def validate(self, outputs: Tensor, targets: Array, decoding: dict[str, Any]) -> tuple[float, float]:
-        """(score, loss) of the outputs for all validation images, on the CPU; NaN where there is no loss to tell."""
+    def validate(self, outputs: Tensor, targets: Array, head_config: dict[str, Any]) -> tuple[float, float]:
+        """Return (score, loss) of the outputs for all validation images, on the CPU; the loss is NaN if undefined."""
         raise NotImplementedError
 
-    def evaluate(self, outputs: Array, images: Images, labels: tuple[str, ...], decoding: dict[str, Any]) -> Result:
-        """Every figure of the report; `outputs` as the runtime that serves the model gives them."""
+    def evaluate(self, outputs: Array, images: Images, labels: tuple[str, ...], head_config: dict[str, Any]) -> Result:
+        """Return the metrics of `outputs`, which come from the runtime that serves the model."""
         raise NotImplementedError
 
-    # telling
+    # prediction
 
-    def answer(self, output: Array, labels: tuple[str, ...], decoding: dict[str, Any], top: int) -> Answer:
-        """What one image's output says."""
+    def prediction(self, output: Array, labels: tuple[str, ...], head_config: dict[str, Any], top: int) -> Prediction:
+        """Return the prediction for the output of one image, with at most `top` entries."""
         raise NotImplementedError
 
-    def placed(self, answer: Answer, size: tuple[int, int]) -> Answer:
-        """The answer as it holds for the image itself, of `size` (width, height) pixels upright."""
-        return answer
+    def in_pixels(self, prediction: Prediction, size: tuple[int, int]) -> Prediction:
+        """Return the prediction in pixels of the image, whose upright `size` is (width, height)."""
+        return prediction
 
-    def draw(self, image: Image.Image, answer: Answer) -> Image.Image:
-        """The image with the answer on it."""
+    def draw(self, image: Image.Image, prediction: Prediction) -> Image.Image:
+        """Return the image with the prediction drawn on it."""
         from .drawing import captioned
 
-        return captioned(image, answer.line())
+        return captioned(image, prediction.line())

@@ -1,6 +1,6 @@
-"""Teachers: networks whose outputs another one learns. What they say of the training images is computed once and kept.
+"""Distil a teacher network. Its outputs for the training images are computed once and stored in the run folder.
 
-A teacher is a model of ours, anyone's ONNX file, or a torch module in a file: TorchScript, or of `torch.export`.
+A teacher is a model of this package, any ONNX file, or a torch module in a file (TorchScript or `torch.export`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..errors import DataError, ModelFileError, TrainingError, UsageError, print
 from ..files import write_atomic
 from ..image import Preprocess, prepare, read
 from ..runtime import find_images
-from .foreign import Foreign, open_foreign
+from .external_teacher import ExternalTeacher, open_external
 from .task import Array, Task
 
 if TYPE_CHECKING:
@@ -35,34 +35,38 @@ FILE = "teacher.safetensors"  # in the run folder
 
 @dataclass(frozen=True, slots=True)
 class Distilled(Task):
-    """A task that can be learned from a teacher's outputs instead of from labels."""
+    """A task that can be trained on a teacher's outputs instead of labels."""
 
     teacher: Annotated[
         Path | None,
-        "learn what this network says, instead of the labels: a model or run folder of this package, an .onnx file, "
-        "or a torch module (.pt2 of torch.export, .pt of TorchScript).",
+        "train on the outputs of this network instead of the labels: a model or run folder of this package, an .onnx "
+        "file, or a torch module (.pt2 of torch.export, .pt of TorchScript).",
     ] = None
-    teacher_size: Annotated[int | None, "pixels (H = W) that the teacher takes, where its file does not say."] = None
+    teacher_size: Annotated[
+        int | None, "input size (H = W) of the teacher in pixels, if its file does not state it."
+    ] = None
     teacher_mean: Annotated[
         tuple[float, ...],
-        "with --teacher-std: a teacher of another make takes (pixel - mean) / std of pixels from 0 to 255.",
+        "with --teacher-std: a third-party teacher takes (pixel - mean) / std of pixels from 0 to 255.",
     ] = ()
-    teacher_std: Annotated[tuple[float, ...], "see --teacher-mean; one number, or one a channel."] = ()
-    unlabelled: Annotated[Path | None, "a folder of more images to learn from the teacher."] = None
+    teacher_std: Annotated[tuple[float, ...], "see --teacher-mean; one number, or one per channel."] = ()
+    unlabelled: Annotated[Path | None, "a folder of additional images, trained with the teacher's outputs."] = None
 
     def __post_init__(self) -> None:
         if self.teacher is None:
             for name in ("teacher_size", "teacher_mean", "teacher_std", "unlabelled"):
                 if getattr(self, name):
-                    raise UsageError(f"{name} (={getattr(self, name)}) is said of a teacher: give one with teacher")
+                    raise UsageError(f"{name} (={getattr(self, name)}) needs a teacher: set teacher")
         if bool(self.teacher_mean) != bool(self.teacher_std):
-            raise UsageError("teacher_mean and teacher_std: give both or neither")
+            raise UsageError("teacher_mean and teacher_std must be set together")
 
-    def learned(self, outputs: Array, names: tuple[str, ...] | None, dataset: Dataset) -> Array:
-        """A teacher's `outputs` (N, ...), the names of which are known or not, as targets; `DataError`."""
+    def teacher_targets(self, outputs: Array, names: tuple[str, ...] | None, dataset: Dataset) -> Array:
+        """Return a teacher's `outputs` (N, ...), named `names` if known, as targets; raises `DataError`."""
         raise NotImplementedError
 
-    def taught(self, train: Images, dataset: Dataset, folder: Path, note: Callable[[str], None]) -> Images:
+    def with_teacher_targets(
+        self, train: Images, dataset: Dataset, folder: Path, note: Callable[[str], None]
+    ) -> Images:
         if self.teacher is None:
             return train
         kept = folder / FILE
@@ -72,47 +76,47 @@ class Distilled(Task):
 
         targets = load_file(kept)["outputs"]
         if len(targets) != len(train):
-            raise TrainingError(f"{kept}: {len(targets)} answers for {len(train)} images: of other data, not resumed")
+            raise TrainingError(f"{kept}: {len(targets)} targets for {len(train)} images: the data have changed")
         return replace(train, targets=targets)
 
 
 def _ask(task: Distilled, train: Images, dataset: Dataset, kept: Path, note: Callable[[str], None]) -> None:
-    """Run the teacher on every training image, as it wants to see it, and keep what it says."""
+    """Run the teacher on every training image, with its own preprocessing, and store the targets in `kept`."""
     from safetensors.numpy import save
 
     assert task.teacher is not None
     teacher = _open(task)
     by_name = {sample.name: sample for sample in dataset.splits["train"]}
-    outputs = _answers(teacher, [by_name[name] for name in train.names])
+    outputs = _outputs(teacher, [by_name[name] for name in train.names])
     if not np.isfinite(outputs).all():
-        raise ModelFileError(f"{task.teacher}: it gives numbers that are not finite")
-    names = None if isinstance(teacher, Foreign) else teacher.labels
-    targets = task.learned(outputs, names, dataset)
+        raise ModelFileError(f"teacher {task.teacher}: its outputs must be finite numbers")
+    names = None if isinstance(teacher, ExternalTeacher) else teacher.labels
+    targets = task.teacher_targets(outputs, names, dataset)
     write_atomic(kept, save({"outputs": np.ascontiguousarray(targets, np.float32)}))
-    note(f"teacher {task.teacher}: asked about {len(targets):,} training images, whose labels are not used")
+    note(f"teacher {task.teacher}: its outputs replace the labels of {len(targets):,} training images")
 
 
-def _open(task: Distilled) -> Runner | Foreign:
-    """The session of a model of ours, or what another make's file needs to run; `ModelFileError`, `UsageError`."""
+def _open(task: Distilled) -> Runner | ExternalTeacher:
+    """Open the teacher of `task`; raises `ModelFileError` and `UsageError`."""
     from ..runtime import open_session
 
     path, given = task.teacher, (task.teacher_size, task.teacher_mean, task.teacher_std)
     assert path is not None
     if not path.exists():
         raise ModelFileError(f"teacher {path}: no such file or run folder")
-    foreign = open_foreign(path, *given)
-    if foreign is not None:
-        return foreign
+    external = open_external(path, *given)
+    if external is not None:
+        return external
     if any(given):
-        raise UsageError(f"teacher {path} says itself what images it takes: give no size, mean or std")
+        raise UsageError(f"teacher {path} states its preprocessing: do not set size, mean or std")
     session = open_session(path)
     if session.task != task.name:
         raise ModelFileError(f"teacher {path}: its task is {session.task}, must be {task.name}")
     return session
 
 
-def _answers(teacher: Runner | Foreign, samples: Sequence[Sample]) -> Array:
-    """(N, ...): the teacher's outputs for all samples, decoded on all cores, in bounded memory."""
+def _outputs(teacher: Runner | ExternalTeacher, samples: Sequence[Sample]) -> Array:
+    """Return the teacher's outputs (N, ...) for all samples, decoded on all cores in bounded memory."""
     preprocess: Preprocess = teacher.preprocess
     pixels = ordered(lambda sample: prepare(sample.read(), preprocess), samples)
     found = []
@@ -122,9 +126,9 @@ def _answers(teacher: Runner | Foreign, samples: Sequence[Sample]) -> Array:
 
 
 def with_unlabelled(dataset: Dataset, folder: Path, target: Any) -> Dataset:
-    """`dataset` with the images below `folder` in train, of which `target` is said; those that it holds are left out.
+    """Return `dataset` with the images below `folder` added to train with target `target`.
 
-    `DataError` where none is left.
+    Images that the data set has already, in any split, are left out. Raises `DataError` if none is left.
     """
     reads = [Sample(printable(str(path)), target, _reader(path)) for path in find_images([folder])]
     here = [sample for samples in dataset.splits.values() for sample in samples]
@@ -136,8 +140,8 @@ def with_unlabelled(dataset: Dataset, folder: Path, target: Any) -> Dataset:
             seen.add(content)
             more.append((sample, content))
     if not more:
-        raise DataError(f"unlabelled {folder}: holds no image that the data do not have")
-    left = f", {len(reads) - len(more)} left out, which are there already or cannot be read" * (len(more) < len(reads))
+        raise DataError(f"unlabelled {folder}: has no image that is not in the data already")
+    left = f", {len(reads) - len(more)} left out (duplicates or unreadable)" * (len(more) < len(reads))
     whole = fingerprint([("all", dataset.fingerprint, None), *(("unlabelled", "", content) for _, content in more)])
     return replace(
         dataset,

@@ -1,6 +1,7 @@
-"""Table 13: what the paper's detectors cost, counted from the networks that `--task detect` trains, beside its figures.
+"""Table 13: costs of the paper's detectors, counted from the networks that `--task detect` trains, with its figures.
 
-Counted as in `cost.peers`: two operations a mult-add, convolutions and matrix products only, on torch's "meta" device.
+Counted as in `cost.peers`: two operations per mult-add, convolutions and matrix products only, on torch's "meta"
+device.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ..arch.graph import expand
 from ..arch.network import Network
 from ..tasks.detection.faster_rcnn import TwoStage
-from ..tasks.detection.layout import PROPOSALS, faster_rcnn_decoding, ssd_decoding
+from ..tasks.detection.layout import PROPOSALS, faster_rcnn_config, ssd_config
 from ..tasks.detection.ssd import SingleShot
 from .module import MobileNet
 
@@ -30,7 +31,7 @@ NOTES = {
 
 @dataclass(frozen=True, slots=True)
 class Detector:
-    """Counted at 90 classes, beside what the paper prints (None: nothing)."""
+    """Costs counted at 90 classes, and the paper's figures (None: not printed)."""
 
     name: str
     mult_adds: int
@@ -42,7 +43,7 @@ class Detector:
 
 
 def count_detectors() -> tuple[Detector, ...]:
-    """The rows of MobileNet 1.0, and SSDLite."""
+    """Return the rows of MobileNet 1.0 and SSDLite (Table 13), counted."""
     rows: tuple[tuple[str, str, int, float | None, float | None, float | None], ...] = (
         ("SSD 300", "ssd", 300, 19.3, 1.2, 6.8),
         ("SSDLite 300", "ssdlite", 300, None, None, None),
@@ -56,13 +57,13 @@ def count_detectors() -> tuple[Detector, ...]:
 
 
 def _count(kind: str, side: int) -> tuple[int, int]:
-    """Mult-adds and parameters of a detector on the paper's body."""
+    """Return mult-adds and parameters of a detector on the paper's body."""
     network = Network(height=side, width=side, classes=CLASSES, output="features")
     body = MobileNet(expand(network))
     module: Any = (
-        TwoStage(body, network, faster_rcnn_decoding(network, SMALL))
+        TwoStage(body, network, faster_rcnn_config(network, SMALL))
         if kind == "faster-rcnn"
-        else SingleShot(body, network, ssd_decoding(network, SMALL, kind == "ssdlite"))
+        else SingleShot(body, network, ssd_config(network, SMALL, kind == "ssdlite"))
     )
     module = module.to("meta").eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
@@ -71,7 +72,7 @@ def _count(kind: str, side: int) -> tuple[int, int]:
 
 
 def _run(module: Any, x: torch.Tensor) -> None:
-    """All layers; what lies between them (anchors, suppression, cutting regions out) has no mult-adds."""
+    """Run all layers; the steps between them (anchors, suppression, region cropping) have no mult-adds."""
     module.logits(x)
     if isinstance(module, TwoStage):
         heads: Any = module.task.roi_heads

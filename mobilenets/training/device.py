@@ -1,4 +1,4 @@
-"""What this machine answers where the recipe says auto."""
+"""Settings that are "auto" in a recipe, resolved for this machine."""
 
 from dataclasses import replace
 
@@ -13,7 +13,10 @@ __all__ = ["find_device", "resolve"]
 
 
 def resolve(recipe: Recipe, alpha: float, fine_tuning: bool = False) -> Recipe:
-    """The recipe with every open setting answered, for this machine and this width; a resumed run keeps it."""
+    """Return the recipe with every open setting resolved for this machine and this width; a resumed run keeps it.
+
+    Raises `UsageError` for a device that is absent and for more replicas than half of the batch.
+    """
     device = find_device(recipe.device)
     replicas = recipe.replicas or (replica_count(cores(), recipe.batch_size) if device.type == "cpu" else 1)
     if replicas * 2 > recipe.batch_size:
@@ -31,14 +34,14 @@ def resolve(recipe: Recipe, alpha: float, fine_tuning: bool = False) -> Recipe:
 
 
 def find_device(name: str) -> torch.device:
-    """Return the device that `name` stands for, auto a GPU where there is one; `UsageError` where it is not there."""
+    """Return the device called `name`; auto is a GPU where there is one. Raises `UsageError` where it is absent."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as exc:
-        raise UsageError(f"device {name!r} is not there: {str(exc).splitlines()[0]}") from exc
+        raise UsageError(f"device {name!r} is not available: {str(exc).splitlines()[0]}") from exc
     return device
 
 

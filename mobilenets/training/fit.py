@@ -1,4 +1,6 @@
-"""The training loop: images and a recipe in, the best model out; resumable to the same weights, bit for bit."""
+"""The training loop: trains a network by a recipe and returns the best model; resumable to the same weights, bit for
+bit.
+"""
 
 import time
 from dataclasses import replace
@@ -41,7 +43,7 @@ def fit(dataset: Dataset, run: Run, watch: Watch | None = None) -> Model:
             loop = prepare(dataset, run, watch or Watch(), interrupts)
             with loop.replicas:
                 while loop.state.progress.epoch < loop.epochs and not _out_of_patience(loop):
-                    _learn_in_integers(loop)
+                    _begin_quantisation_aware_training(loop)
                     _train_epoch(loop)
                     _finish_epoch(loop)
                 return _finalise(loop)
@@ -49,20 +51,22 @@ def fit(dataset: Dataset, run: Run, watch: Watch | None = None) -> Model:
         torch.set_num_threads(threads)
 
 
-def _learn_in_integers(loop: Loop) -> None:
-    """Where the recipe says so, when it is time: from the best float weights on, which stay the run's best."""
+def _begin_quantisation_aware_training(loop: Loop) -> None:
+    """Switch to quantisation-aware training when it is due; it starts from the best float weights, which remain the
+    run's best.
+    """
     state, preprocess = loop.state, loop.run.settings.preprocess
     if loop.activations or state.progress.epoch < loop.float_epochs:
         return
     if state.progress.batch == 0 and state.progress.epoch == loop.float_epochs:
-        best = _settle(loop, load(loop.run.best))
+        best = _keep_best(loop, load(loop.run.best))
         pixels = np.concatenate(list(central_batches(loop.train.images, preprocess, EVAL_BATCH, qat.IMAGES)))
         activations, corrected = qat.calibrated(best, pixels)
         for module in (*loop.replicas.modules, state.averaged):
             load_weights(module, corrected.weights)
         qat.write_activations(loop.run.activations, activations)
         state.progress.best = (-1.0, 0.0)
-        loop.watch.note(f"from epoch {loop.float_epochs + 1} on it learns in int8")
+        loop.watch.note(f"quantisation-aware training from epoch {loop.float_epochs + 1} on")
     loop.activations = qat.read_activations(loop.run.activations)
     for module in (*loop.replicas.modules, state.averaged):
         qat.attach(module, loop.activations, preprocess)
@@ -92,7 +96,9 @@ def _train_epoch(loop: Loop) -> None:
 
 
 def _rate(loop: Loop, step: int, batches: int) -> float:
-    """The learning rate: up and down over the float epochs, and down once more over those in integers."""
+    """Return the learning rate: warmup and decay over the float epochs, one more decay over those of quantisation-aware
+    training.
+    """
     steps = loop.float_epochs * batches
     if step >= steps:
         return learning_rate(step - steps, loop.epochs * batches - steps, 0, loop.peak * qat.RATE)
@@ -113,7 +119,7 @@ def _checkpoint(loop: Loop) -> None:
 
 
 def _finish_epoch(loop: Loop) -> None:
-    """Validate the averaged weights, keep them where they are the best yet, note the row, save."""
+    """Validate the averaged weights, keep them where they are the best so far, write the row, save."""
     progress = loop.state.progress
     score, loss = _validate(loop, loop.state.averaged)
     row = {
@@ -152,53 +158,55 @@ def _out_of_patience(loop: Loop) -> bool:
 
 
 def _model(loop: Loop, module: nn.Module, score: float) -> Model:
-    return loop.run.model(weights_of(module.state_dict()), loop.labels, loop.data, score, loop.decoding)
+    return loop.run.model(weights_of(module.state_dict()), loop.labels, loop.data, score, loop.head_config)
 
 
 def _validate(loop: Loop, module: nn.Module) -> tuple[float, float]:
-    """(score, loss) on the validation images, in fp32."""
+    """Return (score, loss) on the validation images in fp32."""
     batches = plain_batches(loop.val, EVAL_BATCH)
     outputs = torch.cat([loop.replicas.outputs(module, batch.pixels) for batch in batches])
-    return loop.task.validate(outputs, loop.val.targets, loop.decoding)
+    return loop.task.validate(outputs, loop.val.targets, loop.head_config)
 
 
 def _save_integers(loop: Loop, model: Model) -> None:
-    """The int8 network that was validated; it says which float one it was learned from."""
+    """Save the int8 network that was validated, with the digest of the float network that it was trained from."""
     integers = qat.to_model(loop.state.averaged, loop.activations, model)
     origin = {"from_sha256": load(loop.run.best).digest(), "rule": "learned"}
     replace(integers, data={**model.data, "quantized": origin}).save(loop.run.integers)
 
 
 def _finalise(loop: Loop) -> Model:
-    """The best float model."""
+    """Return the best float model."""
     loop.state.save(loop.run.checkpoint)
     if loop.recipe.quantize:
         score = f"{figure_name(loop.task.score)} {loop.state.progress.best[0]:.2%}"
         loop.watch.note(f"int8: val {score}, in {loop.run.integers}")
         return load(loop.run.best)
-    best = _settle(loop, load(loop.run.best))
+    best = _keep_best(loop, load(loop.run.best))
     loop.state.save(loop.run.checkpoint)
     return best
 
 
-def _settle(loop: Loop, best: Model) -> Model:
-    """The run's best model from now on: `best`, its batch-norm statistics measured anew where that does no harm."""
+def _keep_best(loop: Loop, best: Model) -> Model:
+    """Save and return the run's best model: `best`, its batch-norm statistics re-estimated where that does no
+    harm.
+    """
     module, before = _loaded(loop, best), loop.state.progress.best
     _measure_statistics(loop, module)
-    anew, loss = _validate(loop, module)
+    again, loss = _validate(loop, module)
     score, name = before[0], figure_name(loop.task.score)
-    told = f"val {name} {score:.2%}"
-    if (anew, -loss) > before:
-        best = _model(loop, module, anew)
-        if anew > score:
-            told = f"its batch-norm statistics measured anew: {told} -> {anew:.2%}"
-    loop.watch.note(f"best: epoch {loop.state.progress.best_epoch + 1}, {told}")
+    text = f"val {name} {score:.2%}"
+    if (again, -loss) > before:
+        best = _model(loop, module, again)
+        if again > score:
+            text = f"batch-norm statistics re-estimated: {text} -> {again:.2%}"
+    loop.watch.note(f"best: epoch {loop.state.progress.best_epoch + 1}, {text}")
     best.save(loop.run.best)
     return best
 
 
 def _loaded(loop: Loop, model: Model) -> nn.Module:
-    module = module_of(loop.run.settings, loop.decoding)
+    module = module_of(loop.run.settings, loop.head_config)
     module = module.to(loop.replicas.device).to(memory_format=torch.channels_last)
     load_weights(module, model.weights)
     return module.eval()
@@ -206,11 +214,11 @@ def _loaded(loop: Loop, model: Model) -> nn.Module:
 
 @torch.no_grad()
 def _measure_statistics(loop: Loop, module: nn.Module) -> None:
-    """Batch norm's mean and variance, averaged evenly over training images seen as evaluation sees them."""
+    """Measure batch norm's mean and variance, averaged evenly over training images preprocessed as in evaluation."""
     norms = [layer for layer in module.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # PyTorch's way to say: the plain average of all batches
+        norm.momentum = None  # in PyTorch the plain average of all batches
     module.train()
     fuse(module, bf16=False)
     torch.set_num_threads(loop.recipe.replicas)  # one module now, on all the cores that the replicas had

@@ -1,4 +1,4 @@
-"""Fine-tuning the classifier alone: the body's features are computed once, a logistic regression is fitted to them."""
+"""Fine-tuning of the classifier alone: features are computed once, and a logistic regression is fitted to them."""
 
 import time
 from collections.abc import Callable
@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
+from ..arrays import Floats
 from ..data.augment import Augmentation, random_view
 from ..data.cache import Images
 from ..data.parallel import ordered
@@ -29,10 +30,16 @@ __all__ = ["fit_frozen"]
 
 BATCH = 128
 RANDOM_VIEWS = 6  # of each image, besides the central one and its mirror image
-STRENGTHS = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)  # of the classifier's freedom (C); a fifth of the images chooses
+STRENGTHS = (
+    0.0003,
+    0.001,
+    0.003,
+    0.01,
+    0.03,
+    0.1,
+)  # inverse regularisation (C), chosen on a fifth of the images
 HELD_OUT = 5
 
-Floats = np.ndarray[Any, np.dtype[np.float32]]
 Labels = np.ndarray[Any, np.dtype[np.int64]]
 
 
@@ -40,7 +47,10 @@ View = Callable[[int], Pixels]
 
 
 def fit_frozen(dataset: Dataset, run: Run, watch: Watch | None = None) -> Model:
-    """The trained network of `run.initial` with a classifier for the data set. Errors as those of `fit`."""
+    """Return the trained network of `run.initial` with a classifier for the data set.
+
+    Raises the errors of `fit`.
+    """
     watch, settings = watch or Watch(), run.settings
     recipe, preprocess = settings.recipe, settings.preprocess
     augmentation = Augmentation(recipe.strength(settings.network.alpha), recipe.flip)
@@ -58,12 +68,12 @@ def fit_frozen(dataset: Dataset, run: Run, watch: Watch | None = None) -> Model:
     seen = [_features(body, view, len(train), watch, i, len(views)) for i, view in enumerate(views)]
     val_features = _features(body, val.pixels, len(val))
     speed = len(views) * len(train) / (time.monotonic() - started)
-    with threadpool_limits(1):  # the matrices are small: BLAS threads would mostly wait for each other
+    with threadpool_limits(1):  # the matrices are small: BLAS threads would mostly wait
         balance = "loss" if recipe.balance != "none" else "none"
         counts = task.weights(train.targets, dataset.labels, balance)
         weight, bias = _classifier(seen, train.targets, counts)
-    _, train_loss = _judged(seen[0] @ weight.T + bias, train.targets)
-    top1, loss = _judged(val_features @ weight.T + bias, val.targets)
+    _, train_loss = _evaluated(seen[0] @ weight.T + bias, train.targets)
+    top1, loss = _evaluated(val_features @ weight.T + bias, val.targets)
     row = {
         "epoch": 1,
         "lr": 0.0,
@@ -83,12 +93,14 @@ def fit_frozen(dataset: Dataset, run: Run, watch: Watch | None = None) -> Model:
 
 
 def _views(images: Images, preprocess: Preprocess, how: Augmentation, seed: int) -> list[View]:
-    """What is seen of every image: its centre, that mirrored, and random crops."""
+    """Return the views of every image: the central crop, its mirror image, and random crops."""
 
     def centre(i: int) -> Pixels:
+        """Return the central crop of image `i`."""
         return crop_resize(as_image(images.pixels(i)), preprocess)
 
     def crop(number: int, i: int) -> Pixels:
+        """Return a random crop of image `i`."""
         return random_view(images.pixels(i), preprocess, how, np.random.default_rng((seed, number, i)))
 
     mirrored: list[View] = [lambda i: centre(i)[:, ::-1]] if how.flip else []
@@ -96,7 +108,7 @@ def _views(images: Images, preprocess: Preprocess, how: Augmentation, seed: int)
 
 
 def _body(model: Model) -> Session:
-    """The network with a classifier that changes nothing: its logits are the features."""
+    """Return a session of the network with an identity classifier: its logits are the features."""
     channels = model.weights["fc.weight"].shape[1]
     same = {"fc.weight": np.eye(channels, dtype=np.float32), "fc.bias": np.zeros(channels, np.float32)}
     labels = tuple(map(str, range(channels)))
@@ -107,7 +119,7 @@ def _body(model: Model) -> Session:
 def _features(
     body: Session, view: View, count: int, watch: Watch | None = None, done: int = 0, views: int = 1
 ) -> Floats:
-    """(count, channels)."""
+    """Return the features (count, channels) of one view."""
     parts: list[Floats] = []
     pixels = ordered(view, range(count))
     started = time.monotonic()
@@ -120,16 +132,16 @@ def _features(
 
 
 def _classifier(seen: list[Floats], labels: Labels, counts: Floats | None) -> tuple[Floats, Floats]:
-    """(weight (classes, channels), bias): a logistic regression as free as images that it does not see like it best.
+    """Return (weight (classes, channels), bias) of a logistic regression; its strength is chosen on held-out images.
 
-    `counts`: how much an image of each class counts.
+    `counts` are weights per class.
     """
     held = np.arange(len(labels)) % HELD_OUT == 0
     least, strength = np.inf, STRENGTHS[2]
     if len(set(labels[~held])) == len(set(labels)):
         for c in STRENGTHS:
             weight, bias = _regression([part[~held] for part in seen], labels[~held], c, counts)
-            _, loss = _judged(seen[0][held] @ weight.T + bias, labels[held])  # steadier than top-1 on few images
+            _, loss = _evaluated(seen[0][held] @ weight.T + bias, labels[held])  # less noisy than top-1 on few images
             if loss < least:
                 least, strength = loss, c
     return _regression(seen, labels, strength, counts)
@@ -148,8 +160,8 @@ def _regression(seen: list[Floats], labels: Labels, strength: float, counts: Flo
     return weight.astype(np.float32), (bias - weight @ mean).astype(np.float32)
 
 
-def _judged(logits: Floats, labels: Labels) -> tuple[float, float]:
-    """(top-1, mean cross-entropy)."""
+def _evaluated(logits: Floats, labels: Labels) -> tuple[float, float]:
+    """Return (top-1, mean cross-entropy)."""
     shifted = logits - logits.max(1, keepdims=True)
     likelihood = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
     truth = likelihood[np.arange(len(labels)), labels]

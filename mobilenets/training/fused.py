@@ -1,8 +1,8 @@
-"""Training on the processor in C: convolution, batch norm and activation in one pass (kernels/layer.c says how).
+"""Training on the processor in C: convolution, batch norm and activation in one pass (see kernels/layer.c).
 
-`fuse(module)` makes the networks in it train that way: the same numbers to fp32 rounding, or with what is kept
-between layers in bf16. torch's own modules stay the oracle, and what runs on a GPU, where there is no C compiler, or
-where a layer is one that no kernel takes.
+`fuse(module)` makes the networks in it train that way: with the same results to fp32 rounding, or with the arrays
+between layers in bf16. torch's own modules are the reference; they also run on a GPU, without a C compiler, and for
+layers that no kernel computes.
 """
 
 import ctypes
@@ -28,7 +28,7 @@ from .module import MobileNet
 
 __all__ = ["BF16", "Fused", "fuse", "takes"]
 
-BF16 = {name: target for name, target in BF16_TARGETS.items() if name != "amx"}  # whose tiles no kernel here uses
+BF16 = {name: target for name, target in BF16_TARGETS.items() if name != "amx"}  # no kernel here uses its tiles
 _KINDS = {"conv": 0, "depthwise": 1, "pointwise": 2}
 _LIMITS = {"relu": math.inf, "relu6": 6.0}
 TRAINING_IN_C = Consumer(
@@ -36,13 +36,16 @@ TRAINING_IN_C = Consumer(
     handles=["input", "batch_norm", *_KINDS, *_LIMITS],
     refuses="hard_swish hard_sigmoid add multiply global_average_pool fully_connected "
     "softmax sigmoid l2_normalise".split(),  # torch computes them
+    kernels={"conv": (3,), "depthwise": (3,)},
+    strides={"conv": (1, 2), "depthwise": (1, 2), "pointwise": (1,)},
+    activations=dict.fromkeys(_KINDS, tuple(_LIMITS)),
 )
-_TEMPLATES = ("vectors.c", "pointwise.c", "depthwise.c", "pool.c")  # once for each width of a vector
+_TEMPLATES = ("vectors.c", "pointwise.c", "depthwise.c", "average.c")  # once for each width of a vector
 _ARRAYS = ("weight", "gamma", "beta", "running_mean", "running_var", "d_weight", "d_gamma", "d_beta")
 
 
 class _Layer(ctypes.Structure):
-    """`struct layer` of kernels/layer.c."""
+    """Mirrors `struct layer` of kernels/layer.c."""
 
     _fields_ = (
         *((name, ctypes.c_int32) for name in ("kind", "stride", "top", "left", "height", "width", "channels")),
@@ -60,7 +63,7 @@ def fuse(module: nn.Module, bf16: bool) -> None:
         if isinstance(network, MobileNet) and takes(network.graph) and _on_cpu(network):
             try:
                 network.fused = Fused(network, bf16)
-            except WorkError:  # no compiler, or no place to keep what it makes
+            except WorkError:  # no compiler, or no writable cache
                 return
 
 
@@ -69,9 +72,13 @@ def _on_cpu(module: nn.Module) -> bool:
 
 
 def takes(graph: Graph) -> bool:
-    """Whether the kernels hold all of the network below its pooling."""
+    """Return whether the kernels compute all of the network below its pooling."""
     found = _below_the_pool(graph)
-    return bool(found) and all(_takes(position, layer) for position, layer in enumerate(found))
+    below = 1 + sum(len(layer.ops) for layer in found)
+    chain = all(layer.sources == (i,) for i, layer in enumerate(layers(graph)[1:]))
+    if not found or not chain or not TRAINING_IN_C.handled(graph.ops[:below]):
+        return False
+    return all(_takes(position, layer) for position, layer in enumerate(found))
 
 
 def _below_the_pool(graph: Graph) -> tuple[Layer, ...]:
@@ -83,17 +90,15 @@ def _below_the_pool(graph: Graph) -> tuple[Layer, ...]:
 
 def _takes(position: int, layer: Layer) -> bool:
     conv = layer.op
-    if not TRAINING_IN_C.handled(layer.ops) or layer.sources != (position,):
-        return False
-    if layer.norm is None or layer.activation is None or conv.bias:
+    if layer.norm is None or conv.bias:
         return False
     if conv.kind == "pointwise":
-        return position > 0 and conv.stride == 1 and not any(conv.padding)
-    return conv.kind == ("depthwise" if position else "conv") and conv.kernel == 3 and conv.stride in (1, 2)
+        return position > 0 and not any(conv.padding)
+    return conv.kind == ("depthwise" if position else "conv")
 
 
 class Fused:
-    """A network with the memory that its passes work in: for one thread, and backward follows each forward."""
+    """A network with the memory of its passes: for one thread; each backward must follow its forward."""
 
     def __init__(self, network: MobileNet, bf16: bool, target: Target | None = None) -> None:
         self._code = _library(bf16, target or best_target("auto", BF16 if bf16 else TARGETS))
@@ -110,14 +115,14 @@ class Fused:
             layer.out_height, layer.out_width, layer.out_channels = op.shape_out
             layer.limit, layer.epsilon = _LIMITS[of.activation.kind if of.activation else ""], norm.eps
         self._arena = self._scratch = torch.empty(0)
-        self._images = 0  # that the arena is laid out for
+        self._images = 0  # for which the arena is laid out
         self.passes = 0
 
     def __deepcopy__(self, memo: object) -> None:
-        """The copy of a network begins without: memory is not shared between threads."""
+        """Return None: a copy of the network starts without it, because memory is not shared between threads."""
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Normalised (N, C, H, W) -> what the network gives in training mode."""
+        """Return the network's output in training mode for normalised (N, C, H, W)."""
         layers = zip(self._convolutions, self._norms, strict=True)
         parameters = [p for convolution, norm in layers for p in (convolution.weight, norm.weight, norm.bias)]
         x = _Chain.apply(self, x.float().contiguous(memory_format=torch.channels_last), *parameters)
@@ -126,7 +131,7 @@ class Fused:
         return x
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W), channels last -> pooled (N, C, 1, 1); the running statistics move on."""
+        """Return pooled (N, C, 1, 1) for channels-last (N, C, H, W), and update the running statistics."""
         self._lay_out(len(x))
         self.passes += 1
         weights = []
@@ -143,7 +148,7 @@ class Fused:
         return pooled[:, :, None, None]
 
     def backward(self, x: Tensor, d_pooled: Tensor) -> list[Tensor]:
-        """The gradients of weight, gamma and beta of each layer, for the pass that `forward` made last."""
+        """Return the gradients of weight, gamma and beta of each layer for the last pass of `forward`."""
         gradients: list[Tensor] = []
         for layer, convolution in zip(self._layers, self._convolutions, strict=True):
             n, c, h, w = convolution.weight.shape
@@ -168,7 +173,7 @@ class Fused:
 
 
 class _Chain(torch.autograd.Function):
-    """The layers below the pooling and it, as one function of the image and all their weights."""
+    """The layers below the pooling, and the pooling, as one function of the image and all their weights."""
 
     @staticmethod
     def forward(ctx: Any, engine: Fused, x: Tensor, *parameters: Tensor) -> Tensor:
@@ -190,7 +195,7 @@ def _pointers(*tensors: Tensor) -> tuple[int, ...]:
 
 @cache
 def _library(bf16: bool, target: Target) -> ctypes.CDLL:
-    """The kernels, compiled for `target` where they have not been before; `WorkError` where that fails."""
+    """Return the kernels, compiled for `target` where they are not cached; raises `WorkError` where that fails."""
     text = source(target.vector, bf16)
     key = hashlib.sha256(repr((text, target, FLAGS, compiler())).encode()).hexdigest()[:32]
     path = writable_cache() / "training" / f"{key}.so"
@@ -210,7 +215,7 @@ def _library(bf16: bool, target: Target) -> ctypes.CDLL:
 
 
 def source(vector: int, bf16: bool) -> str:
-    """The C of all kernels for vectors of `vector` floats, and of half of that for few channels."""
+    """Return the C of all kernels for vectors of `vector` floats, and of half of that for few channels."""
     kernels = files(__package__) / "kernels"
     narrow = max(4, vector // 2)
     parts = [f"#define WIDE {vector}\n#define NARROW {narrow}", "#define BF16" if bf16 else ""]

@@ -1,4 +1,4 @@
-"""The images of a run, decoded; a signal ends that at once."""
+"""Decoded images of a run; a signal interrupts the decoding."""
 
 from ..data.cache import Images, decode_split
 from ..data.sources import Dataset
@@ -14,9 +14,13 @@ __all__ = ["check", "decode"]
 def decode(
     dataset: Dataset, split: str, settings: Settings, watch: Watch, interrupts: Interrupts, side: int | None
 ) -> Images:
-    """One split as `settings` wants it: `side` as in `decode_split`. What is bad is told to the watcher."""
+    """Return one split, decoded as `settings` says; `side` as in `decode_split`.
+
+    Bad images are reported to `watch`. Raises `Interrupted` after a signal.
+    """
 
     def progress(done: int, total: int) -> None:
+        """Report progress, and stop after a signal."""
         watch.decoded(split, done, total)
         if interrupts.number is not None:
             raise Interrupted(interrupts.number, "stopped while decoding: nothing was trained yet")
@@ -35,7 +39,7 @@ def decode(
 
 
 def check(task: Task, dataset: Dataset, train: Images, val: Images) -> None:
-    """`TrainingError` or `DataError` where there is too little to learn from."""
+    """Raise `TrainingError` or `DataError` where there are too few images to train on."""
     if len(train) < 2 or len(val) < 1:
         raise TrainingError(f"{len(train)} training and {len(val)} validation images: at least 2 and 1 are needed")
     task.check(dataset, train)

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM while training: the step is finished, the state saved, then the run ends."""
+"""SIGINT and SIGTERM during training: the current step finishes, the state is saved, then the run ends."""
 
 import signal
 import threading
@@ -10,10 +10,10 @@ __all__ = ["Interrupts"]
 
 
 class Interrupts:
-    """A context in which the two signals are noted in `number` instead of obeyed; a second one is obeyed at once.
+    """A context that records the two signals in `number`; a second signal ends the process at once.
 
-    Outside the main thread Python allows no handlers: then nothing changes. A signal that is ignored (Ctrl-C, in a
-    job that a shell started in the background) stays ignored.
+    Outside the main thread Python allows no handlers: then nothing changes. A signal that is ignored (Ctrl-C, in a job
+    that a shell started in the background) stays ignored.
     """
 
     def __init__(self) -> None:
@@ -22,8 +22,8 @@ class Interrupts:
     def __enter__(self) -> "Interrupts":
         self._old = {}
         if threading.current_thread() is threading.main_thread():
-            heeded = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]
-            self._old = {number: signal.signal(number, self._note) for number in heeded}
+            handled = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]
+            self._old = {number: signal.signal(number, self._note) for number in handled}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -32,5 +32,5 @@ class Interrupts:
 
     def _note(self, number: int, _: FrameType | None) -> None:
         if self.number is not None:
-            raise Interrupted(number, "stopped at once, on the second signal: the last checkpoint stands")
+            raise Interrupted(number, "stopped at the second signal: the last checkpoint is kept")
         self.number = number

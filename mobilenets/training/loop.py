@@ -1,4 +1,4 @@
-"""What a training loop works on: images, network, optimiser, and where it stands."""
+"""The objects of a training loop: images, network, optimiser and progress."""
 
 import time
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from ..data.sources import Dataset
 from ..errors import TrainingError, UsageError
 from ..model import load
 from ..progress import Watch
-from ..quant.scheme import Affine
+from ..quant.scheme import QuantParams
 from ..tasks.task import Objective, Task
 from . import qat
 from .images import check, decode
@@ -33,12 +33,12 @@ __all__ = ["Loop", "module_of", "prepare"]
 
 @dataclass(slots=True)
 class Loop:
-    """What the loop works on, once it is made."""
+    """The objects that the training loop works on."""
 
     run: Run
     labels: tuple[str, ...]
-    decoding: dict[str, Any]
-    data: dict[str, Any]  # what the model file says of it
+    head_config: dict[str, Any]
+    data: dict[str, Any]  # metadata of the model file
     train: TrainingBatches
     val: Images
     state: State
@@ -47,29 +47,33 @@ class Loop:
     watch: Watch
     interrupts: Interrupts
     saved: float  # time of the last checkpoint
-    speed: float = 0.0  # images a second, this epoch
+    speed: float = 0.0  # images per second, this epoch
     epoch_started: float = 0.0
-    activations: dict[str, Affine] = field(default_factory=dict)  # of the epochs that learn in integers
+    activations: dict[str, QuantParams] = field(default_factory=dict)  # of quantisation-aware training
 
     @property
     def recipe(self) -> Recipe:
+        """Return the recipe of the run."""
         return self.run.settings.recipe
 
     @property
     def task(self) -> Task:
+        """Return the task of the run."""
         return self.run.settings.task
 
     @property
     def float_epochs(self) -> int:
-        return self.recipe.epochs or 0  # a resolved recipe says it
+        """Return the number of float epochs, which a resolved recipe states."""
+        return self.recipe.epochs or 0  # a resolved recipe states it
 
     @property
     def epochs(self) -> int:
-        """In all."""
+        """Return the number of all epochs."""
         return self.float_epochs + (qat.more_epochs(self.float_epochs) if self.recipe.quantize else 0)
 
     @property
     def peak(self) -> float:
+        """Return the peak learning rate."""
         return self.recipe.lr or 0.0
 
 
@@ -82,11 +86,11 @@ def prepare(dataset: Dataset, run: Run, watch: Watch, interrupts: Interrupts) ->
     train = decode(dataset, "train", settings, watch, interrupts, side)
     val = decode(dataset, "val", settings, watch, interrupts, None)
     check(task, dataset, train, val)
-    train = task.taught(train, dataset, run.path, watch.note)
+    train = task.with_teacher_targets(train, dataset, run.path, watch.note)
     device = torch.device(recipe.device)
-    module = module_of(run.settings, dataset.decoding)
+    module = module_of(run.settings, dataset.head_config)
     if recipe.quantize and not isinstance(module, MobileNet):
-        raise UsageError(f"quantize: of task {task.name} the head is not learned in integers")
+        raise UsageError(f"quantize: of task {task.name} the head has no quantisation-aware training")
     initialise(module, recipe.seed)
     module = module.to(device).to(memory_format=torch.channels_last)
     if settings.pretrained and not run.checkpoint.is_file():
@@ -99,13 +103,13 @@ def prepare(dataset: Dataset, run: Run, watch: Watch, interrupts: Interrupts) ->
         if state.progress.data != dataset.fingerprint:
             raise TrainingError(f"{run.path} was trained on other data than {dataset.root} holds now: not resumed")
     state.progress.data = dataset.fingerprint
-    run.write_settings()  # where the data have moved or the run is extended
+    run.write_settings()  # the data may have moved, or the run is extended
     batch_size = min(recipe.batch_size, len(train))
     count = min(recipe.replicas, batch_size // 2)
     return Loop(
         run=run,
         labels=task.outputs(dataset),
-        decoding=dataset.decoding,
+        head_config=dataset.head_config,
         data={"fingerprint": dataset.fingerprint, "train": len(train), "val": len(val)},
         train=TrainingBatches(
             train,
@@ -127,6 +131,6 @@ def prepare(dataset: Dataset, run: Run, watch: Watch, interrupts: Interrupts) ->
     )
 
 
-def module_of(settings: Settings, decoding: dict[str, Any]) -> nn.Module:
-    """The network with the task's head, where it has one."""
-    return settings.task.module(MobileNet(expand(settings.network)), settings.network, decoding)
+def module_of(settings: Settings, head_config: dict[str, Any]) -> nn.Module:
+    """Return the network with the task's head, where it has one."""
+    return settings.task.module(MobileNet(expand(settings.network)), settings.network, head_config)

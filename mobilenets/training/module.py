@@ -1,4 +1,4 @@
-"""`Graph` -> `torch.nn.Module`. Parameters are named as `arch.graph.weight_shapes` names them."""
+"""`Graph` -> `torch.nn.Module`. Parameters have the names of `arch.graph.weight_shapes`."""
 
 from collections.abc import Callable, Mapping
 
@@ -33,6 +33,7 @@ class Convolution(nn.Conv2d):
         self.keep_fp32 = op.kind == "depthwise" and op.stride > 1
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return (N, C', H', W') of (N, C, H, W)."""
         if self.uneven is not None:
             x = nn.functional.pad(x, self.uneven)
         if self.keep_fp32 and x.device.type == "cpu" and x.dtype.itemsize < 4:
@@ -42,27 +43,30 @@ class Convolution(nn.Conv2d):
 
 
 class Linear(nn.Linear):
-    """The classifier, on (N, C, 1, 1)."""
+    """The classifier, for inputs (N, C, 1, 1)."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return (N, classes) of (N, C, 1, 1)."""
         return super().forward(x.flatten(1))
 
 
 class Add(nn.Module):
-    """The sum of two arrays of one shape."""
+    """Adds two arrays of one shape."""
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return the sum."""
         return x + y
 
 
 class Multiply(nn.Module):
-    """(N, C, H, W) times (N, C, 1, 1)."""
+    """Multiplies (N, C, H, W) by (N, C, 1, 1)."""
 
     def forward(self, x: Tensor, gate: Tensor) -> Tensor:
+        """Return the product."""
         return x * gate
 
 
-# kind -> module; what becomes of the sums at the end is left to the loss
+# kind -> module; the loss computes softmax, sigmoid and unit vectors
 MODULES: dict[str, Callable[[Op, Network], nn.Module]] = {
     "conv": Convolution,
     "depthwise": Convolution,
@@ -84,13 +88,16 @@ TORCH = Consumer("training in torch", handles=["input", *MODULES])
 
 
 class MobileNet(nn.Module):
-    """The network as torch runs it: normalised (N, C, H, W) float -> logits (N, classes), or the body's maps."""
+    """The network in torch: normalised (N, C, H, W) float -> logits (N, classes), or the body's feature maps.
+
+    Raises `NetworkError` for a graph with an op that has no module.
+    """
 
     def __init__(self, graph: Graph) -> None:
         super().__init__()
         TORCH.check(graph.ops)
         self.graph = graph
-        self.fused: Callable[[Tensor], Tensor] | None = None  # how it trains in C, see fused.py
+        self.fused: Callable[[Tensor], Tensor] | None = None  # training in C, see fused.py
         for op in graph.ops[1:]:
             self.add_module(op.name, MODULES[op.kind](op, graph.network))
         self._last_read = [
@@ -98,6 +105,7 @@ class MobileNet(nn.Module):
         ]
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the logits, or the feature maps, of normalised (N, C, H, W)."""
         if self.fused is not None and self.training:
             return self.fused(x)
         values: dict[int, Tensor] = {0: x}
@@ -111,7 +119,7 @@ class MobileNet(nn.Module):
 
 
 def initialise(module: nn.Module, seed: int) -> None:
-    """He's normal initialisation by fan-in where batch norm follows; elsewhere small weights and zero biases."""
+    """Initialise weights: He's normal by fan-in where batch norm follows; elsewhere small weights and zero biases."""
     generator = torch.Generator().manual_seed(seed)
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d) and layer.bias is None:
@@ -123,7 +131,7 @@ def initialise(module: nn.Module, seed: int) -> None:
 
 
 def weights_of(state: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
-    """The arrays of a model file from a `state_dict`: float32, contiguous, without torch's batch counters."""
+    """Return the arrays of a model file from a `state_dict`: float32, contiguous, without torch's batch counters."""
     return {
         name: np.array(tensor.detach().to("cpu", torch.float32).contiguous().numpy(), order="C")
         for name, tensor in state.items()

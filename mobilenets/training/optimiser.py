@@ -13,7 +13,9 @@ __all__ = ["AdamW", "Optimiser", "build_optimiser", "learning_rate", "parameter_
 
 
 class AdamW:
-    """`torch.optim.AdamW(groups, lr, fused=True)`, bit for bit, without torch.optim's import of a compiler (1.3 s)."""
+    """Computes `torch.optim.AdamW(groups, lr, fused=True)`, bit for bit, without the slow import of torch.optim (1.3
+    s).
+    """
 
     def __init__(self, groups: list[dict[str, Any]], lr: float) -> None:
         self.param_groups = [{"lr": lr, **group} for group in groups]
@@ -22,6 +24,7 @@ class AdamW:
 
     @torch.no_grad()
     def step(self) -> None:
+        """Update all parameters that have a gradient."""
         for group in self.param_groups:
             parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
             slots = [self._slots.get(p) or self._slots.setdefault(p, _slot(p)) for p in parameters]
@@ -44,12 +47,12 @@ class AdamW:
             )
 
     def state_dict(self) -> dict[str, Any]:
-        """As torch's optimisers give it."""
+        """Return the state in the layout of torch's optimisers."""
         slots = {i: self._slots[p] for i, p in enumerate(self._parameters) if p in self._slots}
         return {"state": slots, "param_groups": self.param_groups}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The averages and counts of `state_dict`; groups and rates stay as they are."""
+        """Load the averages and counts of `state_dict`; groups and rates stay unchanged."""
         for i, slot in state["state"].items():
             parameter = self._parameters[i]
             self._slots[parameter] = {key: value.to(parameter.device) for key, value in slot.items()}
@@ -69,9 +72,9 @@ def _slot(parameter: Tensor) -> dict[str, Tensor]:
 def parameter_groups(
     module: nn.Module, blocks: int, weight_decay: float, layer_decay: float = 1.0
 ) -> list[dict[str, Any]]:
-    """Groups by (scale of the learning rate, weight decay).
+    """Return groups by (scale of the learning rate, weight decay).
 
-    Decayed are full, pointwise and classifier weights; depthwise ones, batch norm and biases are not. The classifier
+    Full, pointwise and classifier weights are decayed; depthwise ones, batch norm and biases are not. The classifier
     has scale 1, every block below it `layer_decay` times the one above.
     """
     groups: dict[tuple[float, float], list[Tensor]] = {}
@@ -87,7 +90,9 @@ def parameter_groups(
 
 
 def _depth(blocks: int, name: str) -> int:
-    """How many blocks a layer stands below the end: 0 for `fc` or a task's head, 1 for the last block, then up."""
+    """Return the number of blocks between a layer and the end: 0 for `fc` or a task's head, 1 for the last block, and
+    so on.
+    """
     if name in ("fc", "task"):
         return 0
     block = name.split("_")[0].lstrip("abcdefghijklmnopqrstuvwxyz")
@@ -95,9 +100,10 @@ def _depth(blocks: int, name: str) -> int:
 
 
 def build_optimiser(module: nn.Module, blocks: int, recipe: Recipe) -> Optimiser:
-    """For a settled recipe: AdamW, SGD with Nesterov momentum 0.9, or RMSprop as the paper's (decay 0.9, momentum 0.9).
+    """Return the optimiser of a resolved recipe.
 
-    AdamW's decay is decoupled; SGD and RMSprop add it to the gradient, where a hundredth of it does the same.
+    AdamW, SGD with Nesterov momentum 0.9, or RMSprop as in the paper (decay 0.9, momentum 0.9). AdamW's weight decay is
+    decoupled; SGD and RMSprop add it to the gradient, where a hundredth of it has the same effect.
     """
     lr, layer_decay = recipe.lr or 0.0, recipe.layer_decay or 1.0
     if recipe.opt == "adamw":
@@ -109,7 +115,7 @@ def build_optimiser(module: nn.Module, blocks: int, recipe: Recipe) -> Optimiser
 
 
 def learning_rate(step: int, steps: int, warmup: int, peak: float) -> float:
-    """Linear from 0 to `peak` over `warmup` steps, then half a cosine to 0 at `steps`."""
+    """Return the learning rate: linear from 0 to `peak` over `warmup` steps, then half a cosine to 0 at `steps`."""
     if step < warmup:
         return peak * (step + 1) / warmup
     return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))

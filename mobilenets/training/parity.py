@@ -1,4 +1,4 @@
-"""Does the exported network say what the trained one says? Asked at every export."""
+"""Comparison of an exported network with the trained one, made at every export."""
 
 import torch
 
@@ -13,8 +13,11 @@ __all__ = ["check_parity"]
 
 
 def check_parity(model: Model, run: Run, bound: float = BOUND) -> float:
-    """Largest difference between the logits of `run` and torch's, see `runtime.parity.agree`."""
-    module = task_type(model.task)().module(MobileNet(model.graph), model.network, model.decoding).eval()
+    """Return the largest difference between the logits of `run` and torch's, see `runtime.parity.agree`.
+
+    Raises `ParityError` above `bound`.
+    """
+    module = task_type(model.task)().module(MobileNet(model.graph), model.network, model.head_config).eval()
     load_weights(module, model.weights)
     logits = getattr(module, "logits", module)
 

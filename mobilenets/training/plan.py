@@ -1,4 +1,4 @@
-"""What a run would be, and how long it would take here: measured on a few batches, nothing is kept."""
+"""A dry run: the settings of a run and its expected time, measured on a few batches; nothing is kept."""
 
 import time
 from collections import Counter
@@ -20,13 +20,13 @@ from .run import Run, Settings
 
 __all__ = ["Plan", "plan"]
 
-BATCHES = 6  # that are decoded and learned; the first is not counted
-VALIDATION = 3.0  # times as fast as training: no way back, no augmentation
+BATCHES = 6  # decoded and trained; the first is not counted
+VALIDATION = 3.0  # times as fast as training: no backward pass, no augmentation
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A run that was not started: its settings with open ones answered, its images, and the time it would take."""
+    """A run that was not started: its resolved settings, its images, and its expected time."""
 
     settings: Settings
     images: dict[str, int]
@@ -40,6 +40,7 @@ class Plan:
         return f"{network.name}, {len(self.labels)} labels, {sum(self.images.values()):,} images: trained{time}"
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the plan as JSON takes it."""
         network = self.settings.network
         return {
             "network": network.name,
@@ -61,7 +62,7 @@ def plan(dataset: Dataset, settings: Settings, initial: Model | None) -> Plan:
 
     Raises what the run would raise before its first epoch: `DataError`, `TrainingError`, `UsageError`.
     """
-    dataset = replace(dataset, decoding=settings.task.decoding(settings.network, dataset))
+    dataset = replace(dataset, head_config=settings.task.head_config(settings.network, dataset))
     images = {split: len(samples) for split, samples in dataset.splits.items()}
     labels = settings.task.outputs(dataset)
     if settings.recipe.freeze:

@@ -1,4 +1,4 @@
-"""`Recipe`: every default of training, each with its reason. Flags, saved settings and docs are made from it."""
+"""`Recipe`: every default of training with its reason. Flags, saved settings and docs/recipe.md derive from it."""
 
 import re
 from dataclasses import asdict, dataclass, replace
@@ -21,13 +21,13 @@ Optimizer = Literal["adamw", "sgd", "rmsprop"]
 Balance = Literal["none", "sample", "loss"]
 Precision = Literal["auto", "fp32", "bf16"]
 
-# peak rates at batch size 64; they grow with the square root of the batch (Adam, RMSprop) or with the batch (SGD)
+# peak rates at batch size 64; they scale with the square root of the batch size (Adam, RMSprop) or linearly (SGD)
 LEARNING_RATE: dict[str, float] = {"adamw": 1e-2, "sgd": 0.1, "rmsprop": 2e-3}
 
 
 EPOCHS = (100, 20)  # from scratch, fine-tuning
-FINE_TUNING_LR = 0.2  # of the peak rate from scratch: more forgets what was learned
-LAYER_DECAY = 0.85  # fine-tuning: edges and colours need to change less than what they are put together to
+FINE_TUNING_LR = 0.2  # of the peak rate from scratch: larger rates lose what the network has learned
+LAYER_DECAY = 0.85  # fine-tuning: early layers detect edges and colours, which need to change less
 
 
 DEVICES = r"auto|cpu|cuda(:\d{1,3})?|mps"
@@ -36,51 +36,51 @@ _WHOLE = ("epochs", "batch_size", "replicas", "workers", "seed", "patience")
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a network is trained. Raises `UsageError` on a value that no run can have."""
+    """The settings of a training run. Raises `UsageError` for values out of range."""
 
     epochs: int | None = None
-    """Passes over the training images; by default 100 from scratch (flowers gains little after), 20 fine-tuning."""
+    """Passes over the training images; by default 100 from scratch (flowers improves little after), 20 fine-tuning."""
     batch_size: int = 64
-    """Images a step. Two cores take 32 each, enough for batch norm's statistics."""
+    """Images per step. Two cores process 32 each, enough for batch-norm statistics."""
     opt: Optimizer = "adamw"
     """Optimiser: adamw (measured best from scratch), sgd (momentum 0.9), rmsprop (the paper's)."""
     lr: float | None = None
-    """Peak learning rate; by default what suits the optimiser and the batch size, a fifth of it fine-tuning."""
+    """Peak learning rate; by default it depends on the optimiser and the batch size, a fifth of that fine-tuning."""
     layer_decay: float | None = None
-    """Learning rate of each block as a share of the one above it; by default 1 from scratch, 0.85 fine-tuning."""
+    """Learning rate of each block as a fraction of that of the next; by default 1 from scratch, 0.85 fine-tuning."""
     freeze: bool = False
-    """Fine-tuning: train the classifier alone, on features that are computed once."""
+    """Fine-tuning: train only the classifier, on features that are computed once."""
     quantize: bool = False
-    """Learn a fifth more epochs in int8 arithmetic, from the best float model on; it is written beside that."""
+    """Add a fifth of the epochs as quantization-aware training, from the best float model; both models are saved."""
     weight_decay: float = 0.05
-    """Weight decay, never on depthwise filters (nine weights overfit little: paper, 3.2), batch norm and bias."""
+    """Weight decay; not applied to depthwise filters (nine weights overfit little: paper, 3.2), batch norm and bias."""
     warmup_epochs: float = 3.0
-    """Epochs of linear warm-up before the cosine, at most half of all: batch norm's first statistics are poor."""
+    """Epochs of linear warm-up before the cosine, at most half of all: the first batch-norm statistics are poor."""
     smoothing: float = 0.0
     """Label smoothing: off, as in the paper; small networks underfit."""
     augment: float | None = None
-    """Strength of crops and colour changes, 0 to 1; by default it grows with alpha from scratch (it hurts the smallest
-    networks), and is 1 fine-tuning (a trained network learns a few photos by heart)."""
+    """Strength of crops and colour changes, 0 to 1; by default it grows with alpha from scratch (it harms the smallest
+    networks), and is 1 fine-tuning (a pretrained network overfits small data sets)."""
     flip: bool = True
-    """Mirror half of the images left to right; switch it off where left and right mean something (text, signs)."""
+    """Mirror half of the images left to right; switch it off where orientation matters (text, signs)."""
     ema: float = 0.998
-    """Decay a step of the averaged weights that are evaluated and saved; 0 switches it off."""
+    """Decay per step of the averaged weights (EMA) that are evaluated and saved; 0 disables averaging."""
     balance: Balance = "none"
-    """Unequal classes: sample (draw rare classes more often) or loss (weigh them more)."""
+    """Unbalanced classes: sample (draw rare classes more often) or loss (give them larger weights)."""
     patience: int | None = None
-    """Stop after so many epochs without a better validation top-1."""
+    """Stop after this number of epochs without a better validation top-1."""
     max_bad: float = 0.01
-    """Share of images that may be undecodable, or have two labels, before it is an error; all are named."""
+    """Fraction of images that may be undecodable or have two labels before the run fails; all are listed."""
     precision: Precision = "auto"
-    """bf16 autocast where the processor or GPU has it, else fp32. Weights are always fp32."""
+    """Arithmetic: auto is bf16 autocast where the processor or GPU supports it, else fp32. Weights are always fp32."""
     device: str = "auto"
-    """auto (a GPU where there is one), cpu, cuda, cuda:N, mps."""
+    """auto (a GPU if there is one), cpu, cuda, cuda:N, mps."""
     replicas: int = 0
-    """Threads that each take a share of every batch (CPU); 0: one a core, at least 32 images each."""
+    """Threads that each process a part of every batch (CPU); 0: one per core, at least 32 images each."""
     workers: int = 0
-    """Threads that decode and augment; 0: one a core."""
+    """Threads that decode and augment; 0: one per core."""
     seed: int = 0
-    """Initial weights, order and augmentation follow from it: the same seed gives the same run on one machine."""
+    """Determines initial weights, order and augmentation: on one machine the same seed gives the same run."""
 
     def __post_init__(self) -> None:
         ranges: tuple[tuple[str, float, float], ...] = (
@@ -111,7 +111,7 @@ class Recipe:
                 raise UsageError(f"{name} (={getattr(self, name)!r}) must be one of {', '.join(get_args(choices))}")
 
     def check(self, fine_tuning: bool) -> None:
-        """Raise `UsageError` for settings of a new run that contradict each other or that would have no effect."""
+        """Raise `UsageError` for settings that contradict each other or would have no effect in a new run."""
         if self.freeze and not fine_tuning:
             raise UsageError("freeze trains the classifier of a trained network: it needs a pretrained one")
         given = {name: getattr(self, name) for name in _OF_EPOCHS}
@@ -123,7 +123,7 @@ class Recipe:
             raise UsageError(f"warmup_epochs (={self.warmup_epochs:g}) must be at most the {epochs} epochs")
 
     def settled(self, alpha: float, fine_tuning: bool) -> "Recipe":
-        """With epochs, learning rate, its decay by layers and augmentation answered, for a network of this width."""
+        """Return the recipe with the defaults of epochs, learning rates and augmentation for width `alpha` set."""
         ratio = self.batch_size / 64
         peak = LEARNING_RATE[self.opt] * (ratio if self.opt == "sgd" else ratio**0.5)
         return replace(
@@ -135,12 +135,13 @@ class Recipe:
         )
 
     def strength(self, alpha: float, fine_tuning: bool = False) -> float:
-        """Augmentation strength for a network of this width, 0 to 1."""
+        """Return the augmentation strength, 0 to 1, for a network of width `alpha`."""
         if self.augment is not None:
             return self.augment
         return 1.0 if fine_tuning else min(1.0, 0.4 + 0.6 * alpha)
 
     def to_dict(self) -> dict[str, Any]:
+        """Return all settings as JSON takes them."""
         return asdict(self)
 
 

@@ -1,8 +1,8 @@
 """Data parallelism inside one process: R copies of the network share their weights, each takes a share of the batch.
 
-Small networks leave most of a core idle when one operation is split over cores; R whole networks side by side, one
-thread each, train 1.5 to 2 times faster. Gradients are added in the order of the replicas, so a run repeats bit
-for bit. Batch norm sees a replica's share (as in every data-parallel engine); its running statistics are averaged.
+One operation of a small network, split over several cores, leaves most of each core idle; R whole networks side by
+side, one thread each, train 1.5 to 2 times faster. Gradients are added in the order of the replicas, so a run repeats
+bit for bit. Batch norm sees a replica's share (as in every data-parallel engine); its running statistics are averaged.
 """
 
 import copy
@@ -21,16 +21,16 @@ from .fused import fuse
 
 __all__ = ["Replicas", "replica_count"]
 
-MIN_SHARE = 32  # images a replica: fewer make poor batch-norm statistics
+MIN_SHARE = 32  # images per replica: fewer give poor batch-norm statistics
 
 
 def replica_count(cores: int, batch_size: int) -> int:
-    """One a core, as long as each gets `MIN_SHARE` images."""
+    """Return one replica per core, as long as each gets `MIN_SHARE` images."""
     return max(1, min(cores, batch_size // MIN_SHARE))
 
 
 class Replicas:
-    """`module` and its copies; on a GPU there is only the module itself."""
+    """A module and its copies; on a GPU there is only the module itself."""
 
     def __init__(self, module: nn.Module, count: int, preprocess: Preprocess, device: torch.device, bf16: bool) -> None:
         self.module = module
@@ -44,7 +44,7 @@ class Replicas:
 
     @property
     def modules(self) -> tuple[nn.Module, ...]:
-        """The module and its copies."""
+        """Return the module and its copies."""
         return tuple(self._modules)
 
     def __enter__(self) -> "Replicas":
@@ -65,27 +65,27 @@ class Replicas:
         return sum(losses)
 
     def outputs(self, module: nn.Module, pixels: Pixels) -> Tensor:
-        """(N, H, W, C) uint8 -> what `module` gives in evaluation mode, (N, ...) in fp32 on the CPU."""
+        """Return the outputs of `module` in evaluation mode for (N, H, W, C) uint8: (N, ...) in fp32 on the CPU."""
         module.eval()
         parts = [part for part in np.array_split(pixels, len(self._modules)) if len(part)]
         return torch.cat(list(self._pool.map(lambda part: self._forward(module, part), parts)))
 
     def to_input(self, pixels: Pixels, colour: Colour | None = None) -> Tensor:
-        """(N, H, W, C) uint8 -> normalised float (N, C, H, W), channels last in memory, its colours changed.
+        """Return normalised float (N, C, H, W), channels last in memory, with changed colours, of (N, H, W, C) uint8.
 
-        Both are one multiplication and addition, here over whole rows: rows are long enough for vectors.
+        Both changes are one multiplication and addition, computed on whole rows, which are long enough for vectors.
         """
         n, h, w, c = pixels.shape
         gain = colour.gain if colour else np.ones((n, c), np.float32)
         shift = colour.shift if colour else np.zeros((n, c), np.float32)
         std, mean = (np.asarray(value, np.float32) for value in (self.preprocess.std, self.preprocess.mean))
         x = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device).float().view(n, h, w * c)
-        shift = (127.5 * (1 - gain + shift) - mean) / std  # colours change about mid-grey, whatever the network takes
+        shift = (127.5 * (1 - gain + shift) - mean) / std  # colours change about mid-grey, for any normalisation
         torch.addcmul(self._rows(shift, w), x, self._rows(gain / std, w), out=x)
         return x.view(n, h, w, c).permute(0, 3, 1, 2)
 
     def _rows(self, values: np.ndarray[Any, Any], width: int) -> Tensor:
-        """(N, C) -> (N, 1, W * C): the same for every pixel of a row."""
+        """Return (N, C) as (N, 1, W * C), repeated for every pixel of a row."""
         return torch.from_numpy(np.tile(values.astype(np.float32), width)[:, None]).to(self.device)
 
     def _backward(self, module: nn.Module, batch: Batch, weight: float, objective: Objective) -> float:
@@ -104,7 +104,7 @@ class Replicas:
 
     @torch.no_grad()
     def _add_up(self) -> None:
-        """Gradients summed into the module's; running statistics averaged, and given to all."""
+        """Sum gradients into the module's; average the running statistics and copy them to all replicas."""
         if len(self._modules) == 1:
             return
         total = _gradients(self.module)
@@ -123,12 +123,12 @@ class Replicas:
 
 
 def _fp32(outputs: Any) -> Any:
-    """A tensor, or several under their names."""
+    """Return a tensor, or a dict of tensors, in fp32."""
     return {name: part.float() for name, part in outputs.items()} if isinstance(outputs, dict) else outputs.float()
 
 
 def _sharing_copy(module: nn.Module) -> nn.Module:
-    """A copy with its own gradients and buffers, on the very weights of `module`."""
+    """Return a copy with its own gradients and buffers that shares the weights of `module`."""
     twin = copy.deepcopy(module)
     for ours, theirs in zip(twin.parameters(), module.parameters(), strict=True):
         ours.data = theirs.data

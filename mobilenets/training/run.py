@@ -26,23 +26,24 @@ LABELS, SETTINGS, RESULTS, TEACHER = "labels.txt", "settings.json", "results.csv
 
 
 def taken(path: Path) -> UsageError:
-    """What is said of a name that another run has."""
+    """Return the error for a run folder that exists."""
     return UsageError(f"run folder {path} exists: choose another --name, or --resume it")
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a run was started with; enough to start it again."""
+    """The settings that a run was started with, from which it can be started again."""
 
     data: str
     network: Network
     preprocess: Preprocess
     recipe: Recipe
     command: str = ""
-    pretrained: str = ""  # the trained network that the run starts from, for people; its weights are in Run.initial
+    pretrained: str = ""  # the name of the trained network that the run starts from; its weights are in Run.initial
     task: Task = field(default_factory=Classify)
 
     def to_json(self) -> str:
+        """Return the settings as JSON."""
         values = {
             "format": "mobilenets.run",
             "version": 1,
@@ -58,7 +59,7 @@ class Settings:
 
     @classmethod
     def from_json(cls, text: str) -> "Settings":
-        """What `to_json` wrote; `ModelFileError` names the field that is missing or wrong."""
+        """Return what `to_json` wrote; raises `ModelFileError` naming the field that is missing or wrong."""
         kept = read(_Kept, parsed(text, "settings"), "settings")
         task = {"name": Classify.name, **kept.task}
         return cls(
@@ -89,14 +90,17 @@ class _Kept:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One folder under `runs/`; nothing in it is overwritten by another run."""
+    """One folder under `runs/`; no other run overwrites anything in it."""
 
     path: Path
     settings: Settings
 
     @classmethod
     def create(cls, path: Path, settings: Settings, labels: tuple[str, ...], unique: bool) -> "Run":
-        """A new folder at `path`; `unique` appends -2, -3, ... where it exists, else that is a `UsageError`."""
+        """Create a new folder at `path`.
+
+        `unique` appends -2, -3, ... where it exists; otherwise that is a `UsageError`.
+        """
         number = 1
         while True:
             chosen = path if number == 1 else path.with_name(f"{path.name}-{number}")
@@ -124,7 +128,7 @@ class Run:
 
     @classmethod
     def open(cls, path: Path) -> "Run":
-        """The run in `path`; `TrainingError` where there is none."""
+        """Return the run in `path`; raises `TrainingError` where there is none."""
         try:
             return cls(path, Settings.from_json((path / SETTINGS).read_text("utf-8")))
         except FileNotFoundError as exc:
@@ -157,49 +161,55 @@ class Run:
 
     @property
     def epochs_done(self) -> int:
-        """The number of rows of `results.csv`, 0 without one."""
+        """Return the number of rows of `results.csv`, 0 without the file."""
         path = self.path / RESULTS
         return max(0, len(path.read_text("utf-8", "replace").splitlines()) - 1) if path.is_file() else 0
 
     @property
     def finished(self) -> bool:
-        """Whether all epochs are done and the report is written."""
+        """Return whether all epochs are done and the report is written."""
         recipe = self.settings.recipe
         return self.report.is_file() and (recipe.freeze or self.epochs_done >= (recipe.epochs or 0))
 
     @property
     def initial(self) -> Path:
-        """The trained network that fine-tuning starts from; absent from a run that starts from nothing."""
+        """Return the path of the trained network that fine-tuning starts from; a run from scratch has none."""
         return self.path / "initial.safetensors"
 
     @property
     def checkpoint(self) -> Path:
+        """Return the path of the checkpoint."""
         return self.path / "checkpoint.safetensors"
 
     @property
     def best(self) -> Path:
+        """Return the path of the best float model."""
         return self.path / "best.safetensors"
 
     @property
     def integers(self) -> Path:
-        """The best model in int8, of a run that learned in integers."""
+        """Return the path of the best int8 model, of a run with quantisation-aware training."""
         return self.path / "best.int8.safetensors"
 
     @property
     def activations(self) -> Path:
-        """What its activations' integers stand for, from the epoch on from which it learns in them."""
+        """Return the path of the quantisation parameters, which exists from the first epoch of quantisation-aware
+        training.
+        """
         return self.path / "activations.json"
 
     @property
     def last(self) -> Path:
+        """Return the path of the last float model."""
         return self.path / "last.safetensors"
 
     @property
     def report(self) -> Path:
+        """Return the path of the report."""
         return self.path / "report.html"
 
     def write_results(self, history: list[dict[str, float]]) -> None:
-        """`results.csv`, whole: one row an epoch."""
+        """Write `results.csv`, one row per epoch."""
         text = io.StringIO()
         writer = csv.DictWriter(text, list(history[0]), lineterminator="\n")
         writer.writeheader()
@@ -212,9 +222,9 @@ class Run:
         labels: tuple[str, ...],
         data: Mapping[str, Any],
         score: float,
-        decoding: Mapping[str, Any] | None = None,
+        head_config: Mapping[str, Any] | None = None,
     ) -> Model:
-        """The model of this run with these weights; `TrainingError` where they are not finite."""
+        """Return the model of this run with these weights; raises `TrainingError` where they are not finite."""
         settings, name = self.settings, self.settings.task.score
         metrics = {"split": "val", "images": data["val"], name: score, f"val_{name}": score}
         try:
@@ -224,9 +234,9 @@ class Run:
                 settings.preprocess,
                 labels,
                 settings.task.name,
-                dict(decoding or {}),
+                dict(head_config or {}),
                 metrics,
                 dict(data),
             )
-        except ModelFileError as exc:  # it accepts no weights that are not finite
-            raise TrainingError(f"the run went astray ({exc}): lower --lr (now {settings.recipe.lr:g})") from exc
+        except ModelFileError as exc:  # raised for weights that are not finite
+            raise TrainingError(f"training diverged ({exc}): lower --lr (now {settings.recipe.lr:g})") from exc

@@ -1,4 +1,4 @@
-"""Where fine-tuning starts: the weights of a trained network, made ready for the user's images."""
+"""The start of fine-tuning: the weights of a trained network with batch-norm statistics of the user's images."""
 
 from collections.abc import Iterable, Iterator
 
@@ -11,16 +11,16 @@ from ..image import Preprocess, normalise
 from ..model import TASK, Model
 from .module import load_weights, weights_of
 
-__all__ = ["centre", "restate", "start_from"]
+__all__ = ["centre", "recompute_statistics", "start_from"]
 
 BATCH = 128
-IMAGES = 4096  # that statistics are taken from
+IMAGES = 4096  # for the statistics
 
 
 def start_from(module: nn.Module, model: Model, images: Images, preprocess: Preprocess, threads: int) -> None:
-    """Weights of `model`, its batch norms in the statistics of `images`.
+    """Load the weights of `model` and recompute its batch-norm statistics on `images`.
 
-    A task's own head starts as it was made. The classifier starts from zeros, as `weights.transfer` leaves it: on
+    A task's own head keeps its initial weights. The classifier starts from zeros, as `weights.transfer` leaves it: on
     flowers that ended better than starting from the class means of the features (recipes/flowers.md).
     """
     own = {name: array for name, array in weights_of(module.state_dict()).items() if name.startswith(TASK)}
@@ -30,10 +30,11 @@ def start_from(module: nn.Module, model: Model, images: Images, preprocess: Prep
     torch.set_num_threads(max(1, threads))  # one module now, on all the cores that the replicas will have
 
     def inputs() -> Iterator[Tensor]:
+        """Yield normalised batches."""
         for pixels in central_batches(images, preprocess, BATCH, IMAGES):
             yield torch.from_numpy(normalise(pixels, preprocess)).to(device).permute(0, 3, 1, 2)
 
-    restate(module, inputs())
+    recompute_statistics(module, inputs())
     if model.network.output == "l2_normalise":
         centre(module, inputs())
     torch.set_num_threads(before)
@@ -53,7 +54,7 @@ def centre(module: nn.Module, inputs: Iterable[Tensor]) -> None:
 
 
 @torch.no_grad()
-def restate(module: nn.Module, inputs: Iterable[Tensor]) -> None:
+def recompute_statistics(module: nn.Module, inputs: Iterable[Tensor]) -> None:
     """Rewrite the batch norms in the statistics of `inputs`, so that the function stays the same.
 
     A folded network's batch norms hold no statistics, and those of a network trained elsewhere fit other images: in
@@ -63,6 +64,7 @@ def restate(module: nn.Module, inputs: Iterable[Tensor]) -> None:
     moments: dict[nn.Module, list[Tensor]] = {norm: [] for norm in norms}
 
     def measure(norm: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+        """Record count, mean and mean square of the input of a batch norm."""
         var, mean = torch.var_mean(arguments[0], (0, 2, 3), correction=0)
         moments[norm].append(len(arguments[0]) * torch.stack([torch.ones_like(mean), mean, var + mean**2]).double())
 
@@ -75,11 +77,11 @@ def restate(module: nn.Module, inputs: Iterable[Tensor]) -> None:
     for norm in norms:
         count, total, squares = torch.stack(moments[norm]).sum(0)
         mean = total / count
-        _restate(norm, mean, (squares / count - mean**2).clamp_min(0))
+        _set_statistics(norm, mean, (squares / count - mean**2).clamp_min(0))
 
 
-def _restate(norm: nn.BatchNorm2d, mean: Tensor, var: Tensor) -> None:
-    """The same function of its input, with `mean` and `var` as its statistics."""
+def _set_statistics(norm: nn.BatchNorm2d, mean: Tensor, var: Tensor) -> None:
+    """Set `mean` and `var` as the statistics of `norm` without changing its function."""
     assert norm.running_mean is not None and norm.running_var is not None
     slope = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
     norm.bias.copy_(norm.bias.double() + slope * (mean - norm.running_mean.double()))

@@ -1,4 +1,4 @@
-"""All that a run must remember to go on to the same weights, and its checkpoint file."""
+"""The state of a run, from which it resumes to the same weights, and its checkpoint file."""
 
 import copy
 import json
@@ -20,11 +20,11 @@ __all__ = ["Progress", "State"]
 
 @dataclass(slots=True)
 class Progress:
-    """Where a run stands; JSON in the checkpoint."""
+    """The progress of a run, stored as JSON in the checkpoint."""
 
     data: str = ""  # fingerprint of the data set
-    epoch: int = 0  # the one under way, from 0
-    batch: int = 0  # batches of it that are done
+    epoch: int = 0  # the current epoch, from 0
+    batch: int = 0  # finished batches of this epoch
     loss: float = 0.0  # summed over them
     seen: int = 0
     best: tuple[float, float] = (-1.0, 0.0)  # (validation score, -loss) of the best epoch
@@ -33,7 +33,7 @@ class Progress:
 
 
 class State:
-    """Module, averaged weights, optimiser, progress."""
+    """Module, averaged weights, optimiser and progress."""
 
     def __init__(self, module: nn.Module, optimiser: Optimiser, ema: float) -> None:
         self.module = module
@@ -49,6 +49,7 @@ class State:
         torch._foreach_lerp_(_floats(self.averaged), _floats(self.module), 1 - decay)
 
     def save(self, path: Path) -> None:
+        """Write the checkpoint, atomically."""
         tensors = {f"module.{name}": tensor for name, tensor in self.module.state_dict().items()}
         tensors |= {f"averaged.{name}": tensor for name, tensor in self.averaged.state_dict().items()}
         for i, slot in self.optimiser.state_dict()["state"].items():
@@ -58,7 +59,7 @@ class State:
         write_atomic(path, content)
 
     def load(self, path: Path) -> None:
-        """`TrainingError` where `path` is no checkpoint of this run."""
+        """Load a checkpoint; raises `TrainingError` where `path` is no checkpoint of this run."""
         try:
             with safe_open(path, "pt") as file:
                 if (file.metadata() or {}).get("format") != "mobilenets.checkpoint":
@@ -80,14 +81,14 @@ class State:
         for name, tensor in tensors.items():
             number, key = name.split(".", 1)
             like = parameters[int(number)]
-            if tensor.shape == like.shape:  # in the parameter's own order in memory: fused steps rely on it
+            if tensor.shape == like.shape:  # in the parameter's memory order, on which fused steps rely
                 tensor = torch.empty_like(like).copy_(tensor)
             slots.setdefault(int(number), {})[key] = tensor
         self.optimiser.load_state_dict({"state": slots, "param_groups": saved["param_groups"]})
 
 
 def _floats(module: nn.Module) -> list[Tensor]:
-    """Weights and running statistics: all but batch norm's counters of batches."""
+    """Return weights and running statistics: all but batch norm's counters of batches."""
     return [tensor for tensor in module.state_dict().values() if tensor.is_floating_point()]
 
 

@@ -125,7 +125,7 @@ def _difference_of_integers(trained: QuantModel, content: bytes, format: str) ->
     from ..runtime import Session, open_session
     from ..runtime.parity import agree
     from ..weights import read_content, recognise
-    from ..weights.integers import keep_integers
+    from ..weights.imported_int8 import keep_integers
 
     if format == "onnx":
         run, law = Session.from_onnx(content).logits, open_session(trained).logits

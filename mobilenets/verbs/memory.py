@@ -3,7 +3,7 @@
 from typing import Any
 
 from ..arch.ops import OUTPUTS
-from ..compiler.lower_int8 import arena_bytes_int8
+from ..compiler import arena_bytes
 from ..compiler.targets import INT8_TARGETS
 from ..quant.scheme import QuantModel
 
@@ -18,5 +18,5 @@ def int8_memory(model: QuantModel) -> dict[str, Any]:
     targets = INT8_TARGETS if model.network.output in OUTPUTS else ()
     return {
         "weights_bytes": model.nbytes,
-        "arena_bytes": {target: arena_bytes_int8(model, target) for target in targets},
+        "arena_bytes": {target: arena_bytes(model, target) for target in targets},
     }

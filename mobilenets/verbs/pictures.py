@@ -11,7 +11,7 @@ from PIL import Image
 from ..errors import UsageError
 from ..files import write_atomic
 from ..image import Source, decode, prepare
-from ..runtime import Explainer, Prediction
+from ..runtime import Explainer, PredictedImage
 from ..runtime.explain import view_box
 from ..tasks import Task
 from ..tasks.drawing import heated, scaled
@@ -39,28 +39,28 @@ def keep(sources: Iterable[tuple[str, Source]], at_hand: dict[str, Source]) -> I
 
 
 def draw_each(
-    predictions: Iterable[Prediction],
+    predictions: Iterable[PredictedImage],
     at_hand: dict[str, Source],
     task: Task,
     folder: Path,
     explainer: Explainer | None = None,
-) -> Iterator[Prediction]:
+) -> Iterator[PredictedImage]:
     """Yield the predictions, each drawn in a JPEG named after its image; frame 3 of clip.mp4 is clip-3.jpg.
 
     With an `explainer` the first label's class activation map is laid over the image.
     """
     taken: Counter[str] = Counter()
-    for prediction in predictions:
-        source = at_hand.pop(prediction.name, Path(prediction.name))
-        if prediction.error is None:
-            stem = Path(re.sub(r"(\.\w+)?#(\d+)$", r"-\2\1", prediction.name)).stem
+    for predicted in predictions:
+        source = at_hand.pop(predicted.name, Path(predicted.name))
+        if predicted.error is None:
+            stem = Path(re.sub(r"(\.\w+)?#(\d+)$", r"-\2\1", predicted.name)).stem
             taken[stem] += 1
             number = f"-{taken[stem]}" if taken[stem] > 1 else ""
             image = decode(source)
             if explainer is not None:
-                image = explained(image, explainer, prediction.answer.top[0][0])
-            save_picture(folder / f"{stem}{number}.jpg", task.draw(image, prediction.answer))
-        yield prediction
+                image = explained(image, explainer, predicted.prediction.top[0][0])
+            save_picture(folder / f"{stem}{number}.jpg", task.draw(image, predicted.prediction))
+        yield predicted
 
 
 def explained(image: Image.Image, explainer: Explainer, label: str) -> Image.Image:

@@ -12,7 +12,7 @@ from ..image import Source, in_memory
 from ..machine import give_back_memory
 from ..opening import Opened, check_order, open_model
 from ..progress import Watch, watching
-from ..runtime import Prediction, Runner, Runtime, camera_frames, find_images, open_session, with_frames
+from ..runtime import PredictedImage, Runner, Runtime, camera_frames, find_images, open_session, with_frames
 from ..runtime.predict import predict as predict_stream
 from ..tasks import Task, task_type
 from ..tasks.classify import Top
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 __all__ = ["Predictions", "predict", "predict_open"]
 
 
-class Predictions(Iterator[Prediction]):
+class Predictions(Iterator[PredictedImage]):
     """The predictions of `predict`, computed as they are asked for, and the `task` whose answers they hold."""
 
-    def __init__(self, stream: Iterator[Prediction], task: Task) -> None:
+    def __init__(self, stream: Iterator[PredictedImage], task: Task) -> None:
         self._stream, self.task = stream, task
 
     def __iter__(self) -> "Predictions":
         return self
 
-    def __next__(self) -> Prediction:
+    def __next__(self) -> PredictedImage:
         return next(self._stream)
 
 
@@ -140,7 +140,7 @@ def _explainer(opened: Opened) -> "Explainer":
     return Explainer(floats)
 
 
-def _with_notes(stream: Iterator[Prediction], skipped: list[str], watch: Watch) -> Iterator[Prediction]:
+def _with_notes(stream: Iterator[PredictedImage], skipped: list[str], watch: Watch) -> Iterator[PredictedImage]:
     from ..data.folder import unread
 
     yield from stream
@@ -154,7 +154,7 @@ def predict_open(
     top: int | None = None,
     batch_size: int = 32,
     min_confidence: float = 0.0,
-) -> Iterator[Prediction]:
+) -> Iterator[PredictedImage]:
     """Predict each (name, file or its content) with an open session; arguments as in `predict`."""
     task = task_type(session.task)()
     most = task.top if top is None else top
@@ -166,8 +166,8 @@ def predict_open(
         raise UsageError(f"min_confidence is of classifiers, and the model's task is {task.name}")
 
     def answer(row: "np.ndarray[Any, Any]") -> Any:
-        found = task.answer(row, session.labels, session.decoding, most)
+        found = task.prediction(row, session.labels, session.head_config, most)
         return replace(found, none=True) if isinstance(found, Top) and row.max() < min_confidence else found
 
     stream = predict_stream(session, images, answer, batch_size)
-    return (p if p.size is None else replace(p, answer=task.placed(p.answer, p.size)) for p in stream)
+    return (p if p.size is None else replace(p, prediction=task.in_pixels(p.prediction, p.size)) for p in stream)

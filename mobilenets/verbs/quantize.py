@@ -18,8 +18,8 @@ from ..image import Pixels
 from ..model import Model
 from ..opening import open_model
 from ..progress import Watch, watching
-from ..quant.quantize import FEWEST, Choices, Loss, Quantized, Tried
-from ..quant.quantize import quantize as quantize_floats
+from ..quant.post_training import FEWEST, Choices, Loss, Quantized, Tried
+from ..quant.post_training import quantize as quantize_floats
 from ..quant.scheme import QuantModel
 from ..runtime.activations import open_activations
 from ..tasks import task_type
@@ -102,7 +102,7 @@ def quantize(
         dataset = data if isinstance(data, Dataset) else task.open(data, max_bad=max_bad)
         for note in dataset.notes:
             watch.note(note)
-        dataset = task.retarget(dataset, floats.labels, floats.decoding)
+        dataset = task.align_labels(dataset, floats.labels, floats.head_config)
         pixels = _calibration(dataset, floats, images, max_bad, watch)
         found = quantize_floats(floats, pixels, open_activations, Choices(rule))
         integers = replace(found.model, metrics={}, data={**floats.data, "quantized": _origin(floats, found)})
@@ -128,7 +128,7 @@ def _calibration(dataset: Dataset, floats: Model, images: int, max_bad: float, w
     drawn = draw(dataset, images)
     classes = _classes(drawn)
     if classes and (unseen := [label for i, label in enumerate(dataset.labels) if i not in classes]):
-        things = task_type(floats.task)().things
+        things = task_type(floats.task)().label_noun
         watch.note(f"no image of {len(unseen)} of {len(dataset.labels)} {things} to calibrate on: {unseen[0]!r}")
     calibration = decode_split(drawn, floats.preprocess, short_side=None, max_bad=max_bad)
     pixels = np.stack([calibration.pixels(i) for i in range(len(calibration))])

@@ -41,5 +41,5 @@ def resume(
         if epochs is None and opened.finished:
             watch.note(f"{run} has finished; to extend it: --resume {run} --epochs N, above {opened.epochs_done}")
         opened.remove_left_over()
-        dataset = task.ready(task.open(root, max_bad=opened.settings.recipe.max_bad))
+        dataset = task.for_training(task.open(root, max_bad=opened.settings.recipe.max_bad))
         return finish(dataset, opened.moved(root), watch)

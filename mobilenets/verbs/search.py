@@ -10,7 +10,7 @@ from ..files import check_output
 from ..opening import open_model
 from ..progress import Watch, watching
 from ..runtime import Runner, Runtime, find_images, open_session
-from ..tasks.likeness.index import Found, Index, build_index, load_index, look_up
+from ..tasks.verification.index import Found, Index, build_index, load_index, look_up
 
 __all__ = ["Searched", "search"]
 

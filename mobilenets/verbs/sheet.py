@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..errors import ImageError
 from ..image import Preprocess, as_image, prepare
-from ..tasks.likeness.index import Found
+from ..tasks.verification.index import Found
 
 __all__ = ["draw_sheet"]
 

@@ -210,8 +210,10 @@ class _Request:
             initial = _initial(start, wanted, task, dataset, watch)
             chosen = initial.network
             _note_colours(chosen, dataset, watch)
-        network = task.fitted(chosen or DEFAULT, dataset)
-        preprocess = task.prepared(preprocess_of(self.preprocess, network, initial.preprocess if initial else None))
+        network = task.configure_network(chosen or DEFAULT, dataset)
+        preprocess = task.configure_preprocessing(
+            preprocess_of(self.preprocess, network, initial.preprocess if initial else None)
+        )
         recipe = resolve(recipe, network.alpha, fine_tuning=initial is not None)
         source = str(initial.data.get("imported", {}).get("file", initial.name)) if initial else ""
         settings = Settings(str(dataset.root.absolute()), network, preprocess, recipe, self.command, source, task)
@@ -237,15 +239,15 @@ class _Request:
 
         if isinstance(self.data, Dataset):
             return self.data
-        dataset = task.ready(task.open(self.data, max_bad=recipe.max_bad))
+        dataset = task.for_training(task.open(self.data, max_bad=recipe.max_bad))
         sizes = ", ".join(f"{len(samples):,} {split}" for split, samples in dataset.splits.items())
-        watch.note(f"{self.data}: {len(dataset.labels)} {task.things}, {sizes} images")
-        watch.note(f"{task.things}: {listed([printable(label) for label in dataset.labels], SHOWN)}")
+        watch.note(f"{self.data}: {len(dataset.labels)} {task.label_noun}, {sizes} images")
+        watch.note(f"{task.label_noun}: {listed([printable(label) for label in dataset.labels], SHOWN)}")
         return dataset
 
     def _designed(self, budget: Budget, dataset: "Dataset", task: Task, fine_tuning: bool, watch: Watch) -> Network:
         space = space_for(self.space or Space(), dataset)
-        space = replace(space, base=task.fitted(space.base, dataset))
+        space = replace(space, base=task.configure_network(space.base, dataset))
         if fine_tuning:  # no published network is shallow
             space = replace(space, depths=(BODY,))
         found = design(budget, space, calibrate=self.calibrate, watch=watch)
@@ -281,7 +283,7 @@ def _initial(pretrained: Model, network: Network, task: Task, dataset: "Dataset"
     """Return what fine-tuning starts from; a note reports which channels were kept."""
     from ..weights import transfer
 
-    moved = transfer(pretrained, task.fitted(network, dataset), task.outputs(dataset))
+    moved = transfer(pretrained, task.configure_network(network, dataset), task.outputs(dataset))
     watch.note(moved.note)
     return replace(moved.model, task=task.name)
 
@@ -309,7 +311,7 @@ def finish(dataset: "Dataset", run: "Run", watch: Watch) -> Trained:
         from ..training.fit import fit
     from ..runtime import open_session
 
-    dataset = replace(dataset, decoding=run.settings.task.decoding(run.settings.network, dataset))
+    dataset = replace(dataset, head_config=run.settings.task.head_config(run.settings.network, dataset))
     split = default_split(dataset)
     for note in (*dataset.notes, *notes_on_few_images(dataset, "val", split)):
         watch.note(note)

@@ -1,7 +1,7 @@
-"""Bringing trained MobileNets in: Keras, timm, TensorFlow Lite, PyTorch and ONNX files become a `Model`.
+"""Import of trained MobileNets: Keras, timm, TensorFlow Lite, PyTorch and ONNX files become a `Model`.
 
-`read/` has a reader for each format, which makes `layers.Content` of a file; `recognise` makes a `Model` of that;
-nothing in a file is run. `hub/` knows what others publish and downloads it; `open_pretrained` takes a name or a path.
+`read/` has a reader per format, which converts a file to `layers.Content`; `recognise` converts that to a `Model`; no
+code in a file is run. `hub/` lists and downloads published networks; `open_pretrained` takes a name or a path.
 `transfer` fits a model to another alpha, resolution or set of classes.
 """
 

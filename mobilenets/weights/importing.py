@@ -1,4 +1,4 @@
-"""`import_files`: which reader a file wants, and the size that none may exceed."""
+"""`import_files`: selects the reader of a file and bounds its size."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -8,8 +8,8 @@ from importlib import import_module
 from pathlib import Path, PurePosixPath
 
 from ..errors import MissingExtraError, MobilenetsError, ModelFileError, UsageError
-from .integers import has_integers, keep_integers
-from .layers import Beside, Content, UnreadError, chain
+from .imported_int8 import has_integers, keep_integers
+from .layers import Content, ExternalReader, UnreadError, chain
 from .recognise import Given, Imported, recognise
 from .skeleton import holds_body
 
@@ -38,12 +38,12 @@ def import_files(
     body_only: bool = False,
     size: tuple[int, int] | None = None,
 ) -> Imported:
-    """The MobileNet v1 in one file, or in several that run one after the other.
+    """Return the MobileNet v1 in one file, or in several that run one after the other.
 
-    `int8`: its own integers as well; None: where it has them. `body_only`: without its classifier, where it has none
-    or another head. `size` (height, width): where neither `given` nor the file says one.
+    `int8`: import its own integers as well; None: where it has them. `body_only`: import the body alone where it has no
+    classifier or another head. `size` (height, width) is the default where neither `given` nor the file states one.
 
-    `ModelFileError` where a file is damaged or no MobileNet v1, `UsageError` for what has to be said with flags.
+    Raises `ModelFileError` where a file is damaged or not a MobileNet v1, `UsageError` for settings that must be given.
     """
     if not paths:
         raise UsageError("import needs a file")
@@ -52,7 +52,7 @@ def import_files(
         data = _read(path)
         digest.update(data)
         with _naming(path):
-            contents.append(_read_content(data, path.suffix.lower(), _Beside(path, digest), body_only))
+            contents.append(_read_content(data, path.suffix.lower(), _ExternalFiles(path, digest), body_only))
     with _naming(" + ".join(map(str, paths))):
         content = chain(contents)
         if size and content.size is None:
@@ -64,18 +64,21 @@ def import_files(
         return replace(imported, model=model, integers=keep_integers(content, model) if wanted else None)
 
 
-def read_content(data: bytes, suffix: str, beside: Beside | None = None) -> Content:
-    """What a file of that suffix says. `beside`: the bytes of files that it keeps its arrays in; None: none is read."""
+def read_content(data: bytes, suffix: str, external: ExternalReader | None = None) -> Content:
+    """Return the content of a file with that suffix.
+
+    `external` reads the files that hold its external arrays; None: no such file is read.
+    """
     module, function = FORMATS[suffix]
     read = getattr(import_module(f"{__package__}.read.{module}"), function)
-    content: Content = read(data, beside) if suffix == ".onnx" else read(data)
+    content: Content = read(data, external) if suffix == ".onnx" else read(data)
     return content
 
 
-def _read_content(data: bytes, suffix: str, beside: Beside, body_only: bool) -> Content:
-    """With `body_only`: what stands before a head that cannot be read."""
+def _read_content(data: bytes, suffix: str, external: ExternalReader, body_only: bool) -> Content:
+    """Return the content of a file; with `body_only` the layers before a head that cannot be read."""
     try:
-        return read_content(data, suffix, beside)
+        return read_content(data, suffix, external)
     except UnreadError as exc:
         if exc.before is None or not body_only:
             raise
@@ -85,8 +88,8 @@ def _read_content(data: bytes, suffix: str, beside: Beside, body_only: bool) -> 
         return body
 
 
-class _Beside:
-    """Files in the folder of `path`, by name; what is read counts in the digest, each file once."""
+class _ExternalFiles:
+    """Reads files in the folder of `path` by name; each is included in the digest once."""
 
     def __init__(self, path: Path, digest: "hashlib._Hash") -> None:
         self.folder, self.digest = path.parent, digest
@@ -96,9 +99,9 @@ class _Beside:
         if name not in self.known:
             parts = PurePosixPath(name.replace("\\", "/"))
             if parts.is_absolute() or ".." in parts.parts or not parts.name or "\0" in name:
-                raise ModelFileError(f"its values lie in {name[:80]!r}, out of its folder: that is not opened")
+                raise ModelFileError(f"its values are in {name[:80]!r}, out of its folder: that is not opened")
             if not (self.folder / parts).is_file():
-                raise ModelFileError(f"its values lie in {name[:80]!r}, which has to lie beside it")
+                raise ModelFileError(f"its values are in {name[:80]!r}, which must be in the same folder")
             self.known[name] = _bytes_of(self.folder / parts)
             self.digest.update(self.known[name])
         return self.known[name]
@@ -123,7 +126,7 @@ def _bytes_of(path: Path) -> bytes:
 
 @contextmanager
 def _naming(what: object) -> Iterator[None]:
-    """An error about a file's content names the file."""
+    """Prefix errors about a file's content with the name of the file."""
     try:
         yield
     except MissingExtraError:

@@ -1,6 +1,6 @@
-"""What every reader of a file makes of it: a chain of layers, in the order in which they run.
+"""The result of every reader: a chain of layers in execution order.
 
-`recognise.py` works out which MobileNet v1 they are. Arrays are float32 in PyTorch's layouts: (out, in / groups, k, k)
+`recognise.py` determines which MobileNet v1 they are. Arrays are float32 in PyTorch's layouts: (out, in / groups, k, k)
 for convolutions, (out, in) for the classifier.
 """
 
@@ -14,14 +14,14 @@ import numpy as np
 from ..arch.network import Network
 from ..errors import MissingExtraError, ModelFileError
 from ..image import Preprocess
-from ..quant.scheme import Affine, IntegerLayer
+from ..quant.scheme import IntegerLayer, QuantParams
 
 __all__ = [
     "DETECTOR",
     "Array",
-    "Beside",
     "Content",
-    "Layer",
+    "ExternalReader",
+    "FileLayer",
     "Norm",
     "Number",
     "UnreadError",
@@ -33,17 +33,17 @@ __all__ = [
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 Kind = Literal["conv", "depthwise", "pointwise", "pool", "fully_connected"]
-Number = float | tuple[float, ...]  # one number, or one a channel
+Number = float | tuple[float, ...]  # one number, or one per channel
 Pads = tuple[int, int, int, int]  # top, left, bottom, right
 Side = Literal["same", "valid"]
-Beside = Callable[[str], bytes]  # the bytes of a file that lies beside the one that is read
+ExternalReader = Callable[[str], bytes]  # reads a file in the folder of the one that is read
 
 DETECTOR = "it is a detector, which is not imported; import reads classifiers, and train --task detect makes detectors"
 
 
 @dataclass(frozen=True, slots=True)
 class Norm:
-    """A batch norm; all arrays (channels,). `epsilon` None: the file does not say."""
+    """A batch norm; all arrays (channels,). `epsilon` None: not stated in the file."""
 
     gamma: Array
     beta: Array
@@ -53,8 +53,8 @@ class Norm:
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
-    """One layer under the file's own name for it. None: the file does not say."""
+class FileLayer:
+    """One layer of a file under the file's own name. None: not stated in the file."""
 
     kind: Kind
     name: str
@@ -65,10 +65,10 @@ class Layer:
     stride: int | None = None
     padding: Pads | Side | None = None
     integers: IntegerLayer | None = None  # what `weight` and `bias` were dequantised from; float files have none
-    gives: Affine | None = None  # what the integers behind the layer and its activation stand for
+    gives: QuantParams | None = None  # of the integers of the layer's output, after its activation
 
-    def with_zeros_first(self) -> "Layer":
-        """One output more, which is 0 whatever goes in, in floats and in integers; it stands first."""
+    def with_zeros_first(self) -> "FileLayer":
+        """Return the layer with one more output in front, which is always 0, in floats and in integers."""
         assert self.weight is not None
         weight = np.concatenate([np.zeros_like(self.weight[:1]), self.weight])
         bias = None if self.bias is None else np.concatenate([np.zeros_like(self.bias[:1]), self.bias])
@@ -89,30 +89,30 @@ def _with_zeros_first(integers: IntegerLayer | None) -> IntegerLayer | None:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """All that a file says. None: it does not say. Settings: size, pixels, activation, padding, epsilon."""
+    """The content of a file. None: not stated. Settings are size, pixels, activation, padding, epsilon."""
 
-    format: str  # for people: "Keras HDF5", "TFLite uint8"
-    layers: tuple[Layer, ...]
+    format: str  # for display: "Keras HDF5", "TFLite uint8"
+    layers: tuple[FileLayer, ...]
     size: tuple[int, int] | None = None  # height, width
     pixels: tuple[Number, Number] | None = None  # mean, std: the network's input is (pixel - mean) / std
     labels: tuple[str, ...] | None = None
     quantised: bool = False
-    image: Affine | None = None  # what pixel - 128 stands for, where the file takes integers
+    image: QuantParams | None = None  # of pixel - 128, where the file takes integers
     maker: str = ""  # whose conventions: "keras.applications", "timm"
-    conventions: Mapping[str, Any] = field(default_factory=dict)  # what format and naming imply: setting -> value
+    conventions: Mapping[str, Any] = field(default_factory=dict)  # implied by format and names: setting -> value
     network: Network | None = None  # in the metadata of a file that this package exported
-    preprocess: Preprocess | None = None  # crop and resize; size and pixels are said above
-    ends: str | None = None  # what follows the classifier: "softmax", "sigmoid", or nothing that the file says
-    unread: str = ""  # why the layers behind the pool were not read
+    preprocess: Preprocess | None = None  # crop and resize; size and pixels are fields above
+    ends: str | None = None  # what follows the classifier: "softmax", "sigmoid", or None where it is not stated
+    unread: str = ""  # the reason why the layers after the pool were not read
 
     def cut(self, reason: str) -> "Content":
-        """Without what stands behind the pool."""
+        """Return the content without the layers after the pool."""
         behind = next((at for at, layer in enumerate(self.layers, 1) if layer.kind == "pool"), len(self.layers))
         return replace(self, layers=self.layers[:behind], unread=reason)
 
 
 class UnreadError(ModelFileError):
-    """A layer that is not read. `before` gives all that stands before it."""
+    """A layer that cannot be read. `before` returns the content before it."""
 
     def __init__(self, message: str, before: Callable[[], Content] | None = None) -> None:
         super().__init__(message)
@@ -120,17 +120,18 @@ class UnreadError(ModelFileError):
 
 
 def chain(contents: Sequence[Content]) -> Content:
-    """Several files that run one after the other, as one."""
+    """Return several files that run one after the other as one."""
     layers = tuple(layer for content in contents for layer in content.layers)
     quantised = any(content.quantised for content in contents)
     last = contents[-1]
     return replace(contents[0], layers=layers, ends=last.ends, unread=last.unread, quantised=quantised)
 
 
-def convolution(name: str, weight: np.ndarray, groups: int, **known: Any) -> Layer:
-    """The kind from the shape (out, in / groups, k, k); `ModelFileError` for what no MobileNet v1 has.
+def convolution(name: str, weight: np.ndarray, groups: int, **known: Any) -> FileLayer:
+    """Return a convolution whose kind follows from the shape (out, in / groups, k, k).
 
-    A depthwise convolution of one channel with a multiplier is a full one.
+    A depthwise convolution of one channel with a multiplier is a full one. Raises `ModelFileError` for shapes that
+    MobileNet v1 does not have.
     """
     if weight.ndim != 4 or weight.shape[2] != weight.shape[3] or 0 in weight.shape:
         raise ModelFileError(f"{name}: a kernel of shape {weight.shape}: MobileNet v1 has square ones, 3x3 and 1x1")
@@ -140,17 +141,20 @@ def convolution(name: str, weight: np.ndarray, groups: int, **known: Any) -> Lay
     if k not in (1, 3):
         raise ModelFileError(f"{name}: a {k}x{k} kernel: MobileNet v1 has 3x3 and 1x1")
     kind: Kind = "depthwise" if groups > 1 else "pointwise" if k == 1 else "conv"
-    return Layer(kind, name, np.ascontiguousarray(weight, np.float32), **known)
+    return FileLayer(kind, name, np.ascontiguousarray(weight, np.float32), **known)
 
 
 def one_or_all(values: np.ndarray) -> Number:
-    """One number, or one a channel."""
+    """Return one number where all are equal, else one per channel."""
     numbers = tuple(map(float, values.ravel()))
     return numbers[0] if len(set(numbers)) == 1 else numbers
 
 
 def extra(module: str) -> Any:
-    """A library that reads one format, imported where it is needed."""
+    """Return the library that reads one format, imported on demand.
+
+    Raises `MissingExtraError` where it is not installed.
+    """
     try:
         return import_module(module)
     except ImportError as exc:

@@ -1,4 +1,4 @@
-"""`--pretrained`: a file, a run folder or a published network, read as a `Model`."""
+"""`--pretrained`: a file, a run folder or a published network, opened as a `Model`."""
 
 import os
 from dataclasses import fields, replace
@@ -28,14 +28,14 @@ def open_pretrained(
     body_only: bool = False,
     size: tuple[int, int] | None = None,
 ) -> Imported:
-    """The trained network that `name_or_path` means.
+    """Return the trained network that `name_or_path` refers to.
 
-    A name of the catalogue (`imagenet`, `keras/0.25-128`, see `catalogue.find`) goes first: the file or folder of that
-    name is `./imagenet`. Else it is a path: a model of ours or its run folder, of which no facts are listed because all
-    of them stand in it, or any file that `import_files` reads; `A.tflite+B.tflite` are two that run one after the
-    other. `given` goes before what is known of a published network, and that before what its files say.
-    `int8`, `body_only`, `size`: of files, as in `import_files`. `ModelFileError` for a path that does not exist,
-    `UsageError` for a name that nobody has.
+    Names of the catalogue (`imagenet`, `keras/0.25-128`, see `catalogue.find`) take precedence: a file or folder of
+    that name is `./imagenet`. Any other text is a path: a model of this package or its run folder, for which no facts
+    are listed because the model states all of them, or any file that `import_files` reads; `A.tflite+B.tflite` are two
+    that run one after the other. `given` takes precedence over the catalogue, and that over the files. `int8`,
+    `body_only` and `size` apply to files, as in `import_files`. Raises `ModelFileError` for a path that does not exist,
+    `UsageError` for an unknown name.
     """
     if is_published(name_or_path):
         return _published(find(name_or_path, alpha, height), given or Given(), progress, note)
@@ -55,7 +55,7 @@ def check_pretrained(name_or_path: str) -> None:
 
 
 def is_published(text: str) -> bool:
-    """Whether the catalogue is to be asked: it has that name, or nothing of it looks like a path."""
+    """Return whether the text is looked up in the catalogue: it is a name there, or it does not look like a path."""
     if text == "imagenet" or text.removeprefix("imagenet:") in names():
         return True
     misspelt = text.startswith(("imagenet:", *{name.partition("/")[0] + "/" for name in names()}))
@@ -64,7 +64,7 @@ def is_published(text: str) -> bool:
 
 
 def _paths(text: str) -> list[Path]:
-    """The file or files that `text` names; a name with a plus in it goes before two names."""
+    """Return the file or files that `text` names; a file with a plus in its name takes precedence over two names."""
     whole = Path(os.path.expanduser(text))
     paths = [whole] if os.path.exists(whole) else [Path(os.path.expanduser(part)) for part in text.split("+")]
     for path in paths:
@@ -74,7 +74,7 @@ def _paths(text: str) -> list[Path]:
 
 
 def is_ours(path: Path) -> bool:
-    """Whether a file is a model or an export of this package; one that does not exist is what its suffix says."""
+    """Return whether a file is a model or an export of this package; decided by the suffix where it does not exist."""
     suffix = path.suffix.lower()
     if suffix not in (".safetensors", ".onnx") or not path.is_file():
         return suffix in (".safetensors", ".onnx")
@@ -84,17 +84,17 @@ def is_ours(path: Path) -> bool:
         with safe_open(path, "numpy") as file:
             return (file.metadata() or {}).get("format") in ("mobilenets.model", FORMAT)
     except (SafetensorError, OSError):
-        return False  # the importer says what is wrong with it
+        return False  # the importer reports what is wrong
 
 
 def _published(published: Published, given: Given, progress: Progress | None, note: Note | None) -> Imported:
-    """Downloaded and read; the facts tell apart what the user says and what is known of the published network."""
+    """Return the downloaded network; the facts distinguish the user's settings from those of the catalogue."""
     known = published.given
-    said = {field.name: getattr(given, field.name) for field in fields(Given)}
-    said = {name: value for name, value in said.items() if value is not None}
-    imported = import_files(fetch(published, progress, note), replace(known, **said))
+    own = {field.name: getattr(given, field.name) for field in fields(Given)}
+    own = {name: value for name, value in own.items() if value is not None}
+    imported = import_files(fetch(published, progress, note), replace(known, **own))
     facts = tuple(
-        replace(fact, source=published.name) if fact.source == "you" and fact.name not in said else fact
+        replace(fact, source=published.name) if fact.source == "you" and fact.name not in own else fact
         for fact in imported.facts
     )
     source = {**imported.model.data["imported"], "published": published.name, "licence": published.licence}

@@ -1,4 +1,4 @@
-"""Which MobileNet v1 is it? From what a file says to a `Model`, with the origin of every setting."""
+"""Recognition of a MobileNet v1: from the content of a file to a `Model`, with the source of every setting."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -14,7 +14,7 @@ from ..image import Fit, Preprocess, Resize
 from ..model import Model
 from ..quant.scheme import QuantModel
 from .head import classifier_arrays, label_outputs, two_classes
-from .layers import Array, Content, Layer, Norm, Number
+from .layers import Array, Content, FileLayer, Norm, Number
 from .skeleton import Skeleton, assemble, weight
 
 __all__ = ["Fact", "Given", "Imported", "recognise"]
@@ -31,7 +31,7 @@ _ASK = {
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What the user says of a file; it goes before what the file says. None: nothing."""
+    """Settings that the user gives for a file; they take precedence over the file's. None: not given."""
 
     size: tuple[int, int] | None = None  # height, width
     pixels: tuple[Number, Number] | None = None  # mean, std
@@ -55,22 +55,22 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """A network that was brought in, and what is known of it."""
+    """An imported network, and the facts about it."""
 
     model: Model
     facts: tuple[Fact, ...]
-    integers: QuantModel | None = None  # the file's own, where they were asked for
-    left: tuple[str, ...] = ()  # layers behind the body that were not taken, where a body was asked for
+    integers: QuantModel | None = None  # the file's own, where they were requested
+    left: tuple[str, ...] = ()  # layers after the body that were not imported, where a body was requested
 
     def tell(self, note: Callable[[str], None]) -> None:
-        """Say which layers were left, if any."""
+        """Report the layers that were not imported, if any."""
         if self.left:
-            note(f"pretrained: its body is taken, its head is left: {', '.join(map(shown, self.left))}")
+            note(f"pretrained: the body is used, its head is not: {', '.join(map(shown, self.left))}")
 
 
 @dataclass(slots=True)
 class _Settings:
-    """Asks the user, the file and the conventions in turn; keeps who answered, and what nobody could."""
+    """Looks up settings from the user, the file and the conventions in turn; records sources and missing settings."""
 
     content: Content
     given: Given
@@ -78,7 +78,10 @@ class _Settings:
     facts: list[Fact] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
 
-    def settle(self, name: str, found: Any = None) -> Any:
+    def resolve(self, name: str, found: Any = None) -> Any:
+        """Return a setting from the user, the file or the conventions, in that order; record its source, or that it is
+        missing.
+        """
         implied = self.content.conventions.get(name)
         by = ((getattr(self.given, name), "you"), (found, "the file"), (implied, f"convention of {self.content.maker}"))
         for value, source in by:
@@ -89,6 +92,7 @@ class _Settings:
         return None
 
     def note(self, name: str, value: str, source: str = "the file") -> None:
+        """Record one fact."""
         self.facts.append(Fact(name, shown(value), source))
 
 
@@ -99,10 +103,10 @@ def _shown(name: str, value: Any) -> str:
 
 
 def recognise(content: Content, given: Given | None = None, body_only: bool = False) -> Imported:
-    """The model that `content` holds; with `body_only`, its body where no one classifier follows.
+    """Return the model that `content` holds; with `body_only` its body where no single classifier follows.
 
-    `ModelFileError` names the layer where it stops being a MobileNet v1; `UsageError` lists at once all that neither
-    the file nor `given` says. `NetworkError` is kept for values that are `given`.
+    Raises `ModelFileError` naming the layer where it stops being a MobileNet v1, `UsageError` listing all settings that
+    neither the file nor `given` states, and `NetworkError` for values of `given`.
     """
     settings = _Settings(content, given or Given(), body_only)
     try:
@@ -129,9 +133,9 @@ def _recognised(settings: _Settings) -> Imported:
 
 
 def _head(
-    layer: Layer | None, network: Network, settings: _Settings
+    layer: FileLayer | None, network: Network, settings: _Settings
 ) -> tuple[Network, tuple[str, ...], dict[str, Array]]:
-    """The network with its classes, their labels, and the classifier's arrays; a body has none of these."""
+    """Return the network with its classes, their labels, and the classifier's arrays; a body has none of these."""
     if layer is None:
         return network.replace(output="features", classes=1), ("features",), {}
     labels, kept, facts = label_outputs(settings.content, settings.given.labels, layer)
@@ -141,18 +145,18 @@ def _head(
 
 
 def _network(skeleton: Skeleton, settings: _Settings) -> tuple[Network, Preprocess]:
-    """Every setting answered, or one error that lists those that are not."""
+    """Return network and preprocessing; raises one `UsageError` that lists all settings that are missing."""
     content, known = settings.content, settings.content.network
     network = skeleton.check(known) if known else skeleton.network()
     own = "" if network.blocks in (BODY, SHALLOW_BODY) else ", with widths of its own"
     settings.note("alpha", f"{network.alpha:g}{own}", "the widths")
-    size = settings.settle("size", content.size)
-    activation = settings.settle("activation", _activation(skeleton.body) or getattr(known, "activation", None))
+    size = settings.resolve("size", content.size)
+    activation = settings.resolve("activation", _activation(skeleton.body) or getattr(known, "activation", None))
     epsilon = _epsilon(skeleton.body, settings)
-    mean, std = settings.settle("pixels", content.pixels) or (0.0, 1.0)
+    mean, std = settings.resolve("pixels", content.pixels) or (0.0, 1.0)
     stated = any(layer.padding is not None for layer in skeleton.body)
     padding = (
-        None if stated and not settings.given.padding else settings.settle("padding", known.padding if known else None)
+        None if stated and not settings.given.padding else settings.resolve("padding", known.padding if known else None)
     )
     if settings.missing:
         raise UsageError("the file does not say " + "; nor ".join(settings.missing) + ": flags of mobilenets import")
@@ -167,49 +171,49 @@ def _network(skeleton: Skeleton, settings: _Settings) -> tuple[Network, Preproce
 
 
 def _fit(settings: _Settings, height: int, width: int) -> Preprocess:
-    """How images are fitted to the network: what nobody says is assumed, and the facts say so."""
+    """Return how images are fitted to the network; assumptions are listed as such in the facts."""
     content, given = settings.content, settings.given
     preprocess = content.preprocess or Preprocess(height, width)
     known = "the file" if content.network else f"convention of {content.maker}"
     for name in ("fit", "crop", "resize"):
-        said = getattr(given, name)
-        if said is not None:
-            preprocess = replace(preprocess, **{name: said})
-        unsaid = known if content.preprocess else f"assumed, the file does not say (--{name})"
+        value = getattr(given, name)
+        if value is not None:
+            preprocess = replace(preprocess, **{name: value})
+        default = known if content.preprocess else f"assumed, the file does not say (--{name})"
         if name != "crop" or preprocess.fit == "crop":
-            settings.note(name, f"{getattr(preprocess, name)}", "you" if said is not None else unsaid)
+            settings.note(name, f"{getattr(preprocess, name)}", "you" if value is not None else default)
     return preprocess
 
 
-def _activation(body: tuple[Layer, ...]) -> str | None:
-    """The one activation of the whole body; None where the file does not say."""
-    said = {layer.activation for layer in body}
-    if said == {None}:
+def _activation(body: tuple[FileLayer, ...]) -> str | None:
+    """Return the one activation of the whole body; None where the file does not state it."""
+    kinds = {layer.activation for layer in body}
+    if kinds == {None}:
         return None
     for number, layer in enumerate(body, 1):
         if layer.activation not in get_args(Activation):
             raise ModelFileError(f"layer {number}, {layer.name}: no ReLU or ReLU6 follows it, as in a MobileNet v1")
-    if len(said) > 1:
+    if len(kinds) > 1:
         raise ModelFileError("some layers have ReLU and some ReLU6: MobileNet v1 has one of them throughout")
     return body[0].activation
 
 
-def _epsilon(body: tuple[Layer, ...], settings: _Settings) -> float:
+def _epsilon(body: tuple[FileLayer, ...], settings: _Settings) -> float:
     norms = [layer.norm for layer in body if layer.norm is not None]
     known = settings.content.network
     stated = known.epsilon if known else None
-    found = settings.settle("epsilon", stated or norms[0].epsilon) if norms else stated
+    found = settings.resolve("epsilon", stated or norms[0].epsilon) if norms else stated
     if settings.given.epsilon is not None:
         return settings.given.epsilon
     return found or TENSORFLOW_EPSILON  # a norm whose epsilon is 0 is restated, see `_norm`
 
 
-def _padding(network: Network, body: tuple[Layer, ...], likely: Padding) -> Padding:
-    """The rule that gives what the file says of every layer, the `likely` one if several do.
+def _padding(network: Network, body: tuple[FileLayer, ...], likely: Padding) -> Padding:
+    """Return the rule that gives the padding of every layer, the `likely` one if several do.
 
-    `ModelFileError` names the layer where none does.
+    Raises `ModelFileError` naming the layer that follows no rule.
     """
-    first: tuple[int, Layer, Op] | None = None
+    first: tuple[int, FileLayer, Op] | None = None
     rules: tuple[Padding, ...] = get_args(Padding)
     for rule in sorted(rules, key=lambda rule: rule != likely):
         wrong = _wrong_pads(network.replace(padding=rule), body)
@@ -224,8 +228,8 @@ def _padding(network: Network, body: tuple[Layer, ...], likely: Padding) -> Padd
     )
 
 
-def _wrong_pads(network: Network, body: tuple[Layer, ...]) -> tuple[int, Layer, Op] | None:
-    """The first layer whose padding is not the network's: (its number, itself, the network's op)."""
+def _wrong_pads(network: Network, body: tuple[FileLayer, ...]) -> tuple[int, FileLayer, Op] | None:
+    """Return the first layer with another padding than the network's: (its number, itself, the network's op)."""
     ops = [op for op in expand(network).ops if op.kind in CONVOLUTIONS]
     for number, (layer, op) in enumerate(zip(body, ops, strict=True), 1):
         if layer.padding is not None and _pads(layer, op) != op.padding:
@@ -233,8 +237,8 @@ def _wrong_pads(network: Network, body: tuple[Layer, ...]) -> tuple[int, Layer, 
     return None
 
 
-def _pads(layer: Layer, op: Op) -> tuple[int, int, int, int]:
-    """What the file's words mean in pixels."""
+def _pads(layer: FileLayer, op: Op) -> tuple[int, int, int, int]:
+    """Return the file's padding in pixels."""
     if layer.padding == "valid":
         return 0, 0, 0, 0
     if layer.padding == "same":
@@ -245,7 +249,7 @@ def _pads(layer: Layer, op: Op) -> tuple[int, int, int, int]:
 
 
 def _body(skeleton: Skeleton, network: Network) -> dict[str, Array]:
-    """The arrays of every convolution and its batch norm, under this package's names."""
+    """Return the arrays of every convolution and its batch norm under this package's names."""
     ops = [op for op in expand(network).ops if op.kind in CONVOLUTIONS]
     weights: dict[str, Array] = {}
     for layer, op in zip(skeleton.body, ops, strict=True):
@@ -256,8 +260,8 @@ def _body(skeleton: Skeleton, network: Network) -> dict[str, Array]:
     return weights
 
 
-def _norm(layer: Layer, epsilon: float) -> tuple[Array, Array, Array, Array]:
-    """(gamma, beta, mean, var) under the network's epsilon; one that only adds the bias where it has none."""
+def _norm(layer: FileLayer, epsilon: float) -> tuple[Array, Array, Array, Array]:
+    """Return (gamma, beta, mean, var) under the network's epsilon; without a batch norm one that only adds the bias."""
     channels = len(weight(layer))
     bias = np.zeros(channels, np.float32) if layer.bias is None else layer.bias
     arrays = [layer.norm.gamma, layer.norm.beta, layer.norm.mean, layer.norm.var] if layer.norm else []
@@ -272,6 +276,6 @@ def _norm(layer: Layer, epsilon: float) -> tuple[Array, Array, Array, Array]:
         raise ModelFileError(f"{layer.name}: its batch norm has negative variances")
     gamma = norm.gamma
     if norm.epsilon is not None and norm.epsilon != epsilon:
-        with np.errstate(divide="ignore", invalid="ignore"):  # what is not finite is refused later
+        with np.errstate(divide="ignore", invalid="ignore"):  # values that are not finite are refused later
             gamma = gamma * np.sqrt((norm.var.astype(np.float64) + epsilon) / (norm.var + norm.epsilon))
     return gamma.astype(np.float32), norm.beta, norm.mean - bias, norm.var

@@ -1,7 +1,7 @@
 """Weights of a trained network for another one: other classes, another resolution, another alpha.
 
-A resolution needs nothing: no array's shape depends on it. A narrower network keeps the most important channels, the
-others go. A wider one keeps all, and the new ones start out unheard: at first it says what the narrow one said.
+A resolution changes no array. A narrower network keeps the most important channels. A wider one keeps all, and the
+input weights of new channels are zero: at first it computes what the narrow one computed.
 """
 
 from dataclasses import dataclass, replace
@@ -29,7 +29,7 @@ _NORM = ("weight", "bias", "running_mean", "running_var")
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """A trained network made to fit. `kept` and `of`: its channels, summed over layers; `new`: those it never had."""
+    """The result of a transfer. `kept` of `of` channels, summed over layers, are the trained ones; `new` are added."""
 
     model: Model  # its classifier, if any, is new
     kept: int
@@ -38,6 +38,7 @@ class Transfer:
 
     @property
     def note(self) -> str:
+        """Return a line that reports the kept and new channels."""
         if self.kept == self.of and not self.new:
             return f"fine-tuning {self.model.name}: all {self.of} channels kept"
         if self.kept == self.of:
@@ -47,14 +48,17 @@ class Transfer:
 
 
 def transfer(trained: Model, wanted: Network, labels: tuple[str, ...]) -> Transfer:
-    """`trained` with the alpha and resolution of `wanted`, for other classes; all else stays as it was trained.
+    """Return `trained` with the alpha and resolution of `wanted`, for other classes; other fields stay as trained.
 
-    `UsageError` where `wanted` is of another make: other input channels, other depth, other convolutions.
+    Raises `UsageError` where `wanted` has other input channels, another depth or other convolutions, `NetworkError` for
+    ops whose channels cannot be chosen.
     """
     network = _fitted(trained.network, wanted).replace(classes=len(labels))
     TRANSFER.check(trained.graph.ops)
     before = [op for op in trained.graph.ops if op.kind in CONVOLUTIONS]
     after = [op for op in expand(network).ops if op.kind in CONVOLUTIONS]
+    if [op.name for op in before] != [op.name for op in after]:
+        raise UsageError(f"alpha (={network.alpha:g}): the blocks have other convolutions than the trained network's")
     importance = _importance(trained)
     weights: dict[str, Array] = {}
     inputs = np.arange(network.channels)
@@ -72,7 +76,7 @@ def transfer(trained: Model, wanted: Network, labels: tuple[str, ...]) -> Transf
 
 
 def _fitted(trained: Network, wanted: Network) -> Network:
-    """Alpha, rounding, resolution and end of `wanted`, all else of `trained`."""
+    """Return alpha, rounding, resolution and output of `wanted` with all other fields of `trained`."""
     for name in ("channels", "convolution"):
         ours, theirs = getattr(wanted, name), getattr(trained, name)
         if ours != theirs:
@@ -84,7 +88,9 @@ def _fitted(trained: Network, wanted: Network) -> Network:
 
 
 def _classifier(network: Network, channels: int) -> dict[str, Array]:
-    """Zeros: no class is likelier than another. An embedding needs a direction: random projections."""
+    """Return zeros, so that no class is likelier than another; for embeddings, which need a direction, random
+    projections.
+    """
     if network.output == "features":
         return {}
     weight = np.zeros((network.classes, channels), np.float32)
@@ -94,7 +100,7 @@ def _classifier(network: Network, channels: int) -> dict[str, Array]:
 
 
 def _importance(model: Model) -> dict[str, Array]:
-    """Of every output channel: the size of its batch norm's scale; of a folded network, of its folded filter."""
+    """Return, per output channel, the size of its batch norm's scale; of a folded network that of its folded filter."""
     if not model.data.get("imported", {}).get("folded"):
         names = [op.name for op in model.graph.ops if op.kind in CONVOLUTIONS]
         return {name: np.abs(model.weights[f"{name}_bn.weight"]) for name in names}
@@ -104,13 +110,13 @@ def _importance(model: Model) -> dict[str, Array]:
 
 
 def _chosen(importance: Array, count: int) -> np.ndarray:
-    """`count` channels of the old layer, the most important ones in their old order; -1 for each that is new."""
+    """Return `count` channels of the old layer, the most important in their old order; -1 for each new one."""
     best = np.sort(np.argsort(-importance, kind="stable")[:count])
     return np.concatenate([best, np.full(count - len(best), -1)])
 
 
 def _convolution(model: Model, old: Op, op: Op, inputs: np.ndarray, outputs: np.ndarray) -> dict[str, Array]:
-    """The arrays of one convolution and its batch norm for the chosen channels."""
+    """Return the arrays of one convolution and its batch norm for the chosen channels."""
     kernel = model.weights[f"{old.name}.weight"]
     fan_in = kernel[0].size
     generator = np.random.default_rng(len(outputs))

@@ -177,7 +177,7 @@ def tampered(name: str, /, **changes: object) -> Graph:
     ("name", "changes", "reason"),
     [
         ("dw1", {"kind": "dilated"}, "unknown kind"),
-        ("dw1", {"name": "pw1"}, "stands twice"),
+        ("dw1", {"name": "pw1"}, "used twice"),
         ("dw1", {"shape_out": (16, 24, 9)}, "does not follow"),
         ("dw1", {"shape_out": (15, 24, 8)}, "does not follow"),
         ("dw1", {"shape_out": (16, 24, 0)}, "empty"),
@@ -192,9 +192,9 @@ def tampered(name: str, /, **changes: object) -> Graph:
         ("pw1", {"kernel": 3, "padding": (1, 1, 1, 1)}, "kernel"),
         ("dw1", {"inputs": ()}, "inputs"),
         ("dw1", {"inputs": (3, 3)}, "inputs"),
-        ("dw1", {"inputs": (4,)}, "stand before"),
-        ("dw1", {"inputs": (-1,)}, "stand before"),
-        ("dw1", {"inputs": (99,)}, "stand before"),
+        ("dw1", {"inputs": (4,)}, "not an earlier op"),
+        ("dw1", {"inputs": (-1,)}, "not an earlier op"),
+        ("dw1", {"inputs": (99,)}, "not an earlier op"),
         ("dw1", {"inputs": (0,)}, "gives"),
         ("dw1_bn", {"shape_out": (16, 24, 9)}, "does not follow"),
         ("dw1_bn", {"bias": True}, "bias"),
@@ -211,7 +211,7 @@ def tampered(name: str, /, **changes: object) -> Graph:
 def test_verify_catches(name: str, changes: dict[str, object], reason: str) -> None:
     with pytest.raises(NetworkError, match=reason) as caught:
         verify(tampered(name, **changes))
-    assert name in str(caught.value) or "stands twice" in str(caught.value)
+    assert name in str(caught.value) or "used twice" in str(caught.value)
 
 
 def test_verify_wants_the_image_of_the_network_first() -> None:

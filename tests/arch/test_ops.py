@@ -10,10 +10,11 @@ from typing import Any, Literal
 import pytest
 
 import mobilenets
-from mobilenets.arch.graph import expand
+from mobilenets.arch.fold import fold_batch_norm
+from mobilenets.arch.graph import Graph, expand
 from mobilenets.arch.layers import layers
 from mobilenets.arch.network import Block, Network
-from mobilenets.arch.ops import OPS, Consumer, OpSpec
+from mobilenets.arch.ops import OPS, Consumer, Op, OpSpec
 from mobilenets.benchmarks.ncnn_file import ncnn_files
 from mobilenets.compiler.compile import PRECISIONS, sources_of
 from mobilenets.compiler.targets import BF16_TARGETS, TARGETS
@@ -21,8 +22,8 @@ from mobilenets.costs import cost
 from mobilenets.errors import NetworkError
 from mobilenets.exporters import FORMATS, write
 from mobilenets.model import Model
+from mobilenets.quant.conversion import to_integers
 from mobilenets.quant.equalise import equalise
-from mobilenets.quant.integers import to_integers
 from mobilenets.training.fused import takes
 from mobilenets.training.module import MobileNet
 
@@ -132,3 +133,67 @@ def test_every_export_of_floats_is_tried() -> None:
 def test_the_ncnn_file_refuses_it(mystery: Network, random_model: Callable[..., Model]) -> None:
     with refused("the ncnn file"):
         ncnn_files(random_model(mystery))
+
+
+def ops_of(*ops: tuple[str, str, tuple[int, ...]]) -> tuple[Op, ...]:
+    """Ops of (kind, name, inputs) behind an image of (4, 4, 8), all of its shape."""
+    shape = (4, 4, 8)
+    return Op("input", "image", (), shape, shape), *(Op(kind, name, i, shape, shape) for kind, name, i in ops)
+
+
+def consumer(**settings: Any) -> Consumer:
+    return Consumer("the part", "input conv pointwise batch_norm add relu relu6".split(), **settings)
+
+
+WITH_ACTIVATIONS = {"conv": (None, "relu"), "pointwise": ("relu",)}
+PROBLEMS: dict[str, tuple[tuple[Op, ...], str]] = {
+    "a kind": (ops_of(("softmax", "out", (0,))), r"op out \(softmax\): the part does not handle this kind of op"),
+    "an activation elsewhere": (
+        ops_of(("conv", "a", (0,)), ("relu6", "b", (1,))),
+        r"op b \(relu6\): the part does not handle it after a \(conv\)",
+    ),
+    "no activation": (
+        ops_of(("pointwise", "a", (0,)), ("batch_norm", "b", (1,))),
+        r"op a \(pointwise\): the part does not handle it without an activation",
+    ),
+    "behind a kind that is not stated": (
+        ops_of(("conv", "a", (0,)), ("add", "b", (1, 0)), ("relu", "c", (2,))),
+        r"op c \(relu\): the part does not handle it after b \(add\)",
+    ),
+    "two activations": (
+        ops_of(("conv", "a", (0,)), ("relu", "b", (1,)), ("relu", "c", (2,))),
+        r"op c \(relu\): the part does not handle an activation by itself",
+    ),
+    "an activation of what others read": (
+        ops_of(("conv", "a", (0,)), ("relu", "b", (1,)), ("add", "c", (2, 1))),
+        r"op b \(relu\): the part does not handle an activation by itself",
+    ),
+}
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_a_problem_is_named(problem: str) -> None:
+    ops, text = PROBLEMS[problem]
+    with pytest.raises(NetworkError, match=f"^{text}$"):
+        consumer(activations=WITH_ACTIVATIONS).check(ops)
+    assert not consumer(activations=WITH_ACTIVATIONS).handled(ops)
+    assert consumer().handled(ops) == (problem != "a kind")  # each op by itself
+
+
+def test_sizes_are_named() -> None:
+    ops = [Op("conv", "a", (0,), (8, 8, 3), (4, 4, 8), kernel=5, stride=2)]
+    consumer(kernels={"pointwise": (1,)}, strides={"conv": (2, 3)}).check(ops)
+    with pytest.raises(NetworkError, match=r"^op a \(5x5\): the part has conv kernels of 1x1 and 3x3 only$"):
+        consumer(kernels={"conv": (1, 3)}).check(ops)
+    with pytest.raises(NetworkError, match=r"^op a \(stride 2\): the part has conv strides of 1 only$"):
+        consumer(strides={"conv": (1,)}).check(ops)
+
+
+def test_a_batch_norm_elsewhere_is_not_folded() -> None:
+    """It would be dropped in silence."""
+    *ops, pool, fc, softmax = expand(NETWORK).ops
+    norm = Op("batch_norm", "late_bn", (len(ops) - 1,), ops[-1].shape_out, ops[-1].shape_out)
+    after = (replace(op, inputs=(i + len(ops),)) for i, op in enumerate((pool, fc, softmax)))
+    graph = Graph(NETWORK, (*ops, norm, *after))
+    with pytest.raises(NetworkError, match=r"op late_bn \(batch_norm\): does not follow a convolution"):
+        fold_batch_norm(graph, {})

@@ -12,7 +12,7 @@ from mobilenets.benchmarks.measure import noise
 from mobilenets.benchmarks.peers import Setup
 from mobilenets.benchmarks.result import verdict
 from mobilenets.compiler import has_compiler
-from mobilenets.compiler.targets import targets_of
+from mobilenets.compiler.formats import FORMATS as NUMBER_FORMATS
 from mobilenets.costs.latency import Latency
 from mobilenets.errors import UsageError, WorkError
 from mobilenets.image import Pixels
@@ -189,11 +189,11 @@ def row(runtime: str, median: float, precision: str = "fp32", spread: float = 0.
         ([row("x", 1), row("y", 2)], "x is fastest, 1 ms an image; y takes 2.00 times as long"),
         (
             [row("x", 1.01), row("mobilenets", 1)],
-            "mobilenets (1 ms) and x (1.01 ms) are fastest and cannot be told apart",
+            "mobilenets (1 ms) and x (1.01 ms) are fastest and cannot be distinguished",
         ),
         (
             [row("x", 1), row("y", 1.01), row("mobilenets", 2)],
-            "x (1 ms) and y (1.01 ms) are fastest and cannot be told apart; mobilenets takes 2.00 times as long",
+            "x (1 ms) and y (1.01 ms) are fastest and cannot be distinguished; mobilenets takes 2.00 times as long",
         ),
         (
             [row("x", 0.5, "bf16"), row("mobilenets", 1)],
@@ -217,7 +217,7 @@ def test_several_precisions_have_a_line_each_and_one_for_all() -> None:
 def test_a_busy_machine_is_told() -> None:
     assert benchmark(row("a", 1), row("b", 2)).caution() is None
     busy = benchmark(row("a", 1, cores_used=0.5), row("b", 2, cores_used=0.6), row("c", 3, cores_used=0.4))
-    assert "had 50% of the processor" in str(busy.caution())
+    assert "used 50% of the processor" in str(busy.caution())
 
 
 @needs_compiler
@@ -239,7 +239,7 @@ def test_a_core_has_a_limit(precision: str) -> None:
     ],
 )
 def test_products_of_one_instruction_and_lane(target: str, precision: str, products: int) -> None:
-    assert _dot(targets_of(precision)[target], precision)[2] == products
+    assert _dot(NUMBER_FORMATS[precision].targets[target], precision)[2] == products
 
 
 def test_of_amx_no_limit_is_claimed() -> None:

@@ -1,4 +1,4 @@
-"""int8 in a benchmark: the same integers for every runtime, and what is not the law's is counted."""
+"""int8 in a benchmark: the same integers for every runtime, and logits that differ from the oracle's are counted."""
 
 import importlib.util
 import json
@@ -9,7 +9,7 @@ import pytest
 
 from mobilenets import Network
 from mobilenets.benchmarks import PEERS, benchmark_model, measure
-from mobilenets.benchmarks.integers import law_of
+from mobilenets.benchmarks.int8_reference import int8_reference
 from mobilenets.benchmarks.measure import noise
 from mobilenets.benchmarks.opening import Missing, open_peers
 from mobilenets.benchmarks.peers import Setup
@@ -63,8 +63,8 @@ def test_every_runtime_gets_the_same_integers(name: str, integers: QuantModel) -
         pytest.skip(opened.reason)
     logits = opened.peer.run(images)
     steps = np.rint(logits / np.float32(integers.activations["fc"].scale)) + integers.activations["fc"].zero_point
-    law = reference.run(integers, images)
-    assert np.abs(steps - law).max() <= (3 if name == "OpenVINO" else 0)
+    oracle = reference.run(integers, images)
+    assert np.abs(steps - oracle).max() <= (3 if name == "OpenVINO" else 0)
     assert opened.peer.file_bytes < 400_000
 
 
@@ -90,12 +90,12 @@ def test_int8_beside_float(floats: Model) -> None:
     assert "mobilenets 0 of 40" in counts and "ONNX Runtime 0 of 40" in counts
 
 
-def test_an_int8_model_is_held_against_its_law(integers: QuantModel) -> None:
+def test_an_int8_model_is_compared_with_the_oracle(integers: QuantModel) -> None:
     kinds = {"mobilenets": INT8["mobilenets"]}
     result = benchmark_model(integers, threads=(1,), batch_sizes=(), kinds=kinds)
     (row,) = result.rows
     assert (row.precision, row.agreement, row.difference, row.differing) == ("int8", 1, 0, (0, 40))
-    assert (result.integers, result.reference) == ("the model's own integers", "the int8 law in numpy")
+    assert (result.integers, result.reference) == ("the model's own integers", "quant/reference.py in numpy")
     with pytest.raises(UsageError, match="precision 'fp32' is of float models"):
         benchmark_model(integers, precisions=("fp32",), kinds=kinds)
 
@@ -118,7 +118,7 @@ class Shifted(INT8["ONNX Runtime"]):  # type: ignore[misc,valid-type]
 def test_other_bytes_are_counted(integers: QuantModel) -> None:
     result = benchmark_model(integers, threads=(1,), batch_sizes=(), kinds={"shifted": Shifted})
     assert result.rows[0].differing == (4, 40)
-    assert law_of(integers, noise(integers, 2)).differing(np.full((2, 10), 1e6, np.float32)) == (20, 20)
+    assert int8_reference(integers, noise(integers, 2)).differing(np.full((2, 10), 1e6, np.float32)) == (20, 20)
 
 
 def test_the_verb_takes_an_int8_file(

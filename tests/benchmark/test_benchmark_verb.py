@@ -132,7 +132,7 @@ def test_a_picture(suffix: str, tmp_path: Path, capsys: pytest.CaptureFixture[st
         (["0.25-32", "--batch-sizes", "-3"], "batch size (=-3) must be from 1"),
         (["0.25-32", "--precisions", "fp7"], "precision 'fp7' must be one of fp32, bf16"),
         (["0.25-32", "--report", "speed.pdf"], "speed.pdf: the name must end in .html or .png or .svg"),
-        (["0.25-32", "--report", "no/folder/speed.png"], "there is no folder no/folder"),
+        (["0.25-32", "--report", "no/folder/speed.png"], "the folder no/folder does not exist"),
         (["0.25-32", "--data", "no-such-folder"], "no-such-folder: no such file or folder"),
     ],
 )

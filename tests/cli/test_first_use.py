@@ -229,7 +229,7 @@ def test_figures_are_named_as_people_write_them(trained: Path, photos: Path, tmp
 def test_weights_of_classes_by_name(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = run(capsys, "train", photos, *TRAIN, "--class-weight", "pink=2", "--project", tmp_path)
     assert code == 2 and not list(tmp_path.iterdir())
-    assert err.endswith("mobilenets: --class-weight: 'pink' is none of the classes: blue, green, red\n")
+    assert err.endswith("mobilenets: --class-weight: 'pink' is not one of the classes: blue, green, red\n")
     code, _, err = run(capsys, "train", photos, "--class-weight", "red")
     assert (code, err.partition(" must")[0]) == (2, "mobilenets: --class-weight (='red')")
     flags = ["--project", tmp_path, "--name", "run"]

@@ -80,8 +80,8 @@ def test_the_rule(tmp_path: Path) -> None:
         (lambda: check_output(path, (".html",), False, any_case=True), "exists"),
         (lambda: check_output(path, (".html",), True), "the name must end in .html"),
         (lambda: check_output(path, (".png",), True), "the name must end in .png"),
-        (lambda: check_output(path, (".html",), True, sources=[path], any_case=True), "is what is read"),
-        (lambda: check_output(tmp_path / "no" / "a.html", (".html",), True), "there is no folder"),
+        (lambda: check_output(path, (".html",), True, sources=[path], any_case=True), "is an input file"),
+        (lambda: check_output(tmp_path / "no" / "a.html", (".html",), True), "does not exist"),
         (lambda: check_output(tmp_path, (tmp_path.name,), True), "is a folder"),
     ):
         with pytest.raises(UsageError, match=rule):

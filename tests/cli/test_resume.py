@@ -80,7 +80,7 @@ def test_flags_of_a_new_run(flags: tuple[str, str], capsys: pytest.CaptureFixtur
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ("--device cuda:77", "'cuda:77' is not there"),
+        ("--device cuda:77", "'cuda:77' is not available"),
         ("--project taken/runs", "taken is no folder"),
         ("--warmup-epochs 10 --epochs 3", "--warmup-epochs (=10) must be at most the 3 epochs"),
         ("--freeze --pretrained none.h5 --epochs 5 --lr 0.1", "leave out --epochs (=5), --lr (=0.1)"),

@@ -11,8 +11,8 @@ from marked import NETWORK, make_identities
 from PIL import Image
 
 from mobilenets.cli import main
-from mobilenets.tasks.likeness import index as indices
-from mobilenets.tasks.likeness.index import Index, load_index
+from mobilenets.tasks.verification import index as indices
+from mobilenets.tasks.verification.index import Index, load_index
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +76,9 @@ def test_a_large_index_is_searched_by_a_graph(monkeypatch: pytest.MonkeyPatch) -
     exact, cosines = index.nearest(vectors[:50], 10)
     monkeypatch.setattr(indices, "LARGE", 1000)
     assert not index.exact
-    found, likeness = index.nearest(vectors[:50], 10)
+    found, similarity = index.nearest(vectors[:50], 10)
     assert np.mean([len(set(a) & set(b)) / 10 for a, b in zip(exact, found, strict=True)]) > 0.95
-    np.testing.assert_allclose(likeness[:, 0], cosines[:, 0], atol=1e-5)
+    np.testing.assert_allclose(similarity[:, 0], cosines[:, 0], atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_a_large_index_is_searched_by_a_graph(monkeypatch: pytest.MonkeyPatch) -
         (["{none}", "{photos}", "--model", "{model}"], "no such file or folder", 1),
         (["{model}", "{photos}"], "is no index", 1),
         (["{photos}", "{photos}", "--model", "{model}", "--top", "0"], "must be at least 1", 2),
-        (["{photos}", "--model", "{model}", "--save", "{none}/index.safetensors"], "there is no folder", 2),
+        (["{photos}", "--model", "{model}", "--save", "{none}/index.safetensors"], "does not exist", 2),
         (["{photos}", "--model", "{model}", "--save", "index.txt"], "index.txt: the name must end in .safetensors", 2),
     ],
 )

@@ -9,12 +9,12 @@ from running import aligned, running
 from mobilenets.arch.graph import expand, weight_shapes
 from mobilenets.arch.network import Network
 from mobilenets.arch.ops import CONVOLUTIONS
-from mobilenets.compiler.lower_int8 import lower_int8
+from mobilenets.compiler.lower import lower
 from mobilenets.compiler.plan import plan
 from mobilenets.compiler.targets import INT8_TARGETS
 from mobilenets.image import Pixels, Preprocess
 from mobilenets.quant import reference
-from mobilenets.quant.scheme import HIGH, LOW, Affine, IntegerLayer, QuantModel
+from mobilenets.quant.scheme import HIGH, LOW, IntegerLayer, QuantModel, QuantParams
 
 
 def random_integers(network: Network, seed: int = 0, harsh: float = 1.0, weight_zero: int = 0) -> QuantModel:
@@ -25,7 +25,7 @@ def random_integers(network: Network, seed: int = 0, harsh: float = 1.0, weight_
     """
     rng = np.random.default_rng(seed)
     graph = expand(network)
-    layers, activations = {}, {"image": Affine(0.02, int(rng.choice([LOW, HIGH, 0])))}
+    layers, activations = {}, {"image": QuantParams(0.02, int(rng.choice([LOW, HIGH, 0])))}
     for array, shape in weight_shapes(graph).items():
         name, _, kind = array.rpartition(".")
         if kind != "weight" or len(shape) == 1:
@@ -37,10 +37,10 @@ def random_integers(network: Network, seed: int = 0, harsh: float = 1.0, weight_
         bias = rng.integers(-8000, 8000, shape[0]).astype(np.int32)
         layers[name] = IntegerLayer(weight.astype(np.int8), scale.astype(np.float32), bias, weight_zero)
         zero = int(rng.choice([HIGH, 0] if name == "fc" else [LOW, *rng.integers(LOW, 0, 2)]))  # above 0, ReLU ends all
-        activations[name] = Affine(float(rng.uniform(0.01, 0.05)) if harsh else 2.0**-5, zero)
+        activations[name] = QuantParams(float(rng.uniform(0.01, 0.05)) if harsh else 2.0**-5, zero)
     last = [op.name for op in graph.ops if op.kind in CONVOLUTIONS][-1]
     if network.output != "features":
-        activations["pool"] = activations[last] if seed % 2 else Affine(0.03, int(rng.integers(LOW, HIGH + 1)))
+        activations["pool"] = activations[last] if seed % 2 else QuantParams(0.03, int(rng.integers(LOW, HIGH + 1)))
     pixels = Preprocess(network.height, network.width, network.channels)
     return QuantModel(network, activations, layers, pixels, tuple(map(str, range(network.classes))))
 
@@ -58,7 +58,7 @@ def compare(
     model: QuantModel, target: str, images: Pixels, parts: int = 1, oracle: QuantModel | None = None
 ) -> tuple[int, int]:
     """(bytes compared, bytes that differ), of all that the steps hand on; `oracle` computes what they should be."""
-    lowered = lower_int8(model, runnable(INT8_TARGETS[target]), "network")
+    lowered = lower(model, runnable(INT8_TARGETS[target]), "network", "int8")
     arena = plan(lowered.program.steps)
     run = running(model, INT8_TARGETS[target])
     compared = differing = 0

@@ -12,27 +12,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from native import runnable
 from running import needs_compiler
-from test_kernels import HEAD, KERNELS, WIDTHS, Kernels, Layer, assert_close, bordered, layers, read_only
+from test_kernels import ACTIVATIONS, HEAD, KERNELS, WIDTHS, Kernels, Layer, assert_close, bordered, layers, read_only
 
 from mobilenets.compiler.build import link
-from mobilenets.compiler.pack import pack_bias, pack_depthwise
-from mobilenets.compiler.pack_bf16 import deinterleaved, pack_pairs, rounded, split, widened
+from mobilenets.compiler.formats.bf16 import deinterleaved, pack_pairs, rounded, split, widened
+from mobilenets.compiler.formats.fp32 import pack_bias, pack_depthwise
 from mobilenets.compiler.targets import BF16_TARGETS
 
 pytestmark = needs_compiler
 
-NAMES = ("conv", "depthwise", "pointwise", "pointwise_tiles", "split", "pool", "fully_connected")
+NAMES = (
+    *("conv", "depthwise", "pointwise", "pointwise_tiles", "split", "pool", "fully_connected"),
+    *("depthwise_any", "dense", "add", "scale"),
+)
 FILES = (
-    "intrinsics",
-    "border",
-    "vectors",
-    "activate",
-    "bf16_dot",
-    "bf16_vectors",
-    "tile",
-    "bf16_tile",
-    "tiles",
-    "bf16_image",
+    *("intrinsics", "border", "vectors", "activate_all", "bf16_dot", "bf16_vectors", "tile", "bf16_tile", "tiles"),
+    *("bf16_image", "bf16_conv", "bf16_depthwise", "bf16_pointwise", "bf16_pointwise_tiles", "bf16_split", "bf16_pool"),
+    *("bf16_fully_connected", "bf16_depthwise_any", "bf16_dense", "bf16_elementwise"),
 )
 ROUNDING = 2.0**-8  # of a bf16, relative
 CANARY = 64
@@ -45,8 +41,7 @@ def built(width: int, body: str, folder: Path) -> Kernels:
     target = runnable(PAIRS if body == "pairs" else BF16_TARGETS[WIDTHS[width]])
     text = HEAD + "".join((KERNELS / f"{name}.c").read_text("utf-8") for name in FILES)
     for name in NAMES:  # to be called from outside
-        kernel = (KERNELS / f"bf16_{name}.c").read_text("utf-8")
-        text += kernel.replace(f"INLINE void bf16_{name}@(", f"void {name}_(")
+        text = text.replace(f"INLINE void bf16_{name}@(", f"void {name}_(")
     text = text.replace("INLINE void bf16_image(", "void image_(").replace("@", str(width))
     link({"kernels.c": text}, target, folder / f"{body}{width}.so")
     return Kernels(folder / f"{body}{width}.so", target, width)
@@ -159,6 +154,66 @@ def test_depthwise(kernels, oracle, layer: Layer, body: str) -> None:
     assert not whole[:, :, c:stored].any()
 
 
+@settings(max_examples=100)
+@given(layers, bodies)
+def test_depthwise_of_any_size(kernels, oracle, layer: Layer, body: str) -> None:
+    """Of 3x3 as the naive one; of 5x5 as 3x3 where the outer taps are 0."""
+    (h, w), (oh, ow), c = layer.image, layer.out, layer.channels
+    stored = -(-c // 16) * 16
+    pixel = stored + 32 * (layer.seed % 2)
+    image, kernel = exactly(layer, (h, w, c), (c, 1, 3, 3))
+    (bias,) = layer.draw((c,))
+    exact = np.empty((oh, ow, c), np.float32)
+    oracle("naive_depthwise", image, h, w, c, kernel, bias, layer.stride, *layer.before, layer.limit, exact, oh, ow)
+    inputs, biases = halves(rounded(bordered(image, stored, 0))), read_only(pack_bias(bias, stored))
+    for size in (3, 5):
+        taps = np.pad(kernel, ((0, 0), (0, 0), *[(size // 2 - 1,) * 2] * 2))
+        weights, before = read_only(pack_depthwise(taps, stored)), [pad + size // 2 - 1 for pad in layer.before]
+        output = Output(oh, ow, pixel)
+        for first, last in layer.parts(oh):
+            shape = (h, w, stored, size, layer.stride, *before)
+            to = (output.array[first:], ow * pixel, pixel, ow, first, last)
+            kernels[layer.width, body]("depthwise_any_", inputs, *shape, weights, biases, layer.limit, *to)
+        assert_near(output.numbers()[:, :, :c], exact, ROUNDING)
+        assert not output.numbers()[:, :, c:stored].any() and (output.array[:, :, stored:] == WRITTEN).all()
+
+
+@pytest.mark.parametrize("body", BODIES)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_outer_taps_of_five_by_five(kernels, width: int, body: str) -> None:
+    rng = np.random.default_rng(width)
+    image = widened(rounded(rng.normal(size=(6, 7, width)).astype(np.float32)))
+    kernel = rng.normal(size=(width, 1, 5, 5)).astype(np.float32)
+    padded = np.pad(image.astype(np.float64), ((2, 2), (2, 2), (0, 0)))
+    exact = sum(padded[i : i + 6, j : j + 7] * kernel[:, 0, i, j] for i in range(5) for j in range(5))
+    output, zeros, weights = Output(6, 7, width), np.zeros(width, np.float32), read_only(pack_depthwise(kernel, width))
+    shape, to = (6, 7, width, 5, 1, 2, 2), (output.array, 7 * width, width, 7, 0, 6)
+    inputs = halves(rounded(bordered(image, width, 0)))
+    kernels[width, body]("depthwise_any_", inputs, *shape, weights, read_only(zeros), -1.0, *to)
+    assert_near(output.numbers(), np.asarray(exact), ROUNDING)
+
+
+@pytest.mark.parametrize("body", BODIES)
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("limit", ACTIVATIONS)
+def test_elementwise(kernels, width: int, limit: float, body: str) -> None:
+    """A sum is activated, a product by a gate is not; both are computed in floats and rounded once."""
+    rng = np.random.default_rng(0)
+    shape = (5, 4, 2 * width)
+    x, y, gate = (rounded(4 * rng.normal(size=size).astype(np.float32)) for size in (shape, shape, shape[2:]))
+    a, b, factor = (widened(array).astype(np.float64) for array in (x, y, gate))
+    other = halves(np.pad(y, ((1, 1), (1, 1), (0, 0)), constant_values=0x7FFF))
+    for kernel, inputs, sizes, exact in (
+        ("add_", other, (4, shape[2], limit), ACTIVATIONS[limit](a + b)),
+        ("scale_", halves(gate), (4, shape[2]), a * factor),
+    ):
+        output = Output(7, 6, shape[2])
+        output.array[1:-1, 1:-1] = x
+        for rows in ((0, 2), (2, 5)):
+            kernels[width, body](kernel, inputs, *sizes, output.array, *rows)
+        assert_near(output.inner(), exact, ROUNDING)
+
+
 @settings(max_examples=300)
 @given(layers, bodies, st.booleans(), st.integers(1, 3), st.booleans())
 def test_pointwise(kernels, oracle, layer: Layer, body: str, tiles: bool, parts: int, floats: bool) -> None:
@@ -209,6 +264,25 @@ def test_fully_connected(kernels, oracle, layer: Layer, body: str) -> None:
         kernels[layer.width, body]("fully_connected_", layer.nr, inputs, depth, *packed, output.array, *panels)
     assert_close(output.numbers()[:n], exact, c)
     assert not output.array[n:].any()
+
+
+@settings(max_examples=50)
+@given(layers, bodies)
+def test_dense(kernels, oracle, layer: Layer, body: str) -> None:
+    c, n = layer.depth, layer.channels
+    depth = c + c % 2
+    vector, kernel = exactly(layer, (c,), (n, c))
+    (bias,) = layer.draw((n,))
+    exact = np.empty(n, np.float32)
+    oracle("naive_pointwise", vector, 1, c, kernel, bias, layer.limit, exact, n)
+    output = Output(layer.stored)
+    packed = halves(pack_pairs(kernel, depth, layer.stored, layer.panel)), read_only(pack_bias(bias, layer.stored))
+    inputs = halves(rounded(np.pad(vector, (0, depth - c))))
+    for first, last in layer.parts(layer.stored // layer.panel):
+        panels = (first * layer.panel, last * layer.panel)
+        kernels[layer.width, body]("dense_", layer.nr, inputs, depth, *packed, layer.limit, output.array, *panels)
+    assert_near(output.numbers()[:n], exact, ROUNDING)
+    assert not output.numbers()[n:].any()
 
 
 @settings(max_examples=50)

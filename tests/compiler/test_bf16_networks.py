@@ -14,17 +14,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from running import Array, float64_logits, images_of, needs_compiler, relative_rms, running
 from test_emitted import FOUND, STRICT, compiled
-from test_parity import ODD, PAPER, networks
+from test_parity import ODD, PAPER, RESIDUAL, networks
 
 import mobilenets.compiler.processor
 from mobilenets.arch.network import Block, Network
 from mobilenets.benchmarks.torch_module import inference
 from mobilenets.compiler.compile import PRECISIONS, compile_model, sources_of, write_c
-from mobilenets.compiler.lower_bf16 import lower_bf16
+from mobilenets.compiler.formats import FORMATS
+from mobilenets.compiler.lower import lower
 from mobilenets.compiler.processor import missing
 from mobilenets.compiler.targets import BF16_TARGETS
-from mobilenets.compiler.templates import TEMPLATES
-from mobilenets.errors import CompileError, NetworkError, UsageError
+from mobilenets.errors import CompileError, UsageError
 from mobilenets.image import Pixels
 from mobilenets.model import Model
 from mobilenets.runtime.library import OpenLibrary
@@ -44,10 +44,14 @@ def logits_of(model: Model, images: Pixels, target: str, precision: str) -> Arra
     return whole[:, 0]
 
 
-def check(network: Network, target: str, precision: str) -> None:
-    """bf16 is held against torch's bf16, over as many networks as make the error of a few logits a measure."""
+def check(network: Network, target: str, precision: str, seeds: int = 4, slack: float = 1.0) -> None:
+    """bf16 is held against torch's bf16, over as many networks as make the error of a few logits a measure.
+
+    The two errors may differ by chance where there are few `seeds`, and in gated networks, whose errors vary from seed
+    to seed by a factor of four: `slack` times torch's is the bound.
+    """
     found: dict[str, list[Array]] = {"ours": [], "torch": [], "exact": []}
-    for seed in range(1, 5 if precision == "bf16" and network.classes < 100 else 2):
+    for seed in range(1, 1 + seeds if precision == "bf16" and network.classes < 100 else 2):
         model = make_random_model(network, seed=seed)
         images = images_of(model, 6)
         found["ours"].append(logits_of(model, images, target, precision))
@@ -55,7 +59,7 @@ def check(network: Network, target: str, precision: str) -> None:
         if precision == "bf16":
             found["torch"].append(inference(model, "bf16", 1)(images))
     ours, exact = np.stack(found["ours"]), np.stack(found["exact"])
-    bound = SPLITS[precision] if precision in SPLITS else relative_rms(np.stack(found["torch"]), exact)
+    bound = SPLITS[precision] if precision in SPLITS else slack * relative_rms(np.stack(found["torch"]), exact)
     assert relative_rms(ours, exact) <= bound
 
 
@@ -74,13 +78,20 @@ def test_the_papers_networks(network: Network, target: str, precision: str) -> N
 @pytest.mark.parametrize("target", BF16_TARGETS)
 @pytest.mark.parametrize("network", ODD.values(), ids=ODD)
 def test_odd_networks(network: Network, target: str, precision: str) -> None:
-    check(network, target, precision)
+    gated = any(block.gate for block in network.blocks)
+    check(network, target, precision, *((8, 1.25) if gated else ()))
 
 
 @pytest.mark.parametrize("precision", ["bf16", *SPLITS])
 @pytest.mark.parametrize(("name", "target"), [("stem of 5", "amx"), ("one class", "avx512bf16")])
 def test_some_odd_networks(name: str, target: str, precision: str) -> None:
     check(ODD[name], target, precision)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "bf16x3"])
+@pytest.mark.parametrize("target", BF16_TARGETS)
+def test_residuals_gates_and_hard_swish(target: str, precision: str) -> None:
+    check(RESIDUAL, target, precision, seeds=2, slack=1.25)
 
 
 @pytest.mark.slow
@@ -98,7 +109,7 @@ SMALL = Network(1, 32, 40, blocks=(Block(1, 64), Block(2, 100)), stem=24, classe
 @pytest.mark.parametrize("precision", PRECISIONS[1:])
 @pytest.mark.parametrize("target", BF16_TARGETS)
 def test_no_compiler_warns(target: str, precision: str, command: list[str], tmp_path: Path) -> None:
-    made, _ = sources_of(make_random_model(SMALL), BF16_TARGETS[target], "net", False, precision)
+    made, _ = sources_of(make_random_model(RESIDUAL), BF16_TARGETS[target], "net", False, precision)
     files = {"net.c": made.c, "mobilenets_net.h": made.h}
     flags = BF16_TARGETS[target].flags
     assert compiled(tmp_path, files, *command, *STRICT, "-std=c99", *flags, "-c", "net.c") == ""
@@ -159,12 +170,7 @@ def test_a_processor_without_amx_is_told(tmp_path: Path, monkeypatch: pytest.Mon
 def test_each_part_of_a_separable_step_has_its_own_activation(precision: str) -> None:
     """In an inverted residual block the depthwise convolution is activated, the pointwise one is not."""
     network = Network(1.0, 32, 32, stem=16, blocks=(Block(1, 24, expansion=16),), activation="relu6", classes=3)
-    program = lower_bf16(make_random_model(network), BF16_TARGETS["avx2"], "network", precision).program
+    program = lower(make_random_model(network), BF16_TARGETS["avx2"], "network", precision).program
     (step,) = (step for step in program.steps if "dw1" in step.name)
-    assert (step.first_limit, step.limit) == (6, -1)
-    assert any("dw_bias, 6," in line for line in TEMPLATES[step.kind](step))
-    large = network.replace(blocks=(Block(1, 24, expansion=16, kernel=5),))
-    with pytest.raises(
-        NetworkError, match=r"^op dw1 \(5x5\): the compiler to C in bf16 has depthwise kernels of 3x3 only$"
-    ):
-        lower_bf16(make_random_model(large), BF16_TARGETS["avx2"], "network", precision)
+    assert step.limits == (6, -1)
+    assert any("dw_bias, 6," in line for line in FORMATS[precision].bodies[step.kind].lines(step))

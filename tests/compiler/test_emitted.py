@@ -9,7 +9,6 @@ from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from sys import executable
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -21,15 +20,15 @@ from running import images_of, needs_compiler, running
 from test_golden import CASES, model_of, texts
 
 from mobilenets.arch.network import Block, Network
+from mobilenets.arch.ops import OPS
 from mobilenets.compiler.build import link
 from mobilenets.compiler.compile import sources_of
 from mobilenets.compiler.emit import emit
+from mobilenets.compiler.formats import FORMATS
 from mobilenets.compiler.header import _text
 from mobilenets.compiler.lower import lower
 from mobilenets.compiler.processor import load
-from mobilenets.compiler.program import Kind
 from mobilenets.compiler.targets import TARGETS
-from mobilenets.compiler.templates import KERNELS, TEMPLATES
 from mobilenets.errors import CompileError
 
 pytestmark = pytest.mark.any_processor
@@ -176,5 +175,12 @@ def test_what_an_int_cannot_count_is_refused() -> None:
         emit(replace(lowered, program=replace(lowered.program, steps=steps)))
 
 
-def test_every_kind_of_step_has_its_template_and_kernels() -> None:
-    assert set(TEMPLATES) == set(KERNELS) == set(get_args(Kind))
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_format_has_bodies_for_the_ops_that_it_handles(name: str) -> None:
+    """Activations are part of other steps; depthwise and pointwise convolutions are one step, "separable", as well."""
+    format, folder = FORMATS[name], files("mobilenets.compiler") / "kernels"
+    ops = {kind.op for kind in format.bodies}
+    handled = {kind for kind in format.consumer.handles if OPS[kind].role not in ("input", "activation", "pool")}
+    assert handled <= ops and {"pool", "dense", "separable"} <= ops
+    kernels = {file.name.removesuffix(".c") for file in folder.iterdir()} | {"int8_dot"}  # a file for each `Target.dot`
+    assert {kernel for body in format.bodies.values() for kernel in body.kernels} <= kernels

@@ -19,7 +19,7 @@ from mobilenets.compiler.compile import sources_of
 from mobilenets.compiler.targets import INT8_TARGETS
 from mobilenets.image import Preprocess
 from mobilenets.quant import reference
-from mobilenets.quant.scheme import Affine, IntegerLayer, QuantModel
+from mobilenets.quant.scheme import IntegerLayer, QuantModel, QuantParams
 
 pytestmark = pytest.mark.any_processor
 
@@ -45,7 +45,7 @@ def small() -> QuantModel:
         )
         for name, layer in drawn.layers.items()
     }
-    activations = {name: Affine(2.0**-5, -128 if name != "fc" else 5) for name in drawn.activations}
+    activations = {name: QuantParams(2.0**-5, -128 if name != "fc" else 5) for name in drawn.activations}
     return QuantModel(SMALL, activations, layers, Preprocess(40, 36, 3), ("a", "b", "c"))
 
 

@@ -19,9 +19,9 @@ from test_kernels import Kernels
 
 from mobilenets.arch.graph import same_padding
 from mobilenets.compiler.build import link
-from mobilenets.compiler.pack_int8 import byte, pack_bias, pack_factor, pack_product, pack_taps
+from mobilenets.compiler.formats.int8_packing import byte, pack_bias, pack_factor, pack_product, pack_taps
 from mobilenets.compiler.targets import INT8_TARGETS
-from mobilenets.quant.scheme import HIGH, LOW, Affine, IntegerLayer, requantise
+from mobilenets.quant.scheme import HIGH, LOW, IntegerLayer, QuantParams, requantise
 
 pytestmark = needs_compiler
 
@@ -136,12 +136,12 @@ class Layer:
         return same_padding(size, 3, self.stride)
 
     @property
-    def source(self) -> Affine:
-        return Affine(1.0, self.zeros[0])
+    def source(self) -> QuantParams:
+        return QuantParams(1.0, self.zeros[0])
 
     @property
-    def target(self) -> Affine:
-        return Affine(1.0, self.zeros[1])
+    def target(self) -> QuantParams:
+        return QuantParams(1.0, self.zeros[1])
 
     @property
     def bounds(self) -> tuple[int, int, int]:
@@ -337,7 +337,7 @@ def test_the_rule_for_all_kinds_of_sums(flavours: Flavours, name: str) -> None:
     for factor in (*(2.0**e for e in range(-40, 8, 3)), 1 / 3, 0.1, 1e-7, 255.99, 0.5 + 2**-24, 1.5, 1e-45, 0.0):
         for zero, low, high in ((-128, -128, 127), (127, -128, 127), (5, 5, 127), (-128, -128, -9), (0, -1, 1)):
             factors = np.full(len(sums), factor, np.float32)
-            exact = requantise(sums, factors, Affine(1, zero), low, high)
+            exact = requantise(sums, factors, QuantParams(1, zero), low, high)
             found = np.empty(len(sums), np.uint8)
             limits = (byte(zero), byte(low), byte(high))
             flavours[name].kernels("rule", sums, factors, len(sums), *limits, found)
@@ -347,7 +347,7 @@ def test_the_rule_for_all_kinds_of_sums(flavours: Flavours, name: str) -> None:
 @pytest.mark.parametrize("name", FLAVOURS)
 def test_logits(flavours: Flavours, name: str) -> None:
     integers = np.arange(256, dtype=np.uint8)
-    real = Affine(0.1, -7).real((integers.astype(np.int16) + LOW).astype(np.int8))
+    real = QuantParams(0.1, -7).real((integers.astype(np.int16) + LOW).astype(np.int8))
     found = np.empty(256, np.float32)
     flavours[name].kernels("int8_logits_", integers, 256, float(np.float32(0.1)), byte(-7), found)
     assert (found.view(np.uint32) == real.view(np.uint32)).all()

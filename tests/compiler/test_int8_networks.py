@@ -12,14 +12,15 @@ from int8_networks import compare, images_for, random_integers
 from running import needs_compiler, running
 
 from mobilenets.arch.network import SHALLOW_BODY, Block, Network, Output
-from mobilenets.compiler.lower_int8 import arena_bytes_int8, lower_int8
+from mobilenets.compiler import arena_bytes
+from mobilenets.compiler.lower import lower
 from mobilenets.compiler.targets import INT8_TARGETS
 from mobilenets.costs.memory import peak_elements
 from mobilenets.errors import CompileError
 from mobilenets.quant import reference
-from mobilenets.quant.integers import to_integers
+from mobilenets.quant.conversion import to_integers
 from mobilenets.quant.observe import channel_ranges, whole
-from mobilenets.quant.scheme import Affine, QuantModel
+from mobilenets.quant.scheme import QuantModel, QuantParams
 from mobilenets.runtime import open_session
 from mobilenets.runtime.activations import open_activations
 
@@ -77,11 +78,9 @@ def inverted(name: str) -> QuantModel:
 @pytest.mark.parametrize(
     ("name", "target"),
     [
-        *(("hard swish", target) for target in INT8_TARGETS),
-        *(
-            pytest.param("relu6, same", target, marks=[pytest.mark.slow] if target != "portable" else [])
-            for target in INT8_TARGETS
-        ),
+        pytest.param(name, target, marks=[] if target in quick else [pytest.mark.slow])
+        for name, quick in (("hard swish", ("portable", "avx2", "amx")), ("relu6, same", ("portable",)))
+        for target in INT8_TARGETS
     ],
 )
 def test_every_byte_of_residuals_and_gates_is_the_oracles(name: str, target: str) -> None:
@@ -177,13 +176,13 @@ integers_of = functools.cache(random_integers)  # for all targets
 def test_the_arena_is_small(network: Network, target: str) -> None:
     """Within a tenth of what the ops need one by one, borders and the depthwise rows included."""
     model = integers_of(network)
-    assert arena_bytes_int8(model, target) <= 1.1 * peak_elements(model.graph)
+    assert arena_bytes(model, target) <= 1.1 * peak_elements(model.graph)
 
 
 @pytest.mark.any_processor
 @pytest.mark.parametrize("target", INT8_TARGETS)
 def test_a_small_network_fits_60_kb(target: str) -> None:
-    assert arena_bytes_int8(random_integers(Network(0.25, 96, 96, classes=2)), target) <= 60 * 1024
+    assert arena_bytes(random_integers(Network(0.25, 96, 96, classes=2)), target) <= 60 * 1024
 
 
 @pytest.mark.parametrize("output", ["sigmoid", "l2_normalise"])
@@ -195,7 +194,7 @@ def test_other_endings(output: Output) -> None:
 def test_maps_are_refused() -> None:
     model = random_integers(Network(0.25, 32, 32, blocks=SMALL, classes=3, output="features"))
     with pytest.raises(CompileError, match="is not compiled: export it to ONNX"):
-        lower_int8(model, INT8_TARGETS["portable"], "n")
+        lower(model, INT8_TARGETS["portable"], "n", "int8")
     assert open_session(model).runtime == "numpy, int8"
 
 
@@ -204,6 +203,6 @@ def test_scales_below_a_normal_float_and_above_the_clamps() -> None:
     model = random_integers(Network(0.25, 32, 32, blocks=SMALL, classes=3))
     for scale in (1e-38, 2.0):
         layers = {n: replace(a, scale=np.full_like(a.scale, scale)) for n, a in model.layers.items()}
-        activations = {n: Affine(1.0 / 64, a.zero_point) for n, a in model.activations.items()}
+        activations = {n: QuantParams(1.0 / 64, a.zero_point) for n, a in model.activations.items()}
         other = replace(model, layers=layers, activations=activations)
         assert compare(other, "avx512vnni", images_for(model))[1] == 0

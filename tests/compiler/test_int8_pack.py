@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mobilenets.compiler.pack_int8 import pack_taps
+from mobilenets.compiler.formats.int8_packing import pack_taps
 from mobilenets.quant.scheme import IntegerLayer
 
 

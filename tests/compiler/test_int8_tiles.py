@@ -24,8 +24,8 @@ import mobilenets.compiler.targets
 from mobilenets.arch.network import Block, Network
 from mobilenets.compiler import compile_model
 from mobilenets.compiler.build import link
-from mobilenets.compiler.lower_int8 import lower_int8
-from mobilenets.compiler.pack_int8 import pack_bias, pack_factor, pack_product
+from mobilenets.compiler.formats.int8_packing import pack_bias, pack_factor, pack_product
+from mobilenets.compiler.lower import lower
 from mobilenets.compiler.processor import MASK, missing
 from mobilenets.compiler.targets import INT8_TARGETS, best_target
 from mobilenets.errors import CompileError
@@ -124,12 +124,17 @@ def test_the_instructions_are_there(target: str, command: list[str], tmp_path: P
 def test_which_steps_are_tiles() -> None:
     """Pointwise products of at least 16 bytes of depth and more than 8 channels; all else is VNNI's, as without AMX."""
     model = random_integers(Network(0.5, 64, 64, head=1024))
-    steps = lower_int8(model, INT8_TARGETS["amx"], "n").program.steps
+    steps = lower(model, INT8_TARGETS["amx"], "n", "int8").program.steps
     kinds = ["int8_conv", *["int8_separable_tiles"] * 13, "int8_pointwise_tiles", "int8_pool", "int8_fully_connected"]
-    assert [step.kind for step in steps[:-1]] == kinds and [step.deep for step in steps[1:5]] == [16, 32, 64, 64]
-    assert not any(step.deep for step in lower_int8(model, INT8_TARGETS["avx512vnni"], "n").program.steps)
-    thin = lower_int8(random_integers(Network(0.25, 64, 64)), INT8_TARGETS["amx"], "n").program.steps
-    assert [step.deep for step in thin[:4]] == [0, 0, 16, 32]
+    assert [str(step.kind) for step in steps[:-1]] == kinds and [step.own.deep for step in steps[1:5]] == [
+        16,
+        32,
+        64,
+        64,
+    ]
+    assert not any(step.own.deep for step in lower(model, INT8_TARGETS["avx512vnni"], "n", "int8").program.steps)
+    thin = lower(random_integers(Network(0.25, 64, 64)), INT8_TARGETS["amx"], "n", "int8").program.steps
+    assert [step.own.deep for step in thin[:4]] == [0, 0, 16, 32]
 
 
 def test_auto_takes_amx_where_there_is_amx(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,7 +151,7 @@ def test_auto_asks_the_system_for_tiles(monkeypatch: pytest.MonkeyPatch, granted
     flags = "flags : " + " ".join(INT8_TARGETS["amx"].features)
     monkeypatch.setattr(Path, "read_text", lambda self: flags)
     monkeypatch.setattr(mobilenets.compiler.targets, "tiles_granted", lambda: granted)
-    monkeypatch.setattr(mobilenets.compiler.processor, "_reported", mobilenets.compiler.processor._reported.__wrapped__)
+    monkeypatch.setattr(mobilenets.compiler.processor, "reported", mobilenets.compiler.processor.reported.__wrapped__)
     monkeypatch.delenv(MASK, raising=False)
     assert best_target("auto", INT8_TARGETS).name == ("amx" if granted else "avx512vnni")
 

@@ -24,7 +24,7 @@ from torch.nn import functional
 
 from mobilenets.arch.graph import same_padding
 from mobilenets.compiler.build import link
-from mobilenets.compiler.pack import pack_bias, pack_conv, pack_depthwise, pack_pointwise
+from mobilenets.compiler.formats.fp32 import pack_bias, pack_conv, pack_depthwise, pack_pointwise
 from mobilenets.compiler.processor import load
 from mobilenets.compiler.program import Target
 from mobilenets.compiler.targets import TARGETS

@@ -38,6 +38,20 @@ GATED = (
     Block(1, 40, expansion=240, kernel=5, gate=64, residual=True),
     Block(1, 48, gate=8),
 )
+# 20 layers: hard swish, kernels of 5x5, a gate and residuals, of channels that fp32 and bf16 pad to different numbers
+RESIDUAL = Network(
+    *(1.0, 32, 40),
+    stem=12,
+    blocks=(
+        Block(1, 12, expansion=12, residual=True, activation="relu"),
+        Block(2, 20, kernel=5, expansion=36),
+        Block(1, 20, kernel=5, expansion=44, gate=12, residual=True),
+    ),
+    head=24,
+    classes=7,
+    activation="hard_swish",
+    padding="same",
+)
 PAPER = [Network(alpha, size, size) for alpha in (1.0, 0.75, 0.5, 0.25) for size in (224, 192, 160, 128)]
 ODD = {
     "alpha .1": Network(0.1, 40, 40),

@@ -13,7 +13,7 @@ from mobilenets.arch.graph import expand, weight_shapes
 from mobilenets.arch.network import SHALLOW_BODY, Block, Network
 from mobilenets.compiler.lower import lower
 from mobilenets.compiler.plan import Arena, plan
-from mobilenets.compiler.program import Buffer, Step, aligned
+from mobilenets.compiler.program import Buffer, Kind, Step, aligned
 from mobilenets.compiler.targets import TARGETS
 from mobilenets.costs.memory import peak_elements
 from mobilenets.image import Preprocess
@@ -27,7 +27,7 @@ def programs(draw: st.DrawFn) -> list[Step]:
     buffers = [Buffer(f"b{number}", size) for number, size in enumerate(sizes)]
     scratch = st.sampled_from([0, 0, 1, 100, 3000])
     return [
-        Step("conv", f"s{number}", source, output, 1, "", scratch=draw(scratch))
+        Step(Kind("conv"), f"s{number}", source, output, "", scratch=draw(scratch))
         for number, (source, output) in enumerate(pairwise(buffers))
     ]
 
@@ -39,10 +39,12 @@ def residual_programs(draw: st.DrawFn) -> list[Step]:
     buffers = [Buffer("pixels", 0), *(Buffer(f"b{number}", size) for number, size in enumerate(sizes))]
     steps: list[Step] = []
     for source, output in pairwise(buffers):
-        steps.append(Step("conv", f"s{len(steps)}", source, output, 1, "", scratch=draw(st.sampled_from([0, 0, 700]))))
+        steps.append(
+            Step(Kind("conv"), f"s{len(steps)}", source, output, "", scratch=draw(st.sampled_from([0, 0, 700])))
+        )
         earlier = [step.output for step in steps[:-1]]
         if earlier and draw(st.booleans()):
-            steps.append(Step("add", f"s{len(steps)}", draw(st.sampled_from(earlier)), output, 1, ""))
+            steps.append(Step(Kind("add"), f"s{len(steps)}", draw(st.sampled_from(earlier)), output, ""))
     return steps
 
 
@@ -133,12 +135,13 @@ def test_arenas_at_224_are_within_a_tenth_of_the_lower_bound(alpha: float) -> No
 def test_tiles_take_the_fewest_cycles(target: str) -> None:
     """A tile of `mr` pixels takes a cycle for each vector and one more; a pixel that is left over takes some 6."""
     steps, _ = planned(Network(0.5, 224, 224), target)
-    separable = [step for step in steps if step.kind == "separable"]
+    separable = [step for step in steps if step.kind.op == "separable"]
     assert len(separable) == 13
     for step in separable:
-        pixels, most = step.rows * step.output.width, TARGETS[target].sums // step.nr
-        cycles = {mr: pixels // mr * (mr * step.nr + 1) + pixels % mr * 6 for mr in range(1, min(most, 8) + 1)}
-        assert cycles[step.mr] == min(cycles[mr] for mr in cycles if mr >= len(cycles) // 2)
+        tile = step.tile
+        pixels, most = tile.rows * step.output.width, TARGETS[target].sums // tile.nr
+        cycles = {mr: pixels // mr * (mr * tile.nr + 1) + pixels % mr * 6 for mr in range(1, min(most, 8) + 1)}
+        assert cycles[tile.mr] == min(cycles[mr] for mr in cycles if mr >= len(cycles) // 2)
 
 
 def test_weights_lie_one_behind_the_other() -> None:

@@ -141,7 +141,7 @@ def test_too_many_bad_images() -> None:
 
 
 def test_nothing_to_decode() -> None:
-    with pytest.raises(DataError, match="the split holds no image"):
+    with pytest.raises(DataError, match="the split has no image"):
         decode_split([], SMALL, short_side=None)
     with pytest.raises(DataError, match=r"1 of 1 images \(100%\) cannot be decoded: a \(no such file\)"):
         decode_split([Sample("a", 0, missing)], SMALL, short_side=None, max_bad=1)

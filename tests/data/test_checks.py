@@ -33,7 +33,7 @@ def test_two_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         f"{tmp_path}/data: 4 images are there with two labels: "
         "train/cat/0.jpg (cat) = train/dog/x0.jpg (dog), train/cat/1.jpg (cat) = train/dog/x1.jpg (dog), "
         f"train/cat/z.jpg (cat) = train/dog/2.jpg (dog) and 1 more (all in {file}); "
-        "no network can be right about both, correct or remove one, or allow them with --max-bad 0.667"
+        "correct or remove one, or allow them with --max-bad 0.667"
     )
     assert file.read_text().splitlines()[2:] == [
         "train/cat/z.jpg (cat) = train/dog/2.jpg (dog)",
@@ -72,7 +72,7 @@ def test_overlap(tmp_path: Path, held: str) -> None:
     with pytest.raises(DataError) as caught:
         open_dataset(write(tmp_path, files))
     assert str(caught.value) == (
-        f"{tmp_path}: 1 image is in both train and {held}, whose score would then be a lie: "
+        f"{tmp_path}: 1 image is in both train and {held}, which makes the score of {held} invalid: "
         f"train/cat/1.jpg = {held}/cat/copy.jpg"
     )
 
@@ -112,8 +112,8 @@ def test_dim_16_bit_images_are_named(tmp_path: Path) -> None:
         pixels = rng.integers(0, 4096, (12, 16)).astype(np.uint16)
         save(tmp_path / ("cat" if number % 2 else "dog") / f"{number}.png", pixels)
     assert open_dataset(tmp_path).notes[1:] == (
-        "8 of 8 images become black or a single value: cat/1.png, cat/3.png, cat/5.png and 5 more; of 16-bit pixels "
-        "the upper 8 bits are kept: values that use fewer (12, say) must be scaled to all 16",
+        "8 of 8 images are black or of a single value: cat/1.png, cat/3.png, cat/5.png and 5 more; of 16-bit pixels "
+        "the upper 8 bits are kept: values of fewer bits (for example 12) must be scaled to 16",
     )
 
 
@@ -121,11 +121,11 @@ def test_images_of_one_value_are_named(tmp_path: Path) -> None:
     write(tmp_path, SPLIT)
     save(tmp_path / "train/cat/grey.png", np.full((9, 9, 3), (200, 10, 10), np.uint8))
     save(tmp_path / "train/cat/dot.png", np.pad(np.full((1, 1), 16, np.uint8), 4))  # one pixel is not black
-    assert open_dataset(tmp_path).notes == ("1 of 14 images become black or a single value: train/cat/grey.png",)
+    assert open_dataset(tmp_path).notes == ("1 of 14 images are black or of a single value: train/cat/grey.png",)
 
 
 def test_many_images_are_looked_at_in_part(tmp_path: Path) -> None:
     for number in range(120):
         save(tmp_path / ("cat" if number % 2 else "dog") / f"{number}.png", np.full((8, 8), number % 256, np.uint8))
     (note,) = (note for note in open_dataset(tmp_path).notes if "black" in note)
-    assert note.startswith("40 of 40 images looked at become black or a single value: cat/")
+    assert note.startswith("40 of 40 images examined are black or of a single value: cat/")

@@ -99,12 +99,12 @@ def test_cats_and_dogs_by_their_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "seen"),
     [
-        ({"cat/1.jpg": 1, "dog/2.jpg": 2, "test/3.jpg": 3}, "the folder test/ is named like a split and stands beside"),
-        ({"cat/1.jpg": 1, "training_set/2.jpg": 2}, "training_set/ is named like a split and stands beside cat/"),
-        ({"train/1.jpg": 1, "test/2.jpg": 2, "more/3.jpg": 3}, "test/ is named like a split and stands beside more/"),
-        ({"train/cat/1.jpg": 1, "train/val/2.jpg": 2}, "val/ is named like a split and stands beside cat/"),
+        ({"cat/1.jpg": 1, "dog/2.jpg": 2, "test/3.jpg": 3}, "the folder test/ is named like a split, next to"),
+        ({"cat/1.jpg": 1, "training_set/2.jpg": 2}, "training_set/ is named like a split, next to cat/"),
+        ({"train/1.jpg": 1, "test/2.jpg": 2, "more/3.jpg": 3}, "test/ is named like a split, next to more/"),
+        ({"train/cat/1.jpg": 1, "train/val/2.jpg": 2}, "val/ is named like a split, next to cat/"),
         ({"a/cat/1.jpg": 1, "a/dog/2.jpg": 2, "b/cat/3.jpg": 3, "b/dog/4.jpg": 4}, "a/, b/ would be .* cat/, dog/"),
-        ({"cat/train/1.jpg": 1, "dog/train/2.jpg": 2}, "cat/, dog/ would be the classes, but all hold .* train/"),
+        ({"cat/train/1.jpg": 1, "dog/train/2.jpg": 2}, "cat/, dog/ would be the classes, but all contain .* train/"),
         ({"train/x/cat/1.jpg": 1, "train/x/dog/2.jpg": 2, "train/y/cat/1.jpg": 3, "train/y/dog/2.jpg": 4}, "x/, y/"),
     ],
 )
@@ -143,10 +143,10 @@ def test_class_names_stay_letter_for_letter(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("folder", "rule"),
     [
-        (b"a\x1bb", r"a\\x1bb' holds a control character or is no UTF-8"),
-        (b"a\xff", r"a\\udcff' holds a control character or is no UTF-8"),
-        (b"dog ", "the folders 'dog' and 'dog ' would be one class: rename one"),
-        ("caf\u00e9".encode(), r"the folders 'cafe\\u0301' and 'caf\\xe9' would be one class"),
+        (b"a\x1bb", r"a\\x1bb' has a control character or invalid UTF-8"),
+        (b"a\xff", r"a\\udcff' has a control character or invalid UTF-8"),
+        (b"dog ", "the folders 'dog' and 'dog ' have the same class name: rename one"),
+        ("caf\u00e9".encode(), r"the folders 'cafe\\u0301' and 'caf\\xe9' have the same class name"),
     ],
 )
 def test_class_names_that_cannot_be(tmp_path: Path, folder: bytes, rule: str) -> None:
@@ -162,10 +162,10 @@ def test_class_names_that_cannot_be(tmp_path: Path, folder: bytes, rule: str) ->
 def test_unread_photos_are_named_by_train(tmp_path: Path) -> None:
     dataset = open_dataset(write(tmp_path, {**classes(), "cat/x.CR2": "x", "dog/y.dng": "y", "dog/notes.txt": "z"}))
     assert dataset.notes[:2] == (
-        "2 photos in formats that are not read: 1 .cr2, 1 .dng (first: cat/x.CR2): convert them to JPEG or PNG",
-        "ignored 1 files that are no images by their names",
+        "2 photos in unsupported formats: 1 .cr2, 1 .dng (first: cat/x.CR2): convert them to JPEG or PNG",
+        "ignored 1 files without an image's file name extension",
     )
-    with pytest.raises(DataError, match=r"holds no image file .*1 photos .* 1 \.dng"):
+    with pytest.raises(DataError, match=r"has no image file .*1 photos .* 1 \.dng"):
         open_dataset(write(tmp_path / "other", {"a/1.dng": "x", "b/2.txt": "y"}))
 
 
@@ -207,16 +207,16 @@ def test_litter_is_ignored_and_counted(tmp_path: Path) -> None:
     dataset = open_dataset(write(tmp_path, {**SPLIT, **litter}))
     assert sum(map(len, dataset.splits.values())) == 4
     assert dataset.notes == (
-        "ignored 2 files that are no images by their names",
-        "ignored 1 images that lie in no class folder",
-        "ignored beside the splits: extra/",
+        "ignored 2 files without an image's file name extension",
+        "ignored 1 images in no class folder",
+        "ignored folders next to the splits: extra/",
     )
 
 
 def test_a_test_folder_without_classes_is_ignored(tmp_path: Path) -> None:
     dataset = open_dataset(write(tmp_path, {**SPLIT, "test/1.jpg": 50, "test/2.jpg": 51}))
     assert sorted(dataset.splits) == ["train", "val"]
-    assert dataset.notes == ("ignored test/: its 2 images lie in no class folder",)
+    assert dataset.notes == ("ignored test/: its 2 images are in no class folder",)
 
 
 def test_links_that_lead_back_up(tmp_path: Path) -> None:
@@ -283,22 +283,22 @@ def test_the_typical_short_side_is_the_median(tmp_path: Path) -> None:
     [
         ({}, "the folder is empty"),
         ({".hidden": "x"}, "the folder is empty"),
-        ({"cat/1.txt": "x", "dog/2.txt": "x"}, r"holds no image file \(\.avif, "),
-        ({"1.jpg": 1, "2.jpg": 2}, "its 2 images lie in no class folder; expected CLASS/image.jpg"),
-        ({"train/1.jpg": 1, "val/2.jpg": 2}, "train: its 1 images lie in no class folder"),
-        ({"cat/1.jpg": 1, "cat/2.jpg": 2}, "'cat' is the only class: there is nothing to tell apart"),
-        ({"cat/old/1.jpg": 1, "cat/2.jpg": 2}, "'cat' is the only class: there is nothing to tell apart"),
-        ({"cat/old/1.jpg": 1, "cat/new/2.jpg": 2}, "'cat' would be the only class; did you mean"),
+        ({"cat/1.txt": "x", "dog/2.txt": "x"}, r"has no image file \(\.avif, "),
+        ({"1.jpg": 1, "2.jpg": 2}, "its 2 images are in no class folder; expected CLASS/image.jpg"),
+        ({"train/1.jpg": 1, "val/2.jpg": 2}, "train: its 1 images are in no class folder"),
+        ({"cat/1.jpg": 1, "cat/2.jpg": 2}, "'cat' is the only class, at least two are needed"),
+        ({"cat/old/1.jpg": 1, "cat/2.jpg": 2}, "'cat' is the only class, at least two are needed"),
+        ({"cat/old/1.jpg": 1, "cat/new/2.jpg": 2}, "'cat' is the only class folder; did you mean"),
         ({"cat/1.jpg": 1, "dog/2.jpg": 2}, "no class has two different images"),
         ({**SPLIT, "val/cow/5.jpg": 5}, "1 class has no image in train: cow"),
         ({**SPLIT, "train/cow/5.txt": "x"}, "1 class has no image in train: cow"),
         ({**SPLIT, "labels.txt": "cat\ndog\ncow\n"}, "1 class has no image in train: cow"),
-        ({**SPLIT, "labels.txt": "\n"}, "labels.txt: holds no name"),
+        ({**SPLIT, "labels.txt": "\n"}, "labels.txt: has no name"),
         ({**SPLIT, "labels.txt": "cat\n\ndog\n"}, r"labels.txt: line 2 is empty"),
         ({**SPLIT, "labels.txt": "cat\ndog\ncat\n"}, "labels.txt: line 3 repeats 'cat'"),
         ({**SPLIT, "labels.txt": b"\xff\xfe"}, "labels.txt: cannot be read as UTF-8 text"),
-        ({**SPLIT, "labels.txt": "cat\ncow\n"}, "train/dog/2.jpg: label 'dog' is none of the 2 classes: cat, cow"),
-        ({"val/cat/1.jpg": 1, "test/dog/2.jpg": 2}, r"there is no train/ beside test/, val/"),
+        ({**SPLIT, "labels.txt": "cat\ncow\n"}, "train/dog/2.jpg: label 'dog' is not one of the 2 classes: cat, cow"),
+        ({"val/cat/1.jpg": 1, "test/dog/2.jpg": 2}, r"train/ is missing next to test/, val/"),
         ({**SPLIT, "valid/cat/7.jpg": 7}, r"val/ and valid/ are both val: keep one"),
         ({**SPLIT, "train/dog/7.jpg": 3}, "train and val.*: train/dog/7.jpg = val/cat/3.jpg|two labels"),
     ],
@@ -311,7 +311,7 @@ def test_errors(tmp_path: Path, files: dict[str, bytes | str | int], rule: str) 
 
 def test_a_single_folder_with_splits_in_it(tmp_path: Path) -> None:
     write(tmp_path / "photos", SPLIT)
-    with pytest.raises(DataError, match=r"\'photos\' would be the only class; did you mean .*photos\?"):
+    with pytest.raises(DataError, match=r"\'photos\' is the only class folder; did you mean .*photos\?"):
         open_dataset(tmp_path)
 
 

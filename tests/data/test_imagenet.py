@@ -61,7 +61,7 @@ def test_labels_txt_goes_before(tmp_path: Path) -> None:
     assert dataset.labels == ("toilet tissue", "tench")
     assert {sample.name[:9]: sample.target for sample in dataset.splits["train"]} == {TENCH: 1, TOILET_TISSUE: 0}
     write(tmp_path, {"labels.txt": "paper\nfish\n"})
-    with pytest.raises(DataError, match="label 'n01440764' is none of the 2 classes: paper, fish"):
+    with pytest.raises(DataError, match="label 'n01440764' is not one of the 2 classes: paper, fish"):
         open_dataset(tmp_path)
 
 
@@ -71,7 +71,7 @@ def test_one_folder_of_another_name_and_all_keep_theirs(tmp_path: Path) -> None:
 
 
 def test_one_file_of_another_name_and_none_is_labelled(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="its 9 images lie in no class folder"):
+    with pytest.raises(DataError, match="its 9 images are in no class folder"):
         open_dataset(write(tmp_path, {**FLAT, "n00000000_entity.jpg": 50}))
 
 
@@ -82,7 +82,7 @@ def test_other_layouts_too(tmp_path: Path) -> None:
 
 def test_one_image_a_class_is_taken_whole(tmp_path: Path) -> None:
     write(tmp_path, {f"{TENCH}_a.jpg": 1, f"{GOLDFISH}_b.jpg": 2})
-    with pytest.raises(DataError, match=r"nothing can be held out to validate on; .* --split all$"):
+    with pytest.raises(DataError, match=r"no validation split can be held out; .* --split all$"):
         open_dataset(tmp_path)
     dataset = open_dataset(tmp_path, val_fraction=None)
     assert [(sample.name, sample.target) for sample in dataset.splits.pop("all")] == [

@@ -64,7 +64,7 @@ def test_a_class_named_train_is_no_split(tmp_path: Path) -> None:
 def test_what_is_not_listed_is_counted(tmp_path: Path) -> None:
     dataset = open_dataset(write(tmp_path, {**FLAT, "metadata.csv": csv(list(FLAT)[:6]), "x.dng": "x"}))
     assert dataset.notes[:2] == (
-        "1 photos in formats that are not read: 1 .dng (first: x.dng): convert them to JPEG or PNG",
+        "1 photos in unsupported formats: 1 .dng (first: x.dng): convert them to JPEG or PNG",
         "ignored 2 images that metadata.csv does not list (first: 6.jpg)",
     )
 
@@ -74,14 +74,14 @@ def test_what_is_not_listed_is_counted(tmp_path: Path) -> None:
     [
         (
             {**FLAT, "metadata.csv": csv(list(FLAT)), "metadata.jsonl": "x"},
-            "holds both metadata.csv and metadata.jsonl",
+            "has both metadata.csv and metadata.jsonl",
         ),
         (
             {**FLAT, "metadata.csv": "file_name,text\n1.jpg,a cat\n"},
             "metadata.csv: .* lacks label, has: file_name, text",
         ),
         ({**FLAT, "metadata.csv": csv(["a.jpg", "b.jpg"])}, "line 2: .*a.jpg: no such file, nor any other of the 2"),
-        ({**FLAT, "train.csv": csv(list(FLAT))}, "lie in no class folder.*; did you mean .*train.csv"),
+        ({**FLAT, "train.csv": csv(list(FLAT))}, "in no class folder.*; did you mean .*train.csv"),
         (
             {"JPEGImages/1.jpg": 1, "Annotations/1.xml": "x"},
             "no image in Annotations; Annotations/: boxes are .*",

@@ -111,7 +111,7 @@ def test_errors(tmp_path: Path, make: Make, rule: str) -> None:
 def test_files_that_contradict_each_other(tmp_path: Path) -> None:
     parquet(tmp_path / "train.parquet", [0, 1], [0, 1], ["x", "y"])
     write(tmp_path, {"labels.txt": "y\nx\n"})
-    with pytest.raises(DataError, match=r"labels.txt has other names or another order than the data: x, y"):
+    with pytest.raises(DataError, match=r"labels.txt disagrees with the names or their order in the data: x, y"):
         open_dataset(tmp_path)
     (tmp_path / "labels.txt").unlink()
     parquet(tmp_path / "val.parquet", [2, 3], [0, 1], ["y", "x"])
@@ -119,7 +119,7 @@ def test_files_that_contradict_each_other(tmp_path: Path) -> None:
         open_dataset(tmp_path)
     parquet(tmp_path / "val.parquet", [2, 3], [0, 1], ["x", "y"])
     parquet(tmp_path / "more.parquet", [4, 5], [0, 1], ["x", "y"])
-    with pytest.raises(DataError, match=r"train.parquet\[0\] is in train, but nothing tells the split of more.parquet"):
+    with pytest.raises(DataError, match=r"train.parquet\[0\] is in train, but more.parquet"):
         open_dataset(tmp_path)
 
 

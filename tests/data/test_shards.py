@@ -54,7 +54,7 @@ def test_labels_of_every_kind(tmp_path: Path) -> None:
     dataset = open_dataset(tar(tmp_path / "x.tar", files))
     found = {s.name: dataset.labels[s.target] for part in dataset.splits.values() for s in part}
     assert found == {"x.tar:a/1.jpg": "cat", "x.tar:b/1.jpg": "dog", "x.tar:2.PNG": "dog", "x.tar:3.jpg": "cat"}
-    note = "ignored 2 images with no .cls, .txt or .json with a label beside them (first: x.tar:alone.jpg)"
+    note = "ignored 2 images with no .cls, .txt or .json with a label (first: x.tar:alone.jpg)"
     assert dataset.notes[0] == note
 
 
@@ -66,7 +66,7 @@ def test_a_shard_that_shrinks_later(tmp_path: Path) -> None:
     path = tar(tmp_path / "x.tar", shard(0))
     sample = open_dataset(path).splits["train"][-1]
     path.write_bytes(path.read_bytes()[:600])
-    with pytest.raises(ImageError, match=r"x\.tar is cut off"):
+    with pytest.raises(ImageError, match=r"x\.tar is truncated"):
         sample.read()
     path.unlink()
     with pytest.raises(ImageError, match=r"x\.tar cannot be read: No such file"):
@@ -76,8 +76,8 @@ def test_a_shard_that_shrinks_later(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "rule"),
     [
-        ({}, "holds no labelled image"),
-        ({"1.jpg": 1, "2.jpg": 2}, r"x.tar:1.jpg: no .cls, .txt or .json with a label beside it, nor beside any other"),
+        ({}, "has no labelled image"),
+        ({"1.jpg": 1, "2.jpg": 2}, r"x.tar:1.jpg: no .cls, .txt or .json with a label for it, nor for any other"),
         ({"1.jpg": 1, "1.json": "{"}, r"x.tar:1.json: is not JSON"),
         ({"1.jpg": 1, "1.cls": b"\xff"}, r"x.tar:1.cls: is not UTF-8 text"),
         ({"1.jpg": 1, "1.json": '{"label": [1]}'}, r"1.json: label \(=\[1\]\) must be a string or an integer"),
@@ -106,7 +106,7 @@ def test_cut_and_compressed_shards(tmp_path: Path) -> None:
 def test_photos_that_are_not_read_are_named(tmp_path: Path) -> None:
     path = tar(tmp_path / "a.tar", {**shard(0, 8), "x/9.CR2": "photo", "x/9.cls": "1"})
     assert open_dataset(path).notes[0] == (
-        "1 photos in formats that are not read: 1 .cr2 (first: a.tar:x/9.CR2): convert them to JPEG or PNG"
+        "1 photos in unsupported formats: 1 .cr2 (first: a.tar:x/9.CR2): convert them to JPEG or PNG"
     )
-    with pytest.raises(DataError, match=r"holds no labelled image; 1 photos .*1 \.dng"):
+    with pytest.raises(DataError, match=r"has no labelled image; 1 photos .*1 \.dng"):
         open_dataset(tar(tmp_path / "b.tar", {"1.dng": "photo", "1.cls": "0"}))

@@ -46,7 +46,7 @@ def test_unread_photos_are_named(tmp_path: Path) -> None:
     images, notes = folder.find_photos(write(tmp_path, files))
     assert images == [tmp_path / "a.jpg"]
     assert notes == [
-        "3 photos in formats that are not read: 2 .heic, 1 .cr2 (first: b/1.HEIC): "
+        "3 photos in unsupported formats: 2 .heic, 1 .cr2 (first: b/1.HEIC): "
         "convert them to JPEG or PNG, or pip install pillow-heif to read HEIC"
     ]
 

@@ -1,4 +1,4 @@
-"""The accuracy prior: the sixteen points, the law through them, and what a user's runs do to it."""
+"""The accuracy prior: the sixteen points, the fit through them, and its calibration on a user's runs."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def test_the_law_is_the_least_squares_fit() -> None:
     side = np.array([point.network.height for point in POINTS])
     rows = np.stack([np.ones(16), np.log2(alpha), np.log2(side), np.maximum(0, np.log2(0.5 / alpha))], axis=1)
     top1 = np.array([point.top1 for point in POINTS])
-    assert PAPER.law == pytest.approx(np.linalg.solve(rows.T @ rows, rows.T @ top1), abs=1e-6)
+    assert PAPER.coefficients == pytest.approx(np.linalg.solve(rows.T @ rows, rows.T @ top1), abs=1e-6)
     errors = [PAPER.predict(point.network) - point.top1 for point in POINTS]
     assert PAPER.residual == pytest.approx(float(np.sqrt(np.mean(np.square(errors)))))
     assert PAPER.residual == pytest.approx(0.696, abs=0.001)
@@ -45,7 +45,7 @@ def test_variants_carry_the_papers_differences() -> None:
 
 def test_inputs_below_the_plotted_ones_lose_more() -> None:
     assert PAPER.predict(named("1-128")) - PAPER.predict(named("1-96")) == pytest.approx(
-        PAPER.law[2] * np.log2(128 / 96) + 1.7, abs=0.05
+        PAPER.coefficients[2] * np.log2(128 / 96) + 1.7, abs=0.05
     )
 
 

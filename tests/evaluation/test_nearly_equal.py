@@ -36,8 +36,8 @@ def test_train_and_evaluate_tell_of_both(doubled: Path, tmp_path: Path, capsys: 
     place = ["--project", str(tmp_path), "--name", "run", "--pretrained", "none"]
     assert main(["train", str(doubled), *recipe, *place]) == 0
     line = (
-        "1 nearly equal pair in two splits: train/red/1.jpg ~ val/red/again.png; "
-        "1 nearly equal pair with two labels: train/blue/2.jpg ~ train/green/again.jpg"
+        "1 near-duplicate in two splits: train/red/1.jpg ~ val/red/again.png; "
+        "1 near-duplicate with two labels: train/blue/2.jpg ~ train/green/again.jpg"
     )
     assert capsys.readouterr().err.splitlines().count(line) == 1
     other = tmp_path / "evaluation.html"

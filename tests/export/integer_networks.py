@@ -10,7 +10,7 @@ from test_onnx import NETWORKS, interpret, some_images
 from mobilenets.arch.network import SHALLOW_BODY, Block, Network
 from mobilenets.arch.ops import CONVOLUTIONS
 from mobilenets.image import normalise
-from mobilenets.quant.integers import to_integers
+from mobilenets.quant.conversion import to_integers
 from mobilenets.quant.scheme import IntegerLayer, QuantModel
 
 SEPARABLE = {name: network for name, network in NETWORKS.items() if name != "one channel everywhere"}

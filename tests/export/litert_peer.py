@@ -17,16 +17,16 @@ def opened(content: bytes, resolver: OpResolverType = OpResolverType.AUTO) -> tu
 
 
 def differing_means(pixels: int, zero_point: int = -128) -> int:
-    """How many of all the sums of a pool XNNPACK rounds otherwise than the law; exact halves all of them.
+    """How many of all the sums of a pool XNNPACK rounds otherwise than the specification; exact halves all of them.
 
     It multiplies the sum of the integers as they are with 1 / pixels and adds the zero point, less what became of the
-    input's; the law multiplies the sum of what is above the zero point.
+    input's; the specification multiplies the sum of what is above the zero point.
     """
     each, zero = np.float32(1) / np.float32(pixels), np.float32(zero_point)
     sums = np.arange(-128 * pixels, 127 * pixels + 1)
-    law = np.rint((sums - zero_point * pixels).astype(np.float32) * each) + zero
+    ours = np.rint((sums - zero_point * pixels).astype(np.float32) * each) + zero
     theirs = np.rint(sums.astype(np.float32) * each + (zero - np.float32(zero_point * pixels) * each))
-    return int((law != theirs).sum())
+    return int((ours != theirs).sum())
 
 
 def litert(content: bytes, images: np.ndarray, resolver: OpResolverType = OpResolverType.AUTO) -> np.ndarray:

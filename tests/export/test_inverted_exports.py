@@ -20,7 +20,7 @@ from mobilenets.exporters.tflite_int8 import pixels_to_logits_int8
 from mobilenets.image import normalise
 from mobilenets.model import Model
 from mobilenets.quant import file, reference
-from mobilenets.quant.quantize import Choices, quantize
+from mobilenets.quant.post_training import Choices, quantize
 from mobilenets.runtime.activations import open_activations
 from mobilenets.runtime.session import Session
 from mobilenets.training.module import MobileNet, load_weights

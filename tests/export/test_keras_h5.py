@@ -89,7 +89,7 @@ def test_it_comes_back_as_it_was(tmp_path, random_model: RandomModel, network: N
 
 def test_full_convolutions_do_not_come_back(tmp_path, random_model: RandomModel) -> None:
     """Imported is MobileNet v1; the paper's Conv MobileNet goes out only."""
-    with pytest.raises(ModelFileError, match=r"layer 2, conv_1: a full 3x3 convolution of .* take turns"):
+    with pytest.raises(ModelFileError, match=r"layer 2, conv_1: a full 3x3 convolution of .* must alternate"):
         import_files([written(random_model(FULL["full"]), tmp_path)])
 
 

@@ -15,7 +15,7 @@ from integer_networks import FORMS, SHAPES, extremes, quantised, with_zero_point
 from mobilenets.arch.network import Network
 from mobilenets.exporters.onnx_int8 import to_onnx_int8
 from mobilenets.quant import reference
-from mobilenets.quant.scheme import Affine, QuantModel
+from mobilenets.quant.scheme import QuantModel, QuantParams
 from mobilenets.runtime.session import Session
 
 
@@ -67,7 +67,7 @@ def test_any_zero_point_of_the_pool(zero_point: int) -> None:
 def test_halves_of_a_pool_over_six_pixels(scale: float) -> None:
     """A quotient of scales that is not 1 / 6 to the last bit would move some of them."""
     model = quantised(FORMS["two classes"])
-    moved = Affine(scale, -128)
+    moved = QuantParams(scale, -128)
     model = replace(model, activations={**model.activations, "pw13": moved, "pool": moved})
     images = extremes(model, 40)
     np.testing.assert_array_equal(integers(model, images)[0], reference.run(model, images))

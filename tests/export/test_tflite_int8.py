@@ -100,7 +100,7 @@ def test_one_scale_a_layer_where_weights_have_zero_points() -> None:
 
 
 def test_litert_s_own_kernels_multiply_with_integers_and_stay_near() -> None:
-    """They are not the law's: a multiplier of 31 bits instead of a float32, rounded twice."""
+    """They are not those of the specification: a multiplier of 31 bits instead of a float32, rounded twice."""
     model = quantised(FORMS["plain"])
     images = extremes(model, 20)
     steps = litert(pixels_to_logits_int8(model), images, BUILT_IN).astype(int) - reference.run(model, images)
@@ -150,7 +150,7 @@ def test_photographs(name: str, shared_data: Path) -> None:
     from mobilenets.image import prepare
     from mobilenets.model import Model
     from mobilenets.opening import open_model
-    from mobilenets.quant.integers import to_integers
+    from mobilenets.quant.conversion import to_integers
     from mobilenets.runtime.activations import open_activations
 
     trained = open_model(shared_data / "weights" / name, floats=True).model

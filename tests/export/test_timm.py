@@ -142,7 +142,9 @@ def test_metadata_of_another_network_is_refused(change: dict[str, Any], tmp_path
     header = json.loads(content[8:end])
     header["__metadata__"] = metadata | {"mobilenets_network": network.replace(**change).to_json()}
     text = json.dumps(header).encode()
-    said = r"^its metadata states the network .*, but layer \d+ is not of that$|^its metadata: the preprocessing gives"
+    said = (
+        r"^its metadata states the network .*, but layer \d+ does not match it$|^its metadata: the preprocessing gives"
+    )
     with pytest.raises(ModelFileError, match=said):
         recognise(read_safetensors(len(text).to_bytes(8, "little") + text + content[end:]))
 

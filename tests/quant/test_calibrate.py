@@ -6,7 +6,7 @@ from test_reference import TINY
 
 from mobilenets.model import Model
 from mobilenets.quant.calibrate import RULES, ranges_by
-from mobilenets.quant.integers import affine, to_integers
+from mobilenets.quant.conversion import quant_params, to_integers
 from mobilenets.quant.observe import BINS, Histogram
 from mobilenets.quant.scheme import multipliers
 
@@ -67,7 +67,7 @@ def test_an_array_of_zeros_has_a_range_of_nothing(rule: str) -> None:
 def test_a_range_has_255_steps_and_none_finer_than_asked(
     low: float, high: float, finest: float, scale: float, zero_point: int
 ) -> None:
-    found = affine(low, high, finest)
+    found = quant_params(low, high, finest)
     assert (found.scale, found.zero_point) == (scale, zero_point)
 
 

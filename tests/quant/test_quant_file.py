@@ -12,7 +12,7 @@ from test_reference import TINY, draw_integers
 
 from mobilenets.errors import ModelFileError
 from mobilenets.quant.file import load
-from mobilenets.quant.scheme import Affine, IntegerLayer, QuantModel
+from mobilenets.quant.scheme import IntegerLayer, QuantModel, QuantParams
 
 
 def test_a_file_gives_back_every_bit(tmp_path: Path) -> None:
@@ -37,7 +37,7 @@ def test_other_integers_have_another_digest() -> None:
     others = [
         replace(model, layers={**model.layers, "fc": replace(fc, bias=fc.bias + np.int32(1))}),
         replace(model, layers={**model.layers, "fc": replace(fc, zero_point=1)}),
-        replace(model, activations={**model.activations, "fc": Affine(0.5, 0)}),
+        replace(model, activations={**model.activations, "fc": QuantParams(0.5, 0)}),
     ]
     assert len({m.digest() for m in (model, *others)}) == 4
 
@@ -75,7 +75,7 @@ def test_a_layer_whose_sums_could_leave_int32_is_refused() -> None:
 @pytest.mark.parametrize("scale", [0, -1, float("inf"), float("nan"), 1e-60])
 def test_scales_are_above_0(scale: float) -> None:
     with pytest.raises(ModelFileError, match=r"scale \(=.*\) must be a finite float32 above 0"):
-        Affine(scale, 0)
+        QuantParams(scale, 0)
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,11 @@ from mobilenets.image import Preprocess, normalise
 from mobilenets.model import Model
 from mobilenets.quant import reference
 from mobilenets.quant.calibrate import RULES, ranges_by
+from mobilenets.quant.conversion import SMALLEST_SCALE, image_scale, quant_params, to_integers
 from mobilenets.quant.correct import correct_biases
 from mobilenets.quant.equalise import equalise
-from mobilenets.quant.integers import SMALLEST_SCALE, affine, image_scale, to_integers
 from mobilenets.quant.observe import BINS, Activations, Histogram, channel_ranges, histograms, mean_sums
-from mobilenets.quant.quantize import Choices, quantize
+from mobilenets.quant.post_training import Choices, quantize
 from mobilenets.runtime.activations import open_activations
 
 
@@ -66,7 +66,7 @@ def test_unfolding_is_the_inverse_of_folding(random_model) -> None:
 @given(st.floats(-100, 100), st.floats(-100, 100))
 def test_a_range_is_covered_and_0_is_one_of_its_integers(a: float, b: float) -> None:
     low, high = min(a, b), max(a, b)
-    scale = affine(low, high, 1e-9)
+    scale = quant_params(low, high, 1e-9)
     assert -128 <= scale.zero_point <= 127
     step = scale.scale
     assert step * (-128 - scale.zero_point) <= min(low, 0) + 0.51 * step + 1e-6

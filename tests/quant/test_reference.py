@@ -1,4 +1,4 @@
-"""The numpy interpreter against loops over Python's own integers, at the corners of the law."""
+"""The numpy interpreter against loops over Python's own integers, at the limits of the specification."""
 
 import math
 from dataclasses import replace
@@ -13,7 +13,15 @@ from mobilenets.arch.ops import CONVOLUTIONS, Op
 from mobilenets.errors import UsageError
 from mobilenets.image import Preprocess
 from mobilenets.quant import reference
-from mobilenets.quant.scheme import Affine, IntegerLayer, QuantModel, limits, multipliers, pool_multiplier, requantise
+from mobilenets.quant.scheme import (
+    IntegerLayer,
+    QuantModel,
+    QuantParams,
+    limits,
+    multipliers,
+    pool_multiplier,
+    requantise,
+)
 
 TINY = Network(stem=3, blocks=(Block(1, 4), Block(2, 5)), height=32, width=34, classes=3)
 
@@ -34,7 +42,7 @@ def draw_integers(network: Network, seed: int = 0, weights_zero: int = 0, harsh:
         bias = rng.integers(-8000, 8000, shape[0]).astype(np.int32)
         layers[name] = IntegerLayer(weight, scale, bias, weights_zero)
     zero = {name: int(rng.choice([-128, 127, *rng.integers(-128, 128, 2)])) for name in ("image", *names)}
-    activations = {name: Affine(float(rng.uniform(0.01, 0.05)), zero[name]) for name in ("image", *names)}
+    activations = {name: QuantParams(float(rng.uniform(0.01, 0.05)), zero[name]) for name in ("image", *names)}
     last = [op.name for op in draft.graph.ops if op.kind in CONVOLUTIONS][-1]
     if network.output != "features":
         activations["pool"] = activations[last]
@@ -116,33 +124,33 @@ def test_every_byte_of_every_op_is_that_of_the_loops(network: Network, weights_z
 
 def test_halves_go_to_the_even_neighbour() -> None:
     sums = np.array([-5, -3, -1, 0, 1, 3, 5], np.int32)
-    target = Affine(1.0, 3)
+    target = QuantParams(1.0, 3)
     given = requantise(sums, np.float32(0.5), target, -128, 127)
     assert given.tolist() == [3 - 2, 3 - 2, 3, 3, 3, 3 + 2, 3 + 2]
 
 
 def test_what_is_outside_saturates() -> None:
     sums = np.array([-(2**31) + 1, 2**31 - 1], np.int32)
-    assert requantise(sums, np.float32(255), Affine(1.0, 0), -128, 127).tolist() == [-128, 127]
-    assert requantise(sums, np.float32(1), Affine(1.0, -7), -7, 100).tolist() == [-7, 100]
+    assert requantise(sums, np.float32(255), QuantParams(1.0, 0), -128, 127).tolist() == [-128, 127]
+    assert requantise(sums, np.float32(1), QuantParams(1.0, -7), -7, 100).tolist() == [-7, 100]
 
 
 def test_sums_above_2_to_the_24_are_rounded_to_float32_before_the_product() -> None:
     sums = np.array([2**24 + 1], np.int32)
     factor = np.float32(1 / 2**18)
-    assert requantise(sums, factor, Affine(1.0, 0), -128, 127)[0] == round(float(np.float32(2**24 + 1) * factor))
+    assert requantise(sums, factor, QuantParams(1.0, 0), -128, 127)[0] == round(float(np.float32(2**24 + 1) * factor))
 
 
 def test_relu6_ends_where_six_is() -> None:
     relu, relu6 = (Op(kind, "act", (0,), (1, 1, 1), (1, 1, 1)) for kind in ("relu", "relu6"))
-    assert limits(Affine(6 / 255, -128), relu6) == (-128, 127)
-    assert limits(Affine(0.1, -100), relu6) == (-100, -40)
-    assert limits(Affine(0.1, -100), relu) == (-100, 127)
-    assert limits(Affine(0.1, 5), None) == (-128, 127)
+    assert limits(QuantParams(6 / 255, -128), relu6) == (-128, 127)
+    assert limits(QuantParams(0.1, -100), relu6) == (-100, -40)
+    assert limits(QuantParams(0.1, -100), relu) == (-100, 127)
+    assert limits(QuantParams(0.1, 5), None) == (-128, 127)
 
 
 def test_a_pool_of_equal_scales_is_the_mean() -> None:
-    assert pool_multiplier(49, Affine(0.3, 4), Affine(0.3, 4)) == np.float32(1 / 49)
+    assert pool_multiplier(49, QuantParams(0.3, 4), QuantParams(0.3, 4)) == np.float32(1 / 49)
 
 
 def test_many_images_are_run_as_one_is() -> None:
@@ -202,4 +210,4 @@ def test_a_body_without_a_classifier_gives_its_maps() -> None:
 def test_multipliers_are_rounded_after_each_operation() -> None:
     layer = replace(draw_integers(TINY).layers["fc"], scale=np.full(3, 0.1, np.float32))
     expected = np.float32(np.float32(0.3) * np.float32(0.1)) / np.float32(0.7)
-    assert multipliers(layer, Affine(0.3, 0), Affine(0.7, 0)).tolist() == [expected] * 3
+    assert multipliers(layer, QuantParams(0.3, 0), QuantParams(0.7, 0)).tolist() == [expected] * 3

@@ -188,23 +188,23 @@ def test_every_picture_says_what_it_is(tmp_path: Path) -> None:
     pixels = np.zeros((8, 8, 3), np.uint8)
     pictures = (
         (Picture(pixels, "3.jpg: found 2 boxes"), Picture(pixels, "", "")),
-        (Picture(pixels, "a", "taken for b"),),
+        (Picture(pixels, "a", "predicted as b"),),
     )
     sections = [Section("Places", pictures=pictures[0]), Section("Pairs", pictures=pictures[1])]
     page = Page(written(tmp_path, report(("a", "b"), sections=sections)))
     assert all(page.alternatives)
-    assert {"3.jpg: found 2 boxes", "Places", "a: taken for b"} <= set(page.alternatives)
+    assert {"3.jpg: found 2 boxes", "Places", "a: predicted as b"} <= set(page.alternatives)
 
 
 @pytest.mark.parametrize(("own", "told"), [(0.37, True), (0.3, False), (0.2, False), (None, False)])
 def test_a_model_that_is_better_than_its_epoch(own: float | None, told: bool, tmp_path: Path) -> None:
-    """The best of three epochs has 30 %; batch norm's statistics were measured anew after it."""
+    """The best of three epochs has 30 %; batch norm's statistics were re-estimated after it."""
     content = report(("a", "b"))
     model = replace(content.model, metrics={} if own is None else {"val_top1": own})
     text = Page(written(tmp_path, replace(content, model=model))).text
     assert "epoch 3, top-1 30.0%, circled" in text
-    assert ("37.0% after its batch-norm statistics were measured anew" in text) == told
-    assert ("measured anew" in text) == told
+    assert ("37.0% after its batch-norm statistics were re-estimated" in text) == told
+    assert ("re-estimated" in text) == told
 
 
 def test_history_of_losses_alone(tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ def test_matrix_of_numbers_up_to_30_classes_then_a_heat_map(tmp_path: Path) -> N
 def test_all_right(tmp_path: Path) -> None:
     right = evaluate_probabilities(np.eye(2, dtype=np.float32), np.arange(2), ("a", "b"), ["1", "2"])
     page = Page(written(tmp_path, report(("a", "b"), evaluation=right, mistakes_pictures=())))
-    assert "Not one image was taken for another class" in page.text
+    assert "All images were classified correctly" in page.text
 
 
 def test_a_thousand_classes_stay_small(tmp_path: Path) -> None:
@@ -250,7 +250,7 @@ def test_a_matrix_fits_a_narrow_window(classes: int, counts_hidden: bool, tmp_pa
     assert ".matrix { table-layout: fixed; width: 100%; }" in narrow
     assert ".matrix.many td { height: 14px; font-size: 0; }" in narrow
     assert bool(re.search(r'<table class="matrix[^"]* many"', body)) == counts_hidden
-    assert ("A wider window shows the counts too." in body) == counts_hidden
+    assert ("The counts are shown in a wider window." in body) == counts_hidden
 
 
 def test_tables_of_many_columns_become_lists_in_a_narrow_window(tmp_path: Path) -> None:

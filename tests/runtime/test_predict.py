@@ -23,7 +23,7 @@ from mobilenets.arch.network import Block
 from mobilenets.errors import DataError, UsageError
 from mobilenets.exporters.onnx import to_onnx
 from mobilenets.image import Pixels, Preprocess, prepare
-from mobilenets.runtime.predict import Prediction, find_images
+from mobilenets.runtime.predict import PredictedImage, find_images
 from mobilenets.runtime.predict import predict as run
 from mobilenets.runtime.session import Session
 from mobilenets.tasks.classify import Classify, Top
@@ -38,9 +38,9 @@ def session(random_model) -> Session:
     return Session.from_onnx(to_onnx(random_model(NETWORK)))
 
 
-def predict(session: Session, images: Iterable[Any], top: int = 5, *how: int, **named: int) -> Iterator[Prediction]:
+def predict(session: Session, images: Iterable[Any], top: int = 5, *how: int, **named: int) -> Iterator[PredictedImage]:
     """A classifier's answers."""
-    return run(session, images, lambda row: Classify().answer(row, session.labels, {}, top), *how, **named)
+    return run(session, images, lambda row: Classify().prediction(row, session.labels, {}, top), *how, **named)
 
 
 def encoded(seed: int, size: tuple[int, int] = (48, 40), kind: str = "PNG") -> bytes:
@@ -54,13 +54,13 @@ def encoded(seed: int, size: tuple[int, int] = (48, 40), kind: str = "PNG") -> b
 IMAGES = [encoded(seed) for seed in range(40)]
 
 
-def one_by_one(session: Session, images: list[bytes], top: int) -> list[Prediction]:
+def one_by_one(session: Session, images: list[bytes], top: int) -> list[PredictedImage]:
     """The oracle: no batch, no thread."""
     predictions = []
     for i, image in enumerate(images):
         p = session.run(prepare(image, session.preprocess)[None])[0]
         best = sorted(range(len(p)), key=lambda k: -p[k])[:top]
-        predictions.append(Prediction(str(i), Top(tuple((session.labels[k], float(p[k])) for k in best))))
+        predictions.append(PredictedImage(str(i), Top(tuple((session.labels[k], float(p[k])) for k in best))))
     return predictions
 
 
@@ -70,9 +70,11 @@ def near(a: Top, b: Top) -> bool:
     )
 
 
-def same(found: list[Prediction], expected: list[Prediction]) -> bool:
+def same(found: list[PredictedImage], expected: list[PredictedImage]) -> bool:
     return len(found) == len(expected) and all(
-        a.name == b.name and (a.error is None) == (b.error is None) and (a.answer is None or near(a.answer, b.answer))
+        a.name == b.name
+        and (a.error is None) == (b.error is None)
+        and (a.prediction is None or near(a.prediction, b.prediction))
         for a, b in zip(found, expected, strict=True)
     )
 
@@ -89,10 +91,10 @@ def test_any_batch_size_gives_what_single_images_give(batch_size: int, workers: 
 
 
 def test_probabilities_are_best_first_and_sum_to_one(session: Session) -> None:
-    for prediction in predict(session, named(IMAGES), top=99):
-        values = [p for _, p in prediction.answer.top]
-        assert prediction.error is None
-        assert sorted(label for label, _ in prediction.answer.top) == sorted(session.labels)
+    for predicted in predict(session, named(IMAGES), top=99):
+        values = [p for _, p in predicted.prediction.top]
+        assert predicted.error is None
+        assert sorted(label for label, _ in predicted.prediction.top) == sorted(session.labels)
         assert values == sorted(values, reverse=True) and sum(values) == pytest.approx(1, abs=1e-5)
         assert all(type(p) is float for p in values)
 
@@ -101,7 +103,7 @@ def test_files_and_their_content_give_the_same(session: Session, tmp_path: Path)
     (tmp_path / "a.jpg").write_bytes(encoded(3, kind="JPEG"))
     images = [("path", tmp_path / "a.jpg"), ("bytes", encoded(3, kind="JPEG"))]
     by_path, by_bytes = predict(session, images)
-    assert by_path.answer == by_bytes.answer
+    assert by_path.prediction == by_bytes.prediction
 
 
 DAMAGED = [b"", b"\x00", b"hello", IMAGES[0][:60], encoded(1, kind="JPEG")[:200], b"\xff\xd8\xff\xe0", b"GIF89a"]
@@ -112,14 +114,14 @@ DAMAGED = [b"", b"\x00", b"hello", IMAGES[0][:60], encoded(1, kind="JPEG")[:200]
 def test_damaged_images_are_named_in_their_place(order: list[int], session: Session) -> None:
     images = [DAMAGED[k] if k >= 0 else IMAGES[-k] for k in order]
     found = list(predict(session, named(images), batch_size=4))
-    assert [prediction.name for prediction in found] == [str(i) for i in range(len(order))]
-    for prediction, k in zip(found, order, strict=True):
+    assert [predicted.name for predicted in found] == [str(i) for i in range(len(order))]
+    for predicted, k in zip(found, order, strict=True):
         if k >= 0:
-            assert prediction.answer is None
-            assert prediction.error and "\n" not in prediction.error
+            assert predicted.prediction is None
+            assert predicted.error and "\n" not in predicted.error
         else:
             (alone,) = predict(session, [("x", IMAGES[-k])])
-            assert same([prediction], [Prediction(prediction.name, alone.answer)])
+            assert same([predicted], [PredictedImage(predicted.name, alone.prediction)])
 
 
 def test_missing_files_and_folders_are_named(session: Session, tmp_path: Path) -> None:
@@ -174,8 +176,8 @@ def test_equal_probabilities_stand_in_the_order_of_the_labels(random_model) -> N
     model = random_model(NETWORK.replace(classes=60))
     flat = {name: array * 0 if name.startswith("fc.") else array for name, array in model.weights.items()}
     session = Session.from_onnx(to_onnx(replace(model, weights=flat)))
-    (prediction,) = predict(session, [("x", IMAGES[0])], top=5)
-    assert [label for label, _ in prediction.answer.top] == [f"class {i}" for i in range(5)]
+    (predicted,) = predict(session, [("x", IMAGES[0])], top=5)
+    assert [label for label, _ in predicted.prediction.top] == [f"class {i}" for i in range(5)]
 
 
 def test_an_error_of_the_caller_s_iterable_comes_through(session: Session) -> None:

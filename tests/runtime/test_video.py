@@ -17,7 +17,7 @@ from mobilenets import Network, predict
 from mobilenets.cli import main
 from mobilenets.cli.predictions import write
 from mobilenets.errors import UsageError
-from mobilenets.runtime import Prediction, camera_frames, with_frames
+from mobilenets.runtime import PredictedImage, camera_frames, with_frames
 
 pytestmark = pytest.mark.any_processor
 
@@ -170,8 +170,8 @@ def test_errors_of_flags_come_at_once() -> None:
 
 
 def test_a_camera_that_is_stopped_leaves_one_json_object(capsys: pytest.CaptureFixture[str]) -> None:
-    def stopped() -> Iterator[Prediction]:
-        yield Prediction("camera 0#0", None, "dark")
+    def stopped() -> Iterator[PredictedImage]:
+        yield PredictedImage("camera 0#0", None, "dark")
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

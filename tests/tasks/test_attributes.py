@@ -32,7 +32,7 @@ def test_missing_values_are_not_known(tmp_path: Path) -> None:
     assert dataset.labels == ("hat", "bag")
     np.testing.assert_array_equal(dataset.splits["train"][0].target, np.float32([1, np.nan]))
     np.testing.assert_array_equal(dataset.splits["val"][0].target, np.float32([0, 1]))
-    assert any("alike in hat, bag" in note for note in dataset.notes)
+    assert any("same value of hat, bag" in note for note in dataset.notes)
 
 
 def test_celeba_as_published(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_celebas_partition_is_train_val_and_test(tmp_path: Path) -> None:
 def test_a_teachers_numbers_outside_0_to_1_are_logits(low: float, high: float, logits: bool, tmp_path: Path) -> None:
     dataset = Attributes().open(table(tmp_path, "path,hat,bag\n1.png,1,0\n2.png,0,1\n"), None)
     said = np.float32([[low, 0.5], [0.25, high]])
-    found = Attributes(teacher=tmp_path / "any.onnx").learned(said, None, dataset)
+    found = Attributes(teacher=tmp_path / "any.onnx").teacher_targets(said, None, dataset)
     np.testing.assert_allclose(found, torch.from_numpy(said).sigmoid() if logits else said, rtol=1e-6)
 
 
@@ -72,20 +72,20 @@ def test_a_teachers_numbers_outside_0_to_1_are_logits(low: float, high: float, l
     [
         ("path,hat\n1.png,2\n2.png,1\n", r"a\.csv: line 2, column hat: '2' must be 0, 1, or empty"),
         ("path,hat\n1.png,yes\n2.png,1\n", "line 2, column hat: 'yes'"),
-        ("path,hat\n1.png,-1\n2.png,0\n", "line 2, column hat: '-1' must be 0 where the others are 0 and 1"),
-        ("path,hat\n1.png,1\n9.png,0\n", "line 3: image '9.png' is no file"),
-        ("path,hat\n9.png,1\n", "line 2: image '9.png' lies neither beside"),
-        ("path,hat\n\n9.png,1\n1.png,0\n", "line 3: image '9.png' lies neither beside"),
-        ("path,hat\n1.png,1\n1.png,0\n", "line 3 repeats '1.png', which line 2 has"),
+        ("path,hat\n1.png,-1\n2.png,0\n", "line 2, column hat: '-1' must be 0, because the file uses 0 and 1"),
+        ("path,hat\n1.png,1\n9.png,0\n", "line 3: image '9.png' does not exist"),
+        ("path,hat\n9.png,1\n", "line 2: image '9.png' is neither next to"),
+        ("path,hat\n\n9.png,1\n1.png,0\n", "line 3: image '9.png' is neither next to"),
+        ("path,hat\n1.png,1\n1.png,0\n", "line 3 repeats '1.png' of line 2"),
         ("path,hat\n1.png\n", "line 2 has 1 of 2 columns"),
         ("path,hat,hat\n1.png,1,1\n", "two columns are named 'hat'"),
-        ("path,hat,\n1.png,1,1\n", "an attribute has no name"),
-        ("path,split\n1.png,train\n", "no column of an attribute"),
+        ("path,hat,\n1.png,1,1\n", "has no name"),
+        ("path,split\n1.png,train\n", "no attribute column"),
         ("path,hat,split\n1.png,1,later\n", "line 2: split"),
         ("hat,bag\n1,1\n", "first line must be path,ATTRIBUTE"),
         ("path,hat\n", "no row below the header"),
         ("", "begins with nothing"),
-        ('path,hat\n"1.png,1\n', "is no CSV"),
+        ('path,hat\n"1.png,1\n', "is not CSV"),
         ("path,hat\n1.png,\n2.png,\n", None),
     ],
 )
@@ -102,10 +102,10 @@ def test_a_malformed_table_is_named(tmp_path: Path, text: str, said: str | None)
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (CELEBA.replace("2\n", "3\n", 1), "line 1 says 3 images, there are 2"),
+        (CELEBA.replace("2\n", "3\n", 1), "line 1 states 3 images, the file lists 2"),
         (CELEBA.replace("-1  1", "-1"), "line 3 has 2 of 3 columns"),
         (CELEBA.replace("-1  1", "-1  7"), "line 3, column Smiling: '7'"),
-        ("nothing\n", "must begin with a line that counts"),
+        ("nothing\n", "line 1 must be the number of images"),
     ],
 )
 def test_a_malformed_celeba_is_named(tmp_path: Path, text: str, said: str) -> None:
@@ -117,7 +117,7 @@ def test_a_malformed_celeba_is_named(tmp_path: Path, text: str, said: str) -> No
 def test_a_partition_without_an_image_is_named(tmp_path: Path) -> None:
     path = table(tmp_path, CELEBA, "list_attr_celeba.txt", ("000001.jpg", "000002.jpg"))
     (tmp_path / "list_eval_partition.txt").write_text("000001.jpg 0\n")
-    with pytest.raises(DataError, match=r"line 4: list_eval_partition.txt does not say in which split 000002.jpg is"):
+    with pytest.raises(DataError, match=r"line 4: list_eval_partition.txt does not list 000002.jpg"):
         Attributes().open(path)
     (tmp_path / "list_eval_partition.txt").write_text("000001.jpg 5\n")
     with pytest.raises(DataError, match=r"line 1 .* must be an image and 0, 1 or 2"):
@@ -196,7 +196,7 @@ def test_what_cannot_be_scored() -> None:
     one = np.ones((1, 1), np.float32)
     with pytest.raises(WorkError, match="from 0 to 1"):
         evaluate_attributes(one * 2, one, ["a"], ["x"])
-    with pytest.raises(DataError, match="nothing to score"):
+    with pytest.raises(DataError, match="average precision is undefined"):
         evaluate_attributes(one, one * 0, ["a"], ["x"])
     with pytest.raises(DataError, match="no images"):
         evaluate_attributes(one[:0], one[:0], ["a"], [])
@@ -221,10 +221,10 @@ def test_a_run_learns_and_answers(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 def test_data_in_another_order_and_with_fewer_attributes(tmp_path: Path) -> None:
     dataset = Attributes().open(table(tmp_path, "path,hat,bag\n1.png,1,0\n2.png,0,1\n"), None)
-    moved = Attributes().retarget(dataset, ("bag", "coat", "hat"), {})
+    moved = Attributes().align_labels(dataset, ("bag", "coat", "hat"), {})
     np.testing.assert_array_equal(moved.splits["all"][0].target, np.float32([0, np.nan, 1]))
-    with pytest.raises(DataError, match="does not know: hat"):
-        Attributes().retarget(dataset, ("bag",), {})
+    with pytest.raises(DataError, match="the model does not have the attributes hat"):
+        Attributes().align_labels(dataset, ("bag",), {})
 
 
 @pytest.mark.parametrize("wish", [{"smoothing": 0.1}, {"balance": "sample"}])

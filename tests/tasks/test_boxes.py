@@ -17,7 +17,7 @@ from mobilenets.heads import Layout
 from mobilenets.image import Preprocess
 from mobilenets.tasks.detection.annotations import Annotations, Box, Photo, gathered
 from mobilenets.tasks.detection.boxes import Boxes, view
-from mobilenets.tasks.detection.layout import faster_rcnn_decoding, scales, smallest, ssd_decoding
+from mobilenets.tasks.detection.layout import faster_rcnn_config, scales, smallest, ssd_config
 from mobilenets.tasks.detection.result import found
 
 WHOLE = Preprocess(32, 32, fit="stretch", crop=1.0)
@@ -41,7 +41,7 @@ def test_one_bad_box_in_a_hundred_is_left_out_and_no_more() -> None:
     assert len(target.labels) == 99 and listing.notes[0].startswith("1 of 100 boxes left out: b: box")
     for bad, good in ((1, 98), (2, 198), (3, 197)):
         if bad > 0.01 * (bad + good):
-            with pytest.raises(DataError, match="has no size"):
+            with pytest.raises(DataError, match="has no area"):
                 gathered(Path("data"), read(bad, good))
         else:
             assert len(gathered(Path("data"), read(bad, good))[1][0].labels) == good
@@ -106,10 +106,10 @@ def test_the_first_anchors_follow_small_things_down_to_a_cell(small: float, firs
 def test_boxes_are_chosen_by_the_numbers_of_the_papers() -> None:
     """SSD's as torchvision has them; of Faster R-CNN all but the least score and the pool, which here are a model's."""
     network = Network(0.25, 224, 224, output="features")
-    ssd, peer = ssd_decoding(network, 0.2, False), signature(SSD).parameters
+    ssd, peer = ssd_config(network, 0.2, False), signature(SSD).parameters
     assert [ssd[name] for name in ("score", "overlap", "candidates", "boxes")] == [0.01, 0.45, 400, 100]
     assert [peer[name].default for name in ("score_thresh", "nms_thresh", "topk_candidates")] == [0.01, 0.45, 400]
-    found, peer = faster_rcnn_decoding(network, 0.2), signature(FasterRCNN).parameters
+    found, peer = faster_rcnn_config(network, 0.2), signature(FasterRCNN).parameters
     assert found["overlap"] == peer["box_nms_thresh"].default == 0.5
     assert found["proposal_overlap"] == peer["rpn_nms_thresh"].default == 0.7
     assert found["boxes"] == peer["box_detections_per_img"].default == 100
@@ -118,6 +118,6 @@ def test_boxes_are_chosen_by_the_numbers_of_the_papers() -> None:
     sizes = np.array(found["sizes"])
     assert len(sizes) == 4 and sizes[0] == 0.2 and sizes[-1] == 0.85
     np.testing.assert_allclose(sizes[1:] / sizes[:-1], (0.85 / 0.2) ** (1 / 3), rtol=1e-3)
-    assert faster_rcnn_decoding(network, 0.5)["sizes"] == found["sizes"]
-    tiny = faster_rcnn_decoding(network, 1e-3)["sizes"]  # half a cell of 14 x 14 is the least
+    assert faster_rcnn_config(network, 0.5)["sizes"] == found["sizes"]
+    tiny = faster_rcnn_config(network, 1e-3)["sizes"]  # half a cell of 14 x 14 is the least
     assert isinstance(tiny, list) and tiny[0] == round(1 / 28, 4) and tiny[-1] == 0.85

@@ -125,8 +125,8 @@ def test_ids_with_holes_keep_their_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"image_id": [1]}, r"image_id \[1\] is none of the 4 images"),
-        ({"category_id": {}}, r"category_id \{\} is none of the 2 categories"),
+        ({"image_id": [1]}, r"image_id \[1\] is not one of the 4 images"),
+        ({"category_id": {}}, r"category_id \{\} is not one of the 2 categories"),
         ({"bbox": [10**400, 0, 1, 1]}, r"must be finite numbers"),
         ({"bbox": [True, 0, 1, 1]}, r"must be finite numbers"),
     ],
@@ -147,5 +147,5 @@ def test_file_names_that_are_none(tmp_path: Path, name: str) -> None:
 
 def test_class_names_hold_no_control_character(tmp_path: Path) -> None:
     rows = [{"id": 11, "name": "a\nb"}, {"id": 10, "name": "bar"}]
-    with pytest.raises(DataError, match=r"the class name 'a\\nb' holds a control character"):
+    with pytest.raises(DataError, match=r"the class name 'a\\nb' has a control character"):
         Detect().open(grouped(make_coco(tmp_path / "c"), rows))

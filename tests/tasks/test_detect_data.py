@@ -93,15 +93,15 @@ def test_a_pixel_outside_is_cut(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("</ymax>", "9</ymax>", r"leaves its image of 96x72 pixels"),
-        ("<xmin>", "<xmin>9", r"box \(9.*\) has no size: right must be above left"),
+        ("</ymax>", "9</ymax>", r"is outside of its image of 96x72 pixels"),
+        ("<xmin>", "<xmin>9", r"box \(9.*\) has no area: right must be above left"),
         ("<xmin>", "<xmin>nan", r"must be finite numbers"),
         ("<xmin>", "<xmin>1\n\x85", r"box \(1.*\) must be finite numbers"),
         ("<xmin>", "<xmin>left", r"box \(left.*\) must be finite numbers"),
-        ("<name>bar", "<name>tree", r"class 'tree' is none of the 2 classes: bar, square"),
-        ("<bndbox>", "<box>", r"is no XML: mismatched tag"),
-        ("<name>", "<title>", r"is no XML"),
-        ("<width>96", "<width>48", r"size 48x72 is not that of JPEGImages/000.png, which has 96x72 pixels upright"),
+        ("<name>bar", "<name>tree", r"class 'tree' is not one of the 2 classes: bar, square"),
+        ("<bndbox>", "<box>", r"is not XML: mismatched tag"),
+        ("<name>", "<title>", r"is not XML"),
+        ("<width>96", "<width>48", r"size 48x72 must be that of JPEGImages/000.png, 96x72 pixels upright"),
         (".png", ".jpg", r""),  # the name is wrong, the stem is not: found
     ],
 )
@@ -124,23 +124,23 @@ def test_the_line_is_the_object_s(tmp_path: Path) -> None:
     lines = file.read_text().splitlines()
     at = [i for i, line in enumerate(lines, 1) if line == "<object>"][1]
     file.write_text("\n".join([*lines[:at], *(line.replace("<xmax>", "<xmax>9") for line in lines[at:])]))
-    with pytest.raises(DataError, match=rf"001.xml: line {at}: box .* leaves its image"):
+    with pytest.raises(DataError, match=rf"001.xml: line {at}: box .* is outside of its image"):
         Detect().open(root)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"bbox": [0, 0, 97.5, 10]}, r"annotation 0: box \(0, 0, 97.5, 10\) leaves its image of 96x72 pixels"),
-        ({"bbox": [-2, 0, 10, 10]}, r"annotation 0: box \(-2, 0, 8, 10\) leaves its image"),
-        ({"bbox": [5, 5, 0, 10]}, r"annotation 0: box \(5, 5, 5, 15\) has no size"),
-        ({"bbox": [5, 5, 9, -1]}, r"has no size"),
+        ({"bbox": [0, 0, 97.5, 10]}, r"annotation 0: box \(0, 0, 97.5, 10\) is outside of its image of 96x72 pixels"),
+        ({"bbox": [-2, 0, 10, 10]}, r"annotation 0: box \(-2, 0, 8, 10\) is outside of its image"),
+        ({"bbox": [5, 5, 0, 10]}, r"annotation 0: box \(5, 5, 5, 15\) has no area"),
+        ({"bbox": [5, 5, 9, -1]}, r"has no area"),
         ({"bbox": [5, 5, float("nan"), 1]}, r"annotation 0: box \(5, 5, nan, 1\) must be finite numbers"),
         ({"bbox": [5, 5, "9", None]}, r"must be finite numbers"),
         ({"bbox": [5, 5, 9]}, r"bbox \(=\[5, 5, 9\]\) must be \[left, top, width, height\]"),
         ({"bbox": None}, r"bbox \(=None\) must be"),
-        ({"category_id": 12}, r"annotation 0: category_id 12 is none of the 2 categories"),
-        ({"image_id": 99}, r"annotation 0: image_id 99 is none of the 4 images"),
+        ({"category_id": 12}, r"annotation 0: category_id 12 is not one of the 2 categories"),
+        ({"image_id": 99}, r"annotation 0: image_id 99 is not one of the 4 images"),
     ],
 )
 def test_malformed_coco(tmp_path: Path, changes: dict[str, object], message: str) -> None:
@@ -152,7 +152,7 @@ def test_malformed_coco(tmp_path: Path, changes: dict[str, object], message: str
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("{", "is no JSON"), ("[]", "has no list of objects 'images'"), ('{"images": [1]}', "has no list of objects")],
+    [("{", "is not JSON"), ("[]", "has no list of objects 'images'"), ('{"images": [1]}', "has no list of objects")],
 )
 def test_what_is_no_coco_file(tmp_path: Path, text: str, message: str) -> None:
     root = make_coco(tmp_path / "c")
@@ -164,7 +164,7 @@ def test_what_is_no_coco_file(tmp_path: Path, text: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("row", "key", "message"),
     [
-        ("annotations", "id", "annotation number 2: image_id None is none of the"),
+        ("annotations", "id", "annotation number 2: image_id None is not one of the"),
         ("images", "id", r"image 2: id \(=None\) must be a whole number"),
         ("categories", "id", r"category 2: id \(=None\) must be a whole number"),
         ("categories", "name", r"category 2: name \(=None\) must be text"),
@@ -185,7 +185,7 @@ def test_what_has_no_id_is_named_by_its_number(tmp_path: Path, row: str, key: st
 def test_missing_images(tmp_path: Path) -> None:
     voc, coco = make_voc(tmp_path / "voc", 4, 2), make_coco(tmp_path / "coco")
     (voc / "JPEGImages" / "002.png").unlink()
-    with pytest.raises(DataError, match=r"002.xml: its image '002.png' is not in"):
+    with pytest.raises(DataError, match=r"002.xml: its image '002.png' does not exist in"):
         Detect().open(voc)
     (coco / "val" / "3.png").unlink()
     with pytest.raises(DataError, match=r"instances_val.json: image 3: '3.png' is in none of"):
@@ -200,10 +200,10 @@ def test_other_categories_and_no_boxes(tmp_path: Path) -> None:
     file = root / "annotations" / "instances_val.json"
     content = json.loads(file.read_text())
     file.write_text(json.dumps({**content, "categories": [*content["categories"], {"id": 1, "name": "tree"}]}))
-    with pytest.raises(DataError, match="its categories are not those of"):
+    with pytest.raises(DataError, match="its categories must be those of"):
         Detect().open(root)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match=r"empty: holds no boxes of Pascal VOC \(.xml\), COCO \(.json\) or YOLO"):
+    with pytest.raises(DataError, match=r"empty: has no boxes in Pascal VOC \(.xml\), COCO \(.json\) or YOLO"):
         Detect().open(tmp_path / "empty")
 
 
@@ -262,11 +262,13 @@ def test_data_of_another_task_are_told(tmp_path: Path) -> None:
             Image.new("RGB", (32, 32), (i, len(name), 0)).save(path)
     (tmp_path / "photos.csv").write_text("path,label\nphotos/cat/0.png,cat\nphotos/dog/0.png,dog\n")
     hint = r"its images have classes \(cat, dog\): did you mean --task classify\?"
-    with pytest.raises(DataError, match=rf"photos: holds no boxes of .*; {hint}"):
+    with pytest.raises(DataError, match=rf"photos: has no boxes in .*; {hint}"):
         Detect().open(tmp_path / "photos")
-    with pytest.raises(DataError, match=rf"photos.csv: boxes are a folder, COCO's .json or YOLO's .yaml; {hint}"):
+    with pytest.raises(
+        DataError, match=rf"photos.csv: a detection data set must be a folder, COCO's .json or YOLO's .yaml; {hint}"
+    ):
         Detect().open(tmp_path / "photos.csv")
-    with pytest.raises(DataError, match=r"cat: holds no boxes of [^;]*$"):
+    with pytest.raises(DataError, match=r"cat: has no boxes in [^;]*$"):
         Detect().open(tmp_path / "photos" / "cat")
     with pytest.raises(DataError, match="absent: no such file or folder"):
         Detect().open(tmp_path / "absent")

@@ -44,9 +44,9 @@ TASKS = {"ssd": Detect(), "ssdlite": Detect(lite=True), "faster-rcnn": Detect(de
 
 def made(task: Detect, network: Network, seed: int = 0) -> tuple[Any, Model]:
     """A module whose outputs differ from anchor to anchor, and its model."""
-    network = task.fitted(network, DATA)
-    decoding = task.decoding(network, DATA)
-    module: Any = task.module(MobileNet(expand(network)), network, decoding)
+    network = task.configure_network(network, DATA)
+    head_config = task.head_config(network, DATA)
+    module: Any = task.module(MobileNet(expand(network)), network, head_config)
     initialise(module, seed)
     generator = torch.Generator().manual_seed(seed)
     for name, array in module.state_dict().items():
@@ -54,8 +54,10 @@ def made(task: Detect, network: Network, seed: int = 0) -> tuple[Any, Model]:
             array.normal_(0, 0.1, generator=generator)
         elif ("head" in name or "predictor" in name) and array.ndim > 1:
             array.normal_(0, array[0].numel() ** -0.5, generator=generator)
-    preprocess = task.prepared(Preprocess(network.height, network.width))
-    return module.eval(), Model(network, weights_of(module.state_dict()), preprocess, DATA.labels, task.name, decoding)
+    preprocess = task.configure_preprocessing(Preprocess(network.height, network.width))
+    return module.eval(), Model(
+        network, weights_of(module.state_dict()), preprocess, DATA.labels, task.name, head_config
+    )
 
 
 @pytest.mark.parametrize("kind", TASKS)
@@ -109,8 +111,8 @@ def test_ssd_s_anchors_are_torchvision_s_and_follow_the_resolution(height: int, 
     maps = Layout.of(model.network).maps
     assert maps[0] == (-(-height // 16), -(-width // 16)) and (max(maps[-1]) == 1 or len(maps) == 6)
     assert all(b == (-(-a[0] // 2), -(-a[1] // 2)) for a, b in pairwise(maps))
-    scales = model.decoding["scales"]
-    generator = DefaultBoxGenerator(model.decoding["ratios"], scales=scales, clip=False)
+    scales = model.head_config["scales"]
+    generator = DefaultBoxGenerator(model.head_config["ratios"], scales=scales, clip=False)
     images = ImageList(torch.zeros(1, 3, height, width), [(height, width)])
     expected = generator(images, [torch.zeros(1, 1, *size) for size in maps])[0].numpy()
     np.testing.assert_array_equal(model.weights["task.anchor_generator.boxes"], expected)
@@ -120,7 +122,7 @@ def test_ssd_s_anchors_are_torchvision_s_and_follow_the_resolution(height: int, 
 
 def test_faster_rcnn_s_anchors_are_torchvision_s() -> None:
     _, model = made(TASKS["faster-rcnn"], Network(0.25, 128, 128))
-    sizes = tuple(round(size * 128) for size in model.decoding["sizes"])
+    sizes = tuple(round(size * 128) for size in model.head_config["sizes"])
     images = ImageList(torch.zeros(1, 3, 128, 128), [(128, 128)])
     expected = AnchorGenerator((sizes,), ((0.5, 1.0, 2.0),))(images, [torch.zeros(1, 1, 8, 8)])[0].numpy()
     np.testing.assert_array_equal(model.weights["task.rpn.anchor_generator.boxes"], expected)
@@ -158,10 +160,10 @@ def test_where_a_detector_listens() -> None:
     assert taps(Network()) == ("pw11_act", "pw13_act")
     assert taps(Network(convolution="full", blocks=SHALLOW_BODY)) == ("conv6_act", "conv8_act")
     assert taps(Network(head=1280)) == ("pw11_act", "head_act")
-    with pytest.raises(UsageError, match="halves the image after its first block"):
+    with pytest.raises(UsageError, match="with a stride of 2 after its first block"):
         taps(Network(blocks=(Block(2, 32), Block(1, 64))))
 
 
 def test_settings_that_cannot_be() -> None:
-    with pytest.raises(UsageError, match="lite makes SSD's head separable"):
-        Detect(detector="faster-rcnn", lite=True).decoding(Network(0.25, 64, 64, output="features"), DATA)
+    with pytest.raises(UsageError, match="it makes SSD's head separable"):
+        Detect(detector="faster-rcnn", lite=True).head_config(Network(0.25, 64, 64, output="features"), DATA)

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from mobilenets.tasks.detect import Detect
-from mobilenets.tasks.detection.result import Detected, Found, boxed
+from mobilenets.tasks.detection.result import Detected, DetectedBox, boxed
 from mobilenets.tasks.drawing import captioned, stacked
 
 GREEN = Image.new("RGB", (300, 40), (0, 128, 0))
@@ -56,7 +56,7 @@ def test_one_above_the_other_as_wide_as_the_lower() -> None:
 
 def test_a_box_is_drawn_along_its_edges_and_the_best_one_last() -> None:
     grey = Image.new("L", (100, 80), 200)
-    one, other = Found("a", 0, 0.9, (10, 20, 60, 70)), Found("b", 1, 0.6, (10, 20, 90, 75))
+    one, other = DetectedBox("a", 0, 0.9, (10, 20, 60, 70)), DetectedBox("b", 1, 0.6, (10, 20, 90, 75))
     drawn = np.asarray(boxed(grey, Detected((one, other)), names=False))
     changed = (drawn != 200).any(2)
     outline = np.zeros((80, 100), bool)
@@ -71,8 +71,10 @@ def test_a_box_is_drawn_along_its_edges_and_the_best_one_last() -> None:
 
 def test_classes_have_colours_of_their_own() -> None:
     grey = Image.new("RGB", (40, 40), "grey")
-    colours = {boxed(grey, Detected((Found("a", i, 1.0, (5, 5, 30, 30)),)), False).getpixel((5, 5)) for i in range(8)}
-    again = boxed(grey, Detected((Found("a", 8, 1.0, (5, 5, 30, 30)),)), False).getpixel((5, 5))
+    colours = {
+        boxed(grey, Detected((DetectedBox("a", i, 1.0, (5, 5, 30, 30)),)), False).getpixel((5, 5)) for i in range(8)
+    }
+    again = boxed(grey, Detected((DetectedBox("a", 8, 1.0, (5, 5, 30, 30)),)), False).getpixel((5, 5))
     assert len(colours) == 8 and again in colours
 
 
@@ -84,7 +86,7 @@ def test_label_and_score_of_a_box_are_drawn_whole(edges: tuple[int, int, int, in
     dark = Image.new("RGB", (200, 100))
 
     def ink(box: tuple[int, int, int, int]) -> int:
-        drawn = np.asarray(boxed(dark, Detected((Found("square", 2, 0.93, box),)))).astype(int)
+        drawn = np.asarray(boxed(dark, Detected((DetectedBox("square", 2, 0.93, box),)))).astype(int)
         return int((drawn.min(2) > 128).sum())
 
     assert ink(edges) == pytest.approx(ink((60, 40, 140, 80)), rel=0.1) and ink(edges) > 50
@@ -92,13 +94,13 @@ def test_label_and_score_of_a_box_are_drawn_whole(edges: tuple[int, int, int, in
 
 def test_a_label_stands_above_its_box_where_there_is_room() -> None:
     grey = Image.new("RGB", (200, 100), (99, 99, 99))
-    small = np.asarray(boxed(grey, Detected((Found("x", 0, 0.5, (50, 50, 62, 60)),))))
+    small = np.asarray(boxed(grey, Detected((DetectedBox("x", 0, 0.5, (50, 50, 62, 60)),))))
     assert (small[52:58, 52:60] == 99).all() and (small[38:48, 52:60] != 99).any()
 
 
 def test_a_picture_without_boxes_says_so() -> None:
     image = Image.new("RGB", (200, 100), "white")
-    box = Detected((Found("cat", 0, 0.9, (20, 20, 100, 60)),))
+    box = Detected((DetectedBox("cat", 0, 0.9, (20, 20, 100, 60)),))
     assert Detect().draw(image, box).size == image.size
     without = Detect().draw(image, Detected(()))
     assert without.tobytes() == captioned(image, "no boxes found").tobytes() and without.height > image.height

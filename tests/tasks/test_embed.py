@@ -20,9 +20,9 @@ from mobilenets.data.split import split_by_group
 from mobilenets.errors import DataError, UsageError, WorkError
 from mobilenets.image import Preprocess, prepare
 from mobilenets.tasks.embed import Embed
-from mobilenets.tasks.likeness import verification
-from mobilenets.tasks.likeness.triplets import imitation_loss, photos_of_each, triplet_loss
-from mobilenets.tasks.likeness.verification import evaluate_embeddings, nearest, verification_auc
+from mobilenets.tasks.verification import metrics
+from mobilenets.tasks.verification.metrics import evaluate_embeddings, nearest, verification_auc
+from mobilenets.tasks.verification.triplets import imitation_loss, photos_of_each, triplet_loss
 
 
 def naive_triplet_loss(outputs: np.ndarray, identity: np.ndarray, margin: float) -> float:
@@ -79,12 +79,12 @@ def test_verification_is_scikit_learns() -> None:
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
     first, second = np.triu_indices(40, 1)
     same = identities[first] == identities[second]
-    likeness = (vectors[first] * vectors[second]).sum(1)
+    similarity = (vectors[first] * vectors[second]).sum(1)
     found = evaluate_embeddings(vectors, identities, [str(i) for i in range(40)])
-    assert found.auc == pytest.approx(roc_auc_score(same, likeness), abs=1e-6)
+    assert found.auc == pytest.approx(roc_auc_score(same, similarity), abs=1e-6)
     assert found.pairs == 780 and found.identities == 6
-    limit = np.sort(likeness[~same])[::-1][int((~same).sum() * 0.1)]
-    assert found.accepted["0.1"] == pytest.approx((likeness[same] > limit).mean(), abs=0.03)
+    limit = np.sort(similarity[~same])[::-1][int((~same).sum() * 0.1)]
+    assert found.accepted["0.1"] == pytest.approx((similarity[same] > limit).mean(), abs=0.03)
     assert found.accepted["0.0001"] is None  # 700 pairs cannot tell
     cosines = vectors @ vectors.T - 2 * np.eye(40)
     right = [identities[np.argsort(-row)[:5]] == identities[i] for i, row in enumerate(cosines)]
@@ -107,17 +107,17 @@ def test_many_pairs_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors = rng.normal(size=(120, 4)).astype(np.float32) + 2 * rng.normal(size=(30, 4)).astype(np.float32)[identities]
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     exact = verification_auc(vectors, identities)
-    monkeypatch.setattr(verification, "MOST_DIFFERENT", 3000)
-    first, _, same = verification.all_pairs(identities)
+    monkeypatch.setattr(metrics, "MOST_DIFFERENT", 3000)
+    first, _, same = metrics.all_pairs(identities)
     assert same.sum() == 30 * 6 and len(first) <= 3180
     assert verification_auc(vectors, identities) == pytest.approx(exact, abs=0.02)
 
 
 def test_what_cannot_be_judged() -> None:
     ones = np.ones((3, 2), np.float32)
-    with pytest.raises(DataError, match="of one identity"):
+    with pytest.raises(DataError, match="of the same identity"):
         evaluate_embeddings(ones, np.arange(3), ["a", "b", "c"])
-    with pytest.raises(DataError, match="of two identities"):
+    with pytest.raises(DataError, match="of different identities"):
         evaluate_embeddings(ones, np.zeros(3, int), ["a", "b", "c"])
     with pytest.raises(WorkError, match="b: its embedding must be finite"):
         evaluate_embeddings(np.float32([[1, 0], [np.nan, 0]]), np.zeros(2, int), ["a", "b"])
@@ -155,7 +155,7 @@ def test_an_identity_with_one_photo_is_named(tmp_path: Path) -> None:
 
 
 def test_too_few_identities(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="4 identities: too few to hold some out, at least 6"):
+    with pytest.raises(DataError, match="4 identities are too few to hold some out, at least 6"):
         Embed().open(make_identities(tmp_path, 4, 2))
 
 
@@ -163,7 +163,7 @@ def test_a_photo_is_seen_up_to_its_border(tmp_path: Path) -> None:
     pixels = np.zeros((64, 64, 3), np.uint8)
     pixels[:2] = pixels[-2:] = pixels[:, :2] = pixels[:, -2:] = 255
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    seen = prepare(tmp_path / "a.png", Embed().prepared(Preprocess(32, 32)))
+    seen = prepare(tmp_path / "a.png", Embed().configure_preprocessing(Preprocess(32, 32)))
     assert np.array_equal(seen[:, :, 0] > 127, np.pad(np.zeros((30, 30), bool), 1, constant_values=True))
 
 
@@ -205,8 +205,8 @@ def test_tabs_or_blanks_part_a_pair_and_a_name_may_have_blanks_between_tabs(tmp_
     [
         ("Ann_Lee\t1\n", "line 2 .* must be NAME N N or NAME N NAME N"),
         ("Ann_Lee\tone\t2\n", "line 2 .* must be NAME"),
-        ("Ann_Lee\t1\t7\n", "line 2: there is no photo Ann_Lee/Ann_Lee_0007"),
-        ("", "holds no pair"),
+        ("Ann_Lee\t1\t7\n", "line 2: photo Ann_Lee/Ann_Lee_0007"),
+        ("", "has no pair"),
     ],
 )
 def test_malformed_pairs_are_named(tmp_path: Path, line: str, said: str) -> None:
@@ -229,8 +229,8 @@ def test_a_run_learns_and_tells_strangers_apart(tmp_path: Path, capsys: pytest.C
     again = evaluate(trained.run, data)
     assert again.evaluation.to_dict() == trained.evaluated.evaluation.to_dict()
     assert main(["predict", str(trained.run), str(data / "person0" / "0.png"), "--json"]) == 0
-    (answer,) = json.loads(capsys.readouterr().out)["predictions"]
-    assert np.linalg.norm(answer["embedding"]) == pytest.approx(1, abs=1e-5)
+    (prediction,) = json.loads(capsys.readouterr().out)["predictions"]
+    assert np.linalg.norm(prediction["embedding"]) == pytest.approx(1, abs=1e-5)
     pairs = lfw(tmp_path / "lfw", "Ann_Lee\t1\t2\nBo\t1\t2\nAnn_Lee\t1\tCy\t2\nBo\t2\tCy\t1\n")
     judged = evaluate(trained.run, pairs)
     assert judged.split == "all" and judged.evaluation.to_dict()["pairs"] == 4

@@ -78,8 +78,7 @@ def test_photos_turned_by_exif_and_annotated_as_they_are_stored(tmp_path: Path, 
     dataset = Detect().open(root)
     assert same_targets(plain, dataset)
     assert dataset.notes[0] == (
-        "4 images are turned by EXIF and annotated as they are stored, boxes are turned with them "
-        "(first: JPEGImages/000.png)"
+        "4 images are annotated before EXIF rotation, their boxes are rotated with them (first: JPEGImages/000.png)"
     )
 
 
@@ -114,7 +113,7 @@ def test_sizes_that_fit_neither_way_are_refused(tmp_path: Path) -> None:
     for row in content["images"]:
         row["width"], row["height"] = row["height"], row["width"]
     file.write_text(json.dumps(content))
-    with pytest.raises(DataError, match=r"instances_train.json: image 1: size 72x96 is not that of train/1.png"):
+    with pytest.raises(DataError, match=r"instances_train.json: image 1: size 72x96 must be that of train/1.png"):
         Detect().open(root)
 
 
@@ -183,7 +182,7 @@ def test_a_photo_annotated_twice_is_kept(tmp_path: Path) -> None:
     dataset = Detect().open(twice(make_voc(tmp_path / "voc", 6, 2), 4, shifted))
     assert len(dataset.splits["train"]) == 10
     assert dataset.notes == (
-        "4 images are there twice and labelled alike (first: JPEGImages/000.png = JPEGImages/900.png)",
+        "4 images are there twice with similar labels (first: JPEGImages/000.png = JPEGImages/900.png)",
     )
 
 
@@ -202,5 +201,5 @@ def test_a_contradiction_obeys_max_bad_and_all_are_listed(tmp_path: Path, monkey
     with pytest.raises(DataError, match="two labels"):
         Detect().open(root, max_bad=0.79)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
-    with pytest.raises(DataError, match="and 1 more; no network"):
+    with pytest.raises(DataError, match="and 1 more; correct or remove"):
         Detect().open(root)

@@ -16,9 +16,9 @@ from mobilenets.arch.network import Block, Network
 from mobilenets.cli import main
 from mobilenets.errors import DataError
 from mobilenets.model import load
+from mobilenets.tasks.geo.cells import ancestors, cut, distances, outlines, within
+from mobilenets.tasks.geo.metrics import RADII, evaluate_locations
 from mobilenets.tasks.geolocate import Geolocate, _cross_entropies
-from mobilenets.tasks.places.cells import ancestors, cut, distances, outlines, within
-from mobilenets.tasks.places.located import RADII, evaluate_places
 from mobilenets.training.recipe import Recipe
 
 pytest.importorskip("s2geometry")
@@ -66,7 +66,7 @@ def test_shares_and_chance_by_hand() -> None:
     centres, weights = np.array([[0.0, 0.0], [0.0, 90.0]]), np.array([3.0, 1.0])
     truth = np.array([[0.0, 0.1], [0.0, 80.0], [50.0, 0.0]])
     outputs = np.array([[0.9, 0.1], [0.2, 0.8], [0.1, 0.9]])
-    result = evaluate_places(outputs, truth, ("a", "b", "c"), centres, weights)
+    result = evaluate_locations(outputs, truth, ("a", "b", "c"), centres, weights)
     assert result.within == {1: 0, 25: pytest.approx(1 / 3), 200: pytest.approx(1 / 3), 750: pytest.approx(1 / 3)} | {
         2500: pytest.approx(2 / 3)
     }
@@ -109,20 +109,22 @@ def test_a_network_learns_where_colours_are(coloured: Path, tmp_path: Path, caps
     done = train(coloured, network, Recipe(epochs=8, batch_size=16), task=task, project=tmp_path)
     result = done.evaluated.evaluation
     assert result.within[750] == 1.0 and result.chance[750] < 0.5  # type: ignore[attr-defined]
-    assert "Farthest off" in done.report.read_text() and "Map" in done.report.read_text()
+    assert "Largest errors" in done.report.read_text() and "Map" in done.report.read_text()
     model = load(done.run / "best.safetensors")
     assert model.task == "geolocate" and len(model.decoding["cells"]) == len(model.labels) == 3
     again = evaluate(done.run, coloured, "val")
     assert again.evaluation.to_dict() == result.to_dict()
     (prediction,) = predict(done.run, [coloured.parent / "1.png"], top=2)
     assert (
-        distances(np.array([[prediction.answer.latitude, prediction.answer.longitude]]), np.array([[-33.9, 151.2]]))
+        distances(
+            np.array([[prediction.prediction.latitude, prediction.prediction.longitude]]), np.array([[-33.9, 151.2]])
+        )
         < 100
     )
     assert main(["predict", str(done.run), str(coloured.parent / "0.png"), "--json"]) == 0
     (said,) = json.loads(capsys.readouterr().out)["predictions"]
     assert abs(said["latitude"] - 48.1) < 1 and abs(said["longitude"] - 11.6) < 1 and len(said["top"]) == 3
-    page = Geolocate().draw(Image.open(coloured.parent / "1.png"), prediction.answer)
+    page = Geolocate().draw(Image.open(coloured.parent / "1.png"), prediction.prediction)
     assert page.width == 720
 
 

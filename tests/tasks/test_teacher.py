@@ -25,7 +25,7 @@ from mobilenets.schema import read
 from mobilenets.tasks import Task
 from mobilenets.tasks.attributes import Attributes
 from mobilenets.tasks.embed import Embed
-from mobilenets.tasks.foreign import open_foreign, save_module
+from mobilenets.tasks.external_teacher import open_external, save_module
 from mobilenets.tasks.teacher import with_unlabelled
 
 PREPROCESS = Preprocess(32, 32)
@@ -71,7 +71,7 @@ def test_a_student_learns_what_a_module_says(marked_data: Path, bright: Path, tm
     targets = taught(trained.run)
     assert targets.shape == (trained.model.data["train"], 3) and 0 <= targets.min() and targets.max() <= 1
     assert trained.evaluated.evaluation.score > 0.8
-    assert any("asked about" in note for note in notes)
+    assert any("its outputs replace the labels of" in note for note in notes)
     settings = json.loads((trained.run / "settings.json").read_text())
     assert settings["task"]["teacher"] == str(bright)
 
@@ -134,7 +134,7 @@ def test_unlabelled_images_are_learned_from_and_none_is_held_out(marked_data: Pa
     assert "unlabelled: 5 images" in wider.notes[-1] and "2 left out" in wider.notes[-1]
     trained = train(marked_data, NETWORK, SHORT, task=task, project=tmp_path)
     assert len(taught(trained.run)) == len(wider.splits["train"])
-    with pytest.raises(DataError, match="holds no image that the data do not have"):
+    with pytest.raises(DataError, match="has no image that is not in the data already"):
         with_unlabelled(wider, more, np.full(3, np.nan, np.float32))
 
 
@@ -154,10 +154,10 @@ def test_anyones_onnx(tmp_path: Path, order: str) -> None:
     onnx_file(tmp_path / "a.onnx", order)
     pixels = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), np.uint8)
     given = (None, (), ()) if order == "bytes" else (None, (127.5,), (127.5,))
-    foreign = open_foreign(tmp_path / "a.onnx", *given)
-    assert foreign is not None and foreign.preprocess.height == 32
+    external = open_external(tmp_path / "a.onnx", *given)
+    assert external is not None and external.preprocess.height == 32
     expected = (pixels.astype(np.float32) if order == "bytes" else normalise(pixels, PREPROCESS)).mean((1, 2))
-    np.testing.assert_allclose(foreign.run(pixels), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(external.run(pixels), expected, rtol=1e-4, atol=1e-5)
 
 
 def onnx_file(
@@ -186,9 +186,9 @@ def onnx_file(
 def test_a_graph_that_takes_oblong_images_says_so_itself(tmp_path: Path, order: str) -> None:
     onnx_file(tmp_path / "a.onnx", order, width=64)
     for size in (None, 32):
-        foreign = open_foreign(tmp_path / "a.onnx", size, (127.5,), (127.5,))
-        assert foreign is not None and (foreign.preprocess.height, foreign.preprocess.width) == (32, 64)
-        assert foreign.run(np.zeros((2, 32, 64, 3), np.uint8)).tolist() == [[-1.0] * 3] * 2
+        external = open_external(tmp_path / "a.onnx", size, (127.5,), (127.5,))
+        assert external is not None and (external.preprocess.height, external.preprocess.width) == (32, 64)
+        assert external.run(np.zeros((2, 32, 64, 3), np.uint8)).tolist() == [[-1.0] * 3] * 2
 
 
 def test_a_torch_file_runs_as_the_module(tmp_path: Path, bright: Path) -> None:
@@ -197,31 +197,31 @@ def test_a_torch_file_runs_as_the_module(tmp_path: Path, bright: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.jit.script(Bright()).save(str(tmp_path / "bright.pt"))
-    ours, script = open_foreign(bright, None, (), ()), open_foreign(tmp_path / "bright.pt", 32, (127.5,), (127.5,))
+    ours, script = open_external(bright, None, (), ()), open_external(tmp_path / "bright.pt", 32, (127.5,), (127.5,))
     assert ours is not None and script is not None
     for one in (ours, script):
         np.testing.assert_allclose(one.run(pixels), expected, atol=1e-5)
         np.testing.assert_allclose(one.run(pixels[:1]), expected[:1], atol=1e-5)
-    with pytest.raises(UsageError, match=r"a \.pt2 file"):
+    with pytest.raises(UsageError, match=r"must end in \.pt2"):
         save_module(Bright(), PREPROCESS, tmp_path / "bright.onnx")
 
 
 @pytest.mark.parametrize(
     ("make", "given", "said"),
     [
-        (lambda path: onnx_file(path, "NCHW"), (None, (), ()), "does not say how pixels are normalised"),
-        (lambda path: onnx_file(path, "NCHW"), (64, (0.0,), (255.0,)), "takes 32x32 pixels"),
-        (lambda path: onnx_file(path, "NCHW", width=64), (64, (0.0,), (255.0,)), "takes 32x64 pixels"),
-        (lambda path: onnx_file(path, "NCHW", "side"), (None, (0.0,), (1.0,)), "what size of images"),
-        (lambda path: onnx_file(path, "bytes"), (None, (0.0,), (1.0,)), "takes pixels from 0 to 255"),
-        (lambda path: onnx_file(path, "NCHW", 32, 5), (None, (0.0,), (1.0,)), "is 1 or 3 channels"),
+        (lambda path: onnx_file(path, "NCHW"), (None, (), ()), "does not state its normalisation"),
+        (lambda path: onnx_file(path, "NCHW"), (64, (0.0,), (255.0,)), "a.onnx, 32x32 pixels"),
+        (lambda path: onnx_file(path, "NCHW", width=64), (64, (0.0,), (255.0,)), "a.onnx, 32x64 pixels"),
+        (lambda path: onnx_file(path, "NCHW", "side"), (None, (0.0,), (1.0,)), "does not state its input size"),
+        (lambda path: onnx_file(path, "bytes"), (None, (0.0,), (1.0,)), "takes uint8 pixels"),
+        (lambda path: onnx_file(path, "NCHW", 32, 5), (None, (0.0,), (1.0,)), "must have 1 or 3 channels"),
         (lambda path: path.write_bytes(b"no graph"), (None, (0.0,), (1.0,)), "cannot be opened"),
     ],
 )
 def test_what_is_wrong_with_an_onnx_file_is_said(tmp_path, make, given, said) -> None:  # type: ignore[no-untyped-def]
     make(tmp_path / "a.onnx")
     with pytest.raises((UsageError, WorkError), match=said) as caught:
-        open_foreign(tmp_path / "a.onnx", *given)
+        open_external(tmp_path / "a.onnx", *given)
     assert "\n" not in str(caught.value)
 
 
@@ -234,25 +234,25 @@ def test_a_graph_that_takes_no_images_or_more_than_one_is_no_teacher(tmp_path: P
     graph = helper.make_graph([helper.make_node("Sum", [one.name for one in inputs], ["y"])], "sum", inputs, outputs)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     save_model(model, tmp_path / "a.onnx")
-    with pytest.raises(WorkError, match="its graph must take images"):
-        open_foreign(tmp_path / "a.onnx", None, (0.0,), (1.0,))
+    with pytest.raises(WorkError, match="its input must be"):
+        open_external(tmp_path / "a.onnx", None, (0.0,), (1.0,))
 
 
 def test_what_is_wrong_with_a_torch_file_is_said(tmp_path: Path, bright: Path) -> None:
-    with pytest.raises(UsageError, match="says itself what images it takes"):
-        open_foreign(bright, 32, (), ())
+    with pytest.raises(UsageError, match="states its preprocessing"):
+        open_external(bright, 32, (), ())
     for name in ("a.pt", "a.pt2"):
         (tmp_path / name).write_bytes(b"nothing")
         with pytest.raises(ModelFileError, match="cannot be opened"):
-            open_foreign(tmp_path / name, 32, (0.0,), (1.0,))
+            open_external(tmp_path / name, 32, (0.0,), (1.0,))
 
 
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"unlabelled": Path("more")}, "unlabelled .* is said of a teacher"),
-        ({"teacher_size": 96}, "teacher_size .* is said of a teacher"),
-        ({"teacher": Path("t.onnx"), "teacher_mean": (1.0,)}, "give both or neither"),
+        ({"unlabelled": Path("more")}, "unlabelled .* needs a teacher"),
+        ({"teacher_size": 96}, "teacher_size .* needs a teacher"),
+        ({"teacher": Path("t.onnx"), "teacher_mean": (1.0,)}, "must be set together"),
     ],
 )
 def test_settings_that_contradict(values: dict[str, object], said: str) -> None:
@@ -275,11 +275,11 @@ def test_a_teacher_that_does_not_fit(marked_data: Path, tmp_path: Path, bright: 
         assert not (tmp_path / "run").exists()
 
     refused(Attributes(teacher=tmp_path / "none.onnx"), ModelFileError, "no such file")
-    refused(Attributes(teacher=our_teacher(tmp_path, ("red",))), DataError, "does not know the attributes green, blue")
+    refused(Attributes(teacher=our_teacher(tmp_path, ("red",))), DataError, "does not have the attributes green, blue")
     refused(Attributes(teacher=our_teacher(tmp_path, NAMES, "embed")), ModelFileError, "its task is embed, must be")
-    refused(Attributes(teacher=our_teacher(tmp_path), teacher_size=32), UsageError, "says itself")
+    refused(Attributes(teacher=our_teacher(tmp_path), teacher_size=32), UsageError, "states its preprocessing")
     wide = save_module(nn.Sequential(Bright(), nn.Linear(3, 5)), PREPROCESS, tmp_path / "wide.pt2")
-    refused(Attributes(teacher=wide), DataError, "gives 5 numbers for 3 attributes")
+    refused(Attributes(teacher=wide), DataError, "has 5 outputs for 3 attributes")
 
 
 def test_answers_of_other_data_are_not_learned(marked_data: Path, bright: Path, tmp_path: Path) -> None:

@@ -87,11 +87,13 @@ def test_unknown_lists_are_named_and_lists_of_a_class_are_not(tmp_path: Path) ->
     (main / "hard_train.txt").write_text("000\n001\n")
     (main / "default.txt").write_text("000\n")
     (note,) = Detect().open(root).notes
-    assert note == "ImageSets/Main/default.txt, ImageSets/Main/hard_train.txt: named after no split, not used"
+    assert (
+        note == "ImageSets/Main/default.txt, ImageSets/Main/hard_train.txt: not used, the name is not that of a split"
+    )
     for path in main.glob("*"):
         if path.name != "default.txt":
             path.unlink()
-    assert Detect().open(root, 0.3).notes[0] == "ImageSets/Main/default.txt: named after no split, not used"
+    assert Detect().open(root, 0.3).notes[0] == "ImageSets/Main/default.txt: not used, the name is not that of a split"
 
 
 def test_two_lists_of_one_split_and_what_is_in_no_list(tmp_path: Path) -> None:
@@ -116,7 +118,9 @@ def test_a_list_that_is_no_text(tmp_path: Path) -> None:
 def test_two_data_sets_are_not_one(tmp_path: Path) -> None:
     for name in ("VOC2007", "VOC2012"):
         make_voc(tmp_path / name, 4, 2)
-    with pytest.raises(DataError, match=r"VOC2007/ImageSets/Main, VOC2012/ImageSets/Main are two data sets: give one"):
+    with pytest.raises(
+        DataError, match=r"VOC2007/ImageSets/Main, VOC2012/ImageSets/Main are two data sets: choose one"
+    ):
         Detect().open(tmp_path)
     assert counts(tmp_path / "VOC2012") == {"train": 4, "val": 2}
 
@@ -194,7 +198,7 @@ def test_the_annotation_s_own_name_is_taken(tmp_path: Path) -> None:
     ]
     (note,) = dataset.notes
     assert note == (
-        "8 annotations have another <filename> than their own name, which is taken "
+        "8 annotations have another <filename> than their own name, which is used "
         "(first: Annotations/000.xml: '001.png')"
     )
 
@@ -219,9 +223,9 @@ def test_filename_is_taken_where_there_is_no_image_of_the_own_name(tmp_path: Pat
     ("old", "new", "note"),
     [
         ("<width>96</width><height>72", "<width>72</width><height>96", "8 annotations exchange width and height"),
-        ("<width>96", "<width>0", "8 annotations say a size of 0, that of the image is taken"),
-        ("<width>96", "<width>-96", "8 annotations say a size of 0"),
-        ("<height>72", "<height>²", "8 annotations say a size of 0"),
+        ("<width>96", "<width>0", "8 annotations state a size of 0, the size of the image is used"),
+        ("<width>96", "<width>-96", "8 annotations state a size of 0"),
+        ("<height>72", "<height>²", "8 annotations state a size of 0"),
         ("<width>96", "<width>96.0", ""),
     ],
 )
@@ -239,7 +243,7 @@ def test_few_images_of_another_size_are_left_out_and_named(tmp_path: Path) -> No
     assert any("1 of 120 images left out" in note and "007.xml: size 480x72" in note for note in dataset.notes)
     file = root / "Annotations" / "008.xml"
     file.write_text(file.read_text().replace("<width>96", "<width>480"))
-    with pytest.raises(DataError, match=r"007.xml: size 480x72 is not that of .* \(and 1 others of 120 images\)"):
+    with pytest.raises(DataError, match=r"007.xml: size 480x72 must be that of .* \(and 1 others of 120 images\)"):
         Detect().open(root)
 
 
@@ -271,16 +275,22 @@ def test_letters_that_gb2312_has_not_but_its_files_have(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (lambda t: b'<?xml version="1.0" encoding="klingon"?>' + t, "its encoding 'klingon' is none that Python knows"),
-        (lambda t: b'<?xml version="1.0" encoding="hex"?>' + t, "its encoding 'hex' is none that Python knows"),
-        (lambda t: b'<?xml version="1.0" encoding="undefined"?>' + t, "is no text in undefined"),
-        (lambda t: t.replace(b"bar", b"b\xe4r").replace(b"square", b"b\xe4r"), "is no text in utf-8"),
-        (lambda t: b"\xff\xfe" + t + b"\0", "is no (text|XML)"),
-        (lambda t: b'<?xml version="1.0" encoding="utf-7"?>' + t.replace(b"</an", b"+2AA-</an"), "is no XML"),
-        (lambda t: b"", "is no XML: no element found"),
-        (lambda t: b'<!DOCTYPE a [<!ENTITY b "bar">]>' + t, "declares an entity, which is not read"),
-        (lambda t: b'<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]>' + t, "declares an entity"),
-        (lambda t: b'<!DOCTYPE a [<!ENTITY % b "bar"> %b;]>' + t, "declares an entity"),
+        (lambda t: b'<?xml version="1.0" encoding="klingon"?>' + t, "its encoding 'klingon' is not supported"),
+        (lambda t: b'<?xml version="1.0" encoding="hex"?>' + t, "its encoding 'hex' is not supported"),
+        (lambda t: b'<?xml version="1.0" encoding="undefined"?>' + t, "is not text in its declared encoding undefined"),
+        (
+            lambda t: t.replace(b"bar", b"b\xe4r").replace(b"square", b"b\xe4r"),
+            "is not text in its declared encoding utf-8",
+        ),
+        (lambda t: b"\xff\xfe" + t + b"\0", "is not (text|XML)"),
+        (lambda t: b'<?xml version="1.0" encoding="utf-7"?>' + t.replace(b"</an", b"+2AA-</an"), "is not XML"),
+        (lambda t: b"", "is not XML: no element found"),
+        (lambda t: b'<!DOCTYPE a [<!ENTITY b "bar">]>' + t, "entity declarations are not supported"),
+        (
+            lambda t: b'<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]>' + t,
+            "entity declarations are not supported",
+        ),
+        (lambda t: b'<!DOCTYPE a [<!ENTITY % b "bar"> %b;]>' + t, "entity declarations are not supported"),
     ],
 )
 def test_what_cannot_be_read_is_named(tmp_path: Path, edit: Callable[[bytes], bytes], message: str) -> None:
@@ -295,4 +305,4 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, edit: Callable[[bytes], by
 def test_other_xml_is_named(tmp_path: Path) -> None:
     root = make_voc(tmp_path / "voc", 4, 2)
     (root / "project.xml").write_text("<annotations><image/></annotations>")
-    assert Detect().open(root).notes == ("1 .xml files are no annotations of Pascal VOC: project.xml",)
+    assert Detect().open(root).notes == ("1 .xml files are not annotations of Pascal VOC: project.xml",)

@@ -73,7 +73,7 @@ def test_a_split_that_is_not_there_is_named(tmp_path: Path) -> None:
     text = LIST + "train: /kaggle/input/x/train\nval: images/val\n"
     dataset = Detect().open(with_yaml(make_yolo(tmp_path / "yolo"), text))
     assert counts(dataset) == {"train": 4, "val": 2}
-    assert dataset.notes == ("data.yaml: train: /kaggle/input/x/train is not there: folders tell the splits",)
+    assert dataset.notes == ("data.yaml: train: /kaggle/input/x/train does not exist: splits are taken from folders",)
 
 
 def test_roboflow_has_a_folder_for_each_split(tmp_path: Path) -> None:
@@ -111,7 +111,9 @@ def test_polygons_become_boxes(tmp_path: Path) -> None:
     )
     assert dataset.splits["train"][1].target.edges.tolist() == [[0, 0, 1, 1]]
     (note,) = (note for note in dataset.notes if "polygons" in note)
-    assert note.startswith("2 polygons became the boxes around them (first: ") and note.endswith("000.txt: line 1)")
+    assert note.startswith("2 polygons are replaced by their bounding boxes (first: ") and note.endswith(
+        "000.txt: line 1)"
+    )
 
 
 def test_points_of_a_pose_are_left_out(tmp_path: Path) -> None:
@@ -126,7 +128,7 @@ def test_images_without_text_have_no_boxes_and_are_counted(tmp_path: Path) -> No
     (root / "labels" / "train" / "002.txt").write_text("\n")
     dataset = Detect().open(root)
     assert [len(sample.target.labels) for sample in dataset.splits["train"]] == [2, 0, 0, 2]
-    assert "1 of 6 images have no file of boxes: taken as without boxes (first: images/train/001.png)" in dataset.notes
+    assert "1 of 6 images have no label file: they have no boxes (first: images/train/001.png)" in dataset.notes
 
 
 def test_an_image_that_cannot_be_read_is_left_to_decoding(tmp_path: Path) -> None:
@@ -146,11 +148,11 @@ def test_an_image_that_cannot_be_read_is_left_to_decoding(tmp_path: Path) -> Non
         ("0", r"1 numbers, expected"),
         ("0 .5 .5 .2 .2 .9", r"6 numbers, expected"),
         ("0 .1 .2 .5 .1 .4 .6 .3", r"8 numbers, expected"),  # a polygon that lacks its last y
-        ("0 48 36 20 20", r"'0 48 36 20 20' must be fractions of the image, from 0 to 1, not pixels"),
+        ("0 48 36 20 20", r"'0 48 36 20 20' must be fractions of the image from 0 to 1, not pixels"),
         ("0 .5 nan .2 .2", r"must be finite numbers"),
-        ("0 .5 .5 0 .2", r"has no size"),
-        ("0 .95 .5 .2 .2", r"leaves its image of 96x72 pixels"),
-        ("0 1.5 .5 .2 .2", r"leaves its image of 96x72 pixels"),
+        ("0 .5 .5 0 .2", r"has no area"),
+        ("0 .95 .5 .2 .2", r"is outside of its image of 96x72 pixels"),
+        ("0 1.5 .5 .2 .2", r"is outside of its image of 96x72 pixels"),
     ],
 )
 def test_malformed_lines(tmp_path: Path, line: str, message: str) -> None:
@@ -164,19 +166,19 @@ def test_malformed_lines(tmp_path: Path, line: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("names: [a, b", "is no YAML"),
+        ("names: [a, b", "is not YAML"),
         ("- names\n- a\n", "must be a mapping"),
         ("names: bar\n", "names must be a list of names, or a mapping from 0, 1, 2"),
         ("names: []\n", "names must be a list"),
         ("names: [[a], b]\n", "names must be a list"),
         ("names: {1: bar, 2: square}\n", "names must be a list"),
         ("names: [bar, bar]\n", "names must differ: bar, bar"),
-        ("names: [bar, square]\nnc: 3\n", r"nc \(='3'\) is not the number of its names, 2"),
-        ("names: [bar, square]\nnc: [2]\n", r"nc \(=\['2'\]\) is not"),
-        ("names: &a [*a]\n", "is no YAML"),
-        ("? [1]\n: names\n", "is no YAML|must be"),
-        ("names: !!python/object:os.system [x]\n", "is no YAML|class|names"),
-        ("names: " + "[" * 5000, "is no YAML"),
+        ("names: [bar, square]\nnc: 3\n", r"nc \(='3'\) must be the number of its names, 2"),
+        ("names: [bar, square]\nnc: [2]\n", r"nc \(=\['2'\]\) must be"),
+        ("names: &a [*a]\n", "is not YAML"),
+        ("? [1]\n: names\n", "is not YAML|must be"),
+        ("names: !!python/object:os.system [x]\n", "is not YAML|class|names"),
+        ("names: " + "[" * 5000, "is not YAML"),
     ],
 )
 def test_malformed_yaml(tmp_path: Path, text: str, message: str) -> None:
@@ -194,26 +196,24 @@ def test_a_class_may_be_called_no(tmp_path: Path) -> None:
 def test_names_that_disagree_or_are_not_there(tmp_path: Path) -> None:
     root = with_yaml(make_yolo(tmp_path / "yolo"))
     (root / "classes.txt").write_text("square\nbar\n")
-    with pytest.raises(DataError, match=r"has other classes or another order than .*: (square, bar|bar, square)"):
+    with pytest.raises(DataError, match=r"its classes must be those of .*: (square, bar|bar, square)"):
         Detect().open(root)
     (root / "data.yaml").unlink()
     (root / "classes.txt").unlink()
-    with pytest.raises(
-        DataError, match=r"nothing names the classes of its YOLO boxes: neither data.yaml nor classes.txt"
-    ):
+    with pytest.raises(DataError, match=r"the class names of its YOLO boxes are missing: add data.yaml or classes.txt"):
         Detect().open(root)
 
 
 def test_text_whose_image_is_not_there(tmp_path: Path) -> None:
     root = with_yaml(make_yolo(tmp_path / "yolo"))
     (root / "images" / "train" / "001.png").unlink()
-    with pytest.raises(DataError, match=r"labels/train/001.txt: its image '001' is not in"):
+    with pytest.raises(DataError, match=r"labels/train/001.txt: its image '001' does not exist in"):
         Detect().open(root)
 
 
 def test_two_sheets_are_two_data_sets(tmp_path: Path) -> None:
     root = with_yaml(with_yaml(make_yolo(tmp_path / "yolo")), name="other.yaml")
-    with pytest.raises(DataError, match=r"data.yaml, other.yaml are two data sets: give one"):
+    with pytest.raises(DataError, match=r"data.yaml, other.yaml are two data sets: choose one"):
         Detect().open(root)
     assert counts(Detect().open(root / "other.yaml")) == {"train": 4, "val": 2}
 
@@ -230,7 +230,7 @@ def test_other_layouts_beside_it_are_named(tmp_path: Path) -> None:
     root = with_yaml(make_yolo(tmp_path / "yolo"))
     make_voc(tmp_path / "voc", 4, 2)
     shutil.copytree(tmp_path / "voc" / "Annotations", root / "Annotations")
-    assert Detect().open(root).notes == ("YOLO is read, not the 6 .xml files beside it",)
+    assert Detect().open(root).notes == ("YOLO is read, 6 .xml files are ignored",)
 
 
 def test_a_yaml_file_elsewhere(tmp_path: Path) -> None:
@@ -240,7 +240,7 @@ def test_a_yaml_file_elsewhere(tmp_path: Path) -> None:
     with_yaml(tmp_path / "cfg", LIST + "path: ../datasets/mine\ntrain: images/train\nval: images/val\n", "mine.yaml")
     dataset = Detect().open(tmp_path / "cfg" / "mine.yaml")
     assert counts(dataset) == {"train": 4, "val": 2} and not dataset.notes
-    with pytest.raises(DataError, match=r"mine.yaml: holds no image"):
+    with pytest.raises(DataError, match=r"mine.yaml: has no image"):
         Detect().open(with_yaml(tmp_path / "cfg", LIST, "mine.yaml") / "mine.yaml")
 
 

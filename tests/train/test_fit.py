@@ -129,13 +129,13 @@ def test_int8_epochs_resume_to_the_same_integers(photos: Path, tmp_path: Path) -
     assert load(whole.best).digest() == train(photos, tmp_path / "plain").digest()
 
 
-def killed_runs(photos: Path, tmp_path: Path, kills: int) -> None:
+def killed_runs(photos: Path, tmp_path: Path, kills: int, epochs: int) -> None:
     """SIGKILL a real process at random instants, resume it each time, compare the weights of the end."""
     program = (
         "import sys, mobilenets.train.fit as fit; fit.CHECKPOINT_SECONDS = 0.05; "
         "from mobilenets.cli import main; sys.exit(main(sys.argv[1:]))"
     )
-    flags = "--alpha 0.25 --img-size 32 --epochs 16 --batch-size 32 --device cpu --project".split()
+    flags = f"--alpha 0.25 --img-size 32 --epochs {epochs} --batch-size 32 --device cpu --project".split()
     command = [sys.executable, "-c", program, "train"]
     whole = [*command, str(photos), *flags, str(tmp_path), "--name", "whole"]
     started = time.monotonic()
@@ -162,11 +162,11 @@ def killed_runs(photos: Path, tmp_path: Path, kills: int) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_twenty_kills(photos: Path, tmp_path: Path) -> None:
-    killed_runs(photos, tmp_path, 20)
+    killed_runs(photos, tmp_path, 20, epochs=16)
 
 
 def test_a_kill(photos: Path, tmp_path: Path) -> None:
-    killed_runs(photos, tmp_path, 1)
+    killed_runs(photos, tmp_path, 1, epochs=6)
 
 
 def test_early_stopping(photos: Path, tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_batch_norms_are_measured_anew_where_that_is_better(
     for name, array in model.weights.items():
         np.testing.assert_allclose(array, expected[name], rtol=1e-4, atol=1e-4 if anew else 0, err_msg=name)
     assert model.metrics["val_top1"] == pytest.approx(new_score if anew else score)
-    assert any("measured anew" in note for note in kept.notes) == (anew and new_score > score)
+    assert any("re-estimated" in note for note in kept.notes) == (anew and new_score > score)
     with safe_open(kept.run.checkpoint, "numpy") as file:  # epochs that are added later are compared with it as it was
         assert json.loads(file.metadata()["progress"])["best"][0] == pytest.approx(score)
     assert any(note.startswith(f"best: epoch {1 + kept.rows.index(max(kept.rows, key=judged))}") for note in kept.notes)
@@ -119,7 +119,7 @@ def test_the_int8_network_is_kept_whatever_the_floats_came_to(
     _, kept = trained(squares, tmp_path / "run", quantize=True, **recipe)
     assert file.load(kept.run.integers).metrics["val_top1"] == kept.rows[-1]["val_top1"]
     assert any(f"val top-1 {kept.rows[-1]['val_top1']:.2%}" in note and "int8" in note for note in kept.notes)
-    assert f"from epoch {recipe['epochs'] + 1} on it learns in int8" in kept.notes
+    assert f"quantisation-aware training from epoch {recipe['epochs'] + 1} on" in kept.notes
 
 
 @pytest.mark.parametrize("patience", [1, 2, 300])

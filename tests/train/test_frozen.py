@@ -23,7 +23,7 @@ from mobilenets.model import load
 from mobilenets.progress import Watch
 from mobilenets.tasks.classify import class_weights
 from mobilenets.training import frozen
-from mobilenets.training.frozen import _classifier, _judged, _regression, _views, fit_frozen
+from mobilenets.training.frozen import _classifier, _evaluated, _regression, _views, fit_frozen
 from mobilenets.training.recipe import Recipe
 
 NETWORK = Network(alpha=0.25, height=32, width=32, classes=7, activation="relu6")
@@ -40,7 +40,7 @@ def two_classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("classes", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_only_the_classifier_changes(
     classes: int, photos: Path, two_classes: Path, tmp_path: Path, random_model: MakeModel
 ) -> None:
@@ -129,7 +129,7 @@ def test_every_view_of_an_image_is_learned_with_its_label() -> None:
 def test_figures_are_accuracy_and_cross_entropy_of_any_logits() -> None:
     rng = np.random.default_rng(0)
     logits, labels = rng.normal(0, 300, (50, 4)).astype(np.float32), rng.integers(0, 4, 50)
-    top1, loss = _judged(logits, labels)
+    top1, loss = _evaluated(logits, labels)
     tensor = torch.from_numpy(logits)
     assert top1 == pytest.approx((tensor.argmax(1).numpy() == labels).mean())
     assert loss == pytest.approx(float(torch.nn.functional.cross_entropy(tensor, torch.from_numpy(labels))), rel=1e-5)

@@ -25,7 +25,7 @@ def own_handlers() -> Iterator[list[int]]:
 
 @pytest.mark.parametrize("number", BOTH)
 def test_the_first_signal_is_noted_and_the_second_ends_it_at_once(number: int, own_handlers: list[int]) -> None:
-    with pytest.raises(Interrupted, match="on the second signal") as stopped, Interrupts() as interrupts:
+    with pytest.raises(Interrupted, match="at the second signal") as stopped, Interrupts() as interrupts:
         assert interrupts.number is None
         os.kill(os.getpid(), number)
         assert interrupts.number == number

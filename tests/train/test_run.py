@@ -72,13 +72,13 @@ def test_a_model_says_how_good_it_is_on_which_images(tmp_path: Path, random_mode
     data = {"fingerprint": "f", "train": 7, "val": 5}
     model = run.model(weights, ("a", "b", "c"), data, 0.75)
     assert model.metrics == {"split": "val", "images": 5, "top1": 0.75, "val_top1": 0.75}
-    assert (model.labels, model.data, model.preprocess, model.decoding) == (("a", "b", "c"), data, PREPROCESS, {})
+    assert (model.labels, model.data, model.preprocess, model.head_config) == (("a", "b", "c"), data, PREPROCESS, {})
     assert model.network == NETWORK and model.task == "classify"
-    assert run.model(weights, ("a", "b", "c"), data, 0.75, {"key": 1}).decoding == {"key": 1}
+    assert run.model(weights, ("a", "b", "c"), data, 0.75, {"key": 1}).head_config == {"key": 1}
 
 
 def test_weights_that_are_not_finite_make_no_model(tmp_path: Path, random_model: MakeModel) -> None:
     run, weights = small_run(tmp_path, tmp_path / "run", lr=0.5), dict(random_model(NETWORK).weights)
     weights["fc.bias"] = np.full(3, np.inf, np.float32)
-    with pytest.raises(TrainingError, match=r"went astray .*lower --lr \(now 0.5\)"):
+    with pytest.raises(TrainingError, match=r"training diverged .*lower --lr \(now 0.5\)"):
         run.model(weights, ("a", "b", "c"), {"val": 5}, 0.0)

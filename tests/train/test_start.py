@@ -5,7 +5,7 @@ from conftest import MakeModel
 
 from mobilenets.arch import Network, expand
 from mobilenets.training.module import MobileNet, load_weights
-from mobilenets.training.start import centre, restate
+from mobilenets.training.start import centre, recompute_statistics
 
 NETWORK = Network(alpha=0.25, height=40, width=48, classes=4, activation="relu6", padding="same")
 
@@ -16,7 +16,7 @@ def test_restating_batch_norms_keeps_the_function_and_makes_training_mode_comput
     x = torch.randn(24, 3, 40, 48, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         before = module(x)
-        restate(module, [x[:10], x[10:]])
+        recompute_statistics(module, [x[:10], x[10:]])
         after = module.eval()(x)
         training = module.train()(x)
     torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-4)

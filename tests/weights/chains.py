@@ -4,31 +4,31 @@ from typing import Any
 
 import numpy as np
 
-from mobilenets.weights.layers import Layer, Norm, convolution
+from mobilenets.weights.layers import FileLayer, Norm, convolution
 
 
 def ones(*shape: int) -> np.ndarray:
     return np.ones(shape, np.float32)
 
 
-def conv(name: str, out: int, inputs: int, k: int = 3, **known: Any) -> Layer:
+def conv(name: str, out: int, inputs: int, k: int = 3, **known: Any) -> FileLayer:
     return convolution(name, ones(out, inputs, k, k), 1, **known)
 
 
-def depthwise(name: str, channels: int, k: int = 3, **known: Any) -> Layer:
+def depthwise(name: str, channels: int, k: int = 3, **known: Any) -> FileLayer:
     return convolution(name, ones(channels, 1, k, k), channels, **known)
 
 
-def pointwise(name: str, out: int, inputs: int, **known: Any) -> Layer:
+def pointwise(name: str, out: int, inputs: int, **known: Any) -> FileLayer:
     return conv(name, out, inputs, 1, **known)
 
 
-def pool() -> Layer:
-    return Layer("pool", "pool")
+def pool() -> FileLayer:
+    return FileLayer("pool", "pool")
 
 
-def classifier(outputs: int, inputs: int, **known: Any) -> Layer:
-    return Layer("fully_connected", "fc", ones(outputs, inputs), **known)
+def classifier(outputs: int, inputs: int, **known: Any) -> FileLayer:
+    return FileLayer("fully_connected", "fc", ones(outputs, inputs), **known)
 
 
 def norm(channels: int, epsilon: float | None = 1e-3) -> Norm:
@@ -36,14 +36,14 @@ def norm(channels: int, epsilon: float | None = 1e-3) -> Norm:
     return Norm(one, 0 * one, 0 * one, one, epsilon)
 
 
-def tiny(outputs: int = 5, **known: Any) -> list[Layer]:
+def tiny(outputs: int = 5, **known: Any) -> list[FileLayer]:
     """One block: the shortest chain that is a MobileNet v1."""
     known = {"stride": 1, **known}
     stem = conv("stem", 8, 3, **known | {"stride": 2})
     return [stem, depthwise("dw", 8, **known), pointwise("pw", 12, 8, **known), pool(), classifier(outputs, 12)]
 
 
-def paper(alpha: float = 0.25, strides: bool = True, head: int = 0, outputs: int = 5, **known: Any) -> list[Layer]:
+def paper(alpha: float = 0.25, strides: bool = True, head: int = 0, outputs: int = 5, **known: Any) -> list[FileLayer]:
     """The paper's thirteen blocks."""
     rows = [(1, 64), (2, 128), (1, 128), (2, 256), (1, 256), (2, 512), *[(1, 512)] * 5, (2, 1024), (1, 1024)]
     said = (lambda stride: {"stride": stride}) if strides else (lambda stride: {})

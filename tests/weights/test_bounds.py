@@ -144,7 +144,7 @@ def elsewhere(proto: onnx.ModelProto) -> None:
         (loop, "its graph has a Loop, which holds a graph"),
         (padded, "a tensor of [0-9]+ numbers, at most"),
         (many, "nodes and [0-9]+ constants, more than 20000"),
-        (elsewhere, "its values lie in another file, which is not opened"),
+        (elsewhere, "its values are in another file, which is not opened"),
     ],
 )
 def test_graphs_that_are_not_run(change: Callable[[onnx.ModelProto], object], reason: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 from serving import breaks, serving
 
 from mobilenets.weights.hub.catalogue import File, Published
-from mobilenets.weights.hub.download import Patience
+from mobilenets.weights.hub.download import RetryPolicy
 from mobilenets.weights.hub.fetch import fetch
 from mobilenets.weights.recognise import Given
 
@@ -35,7 +35,7 @@ def test_a_file_is_flushed_to_disk_before_it_is_renamed(tmp_path: Path, monkeypa
         url = site.put("/network.h5", CONTENT, breaks(len(CONTENT) - 100))
         file = File(url, hashlib.sha256(CONTENT).hexdigest())
         wanted = Published("a", 0.25, 128, "a test", (file,), None, "", "none", Given())
-        (path,) = fetch(wanted, patience=Patience(timeout=5, attempts=3, pause=0.01))
+        (path,) = fetch(wanted, retries=RetryPolicy(timeout=5, attempts=3, pause=0.01))
     assert path.read_bytes() == CONTENT
     steps = [(name, size) for name, inode, size in calls if inode == path.stat().st_ino]
     assert steps[-2:] == [("fsync", len(CONTENT)), ("replace", len(CONTENT))] and len(site.requests) == 2

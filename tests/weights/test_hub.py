@@ -30,14 +30,14 @@ from mobilenets.errors import DownloadError
 from mobilenets.files import cache_folder
 from mobilenets.weights.hub import download as downloading
 from mobilenets.weights.hub.catalogue import File, Published, find
-from mobilenets.weights.hub.download import Patience
+from mobilenets.weights.hub.download import RetryPolicy
 from mobilenets.weights.hub.fetch import at_hand, fetch
 from mobilenets.weights.recognise import Given
 
 CONTENT = bytes(range(256)) * 1200  # 307,200 bytes: several reads
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 KERAS = "/tensorflow/keras-applications/mobilenet/mobilenet_2_5_128_tf.h5"
-HASTE = Patience(timeout=0.3, attempts=3, pause=0.01)
+HASTE = RetryPolicy(timeout=0.3, attempts=3, pause=0.01)
 
 Files = Callable[..., Published]
 
@@ -64,7 +64,7 @@ def pinned(url: str) -> Published:
 
 
 def get(wanted: Published, **settings: object) -> bytes:
-    (path,) = fetch(wanted, patience=HASTE, **settings)
+    (path,) = fetch(wanted, retries=HASTE, **settings)
     assert sorted(p.name for p in path.parent.iterdir() if ".part" in p.name) == []
     return path.read_bytes()
 
@@ -72,7 +72,7 @@ def get(wanted: Published, **settings: object) -> bytes:
 def refusal(wanted: Published) -> str:
     """The one line."""
     with pytest.raises(DownloadError) as error:
-        fetch(wanted, patience=HASTE)
+        fetch(wanted, retries=HASTE)
     assert "\n" not in str(error.value)
     return str(error.value)
 
@@ -95,7 +95,7 @@ def test_a_file_is_fetched_once_and_lies_where_a_person_finds_it(site: Site, cac
 def test_several_files_are_fetched_each(site: Site) -> None:
     other = CONTENT[::-1]
     files = [File(site.put("/a.tflite", CONTENT), SHA256), File(site.put("/tools/b.tflite", other))]
-    paths = fetch(published(*files), patience=HASTE)
+    paths = fetch(published(*files), retries=HASTE)
     assert [path.name for path in paths] == ["a.tflite", "b.tflite"]
     assert [path.read_bytes() for path in paths] == [CONTENT, other]
 
@@ -122,7 +122,7 @@ def test_a_damaged_file_is_downloaded_anew_and_said(site: Site, cache: Path, dam
     assert len(site.requests) == 2
     (note,) = notes
     assert note.startswith(f"{target}: its SHA-256 is ") or note.startswith(f"{target}: it has {len(damaged)} bytes")
-    assert note.endswith("it is downloaded anew")
+    assert note.endswith("it is downloaded again")
 
 
 def test_a_damaged_file_stays_where_no_other_can_be_had(site: Site, cache: Path) -> None:
@@ -171,7 +171,7 @@ def test_a_redirected_download_is_resumed(site: Site) -> None:
 
 def test_a_ring_of_redirects_is_refused(site: Site) -> None:
     url = site.put(KERAS, b"", *[redirect(KERAS)] * 100)
-    assert "it redirects without end" in refusal(pinned(url))
+    assert "it redirects endlessly" in refusal(pinned(url))
 
 
 @pytest.mark.parametrize("to", ["ftp://example.com/x", "file:///etc/passwd", "http://[broken", "gopher:x"])
@@ -199,9 +199,9 @@ def test_a_server_that_says_no_is_not_asked_again(site: Site, code: int) -> None
 
 def test_a_server_that_asks_for_time_gets_some(site: Site) -> None:
     url = site.put(KERAS, CONTENT, status(429, Retry_After="9999"))
-    patience = Patience(timeout=1, attempts=2, pause=0.01, longest=0.4)
+    retries = RetryPolicy(timeout=1, attempts=2, pause=0.01, longest=0.4)
     start = time.monotonic()
-    fetch(pinned(url), patience=patience)
+    fetch(pinned(url), retries=retries)
     assert 0.4 <= time.monotonic() - start < 3
 
 

@@ -25,14 +25,14 @@ FETCH = """
 import json, sys
 from mobilenets.errors import DownloadError
 from mobilenets.weights.hub.catalogue import File, Published
-from mobilenets.weights.hub.download import Patience
+from mobilenets.weights.hub.download import RetryPolicy
 from mobilenets.weights.hub.fetch import fetch
 from mobilenets.weights.recognise import Given
 where, sha256 = sys.argv[1:]
 wanted = Published("timm/x", 1.0, 224, "", (File(where, sha256 or None),), None, "", "", Given())
 seen = []
 try:
-    (path,) = fetch(wanted, lambda *step: seen.append(step), patience=Patience(2, 3, 0.01))
+    (path,) = fetch(wanted, lambda *step: seen.append(step), retries=RetryPolicy(2, 3, 0.01))
     print(json.dumps({"path": str(path), "seen": seen}))
 except DownloadError as exc:
     print(json.dumps({"error": str(exc)}))

@@ -8,8 +8,8 @@ from tflite_files import Form, mobilenet, write
 
 from mobilenets.arch.network import Block, Network
 from mobilenets.errors import ModelFileError
-from mobilenets.quant.scheme import Affine
-from mobilenets.weights.integers import _same_products, has_integers
+from mobilenets.quant.scheme import QuantParams
+from mobilenets.weights.imported_int8 import _same_products, has_integers
 from mobilenets.weights.layers import convolution
 from mobilenets.weights.read.tflite import read_tflite
 
@@ -36,11 +36,11 @@ def test_the_kind_is_told_from_the_shape(shape: tuple[int, ...], groups: int, ki
 
 
 def test_an_activation_by_itself_keeps_the_integers_that_it_does_not_rescale() -> None:
-    """Integers that are rounded twice follow another law: they are none to keep."""
+    """Integers that are rounded twice follow another rule: they are not kept."""
     file = mobilenet(make_random_model(NETWORK), Form("int8", fused=False))
     content = read_tflite(write(file))
     assert has_integers(content)
-    assert [layer.gives for layer in content.layers[:3]] == [Affine(float(np.float32(6 / 255)), -128)] * 3
+    assert [layer.gives for layer in content.layers[:3]] == [QuantParams(float(np.float32(6 / 255)), -128)] * 3
     file.named("dw1/act").scale = [0.5]
     content = read_tflite(write(file))
     assert not has_integers(content)
@@ -53,7 +53,7 @@ def test_a_float_file_has_no_integers() -> None:
 
 def test_scales_for_another_input_give_the_nearest_products() -> None:
     scale = np.random.default_rng(0).uniform(1e-4, 1, 500).astype(np.float32)
-    before, after = Affine(0.0235, 0), Affine(0.0235 * (1 - 2**-20), 0)
+    before, after = QuantParams(0.0235, 0), QuantParams(0.0235 * (1 - 2**-20), 0)
     chosen = _same_products(scale, before, after)
     wanted = np.float32(before.scale) * scale
 

@@ -166,9 +166,9 @@ ARRAYS: dict[str, tuple[Edit, str]] = {
         lambda file: (file.move("model_weights", "w"), link(h5py.SoftLink("/w"))(file, "model_weights"))[0],
         "/model_weights: a link to another place, which is not followed",
     ),
-    "groups in a ring": (put(KERNEL, in_itself), "groups without end"),
-    "external storage": (put(KERNEL, outside), "conv_pw_1: kernel: its values lie in another file"),
-    "virtual": (put(KERNEL, virtual), "conv_pw_1: kernel: its values lie in another file"),
+    "groups in a ring": (put(KERNEL, in_itself), "groups nested too deeply"),
+    "external storage": (put(KERNEL, outside), "conv_pw_1: kernel: its values are in another file"),
+    "virtual": (put(KERNEL, virtual), "conv_pw_1: kernel: its values are in another file"),
     "objects": (
         put(
             KERNEL, lambda group, name: group.create_dataset(name, ZEROS.shape, h5py.special_dtype(ref=h5py.Reference))
@@ -295,8 +295,8 @@ CONFIGS: dict[str, tuple[Callable[[str], str], str]] = {
     "not JSON": (lambda text: text[:-9], "its config is not JSON"),
     "a list": (lambda text: "[]", "its config describes a list: Functional and Sequential models are read"),
     "a class of its author's": (lambda text: text.replace("Functional", "Mine"), "its config describes a Mine"),
-    "nested without end": (deep(100_000), "its config is JSON nested without end"),
-    "models nested without end": (nested_models, "only 0 convolutions before the classifier"),
+    "nested too deeply": (deep(100_000), "its config is JSON nested too deeply"),
+    "models nested too deeply": (nested_models, "only 0 convolutions before the classifier"),
     "too large": (
         lambda text: " " * (5 << 20) + text,
         "config.json: unpacks to|attribute model_config: 5247783 bytes of text",
@@ -305,11 +305,11 @@ CONFIGS: dict[str, tuple[Callable[[str], str], str]] = {
     "layers of numbers": (configured(lambda layers: layers.__setitem__(2, 3)), "damaged: "),
     "unknown layer": (
         another("LayerNormalization", "conv1_bn"),
-        "conv1_bn is a LayerNormalization, which no MobileNet v1",
+        "conv1_bn is a LayerNormalization: MobileNet v1 has none",
     ),
     "a custom layer": (
         another("Conv2D", "conv1", registered_name="Mine>Conv2D"),
-        "conv1 is a Mine>Conv2D: a layer of its author's own",
+        "conv1 is a Mine>Conv2D: a custom layer",
     ),
     "a layer of another module": (another("Conv2D", "conv1", module="os"), "conv1 is a os"),
     "branching": (

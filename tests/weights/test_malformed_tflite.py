@@ -163,14 +163,17 @@ STRUCTURE: dict[str, tuple[Callable[[File], Any], str]] = {
     ),
     "operator that gives its own input": (
         lambda f: setattr(conv(f, 1), "outputs", conv(f, 1).inputs[:1]),
-        "operator 1 .* gives a tensor that stood before it",
+        "operator 1 .* gives an earlier tensor",
     ),
-    "ring": (lambda f: setattr(f.operators[-1], "outputs", conv(f).outputs), "gives a tensor that stood before it"),
+    "ring": (lambda f: setattr(f.operators[-1], "outputs", conv(f).outputs), "gives an earlier tensor"),
     "operator that reads a later tensor": (
         lambda f: setattr(conv(f, 1), "inputs", [conv(f, 2).outputs[0], *conv(f, 1).inputs[1:]]),
         "does not take what the one before it gives",
     ),
-    "a branch": (insert(2, "ADD"), r"operator 2 \(ADD\): no MobileNet v1 has one; it is none from there on"),
+    "a branch": (
+        insert(2, "ADD"),
+        r"operator 2 \(ADD\): no MobileNet v1 has one; it is not a MobileNet v1 from there on",
+    ),
     "tensor out of range": (change_operator(0, inputs=[0, 999, 2]), "tensor 999 of 2.: there is none"),
     "negative tensor": (change_operator(0, inputs=[0, -2, 2]), "tensor -2 of 2.: there is none"),
     "buffer out of range": (change("conv0/kernel", buffer=999), "conv0/kernel: buffer 999 of 2.: there is none"),
@@ -229,10 +232,16 @@ NO_MOBILENET: dict[str, tuple[Callable[[File], Any], str]] = {
         "a pool over a part of .1, 9, 12, 20.",
     ),
     "rescaling by nothing": (insert(0, "MUL"), r"operator 0 \(MUL\): not a change of the image by one number"),
-    "rescaling by two": (rescaling("MUL", 1, 2), r"operator 0 \(MUL\): not a change of the image by one number a chan"),
+    "rescaling by two": (
+        rescaling("MUL", 1, 2),
+        r"operator 0 \(MUL\): not a change of the image by one number per c",
+    ),
     "rescaling by four": (rescaling("SUB", 1, 2, 3, 4), r"operator 0 \(SUB\): not a change of the image by one number"),
-    "division by 0": (rescaling("DIV", 2, 0, 2), r"operator 0 \(DIV\): not a change of the image by one number a chan"),
-    "times 0": (rescaling("MUL", 2, 0, 2), "^pixels become its input by mean"),
+    "division by 0": (
+        rescaling("DIV", 2, 0, 2),
+        r"operator 0 \(DIV\): not a change of the image by one number per chan",
+    ),
+    "times 0": (rescaling("MUL", 2, 0, 2), "^its input is normalised by mean"),
     "shuffled kernel": (
         lambda f: next(o for o in f.operators if "FULLY" in o.kind).fields.update(WeightsFormat=1),
         "fc: a shuffled kernel, which is not read",

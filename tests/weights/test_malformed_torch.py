@@ -453,7 +453,7 @@ def sound_files() -> dict[str, bytes]:
     return {".safetensors": sound(), ".pt": saved(whole()), ".pth": saved(whole(), **OLD)}
 
 
-@pytest.mark.parametrize("suffix", [".safetensors", ".pt", ".pth"])
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt", pytest.param(".pth", marks=pytest.mark.slow)])
 @given(st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=4), st.data())
 def test_bytes_changed_anywhere(suffix: str, changes: list[tuple[float, int]], data: st.DataObject) -> None:
     """Never another error than ours, even where headers and pickles are hit."""

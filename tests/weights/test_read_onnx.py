@@ -74,7 +74,7 @@ def test_our_own_exports_come_back(name: str, tmp_path, random_model: RandomMode
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"network": Network(0.5, 64, 64, classes=5).to_json()}, "network 0.5-64, but layer 1 is not of that"),
+        ({"network": Network(0.5, 64, 64, classes=5).to_json()}, "network 0.5-64, but layer 1 does not match it"),
         ({"network": "{}"}, "its metadata: the JSON holds no network"),
         ({"labels": "[1, 2, 3, 4, 5]"}, r"its metadata: labels\[0\] \(=1\) must be text"),
         ({"labels": "[[["}, "its metadata: labels is not JSON: Expecting value"),

@@ -17,7 +17,7 @@ from mobilenets.arch.ops import CONVOLUTIONS, Op
 from mobilenets.data.imagenet import names as imagenet_names
 from mobilenets.errors import ModelFileError, NetworkError, UsageError
 from mobilenets.model import Model
-from mobilenets.weights.layers import Content, Layer, Norm, chain
+from mobilenets.weights.layers import Content, FileLayer, Norm, chain
 from mobilenets.weights.recognise import Given, Imported, recognise
 
 ALPHAS = (0.1, 0.25, 0.35, 0.5, 0.75, 1.0, 1.25)
@@ -83,14 +83,16 @@ def said(model: Model, how: Saying, seed: int = 0) -> tuple[Content, Given]:
             known["activation"] = network.activation
         plain = how.norms == "folded" or (how.norms == "mixed" and rng.integers(2) and op.name != "conv0")
         arrays = {"weight": folded[f"{op.name}.weight"], "bias": folded[f"{op.name}.bias"]}
-        layers.append(Layer(op.kind, op.name, **(arrays if plain else unfolded(model, op, how.norms, rng)), **known))
+        layers.append(
+            FileLayer(op.kind, op.name, **(arrays if plain else unfolded(model, op, how.norms, rng)), **known)
+        )
     if how.pool or how.pointwise_classifier:
-        layers.append(Layer("pool", "pool"))
+        layers.append(FileLayer("pool", "pool"))
     weight, bias = model.weights["fc.weight"], model.weights["fc.bias"]
     if how.pointwise_classifier:
-        layers.append(Layer("pointwise", "fc", weight[:, :, None, None], bias))
+        layers.append(FileLayer("pointwise", "fc", weight[:, :, None, None], bias))
     else:
-        layers.append(Layer("fully_connected", "fc", weight, bias))
+        layers.append(FileLayer("fully_connected", "fc", weight, bias))
     size, pixels = (network.height, network.width), (127.5, 127.5)
     added = Given(
         size=None if how.size else size,
@@ -146,7 +148,7 @@ def assert_same_function(one: Model, other: Model) -> None:
     assert one.preprocess == other.preprocess
 
 
-def imported(layers: list[Layer], given: Given | None = None, **content: Any) -> Imported:
+def imported(layers: list[FileLayer], given: Given | None = None, **content: Any) -> Imported:
     known = {"size": (64, 64), "pixels": (0.0, 255.0), **content}
     return recognise(Content("Test", tuple(layers), **known), given)
 
@@ -344,7 +346,7 @@ def test_one_logit_takes_two_labels() -> None:
         ([pool(), classifier(9, 256), classifier(3, 9)], ("fc", "fc")),
     ],
 )
-def test_a_body_is_taken_where_its_head_is_not_one_classifier(head: list[Layer], left: tuple[str, ...]) -> None:
+def test_a_body_is_taken_where_its_head_is_not_one_classifier(head: list[FileLayer], left: tuple[str, ...]) -> None:
     content = Content("Test", (*paper(**SAID)[:-2], *head), (64, 64), (0.0, 255.0))
     with pytest.raises(ModelFileError):
         recognise(content)

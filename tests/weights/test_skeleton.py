@@ -7,12 +7,12 @@ from chains import classifier, conv, depthwise, norm, paper, pointwise, pool, ti
 
 from mobilenets.arch.network import BODY, SHALLOW_BODY, Block, Network, Rounding
 from mobilenets.errors import ModelFileError
-from mobilenets.weights.layers import Layer
+from mobilenets.weights.layers import FileLayer
 from mobilenets.weights.skeleton import assemble, widths_of
 
 STEM, DW, PW, POOL, FC = tiny()
 SECOND = [depthwise("dw2", 12, stride=2), pointwise("pw2", 20, 12, stride=1)]
-END = "; it is no MobileNet v1 from there on"
+END = "; it is not a MobileNet v1 from there on"
 
 
 def test_a_sound_chain() -> None:
@@ -47,8 +47,8 @@ def test_a_stem_of_one_channel_has_a_depthwise_convolution_that_is_a_full_one_to
         ([], "only 0 convolutions before the classifier: a MobileNet v1 has at least 3"),
         ([STEM], "only 1 convolutions before the classifier: a MobileNet v1 has at least 3"),
         ([STEM, DW], "only 2 convolutions before the classifier: a MobileNet v1 has at least 3"),
-        ([STEM, DW, PW], "it ends with pw, before the classifier: give the file that holds that as well"),
-        ([STEM, DW, PW, POOL], "it ends with pw, before the classifier: give the file that holds that as well"),
+        ([STEM, DW, PW], "it ends with pw, before the classifier: give the file with the classifier as well"),
+        ([STEM, DW, PW, POOL], "it ends with pw, before the classifier: give the file with the classifier as well"),
         ([POOL], "layer 1, pool: a pool before a block is complete" + END),
         ([STEM, DW, POOL], "layer 3, pool: a pool before a block is complete" + END),
         ([STEM, DW, PW, SECOND[0], POOL], "layer 5, pool: a pool before a block is complete" + END),
@@ -99,8 +99,8 @@ def test_a_stem_of_one_channel_has_a_depthwise_convolution_that_is_a_full_one_to
         ([STEM, PW], "layer 2, pw: a pointwise convolution"),
         (
             [STEM, conv("c", 16, 8, stride=2)],
-            "layer 2, c: a full 3x3 convolution of 8 channels with stride 2: depthwise and pointwise convolutions take "
-            "turns" + END,
+            "layer 2, c: a full 3x3 convolution of 8 channels with stride 2: depthwise and pointwise convolutions "
+            "must alternate" + END,
         ),
         ([STEM, DW, depthwise("dw2", 8)], "layer 3, dw2: a depthwise convolution: depthwise and pointwise"),
         ([STEM, depthwise("dw", 8, stride=3)], "layer 2, dw: a depthwise convolution with stride 3: depthwise and"),
@@ -116,7 +116,7 @@ def test_a_stem_of_one_channel_has_a_depthwise_convolution_that_is_a_full_one_to
         ),
     ],
 )
-def test_refused(chain: list[Layer], message: str) -> None:
+def test_refused(chain: list[FileLayer], message: str) -> None:
     with pytest.raises(ModelFileError) as caught:
         assemble(chain)
     assert str(caught.value).startswith(message)
@@ -133,7 +133,7 @@ def test_alpha_is_told_from_the_widths(alpha: float, rounding: Rounding, head: i
     assert widths_of(found) == widths_of(network)
 
 
-def chain_of(network: Network) -> list[Layer]:
+def chain_of(network: Network) -> list[FileLayer]:
     stem, *widths = widths_of(network)
     layers, now = [conv("stem", stem, 3, stride=2)], stem
     for number, (block, after) in enumerate(zip(network.blocks, widths, strict=False), 1):
@@ -181,8 +181,8 @@ def test_metadata_that_states_the_network() -> None:
     stated = Network(1.0, stem=8, blocks=tuple(Block(block.stride, block.channels // 4) for block in BODY))
     assert skeleton.check(stated) == stated
     for other in (stated.replace(stem=9), Network(0.5), Network(0.25, blocks=SHALLOW_BODY), Network(0.25, head=64)):
-        with pytest.raises(ModelFileError, match=r"its metadata states the network .*, but layer \d+ is not of that"):
+        with pytest.raises(ModelFileError, match=r"its metadata states .*, but layer \d+ does not match it"):
             skeleton.check(other)
     blocks = (Block(2, 64), *BODY[1:])
-    with pytest.raises(ModelFileError, match="but layer 2 is not of that"):
+    with pytest.raises(ModelFileError, match="but layer 2 does not match it"):
         skeleton.check(Network(0.25, blocks=blocks))

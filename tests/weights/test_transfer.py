@@ -7,7 +7,7 @@ import pytest
 from conftest import MakeModel
 
 from mobilenets.arch import Network
-from mobilenets.arch.network import SHALLOW_BODY
+from mobilenets.arch.network import SHALLOW_BODY, Block
 from mobilenets.errors import UsageError
 from mobilenets.exporters.onnx import to_onnx
 from mobilenets.model import Model
@@ -96,3 +96,11 @@ def test_a_wider_network_says_at_first_what_the_narrow_one_said(random_model: Ma
 def test_another_make_is_refused(change: dict, message: str, random_model: MakeModel) -> None:
     with pytest.raises(UsageError, match=message):
         transfer(random_model(WIDE), WIDE.replace(**change), LABELS)
+
+
+def test_a_width_at_which_blocks_have_other_convolutions_is_refused(random_model: MakeModel) -> None:
+    """At alpha 0.25 the block takes as many channels as it expands to, and needs no convolution for that."""
+    block = Block(1, 16, expansion=24)
+    network = Network(1.0, 32, 32, classes=3, stem=16, blocks=(block,), rounding="multiple_of_8")
+    with pytest.raises(UsageError, match=r"alpha \(=0.25\): the blocks have other convolutions"):
+        transfer(random_model(network), network.replace(alpha=0.25), LABELS)

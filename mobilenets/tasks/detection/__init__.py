@@ -1,1 +1,1 @@
-"""Detection: annotations read, networks, average precision, answers. `tasks/detect.py` puts them together."""
+"""Parts of object detection: annotations, networks, average precision, predictions; used by `tasks/detect.py`."""

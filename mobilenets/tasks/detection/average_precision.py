@@ -1,4 +1,4 @@
-"""COCO's mean average precision, by COCO's own evaluator (pycocotools)."""
+"""Compute COCO's mean average precision with COCO's evaluator (pycocotools)."""
 
 import io
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True, slots=True)
 class ClassPrecision:
-    """One class. None where the split holds no box of it."""
+    """The average precision of one class; None if the split has no box of it."""
 
     label: str
     boxes: int
@@ -28,7 +28,7 @@ class ClassPrecision:
 
 @dataclass(frozen=True, slots=True)
 class Precision:
-    """Means over the classes that the split holds, as fractions."""
+    """Means over the classes with a box in the split, as fractions."""
 
     ap: float  # mAP@[.5:.05:.95]
     ap50: float  # mAP@.5
@@ -36,9 +36,10 @@ class Precision:
 
 
 def average_precision(outputs: Array, targets: Sequence[Boxes], labels: Sequence[str]) -> Precision:
-    """Of the boxes found (N, K, 6) (as `ssd.SingleShot` gives them) and those that are there, in pixels of the images.
+    """Return the average precision of the predictions (N, K, 6), see `parts.Detector`, against the boxes `targets`.
 
-    `DataError` where there is none that counts.
+    Overlaps are computed in pixels of the images. Raises `DataError` without a box, `MissingExtraError` without
+    pycocotools.
     """
     try:
         from pycocotools.coco import COCO
@@ -54,11 +55,15 @@ def average_precision(outputs: Array, targets: Sequence[Boxes], labels: Sequence
         found.dataset = _dataset(targets, labels, [_found(rows, t) for rows, t in zip(outputs, targets, strict=True)])
         truth.createIndex()
         found.createIndex()
-        judge = COCOeval(truth, found, "bbox")
-        judge.params.areaRng, judge.params.areaRngLbl, judge.params.maxDets = [[0, 1e10]], ["all"], [outputs.shape[1]]
-        judge.evaluate()
-        judge.accumulate()
-    precision = judge.eval["precision"][:, :, :, 0, 0]  # overlaps, recalls, classes; -1 where there is no box
+        evaluator = COCOeval(truth, found, "bbox")
+        evaluator.params.areaRng, evaluator.params.areaRngLbl, evaluator.params.maxDets = (
+            [[0, 1e10]],
+            ["all"],
+            [outputs.shape[1]],
+        )
+        evaluator.evaluate()
+        evaluator.accumulate()
+    precision = evaluator.eval["precision"][:, :, :, 0, 0]  # overlaps, recalls, classes; -1 where there is no box
     per_class = tuple(
         ClassPrecision(label, int(counts[i]), _mean(precision[:, :, i]), _mean(precision[0, :, i]))
         for i, label in enumerate(labels)
@@ -72,7 +77,7 @@ def _mean(precision: Array) -> float | None:
 
 
 def _dataset(targets: Sequence[Boxes], labels: Sequence[str], boxes: Sequence[list[dict[str, Any]]]) -> dict[str, Any]:
-    """COCO's layout, ids from 1."""
+    """Return a data set in COCO's layout, with ids from 1."""
     images = [{"id": i, "width": t.size[0], "height": t.size[1]} for i, t in enumerate(targets, 1)]
     rows = [{**box, "image_id": i} for i, of_image in enumerate(boxes, 1) for box in of_image]
     for number, row in enumerate(rows, 1):

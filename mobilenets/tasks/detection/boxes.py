@@ -1,4 +1,4 @@
-"""Boxes as a detector learns them: as fractions of the image, in a random view of it, beside a second annotation."""
+"""Represent boxes as fractions of the image, crop them with it, and compare two annotations."""
 
 import hashlib
 from dataclasses import dataclass
@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 
 from ...data.augment import Augmentation, drawn, seen
-from ...image import Pixels, Preprocess
-from .frame import Size
+from ...image import Pixels, Preprocess, Size
 
 __all__ = ["Boxes", "agree", "overlaps", "view"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-_SAME = 0.5  # intersection over union from which two boxes are of one thing, as evaluation counts it
+_SAME = 0.5  # least intersection over union of two boxes of the same object, as in evaluation
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,18 +22,20 @@ class Boxes:
 
     edges: Array
     labels: Array  # (K,) int64, indices of classes
-    ignored: Array  # (K,) bool: crowds and what is too difficult; finding them is neither right nor wrong
+    ignored: Array  # (K,) bool: crowds and difficult objects, which are neither trained nor scored
     size: Size
 
     def text(self) -> str:
-        """Equal where the boxes are: for fingerprints, and for images that are there with two annotations."""
+        """Return a text that is equal if and only if the boxes are: for fingerprints and duplicate images."""
         content = b"".join(array.tobytes() for array in (self.edges, self.labels, self.ignored))
         return f"{len(self.labels)} boxes, {hashlib.sha256(content).hexdigest()[:12]}"
 
 
 def agree(one: Boxes, other: Boxes) -> bool:
-    """Tell whether two annotations of one image differ by scatter alone: as many boxes of each class, which can be
-    paired so that each overlaps its partner by half or more.
+    """Return whether two annotations of an image differ by annotation noise alone.
+
+    That is the case if they have the same number of boxes of each class, and a matching with an intersection over union
+    of at least 0.5 for each pair.
     """
     from scipy.optimize import linear_sum_assignment
 
@@ -45,7 +46,7 @@ def agree(one: Boxes, other: Boxes) -> bool:
 
 
 def overlaps(one: Array, other: Array) -> Array:
-    """Intersection over union, (N, M), of boxes (N, 4) and (M, 4): left, top, right, bottom."""
+    """Return the intersection over union (N, M) of boxes (N, 4) and (M, 4): left, top, right, bottom."""
     a, b = one[:, None].astype(np.float64), other[None].astype(np.float64)
     sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
     shared = np.clip(sides, 0, None).prod(-1)
@@ -57,7 +58,7 @@ def overlaps(one: Array, other: Array) -> Array:
 def view(
     pixels: Pixels, target: Boxes, preprocess: Preprocess, how: Augmentation, rng: np.random.Generator
 ) -> tuple[Pixels, Boxes]:
-    """A random crop of the image, perhaps mirrored, with the boxes whose centre it holds, cut at its edges."""
+    """Return a random crop of the image, possibly mirrored, with the boxes whose centre it contains, clipped to it."""
     place = drawn(pixels, preprocess, how, rng)
     height, width = pixels.shape[:2]
     left, top, right, bottom = place.box

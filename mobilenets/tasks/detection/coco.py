@@ -1,4 +1,4 @@
-"""COCO: JSON files, one a split: annotations/instances_train2017.json, train/_annotations.coco.json, result.json."""
+"""Read COCO JSON, one file per split: annotations/instances_train2017.json, train/_annotations.coco.json, ..."""
 
 import json
 import os
@@ -9,10 +9,10 @@ from typing import Any
 
 from ...data.rows import split_of
 from ...errors import DataError, printable
+from ...image import Size
 from ...text import listed
 from .annotations import Annotations, Box, Photo, finite
 from .files import Files, stem_of
-from .frame import Size
 
 __all__ = ["coco_files", "read_coco"]
 
@@ -21,8 +21,10 @@ _KEYS = ("images", "annotations", "categories")
 
 
 def coco_files(files: Files) -> list[Path]:
-    """The annotation files: COCO's own, else Roboflow's, else any in a folder annotations, else what holds COCO's keys
-    in the root or a folder below it; none where it is another layout.
+    """Return the annotation files, or an empty list for another layout.
+
+    These are COCO's own, else Roboflow's, else any in a folder `annotations`, else files with COCO's keys in the root
+    or one folder below.
     """
     found = files.ending(".json")
     inside = [path for path in found if path.parent.name.casefold() == "annotations"]
@@ -43,15 +45,15 @@ def _is_coco(path: Path) -> bool:
 
 
 def read_coco(root: Path, paths: Sequence[Path]) -> Annotations:
-    """All images, annotated or not; `DataError` names file and annotation of what breaks a rule.
+    """Return all images, with or without boxes; raise `DataError` with file and annotation.
 
-    Classes stand in the order of their ids. A single file has no splits.
+    Classes are in the order of their ids. A single file has no splits.
     """
     contents = [(path, _content(path)) for path in paths]
     rows = [_category_rows(path, content) for path, content in contents]
     different = next((path for path, own in zip(paths, rows, strict=True) if _names(own) != _names(rows[0])), None)
     if different:
-        raise DataError(f"{different}: its categories are not those of {paths[0]}")
+        raise DataError(f"{different}: its categories must be those of {paths[0]}")
     categories, notes = _categories(paths[0], rows[0], [row for _, one in contents for row in one["annotations"]])
     finder = _Finder(root)
     photos = [
@@ -66,11 +68,11 @@ def _content(path: Path) -> Json:
     try:
         content = json.loads(path.read_bytes())
     except (ValueError, OSError, RecursionError) as exc:
-        raise DataError(f"{path}: is no JSON: {exc}") from exc
+        raise DataError(f"{path}: is not JSON: {exc}") from exc
     for key in _KEYS:
         rows = content.get(key) if isinstance(content, dict) else None
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            raise DataError(f"{path}: has no list of objects {key!r}: it is no COCO file")
+            raise DataError(f"{path}: has no list of objects {key!r}, so it is not a COCO file")
     return content  # type: ignore[no-any-return]
 
 
@@ -81,7 +83,7 @@ def _value(row: Json, key: str, kind: type, where: str) -> Any:
 
 
 def _category_rows(path: Path, content: Json) -> list[Json]:
-    """The categories in the order of their ids."""
+    """Return the categories in the order of their ids."""
     for at, row in enumerate(content["categories"], 1):
         for key, kind in (("id", int), ("name", str)):
             _value(row, key, kind, f"{path}: category {at}")
@@ -93,7 +95,7 @@ def _names(rows: Sequence[Json]) -> list[tuple[int, str]]:
 
 
 def _categories(path: Path, rows: list[Json], annotations: Sequence[Json]) -> tuple[dict[int, str], list[str]]:
-    """Name by id, in the order of the ids; without the one that only groups the others (Roboflow's has the id 0)."""
+    """Return name by id, in order, without a category that only groups the others (id 0 in Roboflow's files)."""
     notes = []
     used = {row["category_id"] for row in annotations if isinstance(row.get("category_id"), int)}
     for row in rows:
@@ -104,19 +106,19 @@ def _categories(path: Path, rows: list[Json], annotations: Sequence[Json]) -> tu
             break
     found = dict(_names(rows))
     if len(set(found.values())) < len(rows) or not found:
-        raise DataError(f"{path}: categories must be there, and differ: {listed([row['name'] for row in rows], 8)}")
+        raise DataError(f"{path}: category names must exist and differ: {listed([row['name'] for row in rows], 8)}")
     return found, notes
 
 
 def _photos(finder: "_Finder", path: Path, content: Json, ids: list[int], split: str | None) -> list[Photo]:
     images = {_value(row, "id", int, f"{path}: image {at}"): row for at, row in enumerate(content["images"], 1)}
     if len(images) < len(content["images"]):
-        raise DataError(f"{path}: two images have one id")
+        raise DataError(f"{path}: two images have the same id")
     boxes: dict[int, list[Box]] = {key: [] for key in images}
     for at, row in enumerate(content["annotations"], 1):
         where, key = f"{path}: annotation {row.get('id', f'number {at}')}", row.get("image_id")
         if not isinstance(key, int) or key not in boxes:
-            raise DataError(f"{where}: image_id {key!r} is none of the {len(images)} images")
+            raise DataError(f"{where}: image_id {key!r} is not one of the {len(images)} images")
         boxes[key].append(_box(row, ids, where))
     photos = []
     for key, row in images.items():
@@ -126,7 +128,7 @@ def _photos(finder: "_Finder", path: Path, content: Json, ids: list[int], split:
 
 
 class _Finder:
-    """Where images lie below `root`."""
+    """Finds the images of annotation files below `root`."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -142,8 +144,9 @@ class _Finder:
         return printable(str(image.relative_to(self.root) if image.is_relative_to(self.root) else image))
 
     def image(self, path: Path, key: int, row: Json, split: str | None) -> Path:
-        """The image of a row: by its file_name in the folders that COCO, Roboflow and Label Studio use, else the only
-        one of that name.
+        """Return the image of a row.
+
+        It is searched by file_name in the folders of COCO, Roboflow and Label Studio, then by its name alone if unique.
         """
         name: str = _value(row, "file_name", str, f"{path}: image {key}")
         own, home = path.stem.removeprefix("instances_"), path.parent
@@ -167,7 +170,7 @@ def _declared_size(row: Json) -> Size | None:
 
 def _box(row: Json, ids: list[int], where: str) -> Box:
     if row.get("category_id") not in ids:
-        raise DataError(f"{where}: category_id {row.get('category_id')!r} is none of the {len(ids)} categories")
+        raise DataError(f"{where}: category_id {row.get('category_id')!r} is not one of the {len(ids)} categories")
     values = row.get("bbox")
     if not isinstance(values, list) or len(values) != 4:
         raise DataError(f"{where}: bbox (={values!r}) must be [left, top, width, height]")

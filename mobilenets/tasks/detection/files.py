@@ -1,4 +1,4 @@
-"""The files of a data set of boxes, and which image an annotation file is about."""
+"""Index the files of a detection data set, and find the image of an annotation file."""
 
 import os
 from collections.abc import Iterable
@@ -12,18 +12,16 @@ from ...text import listed
 
 __all__ = ["Files", "read_lines", "stem_of"]
 
-# folders that say what lies in them, not which images: Annotations/1.xml is about JPEGImages/1.jpg
+# folder names that denote a file type, not a subset: Annotations/1.xml belongs to JPEGImages/1.jpg
 _KINDS = frozenset(
     "annotations annotation annots xml xmls labels label images image imgs img jpegimages photos".split()
 )
 
-_IMAGES = EXTENSIONS | UNREAD  # what cannot be read is still the image that an annotation is about
-
-Place = tuple[str, ...]
+_IMAGES = EXTENSIONS | UNREAD  # images of unsupported formats still match their annotation
 
 
 class Files:
-    """All visible files below `root`, in the order of their names."""
+    """All visible files below `root`, sorted by name."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -34,32 +32,32 @@ class Files:
             self._by_stem.setdefault(image.stem.casefold(), []).append(image)
 
     def ending(self, *suffixes: str) -> list[Path]:
-        """Those whose names end so, in any case."""
+        """Return the files with these suffixes, in any case."""
         return [path for path in self.paths if path.suffix.lower() in suffixes]
 
     def below(self, path: Path) -> PurePath:
-        """`path` as seen from the root."""
+        """Return `path` relative to the root."""
         return PurePath(os.path.relpath(path, self.root))
 
     def name(self, path: Path) -> str:
-        """`path` as messages name it."""
+        """Return `path` for messages."""
         return printable(self.below(path).as_posix())
 
     def split(self, *paths: Path) -> str | None:
-        """The split that the first folder named after one tells."""
+        """Return the split named by the folders of `paths`, or None."""
         parts = (part for path in paths for part in self.below(path).parent.parts)
         return next((split for part in parts if (split := split_name(part))), None)
 
     def image(self, file: Path, stem: str, named: str = "", split: str | None = None) -> Path | None:
-        """The image called `stem` (in any case, with any ending) that lies where `file` lies, but for folders such as
-        Annotations and JPEGImages; else the only one of that name that is in no other split than `file` (or `split`,
-        where only the caller knows it). None without one.
+        """Return the image of the annotation `file`, or None.
 
-        Of several, the one called `named`; `DataError` where none is.
+        Its name is `stem`, in any case and with any image suffix. It is searched in the folder of `file`, ignoring
+        folders such as Annotations and JPEGImages, then in all folders of the same split (`split`, or that of `file`).
+        Of several images, the one called `named` is returned; raises `DataError` if none is.
         """
-        alike, place = self._by_stem.get(stem.casefold(), []), self._place(file)
+        alike, subset = self._by_stem.get(stem.casefold(), []), self._subset(file)
         split = split or self.split(file)
-        found = [image for image in alike if self._place(image) == place]
+        found = [image for image in alike if self._subset(image) == subset]
         found = found or [image for image in alike if split is None or self.split(image) in (None, split)]
         for exact in (named, stem):
             found = [image for image in found if exact in (image.name, image.stem)] or found
@@ -69,19 +67,20 @@ class Files:
             )
         return found[0] if found else None
 
-    def _place(self, path: Path) -> Place:
+    def _subset(self, path: Path) -> tuple[str, ...]:
+        """Return the folders of `path` that denote a subset."""
         parts = self.below(path).parent.parts
         return tuple(split_name(part) or part.casefold() for part in parts if part.casefold() not in _KINDS)
 
 
 def stem_of(name: str) -> str:
-    """The name of an image without its folders and its ending: of `C:\\photos\\a.b.JPG`, `a.b`."""
+    """Return the name of an image without folders and suffix: `a.b` for `C:\\photos\\a.b.JPG`."""
     path = PurePosixPath(name.replace("\\", "/"))
     return path.stem if path.suffix.lower() in _IMAGES else path.name
 
 
 def read_lines(path: Path) -> list[tuple[int, str]]:
-    """The lines of a text file that are not empty, each with its number; `DataError` where it is no UTF-8."""
+    """Return the non-empty lines of a text file with their numbers; raise `DataError` if it is not UTF-8."""
     try:
         lines: Iterable[str] = path.read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as exc:

@@ -1,4 +1,4 @@
-"""Where in the body a detector listens, and the sizes that follow from the network: no torch."""
+"""Compute the settings of a detector's head from the network and the training boxes, without torch."""
 
 from collections.abc import Sequence
 
@@ -9,16 +9,16 @@ from ...arch.network import Network
 from ...heads import Layout, taps
 from .boxes import Boxes
 
-__all__ = ["BOXES", "PROPOSALS", "faster_rcnn_decoding", "smallest", "ssd_decoding"]
+__all__ = ["BOXES", "PROPOSALS", "faster_rcnn_config", "smallest", "ssd_config"]
 
-BOXES = 100  # an image at most, as COCO's evaluation counts them
-PROPOSALS = 300  # an image that Faster R-CNN looks at twice, as in the paper
+BOXES = 100  # most boxes per image, as in COCO's evaluation
+PROPOSALS = 300  # proposals per image of Faster R-CNN, as in Table 13 of the MobileNet paper
 
-_SCALES = (0.2, 0.95)  # of the anchors of the first and the last map, as shares of the side (SSD, equation 4)
+_SCALES = (0.2, 0.95)  # anchor scales of the first and the last map, as shares of the side (SSD, Equation 4)
 
 
 def smallest(targets: Sequence[Boxes]) -> float:
-    """How large (as a share of the side, the root of the area) things are of the class whose things are smallest."""
+    """Return the median size of the class with the smallest boxes, as a share of the side (square root of the area)."""
     edges = np.concatenate([target.edges[~target.ignored] for target in targets])
     labels = np.concatenate([target.labels[~target.ignored] for target in targets])
     sizes = np.sqrt((edges[:, 2] - edges[:, 0]) * (edges[:, 3] - edges[:, 1]))
@@ -26,16 +26,18 @@ def smallest(targets: Sequence[Boxes]) -> float:
 
 
 def scales(layout: Layout, small: float) -> list[float]:
-    """One of the anchors of each map, and the one after the last; the first goes down to the data's small boxes, but
-    not below a cell of its map."""
+    """Return the anchor scale of each map, and one more for the last.
+
+    The first is reduced to the data's small boxes `small`, but not below a cell of its map.
+    """
     least = 1 / min(layout.maps[0])
     first = max(least, min(_SCALES[0], small))
     steps = np.linspace(*_SCALES, len(layout.maps))
     return [round(float(step), 4) for step in (first, *steps[1:], 1.0)]
 
 
-def ssd_decoding(network: Network, small: float, lite: bool) -> dict[str, object]:
-    """All that makes boxes of SSD's outputs; kept in the model file."""
+def ssd_config(network: Network, small: float, lite: bool) -> dict[str, object]:
+    """Return the head's settings for SSD (`heads.Ssd`), which convert its outputs to boxes."""
     layout = Layout.of(network)
     ratios = [[2.0]] + [[2.0, 3.0]] * (len(layout.maps) - 1)
     return {
@@ -51,8 +53,8 @@ def ssd_decoding(network: Network, small: float, lite: bool) -> dict[str, object
     }
 
 
-def faster_rcnn_decoding(network: Network, small: float) -> dict[str, object]:
-    """The same of Faster R-CNN. Anchors of four sizes, from the smallest things to most of the image."""
+def faster_rcnn_config(network: Network, small: float) -> dict[str, object]:
+    """Return the head's settings for Faster R-CNN (`heads.FasterRcnn`), with four anchor sizes."""
     maps = taps(network)[:1]
     side = min(next(op.shape_out for op in expand(network).ops if op.name == maps[0])[:2])
     sizes = np.geomspace(max(1 / (2 * side), min(_SCALES[0], small)), 0.85, 4)

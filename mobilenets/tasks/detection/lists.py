@@ -1,4 +1,4 @@
-"""Text files that list which image is in which split: Pascal VOC's ImageSets, Darknet's train.txt."""
+"""Read text files that list the images of a split: Pascal VOC's ImageSets, Darknet's train.txt."""
 
 import re
 from collections.abc import Sequence
@@ -12,12 +12,12 @@ from .files import Files, read_lines, stem_of
 
 __all__ = ["SplitList", "split_lists", "splits_of"]
 
-_FLAG = re.compile(r"\s+(-1|0|1)$")  # of a list that is about one class
+_FLAG = re.compile(r"\s+(-1|0|1)$")  # in the list of a single class
 
 
 @dataclass(frozen=True, slots=True)
 class SplitList:
-    """The images of one split. `split` is "trainval" for those of train and val together."""
+    """The images of one split; `split` is "trainval" for those of train and val together."""
 
     file: Path
     split: str
@@ -25,22 +25,24 @@ class SplitList:
 
 
 def split_lists(files: Files) -> tuple[list[SplitList], list[str]]:
-    """The lists in ImageSets/Main, else in ImageSets, else in the root; notes name those that are of no split.
+    """Return the lists in ImageSets/Main, else in ImageSets, else in the root, and notes on lists without a split.
 
-    Lists about one class (cat_train.txt) are left out: each says of all images whether the class is there.
+    Lists of a single class (cat_train.txt), which state its presence in all images, are ignored.
     """
     texts = files.ending(".txt")
     for folders in (("imagesets", "main"), ("imagesets",), ()):
         here = [path for path in texts if _lies_in(files, path, folders)]
         homes = sorted({path.parent for path in here})
         if len(homes) > 1:
-            raise DataError(f"{files.root}: {listed([files.name(home) for home in homes])} are two data sets: give one")
+            raise DataError(
+                f"{files.root}: {listed([files.name(home) for home in homes])} are two data sets: choose one"
+            )
         lists = [SplitList(path, split, read_lines(path)) for path in here if (split := _split(path.stem))]
         if lists or (here and folders):
             unknown = [files.name(path) for path in here if not _split(path.stem) and not _about_a_class(path)]
             _check_once(lists)
-            told = f"{listed(unknown)}: named after no split, not used"
-            return lists, [told] if folders and unknown else []
+            note = f"{listed(unknown)}: not used, the name is not that of a split"
+            return lists, [note] if folders and unknown else []
     return [], []
 
 
@@ -50,7 +52,7 @@ def _lies_in(files: Files, path: Path, folders: tuple[str, ...]) -> bool:
 
 
 def _split(stem: str) -> str | None:
-    """The split that a list's name tells, or "trainval"."""
+    """Return the split in a list's name, or "trainval"."""
     letters = re.sub(r"[\W\d_]", "", stem.casefold())
     return "trainval" if letters in ("trainval", "trainvalid", "trainvalidation") else split_name(stem)
 
@@ -68,10 +70,10 @@ def _check_once(lists: Sequence[SplitList]) -> None:
 
 
 def splits_of(lists: Sequence[SplitList], candidates: Sequence[Path]) -> tuple[dict[Path, str], list[str]]:
-    """The split of each of `candidates` (annotations, or images) that is listed, in the order of the lists.
+    """Return the split of each listed path of `candidates` (annotations or images), in order, and notes.
 
-    trainval without train is train, without val it is val, less what the other list has. `DataError` names the line
-    of what is not there; a note counts what is in no list.
+    trainval stands for train without a list of train, and for val without a list of val, except for images in the other
+    list. Raises `DataError` with the line of a missing file; a note counts unlisted files.
     """
     of_stem: dict[str, list[Path]] = {}
     for path in candidates:
@@ -95,7 +97,7 @@ def splits_of(lists: Sequence[SplitList], candidates: Sequence[Path]) -> tuple[d
 
 
 def _meant(source: Path, number: int, line: str, of_stem: dict[str, list[Path]]) -> Path:
-    """The file that a line names: by its stem, by a path, or with a flag behind it."""
+    """Return the file that a line names by its stem or path, with an optional flag."""
     for name in (line, _FLAG.sub("", line)):
         alike = of_stem.get(name) or of_stem.get(stem_of(name)) or []
         if len(alike) > 1:

@@ -1,4 +1,4 @@
-"""XML as a tree, in any encoding that Python knows; entities are refused."""
+"""Parse XML into a tree, in any encoding that Python supports; entity declarations are rejected."""
 
 import codecs
 import re
@@ -12,12 +12,12 @@ __all__ = ["Node", "parsed"]
 
 _DECLARED = re.compile(rb"""\s*<\?xml[^>]*?\sencoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-_WIDER = {"gb2312": "gb18030", "gbk": "gb18030"}  # files that name the older one hold letters of the newer
+_WIDER = {"gb2312": "gb18030", "gbk": "gb18030"}  # files often declare the older encoding for newer characters
 
 
 @dataclass(slots=True)
 class Node:
-    """An element and the line where it begins."""
+    """An XML element and the line where it begins."""
 
     name: str
     line: int
@@ -25,15 +25,16 @@ class Node:
     children: list["Node"] = field(default_factory=list)
 
     def all(self, name: str) -> list["Node"]:
+        """Return all children of that name."""
         return [child for child in self.children if child.name == name]
 
     def value(self, name: str) -> str | None:
-        """The text of the first child of that name."""
+        """Return the text of the first child of that name, or None."""
         return next((child.text.strip() for child in self.all(name)), None)
 
 
 def parsed(file: Path) -> Node:
-    """The root of an XML file; `DataError` names a file that cannot be read."""
+    """Return the root element of an XML file; raise `DataError` if it cannot be read."""
     stack = [Node("", 0)]
     parser = expat.ParserCreate()
     parser.buffer_text = True
@@ -47,19 +48,19 @@ def parsed(file: Path) -> Node:
         stack[-1].text += value
 
     def entity(name: str, *rest: object) -> None:
-        raise DataError(f"{file}: line {parser.CurrentLineNumber}: declares an entity, which is not read")
+        raise DataError(f"{file}: line {parser.CurrentLineNumber}: entity declarations are not supported")
 
     parser.StartElementHandler, parser.CharacterDataHandler, parser.EntityDeclHandler = start, text, entity
     parser.EndElementHandler = lambda name: stack.pop()
     try:
         parser.Parse(_decoded(file), True)
     except (expat.ExpatError, OSError, UnicodeError) as exc:
-        raise DataError(f"{file}: is no XML: {exc}") from exc
+        raise DataError(f"{file}: is not XML: {exc}") from exc
     return stack[0].children[0]
 
 
 def _decoded(file: Path) -> str:
-    """The text of an XML file, in the encoding of its byte order mark, else of its first line, else in UTF-8."""
+    """Return the text of an XML file, decoded by its byte order mark, else by its declaration, else as UTF-8."""
     data = file.read_bytes()
     encoding = next((name for mark, name in _MARKS.items() if data.startswith(mark)), None)
     if encoding is None:
@@ -69,6 +70,6 @@ def _decoded(file: Path) -> str:
     try:
         return data.decode(encoding)
     except LookupError as exc:
-        raise DataError(f"{file}: its encoding {encoding!r} is none that Python knows") from exc
+        raise DataError(f"{file}: its encoding {encoding!r} is not supported") from exc
     except UnicodeError as exc:
-        raise DataError(f"{file}: is no text in {encoding}, as its first line has it: {exc}") from exc
+        raise DataError(f"{file}: is not text in its declared encoding {encoding}: {exc}") from exc

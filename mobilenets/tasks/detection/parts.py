@@ -1,4 +1,4 @@
-"""What both detectors are made of: the body's layers, fixed anchors, targets and answers as torchvision has them."""
+"""Provide the common parts of both detectors: the body's layers, fixed anchors, conversions to torchvision's types."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torchvision.models.detection.image_list import ImageList
 
 from ...arch.graph import Graph
-from ...arch.ops import Consumer, Op
+from ...arch.ops import ACTIVATIONS, CONVOLUTIONS, Consumer, Op
 from .boxes import Boxes
 from .layout import BOXES
 
@@ -21,13 +21,15 @@ DETECTORS = Consumer(
     handles="input conv depthwise pointwise batch_norm relu relu6".split(),
     refuses="hard_swish hard_sigmoid add multiply global_average_pool fully_connected "
     "softmax sigmoid l2_normalise".split(),
+    activations=dict.fromkeys(CONVOLUTIONS, ("relu", "relu6")),
 )
 
 
 class Detector(nn.Module):
-    """The body's layers under their own names; a subclass adds `task`.
+    """A detector on the body's layers, which keep their names; a subclass adds `task`.
 
-    (N, C, H, W) -> (N, BOXES, 6): left, top, right, bottom as fractions, score, class; -1 where there is no box.
+    The output for (N, C, H, W) is (N, BOXES, 6): left, top, right, bottom as fractions of the image, score, class. Rows
+    without a box are -1.
     """
 
     def __init__(self, body: nn.Module) -> None:
@@ -38,17 +40,17 @@ class Detector(nn.Module):
             self.add_module(name, layer)
 
     def run(self, ops: Sequence[Op], x: Tensor) -> dict[str, Tensor]:
-        """What activations give, by the names of their ops."""
+        """Return the outputs of the activations, by the names of their ops."""
         values = {}
         for op in ops:
             x = getattr(self, op.name)(x)
-            if op.kind == self.graph.network.activation:
+            if op.kind in ACTIVATIONS:
                 values[op.name] = x
         return values
 
 
 class Anchors(nn.Module):
-    """What torchvision's generator makes for maps of these sizes: (anchors, 4) in pixels, kept with the weights."""
+    """The anchors (anchors, 4) in pixels that torchvision's generator makes for these maps, stored with the weights."""
 
     def __init__(self, generator: nn.Module, maps: Sequence[tuple[int, int]], side: tuple[int, int]) -> None:
         super().__init__()
@@ -56,17 +58,17 @@ class Anchors(nn.Module):
         self.boxes = nn.Parameter(boxes, requires_grad=False)
 
     def forward(self, images: ImageList, features: Any) -> list[Tensor]:
-        """The same for each image."""
+        """Return the anchors once per image."""
         return [self.boxes.data] * len(images.image_sizes)
 
 
 def sized(x: Tensor) -> ImageList:
-    """Images (N, C, H, W) with their size, as torchvision takes them."""
+    """Return images (N, C, H, W) as torchvision's `ImageList`."""
     return ImageList(x, [(x.shape[-2], x.shape[-1])] * len(x))
 
 
 def torch_targets(targets: Sequence[Boxes], x: Tensor) -> list[dict[str, Tensor]]:
-    """As torchvision takes them: boxes in pixels of `x`, classes from 1; without those that are to be ignored."""
+    """Return targets for torchvision: boxes in pixels of `x` and classes from 1, without ignored boxes."""
     scale = np.array([x.shape[-1], x.shape[-2]] * 2, np.float32)
     return [
         {
@@ -78,7 +80,7 @@ def torch_targets(targets: Sequence[Boxes], x: Tensor) -> list[dict[str, Tensor]
 
 
 def padded(found: Sequence[dict[str, Tensor]], images: ImageList) -> Tensor:
-    """What torchvision found in each image as one tensor (N, BOXES, 6), see `Detector`."""
+    """Return torchvision's detections as one tensor (N, BOXES, 6), see `Detector`."""
     table = torch.full((len(found), BOXES, 6), -1.0)
     height, width = images.image_sizes[0]
     for i, one in enumerate(found):

@@ -1,4 +1,4 @@
-"""Which layout of boxes lies at a path, and its reader."""
+"""Choose the reader for the detection layout at a path."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ _LAYOUTS = "Pascal VOC (.xml), COCO (.json) or YOLO (.txt with data.yaml or clas
 
 
 def read_boxes(path: Path) -> Annotations:
-    """The boxes at `path`: a COCO file, YOLO's data.yaml, or a folder in any of the layouts of docs/tasks.md."""
+    """Read the boxes at `path`: a COCO file, YOLO's data.yaml, or a folder in a layout of docs/tasks.md."""
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
     if path.is_file():
@@ -35,15 +35,15 @@ def read_boxes(path: Path) -> Annotations:
     if found := read_voc(files):
         return found
     if labels:
-        raise DataError(f"{path}: nothing names the classes of its YOLO boxes: neither data.yaml nor classes.txt")
-    raise DataError(f"{path}: holds no boxes of {_LAYOUTS}{_hint(path)}")
+        raise DataError(f"{path}: the class names of its YOLO boxes are missing: add data.yaml or classes.txt")
+    raise DataError(f"{path}: has no boxes in {_LAYOUTS}{_hint(path)}")
 
 
 def _alone(annotations: Annotations, read: str, others: Mapping[str, Sequence[Path]]) -> Annotations:
-    """The annotations with a note on files of other layouts beside them."""
+    """Return the annotations with a note on files of other layouts."""
     for kind, files in others.items():
         if files:
-            annotations.notes.append(f"{read} is read, not the {len(files)} {kind} beside it")
+            annotations.notes.append(f"{read} is read, {len(files)} {kind} are ignored")
     return annotations
 
 
@@ -55,11 +55,11 @@ def _of_file(path: Path) -> Annotations:
     if kind in (".yaml", ".yml"):
         files = Files(root_of(path))
         return read_yolo(files, [path], labels_of(files))
-    raise DataError(f"{path}: boxes are a folder, COCO's .json or YOLO's .yaml{_hint(path)}")
+    raise DataError(f"{path}: a detection data set must be a folder, COCO's .json or YOLO's .yaml{_hint(path)}")
 
 
 def _hint(path: Path) -> str:
-    """What data without boxes are, where they can be read as classes."""
+    """Return a hint at classification if the data can be read as classes."""
     try:
         labels = dict.fromkeys(str(row.label) for row in list_images(path).rows)
     except DataError:

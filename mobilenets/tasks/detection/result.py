@@ -1,4 +1,4 @@
-"""What a detector says of one image, and how good it is on many."""
+"""Represent the detections in an image and the metrics of a detector."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -8,40 +8,39 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ...data.cache import Images
-from ...image import as_image
+from ...image import Size, as_image
 from ..result import Picture, Section, Table
 from .average_precision import Array, Precision
 from .boxes import Boxes
-from .frame import Size
 
-__all__ = ["SHOWN", "Detected", "Detections", "Found", "boxed", "found"]
+__all__ = ["SHOWN", "Detected", "DetectedBox", "Detections", "boxed", "found"]
 
 NOTHING = "no boxes found"
-SHOWN = 0.5  # the score of a box that is told and drawn
-PICTURES = 8  # images of the report, spread evenly
+SHOWN = 0.5  # least score of a box that is printed and drawn
+PICTURES = 8  # images in the report, evenly spaced
 _SIDE = 256
 Edges = tuple[float, float, float, float]
 _COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#808000")
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """One box. `edges`: left, top, right, bottom, as fractions of the image or in its pixels."""
+class DetectedBox:
+    """One detected box; `edges` are left, top, right, bottom as fractions of the image or in its pixels."""
 
     label: str
-    number: int  # of the class
+    number: int  # class index
     score: float
     edges: Edges
 
 
 @dataclass(frozen=True, slots=True)
 class Detected:
-    """The boxes of one image, best first."""
+    """The detected boxes of one image, best first."""
 
-    boxes: tuple[Found, ...]
+    boxes: tuple[DetectedBox, ...]
 
     def on(self, size: Size) -> "Detected":
-        """Fractions as pixels of an image of (width, height)."""
+        """Convert edges from fractions to pixels of an image of `size` (width, height)."""
         width, height = size
         return Detected(tuple(replace(box, edges=_scaled(box.edges, width, height)) for box in self.boxes))
 
@@ -54,7 +53,7 @@ class Detected:
         return "  ".join(f"{b.label} {b.score:.1%} ({', '.join(f'{e:g}' for e in b.edges)})" for b in self.boxes)
 
     def rows(self) -> tuple[tuple[str, ...], ...]:
-        """A row a box; one of rank 0 where there is none, so that no image is missing."""
+        """Return a row per box, or one row of rank 0 without boxes, so that every image has a row."""
         if not self.boxes:
             return (("0", NOTHING, *("" for _ in range(5))),)
         rows = enumerate(self.boxes, 1)
@@ -67,14 +66,14 @@ def _scaled(edges: Edges, width: int, height: int) -> Edges:
 
 
 def found(output: Array, labels: Sequence[str], most: int, least: float = SHOWN) -> Detected:
-    """The `most` best boxes of a row (K, 6) whose score is at least `least`; edges are fractions."""
+    """Return the `most` best boxes of an output (K, 6) with a score of at least `least`; edges are fractions."""
     rows = output[(output[:, 5] >= 0) & (output[:, 4] >= least)]
     best = rows[np.argsort(-rows[:, 4], kind="stable")][:most].tolist()
-    return Detected(tuple(Found(labels[int(c)], int(c), score, tuple(edges)) for *edges, score, c in best))
+    return Detected(tuple(DetectedBox(labels[int(c)], int(c), score, tuple(edges)) for *edges, score, c in best))
 
 
 def boxed(image: Image.Image, detected: Detected, names: bool = True) -> Image.Image:
-    """The image with the boxes on it, a colour a class; edges are in its pixels."""
+    """Return the image with the boxes drawn on it, coloured by class; edges are in its pixels."""
     drawn = image.convert("RGB")
     pen, width = ImageDraw.Draw(drawn), max(1, max(image.size) // 250)
     font = ImageFont.load_default(max(9, max(image.size) // 50))
@@ -90,7 +89,7 @@ def boxed(image: Image.Image, detected: Detected, names: bool = True) -> Image.I
 
 
 def _corner(edges: Edges, text: Edges, width: int) -> tuple[float, float]:
-    """Where to draw a text that would fill `text`: on top of the box, or in it where there is no room; not cut off."""
+    """Return the corner of a label with extent `text`: above the box, or inside it at the top of the image."""
     left, top, _, _ = edges
     above = top - text[3]
     return max(0.0, min(left, width - text[2])), above if above >= 0 else max(0.0, top)
@@ -98,7 +97,7 @@ def _corner(edges: Edges, text: Edges, width: int) -> tuple[float, float]:
 
 @dataclass(frozen=True, slots=True)
 class Detections:
-    """A detector on one split."""
+    """The metrics of a detector on one split."""
 
     images: int
     precision: Precision
@@ -115,8 +114,8 @@ class Detections:
 
     def facts(self) -> tuple[tuple[str, str, str], ...]:
         return (
-            ("mAP at 0.5", f"{self.precision.ap50:.1%}", "a box is right where it overlaps the true one by half"),
-            ("mAP", f"{self.precision.ap:.1%}", "COCO's: mean over overlaps of .50, .55, .. .95"),
+            ("mAP at 0.5", f"{self.precision.ap50:.1%}", "mean average precision at an IoU of 0.5"),
+            ("mAP", f"{self.precision.ap:.1%}", "COCO's: mean over IoU thresholds .50, .55, ..., .95"),
         )
 
     def metrics(self) -> dict[str, Any]:
@@ -141,25 +140,25 @@ class Detections:
     def sections(self, images: Images) -> tuple[Section, ...]:
         chosen = range(0, len(images), max(1, -(-len(images) // PICTURES)))
         pictures = [picture for i in chosen for picture in self._pictures(images, i)]
-        caption = f"In pairs: the boxes found, of a score of {SHOWN:.0%} and more, and those that are there."
+        caption = f"Pairs of detected boxes, with a score of at least {SHOWN:.0%}, and annotated boxes."
         return Section("Average precision", tables=self.tables()), Section(
             "Images", caption, pictures=tuple(pictures), width=400
         )
 
     def _pictures(self, images: Images, i: int) -> tuple[Picture, Picture]:
-        """What was found in image i, and the truth, in the image's own shape."""
+        """Return image `i` with the detected boxes and with the annotated boxes, in its own aspect ratio."""
         target: Boxes = images.targets[i]
         scale = _SIDE / max(target.size)
         size = max(1, round(target.size[0] * scale)), max(1, round(target.size[1] * scale))
         image = as_image(images.pixels(i)).resize(size)
-        told = found(self.outputs[i], self.labels, len(self.outputs[i])).on(size)
+        detected = found(self.outputs[i], self.labels, len(self.outputs[i])).on(size)
         ones = np.ones((len(target.labels), 1), np.float32)
         rows = np.concatenate([target.edges, ones, target.labels[:, None].astype(np.float32)], 1)
         true = found(rows, self.labels, len(rows)).on(size)
-        counts = [f"{len(boxes.boxes)} box{'es' if len(boxes.boxes) != 1 else ''}" for boxes in (told, true)]
+        counts = [f"{len(boxes.boxes)} box{'es' if len(boxes.boxes) != 1 else ''}" for boxes in (detected, true)]
         return (
-            Picture(np.asarray(boxed(image, told, names=False)), f"{images.names[i]}: found {counts[0]}"),
-            Picture(np.asarray(boxed(image, true, names=False)), f"there: {counts[1]}"),
+            Picture(np.asarray(boxed(image, detected, names=False)), f"{images.names[i]}: {counts[0]} detected"),
+            Picture(np.asarray(boxed(image, true, names=False)), f"{counts[1]} annotated"),
         )
 
 

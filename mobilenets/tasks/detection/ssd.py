@@ -1,8 +1,8 @@
-"""SSD (Liu et al. 2016) on a MobileNet: torchvision's matching, box coder, losses and suppression.
+"""Define SSD (Liu et al. 2016) on a MobileNet, with torchvision's matching, box coder, losses and suppression.
 
-Maps are taken where the body has halved the image four and five times, and after up to four extra layers. The
-predictors are 1x1 convolutions, as in the network that the paper measured (TensorFlow's ssd_mobilenet_v1: Table 13's
-6.8 M parameters are theirs); `lite` makes them and the extra layers depthwise separable (MobileNetV2, section 6.2).
+The feature maps have strides 16 and 32, and up to four more come from extra layers. The predictors are 1x1
+convolutions, as in the network of Table 13 of the MobileNet paper (TensorFlow's ssd_mobilenet_v1, 6.8 M parameters).
+`lite` makes them and the extra layers depthwise separable (MobileNetV2, Section 6.2).
 """
 
 from collections.abc import Sequence
@@ -27,34 +27,34 @@ _Block = partial(Conv2dNormActivation, activation_layer=nn.ReLU6)
 
 
 class SingleShot(Detector):
-    """The body's layers under their own names, and `task`: torchvision's SSD, of which the parts are called."""
+    """SSD: the body's layers under their own names, and `task`, torchvision's SSD, whose parts are called."""
 
-    def __init__(self, body: nn.Module, network: Network, decoding: Settings) -> None:
+    def __init__(self, body: nn.Module, network: Network, head_config: Settings) -> None:
         super().__init__(body)
         layout = Layout.of(network)
-        self.maps = decoding["maps"]
-        generator = DefaultBoxGenerator(decoding["ratios"], scales=decoding["scales"], clip=False)
-        counts = [2 + 2 * len(ratios) for ratios in decoding["ratios"]]
+        self.maps = head_config["maps"]
+        generator = DefaultBoxGenerator(head_config["ratios"], scales=head_config["scales"], clip=False)
+        counts = [2 + 2 * len(ratios) for ratios in head_config["ratios"]]
         self.task = SSD(
-            Extra(layout, decoding["lite"]),
+            Extra(layout, head_config["lite"]),
             Anchors(generator, layout.maps, layout.side),
             layout.side,
             network.classes + 1,
-            head=Heads(layout.channels, counts, network.classes + 1, decoding["lite"]),
-            score_thresh=decoding["score"],
-            nms_thresh=decoding["overlap"],
-            detections_per_img=decoding["boxes"],
-            topk_candidates=decoding["candidates"],
+            head=Heads(layout.channels, counts, network.classes + 1, head_config["lite"]),
+            score_thresh=head_config["score"],
+            nms_thresh=head_config["overlap"],
+            detections_per_img=head_config["boxes"],
+            topk_candidates=head_config["candidates"],
         )
 
     def raw(self, x: Tensor) -> dict[str, Tensor]:
-        """`bbox_regression` (N, anchors, 4) and `cls_logits` (N, anchors, classes + 1), background first."""
+        """Return `bbox_regression` (N, anchors, 4) and `cls_logits` (N, anchors, classes + 1), background first."""
         values = self.run(self.graph.ops[1:], x)
         found: dict[str, Tensor] = self.task.head(self.task.backbone([values[name] for name in self.maps]))
         return {name: part.float() for name, part in found.items()}
 
     def logits(self, x: Tensor) -> Tensor:
-        """(N, anchors, 4 + classes + 1): `raw`, side by side."""
+        """Return the outputs of `raw` concatenated: (N, anchors, 4 + classes + 1)."""
         raw = self.raw(x)
         return torch.cat([raw["bbox_regression"], raw["cls_logits"]], 2)
 
@@ -64,7 +64,7 @@ class SingleShot(Detector):
         return padded(self.task.postprocess_detections(self.raw(x), anchors, images.image_sizes), images)
 
     def losses(self, x: Tensor, targets: Sequence[Boxes]) -> dict[str, Tensor]:
-        """Smooth L1 of the matched boxes and cross-entropy with three hard negatives a box, each over the boxes."""
+        """Return smooth L1 and cross-entropy with three hard negatives per box, both as means over matched boxes."""
         raw = self.raw(x)
         with torch.autocast(x.device.type, enabled=False):
             wanted = torch_targets(targets, x)
@@ -74,7 +74,7 @@ class SingleShot(Detector):
         return losses
 
     def _matched(self, boxes: Tensor, anchors: Tensor) -> Tensor:
-        """(anchors,): each one's box, or -1."""
+        """Return the index of the matched box of each anchor, or -1: (anchors,)."""
         if not len(boxes):
             return torch.full((len(anchors),), -1, device=anchors.device)
         matched: Tensor = self.task.proposal_matcher(box_iou(boxes, anchors))
@@ -82,7 +82,7 @@ class SingleShot(Detector):
 
 
 class Extra(nn.Module):
-    """Four layers after the body, or fewer where a map has come down to 1x1: each halves the map."""
+    """Up to four layers after the body, each of stride 2, until the map is 1x1."""
 
     def __init__(self, layout: Layout, lite: bool) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class Extra(nn.Module):
 
 
 def _halving(inputs: int, outputs: int, lite: bool) -> nn.Sequential:
-    """A 1x1 convolution to half of the channels, a 3x3 one of stride 2 (lite: depthwise, then 1x1)."""
+    """Return a 1x1 convolution to half of the channels and a 3x3 one of stride 2 (lite: depthwise, then 1x1)."""
     middle = outputs // 2
     if not lite:
         return nn.Sequential(_Block(inputs, middle, 1), _Block(middle, outputs, 3, 2))
@@ -106,7 +106,7 @@ def _halving(inputs: int, outputs: int, lite: bool) -> nn.Sequential:
 
 
 class Heads(nn.Module):
-    """For every anchor of every map the offsets of a box and the logits of its class."""
+    """Predicts box offsets and class logits for every anchor of every map."""
 
     def __init__(self, channels: Sequence[int], counts: Sequence[int], classes: int, lite: bool) -> None:
         super().__init__()

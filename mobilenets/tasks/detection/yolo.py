@@ -1,4 +1,4 @@
-"""YOLO: a .txt file an image, a line a box: class, centre and size as fractions. data.yaml or classes.txt has names."""
+"""Read YOLO: one .txt file per image, with class, centre and size (fractions) in each line, and a file of names."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -23,32 +23,32 @@ Yaml = dict[str, Any]
 
 
 def labels_of(files: Files) -> dict[Path, Path]:
-    """The file of boxes of each image that has one: in `labels` where its path has `images`, else beside it."""
+    """Return the label file of each image that has one: in `labels` instead of `images`, else next to the image."""
     texts: dict[str, list[Path]] = {}
     for path in files.ending(".txt"):
         texts.setdefault(str(path.with_suffix("")).casefold(), []).append(path)
     found: dict[Path, Path] = {}
     for image in files.images if texts else ():
-        beside = image.with_suffix("")
-        parts = beside.parts
+        stem = image.with_suffix("")
+        parts = stem.parts
         at = max((at for at, part in enumerate(parts[:-1]) if part.casefold() == "images"), default=None)
-        places = [beside] if at is None else [Path(*parts[:at], "labels", *parts[at + 1 :]), beside]
+        places = [stem] if at is None else [Path(*parts[:at], "labels", *parts[at + 1 :]), stem]
         alike = next((alike for place in places if (alike := texts.get(str(place).casefold()))), [])
-        exact = [path for path in alike if path.stem == beside.name] or alike
+        exact = [path for path in alike if path.stem == stem.name] or alike
         if exact:
             found[image] = exact[0]
     return found
 
 
 def root_of(sheet: Path) -> Path:
-    """The folder that data.yaml is about: its `path` where that is there, else its own."""
+    """Return the folder described by data.yaml: its `path` if that exists, else its own folder."""
     base = _sheet(sheet).get("path")
     home = Path(os.path.normpath(sheet.parent / base)) if isinstance(base, str) else sheet.parent
     return home if os.path.isdir(home) else sheet.parent
 
 
 def yolo_sources(files: Files) -> list[Path]:
-    """The files that name classes."""
+    """Return the files with class names."""
     near = [path for path in files.paths if len(files.below(path).parts) <= 3]
     sheets = [path for path in near if path.suffix.lower() in _YAML and _has_names(path)]
     return sheets + [path for path in near if path.name.casefold() in _NAMES]
@@ -62,14 +62,14 @@ def _has_names(path: Path) -> bool:
 
 
 def read_yolo(files: Files, sources: Sequence[Path], labels: Mapping[Path, Path]) -> Annotations:
-    """All images, those without a file of boxes as empty; `DataError` names file and line of what breaks a rule.
+    """Return all images, with no boxes for those without a label file; raise `DataError` with file and line.
 
-    `sources` name the classes, `labels` are of `labels_of`. The split is told by data.yaml, else by lists
-    (train.txt), else by folders.
+    `sources` are the files with class names, `labels` the result of `labels_of`. The split comes from data.yaml, else
+    from lists (train.txt), else from folders.
     """
     sheets = [path for path in sources if path.suffix.lower() in _YAML]
     if len(sheets) > 1:
-        raise DataError(f"{files.root}: {listed([files.name(path) for path in sheets])} are two data sets: give one")
+        raise DataError(f"{files.root}: {listed([files.name(path) for path in sheets])} are two data sets: choose one")
     sheet = _sheet(sheets[0]) if sheets else {}
     names = _names(sources, sheet)
     splits, notes = _splits(files, sheets[0] if sheets else None, sheet)
@@ -84,25 +84,23 @@ def read_yolo(files: Files, sources: Sequence[Path], labels: Mapping[Path, Path]
         photos.append(Photo(image, files.name(image), splits.get(image) or files.split(image), str(image), boxes))
         empty += [] if label else [files.name(image)]
     if empty:
-        notes.append(
-            f"{len(empty)} of {len(images)} images have no file of boxes: taken as without boxes (first: {empty[0]})"
-        )
+        notes.append(f"{len(empty)} of {len(images)} images have no label file: they have no boxes (first: {empty[0]})")
     if polygons:
-        notes.append(f"{len(polygons)} polygons became the boxes around them (first: {polygons[0]})")
+        notes.append(f"{len(polygons)} polygons are replaced by their bounding boxes (first: {polygons[0]})")
     return Annotations(names, photos, notes, fractions=True)
 
 
 def _check_labels(files: Files, labels: Mapping[Path, Path]) -> None:
-    """`DataError` names a file of boxes whose image is not there."""
+    """Raise `DataError` for a label file without an image."""
     used = set(labels.values())
     for path in files.ending(".txt"):
         inside = "labels" in (part.casefold() for part in files.below(path).parent.parts)
         if inside and path not in used and path.name.casefold() not in _NAMES:
-            raise DataError(f"{path}: its image {path.stem!r} is not in {files.root}")
+            raise DataError(f"{path}: its image {path.stem!r} does not exist in {files.root}")
 
 
 def _sheet(path: Path) -> Yaml:
-    """data.yaml with every scalar as text: a class may be called `no`."""
+    """Return data.yaml with every scalar as text, because a class may be called `no`."""
     try:
         import yaml
     except ImportError as exc:
@@ -110,41 +108,41 @@ def _sheet(path: Path) -> Yaml:
     try:
         content = yaml.load(path.read_bytes(), yaml.BaseLoader)
     except (yaml.YAMLError, OSError, UnicodeError, RecursionError) as exc:
-        raise DataError(f"{path}: is no YAML: {' '.join(str(exc).split())}") from exc
+        raise DataError(f"{path}: is not YAML: {' '.join(str(exc).split())}") from exc
     if not isinstance(content, dict):
-        raise DataError(f"{path}: must be a mapping, with names and perhaps train, val, test")
+        raise DataError(f"{path}: must be a mapping with names and optionally train, val, test")
     return content
 
 
 def _names(sources: Sequence[Path], sheet: Yaml) -> tuple[str, ...]:
-    """The classes, on which all sources must agree."""
+    """Return the classes, which must be the same in all sources."""
     found: dict[Path, tuple[str, ...]] = {}
     for path in sources:
         found[path] = _named(path, sheet) if path.suffix.lower() in _YAML else read_list(path)
     first = sources[0]
     for path, names in found.items():
         if names != found[first]:
-            raise DataError(f"{path}: has other classes or another order than {first}: {listed(names, 8)}")
+            raise DataError(f"{path}: its classes must be those of {first}, in the same order: {listed(names, 8)}")
     return found[first]
 
 
 def _named(path: Path, sheet: Yaml) -> tuple[str, ...]:
-    """The `names` of data.yaml: a list, or a mapping from 0, 1, ..."""
+    """Return the `names` of data.yaml: a list, or a mapping from 0, 1, ..."""
     names = sheet.get("names")
     if isinstance(names, dict) and sorted(names, key=lambda key: (len(key), key)) == list(map(str, range(len(names)))):
         names = [names[str(at)] for at in range(len(names))]
     if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names) or not names:
         raise DataError(f"{path}: names must be a list of names, or a mapping from 0, 1, 2, ... to names")
-    told = tuple(name.strip() for name in names)
-    if len(set(told)) < len(told):
-        raise DataError(f"{path}: names must differ: {listed(told, 8)}")
-    if sheet.get("nc", str(len(told))) != str(len(told)):
-        raise DataError(f"{path}: nc (={sheet['nc']!r}) is not the number of its names, {len(told)}")
-    return told
+    stripped = tuple(name.strip() for name in names)
+    if len(set(stripped)) < len(stripped):
+        raise DataError(f"{path}: names must differ: {listed(stripped, 8)}")
+    if sheet.get("nc", str(len(stripped))) != str(len(stripped)):
+        raise DataError(f"{path}: nc (={sheet['nc']!r}) must be the number of its names, {len(stripped)}")
+    return stripped
 
 
 def _splits(files: Files, path: Path | None, sheet: Yaml) -> tuple[dict[Path, str], list[str]]:
-    """The split of each image as data.yaml or lists tell it, else nothing; and what the user should know."""
+    """Return the split of each image from data.yaml or lists, if any, and notes."""
     if path is None:
         lists, notes = split_lists(files)
         splits, more = splits_of(lists, files.images) if lists else ({}, [])
@@ -162,7 +160,7 @@ def _splits(files: Files, path: Path | None, sheet: Yaml) -> tuple[dict[Path, st
             else:
                 found |= {image: str(split) for image in files.images if image.is_relative_to(place)}
     if lost:
-        return {}, [f"{files.name(path)}: {listed(lost)} is not there: folders tell the splits"]
+        return {}, [f"{files.name(path)}: {listed(lost)} does not exist: splits are taken from folders"]
     splits, _ = splits_of(lists, files.images) if lists else ({}, [])
     found |= splits
     rest = [files.name(image) for image in files.images if image not in found]
@@ -177,7 +175,7 @@ def _texts(value: object) -> list[str]:
 
 
 def _place(files: Files, path: Path, sheet: Yaml, value: str) -> Path | None:
-    """What a path in data.yaml means: below its `path`, or below its own folder, as Roboflow's ../train/images is."""
+    """Resolve a path in data.yaml, relative to its `path` or to its folder, such as Roboflow's ../train/images."""
     written = PurePath(value.replace("\\", "/"))
     base = sheet.get("path")
     bases = [path.parent / base, files.root / PurePath(base).name] if isinstance(base, str) and base else []
@@ -196,7 +194,7 @@ def _boxes(path: Path, names: tuple[str, ...], pose: bool, polygons: list[str]) 
         label = _label(words[0], len(names), where)
         values = finite(words[1:5] if pose else words[1:], where)
         if max(map(abs, values), default=0) > 2:
-            raise DataError(f"{where}: {line[:60]!r} must be fractions of the image, from 0 to 1, not pixels")
+            raise DataError(f"{where}: {line[:60]!r} must be fractions of the image from 0 to 1, not pixels")
         if len(values) == 4:
             edges = _around_centre(values)
         elif len(values) >= 6 and len(values) % 2 == 0:

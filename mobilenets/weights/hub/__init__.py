@@ -1,1 +1,1 @@
-"""Published networks: which there are, and how they come to this machine."""
+"""Published networks: the catalogue, and downloads."""

@@ -1,4 +1,4 @@
-"""What trained MobileNets others publish, where, under which licence, and which of them is nearest to a network."""
+"""Trained MobileNets that others publish: addresses, licences, and the one nearest to a network."""
 
 import math
 import os
@@ -16,7 +16,7 @@ HUGGING_FACE = "hf://"  # hf://OWNER/REPOSITORY/FILE: fetched by huggingface_hub
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file as its makers serve it. None: they do not say."""
+    """One file as its publisher serves it. None: not stated."""
 
     where: str  # https://..., or hf://OWNER/REPOSITORY/FILE
     sha256: str | None = None
@@ -24,11 +24,12 @@ class File:
 
     @property
     def name(self) -> str:
+        """Return the file's name."""
         return self.where.rpartition("/")[2]
 
     @property
     def url(self) -> str:
-        """The address, for people and for browsers."""
+        """Return the address that browsers open."""
         if not self.where.startswith(HUGGING_FACE):
             return self.where
         repository, _, name = self.where.removeprefix(HUGGING_FACE).rpartition("/")
@@ -44,16 +45,16 @@ class Published:
     height: int  # and width
     what: str
     files: tuple[File, ...]  # more than one: they run one after the other
-    top1: float | None  # ImageNet top-1 in %, as `source` prints it for this resolution; None: nobody prints it
+    top1: float | None  # ImageNet top-1 in %, as `source` prints it for this resolution; None: not printed
     source: str
     licence: str
-    given: Given  # what is known of the network and not said by the file
+    given: Given  # settings of the network that the file does not state
     quantised: bool = False
     head: bool = False  # with a 1x1 convolution before the classifier, as timm's "h"
 
     @property
     def size(self) -> int | None:
-        """Bytes of all files; None where the makers do not say."""
+        """Return the bytes of all files; None where the publisher does not state them."""
         sizes = [file.size for file in self.files if file.size is not None]
         return sum(sizes) if len(sizes) == len(self.files) else None
 
@@ -132,7 +133,7 @@ _CORAL_1_CLASSIFIER = File(
 def _timm(
     variant: str, alpha: float, top1: float, size: int | None = None, sha256: str | None = None, head: bool = False
 ) -> Published:
-    """224 px; top-1 of timm's results/results-imagenet.csv at that size."""
+    """Return a timm network: 224 px, top-1 of timm's results/results-imagenet.csv at that size."""
     name = f"timm/mobilenetv1_{variant}.ra4_e3600_r224_in1k"
     return Published(
         name=name,
@@ -161,13 +162,13 @@ CATALOGUE = (
 
 
 def find(name: str, alpha: float | None = None, height: int | None = None) -> Published:
-    """The published network that `name` asks for: `imagenet`, a name of `CATALOGUE`, or `imagenet:` and such a name.
+    """Return the published network called `name`: `imagenet`, a name of `CATALOGUE`, or `imagenet:` and such a name.
 
-    `imagenet` is the one nearest to (alpha, height), which are 1 and 224 where None. Alpha goes before resolution,
-    because a width is changed by leaving channels out and a resolution by nothing at all; both distances are ratios
-    (log2). Of two equally near alphas the wider goes first, because channels can be left out but not made; where all is
-    equal, float goes before quantised, then the better published top-1. Networks with a head are found by their names
-    only. `UsageError` lists names that are near to an unknown one.
+    `imagenet` is the one nearest to (alpha, height), which default to 1 and 224. Alpha is compared before resolution,
+    because a width is changed by dropping channels and a resolution needs no change; both distances are ratios (log2).
+    Of two equally near alphas the wider is preferred, because channels can be dropped but not added; then float to
+    quantised, then the better published top-1. Networks with a head are found by their names only. Raises `UsageError`
+    with similar names for an unknown one.
     """
     if name == "imagenet":
         given = {"alpha": alpha, "height": height}
@@ -178,17 +179,17 @@ def find(name: str, alpha: float | None = None, height: int | None = None) -> Pu
     wanted = name.removeprefix("imagenet:")
     if wanted not in exact:
         near = get_close_matches(wanted, exact, n=4, cutoff=0.4)
-        raise UsageError(f"no published network is named {wanted!r}; near to it: {', '.join(['imagenet', *near])}")
+        raise UsageError(f"no published network is named {wanted!r}; close names: {', '.join(['imagenet', *near])}")
     return exact[wanted]
 
 
 def names() -> tuple[str, ...]:
-    """Of all networks in `CATALOGUE`."""
+    """Return the names of all networks in `CATALOGUE`."""
     return tuple(published.name for published in CATALOGUE)
 
 
 def distance(published: Published, alpha: float, height: int) -> tuple[float, ...]:
-    """Smaller is nearer; the order of what counts."""
+    """Return a sort key; smaller is nearer, alpha before resolution."""
     width_ratio = round(math.log2(published.alpha / alpha), 6)
     return (
         abs(width_ratio),

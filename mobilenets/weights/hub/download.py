@@ -1,6 +1,6 @@
-"""One file over HTTP: resumed where it broke, bounded, tried again where that may help.
+"""Download of one file over HTTP: resumed after a break, bounded, retried where that may help.
 
-What has come so far lies in `NAME.part`; `NAME.part.etag` says of which version of the file it is a part.
+The bytes received so far are in `NAME.part`; `NAME.part.etag` holds the version of the file that they belong to.
 """
 
 import base64
@@ -20,27 +20,27 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_BYTES",
-    "PATIENCE",
-    "Passing",
-    "Patience",
+    "RETRIES",
     "Report",
+    "RetryPolicy",
     "Stated",
+    "TemporaryFailure",
     "discard",
     "download",
-    "patiently",
+    "with_retries",
     "words",
 ]
 
 T = TypeVar("T")
-Report = Callable[[int, int | None], None]  # bytes that are there, bytes in all (None: the server does not say)
-Stated = tuple[str, str] | None  # what the server says of the whole file: hash function, digest in hex
+Report = Callable[[int, int | None], None]  # bytes received, bytes in all (None: not stated)
+Stated = tuple[str, str] | None  # the server's digest of the whole file: hash function, hex digits
 
 MAX_BYTES = 256 << 20  # ten times the largest file of the catalogue
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """With servers and networks."""
+class RetryPolicy:
+    """Limits on waiting for servers and networks."""
 
     timeout: float = 20.0  # seconds without a byte
     attempts: int = 4  # in all
@@ -48,42 +48,45 @@ class Patience:
     longest: float = 20.0  # seconds that a server may ask to wait (Retry-After)
 
 
-PATIENCE = Patience()
+RETRIES = RetryPolicy()
 
 
-class Passing(Exception):
-    """A failure that may be over a little later."""
+class TemporaryFailure(Exception):
+    """A failure that may be temporary."""
 
     def __init__(self, reason: str, wait: float = 0.0) -> None:
         super().__init__(reason)
         self.wait = wait  # seconds that the server asks for
 
 
-def patiently(once: Callable[[], T], patience: Patience) -> T:
-    """What `once` returns, which is called again while it raises `Passing`; `DownloadError` after the last attempt."""
+def with_retries(once: Callable[[], T], retries: RetryPolicy) -> T:
+    """Return the result of `once`, which is repeated while it raises `TemporaryFailure`.
+
+    Raises `DownloadError` after the last attempt.
+    """
     reason, wait = "", 0.0
-    for attempt in range(patience.attempts):
+    for attempt in range(retries.attempts):
         if attempt:
-            time.sleep(min(max(wait, patience.pause * 2 ** (attempt - 1)), patience.longest))
+            time.sleep(min(max(wait, retries.pause * 2 ** (attempt - 1)), retries.longest))
         try:
             return once()
-        except Passing as exc:
+        except TemporaryFailure as exc:
             reason, wait = str(exc), exc.wait
     raise DownloadError(reason)
 
 
-def download(url: str, part: Path, size: int | None, report: Report, patience: Patience = PATIENCE) -> Stated:
-    """Bring `part` to the whole of `url`, which is not verified yet; returns the digest that the server states.
+def download(url: str, part: Path, size: int | None, report: Report, retries: RetryPolicy = RETRIES) -> Stated:
+    """Download the rest of `url` to `part` and return the digest that the server states; nothing is verified.
 
-    `DownloadError` in a few words where it cannot be had; what has come by then is kept for the next call, unless it is
-    too long or of another length than `size`.
+    Raises `DownloadError` with a short reason; the bytes received by then are kept for the next call, unless they are
+    too many or the length is not `size`.
     """
     httpx = extra("httpx")
-    with _client(patience) as client:
+    with _client(retries) as client:
         try:
-            return patiently(lambda: _attempt(client, url, part, size, report), patience)
+            return with_retries(lambda: _attempt(client, url, part, size, report), retries)
         except httpx.TooManyRedirects as exc:
-            raise DownloadError("it redirects without end") from exc
+            raise DownloadError("it redirects endlessly") from exc
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
             raise DownloadError(words(exc)) from exc
 
@@ -95,20 +98,20 @@ def discard(part: Path) -> None:
 
 
 def words(exc: Exception) -> str:
-    """One line of what a library reports."""
+    """Return the text of an exception in one line."""
     return " ".join(str(exc).split()) or type(exc).__name__
 
 
-def _client(patience: Patience) -> Any:
+def _client(retries: RetryPolicy) -> Any:
     headers = {"User-Agent": "mobilenets", "Accept-Encoding": "identity"}
     try:
-        return extra("httpx").Client(follow_redirects=True, timeout=patience.timeout, headers=headers)
+        return extra("httpx").Client(follow_redirects=True, timeout=retries.timeout, headers=headers)
     except (ImportError, ValueError) as exc:
         raise DownloadError(f"the proxy settings cannot be used: {words(exc)}") from exc
 
 
 def _attempt(client: "httpx.Client", url: str, part: Path, size: int | None, report: Report) -> Stated:
-    """One request, for what `part` lacks."""
+    """Make one request for the missing part of the file."""
     httpx = extra("httpx")
     there, etag = _resumable(part)
     headers = {"Range": f"bytes={there}-", "If-Range": etag} if there else {}
@@ -122,15 +125,15 @@ def _attempt(client: "httpx.Client", url: str, part: Path, size: int | None, rep
             _receive(response, part, total or size, report)
             return _stated(response)
     except httpx.ConnectError as exc:
-        raise Passing(f"no connection: {words(exc)}") from exc
+        raise TemporaryFailure(f"no connection: {words(exc)}") from exc
     except httpx.TimeoutException as exc:
-        raise Passing("the server is silent") from exc
+        raise TemporaryFailure("the server does not respond") from exc
     except (httpx.NetworkError, httpx.RemoteProtocolError) as exc:
-        raise Passing(f"the connection broke: {words(exc)}") from exc
+        raise TemporaryFailure(f"the connection broke: {words(exc)}") from exc
 
 
 def _resumable(part: Path) -> tuple[int, str]:
-    """(bytes that are there, the version that they are of); (0, "") where there is nothing to go on from."""
+    """Return (bytes that are present, their version), or (0, "") where no download can be resumed."""
     try:
         return part.stat().st_size, _etag(part).read_text("ascii")
     except (OSError, ValueError):
@@ -138,7 +141,7 @@ def _resumable(part: Path) -> tuple[int, str]:
 
 
 def _begin(part: Path, etag: str) -> None:
-    """An empty part; a file whose server names no version (or a weak one: W/"...") is not resumed."""
+    """Create an empty part; a file without a version, or with a weak one (W/"..."), is not resumed."""
     discard(part)
     part.touch()
     if etag.startswith('"'):
@@ -147,21 +150,21 @@ def _begin(part: Path, etag: str) -> None:
 
 def _check_status(response: "httpx.Response", part: Path, there: int) -> None:
     code = response.status_code
-    said = f"the server says {code} {response.reason_phrase}".rstrip()
+    status = f"the server says {code} {response.reason_phrase}".rstrip()
     if code == 429 or code >= 500:
-        raise Passing(said, _seconds(response.headers.get("Retry-After", "")))
+        raise TemporaryFailure(status, _seconds(response.headers.get("Retry-After", "")))
     goes_on = response.headers.get("Content-Range", "").startswith(f"bytes {there}-")
     if code == 416 or (code == 206 and not (there and goes_on)):
         discard(part)
-        raise Passing("the server does not send the rest of it")
+        raise TemporaryFailure("the server does not send the rest of it")
     if code not in (200, 206):
-        raise DownloadError(said)
+        raise DownloadError(status)
     if response.headers.get("Content-Encoding", "identity") != "identity":
         raise DownloadError(f"the server sends it in the encoding {response.headers['Content-Encoding']!r}")
 
 
 def _check_length(total: int | None, size: int | None, part: Path) -> None:
-    """Before a byte is taken: the stated length is the known one, and within the bound."""
+    """Check, before any byte is read, that the stated length is the known one and within the bound."""
     if total is not None and size is not None and total != size:
         discard(part)
         raise DownloadError(f"it has {total} bytes there, expected {size}")
@@ -181,18 +184,18 @@ def _receive(response: "httpx.Response", part: Path, total: int | None, report: 
             if there > limit:
                 break
             file.write(chunk)
-            file.flush()  # a killed process loses nothing of it
+            file.flush()  # nothing is lost if the process is killed
             report(there, total)
         os.fsync(file.fileno())
     if there > limit:
         discard(part)
         raise DownloadError(f"more than the {limit} bytes came that it may have")
     if total is not None and there < total:
-        raise Passing(f"the connection broke after {there} of {total} bytes")
+        raise TemporaryFailure(f"the connection broke after {there} of {total} bytes")
 
 
 def _total(response: "httpx.Response") -> int | None:
-    """Bytes of the whole file, as the answer states them."""
+    """Return the bytes of the whole file as the response states them."""
     if response.status_code == 206:
         stated = response.headers["Content-Range"].rpartition("/")[2]
     else:
@@ -201,7 +204,7 @@ def _total(response: "httpx.Response") -> int | None:
 
 
 def _stated(response: "httpx.Response") -> Stated:
-    """The MD5 that Google's storage sends with a file: `x-goog-hash: crc32c=..., md5=BASE64`."""
+    """Return the MD5 that Google's storage sends with a file: `x-goog-hash: crc32c=..., md5=BASE64`."""
     found = re.search(r"\bmd5=([A-Za-z0-9+/]{22}==)", response.headers.get("x-goog-hash", ""))
     return ("md5", base64.b64decode(found[1]).hex()) if found else None
 

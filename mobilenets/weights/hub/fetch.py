@@ -1,6 +1,6 @@
-"""Published networks on this machine: downloaded once, verified always, kept as `CACHE/weights/NAME/FILE`.
+"""Published networks on this machine: downloaded once, always verified, kept as `CACHE/weights/NAME/FILE`.
 
-Everything lies in that one folder, files of the Hugging Face Hub too: it can be copied to a machine without a network,
+All files are in that one folder, those of the Hugging Face Hub too: it can be copied to a machine without a network,
 and a file can be put there by hand.
 """
 
@@ -15,26 +15,30 @@ from ...files import cache_folder, write_atomic
 from ..layers import extra
 from . import huggingface
 from .catalogue import CATALOGUE, HUGGING_FACE, File, Published, distance
-from .download import PATIENCE, Patience, Report, Stated, discard, download
+from .download import RETRIES, Report, RetryPolicy, Stated, discard, download
 
 __all__ = ["Progress", "at_hand", "fetch"]
 
-Progress = Callable[[str, int, int | None], None]  # file, bytes that are there, bytes in all (None: nobody says)
+Progress = Callable[[str, int, int | None], None]  # file, bytes received, bytes in all (None: unknown)
 Note = Callable[[str], None]
 
 
 def fetch(
-    published: Published, progress: Progress | None = None, note: Note | None = None, *, patience: Patience = PATIENCE
+    published: Published,
+    progress: Progress | None = None,
+    note: Note | None = None,
+    *,
+    retries: RetryPolicy = RETRIES,
 ) -> tuple[Path, ...]:
-    """The files of `published` on this machine, downloaded where they are not there yet.
+    """Return the files of `published` on this machine; download those that are missing.
 
-    A file that is there is verified and used without a request; a damaged one is replaced, and `note` is told. What
-    it must be: the length and the SHA-256 of the catalogue; where that has no SHA-256, what the server states (the
-    hub's SHA-256, MD5 of Google's storage), and ever after the SHA-256 that was recorded then as `FILE.sha256`.
-    `DownloadError` says where to put a file that cannot be had.
+    A file that is present is verified and used without a request; a damaged one is replaced, which `note` reports. A
+    file must have the length and the SHA-256 of the catalogue; where that has no SHA-256, the digest that the server
+    states (the hub's SHA-256, the MD5 of Google's storage), and from then on the SHA-256 recorded as `FILE.sha256`.
+    Raises `DownloadError`, which says where to put a file that cannot be downloaded.
     """
     folder = cache_folder() / "weights" / published.name
-    return tuple(_fetch(file, folder / file.name, progress, note, patience) for file in published.files)
+    return tuple(_fetch(file, folder / file.name, progress, note, retries) for file in published.files)
 
 
 def at_hand(alpha: float, height: int) -> Published | None:
@@ -51,18 +55,18 @@ def _held(path: Path, file: File) -> bool:
     return path.is_file() and file.size in (None, path.stat().st_size)
 
 
-def _fetch(file: File, target: Path, progress: Progress | None, note: Note | None, patience: Patience) -> Path:
+def _fetch(file: File, target: Path, progress: Progress | None, note: Note | None, retries: RetryPolicy) -> Path:
     try:
         if _damage(target, file) is None:
             return target
         target.parent.mkdir(parents=True, exist_ok=True)
         with extra("filelock").FileLock(target.with_name(f".{target.name}.lock")):
             damage = _damage(target, file)
-            if damage is None:  # another process has brought it meanwhile
+            if damage is None:  # another process has downloaded it meanwhile
                 return target
             if note and target.exists():
-                note(f"{target}: {damage}: it is downloaded anew")
-            return _bring(file, target, _report(file.name, progress), patience)
+                note(f"{target}: {damage}: it is downloaded again")
+            return _bring(file, target, _report(file.name, progress), retries)
     except DownloadError as exc:
         raise DownloadError(
             f"{file.name} cannot be downloaded: {exc} ({file.url}): put it at {target}, or set MOBILENETS_CACHE to a "
@@ -74,18 +78,18 @@ def _fetch(file: File, target: Path, progress: Progress | None, note: Note | Non
         ) from exc
 
 
-def _bring(file: File, target: Path, report: Report, patience: Patience) -> Path:
+def _bring(file: File, target: Path, report: Report, retries: RetryPolicy) -> Path:
     if _offline():
         raise DownloadError("HF_HUB_OFFLINE is set")
     if file.where.startswith(HUGGING_FACE):
         folder = target.with_name(f".{target.name}.download")
         try:
-            path, stated = huggingface.download(file.where, folder, report, patience)
+            path, stated = huggingface.download(file.where, folder, report, retries)
             return _accept(path, file, stated, target)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
     part = target.with_name(f"{target.name}.part")
-    return _accept(part, file, download(file.where, part, file.size, report, patience), target)
+    return _accept(part, file, download(file.where, part, file.size, report, retries), target)
 
 
 def _accept(part: Path, file: File, stated: Stated, target: Path) -> Path:
@@ -104,7 +108,7 @@ def _accept(part: Path, file: File, stated: Stated, target: Path) -> Path:
 
 
 def _damage(target: Path, file: File) -> str | None:
-    """What is wrong with the file at `target`; None where it is what it must be."""
+    """Return what is wrong with the file at `target`; None where it is complete."""
     if not target.is_file():
         return "it is not there"
     size = target.stat().st_size
@@ -117,7 +121,7 @@ def _damage(target: Path, file: File) -> str | None:
 
 
 def _recorded(target: Path) -> str | None:
-    """The SHA-256 of the file when it was downloaded; None for one that was put there by hand."""
+    """Return the SHA-256 of the file when it was downloaded; None for one that was copied there."""
     try:
         return _record(target).read_text("ascii").split()[0]
     except (OSError, ValueError, IndexError):
@@ -134,7 +138,7 @@ def _digest(path: Path, function: str = "sha256") -> str:
 
 
 def _offline() -> bool:
-    """By the variable that turns huggingface_hub's requests off, and ours with them."""
+    """Return whether the variable that disables huggingface_hub's requests, and this package's, is set."""
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
 
 

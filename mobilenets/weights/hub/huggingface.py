@@ -1,4 +1,4 @@
-"""One file from the Hugging Face Hub, by its own client, which reads HF_ENDPOINT, HF_TOKEN and the like."""
+"""Download of one file from the Hugging Face Hub by its own client, which reads HF_ENDPOINT, HF_TOKEN and others."""
 
 import re
 from pathlib import Path
@@ -7,19 +7,20 @@ from typing import Any
 from ...errors import DownloadError
 from ..layers import extra
 from .catalogue import HUGGING_FACE
-from .download import MAX_BYTES, Passing, Patience, Report, Stated, patiently, words
+from .download import MAX_BYTES, Report, RetryPolicy, Stated, TemporaryFailure, with_retries, words
 
 __all__ = ["download"]
 
 
-def download(where: str, folder: Path, report: Report, patience: Patience) -> tuple[Path, Stated]:
-    """The file that `where` (hf://OWNER/REPOSITORY/FILE) names, in `folder`, and the SHA-256 that the hub states.
+def download(where: str, folder: Path, report: Report, retries: RetryPolicy) -> tuple[Path, Stated]:
+    """Return the file that `where` (hf://OWNER/REPOSITORY/FILE) names, in `folder`, and the SHA-256 that the hub
+    states.
 
-    The client copies it from its own cache where timm or another program has brought it there. `DownloadError` in a
-    few words where it cannot be had.
+    The client copies it from its own cache where another program has downloaded it. Raises `DownloadError` with a short
+    reason.
     """
     repository, _, name = where.removeprefix(HUGGING_FACE).rpartition("/")
-    return patiently(lambda: _attempt(repository, name, folder, report), patience)
+    return with_retries(lambda: _attempt(repository, name, folder, report), retries)
 
 
 def _attempt(repository: str, name: str, folder: Path, report: Report) -> tuple[Path, Stated]:
@@ -40,19 +41,19 @@ def _attempt(repository: str, name: str, folder: Path, report: Report) -> tuple[
 
 
 def _failure(exc: Exception) -> Exception:
-    """Worth another attempt: what has no answer, and an answer that says so."""
+    """Return `TemporaryFailure` for an error that another attempt may resolve, else `DownloadError`."""
     response = getattr(exc, "response", None)
     if response is None:
-        return Passing(f"no connection: {words(exc)}")
+        return TemporaryFailure(f"no connection: {words(exc)}")
     code = response.status_code
-    failure = Passing if code == 429 or code >= 500 else DownloadError
+    failure = TemporaryFailure if code == 429 or code >= 500 else DownloadError
     return failure(f"the server says {code}")
 
 
 def _bar(report: Report) -> Any:
-    """A class of progress bars that draw nothing; the first of them reports.
+    """Return a class of progress bars that draw nothing; the first of them reports.
 
-    Files in Xet's storage have two, of what is written and of what the network brings.
+    Files in Xet's storage have two: bytes written, and bytes transferred.
     """
     tqdm: Any = extra("huggingface_hub.utils").tqdm
     bars: list[Any] = []
@@ -63,6 +64,7 @@ def _bar(report: Report) -> Any:
             bars.append(self)
 
         def update(self, n: float | None = 1) -> None:
+            """Count `n` more bytes."""
             self.n += n or 0
             if self is bars[0]:
                 report(int(self.n), self.total)

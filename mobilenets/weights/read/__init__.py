@@ -1,1 +1,1 @@
-"""A reader for each format: bytes of a file -> `layers.Content`. Nothing in a file is run."""
+"""A reader per format: bytes of a file -> `layers.Content`. No code in a file is run."""

@@ -1,4 +1,4 @@
-"""The metadata of files that this package exported: network, preprocessing and labels, exactly as they were."""
+"""Metadata of files that this package exported: network, preprocessing and labels, restored exactly."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ __all__ = ["stated"]
 
 
 def stated(metadata: Mapping[str, str], prefix: str = "") -> dict[str, Any]:
-    """Fields of `Content`, from the keys `network`, `preprocess` and `labels`; none where there is no network."""
+    """Return fields of `Content` from the keys `network`, `preprocess` and `labels`; none where there is no network."""
     if f"{prefix}network" not in metadata:
         return {}
     try:

@@ -1,9 +1,9 @@
-"""HDF5 as Keras writes it: groups, texts as attributes, arrays of floating point numbers in one piece.
+"""HDF5 as Keras writes it: groups, texts as attributes, contiguous arrays of floating point numbers.
 
-A small reader of the published format, of those structures that h5py writes unless it is told otherwise: superblock 0,
-object headers 1, symbol tables. The HDF5 library is not made for files from strangers: with a few bytes changed it
-crashes on one in some thousands, reads on for ever in others, and takes gigabytes for one bit. Here whatever leads out
-of the file, or is not of this form, is refused, and nothing is larger than the file.
+A small reader of the structures of the published format that h5py writes by default: superblock 0, object headers 1,
+symbol tables. The HDF5 library is not made for untrusted files: with a few bytes changed it crashes on one in some
+thousands, loops for ever in others, and allocates gigabytes for one bit. This reader refuses every address outside of
+the file and every other structure, and allocates no more than the size of the file.
 """
 
 import math
@@ -40,7 +40,7 @@ _CLASSES = (
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """`links`: name -> where the object lies, None for a link to elsewhere; `attributes`: name -> its message."""
+    """A group. `links` maps names to addresses, None for a link to elsewhere; `attributes` maps names to messages."""
 
     path: str
     links: Mapping[str, int | None]
@@ -49,14 +49,14 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """`shape` None: it holds nothing."""
+    """A data set. `shape` None: it holds nothing."""
 
     shape: tuple[int, ...] | None
     messages: Mapping[int, memoryview]
 
 
 class Hdf5:
-    """One file in memory; `root` is where its paths start."""
+    """One file in memory; paths start at `root`."""
 
     def __init__(self, content: bytes) -> None:
         if not content.startswith(b"\x89HDF\r\n\x1a\n"):
@@ -78,7 +78,7 @@ class Hdf5:
         self.root = node
 
     def child(self, group: Any, name: str) -> Group | Dataset | None:
-        """What lies under `name` (its parts joined by slashes) in `group`; None where nothing does."""
+        """Return the object under `name` (its parts joined by slashes) in `group`; None where there is none."""
         for part in filter(None, name.split("/")):
             if not isinstance(group, Group) or part not in group.links:
                 return None
@@ -89,18 +89,18 @@ class Hdf5:
         return group  # type: ignore[no-any-return]
 
     def groups(self, group: Group) -> Iterator[tuple[str, Group]]:
-        """The groups directly below `group`, by name."""
+        """Return the groups directly below `group`, by name."""
         for name in group.links:
             if isinstance(child := self.child(group, name), Group):
                 yield name, child
 
     def arrays(self, group: Any, depth: int = 0) -> dict[str, Dataset]:
-        """Path -> data set of all that lie below `group`."""
+        """Return path -> data set of all data sets below `group`."""
         found: dict[str, Dataset] = {}
         for name in group.links:
             self._count()
             if depth > MAX_DEPTH:
-                raise ModelFileError(f"{group.path[:80]}: groups without end; at most {MAX_DEPTH} lie in one another")
+                raise ModelFileError(f"{group.path[:80]}: groups nested too deeply: at most {MAX_DEPTH} are read")
             child = self.child(group, name)
             if isinstance(child, Dataset):
                 found[name] = child
@@ -109,7 +109,7 @@ class Hdf5:
         return found
 
     def text(self, group: Any, name: str) -> str | None:
-        """The attribute `name` of a group; None where there is none."""
+        """Return the attribute `name` of a group; None where there is none."""
         if name not in group.attributes:
             return None
         kind, space, data = _attribute_parts(group.attributes[name])[1:]
@@ -127,7 +127,7 @@ class Hdf5:
         return bytes(data).rstrip(b"\0").decode("utf-8")
 
     def read(self, dataset: Dataset, name: str) -> Array:
-        """The numbers of a data set as float32; `name` is what an error calls it."""
+        """Return the numbers of a data set as float32; `name` is used in errors."""
         dtype = _dtype(dataset.messages[_DATATYPE], name)
         shape = dataset.shape or ()
         needed = math.prod(shape) * dtype.itemsize
@@ -142,11 +142,11 @@ class Hdf5:
         return array
 
     def _stored(self, dataset: Dataset, needed: int, name: str) -> memoryview:
-        """The bytes of an array that lies in this file in one piece."""
+        """Return the bytes of an array that is stored in this file in one piece."""
         layout = dataset.messages[_LAYOUT]
         version, kind = layout[0], layout[1]
         if _EXTERNAL in dataset.messages or kind == 3:
-            raise ModelFileError(f"{name}: its values lie in another file, which is not opened")
+            raise ModelFileError(f"{name}: its values are in another file, which is not opened")
         if version not in (3, 4) or kind not in (0, 1):
             raise ModelFileError(f"{name}: stored in chunks or compressed, where Keras stores arrays whole")
         if kind == 0:  # within the header
@@ -160,7 +160,7 @@ class Hdf5:
         return data
 
     def _object(self, place: int, path: str) -> Group | Dataset:
-        """What the object header at `place` describes."""
+        """Return the object that the object header at `place` describes."""
         if place not in self.known:
             self.known[place] = self._described(place, path)
         return self.known[place]
@@ -198,7 +198,7 @@ class Hdf5:
                     yield kind, data
 
     def _links(self, tree: int, heap: int) -> Iterator[tuple[str, int | None]]:
-        """(name, place) of all links of a group."""
+        """Return (name, place) of all links of a group."""
         _, size, names = struct.unpack("<4s4xQ8xQ", self._marked(heap, b"HEAP", 32))
         for table in self._tables(tree):
             count = struct.unpack("<6xH", self._marked(table, b"SNOD", 8))[0]
@@ -209,7 +209,7 @@ class Hdf5:
                 yield name.decode("utf-8"), None if cached == _SOFT else place
 
     def _tables(self, place: int, level: int | None = None) -> Iterator[int]:
-        """Where the symbol tables lie that a B-tree leads to."""
+        """Return the places of the symbol tables of a B-tree."""
         _, kind, height, used = struct.unpack("<4sBBH", self._marked(place, b"TREE", 8))
         if kind or (level is not None and height != level - 1):
             raise ModelFileError(f"damaged: the tree at byte {place} is out of order")
@@ -219,7 +219,7 @@ class Hdf5:
             yield from self._tables(child, height) if height else [child]
 
     def _heap_object(self, place: int, index: int) -> memoryview:
-        """One text of those that share a heap."""
+        """Return one text of a shared heap."""
         _, size = struct.unpack("<4s4xQ", self._marked(place, b"GCOL", 16))
         at, end = place + 16, place + size
         while at + 16 <= end:
@@ -249,7 +249,7 @@ class Hdf5:
 
 
 def _attribute_parts(message: memoryview) -> tuple[str, memoryview, memoryview, memoryview]:
-    """Name, datatype, dataspace and data of an attribute."""
+    """Return name, datatype, dataspace and data of an attribute."""
     version, *sizes = struct.unpack_from("<BxHHH", message)
     at, step = (9, 1) if version == 3 else (8, 8 if version == 1 else 1)
     parts = []
@@ -260,7 +260,7 @@ def _attribute_parts(message: memoryview) -> tuple[str, memoryview, memoryview, 
 
 
 def _shape(space: memoryview) -> tuple[int, ...] | None:
-    """Of a dataspace; None for one without elements."""
+    """Return the shape of a dataspace; None for one without elements."""
     version, rank, _, kind = space[:4]
     if version == 2 and kind == 2:
         return None
@@ -268,7 +268,7 @@ def _shape(space: memoryview) -> tuple[int, ...] | None:
 
 
 def _dtype(datatype: memoryview, name: str) -> np.dtype[Any]:
-    """`ModelFileError` for what is no IEEE floating point number."""
+    """Return the NumPy type; raises `ModelFileError` for anything but IEEE floating point."""
     number, bits, size = struct.unpack_from("<BBxxI", datatype)
     if number & 15 != 1:
         kinds = _CLASSES.split(", ")

@@ -1,4 +1,6 @@
-"""Keras: `.h5` with the whole model or with weights alone, and `.keras`. Configs are data; no layer is built."""
+"""Keras: `.h5` with the whole model or with weights alone, and `.keras`. Configs are read as data; no layer is
+built.
+"""
 
 import io
 import struct
@@ -12,7 +14,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from ...errors import MobilenetsError, ModelFileError
-from ..layers import Array, Content, Layer, Norm, UnreadError, convolution
+from ..layers import Array, Content, FileLayer, Norm, UnreadError, convolution
 from .exported import stated
 from .hdf5 import MAX_TEXT, Hdf5
 from .keras_chain import Chain, Shape, Take
@@ -31,9 +33,9 @@ _NORM = ("gamma", "beta", "moving_mean", "moving_variance")
 
 
 def read_h5(content: bytes) -> Content:
-    """The layers of a whole model, or of weights under the names of keras.applications.
+    """Return the layers of a whole model, or of weights under the names of keras.applications.
 
-    `ModelFileError` for what is damaged, no chain of layers, or would need code to be run.
+    Raises `ModelFileError` for a file that is damaged, is not a chain of layers, or would need code to be run.
     """
     with _damage():
         file = Hdf5(content)
@@ -47,7 +49,7 @@ def read_h5(content: bytes) -> Content:
 
 
 def read_keras(content: bytes) -> Content:
-    """The layers of a Keras 3 archive; it is read in memory, nothing of it is extracted."""
+    """Return the layers of a Keras 3 archive, which is read in memory; nothing is extracted."""
     with _damage(), zipfile.ZipFile(io.BytesIO(content)) as archive:
         _check_members(archive)
         config = _member(archive, "config.json", MAX_TEXT).decode("utf-8")
@@ -58,7 +60,7 @@ def read_keras(content: bytes) -> Content:
 
 @contextmanager
 def _damage() -> Iterator[None]:
-    """What libraries raise on a damaged file becomes one line."""
+    """Convert what libraries raise on a damaged file to one line."""
     try:
         yield
     except MobilenetsError:
@@ -83,8 +85,8 @@ def _whole(format: str, steps: Sequence[Step], take: Take, ours: Mapping[str, An
 
 
 def _content(format: str, chain: Chain, ours: Mapping[str, Any]) -> Content:
-    said = {"size": chain.size, "pixels": chain.pixels, "ends": chain.ends, **ours}
-    content = Content(format, tuple(chain.layers), **said)
+    settings = {"size": chain.size, "pixels": chain.pixels, "ends": chain.ends, **ours}
+    content = Content(format, tuple(chain.layers), **settings)
     if [layer.name for layer in chain.layers[:3]] != ["conv1", "conv_dw_1", "conv_pw_1"]:
         return content
     spelled_out = any(isinstance(layer.padding, tuple) for layer in chain.layers)
@@ -93,7 +95,7 @@ def _content(format: str, chain: Chain, ours: Mapping[str, Any]) -> Content:
 
 
 def _fitted(arrays: Mapping[str, Any], file: Hdf5, name: str, shapes: Mapping[str, Shape]) -> dict[str, Array]:
-    """The arrays of one layer, no more, no fewer, each of the shape that is asked for."""
+    """Return the arrays of one layer, exactly those requested, each of the requested shape."""
     found = {}
     if more := arrays.keys() - shapes.keys():
         raise ModelFileError(f"{name}: the file has an array {min(more)} of it, its config has not")
@@ -109,7 +111,7 @@ def _fitted(arrays: Mapping[str, Any], file: Hdf5, name: str, shapes: Mapping[st
 
 
 def _by_name(file: Hdf5) -> Take:
-    """Keras 2's layout: model_weights has a group a layer of the outermost model, in it NAME/kernel:0 and so on."""
+    """Return a reader for Keras 2's layout: model_weights has a group per layer with NAME/kernel:0 and so on."""
     weights = file.child(file.root, "model_weights")
     known: dict[str, dict[str, Any]] = {}
 
@@ -129,7 +131,7 @@ def _uncounted(arrays: dict[str, Any], step: Step) -> dict[str, Any]:
 
 
 def _roles(arrays: Mapping[str, Any], owner: str | None) -> dict[str, Any]:
-    """Role -> array of those that lie in a group `owner`; of all where it is None."""
+    """Return role -> array of those in a group `owner`; of all where it is None."""
     found: dict[str, Any] = {}
     for path, array in arrays.items():
         above, _, name = path.rpartition("/")
@@ -142,7 +144,9 @@ def _roles(arrays: Mapping[str, Any], owner: str | None) -> dict[str, Any]:
 
 
 def _by_number(file: Hdf5, steps: Sequence[Step]) -> Take:
-    """Keras 3's layout: layers/GROUP/vars/0, 1, ..., where GROUP is a layer's class and count, or its name."""
+    """Return a reader for Keras 3's layout: layers/GROUP/vars/0, 1, ..., where GROUP is a layer's class and count, or
+    name.
+    """
     holding = [step for step in steps if step.kind in _HOLDING]
     counted = all(_variables(file, step.counted) for step in holding)
     named = not counted and all(_variables(file, step.path) for step in holding)
@@ -158,7 +162,7 @@ def _by_number(file: Hdf5, steps: Sequence[Step]) -> Take:
 
 
 def _variables(file: Hdf5, path: Sequence[str | tuple[str, int]]) -> Any:
-    """The group of a layer's numbered arrays; None where there is none."""
+    """Return the group of a layer's numbered arrays; None where there is none."""
     group: Any = file.root
     for part in path:
         layers, each = _numbered_layers(file, group)
@@ -170,13 +174,17 @@ def _variables(file: Hdf5, path: Sequence[str | tuple[str, int]]) -> Any:
 
 
 def _numbered_layers(file: Hdf5, group: Any) -> tuple[Any, int]:
-    """The group with a group a layer, and the step of their numbers: Keras 2.12 and 2.13 counted every layer twice."""
+    """Return the group with a group per layer, and the step of their numbers: Keras 2.12 and 2.13 counted each layer
+    twice.
+    """
     layers = file.child(group, "layers")
     return (file.child(group, "_layer_checkpoint_dependencies"), 2) if layers is None else (layers, 1)
 
 
 def _weights_alone(file: Hdf5) -> Content:
-    """Weights under the names of keras.applications, whose convention then says all that such a file does not."""
+    """Return weights under the names of keras.applications, whose conventions supply all that such a file
+    leaves out.
+    """
     holders = _named_groups(file)
     names = [name for name in _published_names(holders) if name in holders]
     unknown = set(holders) - {*names, *(f"{name}_bn" for name in names), "conv_preds"}
@@ -191,12 +199,15 @@ def _weights_alone(file: Hdf5) -> Content:
     if "conv_preds" in holders:
         arrays = take("conv_preds", {"kernel": (1, 1, None, None), "bias": (None,)})
         kernel = arrays["kernel"].transpose(3, 2, 0, 1)
-        layers += [Layer("pool", "global_average_pooling2d"), convolution("conv_preds", kernel, 1, bias=arrays["bias"])]
+        layers += [
+            FileLayer("pool", "global_average_pooling2d"),
+            convolution("conv_preds", kernel, 1, bias=arrays["bias"]),
+        ]
     return Content("Keras HDF5 weights", tuple(layers), maker=MAKER, conventions=PUBLISHED)
 
 
 def _named_groups(file: Hdf5) -> dict[str, dict[str, Any]]:
-    """Layer -> its arrays: Keras 2 names its groups so, Keras 3 says the name beside the numbered arrays."""
+    """Return layer -> its arrays: Keras 2 names groups so, Keras 3 stores the name with the numbered arrays."""
     layers, _ = _numbered_layers(file, file.root)
     found: dict[str, dict[str, Any]] = {}
     for name, group in file.groups(file.root if layers is None else layers):
@@ -215,7 +226,7 @@ def _published_names(holders: Mapping[str, Any]) -> Iterator[str]:
         yield from (f"conv_dw_{number}", f"conv_pw_{number}")
 
 
-def _published_layer(name: str, take: Callable[[str, Mapping[str, Shape]], dict[str, Array]]) -> Layer:
+def _published_layer(name: str, take: Callable[[str, Mapping[str, Shape]], dict[str, Array]]) -> FileLayer:
     depthwise = name.startswith("conv_dw")
     size = 1 if name.startswith("conv_pw") else 3
     kernel = take(name, {"kernel": (size, size, None, 1 if depthwise else None)})["kernel"]
@@ -230,7 +241,7 @@ def _published_layer(name: str, take: Callable[[str, Mapping[str, Shape]], dict[
 
 
 def _check_members(archive: zipfile.ZipFile) -> None:
-    """Nothing is extracted; an archive that would write elsewhere if it were is no model."""
+    """Raise `ModelFileError` for an archive that would write outside its folder; nothing is extracted."""
     for name in archive.namelist():
         if name.startswith(("/", "\\")) or ".." in PurePosixPath(name.replace("\\", "/")).parts:
             raise ModelFileError(f"{name[:80]!r}: a path out of the archive")

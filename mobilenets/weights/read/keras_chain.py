@@ -1,4 +1,6 @@
-"""From the layers of a Keras model to those of `Content`: a convolution with what pads, normalises and activates it."""
+"""Conversion of the layers of a Keras model to those of `Content`: a convolution with its padding, norm and
+activation.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -7,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ModelFileError
-from ..layers import Array, Layer, Norm, Number, Pads, convolution
+from ..layers import Array, FileLayer, Norm, Number, Pads, convolution
 from .keras_config import Config, Step
 
 __all__ = ["Chain", "Take"]
@@ -24,11 +26,11 @@ _SMALLEST_DEVIATION = 1e-7  # Keras' epsilon, below which a Normalization divide
 
 
 class Chain:
-    """Takes the steps of a model one after the other and grows `layers`, `size` and `pixels` of its `Content`."""
+    """Reads the steps of a model one after the other into `layers`, `size` and `pixels` of its `Content`."""
 
     def __init__(self, take: Take) -> None:
         self.take = take
-        self.layers: list[Layer] = []
+        self.layers: list[FileLayer] = []
         self.size: tuple[int, int] | None = None  # height, width of the image
         self.area: tuple[int, int] | None = None  # of the feature maps where the chain ends now
         self.pads: Pads | None = None  # by a ZeroPadding2D that the next convolution takes
@@ -38,7 +40,7 @@ class Chain:
 
     @property
     def pixels(self) -> tuple[Number, Number] | None:
-        """(mean, std) by which the model itself makes its input of pixels; None where it does not."""
+        """Return (mean, std) by which the model itself normalises pixels; None where it does not."""
         if self.scale is None:
             return None
         scale, offset = np.broadcast_arrays(np.asarray(self.scale, np.float64), np.asarray(self.offset, np.float64))
@@ -55,7 +57,7 @@ class Chain:
         return "pool" in kinds and kinds[-1] != "pool"
 
     def add(self, step: Step) -> None:
-        """One more layer; `ModelFileError` for one that no MobileNet v1 has there."""
+        """Append a layer; raises `ModelFileError` for one that MobileNet v1 does not have there."""
         if step.kind in _AT_INFERENCE_NOTHING:
             return
         if step.kind == "Lambda":
@@ -63,7 +65,7 @@ class Chain:
         handler = _HANDLERS.get(_operation(step))
         if handler is None:
             raise ModelFileError(
-                f"{step.name} is a {_operation(step)}, which no MobileNet v1 has; it is none from there on"
+                f"{step.name} is a {_operation(step)}: MobileNet v1 has none; it is not a MobileNet v1 from there on"
             )
         if self.pads and step.kind not in ("Conv2D", "DepthwiseConv2D", "InputLayer"):
             raise ModelFileError(f"{step.name}: a {step.kind} after zero padding, which only a convolution may take")
@@ -79,10 +81,12 @@ class Chain:
             self.size = self.area = (shape[1], shape[2])
 
     def _input(self, step: Step) -> None:
-        """Its size has been read; the inputs of models within the model say nothing more."""
+        """Ignore an input: its size has been read."""
 
     def _rescale(self, step: Step) -> None:
-        """A Rescaling, a Normalization, or arithmetic with a number as keras.applications' preprocess_input does it."""
+        """Apply a Rescaling, a Normalization, or arithmetic with a number as in keras.applications'
+        preprocess_input.
+        """
         if self.layers:
             raise ModelFileError(f"{step.name}: a {step.kind} after the first convolution")
         if step.kind == "Normalization":
@@ -97,7 +101,9 @@ class Chain:
             self.scale, self.offset = before * scale, self.offset * scale + offset
 
     def _normalization(self, step: Step) -> tuple[Any, Any]:
-        """(scale, offset) of a Normalization: its mean and variance stand in the config, or were adapted to images."""
+        """Return (scale, offset) of a Normalization: its mean and variance are in the config, or were adapted to
+        images.
+        """
         config = step.config
         if config.get("invert") or config.get("axis") not in (None, -1, 3, [-1], [3]):
             raise ModelFileError(f"{step.name}: a Normalization that is inverted, or of axis {config.get('axis')}")
@@ -143,7 +149,7 @@ class Chain:
         self._activate(step, config.get("activation"))
 
     def _padding(self, step: Step, kernel: int, stride: int) -> Any:
-        """The padding of a convolution; the feature maps shrink to what it leaves."""
+        """Return the padding of a convolution; update the size of the feature maps."""
         pads, self.pads = self.pads, None
         rule = step.config["padding"]
         if rule not in ("same", "valid") or (pads and rule == "same" and kernel > 1):
@@ -208,7 +214,7 @@ class Chain:
                 whole = f"{self.area[0]}x{self.area[1]}" if self.area else "of unknown size"
                 raise ModelFileError(f"{step.name}: pools windows of {window}, not the whole feature map ({whole})")
         self.area = (1, 1)
-        self.layers.append(Layer("pool", step.name))
+        self.layers.append(FileLayer("pool", step.name))
 
     def _flatten(self, step: Step) -> None:
         if self.area != (1, 1):
@@ -219,7 +225,7 @@ class Chain:
         arrays = self.take(step, {"kernel": (None, step.config["units"]), **_bias(step.config)})
         matrix = np.ascontiguousarray(arrays["kernel"].T)
         bias = _fitting(arrays.get("bias"), len(matrix), step.name)
-        self.layers.append(Layer("fully_connected", step.name, matrix, bias, None, "none"))
+        self.layers.append(FileLayer("fully_connected", step.name, matrix, bias, None, "none"))
         self._activate(step, step.config.get("activation"))
 
 
@@ -234,7 +240,7 @@ def _fitting(bias: Array | None, outputs: int, name: str) -> Array | None:
 
 
 def _operation(step: Step) -> str:
-    """The class of a layer, or the TensorFlow function that it calls."""
+    """Return the class of a layer, or the TensorFlow function that it calls."""
     return step.config["function"] if step.kind == "TFOpLambda" else step.kind
 
 
@@ -244,19 +250,19 @@ def _last_axis(step: Step) -> None:
 
 
 def _square(value: Any, name: str, what: str) -> int:
-    """The one number of (n, n)."""
+    """Return n of (n, n)."""
     if len(value) != 2 or value[0] != value[1] or type(value[0]) is not int or value[0] < 1:
         raise ModelFileError(f"{name}: {what} {value}: MobileNet v1 has square ones")
     return int(value[0])
 
 
 def _bare(value: Any) -> Any:
-    """A number out of what Keras writes for numpy's."""
+    """Return a number out of Keras' spelling of NumPy numbers."""
     return value["config"]["value"] if isinstance(value, dict) else value
 
 
 def _numbers(value: Any, name: str) -> Any:
-    """A number, or an array of one a channel."""
+    """Return a number, or an array of one per channel."""
     array = np.asarray(_bare(value))
     if array.dtype.kind not in "if" or array.ndim > 1 or array.size > 4:
         raise ModelFileError(f"{name}: {str(value)[:80]}: pixels are rescaled by one number, or by one a channel")

@@ -1,4 +1,4 @@
-"""What a Keras model's config says: its layers in the order in which they run, models within models unrolled."""
+"""The config of a Keras model: its layers in execution order, nested models unrolled."""
 
 import json
 from collections import Counter
@@ -27,8 +27,8 @@ _SNAKE_CASE = {
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One layer. `path` and `counted` lead to it through the models that it lies in: names, and (class, how many such
-    stand before it).
+    """One layer. `path` and `counted` lead to it through nested models: names, and (class, number of such
+    before it).
     """
 
     kind: str  # Keras' class
@@ -40,11 +40,11 @@ class Step:
 
 
 def parse(text: str) -> Config:
-    """The config in a file; `ModelFileError` where it is no JSON object."""
+    """Return the config in a file; raises `ModelFileError` where it is not a JSON object."""
     try:
         config = json.loads(text)
     except RecursionError as exc:
-        raise ModelFileError("its config is JSON nested without end") from exc
+        raise ModelFileError("its config is JSON nested too deeply") from exc
     except ValueError as exc:
         raise ModelFileError(f"its config is not JSON: {exc}") from exc
     if not isinstance(config, dict) or config.get("class_name") not in MODELS:
@@ -54,7 +54,9 @@ def parse(text: str) -> Config:
 
 
 def unroll(model: Config, path: tuple[str, ...] = (), counted: tuple[tuple[str, int], ...] = ()) -> Iterator[Step]:
-    """Every layer of `model`; `ModelFileError` at the first that takes anything but what the one before it gives."""
+    """Yield every layer of `model`; raises `ModelFileError` at the first that does not take the output of the one
+    before.
+    """
     config, before = model["config"], None
     counts: Counter[str] = Counter()
     for layer in config["layers"]:
@@ -74,16 +76,16 @@ def unroll(model: Config, path: tuple[str, ...] = (), counted: tuple[tuple[str, 
 
 
 def _check_origin(layer: Config, name: str) -> None:
-    """A class of somebody's own may bear any name."""
+    """Raise `ModelFileError` for a custom class, which may have any name."""
     module, registered = layer.get("module") or "keras", layer.get("registered_name") or ""
     if module.split(".")[0] not in ("keras", "tf_keras") or ">" in registered:
-        raise ModelFileError(
-            f"{name} is a {registered or module}: a layer of its author's own, whose code is never run"
-        )
+        raise ModelFileError(f"{name} is a {registered or module}: a custom layer, whose code is never run")
 
 
 def _operands(layer: Config, before: str | None) -> tuple[Any, ...]:
-    """What a layer takes besides the output of `before`; `ModelFileError` where it takes another layer's as well."""
+    """Return the arguments of a layer besides the output of `before`; raises `ModelFileError` for those of other
+    layers.
+    """
     name, nodes = layer["config"]["name"], layer["inbound_nodes"]
     if layer["class_name"] == "InputLayer" and before is None and not nodes:
         return ()
@@ -96,11 +98,11 @@ def _operands(layer: Config, before: str | None) -> tuple[Any, ...]:
 
 
 class _Source(str):
-    """The name of a layer whose output is taken."""
+    """The name of a layer whose output is an input."""
 
 
 def _arguments(node: Any) -> Iterator[Any]:
-    """What one call of a layer was given, in the spelling of Keras 2 and of Keras 3."""
+    """Return the arguments of one call of a layer, in the spelling of Keras 2 and of Keras 3."""
     if isinstance(node, dict):
         for argument in node["args"]:
             tensor = isinstance(argument, dict | list)
@@ -113,7 +115,7 @@ def _arguments(node: Any) -> Iterator[Any]:
 
 
 def _histories(value: Any) -> Iterator[str]:
-    """The layers of all Keras 3 tensors in an argument."""
+    """Return the layers of all Keras 3 tensors in an argument."""
     if isinstance(value, list):
         for item in value:
             yield from _histories(item)
@@ -124,7 +126,7 @@ def _histories(value: Any) -> Iterator[str]:
 
 
 def _names(layers: Any) -> list[str]:
-    """Of ["a", 0, 0], [["a", 0, 0], ["b", 0, 0]] or {"x": ["a", 0, 0]}: the layers' names."""
+    """Return the layers' names in ["a", 0, 0], [["a", 0, 0], ["b", 0, 0]] or {"x": ["a", 0, 0]}."""
     if isinstance(layers, dict):
         layers = list(layers.values())
     return [layers[0]] if isinstance(layers[0], str) else [entry[0] for entry in layers]

@@ -1,4 +1,4 @@
-"""ONNX: this package's own exports, and any chain of the nodes that a MobileNet v1 is exported as. Nothing is run."""
+"""ONNX: this package's own exports, and any chain of the nodes to which a MobileNet v1 is exported. Nothing is run."""
 
 from collections.abc import Callable
 from math import prod
@@ -10,11 +10,11 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from ...arch.network import MAX_SIDE, MIN_SIDE
 from ...errors import MobilenetsError, ModelFileError
-from ..layers import DETECTOR, Beside, Content, Number, UnreadError
+from ..layers import DETECTOR, Content, ExternalReader, Number, UnreadError
 from .exported import stated
 from .onnx_chain import Chain, Node
 from .onnx_nodes import FLOATS, NODES
-from .onnx_values import MAX_NAME, Values, array, attributes, constant, taken_in
+from .onnx_values import MAX_NAME, Values, array, attributes, constant, load_external
 
 __all__ = ["read_onnx"]
 
@@ -25,13 +25,14 @@ _MOST_EXPANDED = 1 << 20
 _SIZE = np.array([-1])  # what stands for a size of the image, in the target of a Reshape
 
 
-def read_onnx(content: bytes, beside: Beside | None = None) -> Content:
-    """The layers of the file's graph; `beside` gives its external data. `ModelFileError` for what is damaged or no
-    chain of layers.
+def read_onnx(content: bytes, external: ExternalReader | None = None) -> Content:
+    """Return the layers of the file's graph; `external` reads its external data.
+
+    Raises `ModelFileError` for a file that is damaged or not a chain of layers.
     """
     try:
         model = onnx.load_model_from_string(content)
-        return _Reader(model, len(content) + taken_in(model.graph, beside)).read()
+        return _Reader(model, len(content) + load_external(model.graph, external)).read()
     except DecodeError as exc:
         raise ModelFileError(f"not an ONNX file, or a damaged one: {' '.join(str(exc).split())}") from exc
     except MobilenetsError:
@@ -41,7 +42,7 @@ def read_onnx(content: bytes, beside: Beside | None = None) -> Content:
 
 
 class _Reader:
-    """One file, its nodes in their order: each takes what the one before it gives, and constants."""
+    """Reads the nodes of one file in order: each takes the output of the one before it, and constants."""
 
     def __init__(self, model: onnx.ModelProto, size: int) -> None:
         self.graph = model.graph
@@ -63,6 +64,7 @@ class _Reader:
         self.chain = Chain(_shape(kind), integers=kind.elem_type == onnx.TensorProto.UINT8, limit=size)
 
     def read(self) -> Content:
+        """Read all nodes in order."""
         self._check_classifier()
         for number, node in enumerate(self.graph.node):
             try:
@@ -75,7 +77,7 @@ class _Reader:
         return self._content()
 
     def _check_classifier(self) -> None:
-        """`ModelFileError` for a detector: its outputs hold four numbers a box, or its graph chooses among boxes."""
+        """Raise `ModelFileError` for a detector: its outputs hold four numbers per box, or its graph selects boxes."""
         shapes = [[dim.dim_value for dim in out.type.tensor_type.shape.dim] for out in self.graph.output]
         boxes = len(shapes) > 1 and any(len(shape) > 1 and shape[-1] == 4 for shape in shapes)
         if boxes or self.metadata.get("task") == "detect" or any(n.op_type == _CHOICE for n in self.graph.node):
@@ -87,7 +89,7 @@ class _Reader:
         constants = tuple(self._constant(taken) for taken in proto.input)
         node = Node(number, kind[:MAX_NAME], (proto.name or gives)[:MAX_NAME], attributes(proto), constants)
         if kind not in (*NODES, *_FOLD, "Constant"):
-            node.refuse("no MobileNet v1 has it; it is none from there on")
+            node.refuse("no MobileNet v1 has it; it is not a MobileNet v1 from there on")
         if not gives or gives in self.given or self._constant(gives) is not None:
             node.refuse("gives nothing, or what is given already")
         takes = [taken for taken, values in zip(proto.input, constants, strict=True) if taken and values is None]
@@ -109,7 +111,7 @@ class _Reader:
             node.refuse("does not take just what the one before it gives; a MobileNet v1 is one chain")
 
     def _constant(self, name: str) -> Values | None:
-        """A constant by name; None for what is computed."""
+        """Return a constant by name; None for a computed value."""
         if name and name in self.stored:
             self.constants[name] = array(self.stored.pop(name))
         return self.constants.get(name)
@@ -121,11 +123,11 @@ class _Reader:
         if self.chain.pads:
             raise ModelFileError("it ends with a Pad")
         size = None if height is None or width is None else (height, width)
-        said = {"size": size, "pixels": pixels, "ends": self.chain.ends}
+        settings = {"size": size, "pixels": pixels, "ends": self.chain.ends}
         own = stated(self.metadata) if self.metadata.get("format") == "mobilenets.onnx" else {}
         if own and (own["size"] != size or pixels is None or not _same(own["pixels"], pixels)):
             raise ModelFileError(f"its metadata states another size or other pixels than its graph: {size}, {pixels}")
-        return Content("ONNX", tuple(self.chain.layers), **{**said, **own})
+        return Content("ONNX", tuple(self.chain.layers), **{**settings, **own})
 
 
 def _same(a: tuple[Number, Number], b: tuple[Number, Number]) -> bool:
@@ -133,7 +135,7 @@ def _same(a: tuple[Number, Number], b: tuple[Number, Number]) -> bool:
 
 
 def _shape(kind: Any) -> tuple[int | None, ...]:
-    """Of an image, as the file has it: None for a side that it leaves open."""
+    """Return the shape of an image as the file states it: None for an open side."""
     shape = tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim)
     if len(shape) != 4:
         raise ModelFileError(f"an input of {len(shape)} axes: images have 4")
@@ -141,7 +143,7 @@ def _shape(kind: Any) -> tuple[int | None, ...]:
 
 
 def _joined(node: Node) -> Values:
-    """The sizes for a Reshape."""
+    """Return the sizes for a Reshape."""
     values = [value.reshape(-1) for value in node.inputs if value is not None]
     if not 1 <= sum(map(len, values)) <= 8:
         node.refuse("joins constants to more than a few numbers")

@@ -1,4 +1,4 @@
-"""One ONNX node with its constants, and the chain of layers that nodes make. Shapes are NCHW."""
+"""One ONNX node with its constants, and the chain of layers that nodes build. Shapes are NCHW."""
 
 from dataclasses import dataclass, field, replace
 from math import inf
@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ...errors import ModelFileError
-from ..layers import Array, Layer, Number, Pads
+from ..layers import Array, FileLayer, Number, Pads
 from .onnx_values import Values
 
 __all__ = ["Chain", "Node"]
@@ -17,7 +17,7 @@ Size = tuple[int | None, int | None]  # height, width; None: the file leaves it 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One node. `inputs`: its constants, None where the chain's value goes in or nothing does."""
+    """One node. `inputs` holds its constants, None for the chain's value and for absent inputs."""
 
     number: int
     kind: str
@@ -26,26 +26,30 @@ class Node:
     inputs: tuple[Values | None, ...]
 
     def refuse(self, reason: str) -> NoReturn:
+        """Raise `ModelFileError` naming this node."""
         raise ModelFileError(f"node {self.number} ({self.kind} {self.name}): {reason}")
 
     def constant(self, position: int) -> Values | None:
+        """Return the constant input at `position`; None where it is absent."""
         return self.inputs[position] if position < len(self.inputs) else None
 
     def floats(self, position: int) -> Array:
+        """Return a constant input as float32; raises `ModelFileError` for another type."""
         values = self.constant(position)
         if values is None or values.dtype.kind != "f":
             self.refuse(f"its input {position} is no constant of floating point numbers")
-        with np.errstate(over="ignore"):  # what becomes infinite is refused with its name
+        with np.errstate(over="ignore"):  # overflow to infinity is refused with its name
             return values.astype(np.float32, copy=False)
 
     def vector(self, position: int, length: int) -> Array:
+        """Return a constant input of `length` values."""
         values = self.floats(position).reshape(-1)
         if len(values) != length:
             self.refuse(f"{len(values)} values for {length} channels")
         return values
 
     def number_or(self, default: float, attribute: str, position: int) -> float:
-        """One number, which newer files give as an input and older ones as an attribute."""
+        """Return one number, which newer files give as an input and older ones as an attribute."""
         values = self.constant(position)
         if values is None:
             return float(self.attributes.get(attribute, default))
@@ -54,42 +58,44 @@ class Node:
         return float(values.reshape(()))
 
     def numbers(self, attribute: str, position: int) -> tuple[int, ...]:
-        """Whole numbers, likewise; none where the file says nothing."""
+        """Return whole numbers, as inputs or attributes; none where the file has none."""
         values = self.constant(position)
-        said = self.attributes.get(attribute, ()) if values is None else values.reshape(-1).tolist()
-        if not isinstance(said, list | tuple) or len(said) > 8 or not all(isinstance(n, int) for n in said):
+        found = self.attributes.get(attribute, ()) if values is None else values.reshape(-1).tolist()
+        if not isinstance(found, list | tuple) or len(found) > 8 or not all(isinstance(n, int) for n in found):
             self.refuse(f"its {attribute} are not a few whole numbers")
-        return tuple(said)
+        return tuple(found)
 
 
 @dataclass(slots=True)
 class Chain:
-    """The layers so far, and what is known of the value that the next node takes."""
+    """The layers so far, and the state of the value that the next node takes."""
 
     shape: tuple[int | None, ...]  # of the image, as its axes lie
     integers: bool  # the image holds whole numbers: pixels
     limit: int  # of all values in all kernels: what the file's size allows
-    layers: list[Layer] = field(default_factory=list)
+    layers: list[FileLayer] = field(default_factory=list)
     scale: Values = field(default_factory=lambda: np.ones((1, 1, 1, 1)))  # of the image before the first layer
     shift: Values = field(default_factory=lambda: np.zeros((1, 1, 1, 1)))  # both broadcast as its axes lie
     image: Size = (None, None)  # its height and width, known from the first layer on
     size: Size = (None, None)  # of the current value
-    channels_last: bool = False  # since a Transpose behind the first layer
+    channels_last: bool = False  # since a Transpose after the first layer
     pads: Pads | None = None  # of a Pad that waits for its convolution
     ends: str | None = None  # "softmax" or "sigmoid", once it has come
     bounds: tuple[float, float] = (-inf, inf)  # the last layer's values are clipped to these
 
     @property
     def single(self) -> bool:
-        """One position is left: what a reshape makes of it has its channels in the same order."""
+        """Return whether one position is left, so that a reshape keeps the order of channels."""
         return bool(self.layers) and self.size == (1, 1)
 
     @property
     def classified(self) -> bool:
+        """Return whether the classifier has been read."""
         kinds = [layer.kind for layer in self.layers]
         return kinds[-1:] == ["fully_connected"] or ("pool" in kinds and kinds[-1] != "pool")
 
-    def add(self, layer: Layer, size: Size) -> None:
+    def add(self, layer: FileLayer, size: Size) -> None:
+        """Append a layer."""
         self.layers.append(layer)
         self.size, self.bounds, self.pads = size, (-inf, inf), None
         self.limit -= 0 if layer.weight is None else layer.weight.size
@@ -97,11 +103,11 @@ class Chain:
             raise ModelFileError(f"{layer.name}: up to here its layers claim more values than the file has bytes")
 
     def change(self, **known: Any) -> None:
-        """More is known of the last layer."""
+        """Change fields of the last layer."""
         self.layers[-1] = replace(self.layers[-1], **known)
 
     def pixels(self) -> tuple[Number, Number] | None:
-        """(mean, std), from the image's scale and shift: scale x image + shift.
+        """Return (mean, std) from the image's scale and shift: scale x image + shift.
 
         Whole numbers are pixels. Other images are pixels too where a mean or std is above 1; else they are in [0, 1].
         """
@@ -118,6 +124,6 @@ class Chain:
 
 
 def _number(values: Values) -> Number:
-    """One number, or one a channel, to the digits that float32 has."""
+    """Return one number, or one per channel, to the digits of float32."""
     numbers = tuple(float(f"{value:.6g}") for value in values)
     return numbers[0] if len(set(numbers)) == 1 else numbers

@@ -1,11 +1,11 @@
-"""What each kind of ONNX node makes of the chain of layers."""
+"""The effect of each kind of ONNX node on the chain of layers."""
 
 from collections.abc import Callable
 from math import inf
 
 import numpy as np
 
-from ..layers import Layer, Norm, Pads, Side, convolution
+from ..layers import FileLayer, Norm, Pads, Side, convolution
 from .onnx_chain import Chain, Node, Size
 
 __all__ = ["FLOATS", "NODES"]
@@ -17,21 +17,21 @@ _TO_FIRST, _TO_LAST = (0, 3, 1, 2), (0, 2, 3, 1)  # of a Transpose: where channe
 
 
 def _convolution(chain: Chain, node: Node) -> None:
-    kernel, said = node.floats(1), node.attributes
-    if kernel.ndim != 4 or said.get("kernel_shape", kernel.shape[2:]) != kernel.shape[2:]:
-        node.refuse(f"a kernel of shape {kernel.shape}, {said.get('kernel_shape')}")
+    kernel, attributes = node.floats(1), node.attributes
+    if kernel.ndim != 4 or attributes.get("kernel_shape", kernel.shape[2:]) != kernel.shape[2:]:
+        node.refuse(f"a kernel of shape {kernel.shape}, {attributes.get('kernel_shape')}")
     if chain.channels_last:
         node.refuse("its channels lie last")
     if not chain.layers:
         _first(chain, node)
-    strides, dilations = said.get("strides", (1, 1)), said.get("dilations", (1, 1))
+    strides, dilations = attributes.get("strides", (1, 1)), attributes.get("dilations", (1, 1))
     if dilations != (1, 1) or strides not in ((1, 1), (2, 2)):
         node.refuse(f"strides {strides} and dilations {dilations}: MobileNet v1 has strides 1 and 2")
     padding = _padding(chain, node)
     layer = convolution(
         node.name,
         kernel,
-        said.get("group", 1),
+        attributes.get("group", 1),
         bias=None if node.constant(2) is None else node.vector(2, len(kernel)),
         activation="none",
         stride=strides[0],
@@ -41,10 +41,10 @@ def _convolution(chain: Chain, node: Node) -> None:
 
 
 def _first(chain: Chain, node: Node) -> None:
-    """Here the image must lie as NCHW, changed by one number a channel at most."""
+    """Check that the image is NCHW here, changed by at most one number per channel."""
     batch, channels, *sides = np.broadcast_shapes(chain.scale.shape, chain.shift.shape)
     if (batch, *sides) != (1, 1, 1) or channels not in (1, node.floats(1).shape[1]):
-        node.refuse("its image is changed otherwise than by one number a channel")
+        node.refuse("its image is changed otherwise than by one number per channel")
     chain.image = chain.size = chain.shape[2], chain.shape[3]
 
 
@@ -62,7 +62,7 @@ def _padding(chain: Chain, node: Node) -> Pads | Side:
 
 
 def _size(size: Size, kernel: int, stride: int, padding: Pads | Side) -> Size:
-    """After a convolution."""
+    """Return the size after a convolution."""
     if not isinstance(padding, tuple):  # "same"
         height, width = (None if n is None else -(-n // stride) for n in size)
         return height, width
@@ -92,10 +92,10 @@ def _clip(chain: Chain, node: Node, low: float, high: float) -> None:
 
 
 def _pad(chain: Chain, node: Node) -> None:
-    said = node.attributes
-    pads = node.numbers("pads", 1) or tuple(said.get("paddings", ()))
+    attributes = node.attributes
+    pads = node.numbers("pads", 1) or tuple(attributes.get("paddings", ()))
     value = node.number_or(0.0, "value", 2)
-    if said.get("mode", "constant") != "constant" or value != 0 or node.constant(3) is not None:
+    if attributes.get("mode", "constant") != "constant" or value != 0 or node.constant(3) is not None:
         node.refuse("not one padding with zeros")
     if len(pads) != 8 or min(pads) < 0 or chain.channels_last:
         node.refuse(f"pads {pads}")
@@ -107,7 +107,7 @@ def _pad(chain: Chain, node: Node) -> None:
 def _pool(chain: Chain, node: Node) -> None:
     if chain.channels_last:
         node.refuse("its channels lie last")
-    chain.add(Layer("pool", node.name), (1, 1))
+    chain.add(FileLayer("pool", node.name), (1, 1))
 
 
 def _average_pool(chain: Chain, node: Node) -> None:
@@ -126,7 +126,7 @@ def _reduce_mean(chain: Chain, node: Node) -> None:
 
 
 def _reshape(chain: Chain, node: Node) -> None:
-    """Flatten, Reshape, Squeeze, Unsqueeze: harmless once one position is left, as long as channels stay one axis."""
+    """Read Flatten, Reshape, Squeeze, Unsqueeze: harmless once one position is left and channels stay one axis."""
     target = node.numbers("shape", 1)[1:] if node.kind == "Reshape" else ()
     if not chain.single or sum(n != 1 for n in target) > 1 or node.attributes.get("axis", 1) != 1:
         node.refuse("it mixes positions with channels; MobileNet v1 averages the positions")
@@ -146,26 +146,26 @@ def _transpose(chain: Chain, node: Node) -> None:
 
 
 def _fully_connected(chain: Chain, node: Node) -> None:
-    """Gemm, and MatMul, of which the bias may be added later."""
-    said, matrix = node.attributes, node.floats(1)
+    """Read Gemm, and MatMul, whose bias may be added later."""
+    attributes, matrix = node.attributes, node.floats(1)
     if matrix.ndim != 2 or not chain.single:
         node.refuse(f"a matrix of shape {matrix.shape} on {chain.size} positions (height, width)")
-    if (said.get("alpha", 1.0), said.get("beta", 1.0), said.get("transA", 0)) != (1.0, 1.0, 0):
+    if (attributes.get("alpha", 1.0), attributes.get("beta", 1.0), attributes.get("transA", 0)) != (1.0, 1.0, 0):
         node.refuse("it scales or transposes its input")
-    matrix = matrix if said.get("transB", 0) else matrix.T
+    matrix = matrix if attributes.get("transB", 0) else matrix.T
     bias = None if node.constant(2) is None else node.vector(2, len(matrix))
-    chain.add(Layer("fully_connected", node.name, np.ascontiguousarray(matrix), bias, activation="none"), (1, 1))
+    chain.add(FileLayer("fully_connected", node.name, np.ascontiguousarray(matrix), bias, activation="none"), (1, 1))
 
 
 def _arithmetic(chain: Chain, node: Node) -> None:
-    """Add, Sub, Mul, Div: of the image; or the bias of the layer before."""
+    """Read Add, Sub, Mul, Div: of the image, or the bias of the layer before."""
     position = next(i for i, values in enumerate(node.inputs) if values is not None)
     values = node.floats(position).astype(np.float64)
     if chain.layers:
         return _bias(chain, node, position)
     backwards = position == 0 and node.kind in ("Sub", "Div")
     if backwards or values.size > 4 or values.ndim > 4 or (node.kind == "Div" and 0 in values):
-        node.refuse("not a change of the image by one number a channel")
+        node.refuse("not a change of the image by one number per channel")
     values = values.reshape((1,) * (4 - values.ndim) + values.shape)
     if node.kind in ("Mul", "Div"):
         factor = values if node.kind == "Mul" else 1 / values
@@ -191,20 +191,20 @@ def _cast(chain: Chain, node: Node) -> None:
 
 
 def _end(chain: Chain, node: Node) -> None:
-    """Softmax, its logarithm, sigmoid: what comes before are the logits."""
+    """Read Softmax, its logarithm, or sigmoid: the values before it are the logits."""
     if not chain.classified:
-        node.refuse("stands before the classifier")
+        node.refuse("is before the classifier")
     chain.ends = "sigmoid" if node.kind == "Sigmoid" else "softmax"
 
 
 def _limit(chain: Chain, node: Node, default: float) -> float:
-    """The constant of Min and Max."""
+    """Return the constant of Min and Max."""
     position = next(i for i, values in enumerate(node.inputs) if values is not None)
     return node.number_or(default, "", position)
 
 
 def _nothing(chain: Chain, node: Node) -> None:
-    """In a network that predicts it changes no value."""
+    """Ignore a node that changes no value in inference."""
 
 
 NODES: dict[str, Callable[[Chain, Node], None]] = {

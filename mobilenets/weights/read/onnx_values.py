@@ -1,4 +1,4 @@
-"""What an ONNX file says of constants and attributes, as NumPy arrays and Python values. Other files are not opened."""
+"""Constants and attributes of an ONNX file as NumPy arrays and Python values. No other file is opened."""
 
 from math import prod
 from typing import Any
@@ -7,9 +7,9 @@ import numpy as np
 from onnx import AttributeProto, GraphProto, NodeProto, TensorProto
 
 from ...errors import ModelFileError
-from ..layers import Beside
+from ..layers import ExternalReader
 
-__all__ = ["MAX_NAME", "array", "attributes", "constant", "taken_in"]
+__all__ = ["MAX_NAME", "array", "attributes", "constant", "load_external"]
 
 MAX_NAME = 80  # of what is shown of a name
 
@@ -28,39 +28,39 @@ _KINDS: dict[
 }
 
 
-def taken_in(graph: GraphProto, beside: Beside | None) -> int:
-    """Put the external data of a graph's constants into it; how many bytes these are."""
+def load_external(graph: GraphProto, external: ExternalReader | None) -> int:
+    """Load the external data of a graph's constants into it; return the number of bytes."""
     count = 0
     for tensor in graph.initializer:
-        if tensor.data_location == TensorProto.EXTERNAL and beside is not None:
-            values = _external(tensor, beside)
+        if tensor.data_location == TensorProto.EXTERNAL and external is not None:
+            values = _external(tensor, external)
             tensor.ClearField("external_data")
             tensor.data_location, tensor.raw_data = TensorProto.DEFAULT, values
             count += len(values)
     return count
 
 
-def _external(tensor: TensorProto, beside: Beside) -> bytes:
-    """The part of the file beside it that a tensor's values are."""
-    said = {entry.key: entry.value for entry in tensor.external_data}
-    data, name = beside(said.get("location", "")), tensor.name[:MAX_NAME]
+def _external(tensor: TensorProto, external: ExternalReader) -> bytes:
+    """Return the part of an external file that holds a tensor's values."""
+    entries = {entry.key: entry.value for entry in tensor.external_data}
+    data, name = external(entries.get("location", "")), tensor.name[:MAX_NAME]
     try:
-        start = int(said.get("offset", "0"))
-        length = int(said.get("length", len(data) - start))
+        start = int(entries.get("offset", "0"))
+        length = int(entries.get("length", len(data) - start))
     except ValueError as exc:
-        at, many = (said.get(key, "")[:MAX_NAME] for key in ("offset", "length"))
-        raise ModelFileError(f"{name}: its external data lie at byte {at!r}, for {many!r} bytes") from exc
+        at, many = (entries.get(key, "")[:MAX_NAME] for key in ("offset", "length"))
+        raise ModelFileError(f"{name}: its external data are at byte {at!r}, for {many!r} bytes") from exc
     if start < 0 or length < 0 or start + length > len(data):
         raise ModelFileError(f"{name}: bytes {start} to {start + length} of {len(data)} of its external data")
     return data[start : start + length]
 
 
 def array(tensor: TensorProto) -> Values:
-    """The values of a tensor, no more than the file holds."""
+    """Return the values of a tensor, no more than the file holds."""
     name = tensor.name[:MAX_NAME] or "a constant"
     if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
         place = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
-        raise ModelFileError(f"{name}: its values lie in another file ({place[:MAX_NAME]!r}), which is not opened")
+        raise ModelFileError(f"{name}: its values are in another file ({place[:MAX_NAME]!r}), which is not opened")
     if tensor.data_type not in _KINDS:
         raise ModelFileError(f"{name}: data type {tensor.data_type}, which is not read")
     dtype, field = _KINDS[tensor.data_type]
@@ -82,7 +82,7 @@ def array(tensor: TensorProto) -> Values:
 
 
 def attributes(node: NodeProto) -> dict[str, Any]:
-    """Numbers, texts and lists of numbers; anything else as the protocol has it."""
+    """Return numbers, texts and lists of numbers; other values as the protocol has them."""
     return {attribute.name: _value(attribute) for attribute in node.attribute}
 
 
@@ -104,14 +104,14 @@ def _value(attribute: AttributeProto) -> Any:
 
 
 def constant(node: NodeProto) -> Values:
-    """What a Constant node gives."""
-    said = attributes(node)
-    if isinstance(said.get("value"), TensorProto):
-        return array(said["value"])
+    """Return the value of a Constant node."""
+    found = attributes(node)
+    if isinstance(found.get("value"), TensorProto):
+        return array(found["value"])
     kinds = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
     for name, kind in kinds.items():
-        if name in said:
-            return np.array(said[name], kind)
+        if name in found:
+            return np.array(found[name], kind)
     raise ModelFileError(
-        f"{node.name[:MAX_NAME] or 'a Constant'}: holds {', '.join(said)[:MAX_NAME] or 'nothing'}, which is not read"
+        f"{node.name[:MAX_NAME] or 'a Constant'}: holds {', '.join(found)[:MAX_NAME] or 'nothing'}, which is not read"
     )

@@ -1,8 +1,8 @@
-"""What `torch.save` pickles, read as data: a stack machine for the few opcodes that a state dict needs.
+"""The pickles of `torch.save`, read as data by a stack machine for the few opcodes that a state dict needs.
 
-It imports nothing and calls nothing: of all names only those of tensors, storages and dicts mean something here, any
-other is refused. Memory is bounded by the file's size, which `torch.load(weights_only=True)` does not promise: there a
-pickle of 700 bytes may ask for gigabytes.
+It imports nothing and calls nothing: only the names of tensors, storages and dicts are known, all others are refused.
+Memory is bounded by the file's size, which `torch.load(weights_only=True)` does not promise: there a pickle of 700
+bytes may allocate gigabytes.
 """
 
 from collections.abc import Callable
@@ -38,7 +38,7 @@ ADVICE = ", which is not read: save its tensors alone, torch.save(model.state_di
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """A run of numbers that the file holds elsewhere, under a key."""
+    """Numbers that the file holds elsewhere, under a key."""
 
     dtype: str
     key: str
@@ -46,12 +46,13 @@ class Storage:
 
     @property
     def itemsize(self) -> int:
+        """Return the bytes of one value."""
         return 2 if self.dtype == "bf16" else np.dtype(self.dtype).itemsize
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A tensor: a part of a storage. Offset and strides count numbers."""
+    """A tensor, which is a part of a storage. Offset and strides count numbers."""
 
     storage: Storage
     offset: int
@@ -61,21 +62,24 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class _Name:
-    """Something that the pickle calls by module and name."""
+    """A class or function that the pickle names."""
 
     text: str
 
 
 @dataclass(slots=True)
 class Unpickled:
-    """The object of one pickle, and the storages that it mentions, by key."""
+    """The object of one pickle, and the storages that it refers to, by key."""
 
     value: Any = None
     storages: dict[str, Storage] = field(default_factory=dict)
 
 
 def unpickle(file: BinaryIO) -> Unpickled:
-    """The next pickle of `file`. `ModelFileError` where it is damaged, or holds more than tensors and plain values."""
+    """Return the next pickle of `file`.
+
+    Raises `ModelFileError` where it is damaged, or holds more than tensors and plain values.
+    """
     machine = _Machine()
     try:
         for count, (opcode, argument, _) in enumerate(genops(file)):
@@ -90,6 +94,8 @@ def unpickle(file: BinaryIO) -> Unpickled:
 
 
 class _Machine:
+    """The stack machine of a pickle."""
+
     def __init__(self) -> None:
         self.stack: list[Any] = []
         self.marks: list[int] = []
@@ -97,6 +103,7 @@ class _Machine:
         self.storages: dict[str, Storage] = {}
 
     def step(self, opcode: str, argument: Any) -> None:
+        """Execute one opcode."""
         if opcode in _LITERALS:
             self.stack.append(argument)
         elif opcode in _FRESH:
@@ -107,29 +114,36 @@ class _Machine:
             raise ModelFileError(f"holds objects ({opcode}), not tensors only{ADVICE}")
 
     def pop(self) -> Any:
+        """Return the top of the stack and remove it."""
         return self.stack.pop()
 
     def pop_to_mark(self) -> list[Any]:
+        """Return the values above the last mark and remove them."""
         start = self.marks.pop()
         values = self.stack[start:]
         del self.stack[start:]
         return values
 
     def mark(self, _: Any) -> None:
+        """Push a mark."""
         self.marks.append(len(self.stack))
 
     def close_tuple(self, _: Any) -> None:
+        """Push the values above the mark as a tuple."""
         self.stack.append(tuple(self.pop_to_mark()))
 
     def short_tuple(self, count: int) -> None:
+        """Push the last `count` values as a tuple."""
         if count > len(self.stack):
             raise IndexError("a tuple of more than there is")
         self.stack[-count:] = [tuple(self.stack[-count:])]
 
     def append(self, items: list[Any]) -> None:
+        """Append values to a list."""
         self._top(list).extend(items)
 
     def set_items(self, items: list[Any]) -> None:
+        """Set items of a dict."""
         target = self._top(dict)
         for key, value in zip(items[::2], items[1::2], strict=True):
             if not isinstance(key, str | int):
@@ -137,32 +151,38 @@ class _Machine:
             target[key] = value
 
     def put(self, index: int) -> None:
+        """Store the top of the stack in the memo."""
         self.memo[index] = self.stack[-1]
 
     def get(self, index: int) -> None:
+        """Push a value of the memo."""
         self.stack.append(self.memo[index])
 
     def name(self, text: str) -> None:
+        """Push a class or function by name."""
         if text not in _CALLS and text not in _STORAGES:
             raise ModelFileError(f"holds code ({text.replace(' ', '.')[:80]!r}){ADVICE}")
         self.stack.append(_Name(text))
 
     def stack_name(self, _: Any) -> None:
+        """Push a class or function whose name is on the stack."""
         name, module = self.pop(), self.pop()
         if not isinstance(module, str) or not isinstance(name, str):
             raise TypeError("a name must be text")
         self.name(f"{module} {name}")
 
     def call(self, _: Any) -> None:
+        """Call one of the known functions."""
         arguments, name = _few(self.pop()), self.pop()
         self.stack.append(_CALLS[name.text](*arguments))
 
     def build(self, _: Any) -> None:
-        """A dict's attributes, such as a state dict's versions, say nothing of the network."""
+        """Ignore a dict's attributes, such as a state dict's versions."""
         self.pop()
         self._top(dict)
 
     def storage(self, _: Any) -> None:
+        """Push a reference to a storage."""
         mark, kind, key, _, count, *view = _few(self.pop())
         if mark != "storage" or kind.text not in _STORAGES or not isinstance(key, str) or view not in ([], [None]):
             raise ValueError("a reference that is no storage")
@@ -178,14 +198,14 @@ class _Machine:
 
 
 def _few(values: Any) -> tuple[Any, ...]:
-    """What a call or a reference is made with. The pickle may repeat it at will: it must cost little."""
+    """Check the size of the arguments of a call or a reference, which a pickle may repeat without limit."""
     if not isinstance(values, tuple) or len(values) > MAX_DIMS:
         raise ValueError("no tuple of a few values where one should be")
     return values
 
 
 def _tensor(storage: Storage, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any) -> Stored:
-    """A tensor that lies within its storage, and is no larger."""
+    """Return a tensor that lies within its storage and is no larger."""
     if not isinstance(storage, Storage) or len(shape) != len(strides) or len(shape) > MAX_DIMS:
         raise ValueError("a tensor without storage, or of too many dimensions")
     count, last = prod(map(_natural, shape)), _natural(offset)

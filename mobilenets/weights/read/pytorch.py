@@ -1,6 +1,6 @@
-"""PyTorch state dicts, as `torch.save` writes them: the zip format, and the one from before PyTorch 1.6.
+"""PyTorch state dicts as `torch.save` writes them: the zip format, and the one from before PyTorch 1.6.
 
-Needs no torch: the pickle inside is read as data, see `pickled.py`.
+torch is not needed: the pickle inside is read as data, see `pickled.py`.
 """
 
 import io
@@ -29,7 +29,10 @@ Read = Callable[[Storage], bytes]
 
 
 def read_pytorch(content: bytes) -> Content:
-    """The layers of a state dict. `ModelFileError` for what is damaged, holds more than tensors or is no chain."""
+    """Return the layers of a state dict.
+
+    Raises `ModelFileError` for a file that is damaged, holds more than tensors or is not a chain of layers.
+    """
     root, read = _zipped(content) if content[:4] == b"PK\x03\x04" else _legacy(content)
     tensors = _state_dict(root)
     if (claimed := sum(prod(stored.shape) for stored in tensors.values())) > len(content):
@@ -40,7 +43,7 @@ def read_pytorch(content: bytes) -> Content:
 
 
 def _zipped(content: bytes) -> tuple[Any, Read]:
-    """The pickled object, and what reads a storage."""
+    """Return the pickled object, and a function that reads a storage."""
     try:
         archive = zipfile.ZipFile(io.BytesIO(content))
         folder = _folder(set(archive.namelist()))
@@ -54,7 +57,7 @@ def _zipped(content: bytes) -> tuple[Any, Read]:
 
 
 def _folder(names: set[str]) -> str:
-    """The one folder within the zip file that torch.save puts everything into."""
+    """Return the one folder in the zip file, into which torch.save puts everything."""
     pickles = [name for name in names if name.endswith("/data.pkl") and name.count("/") == 1]
     if len(pickles) != 1:
         raise ModelFileError("a zip file without data.pkl: torch.save did not write it")
@@ -65,7 +68,7 @@ def _folder(names: set[str]) -> str:
 
 
 def _members(archive: zipfile.ZipFile, size: int) -> dict[str, bytes]:
-    """What a zip file of that size holds. Nothing may be compressed, nor all together be larger than the file."""
+    """Return the members of a zip file of that size: none compressed, all together no larger than the file."""
     entries = archive.infolist()
     check_count(len(entries))
     if (claimed := sum(entry.file_size for entry in entries)) > size:
@@ -76,7 +79,9 @@ def _members(archive: zipfile.ZipFile, size: int) -> dict[str, bytes]:
 
 
 def _legacy(content: bytes) -> tuple[Any, Read]:
-    """Five pickles (a magic number, the version, the machine, the object, the storages' keys), then the storages."""
+    """Read five pickles (a magic number, the version, the machine, the object, the storages' keys), then the
+    storages.
+    """
     file = io.BytesIO(content)
     if content[:1] != b"\x80" or unpickle(file).value != _MAGIC:
         raise ModelFileError("neither of the formats that torch.save writes")
@@ -97,7 +102,7 @@ def _legacy(content: bytes) -> tuple[Any, Read]:
 
 
 def _state_dict(root: Any) -> Mapping[str, Stored]:
-    """The tensors of a state dict or of a checkpoint around one; counters of batches say nothing of the network."""
+    """Return the tensors of a state dict or of a checkpoint around one, without batch counters."""
     for _ in range(_MOST_WRAPPERS):
         root = next((root[key] for key in _WRAPPERS if isinstance(root, dict) and _holds(root.get(key))), root)
     if not isinstance(root, dict):
@@ -114,7 +119,7 @@ def _state_dict(root: Any) -> Mapping[str, Stored]:
 
 
 def _holds(value: Any) -> bool:
-    """Whether it is a dict of tensors, or of dicts that may hold some."""
+    """Return whether it is a dict of tensors, or of dicts that may hold some."""
     return isinstance(value, dict) and any(isinstance(entry, Stored | dict) for entry in value.values())
 
 

@@ -19,7 +19,10 @@ _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "bf16"}
 
 
 def read_safetensors(content: bytes) -> Content:
-    """The layers of a state dict. `ModelFileError` for what is damaged or no chain of layers."""
+    """Return the layers of a state dict.
+
+    Raises `ModelFileError` for a file that is damaged or not a chain of layers.
+    """
     try:
         entries: Entries = deserialize(content)  # type: ignore[no-untyped-call]
         metadata = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")]).get("__metadata__") or {}

@@ -1,8 +1,8 @@
-"""Named tensors, as PyTorch keeps them, as a chain of layers: the shapes say what each is, whatever it is called.
+"""Named tensors of PyTorch as a chain of layers: shapes determine the kind of each, whatever its name.
 
 A 4-d weight is a convolution, depthwise where it has one input and as many outputs as there were channels before it;
-four 1-d arrays are the batch norm of the convolution before them; a 2-d weight is the classifier. The first
-convolution is the full one: a grey network's looks like a depthwise one.
+four 1-d arrays are the batch norm of the convolution before them; a 2-d weight is the classifier. The first convolution
+is a full one, although that of a grey network has the shape of a depthwise one.
 """
 
 import re
@@ -14,7 +14,7 @@ import numpy as np
 
 from ...errors import ModelFileError
 from ...image import Preprocess
-from ..layers import DETECTOR, Array, Content, Layer, Norm, convolution
+from ..layers import DETECTOR, Array, Content, FileLayer, Norm, convolution
 
 __all__ = ["MAX_NAME", "check_count", "content_of", "floats", "in_order"]
 
@@ -43,7 +43,7 @@ _MAKERS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def content_of(format: str, tensors: Tensors, stated: Mapping[str, Any] | None = None) -> Content:
-    """The chain that `tensors` are, in their order. `stated`: by the metadata of a file that this package exported."""
+    """Return the chain of `tensors` in their order; `stated` is the metadata of a file that this package exported."""
     tensors = _unwrapped(tensors)
     if boxes := next((name for name in tensors if _BOXES.search(name)), None):
         raise ModelFileError(f"{boxes[:MAX_NAME]}: {DETECTOR}")
@@ -57,26 +57,28 @@ def content_of(format: str, tensors: Tensors, stated: Mapping[str, Any] | None =
 
 
 def check_count(count: int) -> None:
-    """`ModelFileError` for more tensors than any network that is read has, before time is spent on each."""
+    """Raise `ModelFileError` for more tensors than any network has, before each is read."""
     if count > MAX_TENSORS:
         raise ModelFileError(f"{count} tensors: no MobileNet v1 has more than {MAX_TENSORS}")
 
 
 def floats(name: str, numbers: np.ndarray, dtype: str) -> Array:
-    """float32 from numbers of a floating NumPy `dtype`, or of "bf16": the upper half of float32, given as uint16."""
+    """Return float32 of numbers of a floating NumPy `dtype`, or of "bf16": the upper half of float32, given as
+    uint16.
+    """
     if dtype == "bf16":
         return (numbers.astype("<u4") << 16).view(np.float32)
     if np.dtype(dtype).kind != "f":
         raise ModelFileError(f"{name[:MAX_NAME]}: {np.dtype(dtype)}, must be floating point")
-    with np.errstate(over="ignore"):  # what becomes infinite is refused with its name
+    with np.errstate(over="ignore"):  # overflow to infinity is refused with its name
         return numbers.astype(np.float32, copy=False)
 
 
 def in_order(tensors: Tensors) -> Tensors:
-    """From a file that sorts its names, back to the order in which they run.
+    """Return the tensors of a file that sorts its names in the order in which they run.
 
-    Numbers count as numbers; the stem goes first and the classifier last; each other module is followed by the first
-    batch norm left under the same parent.
+    Numbers are compared as numbers; the stem is first and the classifier last; each other module is followed by the
+    first remaining batch norm of the same parent.
     """
     modules = _modules(tensors)
     names = sorted(modules, key=_natural)
@@ -95,7 +97,7 @@ def in_order(tensors: Tensors) -> Tensors:
 
 
 def _unwrapped(tensors: Tensors) -> Tensors:
-    """Without the wrappers that all names share."""
+    """Return the tensors without the wrapper prefixes that all names share."""
     wrapper = min((match[0] for name in tensors if (match := _WRAPPER.match(name))), key=len, default="")
     if not all(name.startswith(wrapper) for name in tensors):
         return tensors
@@ -111,7 +113,7 @@ def _parent(name: str) -> str:
 
 
 def _rank(name: str, arrays: Mapping[str, Array]) -> int:
-    """0 for the stem: 3x3 of 3 channels, a grey one by its name. 2 for the classifier."""
+    """Return 0 for the stem (3x3 of 3 channels, a grey one by its name), 2 for the classifier, else 1."""
     weight = arrays.get("weight", _NONE)
     return 0 if weight.shape[1:] == (3, 3, 3) or "stem" in name else 2 if weight.ndim == 2 else 1
 
@@ -126,8 +128,8 @@ def _modules(tensors: Tensors) -> Modules:
     return modules
 
 
-def _layers(modules: Modules, epsilon: float | None) -> tuple[Layer, ...]:
-    layers: list[Layer] = []
+def _layers(modules: Modules, epsilon: float | None) -> tuple[FileLayer, ...]:
+    layers: list[FileLayer] = []
     for name, arrays in modules.items():
         parts, weight = set(arrays), arrays.get("weight", _NONE)
         if parts == _NORM:
@@ -138,14 +140,14 @@ def _layers(modules: Modules, epsilon: float | None) -> tuple[Layer, ...]:
             layers.append(convolution(name, weight, groups, bias=_vector(name, arrays, "bias", len(weight))))
         elif parts <= {"weight", "bias"} and weight.ndim == 2:
             bias = _vector(name, arrays, "bias", len(weight))
-            layers.append(Layer("fully_connected", name, weight, bias))
+            layers.append(FileLayer("fully_connected", name, weight, bias))
         else:
             shapes = ", ".join(f"{part} {array.shape}" for part, array in list(arrays.items())[:6])
             raise ModelFileError(f"{name}: {shapes}: no layer of a MobileNet v1 has these")
     return tuple(layers)
 
 
-def _normalise(layers: list[Layer], name: str, arrays: Mapping[str, Array], epsilon: float | None) -> None:
+def _normalise(layers: list[FileLayer], name: str, arrays: Mapping[str, Array], epsilon: float | None) -> None:
     """Gives the batch norm to the convolution before it."""
     if not layers or layers[-1].kind == "fully_connected" or layers[-1].norm is not None:
         raise ModelFileError(f"{name}: a batch norm with no convolution before it")
@@ -155,7 +157,7 @@ def _normalise(layers: list[Layer], name: str, arrays: Mapping[str, Array], epsi
     layers[-1] = replace(layers[-1], norm=Norm(gamma, beta, mean, var, epsilon))
 
 
-def _width(layer: Layer) -> int:
+def _width(layer: FileLayer) -> int:
     return 0 if layer.weight is None else len(layer.weight)
 
 

@@ -1,5 +1,6 @@
-"""TensorFlow Lite: float, float16, uint8 and int8 files, dequantised to float. Read by the published flatbuffer schema
-(the `tflite` package); nothing of the file is run.
+"""TensorFlow Lite: float, float16, uint8 and int8 files, dequantised to float.
+
+Read by the published flatbuffer schema (the `tflite` package); nothing in the file is run.
 """
 
 import math
@@ -11,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from ...errors import MobilenetsError, ModelFileError
-from ..layers import Array, Content, Layer, Number, Pads, UnreadError, convolution, extra, one_or_all
+from ..layers import Array, Content, FileLayer, Number, Pads, UnreadError, convolution, extra, one_or_all
 from . import tflite_metadata
 from .exported import stated
 from .tflite_file import FLOAT, FLOAT16, INT8, UINT8, File, Operator
-from .tflite_integers import affine, integer_layer
+from .tflite_integers import integer_layer, quant_params
 
 __all__ = ["read_tflite"]
 
@@ -26,7 +27,10 @@ _NAMES = {UINT8: "uint8", INT8: "int8", FLOAT16: "float16", FLOAT: "float"}
 
 
 def read_tflite(content: bytes) -> Content:
-    """The layers of the file's one subgraph. `ModelFileError` for what is damaged or no chain of layers."""
+    """Return the layers of the file's one subgraph.
+
+    Raises `ModelFileError` for a file that is damaged or not a chain of layers.
+    """
     extra("tflite")
     if content[4:8] != b"TFL3":
         raise ModelFileError("not a TensorFlow Lite file: it lacks the mark TFL3")
@@ -41,12 +45,12 @@ def read_tflite(content: bytes) -> Content:
 
 
 class _Reader:
-    """The layers of one file, its operators followed in the order in which they run."""
+    """Reads the operators of one file in execution order into layers."""
 
     def __init__(self, file: File, content: bytes) -> None:
         self.file = file
-        self.archive = content  # the labels may stand behind the model
-        self.layers: list[Layer] = []
+        self.archive = content  # the labels may follow the model
+        self.layers: list[FileLayer] = []
         self.unpacked: dict[int, int] = {}  # a float tensor -> the constant that DEQUANTIZE makes it from
         self.types: set[int] = set()  # of the kernels
         self.pads: Pads | None = None  # of a PAD, for the convolution after it
@@ -55,11 +59,12 @@ class _Reader:
         self.scale, self.shift = np.ones(1), np.zeros(1)  # the first layer takes scale x the file's input + shift
 
     def read(self) -> Content:
+        """Read all operators in order."""
         first, last = self.file.ends()
         current, seen = first, {first}
         for operator in self.file.operators():
             if operator.gives in seen:
-                raise ModelFileError(f"{operator} gives a tensor that stood before it")
+                raise ModelFileError(f"{operator} gives an earlier tensor")
             seen.add(operator.gives)
             if operator.kind == "DEQUANTIZE" and self.file.buffer(operator.takes) is not None:
                 self.unpacked[operator.gives] = operator.takes
@@ -79,7 +84,7 @@ class _Reader:
         return self._content(first)
 
     def _is_size(self, operator: Operator, seen: set[int]) -> bool:
-        """Whether it works out the shape that a RESHAPE is told; which shape that is, the tensors themselves say."""
+        """Return whether the operator computes the shape of a RESHAPE, which the tensors themselves state."""
         if operator.kind == "SHAPE":
             return operator.takes in seen
         parts = [operator.takes, *operator.others]
@@ -106,26 +111,26 @@ class _Reader:
             self.layers.append(layer)
 
     def _rescale(self, operator: Operator) -> None:
-        """A Rescaling or Normalization of the image: arithmetic with one number, or one a channel."""
+        """Apply a Rescaling or Normalization of the image: arithmetic with one number, or one per channel."""
         values = self._real(operator.others[0]).astype(np.float64).ravel() if operator.others else np.zeros(0)
         if values.size not in (1, 3) or (operator.kind == "DIV" and not values.all()):
-            raise ModelFileError(f"{operator}: not a change of the image by one number a channel")
+            raise ModelFileError(f"{operator}: not a change of the image by one number per channel")
         if operator.kind in ("ADD", "SUB"):
             self.shift = self.shift + (values if operator.kind == "ADD" else -values)
         else:
             factor = values if operator.kind == "MUL" else 1 / values
             self.scale, self.shift = self.scale * factor, self.shift * factor
 
-    def _layer(self, operator: Operator) -> Layer:
+    def _layer(self, operator: Operator) -> FileLayer:
         if operator.kind in ("CONV_2D", "DEPTHWISE_CONV_2D"):
             return self._convolution(operator)
         if operator.kind in ("AVERAGE_POOL_2D", "MEAN"):
             return self._pool(operator)
         if operator.kind == "FULLY_CONNECTED":
             return self._fully_connected(operator)
-        raise ModelFileError(f"{operator}: no MobileNet v1 has one; it is none from there on")
+        raise ModelFileError(f"{operator}: no MobileNet v1 has one; it is not a MobileNet v1 from there on")
 
-    def _convolution(self, operator: Operator) -> Layer:
+    def _convolution(self, operator: Operator) -> FileLayer:
         options, name = operator.options, self.file.name(operator.gives)
         stride, dilation = (
             (options.StrideH(), options.StrideW()),
@@ -142,7 +147,7 @@ class _Reader:
         order = (3, 0, 1, 2) if depthwise else (0, 3, 1, 2)
         kernel = kernel.transpose(order)
         if self._ends_pooled(kernel, shape, options):
-            self.layers.append(Layer("pool", name))
+            self.layers.append(FileLayer("pool", name))
         if len(shape) != 4 or (not depthwise and shape[3] != kernel.shape[1]):
             raise ModelFileError(f"{name}: a kernel for {kernel.shape[1]} channels takes shape {tuple(shape)}")
         return convolution(
@@ -154,31 +159,31 @@ class _Reader:
             stride=int(stride[0]),
             padding=padding,
             integers=integer_layer(self.file, operator, order),
-            gives=affine(self.file, operator.gives),
+            gives=quant_params(self.file, operator.gives),
         )
 
     def _ends_pooled(self, kernel: Array, shape: list[int], options: Any) -> bool:
-        """Whether it is the classifier of maps of one position, of which no pool is left by the converter."""
+        """Return whether this is the classifier of 1x1 maps whose pool the converter has removed."""
         before = self.layers[-1] if self.layers else None
         single = shape[1:3] == [1, 1] and kernel.shape[2:] == (1, 1) and _activation(options) == "none"
         return before is not None and single and before.kind == "pointwise" and before.activation != "none"
 
-    def _fully_connected(self, operator: Operator) -> Layer:
+    def _fully_connected(self, operator: Operator) -> FileLayer:
         name = self.file.name(operator.gives)
         if operator.options.WeightsFormat():
             raise ModelFileError(f"{name}: a shuffled kernel, which is not read")
         kernel, bias = self._kernel(operator, 2), self._bias(operator)
-        return Layer(
+        return FileLayer(
             "fully_connected",
             name,
             kernel,
             bias,
             activation=_activation(operator.options),
             integers=integer_layer(self.file, operator, (0, 1)),
-            gives=affine(self.file, operator.gives),
+            gives=quant_params(self.file, operator.gives),
         )
 
-    def _pool(self, operator: Operator) -> Layer:
+    def _pool(self, operator: Operator) -> FileLayer:
         name, shape = self.file.name(operator.gives), self.file.shape(operator.takes)
         if operator.options is None:  # MEAN
             axes = {axis % 4 for index in operator.others for axis in self.file.constant(index).ravel().tolist()}
@@ -190,13 +195,13 @@ class _Reader:
             raise ModelFileError(
                 f"{name}: a pool over a part of {tuple(shape)}: that of MobileNet v1 is over all of it"
             )
-        return Layer("pool", name, gives=affine(self.file, operator.gives))
+        return FileLayer("pool", name, gives=quant_params(self.file, operator.gives))
 
     def _activate(self, operator: Operator) -> None:
         if not self.layers or self.layers[-1].activation != "none":
             raise ModelFileError(f"{operator} follows no convolution that lacks one")
-        gives = affine(self.file, operator.gives)
-        same = gives == self.layers[-1].gives  # integers that are rounded twice follow another law than ours
+        gives = quant_params(self.file, operator.gives)
+        same = gives == self.layers[-1].gives  # integers rounded twice do not follow the specification
         self.layers[-1] = replace(self.layers[-1], activation=operator.kind.lower(), gives=gives if same else None)
 
     def _check_flat(self, operator: Operator) -> None:
@@ -225,7 +230,7 @@ class _Reader:
         return self._real(operator.others[1]) if len(operator.others) > 1 and operator.others[1] >= 0 else None
 
     def _real(self, index: int) -> Array:
-        """A constant tensor in float32: scale x (value - zero point), per tensor or per channel."""
+        """Return a constant tensor in float32: scale x (value - zero point), per tensor or per channel."""
         index = self.unpacked.get(index, index)
         values = self.file.constant(index)
         if values.dtype.kind != "f":
@@ -238,7 +243,7 @@ class _Reader:
         shape = self.file.shape(first)
         spatial = len(shape) == 4 and min(shape[1:3]) > 1
         if len(shape) == 4 and not spatial:  # the second of two files: what it takes has been pooled
-            self.layers.insert(0, Layer("pool", "input"))
+            self.layers.insert(0, FileLayer("pool", "input"))
         kernels = next(kind for kind in _NAMES if kind in self.types or kind == FLOAT)
         content = Content(
             format=f"TensorFlow Lite {_NAMES[kernels]}",
@@ -246,18 +251,20 @@ class _Reader:
             size=(shape[1], shape[2]) if spatial else None,
             quantised=kernels in (UINT8, INT8),
             ends=self.ends,
-            image=None if self._rescales else affine(self.file, first),
+            image=None if self._rescales else quant_params(self.file, first),
         )
         metadata = self.file.metadata()
         texts = {name: text.decode("utf-8", "replace") for name, text in metadata.items()}
         own = metadata.get(tflite_metadata.NAME, b"")
-        said = {"labels": tflite_metadata.labels_of(self.file, own, self.archive)} | stated(texts, "mobilenets_")
+        settings = {"labels": tflite_metadata.labels_of(self.file, own, self.archive)} | stated(texts, "mobilenets_")
         if pixels := self._pixels(first, tflite_metadata.normalisation_of(self.file, own)):
-            said["pixels"] = pixels  # what integers stand for goes before what was rounded to make them
-        return replace(content, **said)
+            settings["pixels"] = pixels  # the scale of the integers takes precedence over rounded metadata
+        return replace(content, **settings)
 
     def _pixels(self, first: int, normalised: tuple[Any, Any] | None) -> tuple[Number, Number] | None:
-        """(mean, std) of pixels for the first layer; of a quantised input the integers are pixels (int8: less 128)."""
+        """Return (mean, std) of pixels for the first layer; the integers of a quantised input are pixels (int8: less
+        128).
+        """
         quantised = self._quantised_pixels(first)
         mean, std = quantised or normalised or (np.zeros(1), np.ones(1))
         if self._rescales:
@@ -266,7 +273,7 @@ class _Reader:
         elif not quantised and not normalised:
             return None
         if not (np.isfinite(mean).all() and np.isfinite(std).all() and (std > 0).all()):
-            raise ModelFileError(f"pixels become its input by mean {mean.tolist()} and std {std.tolist()}")
+            raise ModelFileError(f"its input is normalised by mean {mean.tolist()} and std {std.tolist()}")
         if quantised is None and normalised is None and max(mean.max(), std.max()) <= 1:  # of an image in [0, 1]
             mean, std = mean * 255, std * 255
         return one_or_all(mean), one_or_all(std)
@@ -287,7 +294,7 @@ class _Reader:
 
 
 def _decimal(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """To the digits that float32 has."""
+    """Return the number to the digits of float32."""
     return np.array([float(f"{value:.6g}") + 0.0 for value in values])
 
 

@@ -1,4 +1,4 @@
-"""The parts of a TensorFlow Lite file, by the published flatbuffer schema; each number is checked before it is used."""
+"""The parts of a TensorFlow Lite file by the published flatbuffer schema; each number is checked before use."""
 
 import math
 from collections.abc import Iterator
@@ -28,6 +28,8 @@ _LONGEST_NAME = 80
 
 @dataclass(frozen=True, slots=True)
 class Operator:
+    """One operator with its kind, options and tensors."""
+
     number: int
     kind: str
     takes: int
@@ -40,7 +42,7 @@ class Operator:
 
 
 class File:
-    """The parts of a file. The flatbuffers library follows every number it finds: here each is checked before."""
+    """The parts of a file. The flatbuffers library follows any offset; here each is checked first."""
 
     def __init__(self, content: bytes) -> None:
         self.tflite = extra("tflite")
@@ -55,14 +57,14 @@ class File:
         self.kinds = {n: name for name, n in vars(self.tflite.BuiltinOperator).items() if isinstance(n, int)}
 
     def spend(self, count: int) -> int:
-        """`count`, which the file claims, of bytes or values."""
+        """Count `count` bytes or values that the file claims against the bound."""
         self.left -= count
         if self.left < 0:
             raise ModelFileError("damaged: it claims more values than its bytes can hold")
         return count
 
     def ends(self) -> tuple[int, int]:
-        """The tensors that the whole graph takes and gives."""
+        """Return the tensors that the whole graph takes and gives."""
         ends = self.spend(self.graph.InputsLength()), self.spend(self.graph.OutputsLength())
         if ends[1] > 1 and self._boxes():
             raise ModelFileError(f"{ends[1]} outputs, boxes among them: {DETECTOR}")
@@ -71,14 +73,14 @@ class File:
         return self.graph.Inputs(0), self.graph.Outputs(0)
 
     def _boxes(self) -> bool:
-        """Whether an output is boxes, four numbers each, or what TensorFlow's detection adds to a graph."""
+        """Return whether an output holds boxes, four numbers each, or is an output of TensorFlow's detection."""
         custom = [self.model.OperatorCodes(number).CustomCode() for number in range(self.codes)]
         outputs = [self.shape(self.graph.Outputs(number)) for number in range(self.graph.OutputsLength())]
         return b"TFLite_Detection_PostProcess" in custom or any(len(s) > 1 and s[-1] == 4 for s in outputs)
 
     def metadata(self) -> dict[str, bytes]:
-        """What the file says of itself under each name."""
-        said = {}
+        """Return the metadata buffers by name."""
+        found = {}
         count = self.spend(self.model.MetadataLength())
         if count > _MOST_ENTRIES:
             raise ModelFileError(f"its metadata: {count} entries: at most {_MOST_ENTRIES} are read")
@@ -88,10 +90,11 @@ class File:
                 raise ModelFileError(f"its metadata: buffer {entry.Buffer()} of {self.buffers}: there is none")
             buffer, name = self.model.Buffers(entry.Buffer()), entry.Name() or b""
             content = bytes(buffer.DataAsNumpy()) if self.spend(len(name) + buffer.DataLength()) else b""
-            said[name.decode("utf-8", "replace")] = content
-        return said
+            found[name.decode("utf-8", "replace")] = content
+        return found
 
     def operators(self) -> Iterator[Operator]:
+        """Yield the operators in order."""
         count = self.graph.OperatorsLength()
         if not 0 < count <= _MOST_OPERATORS:
             raise ModelFileError(f"{count} operators: a MobileNet v1 has 1 to {_MOST_OPERATORS}")
@@ -123,17 +126,19 @@ class File:
         return options
 
     def tensor(self, index: int) -> Any:
+        """Return a tensor by index."""
         if not 0 <= index < self.tensors:
             raise ModelFileError(f"tensor {index} of {self.tensors}: there is none")
         return self.graph.Tensors(index)
 
     def name(self, index: int) -> str:
-        """The first part of the tensor's name; converters join those of all that they fused."""
+        """Return the first part of the tensor's name; converters join those of all ops that they fused."""
         name = self.tensor(index).Name() or b"?"
         self.spend(len(name))
         return str(name.decode("utf-8", "replace").split(";")[0][:_LONGEST_NAME])
 
     def shape(self, index: int) -> list[int]:
+        """Return the shape of a tensor."""
         tensor = self.tensor(index)
         axes = self.spend(tensor.ShapeLength())
         if axes > _MOST_AXES:
@@ -141,7 +146,7 @@ class File:
         return [int(n) for n in tensor.ShapeAsNumpy()] if axes else []
 
     def buffer(self, index: int) -> Any:
-        """The buffer of a constant tensor; None for one that is computed."""
+        """Return the buffer of a constant tensor; None for a computed one."""
         number = self.tensor(index).Buffer()
         if number >= self.buffers:
             raise ModelFileError(f"{self.name(index)}: buffer {number} of {self.buffers}: there is none")
@@ -149,7 +154,7 @@ class File:
         return buffer if buffer.DataLength() else None
 
     def constant(self, index: int) -> np.ndarray[Any, Any]:
-        """The values of a constant tensor, as they are stored."""
+        """Return the stored values of a constant tensor."""
         buffer, shape, dtype = self.buffer(index), self.shape(index), _DTYPES.get(self.tensor(index).Type())
         if buffer is None or dtype is None:
             raise ModelFileError(f"{self.name(index)}: not a constant of a known number format")
@@ -160,7 +165,7 @@ class File:
         return values
 
     def scales(self, index: int, shape: tuple[int, ...]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        """(scale, zero point) of a quantised tensor in float64, to be broadcast over `shape`."""
+        """Return (scale, zero point) of a quantised tensor in float64, to be broadcast over `shape`."""
         quantisation, name = self.tensor(index).Quantization(), self.name(index)
         count = self.spend(quantisation.ScaleLength()) if quantisation else 0
         if not count:

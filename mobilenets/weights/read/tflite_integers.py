@@ -1,28 +1,28 @@
-"""The integers of a uint8 or int8 TensorFlow Lite file as they are stored; uint8 becomes int8, both less 128."""
+"""The integers of a uint8 or int8 TensorFlow Lite file as stored; uint8 becomes int8, both less 128."""
 
 from typing import Any
 
 import numpy as np
 
-from ...quant.scheme import Affine, IntegerLayer
+from ...quant.scheme import IntegerLayer, QuantParams
 from .tflite_file import INT8, UINT8, File, Operator
 
-__all__ = ["affine", "integer_layer"]
+__all__ = ["integer_layer", "quant_params"]
 
 INT32 = 2
 
 
-def affine(file: File, index: int) -> Affine | None:
-    """What the values of an activation tensor stand for; None where they are no int8 or have no one scale."""
+def quant_params(file: File, index: int) -> QuantParams | None:
+    """Return the quantisation parameters of an activation tensor; None where it is not int8 or uint8 with one scale."""
     kind, quantisation = file.tensor(index).Type(), file.tensor(index).Quantization()
     if kind not in (UINT8, INT8) or quantisation is None or quantisation.ScaleLength() != 1:
         return None
     scale, zero = file.scales(index, (1,))
-    return Affine(float(scale.item()), int(zero.item()) - (128 if kind == UINT8 else 0))
+    return QuantParams(float(scale.item()), int(zero.item()) - (128 if kind == UINT8 else 0))
 
 
 def integer_layer(file: File, operator: Operator, order: tuple[int, ...]) -> IntegerLayer | None:
-    """Kernel, with its axes in `order`, and bias; None where they are no integers or rounded in a way of their own."""
+    """Return kernel, with its axes in `order`, and bias; None where they are no integers of this package's scheme."""
     index = operator.others[0]
     kind = file.tensor(index).Type()
     if kind not in (UINT8, INT8):

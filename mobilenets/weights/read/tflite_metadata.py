@@ -1,5 +1,6 @@
-"""TensorFlow Lite's own metadata (metadata_schema.fbs): normalisation of the image, and labels in a zip archive that
-stands behind the model. A flatbuffer, of which the few fields that are needed are read by their places.
+"""TensorFlow Lite's own metadata (metadata_schema.fbs): normalisation of the image, and labels in a zip archive.
+
+The archive follows the model. The few fields that are needed are read from the flatbuffer by their positions.
 """
 
 import io
@@ -30,7 +31,9 @@ Numbers = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def normalisation_of(file: File, metadata: bytes) -> tuple[Numbers, Numbers] | None:
-    """(mean, std) that pixels are normalised by before they are given to the file; None where it does not say."""
+    """Return (mean, std) by which pixels are normalised before they are given to the file; None where it is not
+    stated.
+    """
     for image in _tensors(file, metadata, INPUTS):
         for unit in _tables(file, image, PROCESS_UNITS):
             options = _table(unit, OPTIONS) if _byte(unit, KIND) == NORMALISATION else None
@@ -41,7 +44,9 @@ def normalisation_of(file: File, metadata: bytes) -> tuple[Numbers, Numbers] | N
 
 
 def labels_of(file: File, metadata: bytes, content: bytes) -> tuple[str, ...] | None:
-    """The lines of the labels file that the metadata names, one without a locale first; None where there is none."""
+    """Return the lines of the labels file that the metadata names, one without a locale first; None where there is
+    none.
+    """
     named = [
         (_text(file, entry, FILE_LOCALE), _text(file, entry, FILE_NAME))
         for answer in _tensors(file, metadata, OUTPUTS)
@@ -55,7 +60,7 @@ def labels_of(file: File, metadata: bytes, content: bytes) -> tuple[str, ...] | 
 
 
 def _member(content: bytes, name: str) -> str | None:
-    """A small text in the archive behind the model."""
+    """Return a small text in the archive after the model."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             info = archive.getinfo(name)
@@ -65,7 +70,7 @@ def _member(content: bytes, name: str) -> str | None:
 
 
 def _tensors(file: File, metadata: bytes, place: int) -> Iterator[Any]:
-    """TensorMetadata of the inputs or outputs of the first subgraph."""
+    """Return TensorMetadata of the inputs or outputs of the first subgraph."""
     if metadata[4:8] == MARK:
         flatbuffers = extra("flatbuffers")
         root = flatbuffers.table.Table(metadata, int.from_bytes(metadata[:4], "little"))
@@ -75,7 +80,7 @@ def _tensors(file: File, metadata: bytes, place: int) -> Iterator[Any]:
 
 
 def _field(table: Any, place: int) -> int:
-    """Where a field lies in the buffer; 0: it is not there."""
+    """Return the position of a field in the buffer; 0 where it is absent."""
     offset = table.Offset(4 + 2 * place)
     return int(offset) + table.Pos if offset else 0
 
@@ -108,7 +113,7 @@ def _tables(file: File, table: Any, place: int) -> Iterator[Any]:
 
 
 def _floats(file: File, table: Any, place: int) -> Numbers:
-    """Float32 numbers, as they were written in decimals."""
+    """Return float32 numbers with the decimals that were written."""
     offset = table.Offset(4 + 2 * place)
     if not offset:
         return np.zeros(0)

@@ -1,0 +1,180 @@
+"""The format fp32: images, weights and sums are floats."""
+
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ...arch.fold import fold_batch_norm
+from ...arch.layers import Layer
+from ...arch.ops import CONVOLUTIONS, Consumer, Op
+from ...model import Model
+from ..program import SIZES, Buffer, Element, Kind, Step, Target
+from ..targets import TARGETS
+from .format import LIMITS, Format, add_constants, change_tile, padded
+from .fp32_bodies import BODIES
+
+__all__ = ["FP32", "Array", "Fp32", "group_rows", "pack_bias", "pack_conv", "pack_depthwise", "pack_pointwise"]
+
+Array = np.ndarray[Any, np.dtype[np.float32]]
+
+ROWS_CACHE = 32768  # bytes of depthwise rows in scratch at a time: a first-level cache
+WEIGHTS_CACHE = 262144  # bytes of weights that are read once for each group of rows: a quarter of a second-level cache
+
+FP32 = Consumer(
+    "the compiler to C in fp32",
+    handles="input conv depthwise pointwise relu relu6 hard_swish hard_sigmoid add multiply "
+    "global_average_pool fully_connected softmax sigmoid l2_normalise".split(),
+    refuses=["batch_norm"],  # it is folded before
+    kernels={"conv": (3,)},
+    strides={"conv": (1, 2), "depthwise": (1, 2), "pointwise": (1,)},
+    activations=dict.fromkeys((*CONVOLUTIONS, "add"), (None, *LIMITS)),
+)
+
+
+class Fp32(Format):
+    """Floats in vectors of the target."""
+
+    name = "fp32"
+    model = Model
+    targets = TARGETS
+    consumer = FP32
+    bodies = BODIES
+    element: ClassVar[Element] = "float"
+
+    def __init__(self, model: Model, target: Target) -> None:
+        super().__init__(model, target)
+        _, weights = fold_batch_norm(model.graph, model.weights)
+        channels = model.network.channels
+        given = (model.preprocess.mean, model.preprocess.std)
+        mean, std = (np.broadcast_to(np.asarray(values, np.float64), channels) for values in given)
+        self.zero = self.border_pixel(mean.astype(np.float32))
+        self.weights = {**weights, **self._without_normalisation(weights, mean, std)}
+
+    def _without_normalisation(
+        self, weights: dict[str, Array], mean: np.ndarray[Any, Any], std: np.ndarray[Any, Any]
+    ) -> dict[str, Array]:
+        """Return the first convolution's weights for pixels as they are, in a border of `mean`.
+
+        w (p - mean) / std + b = (w / std) p + (b - sum of w mean / std).
+        """
+        kernel = self.rounding(weights["conv0.weight"].astype(np.float64) / std[:, None, None])
+        bias = weights["conv0.bias"] - (kernel * mean[:, None, None]).sum((1, 2, 3))
+        return {"conv0.weight": kernel.astype(np.float32), "conv0.bias": bias.astype(np.float32)}
+
+    def rounding(self, kernel: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Return the numbers that the format keeps of the first convolution's weights, in float64."""
+        return kernel
+
+    def kind(self, op: str) -> Kind:
+        return Kind(op)
+
+    def border_pixel(self, mean: Array) -> tuple[float, ...]:
+        """Return the pixel of the border of the image, whose numbers are those of its elements."""
+        return tuple(mean.tolist())
+
+    def image(self, pixels: Buffer) -> list[Step[Any]]:
+        shape = pixels.height, pixels.width, pixels.channels
+        image = self.picture("image", shape, pixels.channels)
+        text = f"{'x'.join(map(str, shape))} bytes"
+        return [Step(self.kind("image"), "image", pixels, image, text, units=pixels.height)]
+
+    def panel(self, group: tuple[Layer, ...]) -> tuple[int, int]:
+        return self.panel_of(group[-1].op.shape_out[2])
+
+    def panel_of(self, channels: int) -> tuple[int, int]:
+        """Return the floats in a vector and the vectors in a panel: with little padding, two or three vectors."""
+        vector = self.target.vector
+        while vector > 4 and channels <= vector // 2:
+            vector //= 2
+        count = -(-channels // vector)
+        return vector, 1 if count == 1 else 3 if count % 2 and count % 3 == 0 else 2
+
+    def pixels(self, count: int, nr: int) -> int:
+        """Return the pixels of a tile: as many as the registers hold, and such that few of `count` are left over.
+
+        A tile takes one cycle for each of its vectors and one to begin; a pixel that is left over takes about 6.
+        """
+        most = max(1, min(self.target.sums // nr, 8 if nr > 1 else 16))
+        return min(
+            range(max(1, most // 2), most + 1), key=lambda mr: ((count // mr) * (mr * nr + 1) + (count % mr) * 6, -mr)
+        )
+
+    def convolution(self, step: Step[Any], layer: Layer) -> Step[Any]:
+        return self.product(change_tile(step, mr=self.pixels(step.output.width, step.tile.nr)), layer)
+
+    def separable(self, step: Step[Any], group: tuple[Layer, ...]) -> Step[Any]:
+        stored, width, size = step.input.channels, step.output.width, SIZES["float"]
+        rows = group_rows(step.units, size * width * stored, size * step.depth * step.output.channels)
+        step = change_tile(step, lanes=self.lanes(stored), rows=rows, mr=self.pixels(rows * width, step.tile.nr))
+        step = self.taps(replace(step, scratch=size * rows * width * stored), group[0])
+        return self.product(step, group[1])
+
+    def depthwise(self, step: Step[Any], layer: Layer) -> Step[Any]:
+        lanes = self.lanes(step.input.channels)
+        return self.taps(change_tile(step, vector=lanes, lanes=lanes, nr=1), layer)
+
+    def taps(self, step: Step[Any], layer: Layer) -> Step[Any]:
+        """Return the step with the weights of its depthwise convolution."""
+        kernel, bias = self.arrays(layer.op)
+        stored = step.input.channels
+        return add_constants(
+            step,
+            self.blob.add("dw", "float", self.tap_order(step, pack_depthwise(kernel, stored))),
+            self.blob.add("dw_bias", "float", self.tap_order(step, pack_bias(bias, stored))),
+        )
+
+    def tap_order(self, step: Step[Any], array: Array) -> Array:
+        """Return an array of the depthwise convolution, [...][channels], in the order in which its kernel reads it."""
+        return array
+
+    def product(self, step: Step[Any], layer: Layer) -> Step[Any]:
+        kernel, bias = self.arrays(layer.op)
+        pack = pack_conv if layer.op.kind == "conv" else pack_pointwise
+        panel = step.tile.vector * step.tile.nr
+        channels = padded(len(kernel), panel)
+        return add_constants(
+            step,
+            self.blob.add("w", "float", pack(kernel, channels, panel)),
+            self.blob.add("bias", "float", pack_bias(bias, channels)),
+        )
+
+    def arrays(self, op: Op) -> tuple[Array, Array]:
+        """Return the weight and the bias of an op."""
+        return self.weights[f"{op.name}.weight"], self.weights[f"{op.name}.bias"]
+
+
+def group_rows(height: int, row: int, weights: int) -> int:
+    """Return the rows at a time, of so many bytes each.
+
+    They fit into the first-level cache; where the weights do not fit into the second-level one, all rows are one group.
+    A divisor of the height is preferred.
+    """
+    if weights > WEIGHTS_CACHE:
+        return height
+    most = max(1, min(height, ROWS_CACHE // row))
+    return max((rows for rows in range((most + 1) // 2, most + 1) if height % rows == 0), default=most)
+
+
+def pack_bias(bias: Array, channels: int) -> Array:
+    """Pack (C,) as (channels,); padding is zeros, as that of all weights is."""
+    return np.pad(bias, (0, channels - len(bias)))
+
+
+def pack_depthwise(kernel: Array, channels: int) -> Array:
+    """Pack (C, 1, k, k) as (k, k, channels)."""
+    padded = np.pad(kernel, ((0, channels - len(kernel)), (0, 0), (0, 0), (0, 0)))
+    return padded[:, 0].transpose(1, 2, 0)
+
+
+def pack_pointwise(kernel: Array, channels: int, panel: int) -> Array:
+    """Pack (N, C, 1, 1) or (N, C) as (channels / panel, C, panel)."""
+    matrix = kernel.reshape(len(kernel), -1)
+    padded = np.pad(matrix, ((0, channels - len(matrix)), (0, 0)))
+    return padded.reshape(-1, panel, matrix.shape[1]).transpose(0, 2, 1)
+
+
+def pack_conv(kernel: Array, channels: int, panel: int) -> Array:
+    """Pack (N, C, 3, 3) as (channels / panel, 3, 3, C, panel)."""
+    padded = np.pad(kernel, ((0, channels - len(kernel)), (0, 0), (0, 0), (0, 0)))
+    return padded.reshape(-1, panel, *kernel.shape[1:]).transpose(0, 3, 4, 2, 1)

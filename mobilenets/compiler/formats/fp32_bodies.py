@@ -1,0 +1,135 @@
+"""The C of steps in fp32, and of those in bf16 whose kernels take the same arguments."""
+
+from typing import Any
+
+from ..program import Kind, Step
+from .format import Body, bordered, call, parted, row_groups
+
+__all__ = [
+    "BODIES",
+    "add",
+    "dense",
+    "depthwise_alone",
+    "depthwise_any",
+    "depthwise_rows",
+    "fully_connected",
+    "multiply",
+]
+
+
+def _image(step: Step[Any]) -> list[str]:
+    b = step.output
+    return bordered(step, call("image", "in", b.width, b.channels, "out", "first", "last"), pixel="image_border")
+
+
+def _conv(step: Step[Any]) -> list[str]:
+    a, b, w, t = step.input, step.output, step.window, step.tile
+    read = ("in", a.width, a.channels, step.depth, w.stride, w.down, w.right, "w", "bias", step.limits[-1])
+    written = ("out", b.width, b.channels, "first", "last")
+    return bordered(step, call(f"conv{t.vector}", t.mr, t.nr, *read, *written))
+
+
+def _separable(step: Step[Any]) -> list[str]:
+    a, b, t = step.input, step.output, step.tile
+    read = ("scratch", a.channels, step.depth, "w", "bias", step.limits[-1])
+    written = ("out", b.width, b.channels, f"y * {b.width}", f"end * {b.width}")
+    product = call(f"pointwise{t.vector}", t.mr, t.nr, *read, *written)
+    return bordered(step, *row_groups(step, depthwise_rows(step), product))
+
+
+def depthwise_rows(step: Step[Any]) -> str:
+    """Return the call that writes rows y to end of the depthwise convolution to scratch, as floats."""
+    a, b, w = step.input, step.output, step.window
+    if step.kind.op == "separable_any":
+        return depthwise_any(step, ("y", "end"), "scratch", b.width * a.channels)
+    read = ("in", a.width, a.channels, w.stride, w.down, w.right, "dw", "dw_bias", step.limits[0])
+    return call(f"depthwise{step.tile.lanes}", *read, "scratch", b.width, "y", "end")
+
+
+def depthwise_any(step: Step[Any], rows: tuple[str, str], *written: object) -> str:
+    """Return the call of the kernel for windows of any size; `written`: where to, and the elements from row to row."""
+    a, w, lanes = step.input, step.window, step.tile.lanes
+    read = ("in", a.height, a.width, a.channels, w.kernel, w.stride, w.top, w.left, "dw", "dw_bias", step.limits[0])
+    return call(f"{_prefix(step)}depthwise_any{lanes}", *read, *written, step.output.width, *rows)
+
+
+def depthwise_alone(step: Step[Any], *pixel: int) -> list[str]:
+    b = step.output
+    row = (b.width + 2) * b.channels
+    to = f"out + (first + 1) * {row} + {b.channels}"
+    return bordered(step, depthwise_any(step, ("first", "last"), to, row, *pixel))
+
+
+def _pointwise(step: Step[Any]) -> list[str]:
+    a, b, t = step.input, step.output, step.tile
+    read = ("row", a.channels, step.depth, "w", "bias", step.limits[-1])
+    written = ("out", b.width, b.channels, f"y * {b.width}", f"(y + 1) * {b.width}")
+    return bordered(
+        step,
+        "for (int y = first; y < last; y++) {",
+        f"    const float *row = in + ((y + 1) * {a.width + 2} + 1) * {a.channels};",
+        f"    {call(f'pointwise{t.vector}', t.mr, t.nr, *read, *written)}",
+        "}",
+    )
+
+
+def dense(step: Step[Any]) -> list[str]:
+    return _panels(step, "dense", step.limits[-1])
+
+
+def fully_connected(step: Step[Any]) -> list[str]:
+    return _panels(step, "fully_connected")
+
+
+def _panels(step: Step[Any], name: str, *limit: int) -> list[str]:
+    t, panel = step.tile, step.tile.nr * step.tile.vector
+    read = ("in", step.depth, "w", "bias", *limit)
+    written = ("out", f"first * {panel}", f"last * {panel}")
+    return parted(step, call(f"{_prefix(step)}{name}{t.vector}", t.nr, *read, *written))
+
+
+def add(step: Step[Any]) -> list[str]:
+    return _in_place(step, "add", step.limits[-1])
+
+
+def multiply(step: Step[Any]) -> list[str]:
+    return _in_place(step, "scale")
+
+
+def _in_place(step: Step[Any], name: str, *limit: int) -> list[str]:
+    b = step.output
+    written = (b.width, b.channels, *limit, "out", "first", "last")
+    return parted(step, call(f"{_prefix(step)}{name}{step.tile.vector}", "in", *written))
+
+
+def _prefix(step: Step[Any]) -> str:
+    """Return the prefix of the kernels that read the step's element."""
+    return "bf16_" if step.input.element == "uint16_t" else ""
+
+
+def _pool(step: Step[Any]) -> list[str]:
+    a = step.input
+    return [f"if (part == 0) {call('pool', 'in', a.height, a.width, a.channels, 'out')}"]
+
+
+def _output(step: Step[Any]) -> list[str]:
+    return [f"if (part == 0) {call(step.kind.op, 'in', step.depth, 'out')}"]
+
+
+_VECTORS = ("vectors", "activate")
+BODIES: dict[Kind, Body] = {
+    Kind("image"): Body(("border", "image"), _image),
+    Kind("conv"): Body(("border", *_VECTORS, "tile", "conv"), _conv),
+    Kind("separable"): Body(("border", *_VECTORS, "tile", "depthwise", "pointwise"), _separable),
+    Kind("separable_any"): Body(("border", *_VECTORS, "tile", "depthwise_any", "pointwise"), _separable),
+    Kind("depthwise"): Body(("border", *_VECTORS, "depthwise_any"), depthwise_alone),
+    Kind("pointwise"): Body(("border", *_VECTORS, "tile", "pointwise"), _pointwise),
+    Kind("dense"): Body((*_VECTORS, "tile", "dense"), dense),
+    Kind("add"): Body((*_VECTORS, "elementwise"), add),
+    Kind("multiply"): Body((*_VECTORS, "elementwise"), multiply),
+    Kind("pool"): Body(("pool",), _pool),
+    Kind("fully_connected"): Body((*_VECTORS, "tile", "fully_connected"), fully_connected),
+    Kind("softmax"): Body(("exponential", "softmax"), _output),
+    Kind("sigmoid"): Body(("exponential", "sigmoid"), _output),
+    Kind("l2_normalise"): Body(("l2_normalise",), _output),
+}

@@ -1,0 +1,217 @@
+"""The format int8: C that computes the bytes of `quant/reference.py` on every target.
+
+Activations are bytes q + 128 without a border, with channels padded to multiples of 8. The caller's pixels are read in
+place. The input of a convolution is copied to scratch, which is kept small so that the arena is small.
+"""
+
+from dataclasses import replace
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from ...arch.layers import Layer
+from ...arch.ops import OUTPUTS, Consumer, Op
+from ...quant.elementwise import add_terms, hard_swish_table, product_factor
+from ...quant.scheme import INTEGERS, LOW, QuantModel, integer_layers, limits, pool_multiplier
+from ..program import SIZES, Buffer, Constant, Element, Step, Target, aligned
+from ..targets import INT8_TARGETS
+from .format import Format, add_constants, change_tile, padded
+from .int8_bodies import BODIES, Rule, Scaling
+from .int8_packing import byte, pack_bias, pack_factor, pack_product, pack_taps
+
+__all__ = ["Int8"]
+
+ROWS_CACHE = 16384  # bytes of depthwise rows in scratch at a time: half of a first-level cache
+WEIGHTS_CACHE = 131072  # bytes of weights that are read once for each group of rows
+TILE = 16  # pixels of AMX, and sums of each
+SHALLOWEST = 16  # bytes of depth that make a tile
+SPARE = 0.03  # of the arena, for scratch
+
+INT8 = Consumer(
+    "the compiler to C in int8",
+    handles="input conv depthwise pointwise relu relu6 hard_swish hard_sigmoid add multiply "
+    "global_average_pool fully_connected softmax sigmoid l2_normalise".split(),
+    refuses=["batch_norm"],  # it is folded before
+    kernels={"conv": (3,)},
+    strides={"conv": (1, 2), "depthwise": (1, 2), "pointwise": (1,)},
+    activations=INTEGERS.activations,
+)
+
+
+class Int8(Format):
+    """Images of bytes, and sums of 32 bits."""
+
+    name = "int8"
+    model = QuantModel
+    targets = INT8_TARGETS
+    consumer = INT8
+    bodies = BODIES
+    element = "uint8_t"
+    sums = "uint8_t"
+    border = 0
+
+    def __init__(self, model: QuantModel, target: Target) -> None:
+        super().__init__(model, target)
+        image, *_, last = self.layers
+        ends = [Layer(last.op, None, None, (len(integer_layers(self.graph)),))] if last.op.kind in OUTPUTS else []
+        self.layers = [image, *integer_layers(self.graph), *ends]
+        self.integers, self.stands_for, self.sources = model.layers, model.activations, model.sources()
+
+    def fuses(self, depthwise: Op) -> bool:
+        return depthwise.kernel == 3
+
+    @property
+    def code(self) -> Element:
+        return "uint8_t" if self.target.dot == "vnni" else "int16_t"
+
+    @property
+    def group(self) -> int:
+        """Return the numbers of which one instruction adds up the products."""
+        return 4 if self.target.dot == "vnni" else 2
+
+    @cached_property
+    def largest(self) -> int:
+        """Return the bytes of input and output together, of the step that has most."""
+        sizes = [0]
+        for group in self.groups():
+            h, w, _ = group[-1].op.shape_out
+            sizes.append(h * w * self.stored(group))
+        return max(a + b for a, b in pairwise(sizes))
+
+    def panel(self, group: tuple[Layer, ...]) -> tuple[int, int]:
+        """Return a panel with little padding and few loads for each product."""
+        channels, vector = group[-1].op.shape_out[2], self.target.vector
+        while vector > 8 and channels <= vector // 2:
+            vector //= 2
+        vectors = -(-channels // vector)
+        most = 4 if self.target.sums >= 24 else 2
+        return vector, min(range(1, most + 1), key=lambda nr: -(-vectors // nr) * (nr + 0.7))
+
+    def stored(self, group: tuple[Layer, ...]) -> int:
+        return padded(group[-1].op.shape_out[2], 8)
+
+    def pixels(self, count: int, nr: int) -> int:
+        """Return the pixels of a tile, such that the tiles and the single pixels that are left over take least time.
+
+        At most 8, or 4 where the panel is one vector: four vectors of sums are converted to bytes together.
+        """
+        most = 4 if nr == 1 else min(8, self.target.sums // nr)
+
+        def cost(mr: int) -> float:
+            return count // mr * max(mr * nr + 1, mr + nr) + count % mr * (nr + 2)
+
+        return min(range(1, most + 1), key=lambda mr: (cost(mr), -mr))
+
+    def convolution(self, step: Step[Any], layer: Layer) -> Step[Any]:
+        deep = self._deep(step) if step.kind.op == "pointwise" else 0
+        step = change_tile(step, mr=self.pixels(step.output.width, step.tile.nr))
+        step = replace(self._scaled(step, layer, deep=deep), scratch=0 if deep else self._seen(step))
+        return self._product(step, layer)
+
+    def _seen(self, step: Step[Any]) -> int:
+        """Return the bytes of the rows that a convolution reads."""
+        a, size = step.input, SIZES[self.code]
+        if step.window.kernel == 1:
+            return size * a.width * a.channels
+        run = padded(3 * a.channels, self.group)
+        return size * 3 * ((step.output.width - 1) * step.window.stride * a.channels + run)
+
+    def separable(self, step: Step[Any], group: tuple[Layer, ...]) -> Step[Any]:
+        channels, width, size = step.input.channels, step.output.width, SIZES[self.code]
+        column = ((width - 1) * step.window.stride + 3) * 4 * size
+        spare = int(self.largest * (1 + SPARE)) - aligned(step.input.size) - aligned(step.output.size)
+        fitting = [v for v in (16, 8, 4) if min(8, self.target.vector) <= v <= self.target.vector and channels % v == 0]
+        lanes = next((v for v in fitting if v * column <= spare), fitting[-1])
+        row = width * channels * size
+        rows = _group_rows(step, row, (spare - column * lanes) // row)
+        step = change_tile(step, lanes=lanes, rows=rows, mr=self.pixels(rows * width, step.tile.nr))
+        step = self._scaled(replace(step, scratch=column * lanes + rows * row), *group, deep=self._deep(step))
+        both = 2 if step.window.stride == 1 else 1  # rows of the output that four of the input serve
+        taps = pack_taps(self.integers[group[0].name], channels, lanes, both, self.group)
+        dw = self.blob.add("dw", "int8_t" if self.group == 4 else "int16_t", taps)
+        step = add_constants(step, dw, *self._scales(group[0].op, channels, "dw_"))
+        return self._product(step, group[-1])
+
+    def depthwise(self, step: Step[Any], layer: Layer) -> Step[Any]:
+        weight, channels = self.integers[layer.name].weight[:, 0], step.input.channels
+        taps = np.pad(weight, ((0, channels - len(weight)), (0, 0), (0, 0))).transpose(1, 2, 0)
+        step = self._scaled(change_tile(step, vector=self.lanes(channels), nr=1), layer)
+        return add_constants(step, self.blob.add("dw", "int8_t", taps), *self._scales(layer.op, channels, "dw_"))
+
+    def product(self, step: Step[Any], layer: Layer) -> Step[Any]:
+        return self._product(self._scaled(step, layer), layer)
+
+    def _product(self, step: Step[Any], layer: Layer) -> Step[Any]:
+        panel, integers = step.tile.vector * step.tile.nr, self.integers[layer.name]
+        channels = padded(len(integers.weight), panel)
+        packed = pack_product(integers, step.input.channels, channels, panel, self.group)
+        return add_constants(step, self.blob.add("w", "int8_t", packed), *self._scales(layer.op, channels))
+
+    def _scales(self, op: Op, channels: int, prefix: str = "") -> tuple[Constant, Constant]:
+        """Return what is added to the sums of each channel, and what they are multiplied with."""
+        integers, source = self.integers[op.name], self.sources[op.name][0]
+        factor = pack_factor(integers, source, self.stands_for[op.name], channels)
+        return (
+            self.blob.add(f"{prefix}bias", "int32_t", pack_bias(integers, source, channels)),
+            self.blob.add(f"{prefix}factor", "float", factor),
+        )
+
+    def vector(self, op: Op, channels: int) -> Buffer:
+        """Return an image of one pixel, which a pointwise convolution may read."""
+        stored = padded(op.shape_out[2], 8)
+        return Buffer(op.name, max(channels, stored), self.element, 1, 1, stored)
+
+    def pool(self, step: Step[Any], layer: Layer) -> Step[Any]:
+        source, target = self.sources[layer.name][0], self.stands_for[layer.name]
+        factor = float(pool_multiplier(step.input.height * step.input.width, source, target))
+        return self._scaled(step, layer, factor=factor)
+
+    def elementwise(self, step: Step[Any], layer: Layer) -> Step[Any]:
+        sources, target = self.sources[layer.name], self.stands_for[layer.name]
+        if layer.op.kind == "hard_swish":
+            table = (hard_swish_table(sources[0], target).astype(np.int16) - LOW).astype(np.uint8)
+            return add_constants(self._scaled(step, layer), self.blob.add("table", "uint8_t", table))
+        pair = sources[0], sources[1]
+        if layer.op.kind == "multiply":
+            return self._scaled(step, layer, factor=float(product_factor(pair, target)))
+        factors, bias, shift = add_terms(pair, target)
+        return self._scaled(step, layer, terms=(*factors, bias + LOW * sum(factors), shift))
+
+    def output(self, step: Step[Any]) -> Step[Any]:
+        logits = self.stands_for["fc"]
+        zero = byte(logits.zero_point)
+        own = Scaling((Rule(zero, 0, zero, 0, 255),), factor=logits.scale)
+        return replace(step, scratch=SIZES["float"] * step.depth, own=own)
+
+    def _scaled(self, step: Step[Any], *group: Layer, deep: int = 0, **numbers: Any) -> Step[Scaling]:
+        """Return the step with the rules by which the sums of each of its layers become bytes."""
+        rules = tuple(rule for layer in group for rule in self._rules(layer))
+        kind = step.kind._replace(tiled=deep > 0)
+        return replace(step, kind=kind, own=Scaling(rules, deep=deep, **numbers))
+
+    def _rules(self, layer: Layer) -> list[Rule]:
+        """Return a rule for each array of activations that a layer takes."""
+        target = self.stands_for[layer.name]
+        weight = self.integers[layer.name].zero_point if layer.name in self.integers else 0
+        ends = [byte(end) for end in (target.zero_point, *limits(target, layer.activation))]
+        return [Rule(byte(source.zero_point), weight, *ends) for source in self.sources[layer.name]]
+
+    def _deep(self, step: Step[Any]) -> int:
+        """Return the bytes of depth in a tile; 0 without AMX, and where VNNI is as fast."""
+        deep = max(deep for deep in range(4, 65, 4) if step.input.channels % deep == 0)
+        tiles = "amx_int8" in self.target.features and step.tile.vector == TILE
+        return deep if tiles and deep >= SHALLOWEST else 0
+
+
+def _group_rows(step: Step[Any], row: int, spare: int) -> int:
+    """Return the rows at a time, of so many bytes each.
+
+    They fit into the first-level cache; where the weights do not fit into the second-level one, all rows are one group.
+    At most `spare` rows, which keep the arena small, and at least the two that the depthwise kernel computes together.
+    """
+    height, weights = step.units, step.input.channels * step.output.channels
+    wanted = height if weights > WEIGHTS_CACHE else ROWS_CACHE // row
+    rows = min(height, max(2, min(wanted, spare)))
+    return rows - rows % 2 if rows < height else rows

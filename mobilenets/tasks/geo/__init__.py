@@ -1,0 +1,1 @@
+"""Parts of geolocation: cells, distances, metrics and the map."""

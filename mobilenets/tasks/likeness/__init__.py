@@ -1,1 +1,0 @@
-"""What embeddings stand on: triplets, and how alike photos of one identity are."""

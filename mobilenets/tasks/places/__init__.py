@@ -1,1 +1,0 @@
-"""What geolocation stands on: cells, distances, figures, the map."""

@@ -1,0 +1,1 @@
+"""Parts of metric learning: triplet losses, verification and retrieval metrics."""
