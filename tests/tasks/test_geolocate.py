@@ -111,7 +111,7 @@ def test_a_network_learns_where_colours_are(coloured: Path, tmp_path: Path, caps
     assert result.within[750] == 1.0 and result.chance[750] < 0.5  # type: ignore[attr-defined]
     assert "Largest errors" in done.report.read_text() and "Map" in done.report.read_text()
     model = load(done.run / "best.safetensors")
-    assert model.task == "geolocate" and len(model.decoding["cells"]) == len(model.labels) == 3
+    assert model.task == "geolocate" and len(model.head_config["cells"]) == len(model.labels) == 3
     again = evaluate(done.run, coloured, "val")
     assert again.evaluation.to_dict() == result.to_dict()
     (prediction,) = predict(done.run, [coloured.parent / "1.png"], top=2)
