@@ -129,7 +129,7 @@ def test_a_network_learns_where_colours_are(coloured: Path, tmp_path: Path, caps
 
 
 def test_too_few_photos_for_cells(coloured: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"0 S2 cells: at least 2 cells of 100 photos or more are needed"):
+    with pytest.raises(DataError, match=r"0 S2 cells, at least 2 with 100 photos or more are needed"):
         train(coloured, Network(0.25, 32, 32), task=Geolocate(max_photos=200, min_photos=100), project=tmp_path)
     with pytest.raises(DataError, match=r"min_photos \(=30\) must be from 1 to max_photos \(=20\)"):
         Geolocate(max_photos=20, min_photos=30)
