@@ -61,12 +61,12 @@ def test_the_file_holds_the_network_and_what_it_costs(model: Path, photos: Path)
 def test_nothing_is_overwritten_unasked(model: Path, photos: Path) -> None:
     taken = model.with_name("m.int8.safetensors")
     taken.write_bytes(b"mine")
-    with pytest.raises(UsageError, match="exists: choose another --output, or --overwrite it"):
+    with pytest.raises(UsageError, match="exists: choose another --output, or use --overwrite"):
         quantize(model, photos, images=30)
     assert taken.read_bytes() == b"mine"
     assert quantize(model, photos, images=30, overwrite=True).path == taken
     before = model.read_bytes()
-    with pytest.raises(UsageError, match="is what is read: choose another --output"):
+    with pytest.raises(UsageError, match="is an input file: choose another --output"):
         quantize(model, photos, model, images=30, overwrite=True)
     assert model.read_bytes() == before
     with pytest.raises(UsageError, match=r"images \(=0\) to calibrate on must be at least 10"):

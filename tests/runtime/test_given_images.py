@@ -1,4 +1,4 @@
-"""What `predict` and `predict` may be given: files, folders, patterns, contents, images and arrays."""
+"""What `predict` may be given: files, folders, patterns, contents, images and arrays."""
 
 import io
 from pathlib import Path
@@ -40,15 +40,15 @@ def test_one_image_in_every_form(model: Path, tmp_path: Path) -> None:
         forms = [path, str(path), path.read_bytes(), image, opened, PIXELS, PIXELS[:, ::-1][:, ::-1], turned]
         found = list(predict(model, forms, runtime="onnx"))
     assert [p.name for p in found] == [str(path), str(path), *(f"image {at}" for at in range(2, 8))]
-    assert len({p.answer for p in found}) == 1 and {p.size for p in found} == {(70, 50)}
+    assert len({p.prediction for p in found}) == 1 and {p.size for p in found} == {(70, 50)}
     (one,) = predict(model, PIXELS, runtime="onnx")
-    assert one.answer == found[0].answer and one.name == "image 0"
+    assert one.prediction == found[0].prediction and one.name == "image 0"
 
 
 def test_arrays_of_other_channels(model: Path) -> None:
     grey, opaque = PIXELS[:, :, 0], np.dstack([PIXELS, np.full((50, 70), 255, np.uint8)])
     forms = [grey, grey[:, :, None], np.dstack([grey] * 3), PIXELS, opaque]
-    answers = [p.answer for p in predict(model, forms, runtime="onnx")]
+    answers = [p.prediction for p in predict(model, forms, runtime="onnx")]
     assert answers[0] == answers[1] == answers[2] != answers[3] == answers[4]
 
 

@@ -212,7 +212,7 @@ def test_a_run_learns_and_answers(tmp_path: Path, capsys: pytest.CaptureFixture[
     again = evaluate(trained.run, data)
     assert again.evaluation.to_dict() == trained.evaluated.evaluation.to_dict()
     (answer,) = predict(trained.run, [data / "images" / "0.png"])
-    assert set(answer.answer.to_dict()["attributes"]) == set(NAMES)
+    assert set(answer.prediction.to_dict()["attributes"]) == set(NAMES)
     assert main(["evaluate", str(trained.run), str(data), "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["per_attribute"]) == 3
     assert main(["predict", str(trained.run), str(data / "images" / "1.png"), "--csv"]) == 0

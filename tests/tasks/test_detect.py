@@ -57,7 +57,7 @@ def test_boxes_are_in_the_pixels_of_the_photo(run: Trained, scenes: Path, tmp_pa
     large = tmp_path / "large.png"
     with Image.open(small) as image:
         image.resize((SIZE[0] * 3, SIZE[1] * 3), Image.Resampling.NEAREST).save(large)
-    a, b = (p.answer for p in predict(run.run, [small, large], top=2))
+    a, b = (p.prediction for p in predict(run.run, [small, large], top=2))
     assert isinstance(a, Detected) and isinstance(b, Detected) and len(a.boxes) == len(b.boxes) > 0
     for one, other in zip(a.boxes, b.boxes, strict=True):
         assert one.label == other.label in LABELS and one.score >= SHOWN

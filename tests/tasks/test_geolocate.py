@@ -111,7 +111,7 @@ def test_a_network_learns_where_colours_are(coloured: Path, tmp_path: Path, caps
     assert result.within[750] == 1.0 and result.chance[750] < 0.5  # type: ignore[attr-defined]
     assert "Largest errors" in done.report.read_text() and "Map" in done.report.read_text()
     model = load(done.run / "best.safetensors")
-    assert model.task == "geolocate" and len(model.decoding["cells"]) == len(model.labels) == 3
+    assert model.task == "geolocate" and len(model.head_config["cells"]) == len(model.labels) == 3
     again = evaluate(done.run, coloured, "val")
     assert again.evaluation.to_dict() == result.to_dict()
     (prediction,) = predict(done.run, [coloured.parent / "1.png"], top=2)
@@ -129,7 +129,7 @@ def test_a_network_learns_where_colours_are(coloured: Path, tmp_path: Path, caps
 
 
 def test_too_few_photos_for_cells(coloured: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"0 S2 cells: at least 2 cells of 100 photos or more are needed"):
+    with pytest.raises(DataError, match=r"0 S2 cells, at least 2 with 100 photos or more are needed"):
         train(coloured, Network(0.25, 32, 32), task=Geolocate(max_photos=200, min_photos=100), project=tmp_path)
     with pytest.raises(DataError, match=r"min_photos \(=30\) must be from 1 to max_photos \(=20\)"):
         Geolocate(max_photos=20, min_photos=30)

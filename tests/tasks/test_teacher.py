@@ -144,7 +144,7 @@ def test_embeddings_are_learned_from_a_teacher(tmp_path: Path) -> None:
     task = Embed(dimensions=16, teacher=teacher)
     trained = train(data, NETWORK, SHORT, task=task, project=tmp_path)
     np.testing.assert_allclose(np.linalg.norm(taught(trained.run), axis=1), 1, atol=1e-5)
-    with pytest.raises(DataError, match=r"dimensions \(=8\) must be 16, as the teacher"):
+    with pytest.raises(DataError, match=r"dimensions \(=8\) must be 16, those of the teacher"):
         train(data, NETWORK, SHORT, task=Embed(dimensions=8, teacher=teacher), project=tmp_path, name="wrong")
     assert not (tmp_path / "wrong").exists()
 
@@ -287,5 +287,5 @@ def test_answers_of_other_data_are_not_learned(marked_data: Path, bright: Path, 
     other = make_marked(tmp_path / "other", 40)
     settings = json.loads((run / "settings.json").read_text())
     (run / "settings.json").write_text(json.dumps({**settings, "data": str(other)}))
-    with pytest.raises(TrainingError, match="of other data, not resumed"):
+    with pytest.raises(TrainingError, match="the data have changed"):
         resume(run)
