@@ -2,7 +2,7 @@
 
 from .comparison import Comparison, compare, compare_with_sibling
 from .evaluated import Evaluated, Measured, Served, default_split, evaluate_split, notes_on_few_images, serve
-from .page import find_nearly_equal, write_page
+from .page import find_near_duplicates, section_of, write_page
 
 __all__ = [
     "Comparison",
@@ -13,8 +13,9 @@ __all__ = [
     "compare_with_sibling",
     "default_split",
     "evaluate_split",
-    "find_nearly_equal",
+    "find_near_duplicates",
     "notes_on_few_images",
+    "section_of",
     "serve",
     "write_page",
 ]

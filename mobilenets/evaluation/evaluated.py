@@ -9,6 +9,7 @@ import numpy as np
 from ..arrays import Floats
 from ..costs import Latency
 from ..data.cache import BadImage, Images, decode_split
+from ..data.near_duplicates import NearDuplicate
 from ..data.sources import Dataset
 from ..errors import UsageError
 from ..model import Model
@@ -39,6 +40,7 @@ class Evaluated:
     latency: Latency
     images_per_second: float  # decoding included, all cores
     bad: tuple[BadImage, ...]
+    near_duplicates: tuple[NearDuplicate, ...] | None = None  # of all splits; None if not searched
 
     def __repr__(self) -> str:
         figures = ", ".join(f"{name}={value!r}" for name, value in self.evaluation.metrics().items())
@@ -61,6 +63,8 @@ class Evaluated:
         values["images_per_second"] = self.images_per_second
         values["latency_ms"] = asdict(self.latency)
         values["bad_images"] = [{"name": bad.name, "reason": bad.reason} for bad in self.bad]
+        pairs = self.near_duplicates
+        values["near_duplicates"] = None if pairs is None else [pair.to_dict() for pair in pairs]
         return values
 
     def metrics(self) -> dict[str, Any]:

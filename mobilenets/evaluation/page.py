@@ -1,4 +1,4 @@
-"""The HTML report of an evaluation: its sections, pictures and the images that are nearly equal."""
+"""The HTML report of an evaluation: its sections, pictures and near-duplicates."""
 
 import csv
 from collections.abc import Sequence
@@ -22,25 +22,31 @@ from .evaluated import Measured
 if TYPE_CHECKING:
     from ..training.run import Run
 
-__all__ = ["find_nearly_equal", "write_page"]
+__all__ = ["find_near_duplicates", "section_of", "write_page"]
 
-MOST_PAIRS, PAIR = 12, 280  # pairs of nearly equal images that a report shows, and how wide
+MOST_PAIRS, PAIR = 12, 280  # near-duplicates in a report, and their width in pixels
 
 
-def find_nearly_equal(dataset: Dataset, watch: Watch) -> list[Section]:
-    """Return the report's section on nearly equal images of the data set; `watch` is given one note."""
+def find_near_duplicates(dataset: Dataset, watch: Watch) -> tuple[NearDuplicate, ...]:
+    """Return the near-duplicates of the data set, see `data.near_duplicates`; `watch` is given one note."""
     pairs = near_duplicates(dataset, lambda done, total: watch.decoded("pairs", done, total))
+    if pairs:
+        watch.note(note_on(pairs))
+    return pairs
+
+
+def section_of(pairs: Sequence[NearDuplicate], dataset: Dataset) -> list[Section]:
+    """Return the report's section on near-duplicates, or nothing without pairs."""
     if not pairs:
         return []
-    watch.note(note_on(pairs))
     caption = (
-        "One picture in two splits makes the score better than it is, one with two labels makes it worse. Their files "
-        "differ, but their thumbnails are much nearer to each other than others of this data set."
+        "Near-duplicates in two splits make the score too high, those with two labels make it too low. Their files "
+        "differ, but their thumbnails are much more similar than others of this data set."
     )
     if len(pairs) > MOST_PAIRS:
-        caption += f" The {MOST_PAIRS} most alike of {len(pairs)} pairs."
+        caption += f" The {MOST_PAIRS} most similar of {len(pairs)} pairs are shown."
     pictures = tuple(_side_by_side(pair, dataset) for pair in pairs[:MOST_PAIRS])
-    return [Section("Nearly equal images", caption, pictures=pictures, width=PAIR)]
+    return [Section("Near-duplicates", caption, pictures=pictures, width=PAIR)]
 
 
 def _side_by_side(pair: NearDuplicate, dataset: Dataset) -> Picture:

@@ -1,5 +1,6 @@
 """`mobilenets evaluate`: figures of a trained model on labelled images."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,9 @@ from ..evaluation import (
     compare_with_sibling,
     default_split,
     evaluate_split,
-    find_nearly_equal,
+    find_near_duplicates,
     notes_on_few_images,
+    section_of,
     write_page,
 )
 from ..files import check_output
@@ -77,6 +79,8 @@ def evaluate(
         if report is not None:
             trained = opened.trained()
             comparison = compare_with_sibling(opened.path, trained, measured)
-            sections = [*([comparison.section()] if comparison else []), *find_nearly_equal(dataset, watch)]
+            pairs = find_near_duplicates(dataset, watch)
+            measured = replace(measured, evaluated=replace(measured.evaluated, near_duplicates=pairs))
+            sections = [*([comparison.section()] if comparison else []), *section_of(pairs, dataset)]
             write_page(Path(report), trained, measured, more=sections)
     return measured.evaluated

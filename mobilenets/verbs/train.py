@@ -16,8 +16,9 @@ from ..evaluation import (
     compare_with_sibling,
     default_split,
     evaluate_split,
-    find_nearly_equal,
+    find_near_duplicates,
     notes_on_few_images,
+    section_of,
     write_page,
 )
 from ..machine import need_torch
@@ -83,6 +84,7 @@ class Trained:
             "task": self.model.task,
             **self.evaluated.metrics(),
             "latency_ms": asdict(self.evaluated.latency),
+            "near_duplicates": [pair.to_dict() for pair in self.evaluated.near_duplicates or ()],
             **({"int8": self.int8.to_dict()} if self.int8 else {}),
         }
 
@@ -315,13 +317,16 @@ def finish(dataset: "Dataset", run: "Run", watch: Watch) -> Trained:
     split = default_split(dataset)
     for note in (*dataset.notes, *notes_on_few_images(dataset, "val", split)):
         watch.note(note)
-    equal = find_nearly_equal(dataset, watch)
+    pairs = find_near_duplicates(dataset, watch)
     model = fit(dataset, run, watch)
     opened, max_bad = open_model(run.best), run.settings.recipe.max_bad
     session = open_session(opened.model)
     measured = evaluate_split(opened, session, dataset, split, max_bad=max_bad, watch=watch)
+    measured = replace(measured, evaluated=replace(measured.evaluated, near_duplicates=pairs))
     model = replace(model, metrics={**model.metrics, **measured.evaluated.metrics()})
     model.save(run.best)
     comparison = compare_with_sibling(run.best, model, measured)
-    write_page(run.report, model, measured, run, [*([comparison.section()] if comparison else []), *equal])
+    write_page(
+        run.report, model, measured, run, [*([comparison.section()] if comparison else []), *section_of(pairs, dataset)]
+    )
     return Trained(run.path, model, measured.evaluated, run.report, comparison)

@@ -1,5 +1,6 @@
-"""Images that are there twice, nearly: told by `train` in one line, and shown in its report and in `evaluate`'s."""
+"""Near-duplicates: a note of `train` and `evaluate`, a section of their reports, and a list in their JSON."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -10,7 +11,7 @@ from PIL import Image
 
 from mobilenets.cli import main
 from mobilenets.data.sources import open_dataset
-from mobilenets.evaluation import find_nearly_equal, page
+from mobilenets.evaluation import find_near_duplicates, page, section_of
 from mobilenets.progress import Watch
 
 
@@ -34,18 +35,26 @@ def doubled(photos: Path, tmp_path: Path) -> Path:
 def test_train_and_evaluate_tell_of_both(doubled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recipe = ["--alpha", "0.1", "--img-size", "32", "--epochs", "1", "--batch-size", "16", "--device", "cpu"]
     place = ["--project", str(tmp_path), "--name", "run", "--pretrained", "none"]
-    assert main(["train", str(doubled), *recipe, *place]) == 0
+    pairs = [
+        {"images": ["train/red/1.jpg", "val/red/again.png"], "splits": ["train", "val"]},
+        {"images": ["train/blue/2.jpg", "train/green/again.jpg"], "splits": ["train", "train"]},
+    ]
+    assert main(["train", str(doubled), *recipe, *place, "--json"]) == 0
     line = (
         "1 near-duplicate in two splits: train/red/1.jpg ~ val/red/again.png; "
         "1 near-duplicate with two labels: train/blue/2.jpg ~ train/green/again.jpg"
     )
-    assert capsys.readouterr().err.splitlines().count(line) == 1
+    printed = capsys.readouterr()
+    assert printed.err.splitlines().count(line) == 1
+    assert sorted(json.loads(printed.out)["near_duplicates"], key=pairs.index) == pairs
     other = tmp_path / "evaluation.html"
-    assert main(["evaluate", str(tmp_path / "run"), str(doubled), "--report", str(other)]) == 0
-    assert capsys.readouterr().err.splitlines().count(line) == 1
+    assert main(["evaluate", str(tmp_path / "run"), str(doubled), "--report", str(other), "--json"]) == 0
+    printed = capsys.readouterr()
+    assert printed.err.splitlines().count(line) == 1
+    assert sorted(json.loads(printed.out)["near_duplicates"], key=pairs.index) == pairs
     for report in (tmp_path / "run" / "report.html", other):
         html = report.read_text()
-        section = html[html.index("<h2>Nearly equal images</h2>") :].split("</section>")[0]
+        section = html[html.index("<h2>Near-duplicates</h2>") :].split("</section>")[0]
         alternatives = re.findall(r'alt="([^"]+)"', section)
         assert sorted(alternatives) == [
             "train/blue/2.jpg (train) ~ train/green/again.jpg (train): blue, green",
@@ -55,9 +64,10 @@ def test_train_and_evaluate_tell_of_both(doubled: Path, tmp_path: Path, capsys: 
 
 def test_pairs_are_shown_side_by_side_and_the_rest_counted(doubled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page, "MOST_PAIRS", 1)
-    (section,) = find_nearly_equal(open_dataset(doubled), Notes())
+    dataset = open_dataset(doubled)
+    (section,) = section_of(find_near_duplicates(dataset, Notes()), dataset)
     (picture,) = section.pictures
-    assert "The 1 most alike of 2 pairs." in section.caption
+    assert "The 1 most similar of 2 pairs are shown." in section.caption
     assert picture.pixels.shape == (280, 560, 3)
     left, right = np.int64(picture.pixels[:, :280]), np.int64(picture.pixels[:, 280:])
     assert np.abs(left - right).mean() < 8 < np.abs(left - left[::-1]).mean()
@@ -65,4 +75,5 @@ def test_pairs_are_shown_side_by_side_and_the_rest_counted(doubled: Path, monkey
 
 def test_nothing_is_told_where_there_is_nothing(photos: Path) -> None:
     watch = Notes()
-    assert find_nearly_equal(open_dataset(photos), watch) == [] and watch.notes == []
+    dataset = open_dataset(photos)
+    assert find_near_duplicates(dataset, watch) == () and watch.notes == [] and section_of((), dataset) == []
