@@ -277,9 +277,9 @@ def _attempt(one: Timed, batch: Pixels, runs: int, count: bool = True) -> None:
 
 
 def _reference(model: Model | QuantModel, images: Pixels) -> tuple[Floats, str]:
-    """Logits in float32, and whose they are: torch's, else ONNX Runtime's; of an int8 model numpy's, by its law."""
+    """Return logits in float32 and their source: torch, else ONNX Runtime; of an int8 model the oracle in numpy."""
     if model.precision == "int8":
-        return model.activations["fc"].real(quant_reference.run(model, images)), "the int8 law in numpy"
+        return model.activations["fc"].real(quant_reference.run(model, images)), "quant/reference.py in numpy"
     if find_spec("torch") is not None:
         from .torch_module import reference
 

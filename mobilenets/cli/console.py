@@ -12,7 +12,7 @@ __all__ = ["new_table", "print_json", "print_parts", "wrote"]
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        """`mobilenets ... | head`: left to `main`."""
+        """Raise `BrokenPipeError` (`mobilenets ... | head`), which `main` handles."""
         raise BrokenPipeError
 
 

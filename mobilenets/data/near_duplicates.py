@@ -35,7 +35,7 @@ class NearDuplicate:
 
     @property
     def across(self) -> bool:
-        """Whether the samples are in different splits."""
+        """Return whether the samples are in different splits."""
         return self.splits[0] != self.splits[1]
 
     def to_dict(self) -> dict[str, Any]:

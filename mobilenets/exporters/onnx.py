@@ -108,7 +108,7 @@ def to_onnx(model: Model) -> bytes:
 
 
 def finish(write: Writer, model: AnyModel, answer: str, shapes: Sequence[Shape] = ()) -> bytes:
-    """The file of all that was written, from `image` to `logits` and `answer`, with what `model` says of itself.
+    """Return the ONNX file of the nodes written, from `image` to `logits` and `answer`, with the metadata of `model`.
 
     `shapes` are those of these two outputs for one image, (classes,) by default.
     """

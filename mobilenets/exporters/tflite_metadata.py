@@ -40,7 +40,7 @@ _SCHEMA = {
 
 
 def finish(file: File, model: AnyModel, image: int, answer: int) -> bytes:
-    """The bytes of `file`, which takes `image` and gives `answer`, with all metadata of `model`."""
+    """Return the bytes of `file`, which maps `image` to `answer`, with the metadata of `model`."""
     own = {
         "network": model.network.to_json(),
         "preprocess": json.dumps(model.preprocess.to_dict()),

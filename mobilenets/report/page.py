@@ -179,7 +179,7 @@ def _worst(per_class: Sequence[ClassScore]) -> list[ClassScore]:
 
 
 def _macro(per_class: Sequence[ClassScore]) -> dict[str, float | None]:
-    """Unweighted means over the classes for which the figure is known."""
+    """Return unweighted means over the classes for which the figure is known."""
     means: dict[str, float | None] = {}
     for name in ("precision", "recall", "f1"):
         known = [value for one in per_class if (value := getattr(one, name)) is not None]

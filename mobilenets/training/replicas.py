@@ -54,7 +54,7 @@ class Replicas:
         self._pool.shutdown()
 
     def gradients(self, batch: Batch, objective: Objective) -> float:
-        """Leaves the batch's mean gradient in the module; returns the mean loss."""
+        """Store the mean gradient of the batch in the module; return the mean loss."""
         shares = np.array_split(np.arange(len(batch.targets)), len(self._modules))
         jobs = [
             (m, _share(batch, rows), len(rows) / len(batch.targets))

@@ -54,7 +54,7 @@ class Index:
 
     @property
     def exact(self) -> bool:
-        """Whether each image is compared with all; else a few percent of the neighbours may be missed."""
+        """Return whether each image is compared with all; else a few percent of the neighbours may be missed."""
         return len(self.names) < LARGE or find_spec("faiss") is None
 
     def save(self, path: str | Path) -> Path:

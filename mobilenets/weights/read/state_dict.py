@@ -149,7 +149,7 @@ def _layers(modules: Modules, epsilon: float | None) -> tuple[FileLayer, ...]:
 
 
 def _normalise(layers: list[FileLayer], name: str, arrays: Mapping[str, Floats], epsilon: float | None) -> None:
-    """Gives the batch norm to the convolution before it."""
+    """Give the batch norm to the convolution before it."""
     if not layers or layers[-1].kind == "fully_connected" or layers[-1].norm is not None:
         raise ModelFileError(f"{name}: a batch norm with no convolution before it")
     gamma, beta, mean, var = (
