@@ -60,9 +60,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _of_emulated(item: pytest.Item) -> bool:
     """Return whether the test runs a target that the tests without a mask emulate as well."""
-    return isinstance(item, pytest.Function) and emulated_anywhere(
-        item.callspec.params.get("target") if hasattr(item, "callspec") else None
-    )
+    marks = [mark.args[0] for mark in item.iter_markers("of_target")]
+    parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    return any(map(emulated_anywhere, [*marks, parameters.get("target")]))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

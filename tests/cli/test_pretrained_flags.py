@@ -47,7 +47,7 @@ def test_a_body_that_says_nothing_of_itself(photos: Path, tmp_path: Path) -> Non
     [
         (["--fit", "letterbox", "--crop", "0.9"], "--crop 0.9: --fit letterbox shows all of the image"),
         (["--mean", "1"], "--mean and --std: give both or neither"),
-        (["--task", "detect", "--fit", "crop"], "task detect sees images by --fit stretch, all of each"),
+        (["--task", "detect", "--fit", "crop"], "task detect needs --fit stretch, which shows all of each image"),
     ],
 )
 def test_flags_that_contradict(

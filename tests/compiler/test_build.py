@@ -88,12 +88,14 @@ def test_zig_keeps_what_it_makes_in_our_cache(tmp_path: Path, monkeypatch: pytes
 
 
 @needs_compiler
-@pytest.mark.parametrize("file", ["compiler/a.py", "compiler/kernels/a.c", "arch/a.py", "quant/a.py"])
+@pytest.mark.parametrize(
+    "file", ["compiler/a.py", "compiler/formats/a.py", "compiler/kernels/a.c", "arch/a.py", "quant/a.py"]
+)
 def test_what_another_version_has_compiled_is_not_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
 ) -> None:
     """A package of a file in each folder stands for this one."""
-    for folder in ("compiler/kernels", "arch", "quant"):
+    for folder in ("compiler/formats", "compiler/kernels", "arch", "quant"):
         (tmp_path / folder).mkdir(parents=True)
     monkeypatch.setattr(compile, "files", lambda name: tmp_path / name.removeprefix("mobilenets").removeprefix("."))
     model, keys = make_random_model(Network(0.25, 32, 32, classes=2)), []

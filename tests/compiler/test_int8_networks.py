@@ -198,6 +198,7 @@ def test_maps_are_refused() -> None:
     assert open_session(model).runtime == "numpy, int8"
 
 
+@pytest.mark.of_target("avx512vnni")
 def test_scales_below_a_normal_float_and_above_the_clamps() -> None:
     """Factors near 256 and near 0: every output at an end, or at the zero point."""
     model = random_integers(Network(0.25, 32, 32, blocks=SMALL, classes=3))

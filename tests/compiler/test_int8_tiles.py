@@ -88,6 +88,7 @@ def kernels(tmp_path_factory: pytest.TempPathFactory) -> Kernels:
     return Kernels(path, target)
 
 
+@pytest.mark.of_target("amx")
 @settings(max_examples=300)
 @given(layers)
 def test_pointwise(kernels: Kernels, layer: Layer) -> None:

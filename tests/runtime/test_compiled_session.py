@@ -222,5 +222,5 @@ def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
         found.append(done)
     assert found[0].stdout == found[1].stdout
     (line,) = found[0].stderr.strip().splitlines()
-    assert "set MOBILENETS_CACHE to a folder that can be" in line and line.startswith("mobilenets: the cache ")
+    assert "set MOBILENETS_CACHE to a writable folder" in line and line.startswith("mobilenets: the cache ")
     assert found[1].stderr == "" and not list(tmp_path.glob("mobilenets-*"))

@@ -19,7 +19,7 @@ needs_compiler = pytest.mark.skipif(not has_compiler(), reason="no C compiler")
 
 @pytest.mark.parametrize(
     "runtime, shown",
-    [("onnx", "ONNX Runtime"), pytest.param("compiled", "mobilenets, ", marks=needs_compiler)],
+    [("onnx", "ONNX Runtime"), pytest.param("compiled", "mobilenets, ", marks=[needs_compiler, pytest.mark.slow])],
 )
 def test_networks_far_apart_are_told_apart(runtime: Runtime, shown: str) -> None:
     small, large = measure_networks([named("0.25-32"), named("0.5-128")], seconds=0.1, runtime=runtime)

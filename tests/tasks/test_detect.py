@@ -127,7 +127,7 @@ def test_verbs_that_take_no_detector_say_so(
 
 def test_other_classes_are_refused(run: Trained, tmp_path: Path) -> None:
     root = make_voc(tmp_path / "voc", 2, 2, lambda text: text.replace("<name>bar", "<name>tree"))
-    with pytest.raises(DataError, match="has classes that the model does not know: tree"):
+    with pytest.raises(DataError, match="the model does not have the classes tree"):
         evaluate(run.run, root)
 
 

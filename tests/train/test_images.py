@@ -70,7 +70,7 @@ def test_two_images_to_learn_from_and_one_to_judge_by_are_enough(tmp_path: Path)
     one, two, three = (decode_split(dataset.splits["train"][:n], PREPROCESS, short_side=None) for n in (1, 2, 3))
     check(task, dataset, three, one)
     check(task, replace(dataset, labels=("0", "1")), two, one)
-    with pytest.raises(DataError, match="no image of 2"):
+    with pytest.raises(DataError, match="no training image of 2"):
         check(task, dataset, two, one)
     with pytest.raises(TrainingError, match="1 training and 1 validation images"):
         check(task, replace(dataset, labels=("0",)), one, one)

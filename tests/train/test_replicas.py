@@ -137,7 +137,7 @@ def test_one_replica_a_core_with_enough_images_each() -> None:
 
 def test_waiting_threads_sleep() -> None:
     """OpenMP's spin where another program has a core; said before torch is imported, and not over the user's word."""
-    code = "import os, mobilenets.train.recipe; print(os.environ['OMP_WAIT_POLICY'])"
+    code = "import os, mobilenets.training.recipe; print(os.environ['OMP_WAIT_POLICY'])"
     plain = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
     for environment, policy in ((plain, "passive"), (plain | {"OMP_WAIT_POLICY": "active"}, "active")):
         done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
