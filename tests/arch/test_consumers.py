@@ -155,7 +155,7 @@ def in_a_strangers_torch(model: Model, images: np.ndarray) -> np.ndarray:
 
 
 def as_timm(model: Model, images: np.ndarray) -> np.ndarray:
-    to_timm(model)  # which timm builds is tests/export's; here, what it cannot say is refused
+    to_timm(model)  # which timm builds is tests/exporters's; here, what it cannot say is refused
     return in_float64(model, images)
 
 

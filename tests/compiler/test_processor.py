@@ -138,7 +138,7 @@ def test_what_is_no_library_is_named(tmp_path: Path) -> None:
         load(tmp_path / "text.so", "portable", ())
 
 
-LOADERS = {"mobilenets/compiler/processor.py", "tests/benchmark/test_limit_isa.py"}  # the second holds no code of ours
+LOADERS = {"mobilenets/compiler/processor.py", "tests/benchmarks/test_limit_isa.py"}  # the second holds no code of ours
 
 
 @pytest.mark.any_processor
