@@ -30,5 +30,5 @@ def test_damaged_model_files(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.environ.get("CC") == "false", reason="needs a C compiler")
 @pytest.mark.timeout(900)
 def test_failing_writes() -> None:
-    said = run(str(SCRIPTS / "faults.py"), "--count", "2", "--cases", "export", "compile", "predict", "search")
-    assert "8 errors injected ({'ENOSPC': 4, 'EIO': 4}), 0 wrong" in said
+    said = run(str(SCRIPTS / "faults.py"), "--count", "2", "--cases", "export", "compile")
+    assert "4 errors injected ({'ENOSPC': 2, 'EIO': 2}), 0 wrong" in said

@@ -122,7 +122,10 @@ def models(random_model: MakeModel, photos: Path, tmp_path: Path) -> Callable[[s
 
 
 @pytest.mark.skipif(not has_compiler(), reason="no C compiler")
-@pytest.mark.parametrize("command", TABLE)
+@pytest.mark.parametrize(
+    "command",
+    [pytest.param(c, marks=[pytest.mark.slow] if c.startswith("benchmark") else []) for c in TABLE],
+)
 def test_sessions_and_reads(
     command: str,
     models: Callable[[str], None],

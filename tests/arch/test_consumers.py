@@ -258,7 +258,10 @@ RUNNERS: dict[str, tuple[Callable[[Model, np.ndarray], np.ndarray], str, float, 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras' own, on torch
 @pytest.mark.filterwarnings("ignore:The structure of `inputs`:UserWarning")
 @pytest.mark.parametrize("network", NETWORKS, indirect=True)
-@pytest.mark.parametrize("runner", RUNNERS)
+@pytest.mark.parametrize(
+    "runner",
+    [pytest.param(r, marks=[pytest.mark.slow] if r in ("bf16x3", "bf16x6") else []) for r in RUNNERS],
+)
 def test_the_numbers_are_right_or_the_network_is_refused(
     runner: str, network: Network, request: pytest.FixtureRequest
 ) -> None:

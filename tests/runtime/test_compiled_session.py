@@ -189,6 +189,7 @@ print([kilobytes() - before, *sorted({"torch", "onnxruntime.capi", "sklearn"} & 
 
 
 @pytest.mark.any_processor
+@pytest.mark.any_processor
 @needs_compiler
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="Linux tells")
 def test_a_loaded_network_takes_less_than_three_megabytes(tmp_path: Path) -> None:
@@ -206,6 +207,7 @@ def test_a_loaded_network_takes_less_than_three_megabytes(tmp_path: Path) -> Non
     assert "torch" not in loaded and "sklearn" not in loaded
 
 
+@pytest.mark.any_processor
 @pytest.mark.any_processor
 @needs_compiler
 def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:

@@ -98,6 +98,7 @@ def open_model(path: Path) -> Model:
     return load(path)
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_with_what_was_said(
     marked_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
