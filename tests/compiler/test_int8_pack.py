@@ -6,6 +6,8 @@ import pytest
 from mobilenets.compiler.formats.int8_packing import pack_taps
 from mobilenets.quant.scheme import IntegerLayer
 
+pytestmark = pytest.mark.any_processor
+
 
 @pytest.mark.parametrize(("group", "dtype"), [(4, np.int8), (2, np.int16)])
 def test_taps(group: int, dtype: type) -> None:

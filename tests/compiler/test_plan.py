@@ -19,6 +19,8 @@ from mobilenets.costs.memory import peak_elements
 from mobilenets.image import Preprocess
 from mobilenets.model import Model
 
+pytestmark = pytest.mark.any_processor
+
 
 @st.composite
 def programs(draw: st.DrawFn) -> list[Step]:

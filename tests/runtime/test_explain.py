@@ -18,6 +18,8 @@ from mobilenets.runtime.explain import view_box
 from mobilenets.tasks.drawing import heated
 from mobilenets.training.module import MobileNet, load_weights
 
+pytestmark = pytest.mark.any_processor
+
 NETWORK = Network(alpha=0.25, height=64, width=96, classes=4)
 
 

@@ -18,6 +18,8 @@ from mobilenets.machine import cores
 from mobilenets.model import Model
 from mobilenets.runtime import Session, open_session
 
+pytestmark = pytest.mark.any_processor
+
 NETWORK = Network(alpha=0.25, height=40, width=32, classes=3, blocks=(Block(2, 64), Block(1, 96)))
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 40, 32, 3), np.uint8)
 
