@@ -104,17 +104,9 @@ def in_float64(model: Model, images: np.ndarray) -> np.ndarray:
 
 
 def in_litert(content: bytes, images: np.ndarray) -> np.ndarray:
-    from ai_edge_litert.interpreter import Interpreter
+    from litert_peer import litert
 
-    interpreter = Interpreter(model_content=content, num_threads=1)
-    interpreter.allocate_tensors()
-    (takes_,), (gives,) = interpreter.get_input_details(), interpreter.get_output_details()
-    found = []
-    for image in images:
-        interpreter.set_tensor(takes_["index"], image[None])
-        interpreter.invoke()
-        found.append(interpreter.get_tensor(gives["index"])[0].copy())
-    return np.stack(found)
+    return litert(content, images)
 
 
 def in_keras(model: Model, images: np.ndarray) -> np.ndarray:
