@@ -236,7 +236,7 @@ def convolved(layer: Layer, image: Array, weights: IntegerLayer, *, depthwise: b
     return sums
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(layers)
 def test_depthwise(flavours: Flavours, layer: Layer) -> None:
     f = flavours[layer.flavour]
