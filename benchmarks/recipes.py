@@ -32,7 +32,7 @@ from mobilenets.exporters.timm import to_timm
 from mobilenets.image import Preprocess, normalise, prepare
 from mobilenets.model import Model, load
 from mobilenets.training.module import MobileNet, load_weights, weights_of
-from mobilenets.training.start import restate
+from mobilenets.training.start import recompute_statistics
 
 HERE = Path(__file__).parent
 FIELDS = ("system", "set", "network", "start", "epochs", "seed", "flags", "top1", "seconds")
@@ -98,7 +98,8 @@ def peer_weights(weights: Path, folder: Path) -> Path:
         load_weights(module, model.weights)
         files = sorted(folder.glob("train/*/*.*"))
         pixels = np.stack([prepare(file.read_bytes(), model.preprocess) for file in files])
-        restate(module, (tensor(part, model.preprocess) for part in np.array_split(pixels, len(pixels) // 128 + 1)))
+        batches = np.array_split(pixels, len(pixels) // 128 + 1)
+        recompute_statistics(module, (tensor(batch, model.preprocess) for batch in batches))
         path.write_bytes(to_timm(Model(**{**fields(model), "weights": weights_of(module.state_dict())})))
     return path
 

@@ -5,7 +5,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -206,3 +208,22 @@ def test_a_public_name_is_the_same_whatever_was_imported_before() -> None:
         if verb in mobilenets.__all__:
             found = getattr(mobilenets, verb)
             assert (found.__name__, found.__module__) == (verb, f"mobilenets.verbs.{verb}") and callable(found)
+
+
+SCRIPTS = sorted(path for folder in ("benchmarks", "scripts") for path in (PACKAGE.parent / folder).glob("*.py"))
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_what_scripts_import_is_there(script: Path) -> None:
+    """Most scripts are run by no test: a renamed function would break them unseen."""
+    imports = [node for node in ast.walk(ast.parse(script.read_text())) if isinstance(node, ast.ImportFrom)]
+    for node in imports:
+        if node.module and node.module.split(".")[0] == "mobilenets":
+            module = import_module(node.module)
+            missing = [name.name for name in node.names if not has(module, name.name)]
+            assert not missing, f"{node.module} has no {missing}"
+
+
+def has(module: ModuleType, name: str) -> bool:
+    """Return whether `from module import name` works."""
+    return hasattr(module, name) or find_spec(f"{module.__name__}.{name}") is not None

@@ -248,10 +248,8 @@ RUNNERS: dict[str, tuple[Callable[[Model, np.ndarray], np.ndarray], str, float, 
 
 def is_slow(runner: str, network: str) -> bool:
     """Leave to `make test-all` what compiles and differs little from what `make test` runs or tests/compiler tests."""
-    of_v1 = network in ("V1", "relu6", "full")
-    return runner in ("bf16x3", "bf16x6") or (
-        (runner in ("fp32", "int8") and of_v1) or (runner == "bf16" and network not in ("residual", "gate", "hard swish"))
-    )
+    of_v1, new = network in ("V1", "relu6", "full"), network in ("residual", "gate", "hard swish")
+    return runner in ("bf16x3", "bf16x6") or ((runner in ("fp32", "int8") and of_v1) or (runner == "bf16" and not new))
 
 
 @pytest.mark.any_processor
