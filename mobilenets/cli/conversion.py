@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from ..compiler import PRECISIONS
-from ..compiler.targets import BF16_TARGETS, INT8_TARGETS
+from ..compiler.targets import ALL_BF16_TARGETS, ALL_INT8_TARGETS
 from .options import Json, SourceFlags
 
 __all__ = ["compile_", "export", "import_"]
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     TargetName = str
     PrecisionName = str
 else:  # the choices of the command line are those of the compiler
-    TargetName = Literal[("auto", *dict.fromkeys((*BF16_TARGETS, *INT8_TARGETS)))]
+    TargetName = Literal[("auto", *dict.fromkeys((*ALL_BF16_TARGETS, *ALL_INT8_TARGETS)))]
     PrecisionName = Literal[(*PRECISIONS, "int8")]
 
 

@@ -77,6 +77,7 @@ def _border(element: Element, values: tuple[float, ...]) -> str:
 def _kernels(program: Program) -> list[str]:
     """Return the text of each kernel that a step calls, once for each width of vectors."""
     used: dict[tuple[str, int], None] = {}  # a set, in order
+    folder = files(__package__) / "kernels"
     variants = {"int8_dot": f"int8_dot_{program.target.dot}"}
     if any(min(step.limits) < -1 for step in program.steps):
         variants["activate"] = "activate_all"
@@ -84,10 +85,11 @@ def _kernels(program: Program) -> list[str]:
         tile = step.tile
         for kernel in _body(program, step).kernels:
             name = variants.get(kernel, kernel)
+            if program.target.machine == "aarch64" and (folder / f"{name}_neon.c").is_file():
+                name += "_neon"
             if kernel in OF_BOTH and tile.lanes:
                 used[name, tile.lanes] = None
             used[name, tile.lanes if kernel in OF_LANES else tile.vector] = None
-    folder = files(__package__) / "kernels"
     texts = [(folder / f"{kernel}.c").read_text("utf-8").replace("@", str(width)) for kernel, width in used]
     return list(dict.fromkeys(texts))
 

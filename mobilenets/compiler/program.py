@@ -58,7 +58,8 @@ class Target:
     sums: int  # vector registers that a tile's sums may take
     features: tuple[str, ...]  # that a processor must have, as Linux names them
     flags: tuple[str, ...]  # for the C compiler
-    dot: Literal["vnni", "madd"] = "madd"  # int8: four bytes at a time, or two 16-bit numbers
+    dot: Literal["vnni", "madd", "neon", "sdot"] = "madd"  # the kernels int8_dot_*.c
+    machine: str = ""  # the architecture, as `platform.machine` names it on Linux; "": any
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from ...arch.ops import OUTPUTS, Consumer, Op
 from ...quant.elementwise import add_terms, hard_swish_table, product_factor
 from ...quant.scheme import INTEGERS, LOW, QuantModel, integer_layers, limits, pool_multiplier
 from ..program import SIZES, Buffer, Constant, Element, Step, Target, aligned
-from ..targets import INT8_TARGETS
+from ..targets import ALL_INT8_TARGETS
 from .format import Format, add_constants, change_tile, padded
 from .int8_bodies import BODIES, Rule, Scaling
 from .int8_packing import byte, pack_bias, pack_factor, pack_product, pack_taps
@@ -25,6 +25,13 @@ __all__ = ["Int8"]
 
 ROWS_CACHE = 16384  # bytes of depthwise rows in scratch at a time: half of a first-level cache
 WEIGHTS_CACHE = 131072  # bytes of weights that are read once for each group of rows
+# kernel of dot products -> the elements that it reads, and how many of them one instruction adds up; int8_t is q itself
+CODES: dict[str, tuple[Element, int]] = {
+    "vnni": ("uint8_t", 4),
+    "madd": ("int16_t", 2),
+    "neon": ("int16_t", 1),
+    "sdot": ("int8_t", 4),
+}
 TILE = 16  # pixels of AMX, and sums of each
 SHALLOWEST = 16  # bytes of depth that make a tile
 SPARE = 0.03  # of the arena, for scratch
@@ -45,7 +52,7 @@ class Int8(Format):
 
     name = "int8"
     model = QuantModel
-    targets = INT8_TARGETS
+    targets = ALL_INT8_TARGETS
     consumer = INT8
     bodies = BODIES
     element = "uint8_t"
@@ -64,12 +71,12 @@ class Int8(Format):
 
     @property
     def code(self) -> Element:
-        return "uint8_t" if self.target.dot == "vnni" else "int16_t"
+        return CODES[self.target.dot][0]
 
     @property
     def group(self) -> int:
         """Return the numbers of which one instruction adds up the products."""
-        return 4 if self.target.dot == "vnni" else 2
+        return CODES[self.target.dot][1]
 
     @cached_property
     def largest(self) -> int:
@@ -82,6 +89,8 @@ class Int8(Format):
 
     def panel(self, group: tuple[Layer, ...]) -> tuple[int, int]:
         """Return a panel with little padding and few loads for each product."""
+        if self.target.machine == "aarch64":
+            return 4, 2
         channels, vector = group[-1].op.shape_out[2], self.target.vector
         while vector > 8 and channels <= vector // 2:
             vector //= 2
@@ -122,7 +131,8 @@ class Int8(Format):
         channels, width, size = step.input.channels, step.output.width, SIZES[self.code]
         column = ((width - 1) * step.window.stride + 3) * 4 * size
         spare = int(self.largest * (1 + SPARE)) - aligned(step.input.size) - aligned(step.output.size)
-        fitting = [v for v in (16, 8, 4) if min(8, self.target.vector) <= v <= self.target.vector and channels % v == 0]
+        widest = 16 if self.target.machine == "aarch64" else self.target.vector
+        fitting = [v for v in (16, 8, 4) if min(8, widest) <= v <= widest and channels % v == 0]
         lanes = next((v for v in fitting if v * column <= spare), fitting[-1])
         row = width * channels * size
         rows = _group_rows(step, row, (spare - column * lanes) // row)
@@ -152,9 +162,10 @@ class Int8(Format):
     def _scales(self, op: Op, channels: int, prefix: str = "") -> tuple[Constant, Constant]:
         """Return what is added to the sums of each channel, and what they are multiplied with."""
         integers, source = self.integers[op.name], self.sources[op.name][0]
+        zero = source.zero_point if self.code == "int8_t" else byte(source.zero_point)
         factor = pack_factor(integers, source, self.stands_for[op.name], channels)
         return (
-            self.blob.add(f"{prefix}bias", "int32_t", pack_bias(integers, source, channels)),
+            self.blob.add(f"{prefix}bias", "int32_t", pack_bias(integers, zero, channels)),
             self.blob.add(f"{prefix}factor", "float", factor),
         )
 

@@ -1,0 +1,45 @@
+/* A depthwise 3x3 convolution: rows first..last-1 of the output, from the bordered image in ([height + 2][width + 2]
+ * pixels of `channels` floats) to `out`, pixels one after the other without a border. `down` and `right` skip what the
+ * border has too much where the padding has no pixel above or on the left. The nine weights of four channels stay in
+ * registers for a row, and so do the sums of up to eight pixels; each number of the input is loaded once for them, two
+ * columns before it is multiplied. */
+#define AHEAD 3
+INLINE void depthwise_pixels4(int count, const float *restrict in, int row, int channels, int stride, const vec4 *w,
+                              const vec4 *restrict bias, float limit, float *restrict out) {
+    const int columns = (count - 1) * stride + 3;
+    vec4 sum[8], v[AHEAD];
+    UNROLL for (int i = 0; i < AHEAD; i++) LOAD(v[i], *(const vec4 *)(in + i * channels));
+    UNROLL for (int i = 0; i < count; i++) LOAD(sum[i], *bias);
+    UNROLL for (int y = 0; y < 3; y++)
+        _Pragma("GCC unroll 20") for (int at = 0; at < columns; at++) {
+            const int n = y * columns + at, next = n + AHEAD;
+            UNROLL for (int x = 2; x >= 0; x--)
+                if (at >= x && (at - x) % stride == 0 && (at - x) / stride < count)
+                    MULTIPLY(sum[(at - x) / stride], w[y * 3 + x], v[n % AHEAD]);
+            if (next < 3 * columns)
+                LOAD(v[n % AHEAD], *(const vec4 *)(in + next / columns * row + next % columns * channels));
+        }
+    UNROLL for (int i = 0; i < count; i++) store4(out + i * channels, activate4(sum[i], limit));
+}
+
+INLINE void depthwise4(const float *restrict in, int width, int channels, int stride, int down, int right,
+                       const float *restrict w, const float *restrict bias, float limit, float *restrict out,
+                       int out_width, int first, int last) {
+    const int row = (width + 2) * channels, tiles = (out_width + 7) / 8, count = (out_width + tiles - 1) / tiles;
+    for (int y = first; y < last; y++) {
+        const float *from = in + (y * stride + down) * row + right * channels;
+        for (int c = 0; c < channels; c += 4) {
+            vec4 taps[9];
+            UNROLL for (int i = 0; i < 9; i++) taps[i] = load4(w + i * channels + c);
+            const vec4 *restrict begin = (const vec4 *)(bias + c);
+            int x = 0;
+            for (; x + count <= out_width; x += count)
+                depthwise_pixels4(count, from + x * stride * channels + c, row, channels, stride, taps, begin, limit,
+                                  out + x * channels + c);
+            if (x < out_width)
+                depthwise_pixels4(out_width % count, from + x * stride * channels + c, row, channels, stride, taps,
+                                  begin, limit, out + x * channels + c);
+        }
+        out += out_width * channels;
+    }
+}

@@ -1,0 +1,3 @@
+#ifdef __aarch64__
+#include <arm_neon.h>
+#endif
