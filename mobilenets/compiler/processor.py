@@ -37,7 +37,7 @@ _ARM: dict[str, tuple[str, ...]] = {
 LEVELS = _ARM if MACHINE == "aarch64" else _X86
 """The levels of this architecture; of one that is neither, those of x86-64, whose features it lacks."""
 
-# feature of ARM -> where Linux reports it (the type of the entry in the auxiliary vector, the bit), and its name in macOS
+# feature of ARM -> where Linux reports it (an entry of the auxiliary vector, the bit), and its name in macOS
 _HWCAP, _HWCAP2 = 16, 26
 _ARM_FEATURES = {
     "asimd": (_HWCAP, 1, "AdvSIMD"),
@@ -61,7 +61,7 @@ def level_features(level: str) -> frozenset[str]:
 def features() -> frozenset[str]:
     """Return the features of this processor, less those that `MOBILENETS_PROCESSOR` masks.
 
-    Those of x86-64 on Linux, and of 64-bit ARM on Linux and macOS. Empty elsewhere, where only the portable target runs.
+    Those of x86-64 on Linux, and of 64-bit ARM on Linux and macOS; elsewhere none: only the portable target runs.
     """
     level = os.environ.get(MASK, "")
     return reported() & level_features(level) if level else reported()

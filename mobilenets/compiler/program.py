@@ -59,6 +59,7 @@ class Target:
     features: tuple[str, ...]  # that a processor must have, as Linux names them
     flags: tuple[str, ...]  # for the C compiler
     dot: Literal["vnni", "madd", "neon", "sdot"] = "madd"  # the kernels int8_dot_*.c
+    pairs: bool = False  # int8: whether one instruction multiplies two pixels by two channels
     machine: str = ""  # the architecture, as `platform.machine` names it on Linux; "": any
 
 

@@ -90,6 +90,7 @@ ARM_INT8_TARGETS = {
         name="i8mm",
         features=(*_DOTPROD.features, "i8mm"),
         flags=("-march=armv8.2-a+dotprod+i8mm",),
+        pairs=True,
     ),
     "dotprod": _DOTPROD,
     **ARM_TARGETS,

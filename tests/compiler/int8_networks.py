@@ -11,7 +11,8 @@ from mobilenets.arch.network import Network
 from mobilenets.arch.ops import CONVOLUTIONS
 from mobilenets.compiler.lower import lower
 from mobilenets.compiler.plan import plan
-from mobilenets.compiler.targets import INT8_TARGETS
+from mobilenets.compiler.program import DTYPES
+from mobilenets.compiler.targets import ALL_INT8_TARGETS
 from mobilenets.image import Pixels, Preprocess
 from mobilenets.quant import reference
 from mobilenets.quant.scheme import HIGH, LOW, IntegerLayer, QuantModel, QuantParams
@@ -58,9 +59,9 @@ def compare(
     model: QuantModel, target: str, images: Pixels, parts: int = 1, oracle: QuantModel | None = None
 ) -> tuple[int, int]:
     """(bytes compared, bytes that differ), of all that the steps hand on; `oracle` computes what they should be."""
-    lowered = lower(model, runnable(INT8_TARGETS[target]), "network", "int8")
+    lowered = lower(model, runnable(ALL_INT8_TARGETS[target]), "network", "int8")
     arena = plan(lowered.program.steps)
-    run = running(model, INT8_TARGETS[target])
+    run = running(model, ALL_INT8_TARGETS[target])
     compared = differing = 0
     for image in images:
         exact = dict(reference.steps(oracle or model, image[None]))
@@ -73,7 +74,8 @@ def compare(
             b = step.output
             if b.size:
                 wanted = exact[step.name.split(" + ")[-1]][0].astype(np.int16) - LOW
-                found = memory[arena.offsets[b.name] :][: b.size].view(np.int16 if b.element == "int16_t" else np.uint8)
+                found = memory[arena.offsets[b.name] :][: b.size].view(DTYPES[b.element])
+                found = found.astype(np.int16) - LOW if b.element == "int8_t" else found  # int8_t is q itself
                 pixels = b.height * b.width * b.channels
                 found = found[:pixels].reshape(b.height, b.width, b.channels) if pixels else found
                 compared += wanted.size

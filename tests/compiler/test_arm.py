@@ -1,12 +1,8 @@
-"""Targets of 64-bit ARM: their layouts in plain C here, their instructions in an emulator (Debian: qemu-user, a cross gcc)."""
+"""Targets of 64-bit ARM: their layouts in plain C on this processor, their instructions in an emulator."""
 
-import functools
 import shutil
-import subprocess
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from conftest import make_random_model
 from driver import build, run
@@ -15,20 +11,7 @@ from running import float64_logits, images_of, needs_compiler, relative_rms, run
 from test_int8_networks import ODD, inverted
 
 from mobilenets.arch.network import Block, Network
-from mobilenets.compiler import processor
-from mobilenets.compiler.compile import write_c
-from mobilenets.compiler.processor import load
-from mobilenets.compiler.program import Target
-from mobilenets.compiler.targets import (
-    ALL_BF16_TARGETS,
-    ALL_INT8_TARGETS,
-    ALL_TARGETS,
-    ARM_BF16_TARGETS,
-    ARM_INT8_TARGETS,
-    ARM_TARGETS,
-    best_target,
-)
-from mobilenets.errors import CompileError
+from mobilenets.compiler.targets import ARM_BF16_TARGETS, ARM_INT8_TARGETS
 from mobilenets.quant import reference
 
 CROSS = ("aarch64-linux-gnu-gcc", "-O2", "-std=gnu11", "-static")
@@ -67,3 +50,33 @@ def test_floats_in_an_emulator(precision: str, target: str, bound: float, tmp_pa
     (image,) = images_of(model, 1)
     exact = float64_logits(model, image[None])[0]
     assert relative_rms(run(tmp_path, image, *emulator(target)), exact) < bound
+
+
+@needs_compiler
+@pytest.mark.any_processor
+@pytest.mark.parametrize("target", ARM_INT8_TARGETS)
+def test_every_byte_is_the_oracles(target: str) -> None:
+    """In plain C: each kernel has a body without intrinsics."""
+    model = random_integers(ODD["stem of 5"], seed=1, weight_zero=3)
+    compared, differing = compare(model, target, images_for(model, 1), parts=3)
+    assert compared > 1000 and differing == 0
+
+
+@needs_compiler
+@pytest.mark.any_processor
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ARM_INT8_TARGETS)
+@pytest.mark.parametrize("network", [*ODD, "hard swish", "relu6, same"])
+def test_every_byte_of_every_network(network: str, target: str) -> None:
+    model = random_integers(ODD[network], seed=2) if network in ODD else inverted(network)
+    assert compare(model, target, images_for(model), parts=2)[1] == 0
+
+
+@needs_compiler
+@pytest.mark.any_processor
+@pytest.mark.parametrize(("precision", "target"), [("fp32", "neon"), ("bf16", "bf16")])
+def test_floats_in_plain_c(precision: str, target: str) -> None:
+    model = make_random_model(NETWORK)
+    found = running(model, ARM_BF16_TARGETS[target], precision)(images_of(model, 1)[0], parts=3)
+    bound = 1e-5 if precision == "fp32" else 0.02
+    assert relative_rms(found[0], float64_logits(model, images_of(model, 1))[0]) < bound

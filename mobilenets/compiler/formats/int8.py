@@ -111,19 +111,21 @@ class Int8(Format):
         def cost(mr: int) -> float:
             return count // mr * max(mr * nr + 1, mr + nr) + count % mr * (nr + 2)
 
-        return min(range(1, most + 1), key=lambda mr: (cost(mr), -mr))
+        return min(range(2, most + 1, 2) if self.target.pairs else range(1, most + 1), key=lambda mr: (cost(mr), -mr))
 
     def convolution(self, step: Step[Any], layer: Layer) -> Step[Any]:
         deep = self._deep(step) if step.kind.op == "pointwise" else 0
         step = change_tile(step, mr=self.pixels(step.output.width, step.tile.nr))
-        step = replace(self._scaled(step, layer, deep=deep), scratch=0 if deep else self._seen(step))
+        step = replace(
+            self._scaled(step, layer, deep=deep), scratch=0 if deep and not self.target.pairs else self._seen(step)
+        )
         return self._product(step, layer)
 
     def _seen(self, step: Step[Any]) -> int:
         """Return the bytes of the rows that a convolution reads."""
         a, size = step.input, SIZES[self.code]
         if step.window.kernel == 1:
-            return size * a.width * a.channels
+            return size * padded(a.width, 2 if self.target.pairs else 1) * a.channels
         run = padded(3 * a.channels, self.group)
         return size * 3 * ((step.output.width - 1) * step.window.stride * a.channels + run)
 
@@ -137,7 +139,9 @@ class Int8(Format):
         row = width * channels * size
         rows = _group_rows(step, row, (spare - column * lanes) // row)
         step = change_tile(step, lanes=lanes, rows=rows, mr=self.pixels(rows * width, step.tile.nr))
-        step = self._scaled(replace(step, scratch=column * lanes + rows * row), *group, deep=self._deep(step))
+        spare_pixel = rows * width % 2 * channels if self.target.pairs else 0
+        scratch = column * lanes + rows * row + spare_pixel
+        step = self._scaled(replace(step, scratch=scratch), *group, deep=self._deep(step))
         both = 2 if step.window.stride == 1 else 1  # rows of the output that four of the input serve
         taps = pack_taps(self.integers[group[0].name], channels, lanes, both, self.group)
         dw = self.blob.add("dw", "int8_t" if self.group == 4 else "int16_t", taps)
@@ -156,7 +160,8 @@ class Int8(Format):
     def _product(self, step: Step[Any], layer: Layer) -> Step[Any]:
         panel, integers = step.tile.vector * step.tile.nr, self.integers[layer.name]
         channels = padded(len(integers.weight), panel)
-        packed = pack_product(integers, step.input.channels, channels, panel, self.group)
+        group = 8 if step.own.paired else self.group
+        packed = pack_product(integers, step.input.channels, channels, panel, group)
         return add_constants(step, self.blob.add("w", "int8_t", packed), *self._scales(layer.op, channels))
 
     def _scales(self, op: Op, channels: int, prefix: str = "") -> tuple[Constant, Constant]:
@@ -200,7 +205,7 @@ class Int8(Format):
         """Return the step with the rules by which the sums of each of its layers become bytes."""
         rules = tuple(rule for layer in group for rule in self._rules(layer))
         kind = step.kind._replace(tiled=deep > 0)
-        return replace(step, kind=kind, own=Scaling(rules, deep=deep, **numbers))
+        return replace(step, kind=kind, own=Scaling(rules, deep=deep, paired=deep > 0 and self.target.pairs, **numbers))
 
     def _rules(self, layer: Layer) -> list[Rule]:
         """Return a rule for each array of activations that a layer takes."""
@@ -210,7 +215,9 @@ class Int8(Format):
         return [Rule(byte(source.zero_point), weight, *ends) for source in self.sources[layer.name]]
 
     def _deep(self, step: Step[Any]) -> int:
-        """Return the bytes of depth in a tile; 0 without AMX, and where VNNI is as fast."""
+        """Return the bytes of depth in a tile; 0 without AMX or i8mm, and where VNNI is as fast."""
+        if self.target.pairs:
+            return 8
         deep = max(deep for deep in range(4, 65, 4) if step.input.channels % deep == 0)
         tiles = "amx_int8" in self.target.features and step.tile.vector == TILE
         return deep if tiles and deep >= SHALLOWEST else 0

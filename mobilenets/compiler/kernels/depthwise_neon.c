@@ -1,31 +1,28 @@
 /* A depthwise 3x3 convolution: rows first..last-1 of the output, from the bordered image in ([height + 2][width + 2]
  * pixels of `channels` floats) to `out`, pixels one after the other without a border. `down` and `right` skip what the
  * border has too much where the padding has no pixel above or on the left. The nine weights of four channels stay in
- * registers for a row, and so do the sums of up to eight pixels; each number of the input is loaded once for them, two
- * columns before it is multiplied. */
-#define AHEAD 3
+ * registers for a row, and so do the sums of up to seven pixels (four where the stride is 2) and one row of what they see: behind the last product of a
+ * number, that of the next row is loaded. */
 INLINE void depthwise_pixels4(int count, const float *restrict in, int row, int channels, int stride, const vec4 *w,
                               const vec4 *restrict bias, float limit, float *restrict out) {
-    const int columns = (count - 1) * stride + 3;
-    vec4 sum[8], v[AHEAD];
-    UNROLL for (int i = 0; i < AHEAD; i++) LOAD(v[i], *(const vec4 *)(in + i * channels));
+    vec4 sum[7], v[9];
+    UNROLL for (int c = 0; c < (count - 1) * stride + 3; c++) LOAD(v[c], *(const vec4 *)(in + c * channels));
     UNROLL for (int i = 0; i < count; i++) LOAD(sum[i], *bias);
     UNROLL for (int y = 0; y < 3; y++)
-        _Pragma("GCC unroll 20") for (int at = 0; at < columns; at++) {
-            const int n = y * columns + at, next = n + AHEAD;
-            UNROLL for (int x = 2; x >= 0; x--)
-                if (at >= x && (at - x) % stride == 0 && (at - x) / stride < count)
-                    MULTIPLY(sum[(at - x) / stride], w[y * 3 + x], v[n % AHEAD]);
-            if (next < 3 * columns)
-                LOAD(v[n % AHEAD], *(const vec4 *)(in + next / columns * row + next % columns * channels));
-        }
+        UNROLL for (int x = 0; x < 3; x++)
+            UNROLL for (int i = 0; i < count; i++) {
+                const int c = i * stride + x;
+                MULTIPLY(sum[i], w[y * 3 + x], v[c]);
+                if (y < 2 && (i == 0 || x + stride > 2)) LOAD(v[c], *(const vec4 *)(in + (y + 1) * row + c * channels));
+            }
     UNROLL for (int i = 0; i < count; i++) store4(out + i * channels, activate4(sum[i], limit));
 }
 
 INLINE void depthwise4(const float *restrict in, int width, int channels, int stride, int down, int right,
                        const float *restrict w, const float *restrict bias, float limit, float *restrict out,
                        int out_width, int first, int last) {
-    const int row = (width + 2) * channels, tiles = (out_width + 7) / 8, count = (out_width + tiles - 1) / tiles;
+    const int row = (width + 2) * channels, most = stride == 1 ? 7 : 4, tiles = (out_width + most - 1) / most;
+    const int count = (out_width + tiles - 1) / tiles;
     for (int y = first; y < last; y++) {
         const float *from = in + (y * stride + down) * row + right * channels;
         for (int c = 0; c < channels; c += 4) {

@@ -11,29 +11,33 @@ typedef int16_t shorts4 __attribute__((vector_size(8), aligned(2), may_alias));
 typedef int16_t shorts8 __attribute__((vector_size(16), aligned(2), may_alias));
 typedef int8_t chars8 __attribute__((vector_size(8), aligned(1), may_alias));
 typedef uint8_t bytes8 __attribute__((vector_size(8), aligned(1), may_alias));
-typedef shorts4 weights4;
+typedef shorts8 row4; /* of codes, and of weights of two vectors of channels */
 
 #ifdef __aarch64__
 #define DOT(sum, w, a) (ints4)vmlal_s16((int32x4_t)(sum), (int16x4_t)(w), (int16x4_t)(a))
 #define DOT_ELEMENT(sum, w, a, l) (ints4)vmlal_laneq_s16((int32x4_t)(sum), (int16x4_t)(w), (int16x8_t)(a), l)
+#define ADD_PRODUCT(sum, w, j, a, l)                                                                                  \
+    if (j) __asm__ volatile("smlal2 %0.4s, %1.8h, %2.h[" #l "]" : "+w"(sum) : "w"((w)[0]), "x"(a));                     \
+    else __asm__ volatile("smlal %0.4s, %1.4h, %2.h[" #l "]" : "+w"(sum) : "w"((w)[0]), "x"(a))
+#define LOAD_WEIGHTS(w, j, from)                                                                   \
+    if (j) __asm__ volatile("sshll %0.8h, %0.8b, #0" : "+w"((w)[0]));                               \
+    else __asm__ volatile("ldr %d0, %1" : "=w"((w)[0]) : "m"(*(const chars8 *)(from)))
 #else
 #define DOT(sum, w, a) (sum) + __builtin_convertvector(w, ints4) * __builtin_convertvector(a, ints4)
 #define DOT_ELEMENT(sum, w, a, l) (sum) + __builtin_convertvector(w, ints4) * (int)(a)[l]
+#define ADD_PRODUCT(sum, w, j, a, l) (sum) = DOT_ELEMENT(sum, half((w)[0], j), a, l)
+#define LOAD_WEIGHTS(w, j, from) \
+    if (!(j)) (w)[0] = __builtin_convertvector(*(const chars8 *)(from), shorts8)
 #endif
-
-INLINE shorts8 row_at(const code *p) { return *(const shorts8 *)p; }
-INLINE shorts4 spread(const code *p) { return *p - (shorts4){0}; }
-/* Weights of two vectors of channels. */
-INLINE void weights_at(const int8_t *p, weights4 *w) {
-    const shorts8 both = __builtin_convertvector(*(const chars8 *)p, shorts8);
-#ifdef __aarch64__
-    w[0] = (shorts4)vget_low_s16((int16x8_t)both);
-    w[1] = (shorts4)vget_high_s16((int16x8_t)both);
-#else
-    __builtin_memcpy(w, &both, sizeof both);
-#endif
+/* The weights of a group for vector j of channels. */
+#define OF_VECTOR(w, j) half((w)[0], j)
+INLINE shorts4 half(shorts8 both, int j) {
+    shorts4 found;
+    __builtin_memcpy(&found, (const int16_t *)&both + 4 * j, 8);
+    return found;
 }
-INLINE weights4 ones(void) { return (shorts4){0} + 1; }
+INLINE shorts4 spread(const code *p) { return *p - (shorts4){0}; }
+INLINE shorts4 ones(void) { return (shorts4){0} + 1; }
 
 /* Bytes as codes. */
 INLINE code code_of(int byte) { return (code)byte; }

@@ -6,33 +6,33 @@
 typedef int8_t code;
 typedef int8_t tap;
 #endif
-typedef chars4 weights4;
+typedef chars4 row4; /* of codes, and of weights */
 
 #ifdef __ARM_FEATURE_DOTPROD
 #define DOT(sum, w, a) (ints4)vdotq_s32((int32x4_t)(sum), (int8x16_t)(w), (int8x16_t)(a))
 #define DOT_ELEMENT(sum, w, a, l) (ints4)vdotq_laneq_s32((int32x4_t)(sum), (int8x16_t)(w), (int8x16_t)(a), l)
+#define ADD_PRODUCT(sum, w, j, a, l) \
+    __asm__ volatile("sdot %0.4s, %1.16b, %2.4b[" #l "]" : "+w"(sum) : "w"((w)[j]), "w"(a))
 #else
 #define DOT(sum, w, a) plain_dot(sum, w, a)
 #define DOT_ELEMENT(sum, w, a, l) plain_dot(sum, w, (chars4)(((ints4)(a))[l] - (ints4){0}))
+#define ADD_PRODUCT(sum, w, j, a, l) (sum) = DOT_ELEMENT(sum, (w)[j], a, l)
 INLINE ints4 plain_dot(ints4 sum, chars4 w, chars4 a) {
     const ints4 p = (ints4)w, q = (ints4)a;
     return sum + (p << 24 >> 24) * (q << 24 >> 24) + (p << 16 >> 24) * (q << 16 >> 24) +
            (p << 8 >> 24) * (q << 8 >> 24) + (p >> 24) * (q >> 24);
 }
 #endif
+/* The weights of a group for vector j of channels. */
+#define LOAD_WEIGHTS(w, j, from) LOAD((w)[j], *(const row4 *)((from) + 16 * (j)))
+#define OF_VECTOR(w, j) (w)[j]
 
-INLINE chars4 row_at(const code *p) { return *(const chars4 *)p; }
-INLINE chars4 spread(const code *p) {
+INLINE row4 spread(const code *p) {
     int32_t four;
     __builtin_memcpy(&four, p, 4);
-    return (chars4)(four - (ints4){0});
+    return (row4)(four - (ints4){0});
 }
-/* Weights of two vectors of channels. */
-INLINE void weights_at(const int8_t *p, weights4 *w) {
-    w[0] = *(const chars4 *)p;
-    w[1] = *(const chars4 *)(p + 16);
-}
-INLINE weights4 ones(void) { return (chars4){0} + 1; }
+INLINE row4 ones(void) { return (row4){0} + 1; }
 
 /* Bytes as codes. */
 INLINE code code_of(int byte) { return (code)(byte - 128); }

@@ -2,16 +2,17 @@
  * sum[i][j] += a[i * pixel + k] * w[k][j] for k < count. Everything but the pointers is a constant once inlined.
  * Four k at a time, so that one load serves four products by an element; the weights of the next k, and behind the last
  * product of a pixel its next four numbers, are loaded between products. */
-#define ELEMENT(l)                                                                       \
-    UNROLL for (int i = 0; i < mr; i++) {                                                \
-        UNROLL for (int j = 0; j < nr; j++) {                                            \
-            vec4 s = sum[i * nr + j];                                                    \
-            MULTIPLY_ELEMENT(s, b[l % 2][j], x[i], l);                                   \
-            sum[i * nr + j] = s;                                                         \
-        }                                                                                \
-        if (l < 3 || more)                                                               \
-            UNROLL for (int j = i; j < nr; j += mr) LOAD(b[1 - l % 2][j], w[l * nr + j]); \
-        if (l == 3 && more) LOAD(x[i], *(const vec4 *)(a + i * pixel));                  \
+#define ELEMENT(l)                                                                                         \
+    UNROLL for (int i = 0; i < mr; i++) {                                                                  \
+        UNROLL for (int j = 0; j < nr; j++) {                                                              \
+            vec4 s = sum[i * nr + j];                                                                      \
+            MULTIPLY_ELEMENT(s, b[l % 2][j], x[i], l);                                                     \
+            sum[i * nr + j] = s;                                                                           \
+            const int n = i == mr - 1 && 2 * nr > mr ? nr : i / 2 + 1; /* of weights, loaded by now */      \
+            if (j == 0 && (l < 3 || more))                                                                 \
+                UNROLL for (int m = (i + 1) / 2; m < n && m < nr; m++) LOAD(b[1 - l % 2][m], w[l * nr + m]); \
+        }                                                                                                  \
+        if (l == 3 && more) LOAD(x[i], *(const vec4 *)(a + i * pixel));                                    \
     }
 
 /* Four k, of which x and b[0] are loaded; a: the next four; w: the weights from the second k on. */
