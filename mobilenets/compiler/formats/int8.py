@@ -152,7 +152,8 @@ class Int8(Format):
         weight, channels = self.integers[layer.name].weight[:, 0], step.input.channels
         taps = np.pad(weight, ((0, channels - len(weight)), (0, 0), (0, 0))).transpose(1, 2, 0)
         step = self._scaled(change_tile(step, vector=self.lanes(channels), nr=1), layer)
-        return add_constants(step, self.blob.add("dw", "int8_t", taps), *self._scales(layer.op, channels, "dw_"))
+        scales = self._scales(layer.op, channels, "dw_", byte(self.sources[layer.name][0].zero_point))
+        return add_constants(step, self.blob.add("dw", "int8_t", taps), *scales)
 
     def product(self, step: Step[Any], layer: Layer) -> Step[Any]:
         return self._product(self._scaled(step, layer), layer)
@@ -164,10 +165,14 @@ class Int8(Format):
         packed = pack_product(integers, step.input.channels, channels, panel, group)
         return add_constants(step, self.blob.add("w", "int8_t", packed), *self._scales(layer.op, channels))
 
-    def _scales(self, op: Op, channels: int, prefix: str = "") -> tuple[Constant, Constant]:
-        """Return what is added to the sums of each channel, and what they are multiplied with."""
+    def _scales(self, op: Op, channels: int, prefix: str = "", zero: int | None = None) -> tuple[Constant, Constant]:
+        """Return what is added to the sums of each channel, and what they are multiplied with.
+
+        `zero`: the zero point of the input as it is read, by default as a code.
+        """
         integers, source = self.integers[op.name], self.sources[op.name][0]
-        zero = source.zero_point if self.code == "int8_t" else byte(source.zero_point)
+        if zero is None:
+            zero = source.zero_point if self.code == "int8_t" else byte(source.zero_point)
         factor = pack_factor(integers, source, self.stands_for[op.name], channels)
         return (
             self.blob.add(f"{prefix}bias", "int32_t", pack_bias(integers, zero, channels)),
