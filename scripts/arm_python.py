@@ -1,7 +1,7 @@
-"""Install the wheel of this package for ARM and run it in an emulated Python: the answers must be those of this machine.
+"""Install this package's wheel for ARM and run it in an emulated Python: the answers must be those of this machine.
 
 python scripts/arm_python.py FOLDER           Debian's Python 3.11 and the wheels go to FOLDER, once: 250 MB
-python scripts/arm_python.py FOLDER --torch   the C training kernels as well: torch for ARM, 600 MB more, minutes
+python scripts/arm_python.py FOLDER --torch   the C training kernels as well: torch for ARM, 470 MB more, minutes
 
 Needs Debian or Ubuntu with qemu-user (qemu-aarch64) and gcc-aarch64-linux-gnu, which compiles there as CC. A float and
 an int8 network are compiled for each processor in `PROCESSORS`; logits of int8 must be equal, those of floats close.
@@ -32,6 +32,7 @@ PROCESSORS = {
     ("max", "dotprod"): ("neon", "dotprod"),
     ("max", ""): ("neon", "i8mm"),
 }
+TORCH = "torch==2.8.0 sympy networkx jinja2 filelock typing_extensions mpmath fsspec markupsafe".split()
 RUN = """
 import json, sys
 import numpy as np
@@ -45,6 +46,30 @@ for path in sys.argv[2:]:
 print(json.dumps(found))
 """
 
+TRAIN = """
+import copy
+import torch
+from mobilenets.arch import Network, expand
+from mobilenets.arch.network import Block
+from mobilenets.training.fused import Fused
+from mobilenets.training.module import MobileNet, initialise
+
+def gradients(module, call, x):
+    logits = call(x)
+    (logits * torch.linspace(-1, 1, logits.numel(), dtype=logits.dtype).view_as(logits)).sum().backward()
+    return torch.cat([logits.flatten(), *(p.grad.flatten() for p in module.parameters())]).double()
+
+network = Network(0.25, 40, 36, classes=4, blocks=(Block(1, 64), Block(2, 128)))
+module = MobileNet(expand(network))
+initialise(module, 0)
+module.to(memory_format=torch.channels_last).train()
+x = torch.randn(4, 3, 40, 36).contiguous(memory_format=torch.channels_last)
+double, own, fp32 = copy.deepcopy(module).double(), copy.deepcopy(module), copy.deepcopy(module)
+exact = gradients(double, double, x.double())
+for found in (own, own), (fp32, Fused(fp32, False)), (module, Fused(module, True)):
+    print(float((gradients(*found, x) - exact).norm() / exact.norm()))
+"""
+
 
 def install(folder: Path) -> None:
     """Unpack Debian's Python for ARM into `folder`/root, and install this package's wheel into `folder`/site."""
@@ -53,7 +78,12 @@ def install(folder: Path) -> None:
         for path in (state / "lists" / "partial", cache / "archives" / "partial", folder / "root"):
             path.mkdir(parents=True, exist_ok=True)
         (state / "status").touch()
-        settings = {"APT::Architecture": "arm64", "APT::Architectures": "arm64", "Dir::State": state, "Dir::Cache": cache}
+        settings = {
+            "APT::Architecture": "arm64",
+            "APT::Architectures": "arm64",
+            "Dir::State": state,
+            "Dir::Cache": cache,
+        }
         settings |= {"Dir::State::status": state / "status", "APT::Sandbox::User": "root"}
         apt = ["apt-get", "-qq", *(word for key, value in settings.items() for word in ("-o", f"{key}={value}"))]
         subprocess.run([*apt, "update"], check=True)
@@ -104,13 +134,26 @@ def compare(folder: Path) -> bool:
     return right
 
 
+def train(folder: Path) -> bool:
+    """Print how far logits and gradients of the C training kernels are from torch's in float64; return whether near."""
+    uv = str(Path(sys.executable).with_name("uv"))
+    into = ("--no-deps", "--target", str(folder / "site"))
+    subprocess.run([uv, "pip", "install", "-q", *WHEELS, *into, *TORCH], check=True)
+    own, fp32, bf16 = map(float, emulated(folder, "max", "", "-c", TRAIN).split())
+    print(f"\ntraining, relative error: torch in fp32 {own:.1e}, C in fp32 {fp32:.1e}, C in bf16 {bf16:.1e}")
+    return fp32 < 1e-4 and bf16 < 0.05
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    folder = parser.parse_args().folder.resolve()
+    parser.add_argument("--torch", action="store_true")
+    args = parser.parse_args()
+    folder = args.folder.resolve()
     shutil.rmtree(folder / "cache", ignore_errors=True)
     install(folder)
-    sys.exit(not compare(folder))
+    right = compare(folder) and (not args.torch or train(folder))
+    sys.exit(not right)
 
 
 if __name__ == "__main__":
