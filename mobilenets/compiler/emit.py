@@ -21,14 +21,8 @@ __all__ = ["Source", "emit"]
 MOST = 2**31 - 1  # the largest int of C
 # kernels whose vectors are those of the depthwise part
 OF_LANES = ("depthwise", "depthwise_any", "bf16_depthwise", "bf16_depthwise_any", "bf16_split", "int8_depthwise")
-OF_BOTH = (
-    "vectors",
-    "activate",
-    "tile",
-    "bf16_vectors",
-    "int8_vectors",
-    "int8_dot",
-)  # kernels that both parts of a step call
+# kernels that both parts of a step call
+OF_BOTH = ("vectors", "activate", "tile", "bf16_vectors", "int8_vectors", "int8_dot")
 
 
 @dataclass(frozen=True, slots=True)

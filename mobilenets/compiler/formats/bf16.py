@@ -117,7 +117,7 @@ class Bf16(_Pairs):
         return self.panel_of_pairs(group[-1].op.shape_out[2])
 
     def depthwise_tile(self, step: Step[Any]) -> Step[Any]:
-        """Return the step with the pairs in the widest vector that divides the channels, or that pixels of a row fill."""
+        """Return the step with the pairs in the widest vector that divides the channels, or that pixels fill."""
         channels, width = step.input.channels, step.output.width if step.window.stride == 1 else 0
         if step.kind.op == "separable_any":
             return change_tile(step, lanes=self.lanes(channels))
