@@ -59,6 +59,13 @@ INT8_TARGETS = {
         flags=(*_VNNI.flags, "-mamx-tile", "-mamx-int8"),
     ),
     "avx512vnni": _VNNI,
+    "avxvnni": replace(  # laptops since 2021, most of which have no AVX-512
+        TARGETS["avx2"],
+        name="avxvnni",
+        features=(*TARGETS["avx2"].features, "avx_vnni"),
+        flags=(*TARGETS["avx2"].flags, "-mavxvnni"),
+        dot="vnni",
+    ),
     **TARGETS,
 }
 
