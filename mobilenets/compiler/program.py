@@ -59,6 +59,7 @@ class Target:
     features: tuple[str, ...]  # that a processor must have, as Linux names them
     flags: tuple[str, ...]  # for the C compiler
     dot: Literal["vnni", "madd"] = "madd"  # int8: four bytes at a time, or two 16-bit numbers
+    own: tuple[str, ...] = ()  # kernels of which it has its own, in KERNEL_NAME.c
 
 
 @dataclass(frozen=True, slots=True)
