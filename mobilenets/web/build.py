@@ -22,11 +22,14 @@ WASM = Target(
     sums=10,
     features=(),
     flags=("-msimd128",),
-    own=("intrinsics", "int8_vectors", "int8_dot"),
+    own=("intrinsics", "tile", "pointwise", "conv", "depthwise", "int8_vectors", "int8_dot"),
 )
 RELAXED = ("-mrelaxed-simd",)
 
-_FLAGS = ("-O2", "-std=c11", "-ffp-contract=fast", "-fno-math-errno", "-mbulk-memory", "-nostdlib")
+_FLAGS = (
+    *("-O2", "-std=c11", "-ffp-contract=fast", "-fno-math-errno", "-mbulk-memory", "-nostdlib"),
+    *("-mllvm", "-disable-lsr"),  # it takes the constant offsets out of loads, which then need additions
+)
 _LINK = ("-Wl,--no-entry", "-Wl,--strip-all", "-Wl,--export=mobilenets_network_run", "-Wl,--export=__heap_base")
 
 

@@ -96,6 +96,8 @@ class Fp32(Format):
         A tile takes one cycle for each of its vectors and one to begin; a pixel that is left over takes about 6.
         """
         most = max(1, min(self.target.sums // nr, 8 if nr > 1 else 16))
+        if "pointwise" in self.target.own:  # whose last tile begins earlier, so that none are left over
+            return min(most, count)
         return min(
             range(max(1, most // 2), most + 1), key=lambda mr: ((count // mr) * (mr * nr + 1) + (count % mr) * 6, -mr)
         )
