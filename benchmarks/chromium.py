@@ -23,7 +23,7 @@ FLAGS = (
 
 
 class Page:
-    """The first page of a browser. `events` are those that came since it was opened."""
+    """The first page of a browser, and the `events` of the protocol."""
 
     def __init__(self, send: Any, receive: Any) -> None:
         self._send, self._receive = send, receive
@@ -61,9 +61,11 @@ class Page:
         return json.loads(read)
 
     def open(self, url: str) -> None:
-        """Load a page."""
+        """Load a page; `events` are those from here on."""
+        self.events.clear()
         self.call("Page.navigate", url=url)
-        self.run("new Promise((done) => document.readyState === 'complete' ? done() : addEventListener('load', done))")
+        while not any(event["method"] == "Page.loadEventFired" for event in self.events):
+            self.events.append(self._next())
 
     def run(self, expression: str) -> Any:
         """Return the value of JavaScript, awaited; raise `RuntimeError` with what it throws."""
