@@ -20,9 +20,10 @@ WASM = Target(
     "wasm",
     vector=4,
     sums=10,
+    least_sums=10,
     features=(),
     flags=("-msimd128",),
-    own=("intrinsics", "tile", "pointwise", "conv", "depthwise", "int8_vectors", "int8_dot"),
+    own=("intrinsics", "tile", "depthwise", "int8_vectors", "int8_dot"),
 )
 RELAXED = ("-mrelaxed-simd",)
 

@@ -1,7 +1,8 @@
 /* A depthwise 3x3 convolution: rows first..last-1 of the output, from the bordered image in ([height + 2][width + 2]
  * pixels of `channels` floats) to `out`, pixels one after the other without a border. `down` and `right` skip what the
  * border has too much where the padding has no pixel above or on the left. A column of the input is read when the
- * products of the one before are in the sums; the last pixels of a row may be computed twice. */
+ * products of the one before are in the sums. A tile is up to 8 pixels x 1 vector, whatever mr and nr say; the last one
+ * of a row may overlap the one before. */
 INLINE void depthwise_pixels@(int count, const float *restrict in, int row, int channels, int stride,
                               const float *restrict w, vec@ bias, float limit, float *restrict out) {
     vec@ sum[8];
@@ -22,9 +23,10 @@ INLINE void depthwise_pixels@(int count, const float *restrict in, int row, int 
     UNROLL for (int i = 0; i < count; i++) store@(out + i * channels, activate@(sum[i], limit));
 }
 
-INLINE void depthwise@(const float *restrict in, int width, int channels, int stride, int down, int right,
-                       const float *restrict w, const float *restrict bias, float limit, float *restrict out,
-                       int out_width, int first, int last) {
+INLINE void depthwise@(int mr, int nr, const float *restrict in, int width, int channels, int stride, int down,
+                       int right, const float *restrict w, const float *restrict bias, float limit,
+                       float *restrict out, int out_width, int first, int last) {
+    (void)mr, (void)nr;
     const int row = (width + 2) * channels, tiles = (out_width + 7) / 8, count = (out_width + tiles - 1) / tiles;
     for (int y = first; y < last; y++) {
         const float *from = in + (y * stride + down) * row + right * channels;
