@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from ..compiler.program import Target
 from ..errors import CompileError
 from ..files import writable_cache
 
-__all__ = ["WASM", "has_wasm_compiler", "wasm_of"]
+__all__ = ["RELAXED", "RELAXED_DOT", "WASM", "has_wasm_compiler", "wasm_of"]
 
 # V8 leaves 15 of the 16 vector registers of x86 to a loop: ten sums, two vectors of weights and a pixel
 WASM = Target(
@@ -23,9 +24,13 @@ WASM = Target(
     least_sums=10,
     features=(),
     flags=("-msimd128",),
-    own=("intrinsics", "tile", "depthwise", "int8_vectors", "int8_dot"),
+    own=("intrinsics_wasm", "tile_wasm", "depthwise_wasm", "int8_vectors_wasm", "int8_dot_wasm", "int8_product_wasm"),
 )
-RELAXED = ("-mrelaxed-simd",)
+RELAXED = replace(WASM, flags=(*WASM.flags, "-mrelaxed-simd"))
+# for int8 networks whose weights are differences of two 7-bit numbers
+RELAXED_DOT = replace(
+    RELAXED, sums=8, dot="vnni", own=tuple(own.replace("int8_dot_wasm", "int8_dot_relaxed") for own in WASM.own)
+)
 
 _FLAGS = (
     *("-O2", "-std=c11", "-ffp-contract=fast", "-fno-math-errno", "-mbulk-memory", "-nostdlib"),
@@ -34,12 +39,12 @@ _FLAGS = (
 _LINK = ("-Wl,--no-entry", "-Wl,--strip-all", "-Wl,--export=mobilenets_network_run", "-Wl,--export=__heap_base")
 
 
-def wasm_of(sources: Mapping[str, str], target: Target, relaxed: bool) -> bytes:
-    """Return the module that `sources` (file name -> text) compile to, with relaxed SIMD or without.
+def wasm_of(sources: Mapping[str, str], target: Target) -> bytes:
+    """Return the module that `sources` (file name -> text) compile to.
 
     Raises `CompileError` where no compiler for WebAssembly is installed, and with the first error that it reports.
     """
-    flags = (*_FLAGS, *target.flags, *(RELAXED if relaxed else ()), *_LINK)
+    flags = (*_FLAGS, *target.flags, *_LINK)
     try:
         with tempfile.TemporaryDirectory(prefix="mobilenets-") as name:
             folder = Path(name)

@@ -7,10 +7,11 @@ from importlib.resources import files
 from typing import Any
 
 from ..compiler.compile import sources_of
+from ..compiler.program import Target
 from ..errors import UsageError
 from ..model import Model
-from ..quant.scheme import QuantModel
-from .build import WASM, wasm_of
+from ..quant.scheme import LOW, QuantModel
+from .build import RELAXED, RELAXED_DOT, WASM, wasm_of
 
 __all__ = ["TASKS", "web_files"]
 
@@ -41,16 +42,22 @@ def web_files(model: Model | QuantModel) -> dict[str, bytes]:
     if model.task not in TASKS:
         known = ", ".join(TASKS)
         raise UsageError(f"format web holds networks for {known}, this is one for the task {model.task}: use onnx")
-    source, lowered = sources_of(model, WASM, NAME)
-    texts = {f"mobilenets_{NAME}.h": source.h, f"{NAME}.c": source.c}
+    modules: dict[str, bytes] = {}
+    weights: dict[bytes, str] = {}  # their files: two modules may read the same
+    facts = _facts(model)
+    for name, target in {"simd": WASM, "relaxed": _relaxed(model)}.items():
+        source, lowered = sources_of(model, target, NAME)
+        file = weights.setdefault(lowered.weights.tobytes(), f"{name}.bin")
+        modules[f"{name}.wasm"] = wasm_of({f"mobilenets_{NAME}.h": source.h, f"{NAME}.c": source.c}, target)
+        facts[name] = {"weights": file, "bytes": lowered.weights.size, "arena": source.arena.one}
+    facts["dot"] = _relaxed(model) is RELAXED_DOT
     package = _package(model)
-    facts = json.dumps(_facts(model, lowered.weights.size, source.arena.one), ensure_ascii=False)
     contents = {
         **{file: _text(file) for file in _COPIED},
         "index.d.ts": _filled("index.d.ts", PREDICTION=_PREDICTIONS[model.task]),
-        "model.js": f"export const MODEL = {facts};\n".encode(),
-        **{file: wasm_of(texts, WASM, relaxed=file == "relaxed.wasm") for file in ("simd.wasm", "relaxed.wasm")},
-        "weights.bin": lowered.weights.tobytes(),
+        "model.js": f"export const MODEL = {json.dumps(facts, ensure_ascii=False)};\n".encode(),
+        **modules,
+        **{file: content for content, file in weights.items()},
         "index.html": _filled("index.html", TITLE=escape(model.name)),
         "package.json": f"{json.dumps(package, indent=2)}\n".encode(),
     }
@@ -71,7 +78,16 @@ def _filled(file: str, **values: str) -> bytes:
     return text.encode()
 
 
-def _facts(model: Model | QuantModel, weights: int, arena: int) -> dict[str, Any]:
+def _relaxed(model: Model | QuantModel) -> Target:
+    """Return the target of the module with relaxed SIMD; its dot product takes weights from -127 to 127."""
+    if model.precision == "int8" and all(
+        layer.zero_point == 0 and layer.weight.min(initial=0) > LOW for layer in model.layers.values()
+    ):
+        return RELAXED_DOT
+    return RELAXED
+
+
+def _facts(model: Model | QuantModel) -> dict[str, Any]:
     """Return what index.js must know of the network: the JSON of model.js."""
     p = model.preprocess
     facts = {
@@ -84,8 +100,6 @@ def _facts(model: Model | QuantModel, weights: int, arena: int) -> dict[str, Any
         "crop": p.crop,
         "resize": p.resize,
         "classes": model.network.classes,
-        "weights": weights,
-        "arena": arena,
         "labels": list(model.labels),
     }
     if model.task == "geolocate":
@@ -106,7 +120,7 @@ def _package(model: Model | QuantModel) -> dict[str, Any]:
         "type": "module",
         "exports": {".": {"types": "./index.d.ts", "default": "./index.js"}, "./*": "./*"},
         "types": "./index.d.ts",
-        "files": ["*.js", "*.d.ts", "*.wasm", "weights.bin", "index.html"],
+        "files": ["*.js", "*.d.ts", "*.wasm", "*.bin", "index.html"],
         "sideEffects": False,
         "engines": {"node": ">=18"},
     }

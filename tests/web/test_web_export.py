@@ -130,7 +130,7 @@ def test_the_package_is_whole(tmp_path: Path) -> None:
     package = json.loads((done.path / "package.json").read_text())
     assert package["type"] == "module" and package["license"] == "Apache-2.0"
     assert re.fullmatch(r"[a-z0-9][a-z0-9.-]*", package["name"])
-    for file in ("index.js", "index.d.ts", "pixels.js", "model.js", "simd.wasm", "relaxed.wasm", "weights.bin"):
+    for file in ("index.js", "index.d.ts", "pixels.js", "model.js", "simd.wasm", "relaxed.wasm", "simd.bin"):
         assert (done.path / file).is_file()
     for file in ("index.html", "README.md", "index.d.ts"):
         assert not re.search(r"@[A-Z]+@", (done.path / file).read_text())

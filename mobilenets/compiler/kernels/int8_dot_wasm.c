@@ -10,9 +10,15 @@ INLINE ints@ dot@(ints@ sum, group@ a, group@ w) {
     return sum + (ints@)wasm_i32x4_dot_i16x8((v128_t)a, (v128_t)w);
 }
 
-INLINE group@ spread@(const code *p) { return (group@)wasm_v128_load32_splat(p); }
-INLINE group@ weights@(const int8_t *p) { return (group@)wasm_i16x8_load8x8(p); }
 INLINE group@ ones@(void) { return (group@){0} + 1; }
+
+/* What a product multiplies: the weights of @ channels, and what all of them see. */
+typedef group@ weight@;
+typedef group@ seen@;
+INLINE weight@ weight_at@(const int8_t *p) { return (group@)wasm_i16x8_load8x8(p); }
+INLINE seen@ seen_at@(const code *p) { return (group@)wasm_v128_load32_splat(p); }
+INLINE ints@ add_product@(ints@ sum, seen@ x, weight@ w) { return dot@(sum, x, w); }
+INLINE ints@ add_seen@(ints@ sum, seen@ x) { return dot@(sum, x, ones@()); }
 
 /* @ channels of two rows side by side. */
 INLINE void pair@(const uint8_t *a, const uint8_t *b, code *to) {

@@ -26,7 +26,7 @@ export interface Model {
   dispose(): void;
 }
 
-/** Load the network. `url`: the folder of its .wasm and weights.bin, if it is not that of the module. */
+/** Load the network. `url`: the folder of its .wasm and .bin, if it is not that of the module. */
 export function load(url?: string | URL): Promise<Model>;
 
 export type Prediction = @PREDICTION@;

@@ -3,23 +3,33 @@
 import { MODEL } from "./model.js";
 import { prepare } from "./pixels.js";
 
-// the smallest module with an instruction of relaxed SIMD
-const RELAXED = new Uint8Array([
-  0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 15, 1, 13, 0, 65, 1, 253, 15, 65, 2, 253, 15, 253,
-  128, 2, 11,
+// a module whose function multiplies bytes by relaxed SIMD, out of the range in which processors must agree
+const PROBE = new Uint8Array([
+  0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 127, 3, 2, 1, 0, 7, 7, 1, 3, 100, 111, 116, 0, 0, 10, 23, 1, 21, 0, 65,
+  255, 0, 253, 15, 65, 127, 253, 15, 65, 0, 253, 17, 253, 147, 2, 253, 27, 0, 11,
 ]);
+const SINGLE = [4 * 127 * 255, 4 * 127 * -1]; // what one instruction makes of it: VNNI of x86, SDOT of ARM
 const ALIGNMENT = 64;
 
-/** Load the network. `url`: the folder of its .wasm and weights.bin, if it is not that of this file. */
+/** Load the network. `url`: the folder of its .wasm and .bin, if it is not that of this file. */
 export async function load(url) {
-  const relaxed = WebAssembly.validate(RELAXED);
+  const relaxed = fasterRelaxed();
   const files = [
     relaxed ? new URL("./relaxed.wasm", import.meta.url) : new URL("./simd.wasm", import.meta.url),
-    new URL("./weights.bin", import.meta.url),
+    MODEL[relaxed ? "relaxed" : "simd"].weights === "simd.bin"
+      ? new URL("./simd.bin", import.meta.url)
+      : new URL("./relaxed.bin", import.meta.url),
   ].map((file) => (url === undefined ? file : within(url, file)));
   const [code, weights] = await Promise.all(files.map(read));
   const { instance } = await WebAssembly.instantiate(code, {});
   return new Model(instance.exports, weights, relaxed);
+}
+
+/** Whether relaxed SIMD is there and, for a network of bytes, multiplies them by one instruction. */
+function fasterRelaxed() {
+  if (!WebAssembly.validate(PROBE)) return false;
+  if (!MODEL.dot) return true;
+  return SINGLE.includes(new WebAssembly.Instance(new WebAssembly.Module(PROBE)).exports.dot());
 }
 
 function within(folder, file) {
@@ -47,8 +57,9 @@ class Model {
   #arena;
 
   constructor(code, weights, relaxed) {
-    if (weights.length !== MODEL.weights) {
-      throw new Error(`weights.bin: ${weights.length} bytes, must be ${MODEL.weights}`);
+    const facts = relaxed ? MODEL.relaxed : MODEL.simd;
+    if (weights.length !== facts.bytes) {
+      throw new Error(`${facts.weights}: ${weights.length} bytes, must be ${facts.bytes}`);
     }
     /** The labels of the outputs, in order. */
     this.labels = MODEL.labels;
@@ -63,7 +74,7 @@ class Model {
     this.#weights = place(weights.length);
     this.#pixels = place(MODEL.width * MODEL.height * MODEL.channels);
     this.#output = place(8 * MODEL.classes);
-    this.#arena = place(MODEL.arena);
+    this.#arena = place(facts.arena);
     const missing = end - code.memory.buffer.byteLength;
     if (missing > 0) code.memory.grow(Math.ceil(missing / 65536));
     new Uint8Array(code.memory.buffer).set(weights, this.#weights);
