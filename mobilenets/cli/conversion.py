@@ -53,7 +53,9 @@ def import_(
 def export(
     model: str,
     *,
-    format: Literal["onnx", "tflite", "tflite-float16", "tflite-dynamic", "tflite-micro", "keras-h5", "timm", "torch"]
+    format: Literal[
+        "onnx", "tflite", "tflite-float16", "tflite-dynamic", "tflite-micro", "keras-h5", "timm", "torch", "web"
+    ]
     | None = None,
     output: Path | None = None,
     overwrite: Json = False,
@@ -70,9 +72,10 @@ def export(
         preprocessing as MediaPipe reads them), tflite-float16, tflite-dynamic (int8 weights), keras-h5 (a whole model,
         named as keras.applications names it), timm (its names in a .safetensors), torch (a state dict).
         Of an int8 model: onnx (QDQ), tflite (uint8 in and out), tflite-micro (int8 in and out).
+        Of both: web (a folder for browsers and Node: WebAssembly, an ES module, a page).
         By default the format of the ending of output, else onnx.
     output
-        By default beside the model.
+        By default beside the model. Of web a folder.
     overwrite
         Write over a file that is there.
     json

@@ -98,7 +98,11 @@ class Fp32(Format):
         """
         nr = step.tile.nr
         most = max(1, min(self.target.sums // nr, 8 if nr > 1 else 16, count))
-        found = sorted(range((most + 1) // 2, most + 1), key=lambda mr: (-(-count // mr) * (mr * nr + 1), -mr))
+
+        def cost(mr: int) -> tuple[int, int]:
+            return -(-count // mr) * (max(mr * nr, self.target.least_sums) + 1), -mr
+
+        found = sorted(range((most + 1) // 2, most + 1), key=cost)
         return found[min(self.tiling(step).rank, len(found) - 1)]
 
     def convolution(self, step: Step[Any], layer: Layer) -> Step[Any]:

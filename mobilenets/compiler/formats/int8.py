@@ -18,7 +18,7 @@ from ..targets import INT8_TARGETS
 from ..tuning import Tilings
 from .format import NONE, Format, add_constants, change_tile, padded
 from .int8_bodies import BODIES, Rule, Scaling
-from .int8_packing import byte, pack_bias, pack_factor, pack_product, pack_taps
+from .int8_packing import byte, pack_bias, pack_factor, pack_product, pack_taps, split_bias
 
 __all__ = ["Int8"]
 
@@ -129,7 +129,9 @@ class Int8(Format):
         weight, channels = self.integers[layer.name].weight[:, 0], step.input.channels
         taps = np.pad(weight, ((0, channels - len(weight)), (0, 0), (0, 0))).transpose(1, 2, 0)
         step = self._scaled(change_tile(step, vector=self.lanes(channels), nr=1), layer)
-        return add_constants(step, self.blob.add("dw", "int8_t", taps), *self._scales(layer.op, channels, "dw_"))
+        return add_constants(
+            step, self.blob.add("dw", "int8_t", taps), *self._scales(layer.op, channels, "dw_", plain=True)
+        )
 
     def product(self, step: Step[Any], layer: Layer) -> Step[Any]:
         return self._product(self._scaled(step, layer), layer)
@@ -140,12 +142,18 @@ class Int8(Format):
         packed = pack_product(integers, step.input.channels, channels, panel, self.group)
         return add_constants(step, self.blob.add("w", "int8_t", packed), *self._scales(layer.op, channels))
 
-    def _scales(self, op: Op, channels: int, prefix: str = "") -> tuple[Constant, Constant]:
-        """Return what is added to the sums of each channel, and what they are multiplied with."""
+    def _scales(self, op: Op, channels: int, prefix: str = "", plain: bool = False) -> tuple[Constant, Constant]:
+        """Return what is added to the sums of each channel, and what they are multiplied with.
+
+        `plain`: the kernel has no dot products.
+        """
         integers, source = self.integers[op.name], self.sources[op.name][0]
         factor = pack_factor(integers, source, self.stands_for[op.name], channels)
+        bias = pack_bias(integers, source, channels)
+        if "int8_dot_relaxed" in self.target.own and not plain:
+            bias += split_bias(integers, channels)
         return (
-            self.blob.add(f"{prefix}bias", "int32_t", pack_bias(integers, source, channels)),
+            self.blob.add(f"{prefix}bias", "int32_t", bias),
             self.blob.add(f"{prefix}factor", "float", factor),
         )
 
