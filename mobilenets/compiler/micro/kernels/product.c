@@ -6,7 +6,7 @@ struct tiles {
     uint8_t *a, *b;                  /* where the codes of both outputs go */
     const half *panel, *panel_end;   /* weights in 16 bits: [pairs] of a0 a1 b0 b1 */
     uint32_t skip, high;             /* bytes of code to jump over; the largest code, four times */
-    const rule *rule;
+    const rule *r;
     int32_t pitch;
 };
 
@@ -24,8 +24,8 @@ KERNEL void tiles_any(const tiles *t) {
                 sum[4 + i] += (uint32_t)(at[2 * i] * w[2] + at[2 * i + 1] * w[3]);
             }
         for (i = 0; i < 4; i++) {
-            b[i] = (uint8_t)code(sum[4 + i], t->factor_b, t->rule);
-            a[i] = (uint8_t)code(sum[i], t->factor_a, t->rule);
+            b[i] = (uint8_t)code(sum[4 + i], t->factor_b, t->r);
+            a[i] = (uint8_t)code(sum[i], t->factor_a, t->r);
         }
     }
 }
@@ -81,7 +81,7 @@ KERNEL void product(const step *s, half *codes, int pixels, uint8_t *out) {
         t.bias_a = r->bias[n], t.bias_b = r->bias[n + other];
         t.panel = panel, t.panel_end = panel + 4 * s->pairs;
         t.skip = s->skip, t.high = (uint32_t)r->high * 0x1010101u;
-        t.rule = r, t.pitch = s->pitch;
+        t.r = r, t.pitch = s->pitch;
         widen(s, n, panel);
         for (at = 0; at < pixels; at += s->run, to += s->out_row) {
             if (last < 0) {
