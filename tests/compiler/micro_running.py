@@ -12,6 +12,7 @@ from mobilenets.compiler.micro import Core, MicroSources, micro_sources, plan_of
 from mobilenets.compiler.micro.emit import strides
 from mobilenets.compiler.micro.families import FAMILIES
 from mobilenets.compiler.micro.lower import steps_of
+from mobilenets.compiler.processor import load
 from mobilenets.image import Pixels
 from mobilenets.quant import reference
 from mobilenets.quant.scheme import QuantModel
@@ -33,7 +34,7 @@ def compiled(sources: MicroSources, folder: Path) -> ctypes.CDLL:
     library = folder / "network.so"
     command = [*compiler(), "-std=c99", *WARNINGS, "-O1", "-shared", "-fPIC", "-o", library]
     subprocess.run([*command, folder / "network.c"], check=True)
-    return ctypes.CDLL(str(library))
+    return load(library, "portable", ())
 
 
 def differing(model: QuantModel, core: Core, images: Pixels, folder: Path) -> int:

@@ -25,10 +25,10 @@ CASES = {
 FAST = ("cortex-m4", "cortex-m55")  # cores with assembly of their own
 
 
-@pytest.mark.parametrize(
-    ("name", "core"),
-    [*((name, core) for name in CASES for core in FAST), *(("simple", core) for core in BOARDS if core not in FAST)],
-)
+PAIRS = [(name, core) for name in CASES for core in FAST] + [("simple", core) for core in BOARDS if core not in FAST]
+
+
+@pytest.mark.parametrize(("name", "core"), PAIRS)
 def test_every_step_is_the_oracles(name: str, core: str, tmp_path: Path) -> None:
     model = random_integers(CASES[name], seed=6)
     assert steps_that_differ(model, core, images_for(model)[0], tmp_path) == []

@@ -10,23 +10,20 @@ struct tiles {
     int32_t pitch;
 };
 
-/* Four pixels times two outputs at a time. */
+/* Pixels in fours, two at a time, times two outputs. */
 KERNEL void tiles_any(const tiles *t) {
     const half *from, *w, *at;
     uint8_t *a = t->a, *b = t->b;
-    int i;
-    for (from = t->codes; from != t->end; from += 8, a += 4, b += 4) {
-        uint32_t sum[8];
-        for (i = 0; i < 4; i++) sum[i] = (uint32_t)t->bias_a, sum[4 + i] = (uint32_t)t->bias_b;
-        for (w = t->panel, at = from; w != t->panel_end; w += 4, at += 2 * t->pitch)
-            for (i = 0; i < 4; i++) {
-                sum[i] += (uint32_t)(at[2 * i] * w[0] + at[2 * i + 1] * w[1]);
-                sum[4 + i] += (uint32_t)(at[2 * i] * w[2] + at[2 * i + 1] * w[3]);
-            }
-        for (i = 0; i < 4; i++) {
-            b[i] = (uint8_t)code(sum[4 + i], t->factor_b, t->r);
-            a[i] = (uint8_t)code(sum[i], t->factor_a, t->r);
+    for (from = t->codes; from != t->end; from += 4, a += 2, b += 2) {
+        uint32_t a0 = (uint32_t)t->bias_a, a1 = a0, b0 = (uint32_t)t->bias_b, b1 = b0;
+        for (w = t->panel, at = from; w != t->panel_end; w += 4, at += 2 * t->pitch) {
+            a0 += (uint32_t)(at[0] * w[0] + at[1] * w[1]);
+            a1 += (uint32_t)(at[2] * w[0] + at[3] * w[1]);
+            b0 += (uint32_t)(at[0] * w[2] + at[1] * w[3]);
+            b1 += (uint32_t)(at[2] * w[2] + at[3] * w[3]);
         }
+        b[0] = (uint8_t)code(b0, t->factor_b, t->r), b[1] = (uint8_t)code(b1, t->factor_b, t->r);
+        a[0] = (uint8_t)code(a0, t->factor_a, t->r), a[1] = (uint8_t)code(a1, t->factor_a, t->r);
     }
 }
 
