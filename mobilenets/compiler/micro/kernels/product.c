@@ -51,14 +51,22 @@ KERNEL void widen(const step *s, int n, half *panel) {
 }
 
 /* The codes of outputs n and n + 1 of one pixel. */
-KERNEL void product_pixel(const step *s, const half *from, const half *panel, int n, uint8_t *out) {
+KERNEL void product_pixel(const step *s, const half *from, int n, uint8_t *out) {
     const rule *r = &s->product;
-    const int both = n + 1 < s->outputs;
+    const int8_t *w = s->weights + n * 2 * s->pairs;
+    const int both = n + 1 < s->outputs, zero = r->weight_zero;
     uint32_t a = (uint32_t)r->bias[n], b = both ? (uint32_t)r->bias[n + 1] : 0;
     int k;
-    for (k = 0; k < s->pairs; k++, panel += 4, from += 2 * s->pitch) {
-        a += (uint32_t)(from[0] * panel[0] + from[1] * panel[1]);
-        b += (uint32_t)(from[0] * panel[2] + from[1] * panel[3]);
+    for (k = 0; k < s->pairs; k++, w += 4, from += 2 * s->pitch) {
+#ifdef DSP
+        const word codes = *(const word *)(const void *)from, four = *(const word *)(const void *)w;
+        const word zeros = (word)(zero & 0xffff) * 0x10001u;
+        a = multiply16(codes, subtract16(widen16(four), zeros), a);
+        b = multiply16(codes, subtract16(widen16_odd(four), zeros), b);
+#else
+        a += (uint32_t)(from[0] * (w[0] - zero) + from[1] * (w[2] - zero));
+        b += (uint32_t)(from[0] * (w[1] - zero) + from[1] * (w[3] - zero));
+#endif
     }
     out[0] = (uint8_t)code(a, r->factor[n], r);
     if (both) out[s->out_plane] = (uint8_t)code(b, r->factor[n + 1], r);
@@ -79,10 +87,10 @@ KERNEL void product(const step *s, half *codes, int pixels, uint8_t *out) {
         t.panel = panel, t.panel_end = panel + 4 * s->pairs;
         t.skip = s->skip, t.high = (uint32_t)r->high * 0x1010101u;
         t.r = r, t.pitch = s->pitch;
-        widen(s, n, panel);
+        if (last >= 0) widen(s, n, panel);
         for (at = 0; at < pixels; at += s->run, to += s->out_row) {
             if (last < 0) {
-                for (x = 0; x < s->run; x++) product_pixel(s, codes + 2 * (at + x), panel, n, to + x);
+                for (x = 0; x < s->run; x++) product_pixel(s, codes + 2 * (at + x), n, to + x);
                 continue;
             }
             t.codes = codes + 2 * at, t.end = t.codes + 2 * run;
