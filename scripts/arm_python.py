@@ -67,7 +67,7 @@ x = torch.randn(4, 3, 40, 36).contiguous(memory_format=torch.channels_last)
 double, own, fp32 = copy.deepcopy(module).double(), copy.deepcopy(module), copy.deepcopy(module)
 exact = gradients(double, double, x.double())
 for found in (own, own), (fp32, Fused(fp32, False)), (module, Fused(module, True)):
-    print(float((gradients(*found, x) - exact).norm() / exact.norm()))
+    print(float((gradients(*found, x) - exact).norm().detach() / exact.norm().detach()))
 """
 
 

@@ -21,7 +21,8 @@ __all__ = ["Source", "emit"]
 MOST = 2**31 - 1  # the largest int of C
 # kernels whose vectors are those of the depthwise part
 OF_LANES = ("depthwise", "depthwise_any", "bf16_depthwise", "bf16_depthwise_any", "bf16_split", "int8_depthwise")
-OF_BOTH = ("vectors", "activate", "bf16_vectors", "int8_vectors", "int8_dot")  # kernels that both parts of a step call
+# kernels that both parts of a step call
+OF_BOTH = ("vectors", "activate", "tile", "bf16_vectors", "int8_vectors", "int8_dot")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def _head(lowered: Lowered) -> str:
 #define UNROLL _Pragma("GCC unroll 16")
 #define MR_MAX {max(step.tile.mr for step in program.steps)}
 #define NR_MAX {max(step.tile.nr for step in program.steps)}
-#define DW_MAX 4 /* pixels of a depthwise convolution at a time */
+#define DW_MAX {max(step.tile.dw_mr * step.tile.dw_nr for step in program.steps)}
 
 {_border(program.steps[0].output.element, lowered.border)}"""
 
@@ -77,19 +78,18 @@ def _border(element: Element, values: tuple[float, ...]) -> str:
 def _kernels(program: Program) -> list[str]:
     """Return the text of each kernel that a step calls, once for each width of vectors."""
     used: dict[tuple[str, int], None] = {}  # a set, in order
-    folder = files(__package__) / "kernels"
     variants = {"int8_dot": f"int8_dot_{program.target.dot}"}
+    variants |= {own.rpartition("_")[0]: own for own in program.target.own}
     if any(min(step.limits) < -1 for step in program.steps):
         variants["activate"] = "activate_all"
     for step in program.steps:
         tile = step.tile
         for kernel in _body(program, step).kernels:
             name = variants.get(kernel, kernel)
-            if program.target.machine == "aarch64" and (folder / f"{name}_neon.c").is_file():
-                name += "_neon"
             if kernel in OF_BOTH and tile.lanes:
                 used[name, tile.lanes] = None
             used[name, tile.lanes if kernel in OF_LANES else tile.vector] = None
+    folder = files(__package__) / "kernels"
     texts = [(folder / f"{kernel}.c").read_text("utf-8").replace("@", str(width)) for kernel, width in used]
     return list(dict.fromkeys(texts))
 

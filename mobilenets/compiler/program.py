@@ -58,9 +58,12 @@ class Target:
     sums: int  # vector registers that a tile's sums may take
     features: tuple[str, ...]  # that a processor must have, as Linux names them
     flags: tuple[str, ...]  # for the C compiler
+    rows_cache: int = 32768  # bytes of depthwise rows in scratch at a time, where the arena has the space
     dot: Literal["vnni", "madd", "neon", "sdot"] = "madd"  # the kernels int8_dot_*.c
     pairs: bool = False  # int8: whether one instruction multiplies two pixels by two channels
-    machine: str = ""  # the architecture, as `platform.machine` names it on Linux; "": any
+    least_sums: int = 0  # of a tile of floats; fewer take as long, the latency of a multiplication
+    own: tuple[str, ...] = ()  # KERNEL_NAME: kernels of its own, which take the place of KERNEL
+    machine: str = ""  # the architecture, as `platform.machine` names it on Linux; "": x86-64 or any
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,8 @@ class Tile:
     nr: int = 1  # vectors
     mr: int = 1  # pixels
     lanes: int = 0  # sums in a vector of the depthwise part
+    dw_nr: int = 1  # vectors of it
+    dw_mr: int = 1  # pixels of it
     rows: int = 0  # of the depthwise part that wait in scratch
 
 

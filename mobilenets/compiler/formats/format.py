@@ -3,6 +3,8 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
+from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple
 
 from ...arch.fold import without_batch_norm
@@ -12,7 +14,8 @@ from ...errors import CompileError
 from ...model import Model
 from ...quant.scheme import QuantModel
 from ..blob import Blob
-from ..program import SIZES, Buffer, Constant, Element, Kind, Step, Target
+from ..program import SIZES, Buffer, Constant, Element, Kind, Step, Target, aligned
+from ..tuning import Tiling, Tilings
 
 __all__ = [
     "LIMITS",
@@ -28,6 +31,8 @@ __all__ = [
     "row_groups",
 ]
 
+NONE: Tilings = {}
+SPARE = 0.03  # of the arena, for scratch
 LIMITS = {"relu": 0, "relu6": 6, "hard_swish": -2, "hard_sigmoid": -3}  # see kernels/activate_all.c
 
 
@@ -57,8 +62,9 @@ class Format(ABC):
     sums: ClassVar[Element] = "float"  # of the classifier's result
     border: ClassVar[int] = 1  # pixels around an image in the arena
 
-    def __init__(self, model: Any, target: Target) -> None:
+    def __init__(self, model: Any, target: Target, tilings: Tilings = NONE) -> None:
         self.graph, self.target, self.blob = without_batch_norm(model.graph), target, Blob()
+        self.tilings = tilings
         self.layers: Sequence[Layer] = layers(self.graph)  # the image first
         self.zero: tuple[float, ...] = ()  # the pixel of the image's border, if any
 
@@ -88,6 +94,10 @@ class Format(ABC):
         """Return the kind of step that computes `op`."""
         return Kind(op, self.name)
 
+    def tiling(self, step: Step[Any]) -> Tiling:
+        """Return how the step divides its work."""
+        return self.tilings.get(step.name, Tiling())
+
     @property
     def code(self) -> Element:
         """Return the element that products read."""
@@ -105,6 +115,16 @@ class Format(ABC):
     def lanes(self, channels: int) -> int:
         """Return the numbers in the widest vector that divides `channels`."""
         return next(v for v in (16, 8, 4) if v <= self.target.vector and channels % v == 0)
+
+    @cached_property
+    def largest(self) -> int:
+        """Return the bytes of input and output together, of the step that has most."""
+        sizes = [0, *(self.picture("", group[-1].op.shape_out, self.stored(group)).size for group in self.groups())]
+        return max(a + b for a, b in pairwise(sizes))
+
+    def spare(self, step: Step[Any]) -> int:
+        """Return the bytes that scratch of the step may take, such that the arena grows by little."""
+        return int(self.largest * (1 + SPARE)) - aligned(step.input.size) - aligned(step.output.size)
 
     def picture(self, name: str, shape: Shape, channels: int) -> Buffer:
         """Return the buffer of an image of `channels` as they are stored."""

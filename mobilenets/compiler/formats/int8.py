@@ -5,8 +5,6 @@ place. The input of a convolution is copied to scratch, which is kept small so t
 """
 
 from dataclasses import replace
-from functools import cached_property
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,11 +13,12 @@ from ...arch.layers import Layer
 from ...arch.ops import OUTPUTS, Consumer, Op
 from ...quant.elementwise import add_terms, hard_swish_table, product_factor
 from ...quant.scheme import INTEGERS, LOW, QuantModel, integer_layers, limits, pool_multiplier
-from ..program import SIZES, Buffer, Constant, Element, Step, Target, aligned
+from ..program import SIZES, Buffer, Constant, Element, Step, Target
 from ..targets import ALL_INT8_TARGETS
-from .format import Format, add_constants, change_tile, padded
+from ..tuning import Tilings
+from .format import NONE, Format, add_constants, change_tile, padded
 from .int8_bodies import BODIES, Rule, Scaling
-from .int8_packing import byte, pack_bias, pack_factor, pack_product, pack_taps
+from .int8_packing import byte, pack_bias, pack_factor, pack_product, pack_taps, split_bias
 
 __all__ = ["Int8"]
 
@@ -34,7 +33,6 @@ CODES: dict[str, tuple[Element, int]] = {
 }
 TILE = 16  # pixels of AMX, and sums of each
 SHALLOWEST = 16  # bytes of depth that make a tile
-SPARE = 0.03  # of the arena, for scratch
 
 INT8 = Consumer(
     "the compiler to C in int8",
@@ -59,8 +57,8 @@ class Int8(Format):
     sums = "uint8_t"
     border = 0
 
-    def __init__(self, model: QuantModel, target: Target) -> None:
-        super().__init__(model, target)
+    def __init__(self, model: QuantModel, target: Target, tilings: Tilings = NONE) -> None:
+        super().__init__(model, target, tilings)
         image, *_, last = self.layers
         ends = [Layer(last.op, None, None, (len(integer_layers(self.graph)),))] if last.op.kind in OUTPUTS else []
         self.layers = [image, *integer_layers(self.graph), *ends]
@@ -78,15 +76,6 @@ class Int8(Format):
         """Return the numbers of which one instruction adds up the products."""
         return CODES[self.target.dot][1]
 
-    @cached_property
-    def largest(self) -> int:
-        """Return the bytes of input and output together, of the step that has most."""
-        sizes = [0]
-        for group in self.groups():
-            h, w, _ = group[-1].op.shape_out
-            sizes.append(h * w * self.stored(group))
-        return max(a + b for a, b in pairwise(sizes))
-
     def panel(self, group: tuple[Layer, ...]) -> tuple[int, int]:
         """Return a panel with little padding and few loads for each product."""
         if self.target.machine == "aarch64":
@@ -101,24 +90,27 @@ class Int8(Format):
     def stored(self, group: tuple[Layer, ...]) -> int:
         return padded(group[-1].op.shape_out[2], 8)
 
-    def pixels(self, count: int, nr: int) -> int:
+    def pixels(self, step: Step[Any], count: int) -> int:
         """Return the pixels of a tile, such that the tiles and the single pixels that are left over take least time.
 
         At most 8, or 4 where the panel is one vector: four vectors of sums are converted to bytes together.
         """
+        nr = step.tile.nr
         most = 4 if nr == 1 else min(8, self.target.sums // nr)
 
         def cost(mr: int) -> float:
             return count // mr * max(mr * nr + 1, mr + nr) + count % mr * (nr + 2)
 
-        return min(range(2, most + 1, 2) if self.target.pairs else range(1, most + 1), key=lambda mr: (cost(mr), -mr))
+        found = sorted(
+            range(2, most + 1, 2) if self.target.pairs else range(1, most + 1), key=lambda mr: (cost(mr), -mr)
+        )
+        return found[min(self.tiling(step).rank, len(found) - 1)]
 
     def convolution(self, step: Step[Any], layer: Layer) -> Step[Any]:
         deep = self._deep(step) if step.kind.op == "pointwise" else 0
-        step = change_tile(step, mr=self.pixels(step.output.width, step.tile.nr))
-        step = replace(
-            self._scaled(step, layer, deep=deep), scratch=0 if deep and not self.target.pairs else self._seen(step)
-        )
+        in_place = deep and not self.target.pairs
+        step = change_tile(step, mr=self.pixels(step, step.output.width))
+        step = replace(self._scaled(step, layer, deep=deep), scratch=0 if in_place else self._seen(step))
         return self._product(step, layer)
 
     def _seen(self, step: Step[Any]) -> int:
@@ -132,15 +124,16 @@ class Int8(Format):
     def separable(self, step: Step[Any], group: tuple[Layer, ...]) -> Step[Any]:
         channels, width, size = step.input.channels, step.output.width, SIZES[self.code]
         column = ((width - 1) * step.window.stride + 3) * 4 * size
-        spare = int(self.largest * (1 + SPARE)) - aligned(step.input.size) - aligned(step.output.size)
+        spare = self.spare(step)
         widest = 16 if self.target.machine == "aarch64" else self.target.vector
         fitting = [v for v in (16, 8, 4) if min(8, widest) <= v <= widest and channels % v == 0]
         lanes = next((v for v in fitting if v * column <= spare), fitting[-1])
         row = width * channels * size
-        rows = _group_rows(step, row, (spare - column * lanes) // row)
-        step = change_tile(step, lanes=lanes, rows=rows, mr=self.pixels(rows * width, step.tile.nr))
-        spare_pixel = rows * width % 2 * channels if self.target.pairs else 0
-        scratch = column * lanes + rows * row + spare_pixel
+        tiling = self.tiling(step)
+        rows = _group_rows(step, int(row / tiling.rows), (spare - column * lanes) // row)
+        step = change_tile(step, lanes=lanes, rows=rows, mr=self.pixels(step, rows * width))
+        unpaired = rows * width % 2 * channels if self.target.pairs else 0
+        scratch = column * lanes + rows * row + unpaired
         step = self._scaled(replace(step, scratch=scratch), *group, deep=self._deep(step))
         both = 2 if step.window.stride == 1 else 1  # rows of the output that four of the input serve
         taps = pack_taps(self.integers[group[0].name], channels, lanes, both, self.group)
@@ -152,8 +145,9 @@ class Int8(Format):
         weight, channels = self.integers[layer.name].weight[:, 0], step.input.channels
         taps = np.pad(weight, ((0, channels - len(weight)), (0, 0), (0, 0))).transpose(1, 2, 0)
         step = self._scaled(change_tile(step, vector=self.lanes(channels), nr=1), layer)
-        scales = self._scales(layer.op, channels, "dw_", byte(self.sources[layer.name][0].zero_point))
-        return add_constants(step, self.blob.add("dw", "int8_t", taps), *scales)
+        return add_constants(
+            step, self.blob.add("dw", "int8_t", taps), *self._scales(layer.op, channels, "dw_", plain=True)
+        )
 
     def product(self, step: Step[Any], layer: Layer) -> Step[Any]:
         return self._product(self._scaled(step, layer), layer)
@@ -165,17 +159,19 @@ class Int8(Format):
         packed = pack_product(integers, step.input.channels, channels, panel, group)
         return add_constants(step, self.blob.add("w", "int8_t", packed), *self._scales(layer.op, channels))
 
-    def _scales(self, op: Op, channels: int, prefix: str = "", zero: int | None = None) -> tuple[Constant, Constant]:
+    def _scales(self, op: Op, channels: int, prefix: str = "", plain: bool = False) -> tuple[Constant, Constant]:
         """Return what is added to the sums of each channel, and what they are multiplied with.
 
-        `zero`: the zero point of the input as it is read, by default as a code.
+        `plain`: the kernel has no dot products, and reads bytes.
         """
         integers, source = self.integers[op.name], self.sources[op.name][0]
-        if zero is None:
-            zero = source.zero_point if self.code == "int8_t" else byte(source.zero_point)
+        zero = source.zero_point if self.code == "int8_t" and not plain else byte(source.zero_point)
         factor = pack_factor(integers, source, self.stands_for[op.name], channels)
+        bias = pack_bias(integers, zero, channels)
+        if "int8_dot_relaxed" in self.target.own and not plain:
+            bias += split_bias(integers, channels)
         return (
-            self.blob.add(f"{prefix}bias", "int32_t", pack_bias(integers, zero, channels)),
+            self.blob.add(f"{prefix}bias", "int32_t", bias),
             self.blob.add(f"{prefix}factor", "float", factor),
         )
 

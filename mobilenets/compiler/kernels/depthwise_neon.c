@@ -18,9 +18,10 @@ INLINE void depthwise_pixels4(int count, const float *restrict in, int row, int 
     UNROLL for (int i = 0; i < count; i++) store4(out + i * channels, activate4(sum[i], limit));
 }
 
-INLINE void depthwise4(const float *restrict in, int width, int channels, int stride, int down, int right,
+INLINE void depthwise4(int mr, int nr, const float *restrict in, int width, int channels, int stride, int down, int right,
                        const float *restrict w, const float *restrict bias, float limit, float *restrict out,
                        int out_width, int first, int last) {
+    (void)mr, (void)nr; /* it has its own tiles */
     const int row = (width + 2) * channels, most = stride == 1 ? 7 : 4, tiles = (out_width + most - 1) / most;
     const int count = (out_width + tiles - 1) / tiles;
     for (int y = first; y < last; y++) {
