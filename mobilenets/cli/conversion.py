@@ -110,7 +110,7 @@ def compile_(
         The folder to write to; by default one beside the model.
     target
         The instructions to use; auto: those that this processor has. avx512bf16 is for bf16, avx512vnni and avxvnni
-        for int8, amx for both.
+        for int8, amx for both; of 64-bit ARM neon is for all, bf16 for bf16, dotprod and i8mm for int8.
     precision
         The format of weights and activations; by default the model's own. fp32; int8 (of int8 models only); bf16: half
         the memory, and faster where the processor multiplies bf16; bf16x3 and bf16x6: floats by products of bf16, worth
