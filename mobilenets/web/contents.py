@@ -51,19 +51,25 @@ def web_files(model: Model | QuantModel) -> dict[str, bytes]:
         modules[f"{name}.wasm"] = wasm_of({f"mobilenets_{NAME}.h": source.h, f"{NAME}.c": source.c}, target)
         facts[name] = {"weights": file, "bytes": lowered.weights.size, "arena": source.arena.one}
     facts["dot"] = _relaxed(model) is RELAXED_DOT
+    files_read = {**modules, **{file: content for content, file in weights.items()}}
     package = _package(model)
     contents = {
         **{file: _text(file) for file in _COPIED},
         "index.d.ts": _filled("index.d.ts", PREDICTION=_PREDICTIONS[model.task]),
-        "model.js": f"export const MODEL = {json.dumps(facts, ensure_ascii=False)};\n".encode(),
-        **modules,
-        **{file: content for content, file in weights.items()},
-        "index.html": _filled("index.html", TITLE=escape(model.name)),
+        "model.js": _module(facts, tuple(files_read)),
+        **files_read,
+        "index.html": _filled("index.html", TITLE=escape(f"MobileNet {model.name}")),
         "package.json": f"{json.dumps(package, indent=2)}\n".encode(),
     }
     sizes = "\n".join(f"| `{file}` | {len(content):,} |" for file, content in contents.items())
     about = {"NAME": package["name"], "DESCRIPTION": package["description"], "FILES": sizes}
     return {**contents, "README.md": _filled("README.md", EXAMPLE=_EXAMPLES[model.task], **about)}
+
+
+def _module(facts: dict[str, Any], names: tuple[str, ...]) -> bytes:
+    """Return the content of model.js; bundlers find the files that an address beside `import.meta.url` names."""
+    addresses = "".join(f'  "{name}": new URL("./{name}", import.meta.url),\n' for name in names)
+    return f"export const MODEL = {json.dumps(facts)};\nexport const FILES = {{\n{addresses}}};\n".encode()
 
 
 def _text(file: str) -> bytes:
@@ -110,13 +116,13 @@ def _facts(model: Model | QuantModel) -> dict[str, Any]:
 def _package(model: Model | QuantModel) -> dict[str, Any]:
     """Return the content of package.json; the licence is that of the published network that the model came from."""
     name = re.sub(r"[^a-z0-9.-]+", "-", model.name.lower()).strip(".-")
-    licence = model.data.get("imported", {}).get("licence", "UNLICENSED")
-    shown = f"{model.name}, a MobileNet for the task {model.task} in {model.precision}"
+    imported = model.data.get("imported")
+    licence = imported.get("licence") if isinstance(imported, dict) else None
     return {
         "name": f"mobilenet-{name.removeprefix('mobilenet-')}",
         "version": "1.0.0",
-        "description": shown,
-        "license": licence,
+        "description": f"MobileNet {model.name} for the task {model.task}",
+        "license": licence if isinstance(licence, str) else "UNLICENSED",
         "type": "module",
         "exports": {".": {"types": "./index.d.ts", "default": "./index.js"}, "./*": "./*"},
         "types": "./index.d.ts",
