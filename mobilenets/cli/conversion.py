@@ -96,6 +96,7 @@ def compile_(
     name: str = "network",
     embed: Json = False,
     no_library: Json = False,
+    tune: str = "0s",
     overwrite: Json = False,
     json: Json = False,
 ) -> None:
@@ -120,6 +121,9 @@ def compile_(
         Put the weights into the C, instead of into a file of their own.
     no_library
         Write the C alone and build no library: no C compiler is needed.
+    tune
+        Time, such as 10s, in which the tiles of each layer are chosen by timing candidates on this processor; predict
+        takes what was chosen as well. 0s: the same C on every machine.
     overwrite
         Write over files that are there.
     json
@@ -137,5 +141,6 @@ def compile_(
         embed=embed,
         library=not no_library,
         overwrite=overwrite,
+        tune=tune,
     )
     show.compiled(result, json)

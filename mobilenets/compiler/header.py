@@ -7,9 +7,9 @@ from .lower import Lowered
 from .plan import Arena
 from .program import ALIGNMENT, Target
 
-__all__ = ["arguments", "header", "literal"]
+__all__ = ["SHOWN", "arguments", "header", "literal", "per_channel", "quoted"]
 
-_SHOWN = {
+SHOWN = {
     "crop": "the centred box of this aspect ratio that covers CROP of it",
     "stretch": "all of it, stretched",
     "letterbox": "all of it in its own aspect ratio, centred on black",
@@ -33,8 +33,8 @@ def header(lowered: Lowered, arena: Arena, embed: bool) -> str:
         "FIT": f'"{p.fit}"',
         "CROP": literal(p.crop),
         "RESIZE": f'"{p.resize}"',
-        "MEAN": _per_channel(p.mean, p.channels),
-        "STD": _per_channel(p.std, p.channels),
+        "MEAN": per_channel(p.mean, p.channels),
+        "STD": per_channel(p.std, p.channels),
         "CLASSES": f"{program.classes}",
         "STEPS": f"{len(program.steps)}",
         "WEIGHTS_BYTES": f"{lowered.weights.size}",
@@ -45,7 +45,7 @@ def header(lowered: Lowered, arena: Arena, embed: bool) -> str:
     if embed:
         del defines["WEIGHTS_BYTES"]
     constants = "\n".join(f"#define {prefix}_{key} {value}" for key, value in defines.items())
-    labels = "\n".join(f"    {_text(label)}," for label in lowered.labels)
+    labels = "\n".join(f"    {quoted(label)}," for label in lowered.labels)
     joined = ", ".join(arguments(embed))
     weights = (
         "" if embed else "\n * weights: WEIGHTS_BYTES bytes that came with this file, at an address like the arena's."
@@ -60,7 +60,7 @@ def header(lowered: Lowered, arena: Arena, embed: bool) -> str:
     return f"""/* {name}: a network as C, written by mobilenets for {made}.{permission}
 {_flags(program.target)}
  *
- * pixels: bytes [HEIGHT][WIDTH][CHANNELS]. Of any picture: {_SHOWN[p.fit]},
+ * pixels: bytes [HEIGHT][WIDTH][CHANNELS]. Of any picture: {SHOWN[p.fit]},
  *   resized with the kernel RESIZE{antialiasing}. (pixel - MEAN) / STD is worked out inside, not by the caller.
  * output: CLASSES logits, then CLASSES probabilities.
  * arena: ARENA_BYTES bytes for the time of a call, at an address that ALIGNMENT divides.{weights}
@@ -108,12 +108,13 @@ def literal(value: float) -> str:
     return f"{float(value)!r}f"
 
 
-def _per_channel(value: float | tuple[float, ...], channels: int) -> str:
+def per_channel(value: float | tuple[float, ...], channels: int) -> str:
+    """Return a number for each channel, as an initialiser in C."""
     values = value if isinstance(value, tuple) else (value,) * channels
     return "{" + ", ".join(map(literal, values)) + "}"
 
 
-def _text(label: str) -> str:
+def quoted(label: str) -> str:
     """Return a string in C: characters that are not printable or mean something in C are octal escapes of UTF-8."""
     return '"' + "".join(char if _plain(char) else _escaped(char) for char in label) + '"'
 

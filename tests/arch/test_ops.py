@@ -59,6 +59,7 @@ def test_all_are_found() -> None:
         "the compiler to C in fp32",
         "the compiler to C in bf16",
         "the compiler to C in int8",
+        "the engine for microcontrollers",
         "export to ONNX",
         "export to TensorFlow Lite",
         "export to Keras",

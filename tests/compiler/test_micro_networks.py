@@ -1,0 +1,91 @@
+"""The engine for microcontrollers against quant/reference.py: not one byte of the logits may differ."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pytest
+from conftest import make_random_model
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from int8_networks import images_for, random_integers
+from micro_running import differing
+from running import needs_compiler
+
+from mobilenets.arch.network import SHALLOW_BODY, Block, Network
+from mobilenets.compiler.micro import CORES
+from mobilenets.quant.conversion import to_integers
+from mobilenets.quant.observe import channel_ranges, whole
+from mobilenets.quant.scheme import QuantModel
+from mobilenets.runtime.activations import open_activations
+
+pytestmark = [needs_compiler, pytest.mark.any_processor]
+
+FAMILIES = {core.kernels: core for core in CORES.values()}
+SMALL = (Block(1, 24), Block(2, 40), Block(1, 40))
+NETWORKS = {
+    "alpha .33, 33x65": Network(0.33, 33, 65, padding="same", classes=5, blocks=SHALLOW_BODY[:6], activation="relu6"),
+    "grey, keras": Network(0.25, 48, 32, channels=1, classes=2, padding="keras", output="sigmoid", blocks=SMALL),
+    "one pixel": Network(0.25, 32, 32, blocks=(*SHALLOW_BODY, Block(2, 64), Block(1, 64)), padding="same"),
+    "full, head": Network(0.2, 33, 40, convolution="full", blocks=SMALL, head=50, padding="keras", classes=9),
+    "5x5, odd channels": Network(1.0, 40, 56, stem=5, blocks=(Block(2, 3, 5), Block(1, 17), Block(2, 33)), classes=7),
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_logits_are_the_oracles(name: str, family: str, tmp_path: Path) -> None:
+    model = random_integers(NETWORKS[name], seed=5)
+    assert differing(model, FAMILIES[family], images_for(model), tmp_path) == 0
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("harsh", "weight_zero"), [(0.0, 127), (1.0, -128), (300.0, 0)])
+def test_ties_saturation_and_weights_with_a_zero_point(
+    family: str, harsh: float, weight_zero: int, tmp_path: Path
+) -> None:
+    network = Network(0.5, 33, 34, blocks=(Block(1, 48), Block(2, 40)), activation="relu6", classes=5)
+    model = random_integers(network, 3, harsh, weight_zero)
+    assert differing(model, FAMILIES[family], images_for(model), tmp_path) == 0
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_hard_swish(family: str, tmp_path: Path) -> None:
+    model = swishing(Network(0.5, 40, 48, blocks=SMALL, activation="hard_swish", classes=7))
+    assert differing(model, FAMILIES[family], images_for(model), tmp_path) == 0
+
+
+def swishing(network: Network) -> QuantModel:
+    """Integers for the ranges of eight images of noise."""
+    model = make_random_model(network)
+    p = model.preprocess
+    images = np.random.default_rng(0).integers(0, 256, (8, p.height, p.width, p.channels), np.uint8)
+    return to_integers(model, whole(channel_ranges(open_activations(model), images)))
+
+
+blocks = st.lists(
+    st.builds(Block, st.sampled_from([1, 2]), st.integers(1, 70), st.sampled_from([3, 3, 5])), min_size=1, max_size=3
+)
+networks = st.builds(
+    Network,
+    alpha=st.just(1.0),
+    height=st.integers(32, 50),
+    width=st.integers(32, 70),
+    channels=st.sampled_from([1, 3]),
+    classes=st.integers(2, 40),
+    stem=st.integers(1, 30),
+    blocks=blocks.map(tuple),
+    head=st.sampled_from([0, 0, 9, 64]),
+    padding=st.sampled_from(["symmetric", "same", "keras"]),
+    activation=st.sampled_from(["relu", "relu6"]),
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+@settings(max_examples=40)
+@given(networks, st.integers(0, 99), st.sampled_from([0.0, 1.0, 30.0]), st.sampled_from([0, 0, 9]))
+def test_any_network(family: str, network: Network, seed: int, harsh: float, zero: int) -> None:
+    model = random_integers(network, seed, harsh, zero)
+    with TemporaryDirectory() as folder:
+        assert differing(model, FAMILIES[family], images_for(model), Path(folder)) == 0
