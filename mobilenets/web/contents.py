@@ -13,7 +13,7 @@ from ..model import Model
 from ..quant.scheme import LOW, QuantModel
 from .build import RELAXED, RELAXED_DOT, WASM, wasm_of
 
-__all__ = ["TASKS", "web_files"]
+__all__ = ["NAMES", "TASKS", "web_files"]
 
 NAME = "network"  # of the emitted function: mobilenets_network_run
 _COPIED = ("index.js", "pixels.js")
@@ -31,6 +31,11 @@ _EXAMPLES = {
     "geolocate": "{ latitude: 48.1, longitude: 11.6, top: [...] }",
 }
 TASKS = tuple(_PREDICTIONS)
+MODULES = ("simd", "relaxed")
+NAMES = (  # of all files; relaxed.bin is written where simd.bin does not serve both modules
+    *(*_COPIED, "index.d.ts", "model.js", "index.html", "package.json", "README.md"),
+    *(f"{module}.{ending}" for ending in ("wasm", "bin") for module in MODULES),
+)
 
 
 def web_files(model: Model | QuantModel) -> dict[str, bytes]:
@@ -45,7 +50,7 @@ def web_files(model: Model | QuantModel) -> dict[str, bytes]:
     modules: dict[str, bytes] = {}
     weights: dict[bytes, str] = {}  # their files: two modules may read the same
     facts = _facts(model)
-    for name, target in {"simd": WASM, "relaxed": _relaxed(model)}.items():
+    for name, target in zip(MODULES, (WASM, _relaxed(model)), strict=True):
         source, lowered = sources_of(model, target, NAME)
         file = weights.setdefault(lowered.weights.tobytes(), f"{name}.bin")
         modules[f"{name}.wasm"] = wasm_of({f"mobilenets_{NAME}.h": source.h, f"{NAME}.c": source.c}, target)
