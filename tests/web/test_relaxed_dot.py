@@ -1,4 +1,4 @@
-"""int8 in Chromium, plain and by relaxed dot products, on any processor: no byte differs from quant/reference.py."""
+"""int8 in Chromium, plain and by relaxed dot products: no byte differs from quant/reference.py."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -41,8 +41,10 @@ LOGITS = """(async (folder, count, size, width, height) => {
         WebAssembly.validate = (bytes) => relaxed && validate(bytes);
         const model = await load();
         if (model.relaxed !== relaxed) throw new Error("the other module");
-        for (let i = 0; i < count; i++)
-            found.push(Array.from(await model.logits({ data: pixels.subarray(i * size, (i + 1) * size), width, height })));
+        for (let i = 0; i < count; i++) {
+            const data = pixels.subarray(i * size, (i + 1) * size);
+            found.push(Array.from(await model.logits({ data, width, height })));
+        }
     }
     return found;
 })"""
