@@ -53,7 +53,9 @@ def import_(
 def export(
     model: str,
     *,
-    format: Literal["onnx", "tflite", "tflite-float16", "tflite-dynamic", "tflite-micro", "keras-h5", "timm", "torch"]
+    format: Literal[
+        "onnx", "tflite", "tflite-float16", "tflite-dynamic", "tflite-micro", "keras-h5", "timm", "torch", "web"
+    ]
     | None = None,
     output: Path | None = None,
     overwrite: Json = False,
@@ -70,9 +72,10 @@ def export(
         preprocessing as MediaPipe reads them), tflite-float16, tflite-dynamic (int8 weights), keras-h5 (a whole model,
         named as keras.applications names it), timm (its names in a .safetensors), torch (a state dict).
         Of an int8 model: onnx (QDQ), tflite (uint8 in and out), tflite-micro (int8 in and out).
+        Of both: web (a folder for browsers and Node: WebAssembly, an ES module, a page).
         By default the format of the ending of output, else onnx.
     output
-        By default beside the model.
+        By default beside the model. Of web a folder.
     overwrite
         Write over a file that is there.
     json
@@ -93,6 +96,7 @@ def compile_(
     name: str = "network",
     embed: Json = False,
     no_library: Json = False,
+    tune: str = "0s",
     overwrite: Json = False,
     json: Json = False,
 ) -> None:
@@ -117,6 +121,9 @@ def compile_(
         Put the weights into the C, instead of into a file of their own.
     no_library
         Write the C alone and build no library: no C compiler is needed.
+    tune
+        Time, such as 10s, in which the tiles of each layer are chosen by timing candidates on this processor; predict
+        takes what was chosen as well. 0s: the same C on every machine.
     overwrite
         Write over files that are there.
     json
@@ -134,5 +141,6 @@ def compile_(
         embed=embed,
         library=not no_library,
         overwrite=overwrite,
+        tune=tune,
     )
     show.compiled(result, json)

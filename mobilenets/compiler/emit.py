@@ -81,6 +81,7 @@ def _kernels(program: Program) -> list[str]:
     variants = {"int8_dot": f"int8_dot_{program.target.dot}"}
     if any(min(step.limits) < -1 for step in program.steps):
         variants["activate"] = "activate_all"
+    variants |= {own.rpartition("_")[0]: own for own in program.target.own}
     for step in program.steps:
         tile = step.tile
         for kernel in _body(program, step).kernels:

@@ -60,6 +60,8 @@ class Target:
     flags: tuple[str, ...]  # for the C compiler
     rows_cache: int = 32768  # bytes of depthwise rows in scratch at a time, where the arena has the space
     dot: Literal["vnni", "madd"] = "madd"  # int8: four bytes at a time, or two 16-bit numbers
+    least_sums: int = 0  # of a tile of floats; fewer take as long, the latency of a multiplication
+    own: tuple[str, ...] = ()  # KERNEL_NAME: kernels of its own, which take the place of KERNEL
 
 
 @dataclass(frozen=True, slots=True)

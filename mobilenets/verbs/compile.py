@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from ..compiler import Written, has_compiler, lacking, write_c
+from ..errors import UsageError
 from ..files import check_output
 from ..opening import open_model
 from ..progress import Watch
+from .arguments import seconds_of
 
 __all__ = ["CompiledFiles", "compile"]
 
@@ -45,6 +47,7 @@ def compile(
     embed: bool = False,
     library: bool = True,
     overwrite: bool = False,
+    tune: float | str = 0.0,
     watch: Watch | None = None,
 ) -> CompiledFiles:
     """Write a model as C into a folder, and build its library there.
@@ -68,11 +71,16 @@ def compile(
         Put the weights into the C, instead of into a file of their own.
     library
         Build the library too. Without it no C compiler is needed, and the C is compared only where there is one.
+    tune
+        Seconds, or a time such as "10s", in which tiles and rows of each step are chosen by timing candidates on this
+        processor; `predict` and the other verbs take what was chosen as well. 0: the table of the target, which gives
+        the same C everywhere.
     """
     from ..exporters.onnx import to_onnx
     from ..runtime import CompiledSession, Session
     from ..runtime.numpy_session import NumpySession
     from ..runtime.parity import BOUND, agree
+    from ..runtime.tune import tune as tune_model
 
     opened = open_model(model, watch)
     folder = Path(output) if output else opened.path.parent / f"{opened.path.stem}-c"
@@ -81,13 +89,25 @@ def compile(
             check_output(folder / file, (Path(file).suffix,), overwrite)
     trained = opened.trained()
     lacks = lacking(trained, target, precision)
+    seconds = seconds_of(tune)
+    if seconds and (lacks or not has_compiler()):
+        raise UsageError(f"tune (={seconds:g} s) times C on this processor: {_why_not(lacks)}")
+    tilings = tune_model(trained, target, precision, seconds) if seconds else {}
+
+    def write() -> Written:
+        return write_c(trained, folder, target, name, embed, precision, library, tilings)
+
     if lacks or not (library or has_compiler()):
-        return CompiledFiles(folder, write_c(trained, folder, target, name, embed, precision, library), None, lacks)
-    logits = CompiledSession(trained, 1, target, precision=precision).logits
+        return CompiledFiles(folder, write(), None, lacks)
+    logits = CompiledSession(trained, 1, target, precision=precision, tilings=tilings).logits
     if trained.precision == "int8":
         same = agree(logits, NumpySession(trained).logits, trained.preprocess, "logits differ from numpy's", bound=0)
-        return CompiledFiles(folder, write_c(trained, folder, target, name, embed, precision, library), same)
+        return CompiledFiles(folder, write(), same)
     reference = Session.from_onnx(to_onnx(trained), 1).logits
     bound = {"bf16": 0.1, "bf16x3": 1e-3}.get(precision or trained.precision, BOUND)
     difference = agree(logits, reference, trained.preprocess, "compiled logits differ from ONNX Runtime's", bound)
-    return CompiledFiles(folder, write_c(trained, folder, target, name, embed, precision, library), difference)
+    return CompiledFiles(folder, write(), difference)
+
+
+def _why_not(lacks: tuple[str, ...]) -> str:
+    return f"it lacks {', '.join(lacks)}" if lacks else "there is no C compiler"

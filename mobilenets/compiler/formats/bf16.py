@@ -71,7 +71,7 @@ class _Pairs(Fp32):
         row = width * (HALF * self.parts * pixel + (FLOAT * stored if self.parts > 1 else 0))
         rows = self.group_rows(step, row, HALF * self.parts * stored * step.output.channels)
         step = replace(
-            change_tile(self.depthwise_tile(step), rows=rows, mr=self.pixels(rows * width, step.tile.nr)),
+            change_tile(self.depthwise_tile(step), rows=rows, mr=self.pixels(step, rows * width)),
             kind=step.kind._replace(tiled=self.tiles),
             scratch=rows * row + (HALF * TILE * pixel if self.tiles else 0),
             own=Pairs(self.parts, pixel),

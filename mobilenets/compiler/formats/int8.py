@@ -15,9 +15,10 @@ from ...quant.elementwise import add_terms, hard_swish_table, product_factor
 from ...quant.scheme import INTEGERS, LOW, QuantModel, integer_layers, limits, pool_multiplier
 from ..program import SIZES, Buffer, Constant, Element, Step, Target
 from ..targets import INT8_TARGETS
-from .format import Format, add_constants, change_tile, padded
+from ..tuning import Tilings
+from .format import NONE, Format, add_constants, change_tile, padded
 from .int8_bodies import BODIES, Rule, Scaling
-from .int8_packing import byte, pack_bias, pack_factor, pack_product, pack_taps
+from .int8_packing import byte, pack_bias, pack_factor, pack_product, pack_taps, split_bias
 
 __all__ = ["Int8"]
 
@@ -49,8 +50,8 @@ class Int8(Format):
     sums = "uint8_t"
     border = 0
 
-    def __init__(self, model: QuantModel, target: Target) -> None:
-        super().__init__(model, target)
+    def __init__(self, model: QuantModel, target: Target, tilings: Tilings = NONE) -> None:
+        super().__init__(model, target, tilings)
         image, *_, last = self.layers
         ends = [Layer(last.op, None, None, (len(integer_layers(self.graph)),))] if last.op.kind in OUTPUTS else []
         self.layers = [image, *integer_layers(self.graph), *ends]
@@ -80,21 +81,22 @@ class Int8(Format):
     def stored(self, group: tuple[Layer, ...]) -> int:
         return padded(group[-1].op.shape_out[2], 8)
 
-    def pixels(self, count: int, nr: int) -> int:
+    def pixels(self, step: Step[Any], count: int) -> int:
         """Return the pixels of a tile, such that the tiles and the single pixels that are left over take least time.
 
         At most 8, or 4 where the panel is one vector: four vectors of sums are converted to bytes together.
         """
+        nr = step.tile.nr
         most = 4 if nr == 1 else min(8, self.target.sums // nr)
 
         def cost(mr: int) -> float:
             return count // mr * max(mr * nr + 1, mr + nr) + count % mr * (nr + 2)
 
-        return min(range(1, most + 1), key=lambda mr: (cost(mr), -mr))
+        return sorted(range(1, most + 1), key=lambda mr: (cost(mr), -mr))[min(self.tiling(step).rank, most - 1)]
 
     def convolution(self, step: Step[Any], layer: Layer) -> Step[Any]:
         deep = self._deep(step) if step.kind.op == "pointwise" else 0
-        step = change_tile(step, mr=self.pixels(step.output.width, step.tile.nr))
+        step = change_tile(step, mr=self.pixels(step, step.output.width))
         step = replace(self._scaled(step, layer, deep=deep), scratch=0 if deep else self._seen(step))
         return self._product(step, layer)
 
@@ -113,8 +115,9 @@ class Int8(Format):
         fitting = [v for v in (16, 8, 4) if min(8, self.target.vector) <= v <= self.target.vector and channels % v == 0]
         lanes = next((v for v in fitting if v * column <= spare), fitting[-1])
         row = width * channels * size
-        rows = _group_rows(step, row, (spare - column * lanes) // row)
-        step = change_tile(step, lanes=lanes, rows=rows, mr=self.pixels(rows * width, step.tile.nr))
+        tiling = self.tiling(step)
+        rows = _group_rows(step, int(row / tiling.rows), (spare - column * lanes) // row)
+        step = change_tile(step, lanes=lanes, rows=rows, mr=self.pixels(step, rows * width))
         step = self._scaled(replace(step, scratch=column * lanes + rows * row), *group, deep=self._deep(step))
         both = 2 if step.window.stride == 1 else 1  # rows of the output that four of the input serve
         taps = pack_taps(self.integers[group[0].name], channels, lanes, both, self.group)
@@ -126,7 +129,9 @@ class Int8(Format):
         weight, channels = self.integers[layer.name].weight[:, 0], step.input.channels
         taps = np.pad(weight, ((0, channels - len(weight)), (0, 0), (0, 0))).transpose(1, 2, 0)
         step = self._scaled(change_tile(step, vector=self.lanes(channels), nr=1), layer)
-        return add_constants(step, self.blob.add("dw", "int8_t", taps), *self._scales(layer.op, channels, "dw_"))
+        return add_constants(
+            step, self.blob.add("dw", "int8_t", taps), *self._scales(layer.op, channels, "dw_", plain=True)
+        )
 
     def product(self, step: Step[Any], layer: Layer) -> Step[Any]:
         return self._product(self._scaled(step, layer), layer)
@@ -137,12 +142,18 @@ class Int8(Format):
         packed = pack_product(integers, step.input.channels, channels, panel, self.group)
         return add_constants(step, self.blob.add("w", "int8_t", packed), *self._scales(layer.op, channels))
 
-    def _scales(self, op: Op, channels: int, prefix: str = "") -> tuple[Constant, Constant]:
-        """Return what is added to the sums of each channel, and what they are multiplied with."""
+    def _scales(self, op: Op, channels: int, prefix: str = "", plain: bool = False) -> tuple[Constant, Constant]:
+        """Return what is added to the sums of each channel, and what they are multiplied with.
+
+        `plain`: the kernel has no dot products.
+        """
         integers, source = self.integers[op.name], self.sources[op.name][0]
         factor = pack_factor(integers, source, self.stands_for[op.name], channels)
+        bias = pack_bias(integers, source, channels)
+        if "int8_dot_relaxed" in self.target.own and not plain:
+            bias += split_bias(integers, channels)
         return (
-            self.blob.add(f"{prefix}bias", "int32_t", pack_bias(integers, source, channels)),
+            self.blob.add(f"{prefix}bias", "int32_t", bias),
             self.blob.add(f"{prefix}factor", "float", factor),
         )
 
