@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from ..compiler import PRECISIONS
-from ..compiler.targets import BF16_TARGETS, INT8_TARGETS
+from ..compiler.targets import ALL_BF16_TARGETS, ALL_INT8_TARGETS
 from .options import Json, SourceFlags
 
 __all__ = ["compile_", "export", "import_"]
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     TargetName = str
     PrecisionName = str
 else:  # the choices of the command line are those of the compiler
-    TargetName = Literal[("auto", *dict.fromkeys((*BF16_TARGETS, *INT8_TARGETS)))]
+    TargetName = Literal[("auto", *dict.fromkeys((*ALL_BF16_TARGETS, *ALL_INT8_TARGETS)))]
     PrecisionName = Literal[(*PRECISIONS, "int8")]
 
 
@@ -110,7 +110,7 @@ def compile_(
         The folder to write to; by default one beside the model.
     target
         The instructions to use; auto: those that this processor has. avx512bf16 is for bf16, avx512vnni and avxvnni
-        for int8, amx for both.
+        for int8, amx for both; of 64-bit ARM neon is for all, bf16 for bf16, dotprod and i8mm for int8.
     precision
         The format of weights and activations; by default the model's own. fp32; int8 (of int8 models only); bf16: half
         the memory, and faster where the processor multiplies bf16; bf16x3 and bf16x6: floats by products of bf16, worth

@@ -89,13 +89,13 @@ def export(
 def _export_web(opened: Opened, output: str | Path | None, overwrite: bool) -> Exported:
     """Write the folder of an ES module, after its logits in Node, if that is installed, have been compared."""
     from ..files import write_all
-    from ..web import has_node, web_files
+    from ..web import NAMES, has_node, web_files
 
     trained = opened.trained()
     folder = Path(output) if output else opened.path.parent / f"{opened.path.stem}-web"
-    contents = web_files(trained)
-    for file in contents if folder.is_dir() else ():
+    for file in NAMES if folder.is_dir() else ():
         check_output(folder / file, (Path(file).suffix,), overwrite)
+    contents = web_files(trained)
     difference = _difference_in_node(trained, contents) if has_node() else None
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from ..model import Model
 from ..quant.scheme import LOW, QuantModel
 from .build import RELAXED, RELAXED_DOT, WASM, wasm_of
 
-__all__ = ["TASKS", "web_files"]
+__all__ = ["NAMES", "TASKS", "web_files"]
 
 NAME = "network"  # of the emitted function: mobilenets_network_run
 _COPIED = ("index.js", "pixels.js")
@@ -31,6 +31,11 @@ _EXAMPLES = {
     "geolocate": "{ latitude: 48.1, longitude: 11.6, top: [...] }",
 }
 TASKS = tuple(_PREDICTIONS)
+MODULES = ("simd", "relaxed")
+NAMES = (  # of all files; relaxed.bin is written where simd.bin does not serve both modules
+    *(*_COPIED, "index.d.ts", "model.js", "index.html", "package.json", "README.md"),
+    *(f"{module}.{ending}" for ending in ("wasm", "bin") for module in MODULES),
+)
 
 
 def web_files(model: Model | QuantModel) -> dict[str, bytes]:
@@ -45,25 +50,31 @@ def web_files(model: Model | QuantModel) -> dict[str, bytes]:
     modules: dict[str, bytes] = {}
     weights: dict[bytes, str] = {}  # their files: two modules may read the same
     facts = _facts(model)
-    for name, target in {"simd": WASM, "relaxed": _relaxed(model)}.items():
+    for name, target in zip(MODULES, (WASM, _relaxed(model)), strict=True):
         source, lowered = sources_of(model, target, NAME)
         file = weights.setdefault(lowered.weights.tobytes(), f"{name}.bin")
         modules[f"{name}.wasm"] = wasm_of({f"mobilenets_{NAME}.h": source.h, f"{NAME}.c": source.c}, target)
         facts[name] = {"weights": file, "bytes": lowered.weights.size, "arena": source.arena.one}
     facts["dot"] = _relaxed(model) is RELAXED_DOT
+    files_read = {**modules, **{file: content for content, file in weights.items()}}
     package = _package(model)
     contents = {
         **{file: _text(file) for file in _COPIED},
         "index.d.ts": _filled("index.d.ts", PREDICTION=_PREDICTIONS[model.task]),
-        "model.js": f"export const MODEL = {json.dumps(facts, ensure_ascii=False)};\n".encode(),
-        **modules,
-        **{file: content for content, file in weights.items()},
-        "index.html": _filled("index.html", TITLE=escape(model.name)),
+        "model.js": _module(facts, tuple(files_read)),
+        **files_read,
+        "index.html": _filled("index.html", TITLE=escape(f"MobileNet {model.name}")),
         "package.json": f"{json.dumps(package, indent=2)}\n".encode(),
     }
     sizes = "\n".join(f"| `{file}` | {len(content):,} |" for file, content in contents.items())
     about = {"NAME": package["name"], "DESCRIPTION": package["description"], "FILES": sizes}
     return {**contents, "README.md": _filled("README.md", EXAMPLE=_EXAMPLES[model.task], **about)}
+
+
+def _module(facts: dict[str, Any], names: tuple[str, ...]) -> bytes:
+    """Return the content of model.js; bundlers find the files that an address beside `import.meta.url` names."""
+    addresses = "".join(f'  "{name}": new URL("./{name}", import.meta.url),\n' for name in names)
+    return f"export const MODEL = {json.dumps(facts)};\nexport const FILES = {{\n{addresses}}};\n".encode()
 
 
 def _text(file: str) -> bytes:
@@ -110,13 +121,13 @@ def _facts(model: Model | QuantModel) -> dict[str, Any]:
 def _package(model: Model | QuantModel) -> dict[str, Any]:
     """Return the content of package.json; the licence is that of the published network that the model came from."""
     name = re.sub(r"[^a-z0-9.-]+", "-", model.name.lower()).strip(".-")
-    licence = model.data.get("imported", {}).get("licence", "UNLICENSED")
-    shown = f"{model.name}, a MobileNet for the task {model.task} in {model.precision}"
+    imported = model.data.get("imported")
+    licence = imported.get("licence") if isinstance(imported, dict) else None
     return {
         "name": f"mobilenet-{name.removeprefix('mobilenet-')}",
         "version": "1.0.0",
-        "description": shown,
-        "license": licence,
+        "description": f"MobileNet {model.name} for the task {model.task}",
+        "license": licence if isinstance(licence, str) else "UNLICENSED",
         "type": "module",
         "exports": {".": {"types": "./index.d.ts", "default": "./index.js"}, "./*": "./*"},
         "types": "./index.d.ts",

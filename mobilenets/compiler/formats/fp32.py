@@ -11,7 +11,7 @@ from ...arch.ops import CONVOLUTIONS, Consumer, Op
 from ...arrays import Floats
 from ...model import Model
 from ..program import SIZES, Buffer, Element, Kind, Step, Target
-from ..targets import TARGETS
+from ..targets import ALL_TARGETS
 from ..tuning import Tilings
 from .format import LIMITS, NONE, Format, add_constants, change_tile, padded
 from .fp32_bodies import BODIES
@@ -38,7 +38,7 @@ class Fp32(Format):
 
     name = "fp32"
     model = Model
-    targets = TARGETS
+    targets = ALL_TARGETS
     consumer = FP32
     bodies = BODIES
     element: ClassVar[Element] = "float"

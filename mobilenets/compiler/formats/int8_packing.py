@@ -19,10 +19,13 @@ def byte(q: int) -> int:
     return q - LOW
 
 
-def pack_bias(layer: IntegerLayer, source: QuantParams, channels: int) -> Sums:
-    """Return (channels,): bias - sum of (zero point of the input) * (w - its zero point), modulo 2^32 as sums are."""
+def pack_bias(layer: IntegerLayer, zero: int, channels: int) -> Sums:
+    """Return (channels,): bias - sum of `zero` * (w - its zero point), modulo 2^32 as sums are.
+
+    `zero`: the zero point of the input, as products read it.
+    """
     weights = layer.weight.astype(np.int64).reshape(len(layer.weight), -1) - layer.zero_point
-    bias = layer.bias - weights.sum(axis=1) * byte(source.zero_point)
+    bias = layer.bias - weights.sum(axis=1) * zero
     return np.pad(bias.astype(np.uint32).view(np.int32), (0, channels - len(bias)))
 
 

@@ -1,6 +1,6 @@
 // A network in WebAssembly: const model = await load(); const { top } = await model.predict(image);
 
-import { MODEL } from "./model.js";
+import { FILES, MODEL } from "./model.js";
 import { prepare } from "./pixels.js";
 
 // a module whose function multiplies bytes by relaxed SIMD, out of the range in which processors must agree
@@ -14,12 +14,8 @@ const ALIGNMENT = 64;
 /** Load the network. `url`: the folder of its .wasm and .bin, if it is not that of this file. */
 export async function load(url) {
   const relaxed = fasterRelaxed();
-  const files = [
-    relaxed ? new URL("./relaxed.wasm", import.meta.url) : new URL("./simd.wasm", import.meta.url),
-    MODEL[relaxed ? "relaxed" : "simd"].weights === "simd.bin"
-      ? new URL("./simd.bin", import.meta.url)
-      : new URL("./relaxed.bin", import.meta.url),
-  ].map((file) => (url === undefined ? file : within(url, file)));
+  const names = relaxed ? ["relaxed.wasm", MODEL.relaxed.weights] : ["simd.wasm", MODEL.simd.weights];
+  const files = names.map((name) => (url === undefined ? FILES[name] : within(url, name)));
   const [code, weights] = await Promise.all(files.map(read));
   const { instance } = await WebAssembly.instantiate(code, {});
   return new Model(instance.exports, weights, relaxed);
@@ -32,10 +28,10 @@ function fasterRelaxed() {
   return SINGLE.includes(new WebAssembly.Instance(new WebAssembly.Module(PROBE)).exports.dot());
 }
 
-function within(folder, file) {
+function within(folder, name) {
   const base = new URL(folder, globalThis.location?.href ?? import.meta.url);
   if (!base.pathname.endsWith("/")) base.pathname += "/";
-  return new URL(file.pathname.split("/").pop(), base);
+  return new URL(name, base);
 }
 
 async function read(url) {
