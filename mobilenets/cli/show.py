@@ -16,6 +16,7 @@ from ..tasks.result import figure_name
 from ..text import bytes_text
 from ..verbs.compile import CompiledFiles
 from ..verbs.cost import CostTable, NetworkCosts
+from ..verbs.device_folder import DeviceFolder
 from ..verbs.export import Exported
 from ..verbs.import_model import ImportedFile
 from ..verbs.memory import int8_memory
@@ -244,9 +245,14 @@ def imported(written: ImportedFile, json: bool) -> None:
     )
 
 
-def compiled(result: CompiledFiles, json: bool) -> None:
+def compiled(result: CompiledFiles | DeviceFolder, json: bool) -> None:
     if json:
         print_json(result.to_dict())
+        return
+    if isinstance(result, DeviceFolder):
+        print_parts(
+            wrote(result.folder, f"{len(result.files)} files for {result.device}, see README.md"), "", str(result)
+        )
         return
     w = result.written
     print_parts(

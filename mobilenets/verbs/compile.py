@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from ..compiler import Written, has_compiler, lacking, write_c
+from ..errors import UsageError
 from ..files import check_output
 from ..opening import open_model
 from ..progress import Watch
+from .device_folder import DeviceFolder, compile_for_device
 
 __all__ = ["CompiledFiles", "compile"]
 
@@ -44,10 +46,12 @@ def compile(
     name: str = "network",
     embed: bool = False,
     library: bool = True,
+    device: str | None = None,
+    image: str | Path | None = None,
     overwrite: bool = False,
     watch: Watch | None = None,
-) -> CompiledFiles:
-    """Write a model as C into a folder, and build its library there.
+) -> CompiledFiles | DeviceFolder:
+    """Write a model as C into a folder, and build its library there; or the folder that a microcontroller takes.
 
     The logits of a float model are compared with ONNX Runtime's, those of an int8 one with `quant.reference`'s bit for
     bit (`ParityError`), before anything is written. C for another processor is written and not run.
@@ -68,7 +72,19 @@ def compile(
         Put the weights into the C, instead of into a file of their own.
     library
         Build the library too. Without it no C compiler is needed, and the C is compared only where there is one.
+    device
+        A microcontroller, a key of `devices.DEVICES`, for which an int8 model is written as a project's folder: C99
+        with the weights in it, an example, and the files of CMake, Arduino, PlatformIO, Zephyr and ESP-IDF.
+    image
+        With `device`: the photo that the example shows the network, by default a pattern of colours.
     """
+    if device is not None:
+        for setting, value, default in (("target", target, "auto"), ("precision", precision, None)):
+            if value != default:
+                raise UsageError(f"{setting} (={value!r}) is decided by device (={device!r}): give one of them")
+        return compile_for_device(model, output, device, image, name, overwrite, watch)
+    if image is not None:
+        raise UsageError(f"image (={str(image)!r}) needs a device, whose example shows it")
     from ..exporters.onnx import to_onnx
     from ..runtime import CompiledSession, Session
     from ..runtime.numpy_session import NumpySession
