@@ -3,8 +3,9 @@
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from fractions import Fraction
+from typing import Protocol
 
 from ..arch.network import Network
 from ..costs import PRECISIONS, Cost, DeviceCost
@@ -12,7 +13,24 @@ from ..errors import BudgetError
 
 __all__ = ["Bound", "Budget", "Estimate", "parse_clock", "parse_count", "parse_size", "parse_time"]
 
-Estimate = Callable[[Network], DeviceCost]  # what a network costs on the device of a budget
+
+class Estimate(Protocol):
+    """What a network costs on the microcontroller of a budget."""
+
+    def flash(self, network: Network) -> int:
+        """Return the bytes of weights and code."""
+
+    def ram(self, network: Network) -> int:
+        """Return the bytes of arena and stack."""
+
+    def least_ram(self, network: Network) -> int:
+        """Return a lower bound of `ram`, which takes no time."""
+
+    def milliseconds(self, network: Network) -> float:
+        """Return the time of one image."""
+
+    def cost(self, network: Network) -> DeviceCost:
+        """Return all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +41,15 @@ class Bound:
     limit: float
     cost: Callable[[Cost], float]
     show: Callable[[float], str]  # a value with its unit
+    least: Callable[[Cost], float] | None = None  # a lower bound of `cost` where that takes long
+
+    def holds(self, cost: Cost) -> bool:
+        """Return whether the cost is within the bound."""
+        return self.floor(cost) <= self.limit and self.cost(cost) <= self.limit
+
+    def floor(self, cost: Cost) -> float:
+        """Return a lower bound of the cost, which takes no time: the cost itself where that takes none."""
+        return (self.least or self.cost)(cost)
 
     def __str__(self) -> str:
         return f"{self.name} {self.show(self.limit)}"
@@ -73,20 +100,31 @@ class Budget:
     def bounds(self, estimate: Estimate | None = None) -> tuple[Bound, ...]:
         """Return the given bounds that need no measurement; those of a device by its `estimate`."""
         precision = self.precision
-        known: list[tuple[str, float | str | None, Callable[[Cost], float], Callable[[float], str]]] = [
-            ("max_mult_adds", self.max_mult_adds, lambda cost: cost.mult_adds, show_count),
-            ("max_params", self.max_params, lambda cost: cost.params, show_count),
-            ("max_size", self.max_size, lambda cost: cost.bytes(precision), show_bytes),
-        ]
-        if estimate is None:
-            known.append(("max_ram", self.max_ram, lambda cost: cost.peak_ram(precision), show_bytes))
-        else:
-            known += [
-                ("max_flash", self.max_flash, lambda cost: estimate(cost.network).memory.flash, show_bytes),
-                ("max_ram", self.max_ram, lambda cost: estimate(cost.network).memory.ram, show_bytes),
-                ("max_latency", self.max_latency, lambda cost: estimate(cost.network).milliseconds, show_time),
-            ]
-        return tuple(Bound(name, float(limit), cost, show) for name, limit, cost, show in known if limit is not None)
+        known = {
+            "max_mult_adds": Bound("max_mult_adds", 0, lambda cost: cost.mult_adds, show_count),
+            "max_params": Bound("max_params", 0, lambda cost: cost.params, show_count),
+            "max_size": Bound("max_size", 0, lambda cost: cost.bytes(precision), show_bytes),
+            "max_ram": Bound("max_ram", 0, lambda cost: cost.peak_ram(precision), show_bytes),
+        }
+        if estimate is not None:
+            known |= _of_device(estimate)
+        limits = {name: getattr(self, name) for name in known}
+        return tuple(replace(known[name], limit=limit) for name, limit in limits.items() if limit is not None)
+
+
+def _of_device(estimate: Estimate) -> dict[str, Bound]:
+    """Return the bounds of a microcontroller, without their limits; what takes long to work out comes last."""
+    return {
+        "max_flash": Bound("max_flash", 0, lambda cost: estimate.flash(cost.network), show_bytes),
+        "max_latency": Bound("max_latency", 0, lambda cost: estimate.milliseconds(cost.network), show_time),
+        "max_ram": Bound(
+            "max_ram",
+            0,
+            lambda cost: estimate.ram(cost.network),
+            show_bytes,
+            least=lambda cost: estimate.least_ram(cost.network),
+        ),
+    }
 
 
 def show_count(value: float) -> str:

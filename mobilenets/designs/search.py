@@ -1,5 +1,6 @@
 """`search(Budget) -> Design`: the most accurate network that fits, its Pareto front, and the reason."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -76,7 +77,7 @@ def search(
     """Return the network of `space` that `prior` ranks best within `budget`.
 
     `measure` is needed for max_latency only: `runtime.measure.measure_networks`; `estimate` for a budget of a device:
-    `devices.estimate_on`. Raises `BudgetError` where there is no bound or no network fits, and `LatencyError` where
+    a `devices.Estimator`. Raises `BudgetError` where there is no bound or no network fits, and `LatencyError` where
     timings cannot decide.
     """
     bounds = budget.bounds(estimate)
@@ -89,7 +90,7 @@ def search(
     if not budget.measured or measure is None:
         choice, front = within[0], pareto(within, costs)
         if estimate is not None:
-            choice, *others = (replace(c, device=estimate(c.network)) for c in (choice, *front))
+            choice, *others = (replace(c, device=estimate.cost(c.network)) for c in (choice, *front))
             front = tuple(others)
         next_better = _next_better(choice, candidates, bounds)
     else:
@@ -129,14 +130,31 @@ def _cost_of(bound: Bound) -> Callable[[Candidate], float]:
     return lambda candidate: bound.cost(candidate.cost)
 
 
+def _floor_of(bound: Bound) -> Callable[[Candidate], float]:
+    return lambda candidate: bound.floor(candidate.cost)
+
+
+def _least(
+    candidates: Sequence[Candidate], value: Callable[[Candidate], float], floor: Callable[[Candidate], float]
+) -> Candidate:
+    """Return the first candidate of the least `value`, asking only those for it whose `floor` is below the others'."""
+    found, least = candidates[0], math.inf
+    for candidate in sorted(candidates, key=floor):
+        if floor(candidate) >= least:
+            break
+        if (own := value(candidate)) < least:
+            found, least = candidate, own
+    return found
+
+
 def _fits(candidate: Candidate, bounds: Sequence[Bound]) -> bool:
-    return all(bound.cost(candidate.cost) <= bound.limit for bound in bounds)
+    return all(bound.holds(candidate.cost) for bound in bounds)
 
 
 def _impossible(bounds: Sequence[Bound], candidates: Sequence[Candidate]) -> str:
     """Return the error text: the bounds that no network meets (all, where each can be met alone), the least cost."""
     cheapest_first = sorted(candidates, key=lambda c: c.cost.mult_adds)  # where several tie
-    smallest = {bound.name: min(cheapest_first, key=_cost_of(bound)) for bound in bounds}
+    smallest = {bound.name: _least(cheapest_first, _cost_of(bound), _floor_of(bound)) for bound in bounds}
     failing = [bound for bound in bounds if not _fits(smallest[bound.name], [bound])]
     needs = [
         f"{smallest[bound.name].network.name}, needs {bound.show(bound.cost(smallest[bound.name].cost))}"
@@ -160,10 +178,14 @@ def _next_better(choice: Candidate, candidates: Sequence[Candidate], bounds: Seq
         """Return the largest ratio of cost to limit."""
         return max(bound.cost(candidate.cost) / bound.limit for bound in bounds)
 
+    def floor(candidate: Candidate) -> float:
+        """Return a lower bound of `excess`."""
+        return max(bound.floor(candidate.cost) / bound.limit for bound in bounds)
+
     better = [c for c in candidates if c.score > choice.score and not _fits(c, bounds)]
     if not better or not bounds:
         return "nothing in the space is more accurate, so no bound binds"
-    candidate = min(better, key=excess)
+    candidate = _least(better, excess, floor)
     broken = [
         f"{bound} binds: {candidate.network.name} needs {bound.show(bound.cost(candidate.cost))}"
         for bound in bounds

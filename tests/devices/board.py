@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["BOARDS", "STRICT", "Board", "built", "compiled", "needs", "ran"]
+__all__ = ["BOARDS", "STRICT", "Board", "built", "built_for_risc_v", "compiled", "needs", "ran", "ran_risc_v"]
 
 STRICT = ("-Wall", "-Wextra", "-Werror")
 
@@ -37,9 +37,14 @@ void _init(void) {}
 void _fini(void) {}
 """
 SCRIPT = """
-MEMORY {{ flash (rx) : ORIGIN = {flash}, LENGTH = {size} ram (rwx) : ORIGIN = {ram}, LENGTH = {size} }}
+MEMORY {{
+    vectors (rx) : ORIGIN = {vectors}, LENGTH = 1K
+    flash (rx) : ORIGIN = {flash}, LENGTH = 2M
+    ram (rwx) : ORIGIN = {ram}, LENGTH = 512K
+}}
 SECTIONS {{
-    .text : {{ KEEP(*(.vectors)) *(.text*) *(.rodata*) *(.init .fini .eh_frame*) . = ALIGN(8); }} > flash
+    .vectors : {{ KEEP(*(.vectors)) }} > vectors
+    .text : {{ *(.text*) *(.rodata*) *(.init .fini .eh_frame*) . = ALIGN(8); }} > flash
     .ARM.exidx : {{ *(.ARM.exidx*) }} > flash
     .data : {{ _data = .; *(.data*) . = ALIGN(8); _data_end = .; }} > ram AT > flash
     _data_from = LOADADDR(.data);
@@ -51,22 +56,19 @@ SECTIONS {{
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """A machine of `qemu-system-arm`, the flags for its core, and where its memory lies."""
+    """A machine of `qemu-system-arm`, and where its memory lies."""
 
     machine: str
-    flags: tuple[str, ...]
-    flash: str = "0x00000000"
+    vectors: str = "0x00000000"
+    flash: str = "0x00000400"
     ram: str = "0x20000000"
-    size: str = "512K"
 
 
 BOARDS = {
-    "cortex-m4": Board("mps2-an386", ("-mcpu=cortex-m4", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16")),
-    "cortex-m7": Board("mps2-an500", ("-mcpu=cortex-m7", "-mfloat-abi=hard", "-mfpu=fpv5-d16")),
-    "cortex-m33": Board(
-        "mps2-an505", ("-mcpu=cortex-m33", "-mfloat-abi=hard", "-mfpu=fpv5-sp-d16"), "0x10000000", "0x38000000"
-    ),
-    "cortex-m55": Board("mps3-an547", ("-mcpu=cortex-m55", "-mfloat-abi=hard")),
+    "cortex-m4": Board("mps2-an386"),
+    "cortex-m7": Board("mps2-an500"),
+    "cortex-m33": Board("mps2-an505", "0x10000000", "0x10000400", "0x38000000"),
+    "cortex-m55": Board("mps3-an547", flash="0x01000000"),
 }
 
 
@@ -85,23 +87,39 @@ def compiled(*command: object) -> None:
 def built(board: Board, sources: Sequence[Path], include: Path, folder: Path, *options: str) -> Path:
     """Return the program of `sources` for a board."""
     (folder / "startup.c").write_text(STARTUP)
-    (folder / "board.ld").write_text(SCRIPT.format(flash=board.flash, ram=board.ram, size=board.size))
+    (folder / "board.ld").write_text(SCRIPT.format(vectors=board.vectors, flash=board.flash, ram=board.ram))
     program = folder / "program.elf"
     compiled(
         "arm-none-eabi-gcc",
-        *(*board.flags, "-mthumb", *options, f"-I{include}", "--specs=rdimon.specs", "-nostartfiles"),
+        *(*options, f"-I{include}", "--specs=rdimon.specs", "-nostartfiles"),
         *("-T", folder / "board.ld", folder / "startup.c", *sources, "-o", program),
     )
     return program
 
 
-def ran(board: Board, program: Path) -> tuple[int, str]:
+def ran(board: Board, program: Path, *options: str) -> tuple[int, str]:
     """Return the exit code of a program, and what it printed."""
-    done = subprocess.run(
-        ["qemu-system-arm", "-M", board.machine, "-nographic", "-semihosting", "-kernel", str(program)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        stdin=subprocess.DEVNULL,
+    return _emulated("qemu-system-arm", "-M", board.machine, *options, "-kernel", str(program))
+
+
+def built_for_risc_v(sources: Sequence[Path], include: Path, folder: Path, *options: str) -> Path:
+    """Return the program of `sources` for RISC-V 32, with picolibc."""
+    program = folder / "program.elf"
+    memory = ["__flash=0x80000000", "__flash_size=4M", "__ram=0x80400000", "__ram_size=4M", "__stack_size=16K"]
+    compiled(
+        *("riscv64-unknown-elf-gcc", "-mcmodel=medany", *options, "--specs=picolibc.specs", "--oslib=semihost"),
+        *("--crt0=semihost", *(f"-Wl,--defsym={one}" for one in memory), "-Tpicolibc.ld"),
+        *(f"-I{include}", *sources, "-o", program),
     )
-    return done.returncode, done.stdout
+    return program
+
+
+def ran_risc_v(program: Path, *options: str) -> tuple[int, str]:
+    """Return the exit code of a program for RISC-V 32, and what it printed."""
+    return _emulated("qemu-system-riscv32", "-M", "virt", "-bios", "none", *options, "-kernel", str(program))
+
+
+def _emulated(*command: str) -> tuple[int, str]:
+    words = [*command, "-nographic", "-semihosting"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL)
+    return done.returncode, done.stdout + done.stderr  # the console of RISC-V is standard error

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from board import BOARDS, STRICT, built, compiled, needs, ran
+from board import BOARDS, STRICT, built, built_for_risc_v, compiled, needs, ran, ran_risc_v
 from recorded import NETWORKS, integers_of, model_of
 from stubs import ARDUINO, CMAKE, ESP_IDF, ZEPHYR
 
@@ -59,23 +59,10 @@ def test_the_example_gives_the_logits_of_the_reference(
 @needs("riscv64-unknown-elf-gcc", "qemu-system-riscv32")
 @pytest.mark.parametrize("optimisation", ["-O2", "-Os"])
 def test_risc_v_32(optimisation: str, folders: dict[str, Path], tmp_path: Path) -> None:
-    folder, program = folders["riscv32"], tmp_path / "program.elf"
-    memory = ["__flash=0x80000000", "__flash_size=4M", "__ram=0x80400000", "__ram_size=4M", "__stack_size=16K"]
-    compiled(
-        *(
-            "riscv64-unknown-elf-gcc",
-            *DEVICES["riscv32"].core.flags,
-            "-mcmodel=medany",
-            optimisation,
-            "-std=c99",
-            *STRICT,
-        ),
-        *("--specs=picolibc.specs", "--oslib=semihost", "--crt0=semihost", *(f"-Wl,--defsym={one}" for one in memory)),
-        *("-Tpicolibc.ld", f"-I{folder / 'src'}", *sources(folder), "-o", program),
-    )
-    machine = ["-M", "virt", "-bios", "none", "-nographic", "-semihosting", "-kernel", str(program)]
-    done = subprocess.run(["qemu-system-riscv32", *machine], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0 and done.stderr.endswith(AGREES), done.stderr  # where the console of QEMU writes
+    folder, flags = folders["riscv32"], DEVICES["riscv32"].core.flags
+    options = [*flags, optimisation, "-std=c99", *STRICT]
+    code, said = ran_risc_v(built_for_risc_v(sources(folder), folder / "src", tmp_path, *options))
+    assert code == 0 and said.endswith(AGREES), said
 
 
 @needs("riscv64-linux-gnu-gcc", "qemu-riscv64")
