@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mobilenets.compiler.build import compiler
-from mobilenets.compiler.micro import Core, micro_sources, plan_of
+from mobilenets.compiler.micro import Core, MicroSources, micro_sources, plan_of
 from mobilenets.compiler.micro.emit import strides
 from mobilenets.compiler.micro.lower import steps_of
 from mobilenets.image import Pixels
@@ -19,10 +19,15 @@ WARNINGS = ("-Wall", "-Wextra", "-Werror", "-pedantic")
 CANARY = 64  # bytes
 
 
+def stopping(sources: MicroSources) -> dict[str, str]:
+    """The files, with a variable `stop`: the number of steps that are run."""
+    text = sources.files["network.c"].replace("i < STEPS;", "i < STEPS && i < stop;")
+    return sources.files | {"network.c": text.replace("#define STEPS", "int stop;\n#define STEPS")}
+
+
 def compiled(model: QuantModel, core: Core, folder: Path, *flags: str) -> ctypes.CDLL:
     """A library whose variable `stop` is the number of steps that it runs."""
-    for name, text in micro_sources(model, core).files.items():
-        text = text.replace("i < STEPS;", "i < STEPS && i < stop;").replace("#define STEPS", "int stop;\n#define STEPS")
+    for name, text in stopping(micro_sources(model, core)).items():
         (folder / name).write_text(text)
     library = folder / "network.so"
     command = [*compiler(), "-std=c99", *WARNINGS, "-O1", "-shared", "-fPIC", *flags, "-o", library]

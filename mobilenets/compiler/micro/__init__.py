@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ...errors import UsageError
 from ...quant.scheme import QuantModel
+from .choice import scratch
 from .cores import CORES, Core
 from .emit import emit
 from .header import header
@@ -38,10 +39,9 @@ def micro_sources(model: QuantModel, core: Core, name: str = "network") -> Micro
         raise UsageError(f"name {name!r} must be a word that C allows: letters, digits and _, no digit first")
     steps = steps_of(model)
     arena = plan_of(steps, core)
-    output = model.network.output
-    c, weights = emit(name, steps, arena, output, model.activations["fc"])
+    c, weights = emit(name, steps, arena, core, model)
     sizes = {"ARENA_BYTES": arena.size, "STACK_BYTES": STACK, "WEIGHTS_BYTES": weights}
-    h = header(name, model.preprocess, model.labels, output, sizes)
+    h = header(name, model.preprocess, model.labels, model.network.output, sizes)
     return MicroSources({f"{name}.c": c, f"mobilenets_{name}.h": h}, arena.size, STACK, weights)
 
 
@@ -49,7 +49,7 @@ def plan_of(steps: tuple[Step, ...], core: Core) -> Arena:
     """Return the plan of the arena; the image is the caller's, and so are the logits."""
     last = len(steps) - 1
     moves = [_move(step, outer=(number == 0, number == last)) for number, step in enumerate(steps)]
-    return bands(moves, lambda number, band: _scratch(steps[number], band))
+    return bands(moves, lambda number, band, pixels: scratch(steps[number], core, band, pixels))
 
 
 def _move(step: Step, outer: tuple[bool, bool]) -> Move:
@@ -57,8 +57,3 @@ def _move(step: Step, outer: tuple[bool, bool]) -> Move:
     rows, columns, outputs = step.shape_out
     row_in, row_out = (0 if outer[0] else w * c), (0 if outer[1] else columns * outputs)
     return Move(h, row_in, rows, row_out, step.window, step.gather == "pool", columns)
-
-
-def _scratch(step: Step, band: int) -> int:
-    """Return the bytes of the codes of `band` rows."""
-    return 4 * ((step.depth + 1) // 2) * band * step.shape_out[1]

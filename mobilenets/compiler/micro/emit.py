@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 
 from ...errors import CompileError
-from ...quant.scheme import QuantParams
+from ...quant.scheme import HIGH, LOW, QuantModel
 from ..header import literal
+from .choice import assembled, gather
+from .cores import Core
+from .dsp import lines, skipped, tiles
 from .lower import Part, Rule, Step
-from .pack import pack_product, pack_taps
+from .pack import PIXELS, pack_product, pack_taps
 from .plan import Arena
 
 __all__ = ["emit", "strides"]
@@ -24,19 +27,23 @@ SCORES = {
 }
 
 
-def emit(name: str, steps: Sequence[Step], arena: Arena, output: str, logits: QuantParams) -> tuple[str, int]:
+def emit(name: str, steps: Sequence[Step], arena: Arena, core: Core, model: QuantModel) -> tuple[str, int]:
     """Return the C of `steps`, and the bytes of its weights, biases and factors.
 
     Raises `CompileError` where a size is more than the fields of a step hold.
     """
     tables = _Tables()
-    rows = [_row(tables, number, steps, arena) for number in range(len(steps))]
-    kernels = ["types", "code", *dict.fromkeys(f"gather_{step.gather}" for step in steps), "product"]
+    rows = [_row(tables, number, steps, arena, core) for number in range(len(steps))]
+    output, logits = model.network.output, model.activations["fc"]
+    gathers = dict.fromkeys(f"gather_{kind}" for step in steps for kind in (gather(step, core), step.gather))
+    kernels = ["types", core.kernels, "code", *gathers, "product"]
     parts = [
         f'/* {name}: written by mobilenets; see the header. */\n#include "mobilenets_{name}.h"\n',
         "#include <stddef.h>\n",
+        f"#define PIXELS_PITCH {arena.steps[0].pitch}\n",
         f"#define STEPS {len(steps)}\n#define CLASSES {steps[-1].shape_out[2]}\n",
         *(_kernel(kernel) for kernel in kernels),
+        *_assembly(steps, arena, core),
         *tables.texts,
         "static const step steps[STEPS] = {\n" + "".join(rows) + "};\n",
         _kernel("run").replace("@", name),
@@ -62,27 +69,43 @@ class _Tables:
         return name
 
 
-def _row(tables: _Tables, number: int, steps: Sequence[Step], arena: Arena) -> str:
+def _row(tables: _Tables, number: int, steps: Sequence[Step], arena: Arena, core: Core) -> str:
     """Return the entry of a step in the table of steps, and add its arrays."""
     step, placed = steps[number], arena.steps[number]
-    first, w = step.first, step.window
+    first, w, kind = step.first, step.window, gather(step, core)
     taps = tables.add(f"taps_{number}", "int8_t", pack_taps(step)) if step.gather == "depthwise" else "0"
-    weights = tables.add(f"weights_{number}", "int8_t", pack_product(step.product))
+    weights = tables.add(f"weights_{number}", "int8_t", pack_product(step.product, PIXELS if kind == "pixels" else ()))
     rules = [_rule(tables, f"{part}_{number}", of) for part, of in (("first", first), ("product", step.product))]
     h, width, channels = step.shape_in
     rows, columns, outputs = step.shape_out
     into, out = strides(number - 1, steps, arena), strides(number, steps, arena)
     halves = h, width, channels, rows, columns, outputs
-    tiles = out[3], placed.band, (step.depth + 1) // 2, placed.band * columns
-    if max(*halves, *tiles) > MOST:
-        raise CompileError(f"{step.name}: {max(*halves, *tiles)} of a size must be at most {MOST} on microcontrollers")
-    numbers = [placed.input, placed.output, placed.scratch, *halves, *into[:3], out[0], out[2], *tiles]
+    pairs, pitch = (step.depth + 1) // 2, placed.pitch
+    sizes = out[3], placed.band, pairs, pitch, skipped(pairs, pitch)
+    if max(*halves, *sizes) > MOST:
+        raise CompileError(f"{step.name}: {max(*halves, *sizes)} of a size must be at most {MOST} on microcontrollers")
+    numbers = [placed.input, placed.output, placed.scratch, *halves, *into[:3], out[0], out[2], *sizes]
     window = [w.kernel, w.stride, w.top, w.left, step.padding]
-    words = [f"gather_{step.gather}", *map(str, [*numbers, *window]), taps, weights, *rules]
+    kernel = f"FAST(tiles_{pitch}, tiles_any)" if assembled(step, core, pitch) else "tiles_any"
+    function = "FAST(gather_lines, gather_depthwise)" if kind == "lines" else f"gather_{kind}"
+    words = [function, kernel, *map(str, [*numbers, *window]), taps, weights, *rules]
     shape = " -> ".join("x".join(map(str, shape)) for shape in (step.shape_in, step.shape_out))
     indent, more = " " * 4, " " * 8
     text = fill(f"{{{', '.join(words)}}},", 118, initial_indent=indent, subsequent_indent=more, break_on_hyphens=False)
     return f"    /* {step.name}: {shape} */\n{text}\n"
+
+
+def _assembly(steps: Sequence[Step], arena: Arena, core: Core) -> list[str]:
+    """Return the functions of assembly that the steps call."""
+    placed = zip(steps, arena.steps, strict=True)
+    found = [(step, place.pitch) for step, place in placed if assembled(step, core, place.pitch)]
+    shallow = [step for step in steps if gather(step, core) == "lines"]
+    limited = any(step.product.rule.high < HIGH - LOW for step, _ in found)
+    texts = [tiles(pitch, limited) for pitch in sorted({pitch for _, pitch in found})]
+    if shallow:
+        limited = any(step.first.rule.high < HIGH - LOW for step in shallow if step.first)
+        texts += [lines(stride, limited) for stride in (1, 2)]
+    return ["#ifdef DSP\n", *texts, "#endif\n"] if texts else []
 
 
 def strides(number: int, steps: Sequence[Step], arena: Arena) -> tuple[int, int, int, int]:

@@ -76,6 +76,7 @@ class Step:
     padding: int  # the code of real 0 in the input
     product: Part
     first: Part | None = None  # the depthwise convolution or the pool before the product
+    image: bool = False  # whether the input is the image
 
     @property
     def name(self) -> str:
@@ -131,7 +132,7 @@ def _with_tables(model: QuantModel) -> list[tuple[Layer, Rule | None]]:
 def _step(layer: Layer, part: Part, padding: int) -> Step:
     op = layer.op
     window = Window(op.kernel, op.stride, *op.padding[:2])
-    return Step("window", op.shape_in, op.shape_out, window, padding, part)
+    return Step("window", op.shape_in, op.shape_out, window, padding, part, image=layer.sources == (0,))
 
 
 def _fused(waiting: tuple[Layer, Part], layer: Layer, part: Part, padding: int) -> Step:

@@ -6,19 +6,24 @@ import numpy as np
 
 from .lower import Part, Step
 
-__all__ = ["pack_product", "pack_taps"]
+__all__ = ["PIXELS", "pack_product", "pack_taps"]
 
 Bytes = np.ndarray[Any, np.dtype[np.int8]]
 
+# the order of a window of 3x3 pixels of three channels in kernels/gather_pixels.c; 27 is padding
+PIXELS = (*(9 * row + j for row in range(3) for j in (0, 2, 1, 3, 4, 6, 5, 7)), 8, 17, 26, 27)
 
-def pack_product(part: Part) -> Bytes:
+
+def pack_product(part: Part, order: tuple[int, ...] = ()) -> Bytes:
     """Pack (N, C, k, k) or (N, C) as (N / 2, pairs, 2, 2): a0 b0 a1 b1 for outputs a, b and codes 0, 1.
 
-    A window is in the order row, column, channel. Padding is the weights' own zero point, whose products add nothing.
+    A window is in the order row, column, channel, or else in `order`. Padding is the weights' own zero point, whose
+    products add nothing.
     """
     weight = part.weight if part.weight.ndim == 2 else part.weight.transpose(0, 2, 3, 1).reshape(len(part.weight), -1)
     n, depth = weight.shape
     both = np.pad(weight, ((0, n % 2), (0, depth % 2)), constant_values=part.weight_zero)
+    both = both[:, list(order)] if order else both
     return both.reshape((n + 1) // 2, 2, (depth + 1) // 2, 2).transpose(0, 2, 3, 1)
 
 

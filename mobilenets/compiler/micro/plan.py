@@ -42,12 +42,13 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """Where a step finds its input, its output and its scratch, in bytes, and the rows of a band."""
+    """Where a step finds its input, its output and its scratch, in bytes; the rows of a band; pixels in scratch."""
 
     input: int
     output: int
     scratch: int
     band: int
+    pitch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class Arena:
     size: int
 
 
-Scratch = Callable[[int, int], int]  # the number of a step and the rows of its band -> bytes
+Scratch = Callable[[int, int, int], int]  # the number of a step, the rows and the pixels of its band -> bytes
 
 
 def padded(size: int) -> int:
@@ -77,16 +78,26 @@ def clearance(move: Move, band: int) -> int | None:
 
 
 def bands(moves: Sequence[Move], scratch: Scratch) -> Arena:
-    """Return the plan with the smallest arena, and in it as many rows of a band as gain anything."""
+    """Return the plan with the smallest arena, and in it as many rows of a band as gain anything.
+
+    Then few different numbers of pixels: kernels of assembly exist for each.
+    """
     chosen = [move.rows_out if move.whole else min(LEAST, move.rows_out) for move in moves]
-    best = place(moves, chosen, scratch)
+    pixels = [band * move.width for band, move in zip(chosen, moves, strict=True)]
+    best = place(moves, chosen, pixels, scratch)
     assert best is not None
     for number, move in enumerate(moves):
         for band in _larger(move, chosen[number]):
-            tried = [*chosen[:number], band, *chosen[number + 1 :]]
-            if arena := place(moves, tried, scratch, best.size):
-                chosen, best = tried, arena
+            tried, wide = [*chosen], [*pixels]
+            tried[number], wide[number] = band, band * move.width
+            if arena := place(moves, tried, wide, scratch, best.size):
+                chosen, pixels, best = tried, wide, arena
                 break
+    for few in sorted({*pixels} - {1, max(pixels)}):
+        more = min(other for other in pixels if other > few)
+        wide = [more if other == few else other for other in pixels]
+        if arena := place(moves, chosen, wide, scratch, best.size):
+            pixels, best = wide, arena
     return best
 
 
@@ -96,12 +107,14 @@ def _larger(move: Move, band: int) -> list[int]:
     return [rows for rows in range(most, band, -1) if move.rows_out % rows == 0]
 
 
-def place(moves: Sequence[Move], chosen: Sequence[int], scratch: Scratch, most: int | None = None) -> Arena | None:
-    """Return the smallest arena for bands of `chosen` rows, each output over its input or above it; None where it has
-    more than `most` bytes.
+def place(
+    moves: Sequence[Move], chosen: Sequence[int], pixels: Sequence[int], scratch: Scratch, most: int | None = None
+) -> Arena | None:
+    """Return the smallest arena for bands of `chosen` rows with scratch for so many pixels, each output over its input
+    or above it; None where it has more than `most` bytes.
     """
     free = [clearance(move, band) for move, band in zip(moves, chosen, strict=True)]
-    needed = [padded(scratch(number, band)) for number, band in enumerate(chosen)]
+    needed = [padded(scratch(number, *band)) for number, band in enumerate(zip(chosen, pixels, strict=True))]
     reach = _reach(free)
 
     @cache
@@ -118,7 +131,7 @@ def place(moves: Sequence[Move], chosen: Sequence[int], scratch: Scratch, most: 
             at = 0 if low >= needed[number] else high
             own = max(high, at + needed[number])
             if (most is None or own <= most) and (behind := rest(number + 1, output)):
-                placed = Placed(input, output, at, chosen[number])
+                placed = Placed(input, output, at, chosen[number], pixels[number])
                 plans.append((max(own, behind[0]), (placed, *behind[1])))
         return min(plans, key=lambda plan: plan[0], default=None)
 

@@ -1,5 +1,5 @@
 /* A depthwise convolution: `rows` rows from y on, as codes [pairs][pitch][2]. */
-static void gather_depthwise(const step *s, const uint8_t *in, int y, int rows, half *codes) {
+KERNEL void gather_depthwise(const step *s, const uint8_t *in, int y, int rows, half *codes) {
     const rule *r = &s->first;
     const int size = s->kernel * s->kernel;
     int c, i, x, dy, dx;

@@ -1,5 +1,5 @@
-/* The mean of each channel, as codes [pairs][1][2]. */
-static void gather_pool(const step *s, const uint8_t *in, int y, int rows, half *codes) {
+/* The mean of each channel, as codes [pairs][pitch][2]. */
+KERNEL void gather_pool(const step *s, const uint8_t *in, int y, int rows, half *codes) {
     int c, i, x;
     (void)y;
     (void)rows;
@@ -8,6 +8,6 @@ static void gather_pool(const step *s, const uint8_t *in, int y, int rows, half 
         for (i = 0; i < s->height; i++)
             for (x = 0; x < s->width; x++)
                 sum += in[c * (ptrdiff_t)s->plane + i * (ptrdiff_t)s->row + x];
-        codes[c] = (half)code(sum, s->first.factor[0], &s->first);
+        codes[c / 2 * 2 * s->pitch + c % 2] = (half)code(sum, s->first.factor[0], &s->first);
     }
 }

@@ -1,6 +1,6 @@
 /* The windows of `rows` rows from y on: row by row of the window, pixel by pixel, channel by channel. Codes are
  * [pairs][pitch][2]. */
-static void gather_window(const step *s, const uint8_t *in, int y, int rows, half *codes) {
+KERNEL void gather_window(const step *s, const uint8_t *in, int y, int rows, half *codes) {
     int k = 0, dy, dx, c, i, x;
     for (dy = 0; dy < s->kernel; dy++)
         for (dx = 0; dx < s->kernel; dx++)

@@ -1,24 +1,99 @@
-/* The codes of two outputs from n on of one pixel: weights are [outputs / 2][pairs] of a0 b0 a1 b1. */
-static void product_pixel(const step *s, const half *from, int n, uint8_t *out) {
-    const rule *r = &s->product;
+/* What a kernel for tiles reads: the first twelve words are in the order of the registers of the assembly in dsp.py. */
+struct tiles {
+    float factor_a, factor_b; /* of two outputs */
+    int32_t bias_a, bias_b;
+    const half *codes, *end;         /* of the first pixel, and behind the last; a multiple of four pixels */
+    uint8_t *a, *b;                  /* where the codes of both outputs go */
+    const half *panel, *panel_end;   /* weights in 16 bits: [pairs] of a0 a1 b0 b1 */
+    uint32_t skip, high;             /* bytes of code to jump over; the largest code, four times */
+    const rule *rule;
+    int32_t pitch;
+};
+
+/* Four pixels times two outputs at a time. */
+KERNEL void tiles_any(const tiles *t) {
+    const half *from, *w, *at;
+    uint8_t *a = t->a, *b = t->b;
+    int i;
+    for (from = t->codes; from != t->end; from += 8, a += 4, b += 4) {
+        uint32_t sum[8];
+        for (i = 0; i < 4; i++) sum[i] = (uint32_t)t->bias_a, sum[4 + i] = (uint32_t)t->bias_b;
+        for (w = t->panel, at = from; w != t->panel_end; w += 4, at += 2 * t->pitch)
+            for (i = 0; i < 4; i++) {
+                sum[i] += (uint32_t)(at[2 * i] * w[0] + at[2 * i + 1] * w[1]);
+                sum[4 + i] += (uint32_t)(at[2 * i] * w[2] + at[2 * i + 1] * w[3]);
+            }
+        for (i = 0; i < 4; i++) {
+            b[i] = (uint8_t)code(sum[4 + i], t->factor_b, t->rule);
+            a[i] = (uint8_t)code(sum[i], t->factor_a, t->rule);
+        }
+    }
+}
+
+/* The weights of outputs n and n + 1 in 16 bits, without their zero point: [outputs / 2][pairs] of a0 b0 a1 b1. */
+KERNEL void widen(const step *s, int n, half *panel) {
     const int8_t *w = s->weights + n * 2 * s->pairs;
+    const int zero = s->product.weight_zero;
+    int k;
+#ifdef DSP
+    const uint32_t both = (uint32_t)(zero & 0xffff) * 0x10001u;
+    word *to = (word *)(void *)panel;
+    const word *from = (const word *)(const void *)w;
+    for (k = 0; k < s->pairs; k++, to += 2) {
+        const uint32_t four = *from++;
+        to[0] = subtract16(widen16(four), both);
+        to[1] = subtract16(widen16_odd(four), both);
+    }
+#else
+    for (k = 0; k < s->pairs; k++, w += 4, panel += 4) {
+        panel[0] = (half)(w[0] - zero), panel[1] = (half)(w[2] - zero);
+        panel[2] = (half)(w[1] - zero), panel[3] = (half)(w[3] - zero);
+    }
+#endif
+}
+
+/* The codes of outputs n and n + 1 of one pixel. */
+KERNEL void product_pixel(const step *s, const half *from, const half *panel, int n, uint8_t *out) {
+    const rule *r = &s->product;
     const int both = n + 1 < s->outputs;
     uint32_t a = (uint32_t)r->bias[n], b = both ? (uint32_t)r->bias[n + 1] : 0;
     int k;
-    for (k = 0; k < s->pairs; k++, w += 4, from += 2 * s->pitch) {
-        a += (uint32_t)(from[0] * (w[0] - r->weight_zero) + from[1] * (w[2] - r->weight_zero));
-        b += (uint32_t)(from[0] * (w[1] - r->weight_zero) + from[1] * (w[3] - r->weight_zero));
+    for (k = 0; k < s->pairs; k++, panel += 4, from += 2 * s->pitch) {
+        a += (uint32_t)(from[0] * panel[0] + from[1] * panel[1]);
+        b += (uint32_t)(from[0] * panel[2] + from[1] * panel[3]);
     }
     out[0] = (uint8_t)code(a, r->factor[n], r);
     if (both) out[s->out_plane] = (uint8_t)code(b, r->factor[n + 1], r);
 }
 
-/* All outputs of `pixels` pixels. */
-static void product(const step *s, const half *codes, int pixels, uint8_t *out) {
+/* All outputs of `pixels` pixels. The last tile of a run overlaps the one before. */
+KERNEL void product(const step *s, half *codes, int pixels, uint8_t *out) {
+    const rule *r = &s->product;
+    half *panel = codes + 2 * s->pairs * s->pitch;
+    const int last = s->run - 4, run = s->run / 4 * 4;
     int n, at, x;
-    for (n = 0; n < s->outputs; n += 2)
-        for (at = 0; at < pixels; at += s->run)
-            for (x = 0; x < s->run; x++)
-                product_pixel(s, codes + 2 * (at + x), n,
-                              out + at / s->run * (ptrdiff_t)s->out_row + n * (ptrdiff_t)s->out_plane + x);
+    for (n = 0; n < s->outputs; n += 2) {
+        const int other = n + 1 < s->outputs;
+        uint8_t *to = out + n * (ptrdiff_t)s->out_plane;
+        tiles t;
+        t.factor_a = r->factor[n], t.factor_b = r->factor[n + other];
+        t.bias_a = r->bias[n], t.bias_b = r->bias[n + other];
+        t.panel = panel, t.panel_end = panel + 4 * s->pairs;
+        t.skip = s->skip, t.high = (uint32_t)r->high * 0x1010101u;
+        t.rule = r, t.pitch = s->pitch;
+        widen(s, n, panel);
+        for (at = 0; at < pixels; at += s->run, to += s->out_row) {
+            if (last < 0) {
+                for (x = 0; x < s->run; x++) product_pixel(s, codes + 2 * (at + x), panel, n, to + x);
+                continue;
+            }
+            t.codes = codes + 2 * at, t.end = t.codes + 2 * run;
+            t.a = to, t.b = to + (other ? s->out_plane : 0);
+            s->tiles(&t);
+            if (run == s->run) continue;
+            t.codes = codes + 2 * (at + last), t.end = t.codes + 8;
+            t.a = to + last, t.b = t.a + (other ? s->out_plane : 0);
+            s->tiles(&t);
+        }
+    }
 }
