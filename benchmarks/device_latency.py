@@ -22,11 +22,11 @@ sys.path[:0] = [str(Path(__file__).parents[1] / "tests" / name) for name in ("",
 from board import BOARDS, built, built_for_risc_v, ran, ran_risc_v  # noqa: E402
 from int8_networks import images_for, random_integers  # noqa: E402
 
-from mobilenets.arch import named  # noqa: E402
+from mobilenets.arch import Network, named  # noqa: E402
 from mobilenets.arch.network import SHALLOW_BODY  # noqa: E402
 from mobilenets.compiler.micro import CORES, Core, micro_sources  # noqa: E402
-from mobilenets.devices.cycles import Instructions, terms  # noqa: E402
-from mobilenets.quant.scheme import QuantModel, integer_layers  # noqa: E402
+from mobilenets.devices.cycles import Instructions, work  # noqa: E402
+from mobilenets.quant.scheme import QuantModel  # noqa: E402
 
 FITTED = ("0.25-96", "0.1-160", "0.15-128", "0.2-112", "0.25-128", "0.3-64", "0.35-96", "0.5-48", "0.4-80", "0.1-32")
 LEFT_OUT = ("0.25-112", "0.15-176", "0.35-64", "0.5-64", "0.2-144")
@@ -86,7 +86,7 @@ def instructions(family: Family, model: QuantModel, folder: Path) -> list[float]
     """Return the instructions of each step of `model`."""
     core = family.core
     sources = micro_sources(model, core).files
-    steps = len(steps_with_layers(model))
+    steps = len(counts_of(model.network))
     hook = "const step *s = steps + i;"
     assert hook in sources["network.c"]
     marked = sources["network.c"].replace(hook, f"{hook}\n        extern void mark(int step);\n        mark(i);")
@@ -105,23 +105,13 @@ def instructions(family: Family, model: QuantModel, folder: Path) -> list[float]
     return [int(line) * family.count for line in said[1].split()]
 
 
-def steps_with_layers(model: QuantModel) -> list[dict[str, float]]:
-    """Return the terms of each step: of a depthwise convolution or the pool together with the layer behind it."""
-    found: list[dict[str, float]] = []
-    waiting: dict[str, float] = {}
-    for layer in integer_layers(model.graph):
-        mine = terms(layer.op)
-        both = {name: waiting.get(name, 0.0) + mine.get(name, 0.0) for name in NAMES}
-        if layer.op.kind in ("depthwise", "global_average_pool"):
-            waiting = mine
-        else:
-            found.append(both)
-            waiting = {}
-    return found
+def counts_of(network: Network) -> np.ndarray:
+    """Return (steps, names): how often each of the fields of `Instructions` counts."""
+    return np.array([[sum(layer.counts.get(name, 0) for layer in step) for name in NAMES] for step in work(network)])
 
 
 def table_of(family: Family, networks: tuple[str, ...]) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """Return for each network its terms (steps, names) and the instructions of its steps."""
+    """Return for each network its counts (steps, names) and the instructions of its steps."""
     found = []
     for number, name in enumerate(networks):
         network = named(name).replace(classes=(2, 10, 100)[number % 3])
@@ -130,9 +120,8 @@ def table_of(family: Family, networks: tuple[str, ...]) -> list[tuple[str, np.nd
         model = random_integers(network, number)
         with tempfile.TemporaryDirectory() as folder:
             counted = np.array(instructions(family, model, Path(folder)))
-        rows = np.array([[step[name] for name in NAMES] for step in steps_with_layers(model)])
         print(f"{family.name} {network.name}: {counted.sum() / 1e6:.2f} M instructions", flush=True)
-        found.append((network.name, rows, counted))
+        found.append((network.name, counts_of(network), counted))
     return found
 
 

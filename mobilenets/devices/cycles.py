@@ -1,101 +1,114 @@
 """A model of the time that an int8 network takes on a microcontroller, layer by layer.
 
 Instructions are counted, not guessed: `benchmarks/device_latency.py` runs networks in an emulator that counts them, and
-fits what one mult-add and one output of each type of layer take. Cycles are instructions times a number that is known
-of each device only roughly; its source stands beside it (`device.py`).
+fits what a mult-add, an output and each call of a kernel take. Cycles are instructions times a number that is known of
+each device only roughly; its source stands beside it (`device.py`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
-from ..arch.fold import without_batch_norm
-from ..arch.graph import expand
 from ..arch.network import Network
-from ..arch.ops import OPS, Op
+from ..compiler.micro.lower import Step
+from ..compiler.micro.plan import PIXELS
 from ..costs import LayerTime
-from ..quant.scheme import integer_layers
 from .device import Device
+from .steps import steps_of
 
-__all__ = ["FITTED", "Instructions", "layer_times", "terms"]
+__all__ = ["FITTED", "Instructions", "Work", "layer_times", "work"]
+
+TILE = 4  # pixels that the product computes together
 
 
 @dataclass(frozen=True, slots=True)
 class Instructions:
-    """Instructions of the kernels of one family, fitted by least squares to the steps of the networks there."""
+    """Instructions of the kernels on one core, fitted by least squares to each step of the networks there."""
 
-    conv: float  # per mult-add of a full convolution
-    gathered: float  # per number that is gathered for its windows
-    depthwise: float  # per mult-add of a depthwise convolution of stride 1, with its outputs
+    gathered: float  # per number of the windows of a full convolution
+    depthwise: float  # per output of a depthwise convolution of stride 1
     strided: float  # of another stride
-    pointwise: float  # per mult-add of a pointwise convolution
-    dense: float  # of the classifier
-    output: float  # per output of a convolution or the classifier: requantised and stored
+    filters: float  # per filter and band of rows
+    rows: float  # per byte of the rows that a filter reads
     pool: float  # per input of the pool
-    layer: float  # per layer
+    tiles: float  # per mult-add of the product, where four pixels are computed together
+    single: float  # and where they are not: narrow images, and the classifier
+    widened: float  # per weight and band of rows
+    runs: float  # per pair of outputs and run of pixels that lie side by side
+    outputs: float  # per output of the product
+    steps: float  # per step
 
 
-FITTED: Mapping[str, Instructions] = {
-    "cortex-m4": Instructions(
-        conv=4.68,
-        gathered=29,
-        depthwise=29.4,
-        strided=29.5,
-        pointwise=4.96,
-        dense=5.4,
-        output=62.5,
-        pool=8.52,
-        layer=1810,
-    ),
-    "riscv32": Instructions(
-        conv=4.93,
-        gathered=26.2,
-        depthwise=54.2,
-        strided=54.2,
-        pointwise=5.19,
-        dense=6.58,
-        output=322,
-        pool=21.8,
-        layer=5310,
-    ),
-    "esp32-s3": Instructions(
-        conv=5.44,
-        gathered=26.4,
-        depthwise=24.6,
-        strided=24.7,
-        pointwise=5.7,
-        dense=6.07,
-        output=55.6,
-        pool=8.02,
-        layer=1360,
-    ),
-}
+FITTED: Mapping[str, Instructions] = {}
 
 
-def terms(op: Op) -> dict[str, float]:
-    """Return how often each of the fields of `Instructions` counts for a layer."""
-    mult_adds = float(OPS[op.kind].counts(op)[0])
-    height, width, outputs = op.shape_out
-    written = float(height * width * outputs)
-    if op.kind == "conv":
-        gathered = float(height * width * op.kernel**2 * op.shape_in[2])
-        return {"conv": mult_adds, "gathered": gathered, "output": written, "layer": 1.0}
-    if op.kind == "depthwise":
-        return {"depthwise" if op.stride == 1 else "strided": mult_adds, "layer": 1.0}
-    if op.kind == "global_average_pool":
-        return {"pool": float(op.shape_in[0] * op.shape_in[1] * op.shape_in[2]), "layer": 1.0}
-    if op.kind in ("pointwise", "fully_connected"):
-        name = "pointwise" if op.kind == "pointwise" else "dense"
-        return {name: mult_adds, "output": written, "layer": 1.0}
-    return {"output": written}  # a table of 256 numbers, read for each output
+class Work(NamedTuple):
+    """How often each of the fields of `Instructions` counts for a layer."""
+
+    layer: str
+    type: str
+    counts: Mapping[str, float]
+
+
+def work(network: Network) -> Iterator[tuple[Work, ...]]:
+    """Yield the layers of each step of the C of `network`."""
+    steps = steps_of(network)
+    for step, following in zip(steps, [*steps[1:], None], strict=True):
+        yield (*_gathering(step), _product(step, following))
 
 
 def layer_times(network: Network, device: Device) -> tuple[LayerTime, ...]:
     """Return the estimated instructions and cycles of each layer of `network` in int8 on `device`."""
     each = asdict(FITTED[device.fitted])
     found = []
-    for layer in integer_layers(without_batch_norm(expand(network))):
-        op = layer.op
-        instructions = sum(count * each[name] for name, count in terms(op).items())
-        cycles = instructions * device.cycles
-        found.append(LayerTime(layer.name, op.kind.replace("_", " "), round(instructions), round(cycles)))
+    for layer in (layer for step in work(network) for layer in step):
+        instructions = sum(count * each[name] for name, count in layer.counts.items())
+        found.append(LayerTime(layer.layer, layer.type, round(instructions), round(instructions * device.cycles)))
     return tuple(found)
+
+
+def _gathering(step: Step) -> tuple[Work, ...]:
+    """Return the depthwise convolution or the pool before the product."""
+    height, width, channels = step.shape_in
+    if step.first is None:
+        return ()
+    if step.gather == "pool":
+        return (Work(step.first.name, "pool", {"pool": height * width * channels}),)
+    rows, columns, _ = step.shape_out
+    bands = _bands(step)
+    read = (rows - bands) * step.window.stride + bands * step.window.kernel
+    kind = "depthwise" if step.window.stride == 1 else "strided"
+    outputs = _rounded(rows, 2 if step.window.stride == 1 else 1) * _rounded(columns, 2) * channels
+    counts = {kind: outputs, "filters": bands * channels, "rows": read * width * channels}
+    return (Work(step.first.name, "depthwise", counts),)
+
+
+def _product(step: Step, following: Step | None) -> Work:
+    rows, columns, outputs = step.shape_out
+    pixels, bands, pairs = rows * columns, _bands(step), _rounded(step.depth, 2)
+    whole = all(one is None or one.shape_out[0] * one.shape_out[1] <= PIXELS for one in (step, following))
+    run = pixels if whole else columns
+    computed = pixels // run * _rounded(run, TILE) if run >= TILE else pixels
+    both = _rounded(outputs, 2)
+    counts: dict[str, float] = {
+        "tiles" if run >= TILE else "single": computed * both * pairs,
+        "widened": bands * both * pairs,
+        "runs": pixels / run * both / 2,
+        "outputs": computed * both,
+        "steps": 1,
+    }
+    if step.gather == "window" and pixels > 1:
+        counts["gathered"] = pixels * step.depth
+    kind = {"window": "conv", "depthwise": "pointwise", "pool": "classifier"}[step.gather]
+    return Work(step.product.name, kind, counts)
+
+
+def _bands(step: Step) -> int:
+    """Return the bands of rows that a step is computed in, where the arena has room: at most `PIXELS` at a time."""
+    rows, columns, _ = step.shape_out
+    most = max(1, PIXELS // columns)
+    return rows // next(band for band in range(min(rows, most), 0, -1) if rows % band == 0)
+
+
+def _rounded(value: int, to: int) -> int:
+    return -(-value // to) * to
