@@ -3,7 +3,7 @@
 QuantModel --steps_of--> steps --bands--> arena --emit--> one .c and one .h
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...errors import UsageError
 from ...quant.scheme import QuantModel
@@ -12,7 +12,7 @@ from .cores import CORES, Core
 from .emit import emit
 from .header import header
 from .lower import Step, steps_of
-from .plan import Arena, Move, bands
+from .plan import WORD, Arena, Move, bands
 
 __all__ = ["CORES", "Core", "MicroSources", "micro_sources", "plan_of"]
 
@@ -49,7 +49,8 @@ def plan_of(steps: tuple[Step, ...], core: Core) -> Arena:
     """Return the plan of the arena; the image is the caller's, and so are the logits."""
     last = len(steps) - 1
     moves = [_move(step, outer=(number == 0, number == last)) for number, step in enumerate(steps)]
-    return bands(moves, lambda number, band, pixels: scratch(steps[number], core, band, pixels))
+    arena = bands(moves, lambda number, band, pixels: scratch(steps[number], core, band, pixels))
+    return replace(arena, size=arena.size + WORD)  # kernels read whole words
 
 
 def _move(step: Step, outer: tuple[bool, bool]) -> Move:

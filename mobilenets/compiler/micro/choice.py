@@ -30,7 +30,8 @@ def _nonnegative(part: Part) -> bool:
 
 def scratch(step: Step, core: Core, band: int, pixels: int) -> int:
     """Return the bytes of the codes of so many pixels, of the weights of two outputs in 16 bits, and of lines."""
-    codes = 4 * ((step.depth + 1) // 2) * (pixels + 2)
+    pairs = (step.depth + 1) // 2
+    codes = 4 * pairs * pixels + 8 * (pairs + 3)  # weights are widened four pairs at a time
     return codes + (line_bytes(step, band) if gather(step, core) == "lines" else 0)
 
 

@@ -4,7 +4,7 @@ gcc spills the eight sums of a tile, so whole functions are assembly: four pixel
 twin in C is `tiles_any` (kernels/product.c), which other compilers' targets call.
 """
 
-__all__ = ["FAR", "lines", "skipped", "tiles"]
+__all__ = ["FAR", "WIDEN", "lines", "skipped", "tiles"]
 
 UNROLLED = 8  # pairs of codes
 NEAR = 257  # pixels between pairs of codes that a load with write-back steps over
@@ -73,7 +73,7 @@ def lines(stride: int, limited: bool) -> str:
     registers = [f"r{register}" for register in sums]
     text = [
         "push {r4-r11, lr}",
-        "ldmia r0!, {r1-r6}",
+        "ldmia r0!, {r1-r7}",
         "vldmia r0, {s4-s13}",
         "1:",
         "vmov lr, s13",
@@ -104,6 +104,25 @@ def _function(declared: str, lines: list[str]) -> str:
 {text});
 }}
 """
+
+
+def _widened() -> str:
+    """Return the function `widen_16`, which converts 16 weights at a time."""
+    pairs = [("r4", "r5"), ("r6", "r7"), ("r8", "r9"), ("r10", "r11")]
+    text = [
+        "push {r4-r11, lr}",
+        "1:",
+        "ldmia r0!, {r4, r6, r8, r10}",
+        *(f"sxtb16 {odd}, {even}, ror #8" for even, odd in pairs),
+        *(f"sxtb16 {even}, {even}" for even, _ in pairs),
+        "stmia r1!, {r4-r11}",
+        "subs r2, #16",
+        "bgt 1b",
+        "pop {r4-r11, pc}",
+    ]
+    return _function(
+        "widen_16(const void *from __attribute__((unused)), void *to __attribute__((unused)), int count", text
+    )
 
 
 def _windows_1() -> list[str]:
@@ -224,3 +243,6 @@ def _codes(factor: str, first: int, limited: bool) -> list[str]:
         f"orr {a}, {a}, {c}, lsl #16",
         *([f"vmov {b}, s15", f"usub8 {c}, {b}, {a}", f"sel {a}, {a}, {b}"] if limited else []),
     ]
+
+
+WIDEN = _widened()

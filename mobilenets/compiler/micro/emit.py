@@ -12,7 +12,7 @@ from ...quant.scheme import HIGH, LOW, QuantModel
 from ..header import literal
 from .choice import assembled, gather
 from .cores import Core
-from .dsp import lines, skipped, tiles
+from .dsp import WIDEN, lines, skipped, tiles
 from .lower import Part, Rule, Step
 from .pack import PIXELS, pack_product, pack_taps
 from .plan import Arena
@@ -105,7 +105,7 @@ def _assembly(steps: Sequence[Step], arena: Arena, core: Core) -> list[str]:
     if shallow:
         limited = any(step.first.rule.high < HIGH - LOW for step in shallow if step.first)
         texts += [lines(stride, limited) for stride in (1, 2)]
-    return ["#ifdef DSP\n", *texts, "#endif\n"] if texts else []
+    return ["#ifdef DSP\n", WIDEN, *texts, "#endif\n"] if core.kernels == "dsp" else []
 
 
 def strides(number: int, steps: Sequence[Step], arena: Arena) -> tuple[int, int, int, int]:

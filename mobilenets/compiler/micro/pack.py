@@ -15,19 +15,21 @@ PIXELS = (*(9 * row + j for row in range(3) for j in (0, 2, 1, 3, 4, 6, 5, 7)), 
 
 
 def pack_product(part: Part, order: tuple[int, ...] = ()) -> Bytes:
-    """Pack (N, C, k, k) or (N, C) as (N / 2, pairs, 2, 2): a0 b0 a1 b1 for outputs a, b and codes 0, 1.
+    """Pack (N, C, k, k) or (N, C) as [N / 2][pairs] of a0 b0 a1 b1 for outputs a, b and codes 0, 1.
 
     A window is in the order row, column, channel, or else in `order`. Padding is the weights' own zero point, whose
-    products add nothing.
+    products add nothing. Behind them are zeros, since kernels read four pairs of codes at a time.
     """
     weight = part.weight if part.weight.ndim == 2 else part.weight.transpose(0, 2, 3, 1).reshape(len(part.weight), -1)
     n, depth = weight.shape
     both = np.pad(weight, ((0, n % 2), (0, depth % 2)), constant_values=part.weight_zero)
     both = both[:, list(order)] if order else both
-    return both.reshape((n + 1) // 2, 2, (depth + 1) // 2, 2).transpose(0, 2, 3, 1)
+    pairs = both.shape[1] // 2
+    packed = both.reshape((n + 1) // 2, 2, pairs, 2).transpose(0, 2, 3, 1).reshape(-1)
+    return np.pad(packed, (0, -pairs % 4 * 4))
 
 
 def pack_taps(step: Step) -> Bytes:
-    """Pack the weights of a depthwise convolution as (C, k, k)."""
+    """Pack the weights of a depthwise convolution as [C][k][k], and zeros behind them, since kernels read words."""
     assert step.first is not None
-    return step.first.weight[:, 0]
+    return np.pad(step.first.weight.reshape(-1), (0, 3))

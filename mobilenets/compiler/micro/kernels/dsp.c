@@ -20,6 +20,12 @@ static inline uint32_t subtract16(uint32_t a, uint32_t b) {
     __asm__("ssub16 %0, %1, %2" : "=r"(two) : "r"(a), "r"(b));
     return two;
 }
+
+static inline uint32_t pack16(uint32_t low, uint32_t high) {
+    uint32_t two;
+    __asm__("pkhbt %0, %1, %2, lsl #16" : "=r"(two) : "r"(low), "r"(high));
+    return two;
+}
 #else
 #define FAST(fast, plain) plain
 #endif

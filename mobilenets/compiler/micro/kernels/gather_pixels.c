@@ -13,33 +13,34 @@ KERNEL void window_pixel(const step *s, const uint8_t *in, int row, int column, 
 }
 
 #ifdef DSP
-static inline void four_pairs(const uint8_t *from, word *to) {
-    const word left = *(const anyword *)(const void *)from, right = *(const anyword *)(const void *)(from + 4);
-    to[0] = codes16(left), to[PIXELS_PITCH] = codes16_odd(left);
-    to[2 * PIXELS_PITCH] = codes16(right), to[3 * PIXELS_PITCH] = codes16_odd(right);
+/* One row of the windows of `count` pixels, at codes `to` of its first pair and `ninth` of its ninth bytes. */
+KERNEL void window_rows(const uint8_t *from, int next, int count, word *to, half *ninth) {
+    for (; count > 0; count--, from += next, to++, ninth += 2) {
+        const word left = *(const anyword *)(const void *)from, right = *(const anyword *)(const void *)(from + 4);
+        to[0] = codes16(left), to[PIXELS_PITCH] = codes16_odd(left);
+        to[2 * PIXELS_PITCH] = codes16(right), to[3 * PIXELS_PITCH] = codes16_odd(right);
+        *ninth = from[8];
+    }
 }
 #endif
 
 KERNEL void gather_pixels(const step *s, const uint8_t *in, int y, int rows, half *codes) {
     int i, x;
-    for (i = 0; i < rows; i++) {
+    for (i = 0; i < rows; i++, codes += 2 * s->columns) {
         const int row = (y + i) * s->stride - s->top;
-        for (x = 0; x < s->columns; x++, codes += 2) {
-            const int column = x * s->stride - s->left;
+        int first = s->columns, last = s->columns; /* what lies between them is inside of the image */
 #ifdef DSP
-            if (row >= 0 && row + 3 <= s->height && column >= 0 && column + 3 <= s->width) {
-                const uint8_t *from = in + row * (ptrdiff_t)s->row + column * 3;
-                const uint8_t *second = from + s->row, *third = second + s->row;
-                word *to = (word *)(void *)codes;
-                four_pairs(from, to);
-                four_pairs(second, to + 4 * PIXELS_PITCH);
-                four_pairs(third, to + 8 * PIXELS_PITCH);
-                to[12 * PIXELS_PITCH] = from[8] | (word)second[8] << 16;
-                to[13 * PIXELS_PITCH] = third[8];
-                continue;
-            }
-#endif
-            window_pixel(s, in, row, column, codes);
+        int dy;
+        if (row >= 0 && row + 3 <= s->height) {
+            first = (s->left + s->stride - 1) / s->stride;
+            last = (s->width - 3 + s->left) / s->stride + 1;
+            for (dy = 0; dy < 3; dy++)
+                window_rows(in + (row + dy) * (ptrdiff_t)s->row + (first * s->stride - s->left) * 3, 3 * s->stride,
+                            last - first, (word *)(void *)codes + 4 * dy * PIXELS_PITCH + first,
+                            codes + (12 + dy / 2) * 2 * PIXELS_PITCH + 2 * first + dy % 2);
         }
+#endif
+        for (x = 0; x < first; x++) window_pixel(s, in, row, x * s->stride - s->left, codes + 2 * x);
+        for (x = last; x < s->columns; x++) window_pixel(s, in, row, x * s->stride - s->left, codes + 2 * x);
     }
 }

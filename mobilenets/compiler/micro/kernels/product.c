@@ -30,20 +30,21 @@ KERNEL void tiles_any(const tiles *t) {
     }
 }
 
+#ifdef DSP
+KERNEL void widen_16(const void *from, void *to, int count);
+#endif
+
 /* The weights of outputs n and n + 1 in 16 bits, without their zero point: [outputs / 2][pairs] of a0 b0 a1 b1. */
 KERNEL void widen(const step *s, int n, half *panel) {
     const int8_t *w = s->weights + n * 2 * s->pairs;
     const int zero = s->product.weight_zero;
     int k;
 #ifdef DSP
-    const uint32_t both = (uint32_t)(zero & 0xffff) * 0x10001u;
+    const word both = (word)(zero & 0xffff) * 0x10001u;
     word *to = (word *)(void *)panel;
-    const word *from = (const word *)(const void *)w;
-    for (k = 0; k < s->pairs; k++, to += 2) {
-        const uint32_t four = *from++;
-        to[0] = subtract16(widen16(four), both);
-        to[1] = subtract16(widen16_odd(four), both);
-    }
+    widen_16(w, panel, 4 * s->pairs);
+    if (zero)
+        for (k = 0; k < 2 * s->pairs; k++) to[k] = subtract16(to[k], both);
 #else
     for (k = 0; k < s->pairs; k++, w += 4, panel += 4) {
         panel[0] = (half)(w[0] - zero), panel[1] = (half)(w[2] - zero);
