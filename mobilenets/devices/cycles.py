@@ -39,7 +39,12 @@ class Instructions:
     steps: float  # per step
 
 
-FITTED: Mapping[str, Instructions] = {}
+FITTED: Mapping[str, Instructions] = {
+    "cortex-m4": Instructions(2.51, 20.7, 30.6, 81.5, 0, 7.98, 0.738, 5.89, 0.86, 84.2, 9.57, 6.45e03),
+    "cortex-m55": Instructions(25.3, 228, 147, 0, 30.6, 9.84, 4.43, 5.31, 4.02, 0, 37.6, 1.56e03),
+    "riscv32": Instructions(23.4, 376, 131, 0, 89.6, 26.9, 4.6, 5.26, 3.4, 0, 297, 2.83e03),
+    "esp32-s3": Instructions(22, 192, 132, 0, 22.7, 9.88, 4.7, 5.09, 3.86, 0, 34.3, 804),
+}
 
 
 class Work(NamedTuple):

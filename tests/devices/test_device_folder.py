@@ -164,6 +164,9 @@ def test_the_example_shows_a_photo(model: Path, photos: Path, tmp_path: Path) ->
     assert numbers(made.folder, "logits") == reference.run(trained, pixels[None])[0].tolist()
     table = (made.folder / "README.md").read_text()
     found = made.to_dict()
+    assert str(made).endswith(
+        f"files for cortex-m7, {found['ram_bytes']:,} bytes of RAM, {found['flash_bytes']:,} of flash"
+    )
     assert all(f" {found[f'{name}_bytes']:,} |" in table for name in ("arena", "stack", "weights", "code"))
     assert f"**{found['ram_bytes']:,}**" in table and f"**{found['flash_bytes']:,}**" in table
 
