@@ -10,6 +10,7 @@ import numpy as np
 from mobilenets.compiler.build import compiler
 from mobilenets.compiler.micro import Core, MicroSources, micro_sources, plan_of
 from mobilenets.compiler.micro.emit import strides
+from mobilenets.compiler.micro.families import FAMILIES
 from mobilenets.compiler.micro.lower import steps_of
 from mobilenets.image import Pixels
 from mobilenets.quant import reference
@@ -54,7 +55,7 @@ def written(model: QuantModel, core: Core) -> list[tuple[str, Any, int]]:
     steps = steps_of(model)
     arena, found = plan_of(steps, core), []
     for number, step in enumerate(steps):
-        row, pixel, plane, _ = strides(number, steps, arena)
+        row, pixel, plane, _ = strides(number, steps, arena, FAMILIES[core.kernels])
         h, w, c = step.shape_out
         at = np.add.outer(np.add.outer(np.arange(h) * row, np.arange(w) * pixel), np.arange(c) * plane)
         rule = step.product.rule

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from ...errors import UsageError
 from ...quant.scheme import QuantModel
-from .choice import scratch
 from .cores import CORES, Core
 from .emit import emit
+from .families import FAMILIES
 from .header import header
 from .lower import Step, steps_of
 from .plan import WORD, Arena, Move, bands
@@ -39,7 +39,7 @@ def micro_sources(model: QuantModel, core: Core, name: str = "network") -> Micro
         raise UsageError(f"name {name!r} must be a word that C allows: letters, digits and _, no digit first")
     steps = steps_of(model)
     arena = plan_of(steps, core)
-    c, weights = emit(name, steps, arena, core, model)
+    c, weights = emit(name, steps, arena, FAMILIES[core.kernels], model)
     sizes = {"ARENA_BYTES": arena.size, "STACK_BYTES": STACK, "WEIGHTS_BYTES": weights}
     h = header(name, model.preprocess, model.labels, model.network.output, sizes)
     return MicroSources({f"{name}.c": c, f"mobilenets_{name}.h": h}, arena.size, STACK, weights)
@@ -49,7 +49,8 @@ def plan_of(steps: tuple[Step, ...], core: Core) -> Arena:
     """Return the plan of the arena; the image is the caller's, and so are the logits."""
     last = len(steps) - 1
     moves = [_move(step, outer=(number == 0, number == last)) for number, step in enumerate(steps)]
-    arena = bands(moves, lambda number, band, pixels: scratch(steps[number], core, band, pixels))
+    family = FAMILIES[core.kernels]
+    arena = bands(moves, lambda number, band, pixels: family.scratch(steps[number], band, pixels))
     return replace(arena, size=arena.size + WORD)  # kernels read whole words
 
 

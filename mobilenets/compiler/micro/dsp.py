@@ -4,6 +4,8 @@ gcc spills the eight sums of a tile, so whole functions are assembly: four pixel
 twin in C is `tiles_any` (kernels/product.c), which other compilers' targets call.
 """
 
+from .assembly import function
+
 __all__ = ["FAR", "WIDEN", "lines", "skipped", "tiles"]
 
 UNROLLED = 8  # pairs of codes
@@ -60,7 +62,7 @@ def tiles(pitch: int, limited: bool) -> str:
     ]
     loop = [*step * UNROLLED, "vmov lr, s13", "cmp r1, lr", "bne 2b"]
     lines = [*_HEAD, *loop, *_codes("s4", 4, limited), *_codes("s5", 8, limited), *_FOOT]
-    return _function(f"tiles_{pitch}(const tiles *t", lines)
+    return function(f"tiles_{pitch}", ["const tiles *t"], lines)
 
 
 def lines(stride: int, limited: bool) -> str:
@@ -94,16 +96,7 @@ def lines(stride: int, limited: bool) -> str:
         "bne 1b",
         "pop {r4-r11, pc}",
     ]
-    return _function(f"lines_{stride}(const lines *l", text)
-
-
-def _function(declared: str, lines: list[str]) -> str:
-    text = "\n".join(f'        "{line}\\n"' for line in lines)
-    return f"""__attribute__((naked, noinline)) KERNEL void {declared} __attribute__((unused))) {{
-    __asm__(
-{text});
-}}
-"""
+    return function(f"lines_{stride}", ["const lines *l"], text)
 
 
 def _widened() -> str:
@@ -120,9 +113,7 @@ def _widened() -> str:
         "bgt 1b",
         "pop {r4-r11, pc}",
     ]
-    return _function(
-        "widen_16(const void *from __attribute__((unused)), void *to __attribute__((unused)), int count", text
-    )
+    return function("widen_16", ["const void *from", "void *to", "int count"], text)
 
 
 def _windows_1() -> list[str]:

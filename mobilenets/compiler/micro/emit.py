@@ -1,6 +1,7 @@
 """Emit the steps of a network as one file of C99: kernels, packed weights, a table of the steps, and two functions."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.resources import files
 from textwrap import fill
 from typing import Any
@@ -8,13 +9,10 @@ from typing import Any
 import numpy as np
 
 from ...errors import CompileError
-from ...quant.scheme import HIGH, LOW, QuantModel
+from ...quant.scheme import QuantModel
 from ..header import literal
-from .choice import assembled, gather
-from .cores import Core
-from .dsp import WIDEN, lines, skipped, tiles
+from .families import Family
 from .lower import Part, Rule, Step
-from .pack import PIXELS, pack_product, pack_taps
 from .plan import Arena
 
 __all__ = ["emit", "strides"]
@@ -27,23 +25,22 @@ SCORES = {
 }
 
 
-def emit(name: str, steps: Sequence[Step], arena: Arena, core: Core, model: QuantModel) -> tuple[str, int]:
+def emit(name: str, steps: Sequence[Step], arena: Arena, family: Family, model: QuantModel) -> tuple[str, int]:
     """Return the C of `steps`, and the bytes of its weights, biases and factors.
 
     Raises `CompileError` where a size is more than the fields of a step hold.
     """
     tables = _Tables()
-    rows = [_row(tables, number, steps, arena, core) for number in range(len(steps))]
+    rows = [_row(tables, number, steps, arena, family) for number in range(len(steps))]
     output, logits = model.network.output, model.activations["fc"]
-    gathers = dict.fromkeys(f"gather_{kind}" for step in steps for kind in (gather(step, core), step.gather))
-    kernels = ["types", core.kernels, "code", *gathers, "product"]
+    gathers = dict.fromkeys(f"gather_{kind}" for step in steps for kind in (family.gather(step), step.gather))
     parts = [
         f'/* {name}: written by mobilenets; see the header. */\n#include "mobilenets_{name}.h"\n',
         "#include <stddef.h>\n",
         f"#define PIXELS_PITCH {arena.steps[0].pitch}\n",
         f"#define STEPS {len(steps)}\n#define CLASSES {steps[-1].shape_out[2]}\n",
-        *(_kernel(kernel) for kernel in kernels),
-        *_assembly(steps, arena, core),
+        *(_kernel(kernel) for kernel in (*family.before, *gathers, *family.behind)),
+        *family.assembly(steps, arena),
         *tables.texts,
         "static const step steps[STEPS] = {\n" + "".join(rows) + "};\n",
         _kernel("run").replace("@", name),
@@ -69,56 +66,39 @@ class _Tables:
         return name
 
 
-def _row(tables: _Tables, number: int, steps: Sequence[Step], arena: Arena, core: Core) -> str:
+def _row(tables: _Tables, number: int, steps: Sequence[Step], arena: Arena, family: Family) -> str:
     """Return the entry of a step in the table of steps, and add its arrays."""
     step, placed = steps[number], arena.steps[number]
-    first, w, kind = step.first, step.window, gather(step, core)
-    taps = tables.add(f"taps_{number}", "int8_t", pack_taps(step)) if step.gather == "depthwise" else "0"
-    weights = tables.add(f"weights_{number}", "int8_t", pack_product(step.product, PIXELS if kind == "pixels" else ()))
-    rules = [_rule(tables, f"{part}_{number}", of) for part, of in (("first", first), ("product", step.product))]
-    h, width, channels = step.shape_in
-    rows, columns, outputs = step.shape_out
-    into, out = strides(number - 1, steps, arena), strides(number, steps, arena)
-    halves = h, width, channels, rows, columns, outputs
-    pairs, pitch = (step.depth + 1) // 2, placed.pitch
-    sizes = out[3], placed.band, pairs, pitch, skipped(pairs, pitch)
+    w, product, pitch = step.window, step.product, placed.pitch
+    packed, bias = family.weights(step)
+    taps = tables.add(f"taps_{number}", "int8_t", family.taps(step)) if step.gather == "depthwise" else "0"
+    weights = tables.add(f"weights_{number}", "int8_t", packed)
+    rules = [
+        _rule(tables, f"{name}_{number}", part)
+        for name, part in (("first", step.first), ("product", replace(product, bias=bias)))
+    ]
+    into, out = strides(number - 1, steps, arena, family), strides(number, steps, arena, family)
+    halves = *step.shape_in, *step.shape_out
+    sizes = out[3], placed.band, family.pairs(step), pitch, family.skip(step, pitch)
     if max(*halves, *sizes) > MOST:
         raise CompileError(f"{step.name}: {max(*halves, *sizes)} of a size must be at most {MOST} on microcontrollers")
     numbers = [placed.input, placed.output, placed.scratch, *halves, *into[:3], out[0], out[2], *sizes]
     window = [w.kernel, w.stride, w.top, w.left, step.padding]
-    kernel = f"FAST(tiles_{pitch}, tiles_any)" if assembled(step, core, pitch) else "tiles_any"
-    function = "FAST(gather_lines, gather_depthwise)" if kind == "lines" else f"gather_{kind}"
-    words = [function, kernel, *map(str, [*numbers, *window]), taps, weights, *rules]
+    functions = [family.function(step), family.tiles(step, pitch)]
+    words = [*functions, *map(str, [*numbers, *window]), taps, weights, *rules]
     shape = " -> ".join("x".join(map(str, shape)) for shape in (step.shape_in, step.shape_out))
     indent, more = " " * 4, " " * 8
     text = fill(f"{{{', '.join(words)}}},", 118, initial_indent=indent, subsequent_indent=more, break_on_hyphens=False)
     return f"    /* {step.name}: {shape} */\n{text}\n"
 
 
-def _assembly(steps: Sequence[Step], arena: Arena, core: Core) -> list[str]:
-    """Return the functions of assembly that the steps call."""
-    placed = zip(steps, arena.steps, strict=True)
-    found = [(step, place.pitch) for step, place in placed if assembled(step, core, place.pitch)]
-    shallow = [step for step in steps if gather(step, core) == "lines"]
-    limited = any(step.product.rule.high < HIGH - LOW for step, _ in found)
-    texts = [tiles(pitch, limited) for pitch in sorted({pitch for _, pitch in found})]
-    if shallow:
-        limited = any(step.first.rule.high < HIGH - LOW for step in shallow if step.first)
-        texts += [lines(stride, limited) for stride in (1, 2)]
-    return ["#ifdef DSP\n", WIDEN, *texts, "#endif\n"] if core.kernels == "dsp" else []
-
-
-def strides(number: int, steps: Sequence[Step], arena: Arena) -> tuple[int, int, int, int]:
-    """Return the bytes between rows, pixels and channels of the image that a step writes, and pixels side by side.
-
-    An image is [row][channel][column]; where one band writes all of it and one band reads all, [channel][row][column].
-    """
+def strides(number: int, steps: Sequence[Step], arena: Arena, family: Family) -> tuple[int, int, int, int]:
+    """Return the bytes between rows, pixels and channels of the image that a step writes, and pixels side by side."""
     if number < 0:
         _, width, channels = steps[0].shape_in
         return width * channels, channels, 1, width
-    height, width, channels = steps[number].shape_out
     whole = all(arena.steps[n].band >= steps[n].shape_out[0] for n in (number, number + 1) if n < len(steps))
-    return (width, 1, height * width, height * width) if whole else (width * channels, 1, width, width)
+    return family.strides(steps[number].shape_out, whole)
 
 
 def _rule(tables: _Tables, name: str, part: Part | None) -> str:

@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 
+from ...arrays import Sums
 from .lower import Part, Step
 
-__all__ = ["PIXELS", "pack_product", "pack_taps"]
+__all__ = ["PIXELS", "pack_bytes", "pack_product", "pack_taps"]
 
 Bytes = np.ndarray[Any, np.dtype[np.int8]]
 
@@ -20,13 +21,27 @@ def pack_product(part: Part, order: tuple[int, ...] = ()) -> Bytes:
     A window is in the order row, column, channel, or else in `order`. Padding is the weights' own zero point, whose
     products add nothing. Behind them are zeros, since kernels read four pairs of codes at a time.
     """
-    weight = part.weight if part.weight.ndim == 2 else part.weight.transpose(0, 2, 3, 1).reshape(len(part.weight), -1)
+    weight = _rows(part)
     n, depth = weight.shape
     both = np.pad(weight, ((0, n % 2), (0, depth % 2)), constant_values=part.weight_zero)
     both = both[:, list(order)] if order else both
     pairs = both.shape[1] // 2
     packed = both.reshape((n + 1) // 2, 2, pairs, 2).transpose(0, 2, 3, 1).reshape(-1)
     return np.pad(packed, (0, -pairs % 4 * 4))
+
+
+def pack_bytes(part: Part, depth: int) -> tuple[Bytes, Sums]:
+    """Pack (N, C, k, k) or (N, C) as [N][depth]; return it and the biases for codes that are less by 128."""
+    weight = _rows(part)
+    packed = np.pad(weight, ((0, 0), (0, depth - weight.shape[1])), constant_values=part.weight_zero)
+    more = 128 * (weight.astype(np.int64) - part.weight_zero).sum(axis=1)
+    return packed, (part.bias + more).astype(np.uint32).view(np.int32)
+
+
+def _rows(part: Part) -> Bytes:
+    """Return (N, depth): windows in the order row, column, channel."""
+    weight = part.weight
+    return weight if weight.ndim == 2 else weight.transpose(0, 2, 3, 1).reshape(len(weight), -1)
 
 
 def pack_taps(step: Step) -> Bytes:

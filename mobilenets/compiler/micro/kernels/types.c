@@ -24,7 +24,7 @@ typedef struct step step;
 typedef struct tiles tiles;
 struct step {
     void (*gather)(const step *s, const uint8_t *in, int y, int rows, half *codes);
-    void (*tiles)(const tiles *t);
+    void (*tiles)(const tiles *t); /* a kernel for tiles of the product, or 0 */
     uint32_t input, output, codes;            /* where they are in the arena */
     uint16_t height, width, channels;         /* of the input */
     uint16_t rows, columns, outputs;          /* of the output */
