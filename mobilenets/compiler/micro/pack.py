@@ -31,9 +31,13 @@ def pack_product(part: Part, order: tuple[int, ...] = ()) -> Bytes:
 
 
 def pack_bytes(part: Part, depth: int) -> tuple[Bytes, Sums]:
-    """Pack (N, C, k, k) or (N, C) as [N][depth]; return it and the biases for codes that are less by 128."""
+    """Pack (N, C, k, k) or (N, C) as [N][depth]; return it and the biases for codes that are less by 128.
+
+    Outputs are computed in pairs; the last of an odd number is there twice.
+    """
     weight = _rows(part)
     packed = np.pad(weight, ((0, 0), (0, depth - weight.shape[1])), constant_values=part.weight_zero)
+    packed = np.pad(packed, ((0, len(packed) % 2), (0, 0)), "edge")
     more = 128 * (weight.astype(np.int64) - part.weight_zero).sum(axis=1)
     return packed, (part.bias + more).astype(np.uint32).view(np.int32)
 
