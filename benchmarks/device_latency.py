@@ -18,15 +18,17 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import nnls
 
-sys.path[:0] = [str(Path(__file__).parents[1] / "tests" / name) for name in ("", "devices", "compiler")]
+sys.path[:0] = [str(Path(__file__).parents[1] / "tests" / "devices")]
 from board import BOARDS, built, built_for_risc_v, ran, ran_risc_v  # noqa: E402
-from int8_networks import images_for, random_integers  # noqa: E402
 
 from mobilenets.arch import Network, named  # noqa: E402
 from mobilenets.arch.network import SHALLOW_BODY  # noqa: E402
 from mobilenets.compiler.micro import CORES, Core, micro_sources  # noqa: E402
 from mobilenets.devices.cycles import Instructions, work  # noqa: E402
+from mobilenets.image import Pixels  # noqa: E402
 from mobilenets.quant.scheme import QuantModel  # noqa: E402
+from mobilenets.runtime.activations import min_max_integers  # noqa: E402
+from mobilenets.runtime.measure import untrained  # noqa: E402
 
 FITTED = ("0.25-96", "0.1-160", "0.15-128", "0.2-112", "0.25-128", "0.3-64", "0.35-96", "0.5-48", "0.4-80", "0.1-32")
 LEFT_OUT = ("0.25-112", "0.15-176", "0.35-64", "0.5-64", "0.2-144")
@@ -86,11 +88,11 @@ def instructions(family: Family, model: QuantModel, folder: Path) -> list[float]
     """Return the instructions of each step of `model`."""
     core = family.core
     sources = micro_sources(model, core).files
-    steps = len(counts_of(model.network))
+    steps = len(counts_of(model.network, core))
     hook = "const step *s = steps + i;"
     assert hook in sources["network.c"]
     marked = sources["network.c"].replace(hook, f"{hook}\n        extern void mark(int step);\n        mark(i);")
-    picture = ", ".join(map(str, images_for(model, 1)[0].reshape(-1).tolist()))
+    picture = ", ".join(map(str, picture_of(model.network).reshape(-1).tolist()))
     texts = {**sources, "network.c": marked, "main.c": MAIN.replace("@STEPS@", str(steps))}
     texts["picture.h"] = f"static const uint8_t picture[] = {{{picture}}};\n"
     for name, text in texts.items():
@@ -105,9 +107,16 @@ def instructions(family: Family, model: QuantModel, folder: Path) -> list[float]
     return [int(line) * family.count for line in said[1].split()]
 
 
-def counts_of(network: Network) -> np.ndarray:
+def picture_of(network: Network) -> Pixels:
+    shape = network.height, network.width, network.channels
+    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+
+
+def counts_of(network: Network, core: Core) -> np.ndarray:
     """Return (steps, names): how often each of the fields of `Instructions` counts."""
-    return np.array([[sum(layer.counts.get(name, 0) for layer in step) for name in NAMES] for step in work(network)])
+    return np.array(
+        [[sum(layer.counts.get(name, 0) for layer in step) for name in NAMES] for step in work(network, core)]
+    )
 
 
 def table_of(family: Family, networks: tuple[str, ...]) -> list[tuple[str, np.ndarray, np.ndarray]]:
@@ -117,11 +126,15 @@ def table_of(family: Family, networks: tuple[str, ...]) -> list[tuple[str, np.nd
         network = named(name).replace(classes=(2, 10, 100)[number % 3])
         if number % 4 == 3:
             network = network.replace(blocks=SHALLOW_BODY)
-        model = random_integers(network, number)
+        if number % 7 == 5:  # whose depthwise convolutions are computed in plain C
+            network = network.replace(activation="hard_swish")
+        model = min_max_integers(untrained(network), picture_of(network)[None])
         with tempfile.TemporaryDirectory() as folder:
             counted = np.array(instructions(family, model, Path(folder)))
-        print(f"{family.name} {network.name}: {counted.sum() / 1e6:.2f} M instructions", flush=True)
-        found.append((network.name, counts_of(network), counted))
+        print(
+            f"{family.name} {network.name} {network.activation}: {counted.sum() / 1e6:.2f} M instructions", flush=True
+        )
+        found.append((network.name, counts_of(network, family.core), counted))
     return found
 
 
@@ -141,9 +154,8 @@ def main() -> None:
         counted = np.concatenate([counted for *_, counted in fitted])
         weight = 1 / np.sqrt(counted * counted.mean())  # between absolute and relative errors of a step
         each, _ = nnls(rows * weight[:, None], counted * weight)
-        print(
-            f'    "{family.name}": Instructions({", ".join(f"{value:.3g}" for value in each)}),  # {", ".join(NAMES)}'
-        )
+        values = ", ".join(f"{name}={value:.3g}" for name, value in zip(NAMES, each, strict=True))
+        print(f'    "{family.name}": Instructions({values}),')
         print(f"errors of the networks fitted: {', '.join(errors(fitted, each))}")
         print(f"errors of those left out: {', '.join(errors(left_out, each))}\n", flush=True)
 

@@ -148,7 +148,8 @@ def _least(
 
 
 def _fits(candidate: Candidate, bounds: Sequence[Bound]) -> bool:
-    return all(bound.holds(candidate.cost) for bound in bounds)
+    known = all(bound.floor(candidate.cost) <= bound.limit for bound in bounds)
+    return known and all(bound.cost(candidate.cost) <= bound.limit for bound in bounds)
 
 
 def _impossible(bounds: Sequence[Bound], candidates: Sequence[Candidate]) -> str:

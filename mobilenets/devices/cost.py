@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from ..arch.network import Network
 from ..costs import DeviceCost
-from .cycles import layer_times
+from .cycles import layer_times, least_instructions
 from .device import Device
 from .memory import flash_of, largest_image, memory_of
 
@@ -44,5 +44,9 @@ class Estimator:
 
     def milliseconds(self, network: Network) -> float:
         """Return the time of one image."""
+        return self.cost(network).milliseconds
+
+    def least_milliseconds(self, network: Network) -> float:
+        """Return a lower bound of `milliseconds`."""
         clock = self.clock or self.device.clock
-        return sum(layer.cycles for layer in layer_times(network, self.device)) / (1e3 * clock)
+        return least_instructions(network, self.device) * self.device.cycles / (1e3 * clock)

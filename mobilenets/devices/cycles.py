@@ -7,16 +7,18 @@ each device only roughly; its source stands beside it (`device.py`).
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from math import prod
 from typing import NamedTuple
 
 from ..arch.network import Network
+from ..compiler.micro import Core
+from ..compiler.micro.families import FAMILIES, Family
 from ..compiler.micro.lower import Step
-from ..compiler.micro.plan import PIXELS
 from ..costs import LayerTime
 from .device import Device
-from .steps import steps_of
+from .steps import shape_plan, shape_steps
 
-__all__ = ["FITTED", "Instructions", "Work", "layer_times", "work"]
+__all__ = ["FITTED", "Instructions", "Work", "layer_times", "least_instructions", "work"]
 
 TILE = 4  # pixels that the product computes together
 
@@ -28,22 +30,79 @@ class Instructions:
     gathered: float  # per number of the windows of a full convolution
     depthwise: float  # per output of a depthwise convolution of stride 1
     strided: float  # of another stride
+    taps: float  # per mult-add of one that is computed in plain C
     filters: float  # per filter and band of rows
-    rows: float  # per byte of the rows that a filter reads
     pool: float  # per input of the pool
-    tiles: float  # per mult-add of the product, where four pixels are computed together
-    single: float  # and where they are not: narrow images, and the classifier
+    tiles: float  # per mult-add of the product, where several pixels are computed together in assembly
+    single: float  # and where they are not: plain C, narrow images, the classifier
     widened: float  # per weight and band of rows
     runs: float  # per pair of outputs and run of pixels that lie side by side
     outputs: float  # per output of the product
     steps: float  # per step
 
+    @property
+    def least(self) -> float:
+        """Return the least of one mult-add of a product."""
+        return min(value for value in (self.tiles, self.single) if value)
+
 
 FITTED: Mapping[str, Instructions] = {
-    "cortex-m4": Instructions(2.51, 20.7, 30.6, 81.5, 0, 7.98, 0.738, 5.89, 0.86, 84.2, 9.57, 6.45e03),
-    "cortex-m55": Instructions(25.3, 228, 147, 0, 30.6, 9.84, 4.43, 5.31, 4.02, 0, 37.6, 1.56e03),
-    "riscv32": Instructions(23.4, 376, 131, 0, 89.6, 26.9, 4.6, 5.26, 3.4, 0, 297, 2.83e03),
-    "esp32-s3": Instructions(22, 192, 132, 0, 22.7, 9.88, 4.7, 5.09, 3.86, 0, 34.3, 804),
+    "cortex-m4": Instructions(
+        gathered=2.44,
+        depthwise=16.6,
+        strided=25.5,
+        taps=35.6,
+        filters=71.3,
+        pool=11.1,
+        tiles=0.738,
+        single=4.91,
+        widened=0.874,
+        runs=107,
+        outputs=9.13,
+        steps=6.74e03,
+    ),
+    "cortex-m55": Instructions(
+        gathered=2.25,
+        depthwise=8.11,
+        strided=13,
+        taps=34.2,
+        filters=123,
+        pool=9.58,
+        tiles=0.152,
+        single=9.39,
+        widened=0,
+        runs=41.6,
+        outputs=6.2,
+        steps=4.3e03,
+    ),
+    "riscv32": Instructions(
+        gathered=27.7,
+        depthwise=0,
+        strided=0,
+        taps=56.8,
+        filters=0,
+        pool=27.1,
+        tiles=0,
+        single=4.68,
+        widened=4.86,
+        runs=0,
+        outputs=307,
+        steps=8.18e03,
+    ),
+    "esp32-s3": Instructions(
+        gathered=27.9,
+        depthwise=0,
+        strided=0,
+        taps=28.2,
+        filters=0,
+        pool=10.5,
+        tiles=0,
+        single=4.75,
+        widened=4.46,
+        runs=27.1,
+        outputs=37.6,
+        steps=1.89e03,
+    ),
 }
 
 
@@ -55,64 +114,79 @@ class Work(NamedTuple):
     counts: Mapping[str, float]
 
 
-def work(network: Network) -> Iterator[tuple[Work, ...]]:
-    """Yield the layers of each step of the C of `network`."""
-    steps = steps_of(network)
-    for step, following in zip(steps, [*steps[1:], None], strict=True):
-        yield (*_gathering(step), _product(step, following))
+def work(network: Network, core: Core) -> Iterator[tuple[Work, ...]]:
+    """Yield the layers of each step of the C of `network` for a core."""
+    steps, placed = shape_steps(network), shape_plan(network, core).steps
+    bands = [-(-step.shape_out[0] // place.band) for step, place in zip(steps, placed, strict=True)]
+    for number, step in enumerate(steps):
+        whole = max(bands[number : number + 2]) == 1  # then all of its rows lie side by side
+        if core.kernels == "helium":
+            product = _helium_product(step, bands[number])
+        else:
+            product = _product(step, bands[number], whole, FAMILIES[core.kernels])
+        if step.gather == "window" and number + 1 < len(steps):
+            product["gathered"] = prod(step.shape_out[:2]) * step.depth
+        kind = {"window": "conv", "depthwise": "pointwise", "pool": "classifier"}[step.gather]
+        yield (*_gathering(step, bands[number], core), Work(step.product.name, kind, {**product, "steps": 1}))
+
+
+def least_instructions(network: Network, device: Device) -> float:
+    """Return a lower bound of the instructions, which needs no plan of the arena: the products alone."""
+    steps = shape_steps(network)
+    return FITTED[device.fitted].least * sum(prod(step.shape_out) * step.depth for step in steps)
 
 
 def layer_times(network: Network, device: Device) -> tuple[LayerTime, ...]:
     """Return the estimated instructions and cycles of each layer of `network` in int8 on `device`."""
     each = asdict(FITTED[device.fitted])
     found = []
-    for layer in (layer for step in work(network) for layer in step):
+    for layer in (layer for step in work(network, device.core) for layer in step):
         instructions = sum(count * each[name] for name, count in layer.counts.items())
         found.append(LayerTime(layer.layer, layer.type, round(instructions), round(instructions * device.cycles)))
     return tuple(found)
 
 
-def _gathering(step: Step) -> tuple[Work, ...]:
+def _gathering(step: Step, bands: int, core: Core) -> tuple[Work, ...]:
     """Return the depthwise convolution or the pool before the product."""
-    height, width, channels = step.shape_in
     if step.first is None:
         return ()
     if step.gather == "pool":
-        return (Work(step.first.name, "pool", {"pool": height * width * channels}),)
-    rows, columns, _ = step.shape_out
-    bands = _bands(step)
-    read = (rows - bands) * step.window.stride + bands * step.window.kernel
-    kind = "depthwise" if step.window.stride == 1 else "strided"
-    outputs = _rounded(rows, 2 if step.window.stride == 1 else 1) * _rounded(columns, 2) * channels
-    counts = {kind: outputs, "filters": bands * channels, "rows": read * width * channels}
-    return (Work(step.first.name, "depthwise", counts),)
+        return (Work(step.first.name, "pool", {"pool": prod(step.shape_in)}),)
+    stride, (*_, channels), (rows, columns, _) = step.window.stride, step.shape_in, step.shape_out
+    gather = FAMILIES[core.kernels].gather(step)
+    if gather == "depthwise":
+        return (Work(step.first.name, "depthwise", {"taps": rows * columns * channels * step.window.kernel**2}),)
+    kind, filters = "depthwise" if stride == 1 else "strided", bands * channels
+    outputs = _rounded(rows, 2 if stride == 1 else 1) * _rounded(columns, 2) * channels
+    if gather == "channels":  # four of them, and three or four pixels, together
+        wide = 3 if columns % 4 and columns % 3 == 0 else 4
+        outputs, filters = rows * _rounded(columns, wide) * _rounded(channels, 4), bands * _rounded(channels, 4) // 4
+    return (Work(step.first.name, "depthwise", {kind: outputs, "filters": filters}),)
 
 
-def _product(step: Step, following: Step | None) -> Work:
+def _product(step: Step, bands: int, whole: bool, family: Family) -> dict[str, float]:
+    """Return the counts of a product that computes four pixels of a row, or of all rows, and two outputs together."""
     rows, columns, outputs = step.shape_out
-    pixels, bands, pairs = rows * columns, _bands(step), _rounded(step.depth, 2)
-    whole = all(one is None or one.shape_out[0] * one.shape_out[1] <= PIXELS for one in (step, following))
+    pixels, depth, both = rows * columns, _rounded(step.depth, 2), _rounded(outputs, 2)
     run = pixels if whole else columns
     computed = pixels // run * _rounded(run, TILE) if run >= TILE else pixels
-    both = _rounded(outputs, 2)
-    counts: dict[str, float] = {
-        "tiles" if run >= TILE else "single": computed * both * pairs,
-        "widened": bands * both * pairs,
+    fast = run >= TILE and family.tiles(step, TILE) != "tiles_any"
+    return {
+        "tiles" if fast else "single": computed * both * depth,
+        "widened": bands * both * depth,
         "runs": pixels / run * both / 2,
         "outputs": computed * both,
-        "steps": 1,
     }
-    if step.gather == "window" and pixels > 1:
-        counts["gathered"] = pixels * step.depth
-    kind = {"window": "conv", "depthwise": "pointwise", "pool": "classifier"}[step.gather]
-    return Work(step.product.name, kind, counts)
 
 
-def _bands(step: Step) -> int:
-    """Return the bands of rows that a step is computed in, where the arena has room: at most `PIXELS` at a time."""
-    rows, columns, _ = step.shape_out
-    most = max(1, PIXELS // columns)
-    return rows // next(band for band in range(min(rows, most), 0, -1) if rows % band == 0)
+def _helium_product(step: Step, bands: int) -> dict[str, float]:
+    """Return the counts of a product that computes two pixels and two outputs together, 16 codes at a time."""
+    pixels, both = prod(step.shape_out[:2]), _rounded(step.shape_out[2], 2)
+    odd = pixels // bands % 2 == 1
+    computed = pixels + bands * odd
+    calls = bands * both / 2 * (2 if odd and pixels > 1 else 1)
+    kind = "single" if FAMILIES["helium"].tiles(step, 1) == "0" else "tiles"
+    return {kind: computed * both * _rounded(step.depth, 16), "runs": calls, "outputs": computed * both}
 
 
 def _rounded(value: int, to: int) -> int:

@@ -21,6 +21,8 @@ from mobilenets.designs.search import _least
 from mobilenets.devices import DEVICES, Estimator, cost_on
 from mobilenets.devices.memory import flash_of, largest_image
 from mobilenets.errors import BudgetError, UsageError
+from mobilenets.runtime.activations import min_max_integers
+from mobilenets.runtime.measure import untrained
 
 pytestmark = pytest.mark.any_processor
 M4 = DEVICES["cortex-m4"]
@@ -36,6 +38,9 @@ def test_memory_is_that_of_the_c(name: str, device: str) -> None:
     found = cost_on(network, DEVICES[device]).memory
     assert (found.arena, found.stack, found.weights) == (made.arena, made.stack, made.weights)
     assert found.flash == flash_of(network, DEVICES[device]) and largest_image(network) <= found.arena
+    estimate = Estimator(DEVICES[device])
+    assert estimate.least_ram(network) <= estimate.ram(network)
+    assert estimate.least_milliseconds(network) <= estimate.milliseconds(network)
 
 
 @settings(max_examples=8)
@@ -46,6 +51,16 @@ def test_memory_of_any_network(alpha: float, height: int, width: int, shallow: b
         network = network.replace(blocks=SHALLOW_BODY)
     made = micro_sources(integers_of(model_of(network)), M4.core)
     found = cost_on(network, M4).memory
+    assert (found.arena, found.weights) == (made.arena, made.weights)
+
+
+@pytest.mark.parametrize("device", ["cortex-m4", "cortex-m55", "riscv32"])
+def test_memory_of_hard_swish(device: str) -> None:
+    """Whose tables are part of the weights, and whose depthwise convolutions need no padded rows."""
+    network = mn.Network(0.2, 48, 40, classes=3, blocks=SHALLOW_BODY[:6], activation="hard_swish")
+    model = min_max_integers(untrained(network), np.zeros((1, 48, 40, 3), np.uint8))
+    made = micro_sources(model, DEVICES[device].core)
+    found = cost_on(network, DEVICES[device]).memory
     assert (found.arena, found.weights) == (made.arena, made.weights)
 
 
