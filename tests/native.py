@@ -28,6 +28,7 @@ _INSTRUCTION_SETS = {
     "avx512dq": "AVX512DQ",
     "avx512vl": "AVX512VL",
     "avx512_vnni": "AVX512_VNNI",
+    "avx_vnni": "AVX_VNNI",
     "avx512_bf16": "AVX512_BF16",
     "amx_tile": "AMX_TILE",
     "amx_bf16": "AMX_BF16",

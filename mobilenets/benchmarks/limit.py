@@ -71,7 +71,8 @@ def _dot(target: Target, precision: str) -> tuple[str, str, int]:
     name = {4: "_mm", 8: "_mm256", 16: "_mm512"}[target.vector]
     wide = f"__m{32 * target.vector}"
     if precision == "int8" and target.dot == "vnni":
-        return "int", f"(vector){name}_dpbusd_epi32(({wide}i)s, ({wide}i)a, ({wide}i)b)", 4
+        suffix = "avx_epi32" if "avx_vnni" in target.features else "epi32"
+        return "int", f"(vector){name}_dpbusd_{suffix}(({wide}i)s, ({wide}i)a, ({wide}i)b)", 4
     if precision == "int8" and platform.machine() in ("x86_64", "AMD64"):
         return "int", f"s + (vector){name}_madd_epi16(({wide}i)a, ({wide}i)b)", 2
     if precision == "int8":

@@ -109,8 +109,8 @@ def compile_(
     output
         The folder to write to; by default one beside the model.
     target
-        The instructions to use; auto: those that this processor has. avx512bf16 is for bf16, avx512vnni for int8, amx
-        for both.
+        The instructions to use; auto: those that this processor has. avx512bf16 is for bf16, avx512vnni and avxvnni
+        for int8, amx for both.
     precision
         The format of weights and activations; by default the model's own. fp32; int8 (of int8 models only); bf16: half
         the memory, and faster where the processor multiplies bf16; bf16x3 and bf16x6: floats by products of bf16, worth

@@ -21,7 +21,8 @@ __all__ = ["Source", "emit"]
 MOST = 2**31 - 1  # the largest int of C
 # kernels whose vectors are those of the depthwise part
 OF_LANES = ("depthwise", "depthwise_any", "bf16_depthwise", "bf16_depthwise_any", "bf16_split", "int8_depthwise")
-OF_BOTH = ("vectors", "activate", "bf16_vectors", "int8_vectors", "int8_dot")  # kernels that both parts of a step call
+# kernels that both parts of a step call
+OF_BOTH = ("vectors", "activate", "tile", "bf16_vectors", "int8_vectors", "int8_dot")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def _head(lowered: Lowered) -> str:
 #define UNROLL _Pragma("GCC unroll 16")
 #define MR_MAX {max(step.tile.mr for step in program.steps)}
 #define NR_MAX {max(step.tile.nr for step in program.steps)}
-#define DW_MAX 4 /* pixels of a depthwise convolution at a time */
+#define DW_MAX {max(step.tile.dw_mr * step.tile.dw_nr for step in program.steps)}
 
 {_border(program.steps[0].output.element, lowered.border)}"""
 

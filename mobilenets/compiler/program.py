@@ -58,6 +58,7 @@ class Target:
     sums: int  # vector registers that a tile's sums may take
     features: tuple[str, ...]  # that a processor must have, as Linux names them
     flags: tuple[str, ...]  # for the C compiler
+    rows_cache: int = 32768  # bytes of depthwise rows in scratch at a time, where the arena has the space
     dot: Literal["vnni", "madd"] = "madd"  # int8: four bytes at a time, or two 16-bit numbers
 
 
@@ -115,6 +116,8 @@ class Tile:
     nr: int = 1  # vectors
     mr: int = 1  # pixels
     lanes: int = 0  # sums in a vector of the depthwise part
+    dw_nr: int = 1  # vectors of it
+    dw_mr: int = 1  # pixels of it
     rows: int = 0  # of the depthwise part that wait in scratch
 
 

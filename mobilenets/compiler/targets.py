@@ -20,7 +20,7 @@ TARGETS = {
             features=("avx512f", "avx512bw", "avx512dq", "avx512vl", "fma"),
             flags=("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma", "-mprefer-vector-width=512"),
         ),
-        Target("avx2", vector=8, sums=12, features=("avx2", "fma"), flags=("-mavx2", "-mfma")),
+        Target("avx2", vector=8, sums=12, features=("avx2", "fma"), flags=("-mavx2", "-mfma"), rows_cache=131072),
         Target("portable", vector=4, sums=16, features=(), flags=()),  # SSE2, NEON, or none at all
     )
 }
@@ -59,6 +59,13 @@ INT8_TARGETS = {
         flags=(*_VNNI.flags, "-mamx-tile", "-mamx-int8"),
     ),
     "avx512vnni": _VNNI,
+    "avxvnni": replace(  # laptops since 2021, most of which have no AVX-512
+        TARGETS["avx2"],
+        name="avxvnni",
+        features=(*TARGETS["avx2"].features, "avx_vnni"),
+        flags=(*TARGETS["avx2"].flags, "-mavxvnni"),
+        dot="vnni",
+    ),
     **TARGETS,
 }
 

@@ -236,6 +236,7 @@ def test_a_core_has_a_limit(precision: str) -> None:
         ("avx512bf16", "bf16", 2),  # vdpbf16ps
         ("portable", "int8", 2),  # pmaddwd
         ("avx512vnni", "int8", 4),  # vpdpbusd
+        ("avxvnni", "int8", 4),
     ],
 )
 def test_products_of_one_instruction_and_lane(target: str, precision: str, products: int) -> None:

@@ -4,13 +4,14 @@ import shutil
 import subprocess
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from micro_running import stopping, written
 
+from mobilenets.arch.network import Block, Network
 from mobilenets.compiler.micro import CORES, micro_sources
 from mobilenets.image import Pixels
 from mobilenets.quant import reference
@@ -26,25 +27,23 @@ needs_boards = pytest.mark.skipif(
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """A machine of QEMU: its memories, and the instructions of a tick of its SysTick under `-icount shift=0`."""
+    """A machine of QEMU: where vectors, code and data go; instructions of a SysTick tick under `-icount shift=0`."""
 
     machine: str
-    flash: int
+    vectors: int
+    code: int
     ram: int
     tick: float
 
 
-AN386 = Board("mps2-an386", 0x0, 0x20000000, 40.0)
-AN500 = Board("mps2-an500", 0x0, 0x20000000, 40.0)
-AN547 = Board("mps3-an547", 0x0, 0x21000000, 31.25)
-AN505 = Board("mps2-an505", 0x10000000, 0x38000000, 50.0)
+_AN385 = Board("mps2-an385", 0x0, 0x400, 0x20000000, 40.0)
 BOARDS = {
-    "cortex-m0plus": Board("mps2-an385", 0x0, 0x20000000, 40.0),  # an M3, which runs what is compiled for an M0+
-    "cortex-m3": Board("mps2-an385", 0x0, 0x20000000, 40.0),
-    "cortex-m4": AN386,
-    "cortex-m7": AN500,
-    "cortex-m33": AN505,
-    "cortex-m55": AN547,
+    "cortex-m0plus": _AN385,  # an M3, which runs what is compiled for an M0+
+    "cortex-m3": _AN385,
+    "cortex-m4": replace(_AN385, machine="mps2-an386"),
+    "cortex-m7": replace(_AN385, machine="mps2-an500"),
+    "cortex-m33": Board("mps2-an505", 0x10000000, 0x10000400, 0x38000000, 50.0),
+    "cortex-m55": Board("mps3-an547", 0x0, 0x01000000, 0x21000000, 31.25),
 }
 
 
@@ -65,6 +64,7 @@ def measure(model: QuantModel, core: str, images: Pixels, folder: Path, flags: S
     text = _run(sources.files | {"images.h": _images(images)}, core, folder, flags)
     sizes = subprocess.run(["arm-none-eabi-size", folder / "network.o"], check=True, capture_output=True, text=True)
     assert "overrun" not in text, "it wrote behind its arena"
+    assert all(word.lstrip("-").isdigit() for word in text.split()), f"{core}: {text[:200]}"
     found = np.array([line.split() for line in text.splitlines()], np.int64)
     flash = int(sizes.stdout.splitlines()[1].split()[0])
     ticks, stack = found[:, -2].max(), found[:, -1].max()
@@ -86,6 +86,17 @@ def steps_that_differ(model: QuantModel, core: str, image: Pixels, folder: Path)
     found = [int(word) for word in _run(sources, core, folder, FLAGS).split()]
     assert len(found) == len(expected)
     return [layer[0] for layer, one, other in zip(layers, found, expected, strict=True) if one != other]
+
+
+def random_network(seed: int) -> Network:
+    """Return a network of random width, sides, padding, activation and blocks."""
+    rng = np.random.default_rng(seed)
+    blocks = tuple(Block(int(rng.integers(1, 3)), int(rng.integers(8, 200))) for _ in range(rng.integers(2, 7)))
+    height, width = (int(side) for side in rng.integers(32, 100, 2))
+    padding = ("symmetric", "same", "keras")[seed % 3]
+    activation = ("relu", "relu6")[seed % 2]
+    alpha = float(rng.choice([0.25, 0.35, 0.5, 1.0]))
+    return Network(alpha, height, width, classes=10, blocks=blocks, padding=padding, activation=activation)
 
 
 def _run(files: dict[str, str], core: str, folder: Path, flags: Sequence[str]) -> str:
@@ -113,11 +124,13 @@ def _images(images: Pixels) -> str:
 
 def _script(board: Board) -> str:
     return f"""ENTRY(reset)
-MEMORY {{ flash (rx): ORIGIN = {board.flash:#x}, LENGTH = 4M
+MEMORY {{ vectors (rx): ORIGIN = {board.vectors:#x}, LENGTH = 1K
+         code (rx): ORIGIN = {board.code:#x}, LENGTH = 2M - 1K
          ram (rwx): ORIGIN = {board.ram:#x}, LENGTH = 2M }}
 SECTIONS {{
-    .text : {{ KEEP(*(.vectors)) *(.text*) *(.rodata*) }} > flash
-    .ARM.exidx : {{ *(.ARM.exidx*) }} > flash
+    .vectors : {{ KEEP(*(.vectors)) }} > vectors
+    .text : {{ *(.text*) *(.rodata*) }} > code
+    .ARM.exidx : {{ *(.ARM.exidx*) }} > code
     .data : {{ *(.data*) *(.bss*) *(COMMON) }} > ram
     stack_end = ORIGIN(ram) + LENGTH(ram);
 }}

@@ -12,6 +12,7 @@ from mobilenets.compiler.micro import Core, MicroSources, micro_sources, plan_of
 from mobilenets.compiler.micro.emit import strides
 from mobilenets.compiler.micro.families import FAMILIES
 from mobilenets.compiler.micro.lower import steps_of
+from mobilenets.compiler.processor import load
 from mobilenets.image import Pixels
 from mobilenets.quant import reference
 from mobilenets.quant.scheme import QuantModel
@@ -26,25 +27,26 @@ def stopping(sources: MicroSources) -> dict[str, str]:
     return sources.files | {"network.c": text.replace("#define STEPS", "int stop;\n#define STEPS")}
 
 
-def compiled(model: QuantModel, core: Core, folder: Path, *flags: str) -> ctypes.CDLL:
+def compiled(sources: MicroSources, folder: Path) -> ctypes.CDLL:
     """A library whose variable `stop` is the number of steps that it runs."""
-    for name, text in stopping(micro_sources(model, core)).items():
+    for name, text in stopping(sources).items():
         (folder / name).write_text(text)
     library = folder / "network.so"
-    command = [*compiler(), "-std=c99", *WARNINGS, "-O1", "-shared", "-fPIC", *flags, "-o", library]
+    command = [*compiler(), "-std=c99", *WARNINGS, "-O1", "-shared", "-fPIC", "-o", library]
     subprocess.run([*command, folder / "network.c"], check=True)
-    return ctypes.CDLL(str(library))
+    return load(library, "portable", ())
 
 
 def differing(model: QuantModel, core: Core, images: Pixels, folder: Path) -> int:
     """Return how many codes that a step hands on differ; nothing outside of arena and logits may be written."""
-    code, size, readers = compiled(model, core, folder), micro_sources(model, core).arena, written(model, core)
+    sources = micro_sources(model, core)
+    code, readers = compiled(sources, folder), written(model, core)
     stop, found = ctypes.c_int.in_dll(code, "stop"), 0
     for image in images:
         exact = dict(reference.steps(model, image[None]))
         for number, (name, at, zero) in enumerate(readers, 1):
             stop.value = number
-            arena, logits = run(code, size, model.network.classes, image)
+            arena, logits = run(code, sources.arena, model.network.classes, image)
             values = logits if number == len(readers) else arena[at] - np.int16(zero)
             found += int((values != exact[name][0]).sum())
     return found

@@ -31,7 +31,7 @@ KERNELS = files("mobilenets.compiler") / "kernels"
 # bytes, or 16-bit numbers, that one dot product takes for each sum
 FLAVOURS = {
     "vnni 16": (INT8_TARGETS["avx512vnni"], 4),
-    "vnni 8": (replace(INT8_TARGETS["avx512vnni"], vector=8), 4),
+    "vnni 8": (INT8_TARGETS["avxvnni"], 4),
     "madd 16": (INT8_TARGETS["avx512"], 2),
     "madd 8": (INT8_TARGETS["avx2"], 2),
     "madd 4": (INT8_TARGETS["portable"], 2),

@@ -119,7 +119,7 @@ def test_the_instructions_are_there(target: str, command: list[str], tmp_path: P
     disassembled = subprocess.run(["objdump", "-d", "int8.o"], cwd=tmp_path, capture_output=True, text=True).stdout
     for instruction in ("tdpbusd", "ldtilecfg", "tileloadd", "tilestored", "tilerelease"):
         assert (instruction in disassembled) == (target == "amx")
-    assert ("vpdpbusd" in disassembled) == (target in ("amx", "avx512vnni"))
+    assert ("vpdpbusd" in disassembled) == (target in ("amx", "avx512vnni", "avxvnni"))
 
 
 def test_which_steps_are_tiles() -> None:
@@ -145,6 +145,14 @@ def test_auto_takes_amx_where_there_is_amx(monkeypatch: pytest.MonkeyPatch) -> N
     assert best_target("auto", INT8_TARGETS).name == "amx"
     monkeypatch.setattr(mobilenets.compiler.processor, "features", lambda: features - {"amx_int8"})
     assert best_target("auto", INT8_TARGETS).name == "avx512vnni"
+
+
+def test_auto_takes_the_instructions_of_laptops(monkeypatch: pytest.MonkeyPatch) -> None:
+    features = frozenset(INT8_TARGETS["avxvnni"].features)
+    monkeypatch.setattr(mobilenets.compiler.processor, "features", lambda: features)
+    assert best_target("auto", INT8_TARGETS).name == "avxvnni"
+    monkeypatch.setattr(mobilenets.compiler.processor, "features", lambda: features - {"avx_vnni"})
+    assert best_target("auto", INT8_TARGETS).name == "avx2"
 
 
 @pytest.mark.parametrize("granted", [True, False])

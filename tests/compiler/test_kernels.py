@@ -53,7 +53,7 @@ HEAD = """
 #define UNROLL
 #define MR_MAX 14
 #define NR_MAX 3
-#define DW_MAX 4
+#define DW_MAX 28
 """
 EXPONENTIALS = """
 void exponentials(const float *in, int count, float *out) {
@@ -231,7 +231,7 @@ def test_conv(fast: dict[int, Kernels], naive: Kernels, layer: Layer) -> None:
     down, right = (1 - pad for pad in layer.before)
     for rows in layer.parts(oh):
         shape = (w, c + layer.spare, c, layer.stride, down, right)
-        tile = (layer.mr, layer.nr)
+        tile = (min(layer.mr, ow), layer.nr)
         fast[layer.width]("conv_", *tile, inputs, *shape, *packed, layer.limit, output.array, ow, layer.stored, *rows)
     assert_image(output, exact, 9 * c)
 
@@ -251,7 +251,8 @@ def test_depthwise(fast: dict[int, Kernels], naive: Kernels, layer: Layer) -> No
     for first, last in layer.parts(oh):
         rows = Written(last - first, ow, layer.stored)
         shape = (w, layer.stored, layer.stride, down, right)
-        fast[layer.width]("depthwise_", inputs, *shape, *packed, layer.limit, rows.array, ow, first, last)
+        tile = min(layer.mr, ow), 2 if layer.nr == 2 else 1
+        fast[layer.width]("depthwise_", *tile, inputs, *shape, *packed, layer.limit, rows.array, ow, first, last)
         assert rows.unharmed()
         found.append(rows.array)
     whole = np.concatenate(found)

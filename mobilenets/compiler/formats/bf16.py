@@ -17,7 +17,7 @@ from ..program import SIZES, Buffer, Kind, Step
 from ..targets import BF16_TARGETS
 from .bf16_bodies import BF16_BODIES, SPLIT_BODIES, Pairs
 from .format import Body, add_constants, change_tile, padded
-from .fp32 import FP32, Fp32, group_rows, pack_bias
+from .fp32 import FP32, Fp32, pack_bias
 
 __all__ = ["Bf16", "Bf16x3", "Bf16x6", "Halves", "deinterleaved", "pack_pairs", "rounded", "split", "widened"]
 
@@ -69,18 +69,14 @@ class _Pairs(Fp32):
         stored, width = step.input.channels, step.output.width
         pixel = stored + (32 if self.tiles and stored * HALF % 1024 == 0 else 0)  # else tiles use few sets of the cache
         row = width * (HALF * self.parts * pixel + (FLOAT * stored if self.parts > 1 else 0))
-        rows = group_rows(step.units, row, HALF * self.parts * stored * step.output.channels)
+        rows = self.group_rows(step, row, HALF * self.parts * stored * step.output.channels)
         step = replace(
-            change_tile(step, lanes=self.tap_lanes(step), rows=rows, mr=self.pixels(rows * width, step.tile.nr)),
+            change_tile(self.depthwise_tile(step), rows=rows, mr=self.pixels(rows * width, step.tile.nr)),
             kind=step.kind._replace(tiled=self.tiles),
             scratch=rows * row + (HALF * TILE * pixel if self.tiles else 0),
             own=Pairs(self.parts, pixel),
         )
         return self.product_of_pairs(self.taps(step, group[0]), group[-1])
-
-    def tap_lanes(self, step: Step[Any]) -> int:
-        """Return the numbers in a vector of the depthwise part."""
-        return self.lanes(step.input.channels)
 
     def product_of_pairs(self, step: Step[Any], layer: Layer) -> Step[Any]:
         """Return the step with its weights as a matrix of the elements that a sum reads, in their order."""
@@ -120,15 +116,16 @@ class Bf16(_Pairs):
     def panel(self, group: tuple[Layer, ...]) -> tuple[int, int]:
         return self.panel_of_pairs(group[-1].op.shape_out[2])
 
-    def tap_lanes(self, step: Step[Any]) -> int:
-        """Return the pairs in the widest vector that divides the channels, or that several pixels of a row fill."""
+    def depthwise_tile(self, step: Step[Any]) -> Step[Any]:
+        """Return the step with the pairs in the widest vector that divides the channels, or that pixels fill."""
         channels, width = step.input.channels, step.output.width if step.window.stride == 1 else 0
         if step.kind.op == "separable_any":
-            return self.lanes(channels)
+            return change_tile(step, lanes=self.lanes(channels))
         fitting = (v for v in (16, 8, 4) if v <= self.target.vector)
-        return next(
+        lanes = next(
             v for v in fitting if channels % (2 * v) == 0 or (2 * v % channels == 0 and 2 * v // channels <= width)
         )
+        return change_tile(step, lanes=lanes)
 
     def tap_order(self, step: Step[Any], array: Floats) -> Floats:
         """Return an array in the order of the kernel for 3x3, which splits pairs into even and odd channels."""

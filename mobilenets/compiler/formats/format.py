@@ -3,6 +3,8 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
+from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple
 
 from ...arch.fold import without_batch_norm
@@ -12,7 +14,7 @@ from ...errors import CompileError
 from ...model import Model
 from ...quant.scheme import QuantModel
 from ..blob import Blob
-from ..program import SIZES, Buffer, Constant, Element, Kind, Step, Target
+from ..program import SIZES, Buffer, Constant, Element, Kind, Step, Target, aligned
 
 __all__ = [
     "LIMITS",
@@ -28,6 +30,7 @@ __all__ = [
     "row_groups",
 ]
 
+SPARE = 0.03  # of the arena, for scratch
 LIMITS = {"relu": 0, "relu6": 6, "hard_swish": -2, "hard_sigmoid": -3}  # see kernels/activate_all.c
 
 
@@ -105,6 +108,16 @@ class Format(ABC):
     def lanes(self, channels: int) -> int:
         """Return the numbers in the widest vector that divides `channels`."""
         return next(v for v in (16, 8, 4) if v <= self.target.vector and channels % v == 0)
+
+    @cached_property
+    def largest(self) -> int:
+        """Return the bytes of input and output together, of the step that has most."""
+        sizes = [0, *(self.picture("", group[-1].op.shape_out, self.stored(group)).size for group in self.groups())]
+        return max(a + b for a, b in pairwise(sizes))
+
+    def spare(self, step: Step[Any]) -> int:
+        """Return the bytes that scratch of the step may take, such that the arena grows by little."""
+        return int(self.largest * (1 + SPARE)) - aligned(step.input.size) - aligned(step.output.size)
 
     def picture(self, name: str, shape: Shape, channels: int) -> Buffer:
         """Return the buffer of an image of `channels` as they are stored."""

@@ -15,7 +15,7 @@ from ..targets import TARGETS
 from .format import LIMITS, Format, add_constants, change_tile, padded
 from .fp32_bodies import BODIES
 
-__all__ = ["FP32", "Floats", "Fp32", "group_rows", "pack_bias", "pack_conv", "pack_depthwise", "pack_pointwise"]
+__all__ = ["FP32", "Floats", "Fp32", "pack_bias", "pack_conv", "pack_depthwise", "pack_pointwise"]
 
 
 ROWS_CACHE = 32768  # bytes of depthwise rows in scratch at a time: a first-level cache
@@ -91,24 +91,47 @@ class Fp32(Format):
         return vector, 1 if count == 1 else 3 if count % 2 and count % 3 == 0 else 2
 
     def pixels(self, count: int, nr: int) -> int:
-        """Return the pixels of a tile: as many as the registers hold, and such that few of `count` are left over.
+        """Return the pixels of a tile: as many as the registers hold, and such that few of `count` are computed twice.
 
-        A tile takes one cycle for each of its vectors and one to begin; a pixel that is left over takes about 6.
+        A tile takes one cycle for each of its vectors and one to begin; the last one may overlap the one before it.
         """
-        most = max(1, min(self.target.sums // nr, 8 if nr > 1 else 16))
-        return min(
-            range(max(1, most // 2), most + 1), key=lambda mr: ((count // mr) * (mr * nr + 1) + (count % mr) * 6, -mr)
-        )
+        most = max(1, min(self.target.sums // nr, 8 if nr > 1 else 16, count))
+        return min(range((most + 1) // 2, most + 1), key=lambda mr: (-(-count // mr) * (mr * nr + 1), -mr))
 
     def convolution(self, step: Step[Any], layer: Layer) -> Step[Any]:
         return self.product(change_tile(step, mr=self.pixels(step.output.width, step.tile.nr)), layer)
 
     def separable(self, step: Step[Any], group: tuple[Layer, ...]) -> Step[Any]:
         stored, width, size = step.input.channels, step.output.width, SIZES["float"]
-        rows = group_rows(step.units, size * width * stored, size * step.depth * step.output.channels)
-        step = change_tile(step, lanes=self.lanes(stored), rows=rows, mr=self.pixels(rows * width, step.tile.nr))
+        rows = self.group_rows(step, size * width * stored, size * step.depth * step.output.channels)
+        step = change_tile(step, rows=rows, mr=self.pixels(rows * width, step.tile.nr))
+        step = self.depthwise_tile(step)
         step = self.taps(replace(step, scratch=size * rows * width * stored), group[0])
         return self.product(step, group[1])
+
+    def group_rows(self, step: Step[Any], row: int, weights: int) -> int:
+        """Return the rows at a time, of so many bytes each.
+
+        They fit into a first-level cache, or into `Target.rows_cache` where the arena has the space. Where the weights
+        do not fit into a second-level cache, all rows are one group. A divisor of the height is preferred.
+        """
+        height = step.units
+        if weights > WEIGHTS_CACHE:
+            return height
+        cache = max(ROWS_CACHE, min(self.target.rows_cache, self.spare(step)))
+        most = max(1, min(height, cache // row))
+        return max((rows for rows in range((most + 1) // 2, most + 1) if height % rows == 0), default=most)
+
+    def depthwise_tile(self, step: Step[Any]) -> Step[Any]:
+        """Return the step with the tile of its depthwise part: whole cache lines, and up to 10 sums.
+
+        On an AMD Zen 1 (AVX2), 5 pixels x 2 vectors are up to 3.6 times as fast as 4 pixels x 1 vector.
+        """
+        channels, width, lanes = step.input.channels, step.output.width, self.lanes(step.input.channels)
+        nr = 2 if lanes < 16 and channels % (2 * lanes) == 0 else 1
+        most = min(width, 8 if nr == 1 else 5)
+        mr = min(range((most + 1) // 2, most + 1), key=lambda mr: (-(-width // mr) * (mr * nr + 1), -mr))
+        return change_tile(step, lanes=lanes, dw_nr=nr, dw_mr=mr)
 
     def depthwise(self, step: Step[Any], layer: Layer) -> Step[Any]:
         lanes = self.lanes(step.input.channels)
@@ -142,18 +165,6 @@ class Fp32(Format):
     def arrays(self, op: Op) -> tuple[Floats, Floats]:
         """Return the weight and the bias of an op."""
         return self.weights[f"{op.name}.weight"], self.weights[f"{op.name}.bias"]
-
-
-def group_rows(height: int, row: int, weights: int) -> int:
-    """Return the rows at a time, of so many bytes each.
-
-    They fit into the first-level cache; where the weights do not fit into the second-level one, all rows are one group.
-    A divisor of the height is preferred.
-    """
-    if weights > WEIGHTS_CACHE:
-        return height
-    most = max(1, min(height, ROWS_CACHE // row))
-    return max((rows for rows in range((most + 1) // 2, most + 1) if height % rows == 0), default=most)
 
 
 def pack_bias(bias: Floats, channels: int) -> Floats:

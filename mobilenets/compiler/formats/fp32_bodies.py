@@ -43,7 +43,8 @@ def depthwise_rows(step: Step[Any]) -> str:
     if step.kind.op == "separable_any":
         return depthwise_any(step, ("y", "end"), "scratch", b.width * a.channels)
     read = ("in", a.width, a.channels, w.stride, w.down, w.right, "dw", "dw_bias", step.limits[0])
-    return call(f"depthwise{step.tile.lanes}", *read, "scratch", b.width, "y", "end")
+    t = step.tile
+    return call(f"depthwise{t.lanes}", t.dw_mr, t.dw_nr, *read, "scratch", b.width, "y", "end")
 
 
 def depthwise_any(step: Step[Any], rows: tuple[str, str], *written: object) -> str:

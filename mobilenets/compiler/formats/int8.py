@@ -5,8 +5,6 @@ place. The input of a convolution is copied to scratch, which is kept small so t
 """
 
 from dataclasses import replace
-from functools import cached_property
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,7 +13,7 @@ from ...arch.layers import Layer
 from ...arch.ops import OUTPUTS, Consumer, Op
 from ...quant.elementwise import add_terms, hard_swish_table, product_factor
 from ...quant.scheme import INTEGERS, LOW, QuantModel, integer_layers, limits, pool_multiplier
-from ..program import SIZES, Buffer, Constant, Element, Step, Target, aligned
+from ..program import SIZES, Buffer, Constant, Element, Step, Target
 from ..targets import INT8_TARGETS
 from .format import Format, add_constants, change_tile, padded
 from .int8_bodies import BODIES, Rule, Scaling
@@ -27,7 +25,6 @@ ROWS_CACHE = 16384  # bytes of depthwise rows in scratch at a time: half of a fi
 WEIGHTS_CACHE = 131072  # bytes of weights that are read once for each group of rows
 TILE = 16  # pixels of AMX, and sums of each
 SHALLOWEST = 16  # bytes of depth that make a tile
-SPARE = 0.03  # of the arena, for scratch
 
 INT8 = Consumer(
     "the compiler to C in int8",
@@ -71,15 +68,6 @@ class Int8(Format):
         """Return the numbers of which one instruction adds up the products."""
         return 4 if self.target.dot == "vnni" else 2
 
-    @cached_property
-    def largest(self) -> int:
-        """Return the bytes of input and output together, of the step that has most."""
-        sizes = [0]
-        for group in self.groups():
-            h, w, _ = group[-1].op.shape_out
-            sizes.append(h * w * self.stored(group))
-        return max(a + b for a, b in pairwise(sizes))
-
     def panel(self, group: tuple[Layer, ...]) -> tuple[int, int]:
         """Return a panel with little padding and few loads for each product."""
         channels, vector = group[-1].op.shape_out[2], self.target.vector
@@ -121,7 +109,7 @@ class Int8(Format):
     def separable(self, step: Step[Any], group: tuple[Layer, ...]) -> Step[Any]:
         channels, width, size = step.input.channels, step.output.width, SIZES[self.code]
         column = ((width - 1) * step.window.stride + 3) * 4 * size
-        spare = int(self.largest * (1 + SPARE)) - aligned(step.input.size) - aligned(step.output.size)
+        spare = self.spare(step)
         fitting = [v for v in (16, 8, 4) if min(8, self.target.vector) <= v <= self.target.vector and channels % v == 0]
         lanes = next((v for v in fitting if v * column <= spare), fitting[-1])
         row = width * channels * size

@@ -1,10 +1,12 @@
 /* As depthwise@, of bf16: 2 @ elements at a time, as many pixels as they hold where the channels are fewer (stride 1 and a
  * width of at least those pixels then). w: floats [3][3][channels], of each 2 @ the even ones, then the odd ones; repeated
  * where channels are fewer. `pixel` elements from pixel to pixel of out. */
+#define DW_PIXELS 4
+
 INLINE void bf16_depthwise_pixels@(int count, const uint16_t *restrict in, int row, int channels, int step,
                                    const float *restrict w, int tap, const float *restrict bias, float limit,
                                    uint16_t *restrict out, int out_step) {
-    vec@ even[DW_MAX], odd[DW_MAX];
+    vec@ even[DW_PIXELS], odd[DW_PIXELS];
     UNROLL for (int i = 0; i < count; i++) {
         even[i] = load@(bias);
         odd[i] = load@(bias + @);
@@ -32,8 +34,8 @@ INLINE void bf16_depthwise@(const uint16_t *restrict in, int width, int channels
         const uint16_t *from = in + (y * stride + down) * row + right * channels;
         for (int c = 0; c < channels; c += 2 * @) {
             int x = 0;
-            for (; x + DW_MAX * group <= out_width; x += DW_MAX * group)
-                bf16_depthwise_pixels@(DW_MAX, from + x * stride * channels + c, row, channels, step, w + c, tap,
+            for (; x + DW_PIXELS * group <= out_width; x += DW_PIXELS * group)
+                bf16_depthwise_pixels@(DW_PIXELS, from + x * stride * channels + c, row, channels, step, w + c, tap,
                                        bias + c, limit, out + x * pixel + c, group * pixel);
             for (; x < out_width; x += group) {
                 if (x > out_width - group) x = out_width - group; /* some pixels again */

@@ -1,5 +1,6 @@
 /* A full 3x3 convolution: rows first..last-1 of the output, from the bordered image in, into the bordered image out.
- * w: panels of nr vectors, each [3][3][depth][nr * @]; `pixel` floats lie between two pixels of the input. */
+ * w: panels of nr vectors, each [3][3][depth][nr * @]; `pixel` floats lie between two pixels of the input; out_width
+ * is at least mr. */
 INLINE void conv_tile@(int mr, int nr, const float *restrict in, int row, int pixel, int depth, int stride,
                        const float *restrict w, const float *restrict bias, float limit, float *restrict out,
                        int channels) {
@@ -21,13 +22,12 @@ INLINE void conv@(int mr, int nr, const float *restrict in, int width, int pixel
         float *to = out + ((y + 1) * (out_width + 2) + 1) * channels;
         for (int n = 0; n < channels; n += nr * @) {
             const float *panel = w + n * 9 * depth;
-            int x = 0;
-            for (; x + mr <= out_width; x += mr)
+            for (int x = 0; x + mr <= out_width; x += mr)
                 conv_tile@(mr, nr, from + x * stride * pixel, row, pixel, depth, stride, panel, bias + n, limit,
                            to + x * channels + n, channels);
-            for (; x < out_width; x++)
-                conv_tile@(1, nr, from + x * stride * pixel, row, pixel, depth, stride, panel, bias + n, limit,
-                           to + x * channels + n, channels);
+            if (out_width % mr) /* some pixels again */
+                conv_tile@(mr, nr, from + (out_width - mr) * stride * pixel, row, pixel, depth, stride, panel, bias + n,
+                           limit, to + (out_width - mr) * channels + n, channels);
         }
     }
 }

@@ -13,6 +13,8 @@ INLINE ints@ dot@(ints@ sum, group@ a, group@ w) {
     return (ints@)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)a, (__m512i)w);
 #elif @ == 8 && defined(__AVX512VNNI__)
     return (ints@)_mm256_dpbusd_epi32((__m256i)sum, (__m256i)a, (__m256i)w);
+#elif @ == 8 && defined(__AVXVNNI__)
+    return (ints@)_mm256_dpbusd_avx_epi32((__m256i)sum, (__m256i)a, (__m256i)w);
 #else /* byte by byte: bits of `a` without a sign, of `w` with one */
     const ints@ p = (ints@)a, q = (ints@)w;
     return sum + (p & 255) * (q << 24 >> 24) + (p >> 8 & 255) * (q << 16 >> 24) + (p >> 16 & 255) * (q << 8 >> 24) +

@@ -16,13 +16,17 @@ INLINE void pointwise_tile@(int mr, int nr, const float *restrict a, int pixel, 
 INLINE void pointwise@(int mr, int nr, const float *restrict a, int pixel, int depth, const float *restrict w,
                        const float *restrict bias, float limit, float *restrict out, int width, int channels, int first,
                        int last) {
+    const int whole = last - (last - first) % mr, overlapping = whole < last && first < whole;
     for (int n = 0; n < channels; n += nr * @) {
-        int p = first;
-        for (; p + mr <= last; p += mr)
+        for (int p = first; p < whole; p += mr)
             pointwise_tile@(mr, nr, a + (p - first) * pixel, pixel, depth, w + n * depth, bias + n, limit, out + n,
                             width, channels, p);
-        for (; p < last; p++)
-            pointwise_tile@(1, nr, a + (p - first) * pixel, pixel, depth, w + n * depth, bias + n, limit, out + n,
-                            width, channels, p);
+        if (overlapping) /* some pixels again */
+            pointwise_tile@(mr, nr, a + (last - mr - first) * pixel, pixel, depth, w + n * depth, bias + n, limit,
+                            out + n, width, channels, last - mr);
+        else
+            for (int p = whole; p < last; p++)
+                pointwise_tile@(1, nr, a + (p - first) * pixel, pixel, depth, w + n * depth, bias + n, limit, out + n,
+                                width, channels, p);
     }
 }

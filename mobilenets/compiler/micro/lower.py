@@ -5,11 +5,13 @@ computes what the product behind it reads. A code is the byte that stands for an
 ReLU lets nothing else through, so that padding is 0, and q + 128 elsewhere.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 
+from ...arch.graph import Graph
 from ...arch.layers import Layer
 from ...arch.ops import OUTPUTS, Consumer, Shape
 from ...arrays import Floats, Integers
@@ -94,14 +96,15 @@ def steps_of(model: QuantModel) -> tuple[Step, ...]:
 
     Raises `NetworkError` for an op that the engine does not handle, `CompileError` for a network that ends in its maps.
     """
-    MICRO.check(model.graph.ops)
+    graph, sources = model.graph, model.sources()
+    MICRO.check(graph.ops)
     if model.network.output not in OUTPUTS:
         raise CompileError(f"output {model.network.output!r}: the engine for microcontrollers needs a classifier")
     steps: list[Step] = []
     waiting: tuple[Layer, Part] | None = None  # a depthwise convolution or the pool
     padding = model.activations["image"].zero_point - LOW
-    for layer, table in _with_tables(model):
-        part = _part(model, layer, padding)
+    for layer, table in _with_tables(model, graph, sources):
+        part = _part(model, layer, sources[layer.name][0], padding)
         if table is not None:
             part = replace(part, rule=table)
         if layer.op.kind in ("depthwise", "global_average_pool"):
@@ -114,12 +117,14 @@ def steps_of(model: QuantModel) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def _with_tables(model: QuantModel) -> list[tuple[Layer, Rule | None]]:
+def _with_tables(
+    model: QuantModel, graph: Graph, sources: Mapping[str, tuple[QuantParams, ...]]
+) -> list[tuple[Layer, Rule | None]]:
     """Return each layer that has sums, with the rule of the hard swish behind it, if any."""
     found: list[tuple[Layer, Rule | None]] = []
-    for layer in integer_layers(model.graph):
+    for layer in integer_layers(graph):
         if layer.op.kind == "hard_swish":
-            before, source = found[-1][0], model.sources()[layer.name][0]
+            before, source = found[-1][0], sources[layer.name][0]
             target = model.activations[layer.name]
             table = (hard_swish_table(source, target).astype(np.int16) - LOW).astype(np.uint8)
             rule = _rule(source, None)
@@ -142,8 +147,8 @@ def _fused(waiting: tuple[Layer, Part], layer: Layer, part: Part, padding: int) 
     return Step(gather, op.shape_in, layer.op.shape_out, window, padding, part, first)
 
 
-def _part(model: QuantModel, layer: Layer, padding: int) -> Part:
-    source, target = model.sources()[layer.name][0], model.activations[layer.name]
+def _part(model: QuantModel, layer: Layer, source: QuantParams, padding: int) -> Part:
+    target = model.activations[layer.name]
     if layer.op.kind == "global_average_pool":
         h, w, _ = layer.op.shape_in
         bias = np.array([-h * w * padding], np.int32)

@@ -5,7 +5,7 @@
 #define UNROLL _Pragma("GCC unroll 16")
 #define MR_MAX 16
 #define NR_MAX 1
-#define DW_MAX 4 /* pixels of a depthwise convolution at a time */
+#define DW_MAX 8
 
 static const float image_border[] = {128.0f, 128.0f, 128.0f}; /* what normalisation makes zero */
 
@@ -72,7 +72,8 @@ INLINE void begin4(vec4 *restrict sum, int mr, int nr, const float *restrict bia
 }
 
 /* A full 3x3 convolution: rows first..last-1 of the output, from the bordered image in, into the bordered image out.
- * w: panels of nr vectors, each [3][3][depth][nr * 4]; `pixel` floats lie between two pixels of the input. */
+ * w: panels of nr vectors, each [3][3][depth][nr * 4]; `pixel` floats lie between two pixels of the input; out_width
+ * is at least mr. */
 INLINE void conv_tile4(int mr, int nr, const float *restrict in, int row, int pixel, int depth, int stride,
                        const float *restrict w, const float *restrict bias, float limit, float *restrict out,
                        int channels) {
@@ -94,49 +95,49 @@ INLINE void conv4(int mr, int nr, const float *restrict in, int width, int pixel
         float *to = out + ((y + 1) * (out_width + 2) + 1) * channels;
         for (int n = 0; n < channels; n += nr * 4) {
             const float *panel = w + n * 9 * depth;
-            int x = 0;
-            for (; x + mr <= out_width; x += mr)
+            for (int x = 0; x + mr <= out_width; x += mr)
                 conv_tile4(mr, nr, from + x * stride * pixel, row, pixel, depth, stride, panel, bias + n, limit,
                            to + x * channels + n, channels);
-            for (; x < out_width; x++)
-                conv_tile4(1, nr, from + x * stride * pixel, row, pixel, depth, stride, panel, bias + n, limit,
-                           to + x * channels + n, channels);
+            if (out_width % mr) /* some pixels again */
+                conv_tile4(mr, nr, from + (out_width - mr) * stride * pixel, row, pixel, depth, stride, panel, bias + n,
+                           limit, to + (out_width - mr) * channels + n, channels);
         }
     }
 }
 
 /* A depthwise 3x3 convolution: rows first..last-1 of the output, from the bordered image in ([height + 2][width + 2]
  * pixels of `channels` floats) to `out`, pixels one after the other without a border. `down` and `right` skip what the
- * border has too much where the padding has no pixel above or on the left. */
-INLINE void depthwise_pixels4(int count, const float *restrict in, int row, int channels, int stride,
-                              const float *restrict w, vec4 bias, float limit, float *restrict out) {
+ * border has too much where the padding has no pixel above or on the left. mr pixels x nr vectors of channels at a time:
+ * as many sums as hide the latency of a multiplication, and whole cache lines. */
+INLINE void depthwise_tile4(int mr, int nr, const float *restrict in, int row, int channels, int stride,
+                            const float *restrict w, const float *restrict bias, float limit, float *restrict out) {
     vec4 sum[DW_MAX];
-    UNROLL for (int i = 0; i < count; i++) sum[i] = bias;
-    UNROLL for (int y = 0; y < 3; y++) {
+    begin4(sum, mr, nr, bias);
+    UNROLL for (int y = 0; y < 3; y++)
         UNROLL for (int x = 0; x < 3; x++) {
-            const vec4 weight = load4(w + (y * 3 + x) * channels);
-            UNROLL for (int i = 0; i < count; i++)
-                sum[i] += weight * load4(in + y * row + (i * stride + x) * channels);
+            vec4 weight[2];
+            UNROLL for (int j = 0; j < nr; j++) weight[j] = load4(w + (y * 3 + x) * channels + j * 4);
+            UNROLL for (int i = 0; i < mr; i++)
+                UNROLL for (int j = 0; j < nr; j++)
+                    sum[i * nr + j] += weight[j] * load4(in + y * row + (i * stride + x) * channels + j * 4);
         }
-    }
-    UNROLL for (int i = 0; i < count; i++) store4(out + i * channels, activate4(sum[i], limit));
+    UNROLL for (int i = 0; i < mr; i++)
+        UNROLL for (int j = 0; j < nr; j++) store4(out + i * channels + j * 4, activate4(sum[i * nr + j], limit));
 }
 
-INLINE void depthwise4(const float *restrict in, int width, int channels, int stride, int down, int right,
-                       const float *restrict w, const float *restrict bias, float limit, float *restrict out,
-                       int out_width, int first, int last) {
+/* out_width is at least mr, and channels are a multiple of nr * 4. The last tile of a row may overlap the one before. */
+INLINE void depthwise4(int mr, int nr, const float *restrict in, int width, int channels, int stride, int down,
+                       int right, const float *restrict w, const float *restrict bias, float limit,
+                       float *restrict out, int out_width, int first, int last) {
     const int row = (width + 2) * channels;
     for (int y = first; y < last; y++) {
         const float *from = in + (y * stride + down) * row + right * channels;
-        for (int c = 0; c < channels; c += 4) {
-            int x = 0;
-            for (; x + DW_MAX <= out_width; x += DW_MAX)
-                depthwise_pixels4(DW_MAX, from + x * stride * channels + c, row, channels, stride, w + c,
-                                  load4(bias + c), limit, out + x * channels + c);
-            for (; x < out_width; x++)
-                depthwise_pixels4(1, from + x * stride * channels + c, row, channels, stride, w + c, load4(bias + c),
-                                  limit, out + x * channels + c);
-        }
+        for (int c = 0; c < channels; c += nr * 4)
+            for (int x = 0; x < out_width; x += mr) {
+                const int at = x + mr <= out_width ? x : out_width - mr;
+                depthwise_tile4(mr, nr, from + at * stride * channels + c, row, channels, stride, w + c, bias + c, limit,
+                                out + at * channels + c);
+            }
         out += out_width * channels;
     }
 }
@@ -159,14 +160,18 @@ INLINE void pointwise_tile4(int mr, int nr, const float *restrict a, int pixel, 
 INLINE void pointwise4(int mr, int nr, const float *restrict a, int pixel, int depth, const float *restrict w,
                        const float *restrict bias, float limit, float *restrict out, int width, int channels, int first,
                        int last) {
+    const int whole = last - (last - first) % mr, overlapping = whole < last && first < whole;
     for (int n = 0; n < channels; n += nr * 4) {
-        int p = first;
-        for (; p + mr <= last; p += mr)
+        for (int p = first; p < whole; p += mr)
             pointwise_tile4(mr, nr, a + (p - first) * pixel, pixel, depth, w + n * depth, bias + n, limit, out + n,
                             width, channels, p);
-        for (; p < last; p++)
-            pointwise_tile4(1, nr, a + (p - first) * pixel, pixel, depth, w + n * depth, bias + n, limit, out + n,
-                            width, channels, p);
+        if (overlapping) /* some pixels again */
+            pointwise_tile4(mr, nr, a + (last - mr - first) * pixel, pixel, depth, w + n * depth, bias + n, limit,
+                            out + n, width, channels, last - mr);
+        else
+            for (int p = whole; p < last; p++)
+                pointwise_tile4(1, nr, a + (p - first) * pixel, pixel, depth, w + n * depth, bias + n, limit, out + n,
+                                width, channels, p);
     }
 }
 
@@ -240,7 +245,7 @@ static void separable_2(int part, int parts,
     border(out, 8, 8, 16, NULL, first, last);
     for (int y = first; y < last; y += 8) {
         const int end = y + 8 < last ? y + 8 : last;
-        depthwise4(in, 16, 4, 2, 1, 1, dw, dw_bias, 6, scratch, 8, y, end);
+        depthwise4(8, 1, in, 16, 4, 2, 1, 1, dw, dw_bias, 6, scratch, 8, y, end);
         pointwise4(16, 1, scratch, 4, 2, w, bias, 6, out, 8, 4, y * 8, end * 8);
     }
 }

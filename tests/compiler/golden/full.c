@@ -3,9 +3,9 @@
 
 #define INLINE static inline __attribute__((always_inline, unused))
 #define UNROLL _Pragma("GCC unroll 16")
-#define MR_MAX 8
+#define MR_MAX 9
 #define NR_MAX 2
-#define DW_MAX 4 /* pixels of a depthwise convolution at a time */
+#define DW_MAX 1
 
 static const float image_border[] = {128.0f}; /* what normalisation makes zero */
 
@@ -72,7 +72,8 @@ INLINE void begin8(vec8 *restrict sum, int mr, int nr, const float *restrict bia
 }
 
 /* A full 3x3 convolution: rows first..last-1 of the output, from the bordered image in, into the bordered image out.
- * w: panels of nr vectors, each [3][3][depth][nr * 8]; `pixel` floats lie between two pixels of the input. */
+ * w: panels of nr vectors, each [3][3][depth][nr * 8]; `pixel` floats lie between two pixels of the input; out_width
+ * is at least mr. */
 INLINE void conv_tile8(int mr, int nr, const float *restrict in, int row, int pixel, int depth, int stride,
                        const float *restrict w, const float *restrict bias, float limit, float *restrict out,
                        int channels) {
@@ -94,13 +95,12 @@ INLINE void conv8(int mr, int nr, const float *restrict in, int width, int pixel
         float *to = out + ((y + 1) * (out_width + 2) + 1) * channels;
         for (int n = 0; n < channels; n += nr * 8) {
             const float *panel = w + n * 9 * depth;
-            int x = 0;
-            for (; x + mr <= out_width; x += mr)
+            for (int x = 0; x + mr <= out_width; x += mr)
                 conv_tile8(mr, nr, from + x * stride * pixel, row, pixel, depth, stride, panel, bias + n, limit,
                            to + x * channels + n, channels);
-            for (; x < out_width; x++)
-                conv_tile8(1, nr, from + x * stride * pixel, row, pixel, depth, stride, panel, bias + n, limit,
-                           to + x * channels + n, channels);
+            if (out_width % mr) /* some pixels again */
+                conv_tile8(mr, nr, from + (out_width - mr) * stride * pixel, row, pixel, depth, stride, panel, bias + n,
+                           limit, to + (out_width - mr) * channels + n, channels);
         }
     }
 }
@@ -123,14 +123,18 @@ INLINE void pointwise_tile8(int mr, int nr, const float *restrict a, int pixel, 
 INLINE void pointwise8(int mr, int nr, const float *restrict a, int pixel, int depth, const float *restrict w,
                        const float *restrict bias, float limit, float *restrict out, int width, int channels, int first,
                        int last) {
+    const int whole = last - (last - first) % mr, overlapping = whole < last && first < whole;
     for (int n = 0; n < channels; n += nr * 8) {
-        int p = first;
-        for (; p + mr <= last; p += mr)
+        for (int p = first; p < whole; p += mr)
             pointwise_tile8(mr, nr, a + (p - first) * pixel, pixel, depth, w + n * depth, bias + n, limit, out + n,
                             width, channels, p);
-        for (; p < last; p++)
-            pointwise_tile8(1, nr, a + (p - first) * pixel, pixel, depth, w + n * depth, bias + n, limit, out + n,
-                            width, channels, p);
+        if (overlapping) /* some pixels again */
+            pointwise_tile8(mr, nr, a + (last - mr - first) * pixel, pixel, depth, w + n * depth, bias + n, limit,
+                            out + n, width, channels, last - mr);
+        else
+            for (int p = whole; p < last; p++)
+                pointwise_tile8(1, nr, a + (p - first) * pixel, pixel, depth, w + n * depth, bias + n, limit, out + n,
+                                width, channels, p);
     }
 }
 
@@ -232,7 +236,7 @@ static void conv_1(int part, int parts,
     const float *restrict in, float *restrict out, const float *restrict w, const float *restrict bias) {
     const int first = 16 * part / parts, last = 16 * (part + 1) / parts;
     border(out, 16, 17, 32, NULL, first, last);
-    conv8(8, 1, in, 33, 1, 1, 2, 0, 0, w, bias, 0, out, 17, 8, first, last);
+    conv8(9, 1, in, 33, 1, 1, 2, 0, 0, w, bias, 0, out, 17, 8, first, last);
 }
 
 /* conv: 16x17x8 -> 8x9x10 */

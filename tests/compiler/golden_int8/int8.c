@@ -5,7 +5,7 @@
 #define UNROLL _Pragma("GCC unroll 16")
 #define MR_MAX 8
 #define NR_MAX 2
-#define DW_MAX 4 /* pixels of a depthwise convolution at a time */
+#define DW_MAX 1
 
 
 #if defined(__SSE2__)
@@ -102,6 +102,8 @@ INLINE ints16 dot16(ints16 sum, group16 a, group16 w) {
     return (ints16)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)a, (__m512i)w);
 #elif 16 == 8 && defined(__AVX512VNNI__)
     return (ints16)_mm256_dpbusd_epi32((__m256i)sum, (__m256i)a, (__m256i)w);
+#elif 16 == 8 && defined(__AVXVNNI__)
+    return (ints16)_mm256_dpbusd_avx_epi32((__m256i)sum, (__m256i)a, (__m256i)w);
 #else /* byte by byte: bits of `a` without a sign, of `w` with one */
     const ints16 p = (ints16)a, q = (ints16)w;
     return sum + (p & 255) * (q << 24 >> 24) + (p >> 8 & 255) * (q << 16 >> 24) + (p >> 16 & 255) * (q << 8 >> 24) +
@@ -325,6 +327,8 @@ INLINE ints8 dot8(ints8 sum, group8 a, group8 w) {
     return (ints8)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)a, (__m512i)w);
 #elif 8 == 8 && defined(__AVX512VNNI__)
     return (ints8)_mm256_dpbusd_epi32((__m256i)sum, (__m256i)a, (__m256i)w);
+#elif 8 == 8 && defined(__AVXVNNI__)
+    return (ints8)_mm256_dpbusd_avx_epi32((__m256i)sum, (__m256i)a, (__m256i)w);
 #else /* byte by byte: bits of `a` without a sign, of `w` with one */
     const ints8 p = (ints8)a, q = (ints8)w;
     return sum + (p & 255) * (q << 24 >> 24) + (p >> 8 & 255) * (q << 16 >> 24) + (p >> 16 & 255) * (q << 8 >> 24) +

@@ -21,6 +21,13 @@ static inline uint32_t subtract16(uint32_t a, uint32_t b) {
     return two;
 }
 
+/* Add the products of the lower and of the upper halves. */
+static inline uint32_t multiply16(uint32_t a, uint32_t b, uint32_t sum) {
+    uint32_t all;
+    __asm__("smlad %0, %1, %2, %3" : "=r"(all) : "r"(a), "r"(b), "r"(sum));
+    return all;
+}
+
 static inline uint32_t pack16(uint32_t low, uint32_t high) {
     uint32_t two;
     __asm__("pkhbt %0, %1, %2, lsl #16" : "=r"(two) : "r"(low), "r"(high));

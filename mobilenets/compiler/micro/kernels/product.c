@@ -6,27 +6,24 @@ struct tiles {
     uint8_t *a, *b;                  /* where the codes of both outputs go */
     const half *panel, *panel_end;   /* weights in 16 bits: [pairs] of a0 a1 b0 b1 */
     uint32_t skip, high;             /* bytes of code to jump over; the largest code, four times */
-    const rule *rule;
+    const rule *r;
     int32_t pitch;
 };
 
-/* Four pixels times two outputs at a time. */
+/* Pixels in fours, two at a time, times two outputs. */
 KERNEL void tiles_any(const tiles *t) {
     const half *from, *w, *at;
     uint8_t *a = t->a, *b = t->b;
-    int i;
-    for (from = t->codes; from != t->end; from += 8, a += 4, b += 4) {
-        uint32_t sum[8];
-        for (i = 0; i < 4; i++) sum[i] = (uint32_t)t->bias_a, sum[4 + i] = (uint32_t)t->bias_b;
-        for (w = t->panel, at = from; w != t->panel_end; w += 4, at += 2 * t->pitch)
-            for (i = 0; i < 4; i++) {
-                sum[i] += (uint32_t)(at[2 * i] * w[0] + at[2 * i + 1] * w[1]);
-                sum[4 + i] += (uint32_t)(at[2 * i] * w[2] + at[2 * i + 1] * w[3]);
-            }
-        for (i = 0; i < 4; i++) {
-            b[i] = (uint8_t)code(sum[4 + i], t->factor_b, t->rule);
-            a[i] = (uint8_t)code(sum[i], t->factor_a, t->rule);
+    for (from = t->codes; from != t->end; from += 4, a += 2, b += 2) {
+        uint32_t a0 = (uint32_t)t->bias_a, a1 = a0, b0 = (uint32_t)t->bias_b, b1 = b0;
+        for (w = t->panel, at = from; w != t->panel_end; w += 4, at += 2 * t->pitch) {
+            a0 += (uint32_t)(at[0] * w[0] + at[1] * w[1]);
+            a1 += (uint32_t)(at[2] * w[0] + at[3] * w[1]);
+            b0 += (uint32_t)(at[0] * w[2] + at[1] * w[3]);
+            b1 += (uint32_t)(at[2] * w[2] + at[3] * w[3]);
         }
+        b[0] = (uint8_t)code(b0, t->factor_b, t->r), b[1] = (uint8_t)code(b1, t->factor_b, t->r);
+        a[0] = (uint8_t)code(a0, t->factor_a, t->r), a[1] = (uint8_t)code(a1, t->factor_a, t->r);
     }
 }
 
@@ -54,14 +51,22 @@ KERNEL void widen(const step *s, int n, half *panel) {
 }
 
 /* The codes of outputs n and n + 1 of one pixel. */
-KERNEL void product_pixel(const step *s, const half *from, const half *panel, int n, uint8_t *out) {
+KERNEL void product_pixel(const step *s, const half *from, int n, uint8_t *out) {
     const rule *r = &s->product;
-    const int both = n + 1 < s->outputs;
+    const int8_t *w = s->weights + n * 2 * s->pairs;
+    const int both = n + 1 < s->outputs, zero = r->weight_zero;
     uint32_t a = (uint32_t)r->bias[n], b = both ? (uint32_t)r->bias[n + 1] : 0;
     int k;
-    for (k = 0; k < s->pairs; k++, panel += 4, from += 2 * s->pitch) {
-        a += (uint32_t)(from[0] * panel[0] + from[1] * panel[1]);
-        b += (uint32_t)(from[0] * panel[2] + from[1] * panel[3]);
+    for (k = 0; k < s->pairs; k++, w += 4, from += 2 * s->pitch) {
+#ifdef DSP
+        const word codes = *(const word *)(const void *)from, four = *(const word *)(const void *)w;
+        const word zeros = (word)(zero & 0xffff) * 0x10001u;
+        a = multiply16(codes, subtract16(widen16(four), zeros), a);
+        b = multiply16(codes, subtract16(widen16_odd(four), zeros), b);
+#else
+        a += (uint32_t)(from[0] * (w[0] - zero) + from[1] * (w[2] - zero));
+        b += (uint32_t)(from[0] * (w[1] - zero) + from[1] * (w[3] - zero));
+#endif
     }
     out[0] = (uint8_t)code(a, r->factor[n], r);
     if (both) out[s->out_plane] = (uint8_t)code(b, r->factor[n + 1], r);
@@ -81,11 +86,11 @@ KERNEL void product(const step *s, half *codes, int pixels, uint8_t *out) {
         t.bias_a = r->bias[n], t.bias_b = r->bias[n + other];
         t.panel = panel, t.panel_end = panel + 4 * s->pairs;
         t.skip = s->skip, t.high = (uint32_t)r->high * 0x1010101u;
-        t.rule = r, t.pitch = s->pitch;
-        widen(s, n, panel);
+        t.r = r, t.pitch = s->pitch;
+        if (last >= 0) widen(s, n, panel);
         for (at = 0; at < pixels; at += s->run, to += s->out_row) {
             if (last < 0) {
-                for (x = 0; x < s->run; x++) product_pixel(s, codes + 2 * (at + x), panel, n, to + x);
+                for (x = 0; x < s->run; x++) product_pixel(s, codes + 2 * (at + x), n, to + x);
                 continue;
             }
             t.codes = codes + 2 * at, t.end = t.codes + 2 * run;
