@@ -104,7 +104,7 @@ NEAR = {"cortex-m4": 0.06, "cortex-m55": 0.12}
 @pytest.mark.parametrize("device", TICK)
 @pytest.mark.parametrize("shape", [(0.25, 56, 40), (0.15, 96, 80)])
 def test_instructions_are_near_those_counted(device: str, shape: tuple[float, int, int], tmp_path: Path) -> None:
-    """Of networks that were not fitted, and are no squares; benchmarks/device_latency.py states the error of squares."""
+    """Of networks that were not fitted and are no squares, whose errors benchmarks/device_latency.py states."""
     network = mn.Network(*shape, classes=3)
     pixels = np.random.default_rng(0).integers(0, 256, network.height * network.width * 3)
     files = micro_sources(integers_of(model_of(network)), DEVICES[device].core).files
