@@ -20,13 +20,14 @@ import numpy as np
 
 from mobilenets.arch import named
 from mobilenets.benchmarks.limit import mult_adds_a_second
-from mobilenets.benchmarks.measure import noise, processor
+from mobilenets.benchmarks.measure import noise
 from mobilenets.compiler import PRECISIONS, Library, compile_model
 from mobilenets.compiler.compile import sources_of
 from mobilenets.compiler.processor import load as load_native
 from mobilenets.compiler.program import ALIGNMENT
 from mobilenets.compiler.targets import BF16_TARGETS
 from mobilenets.costs import cost
+from mobilenets.machine import processor
 from mobilenets.model import Model, load
 from mobilenets.runtime import CompiledSession
 from mobilenets.runtime.measure import untrained

@@ -30,14 +30,14 @@ from mobilenets.arch import named
 from mobilenets.benchmarks import PEERS
 from mobilenets.benchmarks.int8_reference import int8_model, int8_reference
 from mobilenets.benchmarks.limit import mult_adds_a_second
-from mobilenets.benchmarks.measure import Timed, noise, processor, time_peers
+from mobilenets.benchmarks.measure import Timed, noise, time_peers
 from mobilenets.benchmarks.opening import Missing, Opened, open_peers
 from mobilenets.benchmarks.peers import PRECISIONS, Peer, Setup
 from mobilenets.benchmarks.result import OURS
 from mobilenets.compiler.targets import BF16_TARGETS, INT8_TARGETS
 from mobilenets.costs import cost
 from mobilenets.errors import UsageError
-from mobilenets.machine import cores
+from mobilenets.machine import cores, processor
 from mobilenets.model import Model
 from mobilenets.quant.scheme import QuantModel
 from mobilenets.runtime.measure import untrained

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 from .errors import MissingExtraError, UsageError
 
-__all__ = ["check_threads", "cores", "give_back_memory", "need_torch", "other_load", "tiles_granted"]
+__all__ = ["check_threads", "cores", "give_back_memory", "need_torch", "other_load", "processor", "tiles_granted"]
 
 
 def cores() -> int:
@@ -47,3 +47,15 @@ def tiles_granted() -> bool:
 
     arch_prctl, request_permission, tile_data = 158, 0x1023, 18
     return bool(ctypes.CDLL(None).syscall(arch_prctl, request_permission, tile_data) == 0)
+
+
+def processor() -> str:
+    """Return the processor's name as Linux gives it."""
+    import platform
+    from pathlib import Path
+
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

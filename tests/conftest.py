@@ -15,9 +15,9 @@ from photos import make_photos
 
 from mobilenets.arch.graph import expand, weight_shapes
 from mobilenets.arch.network import Network
-from mobilenets.benchmarks.measure import processor
 from mobilenets.compiler.processor import LEVELS, MASK
 from mobilenets.image import Preprocess
+from mobilenets.machine import processor
 from mobilenets.model import Model
 
 MakeModel = Callable[..., Model]

@@ -38,6 +38,7 @@ IMPORTS = {
     "weights": "errors arrays files image arch model data quant",
     "compiler": "errors arrays files machine image arch model quant",
     "devices": "errors image arch costs compiler quant",
+    "web": "errors arrays files image model quant compiler",
     "exporters": "arrays errors image arch model quant",
     "runtime": "errors arrays machine image arch folders costs model quant compiler exporters",
     "tasks": "errors arrays text files machine image arch folders heads data runtime",
@@ -49,8 +50,8 @@ IMPORTS = {
     "evaluation": "errors arrays image costs model data designs quant runtime tasks report progress opening training",
     "benchmarks": "errors arrays files machine image arch costs model quant compiler exporters runtime progress "
     "training",
-    "verbs": "errors text files machine image arch schema costs model data designs quant weights compiler devices "
-    "exporters runtime tasks progress opening training evaluation benchmarks",
+    "verbs": "errors arrays text files machine image arch schema costs model data designs quant weights compiler "
+    "devices exporters web runtime tasks progress opening training evaluation benchmarks",
 }
 SEES_ALL = ("", "cli", "__main__")  # the package itself (lazily, see below) and the command line
 MAY_IMPORT_TORCH = (

@@ -19,13 +19,14 @@ def run(*arguments: str) -> str:
 
 @pytest.mark.timeout(900)
 def test_damaged_model_files(tmp_path: Path) -> None:
-    table = run(str(SCRIPTS / "fuzz.py"), "--count", "30", "--seed", "5", "--keep", str(tmp_path / "kept"))
+    table = run(str(SCRIPTS / "fuzz.py"), "--count", "15", "--seed", "5", "--keep", str(tmp_path / "kept"))
     rows = [line.split("|")[1:-1] for line in table.splitlines()[2:]]
     opened, refused, *bad = (int(figure) for figure in rows[-1][1:6])
-    assert opened + refused == 30 and bad == [0, 0, 0] and opened > 4
+    assert opened + refused == 15 and bad == [0, 0, 0] and opened > 2
     assert not (tmp_path / "kept").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux" or not shutil.which("cc"), reason="needs Linux and a C compiler")
 @pytest.mark.skipif(os.environ.get("CC") == "false", reason="needs a C compiler")
 @pytest.mark.timeout(900)

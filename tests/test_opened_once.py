@@ -91,7 +91,7 @@ TABLE = {
     ),  # float and int8
     "export m.safetensors": (1, 1),
     "compile m.safetensors": (2, 1),
-    "benchmark m.safetensors --threads 1 --batch-sizes 1": (2, 1),
+    "benchmark m.safetensors --tune 0s --threads 1 --batch-sizes 1": (2, 1),
     "search PHOTOS PHOTO --model m.safetensors": (1, 1),
     "evaluate m.onnx PHOTOS": (2, 1),
     "predict m.onnx PHOTO": (1, 1),

@@ -1,28 +1,30 @@
 """Measurement of all runtimes in turn in one run, after their logits have been checked."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 
+from ..compiler import has_compiler
 from ..costs.latency import BURST_MS, MIN_RUNS, Latency, summarise
 from ..errors import UsageError, WorkError
 from ..image import Pixels
-from ..machine import check_threads, cores
+from ..machine import check_threads, cores, processor
 from ..model import Model
 from ..progress import Watch
 from ..quant import reference as quant_reference
 from ..quant.scheme import QuantModel
+from ..runtime.tune import is_tuned
+from ..runtime.tune import tune as tune_model
 from .int8_reference import Int8Reference, int8_model, int8_reference
 from .opening import Missing, Opened, open_peers, reason
 from .peers import PEERS, PRECISIONS, Floats, Peer, Setup
 from .result import Benchmark, Row
 
-__all__ = ["IMAGES", "Timed", "benchmark_model", "noise", "processor", "time_peers"]
+__all__ = ["IMAGES", "Timed", "benchmark_model", "noise", "time_peers"]
 
 IMAGES = 100  # for the agreement, where no data are given
 INT8_IMAGES = 16  # the maximum for an int8 model: the oracle takes a second per image of 1.0-224
@@ -78,13 +80,15 @@ def benchmark_model(
     source: str = "noise",
     weights: str = "trained",
     kinds: dict[str, type[Peer]] | None = None,
+    tune: float = 0.0,
     watch: Watch | None = None,
 ) -> Benchmark:
     """Time `model` in every runtime that is installed.
 
     `threads`: one and all cores where none is given. `images`: (N, H, W, C) uint8 from `source`, on which the
     runtimes must agree; noise where there are none. `precisions`: fp32 where none is given, of an int8 model int8; int8
-    of a float model is made of the images. `kinds`: see `PEERS`. A runtime that is not installed or fails
+    of a float model is made of the images. `kinds`: see `PEERS`. `tune`: seconds for each precision in which the
+    package's own C is tuned, unless it has been. A runtime that is not installed or fails
     is listed with its reason. Raises `UsageError` for what cannot be measured.
     """
     watch = watch or Watch()
@@ -98,6 +102,8 @@ def benchmark_model(
     if "int8" in precisions:
         integers, source_of_int8 = int8_model(model, images, source)
         oracle = int8_reference(integers, images)
+    models = {p: oracle.model if oracle and p == "int8" else model for p in precisions}
+    _tune(models, tune, watch)
     rows: list[Row] = []
     missing: list[Missing] = []
     for n in dict.fromkeys(threads):
@@ -105,9 +111,10 @@ def benchmark_model(
         threads_text = f"{n} thread{'s' if n > 1 else ''}"
         watch.note(f"{threads_text}: opening the runtimes; torch.compile may take half a minute")
         for at, precision in enumerate(precisions):
-            held = oracle.model if oracle and precision == "int8" else model
             watch.measured(f"open, {threads_text}", at, len(precisions))
-            for peer in open_peers(Setup(held, precision, n), images[:1], PEERS if kinds is None else kinds):
+            for peer in open_peers(
+                Setup(models[precision], precision, n), images[:1], PEERS if kinds is None else kinds
+            ):
                 (found if isinstance(peer, Opened) else missing).append(peer)  # type: ignore[arg-type]
         watch.measured(f"open, {threads_text}", len(precisions), len(precisions))
         watch.note(f"{threads_text}: timing {', '.join(f'{o.name} {o.precision}' for o in found)}")
@@ -120,6 +127,14 @@ def benchmark_model(
     return Benchmark(
         model.name, weights, processor(), name, source, len(images), source_of_int8, tuple(rows), tuple(missing)
     )
+
+
+def _tune(models: Mapping[str, Model | QuantModel], seconds: float, watch: Watch) -> None:
+    """Tune the package's own C in each precision, unless it has been."""
+    for precision, model in models.items():
+        if seconds and has_compiler() and not is_tuned(model, precision=precision):
+            watch.note(f"tuning the tiles of {precision} to this processor: about {seconds:g} s")
+            tune_model(model, precision=precision, seconds=seconds)
 
 
 def _check(
@@ -295,14 +310,3 @@ def noise(model: Model | QuantModel, count: int) -> Pixels:
     """Return `count` images of random pixels in the model's input shape."""
     p = model.preprocess
     return np.random.default_rng(0).integers(0, 256, (count, p.height, p.width, p.channels), np.uint8)
-
-
-def processor() -> str:
-    """Return the processor's name as Linux gives it."""
-    import platform
-
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()

@@ -25,6 +25,7 @@ def benchmark(
     precisions: Annotated[tuple[str, ...], Several] = (),
     data: Path | None = None,
     report: Path | None = None,
+    tune: str = "10s",
     overwrite: Json = False,
     json: Json = False,
 ) -> None:
@@ -46,6 +47,9 @@ def benchmark(
         Images on which the runtimes' top-1 must agree, in any layout that train reads; noise without.
     report
         Draw the bars there too: .html (with the table), .png or .svg.
+    tune
+        Time for each precision in which this package's own C is tuned to this processor, unless it has been; 0s
+        measures it as it is.
     overwrite
         Replace a report that exists.
     json
@@ -62,6 +66,7 @@ def benchmark(
             precisions=precisions,
             data=data,
             report=report,
+            tune=tune,
             overwrite=overwrite,
             watch=bars,
         )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from ..compiler import PRECISIONS
-from ..compiler.targets import BF16_TARGETS, INT8_TARGETS
+from ..compiler.targets import ALL_BF16_TARGETS, ALL_INT8_TARGETS
 from .options import DeviceFlag, Json, SourceFlags
 
 __all__ = ["compile_", "export", "import_"]
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     TargetName = str
     PrecisionName = str
 else:  # the choices of the command line are those of the compiler
-    TargetName = Literal[("auto", *dict.fromkeys((*BF16_TARGETS, *INT8_TARGETS)))]
+    TargetName = Literal[("auto", *dict.fromkeys((*ALL_BF16_TARGETS, *ALL_INT8_TARGETS)))]
     PrecisionName = Literal[(*PRECISIONS, "int8")]
 
 
@@ -53,7 +53,9 @@ def import_(
 def export(
     model: str,
     *,
-    format: Literal["onnx", "tflite", "tflite-float16", "tflite-dynamic", "tflite-micro", "keras-h5", "timm", "torch"]
+    format: Literal[
+        "onnx", "tflite", "tflite-float16", "tflite-dynamic", "tflite-micro", "keras-h5", "timm", "torch", "web"
+    ]
     | None = None,
     output: Path | None = None,
     overwrite: Json = False,
@@ -70,9 +72,10 @@ def export(
         preprocessing as MediaPipe reads them), tflite-float16, tflite-dynamic (int8 weights), keras-h5 (a whole model,
         named as keras.applications names it), timm (its names in a .safetensors), torch (a state dict).
         Of an int8 model: onnx (QDQ), tflite (uint8 in and out), tflite-micro (int8 in and out).
+        Of both: web (a folder for browsers and Node: WebAssembly, an ES module, a page).
         By default the format of the ending of output, else onnx.
     output
-        By default beside the model.
+        By default beside the model. Of web a folder.
     overwrite
         Write over a file that is there.
     json
@@ -95,6 +98,7 @@ def compile_(
     no_library: Json = False,
     device: DeviceFlag | None = None,
     image: Path | None = None,
+    tune: str = "0s",
     overwrite: Json = False,
     json: Json = False,
 ) -> None:
@@ -110,7 +114,7 @@ def compile_(
         The folder to write to; by default one beside the model.
     target
         The instructions to use; auto: those that this processor has. avx512bf16 is for bf16, avx512vnni and avxvnni
-        for int8, amx for both.
+        for int8, amx for both; of 64-bit ARM neon is for all, bf16 for bf16, dotprod and i8mm for int8.
     precision
         The format of weights and activations; by default the model's own. fp32; int8 (of int8 models only); bf16: half
         the memory, and faster where the processor multiplies bf16; bf16x3 and bf16x6: floats by products of bf16, worth
@@ -126,6 +130,9 @@ def compile_(
         PlatformIO, Zephyr and ESP-IDF.
     image
         With --device: the photo that the example shows the network, by default a pattern of colours.
+    tune
+        Time, such as 10s, in which the tiles of each layer are chosen by timing candidates on this processor; predict
+        takes what was chosen as well. 0s: the same C on every machine.
     overwrite
         Write over files that are there.
     json
@@ -145,5 +152,6 @@ def compile_(
         device=device,
         image=image,
         overwrite=overwrite,
+        tune=tune,
     )
     show.compiled(result, json)

@@ -284,6 +284,8 @@ def exported(result: Exported, json: bool) -> None:
         return
     print_parts(
         wrote(result.path, bytes_text(result.bytes), result.format),
-        "read back, its logits are the model's own"
+        "not run: that needs Node 18 or later"
+        if result.difference is None
+        else "read back, its logits are the model's own"
         + (f" within {result.difference:.1e} of the largest" if result.difference else ""),
     )

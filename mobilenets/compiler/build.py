@@ -1,6 +1,7 @@
 """Build shared libraries from C with the system's compiler, or else with zig's from PyPI."""
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from ..errors import CompileError
 from ..files import writable_cache, write_atomic
+from .processor import MACHINE
 from .program import Target
 
 __all__ = ["FLAGS", "compiler", "has_compiler", "library_of", "link"]
@@ -75,15 +77,30 @@ def library_of(sources: Mapping[str, str], target: Target) -> bytes:
     Raises `CompileError` with the first error that the compiler reports.
     """
     try:
+        return _compiled(sources, target)
+    except CompileError as exc:
+        if target.machine in ("", MACHINE):
+            raise
+        raise CompileError(f"{exc}; {target.name} needs CC, a compiler for {target.machine}") from exc
+
+
+def _compiled(sources: Mapping[str, str], target: Target) -> bytes:
+    try:
         with tempfile.TemporaryDirectory(prefix="mobilenets-") as name:
             folder = Path(name)
             for file, text in sources.items():
                 (folder / file).write_text(text, "utf-8")
             units = [file for file in sources if file.endswith(".c")]
-            _run([*compiler(), *FLAGS, *target.flags, "-I.", "-o", "library.so", *units, "-lpthread"], folder)
+            _run([*compiler(), *FLAGS, *_flags(target), "-I.", "-o", "library.so", *units, "-lpthread"], folder)
             return (folder / "library.so").read_bytes()
     except OSError as exc:
         raise CompileError(f"{tempfile.gettempdir()}: cannot be compiled in: {exc.strerror or exc}") from exc
+
+
+def _flags(target: Target) -> list[str]:
+    """Return the flags of `target`; zig names the processor, where gcc and clang name ARM's architecture."""
+    zig = any(Path(word).name in ("zig", "ziglang") for word in compiler())
+    return [re.sub("-march=armv[^+]*", "-mcpu=generic", flag) if zig else flag for flag in target.flags]
 
 
 def _run(command: list[str], folder: Path) -> None:

@@ -19,11 +19,13 @@ from ..quant.scheme import QuantModel
 from .build import FLAGS, compiler, library_of, link
 from .emit import Source, emit
 from .formats import FORMATS, Format
+from .formats.format import NONE
 from .lower import Lowered, lower
 from .plan import plan
 from .processor import missing
 from .program import Target
 from .targets import best_target
+from .tuning import Tilings, kept_tilings
 
 __all__ = [
     "PRECISIONS",
@@ -62,7 +64,11 @@ class Library:
 
 
 def compile_model(
-    model: Model | QuantModel, target: str = "auto", folder: Path | None = None, precision: str | None = None
+    model: Model | QuantModel,
+    target: str = "auto",
+    folder: Path | None = None,
+    precision: str | None = None,
+    tilings: Tilings | None = None,
 ) -> Library:
     """Return the library of `model`, from the cache if it has been compiled before. Safe in many processes at once.
 
@@ -74,16 +80,20 @@ def compile_model(
         A folder to compile into, instead of the cache.
     precision
         One of `PRECISIONS` for a float model, int8 for an int8 one; by default the model's own.
+    tilings
+        How steps divide their work; by default what a tuning of this network on this processor has kept.
     """
     precision = format_of(model, precision).name
     chosen = _target(model, target, precision)
+    if tilings is None:
+        tilings = kept_tilings(model, chosen, precision) or NONE
     if folder is not None:
-        return _compile(model, chosen, folder, precision)
-    folder = writable_cache() / "compiled" / _key(model, chosen, precision)
-    return _opened(folder) or _made(model, chosen, folder, precision)
+        return _compile(model, chosen, folder, precision, tilings)
+    folder = writable_cache() / "compiled" / _key(model, chosen, precision, tilings)
+    return _opened(folder) or _made(model, chosen, folder, precision, tilings)
 
 
-def _made(model: Model | QuantModel, target: Target, folder: Path, precision: str) -> Library:
+def _made(model: Model | QuantModel, target: Target, folder: Path, precision: str, tilings: Tilings) -> Library:
     """Compile in one process, while the others wait for it."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -94,7 +104,7 @@ def _made(model: Model | QuantModel, target: Target, folder: Path, precision: st
             for left in (made, folder):  # the first of a process that was killed, the second damaged
                 shutil.rmtree(left, ignore_errors=True)
             made.mkdir()
-            _compile(model, target, made, precision)
+            _compile(model, target, made, precision, tilings)
             os.rename(made, folder)
     except OSError as exc:
         raise CompileError(f"{folder}: cannot be written: {exc.strerror or exc}") from exc
@@ -149,10 +159,15 @@ def lacking(model: Model | QuantModel, target: str, precision: str | None = None
 
 
 def sources_of(
-    model: Model | QuantModel, target: Target, name: str, embed: bool = False, precision: str | None = None
+    model: Model | QuantModel,
+    target: Target,
+    name: str,
+    embed: bool = False,
+    precision: str | None = None,
+    tilings: Tilings = NONE,
 ) -> tuple[Source, Lowered]:
     """Return the C of `model`, and the program and weights that belong to it."""
-    lowered = lower(model, target, name, format_of(model, precision).name)
+    lowered = lower(model, target, name, format_of(model, precision).name, tilings)
     return emit(lowered, embed), lowered
 
 
@@ -182,12 +197,13 @@ def write_c(
     embed: bool,
     precision: str | None = None,
     library: bool = True,
+    tilings: Tilings = NONE,
 ) -> Written:
     """Write NAME.c, mobilenets_NAME.h, NAME.weights (unless `embed`) and libNAME.so (if `library`) into `folder`."""
     if not name.isidentifier() or not name.isascii():
         raise UsageError(f"name {name!r} must be a word that C allows: letters, digits and _, no digit first")
     chosen = _target(model, target, precision)
-    source, lowered = sources_of(model, chosen, name, embed, precision)
+    source, lowered = sources_of(model, chosen, name, embed, precision, tilings)
     texts = {f"{name}.c": source.c, f"mobilenets_{name}.h": source.h}
     contents: dict[str, bytes | str] = dict(texts)
     if not embed:
@@ -204,8 +220,10 @@ def write_c(
     return Written(tuple(contents), chosen.name, lowered.program.precision, *sizes)
 
 
-def _compile(model: Model | QuantModel, target: Target, folder: Path, precision: str | None = None) -> Library:
-    source, lowered = sources_of(model, target, NAME, precision=precision)
+def _compile(
+    model: Model | QuantModel, target: Target, folder: Path, precision: str | None = None, tilings: Tilings = NONE
+) -> Library:
+    source, lowered = sources_of(model, target, NAME, precision=precision, tilings=tilings)
     pool = (files(__package__) / "pool.c").read_text("utf-8")
     code, weights = folder / "library.so", folder / "weights.bin"
     link({f"mobilenets_{NAME}.h": source.h, f"{NAME}.c": source.c, "pool.c": pool}, target, code)
@@ -236,7 +254,7 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _key(model: Model | QuantModel, target: Target, precision: str) -> str:
+def _key(model: Model | QuantModel, target: Target, precision: str, tilings: Tilings) -> str:
     """Return a hash of everything that the library depends on."""
     digest = hashlib.sha256(model.digest().encode())
     compiling, package = files(__package__), files(__package__.rpartition(".")[0])
@@ -244,6 +262,6 @@ def _key(model: Model | QuantModel, target: Target, precision: str) -> str:
         for file in sorted(folder.iterdir(), key=lambda file: file.name):
             if file.name.endswith((".py", ".c")):
                 digest.update(hashlib.sha256(file.read_bytes()).digest())
-    settings = (model.network.to_json(), model.preprocess, target, precision, FLAGS, compiler())
+    settings = (model.network.to_json(), model.preprocess, target, precision, dict(tilings), FLAGS, compiler())
     digest.update(repr(settings).encode())
     return digest.hexdigest()[:32]

@@ -79,6 +79,7 @@ def _kernels(program: Program) -> list[str]:
     """Return the text of each kernel that a step calls, once for each width of vectors."""
     used: dict[tuple[str, int], None] = {}  # a set, in order
     variants = {"int8_dot": f"int8_dot_{program.target.dot}"}
+    variants |= {own.rpartition("_")[0]: own for own in program.target.own}
     if any(min(step.limits) < -1 for step in program.steps):
         variants["activate"] = "activate_all"
     for step in program.steps:

@@ -17,8 +17,9 @@ from ..model import Model
 from ..quant.scheme import QuantModel
 from .blob import Blob
 from .formats import FORMATS
-from .formats.format import Format, limit, padded
+from .formats.format import NONE, Format, limit, padded
 from .program import SIZES, Buffer, Program, Step, Target, Tile, Window
+from .tuning import Tilings
 
 __all__ = ["Lowered", "lower"]
 
@@ -34,12 +35,14 @@ class Lowered:
     labels: tuple[str, ...]
 
 
-def lower(model: Model | QuantModel, target: Target, name: str, precision: str = "fp32") -> Lowered:
+def lower(
+    model: Model | QuantModel, target: Target, name: str, precision: str = "fp32", tilings: Tilings = NONE
+) -> Lowered:
     """Return the program of `model` in `precision`, a key of `FORMATS`.
 
     Raises `NetworkError` for an op that the format does not handle, `CompileError` for a network that ends in its maps.
     """
-    format = FORMATS[precision](model, target)
+    format = FORMATS[precision](model, target, tilings)
     pixels = Buffer("pixels", 0, "uint8_t", *format.graph.ops[0].shape_out)
     steps = format.image(pixels)
     buffers = [steps[-1].output if steps else pixels]  # of each layer

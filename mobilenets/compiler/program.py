@@ -59,7 +59,11 @@ class Target:
     features: tuple[str, ...]  # that a processor must have, as Linux names them
     flags: tuple[str, ...]  # for the C compiler
     rows_cache: int = 32768  # bytes of depthwise rows in scratch at a time, where the arena has the space
-    dot: Literal["vnni", "madd"] = "madd"  # int8: four bytes at a time, or two 16-bit numbers
+    dot: Literal["vnni", "madd", "neon", "sdot"] = "madd"  # the kernels int8_dot_*.c
+    pairs: bool = False  # int8: whether one instruction multiplies two pixels by two channels
+    least_sums: int = 0  # of a tile of floats; fewer take as long, the latency of a multiplication
+    own: tuple[str, ...] = ()  # KERNEL_NAME: kernels of its own, which take the place of KERNEL
+    machine: str = ""  # the architecture, as `platform.machine` names it on Linux; "": x86-64 or any
 
 
 @dataclass(frozen=True, slots=True)

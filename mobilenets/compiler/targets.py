@@ -1,5 +1,6 @@
 """The targets that C is emitted for: the width of their vectors, the features they need, the flags of the compiler."""
 
+from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -8,7 +9,18 @@ from ..machine import tiles_granted
 from .processor import missing
 from .program import Target
 
-__all__ = ["BF16_TARGETS", "INT8_TARGETS", "TARGETS", "best_target"]
+__all__ = [
+    "ALL_BF16_TARGETS",
+    "ALL_INT8_TARGETS",
+    "ALL_TARGETS",
+    "ARM_BF16_TARGETS",
+    "ARM_INT8_TARGETS",
+    "ARM_TARGETS",
+    "BF16_TARGETS",
+    "INT8_TARGETS",
+    "TARGETS",
+    "best_target",
+]
 
 TARGETS = {
     target.name: target
@@ -69,8 +81,48 @@ INT8_TARGETS = {
     **TARGETS,
 }
 
+# for ARM, 64 bits
+_NEON = Target(
+    "neon",
+    vector=4,
+    sums=16,
+    features=("asimd",),
+    flags=("-march=armv8-a",),
+    dot="neon",
+    own=tuple(
+        f"{kernel}_neon"
+        for kernel in "intrinsics vectors activate tile depthwise bf16_dot bf16_tile int8_vectors int8_rows "
+        "int8_depthwise int8_product int8_pool tiles int8_pointwise_tiles".split()
+    ),
+    machine="aarch64",
+)
+_DOTPROD = replace(
+    _NEON, name="dotprod", features=("asimd", "asimddp"), flags=("-march=armv8.2-a+dotprod",), dot="sdot"
+)
+ARM_TARGETS = {"neon": _NEON}
+ARM_BF16_TARGETS = {
+    "bf16": replace(_NEON, name="bf16", features=("asimd", "bf16"), flags=("-march=armv8.2-a+bf16",)),
+    **ARM_TARGETS,
+}
+ARM_INT8_TARGETS = {
+    "i8mm": replace(
+        _DOTPROD,
+        name="i8mm",
+        features=(*_DOTPROD.features, "i8mm"),
+        flags=("-march=armv8.2-a+dotprod+i8mm",),
+        pairs=True,
+    ),
+    "dotprod": _DOTPROD,
+    **ARM_TARGETS,
+}
 
-def best_target(name: str = "auto", targets: Mapping[str, Target] = TARGETS) -> Target:
+# of all processors: "auto" tries the last table first
+ALL_TARGETS = ChainMap(TARGETS, ARM_TARGETS)
+ALL_BF16_TARGETS = ChainMap(BF16_TARGETS, ARM_BF16_TARGETS)
+ALL_INT8_TARGETS = ChainMap(INT8_TARGETS, ARM_INT8_TARGETS)
+
+
+def best_target(name: str = "auto", targets: Mapping[str, Target] = ALL_TARGETS) -> Target:
     """Return the target of that name, or for "auto" the first of `targets` that this processor runs.
 
     Raises `UsageError` for a name that is not in `targets`.

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ..arrays import Floats
 from ..compiler import compile_model
+from ..compiler.tuning import Tilings
 from ..machine import check_threads, cores
 from ..model import Model
 from ..quant.scheme import QuantModel
@@ -28,11 +29,12 @@ class CompiledSession:
         target: str = "auto",
         folder: Path | None = None,
         precision: str | None = None,
+        tilings: Tilings | None = None,
     ) -> None:
         check_threads(threads)
         self.name, self.labels, self.preprocess = model.name, model.labels, model.preprocess
         self.task, self.head_config = model.task, model.head_config
-        library = compile_model(model, target, folder, precision)
+        library = compile_model(model, target, folder, precision, tilings)
         self.runtime = f"mobilenets, {library.target} in {library.precision}"
         self._library, self._open = library, OpenLibrary(library, threads or cores())
         self._take(threads)

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor, wait
 from copy import copy
 
@@ -58,6 +59,19 @@ class OpenLibrary:
         elif len(pixels):
             self._several(pixels, outputs)
         return outputs
+
+    def step_seconds(self, image: Pixels) -> list[float]:
+        """Return the seconds that each step takes for one image (1, H, W, C), on the calling thread."""
+        output = np.empty((2, self._library.classes), np.float32)
+        arena = self._arena()
+        call = (self._at_weights, image.ctypes.data, output.ctypes.data, arena[1])
+        seconds = []
+        for step in range(self._library.steps):
+            begin = time.perf_counter()
+            self._code.mobilenets_network_step(step, 0, 1, *call)
+            seconds.append(time.perf_counter() - begin)
+        self._arenas.append(arena)
+        return seconds
 
     def _several(self, pixels: Pixels, outputs: Floats) -> None:
         """Compute several images: this thread and `threads` - 1 others take one after the other."""
@@ -131,6 +145,7 @@ def _loaded(library: Library) -> ctypes.CDLL:
     at, number = ctypes.c_void_p, ctypes.c_int
     for name, result, arguments in (
         ("network_run", None, (at, at, at, at)),
+        ("network_step", None, (number, number, number, at, at, at, at)),
         ("pool_begin", at, (at, number, number)),
         ("pool_run", None, (at, at, at, at, at)),
         ("pool_images", None, (at, at, number, number, number, at, at, at, at)),

@@ -21,14 +21,14 @@ from ..arch.ops import Consumer
 from ..compiler.build import FLAGS, compiler, link
 from ..compiler.processor import load
 from ..compiler.program import Target
-from ..compiler.targets import BF16_TARGETS, TARGETS, best_target
+from ..compiler.targets import ALL_BF16_TARGETS, ALL_TARGETS, best_target
 from ..errors import CompileError, WorkError
 from ..files import writable_cache
 from .module import MobileNet
 
 __all__ = ["BF16", "Fused", "fuse", "takes"]
 
-BF16 = {name: target for name, target in BF16_TARGETS.items() if name != "amx"}  # no kernel here uses its tiles
+BF16 = {name: target for name, target in ALL_BF16_TARGETS.items() if name != "amx"}  # no kernel here uses its tiles
 _KINDS = {"conv": 0, "depthwise": 1, "pointwise": 2}
 _LIMITS = {"relu": math.inf, "relu6": 6.0}
 TRAINING_IN_C = Consumer(
@@ -101,7 +101,7 @@ class Fused:
     """A network with the memory of its passes: for one thread; each backward must follow its forward."""
 
     def __init__(self, network: MobileNet, bf16: bool, target: Target | None = None) -> None:
-        self._code = _library(bf16, target or best_target("auto", BF16 if bf16 else TARGETS))
+        self._code = _library(bf16, target or best_target("auto", BF16 if bf16 else ALL_TARGETS))
         found, ops = _below_the_pool(network.graph), network.graph.ops
         end = next(i for i, op in enumerate(ops) if op.kind == "global_average_pool")
         self._network, self._above = network, [op.name for op in ops[end + 1 :]]

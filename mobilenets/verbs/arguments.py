@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..arch.network import FORMAT_VERSION, Network
 from ..arch.zoo import DEFAULT, named
 from ..designs import Budget
+from ..designs.budget import parse_time
 from ..errors import ModelFileError, UsageError
 from ..image import Preprocess
 from ..model import Model
@@ -34,6 +35,7 @@ __all__ = [
     "network_of",
     "preprocess_of",
     "recipe_of",
+    "seconds_of",
     "start_of",
     "task_of",
 ]
@@ -188,3 +190,13 @@ def _read(kind: type[_Read], value: Mapping[str, Any], name: str) -> _Read:
 
 def _wrong(name: str, value: object, rule: str) -> UsageError:
     return UsageError(f"{name} (={value!r:.80}) must be {rule}")
+
+
+def seconds_of(tune: float | str) -> float:
+    """Return the seconds of a number, or of a time such as "10s"; "0s" is 0.
+
+    Raises `BudgetError` for text that is no time.
+    """
+    if not isinstance(tune, str):
+        return tune
+    return 0.0 if tune in ("0", "0s") else parse_time(tune) / 1000

@@ -16,6 +16,8 @@ from ..progress import Watch, watching
 from ..quant.scheme import QuantModel
 from ..runtime import OnnxFile
 from ..runtime.measure import untrained
+from ..runtime.tune import SECONDS
+from .arguments import seconds_of
 
 __all__ = ["benchmark"]
 
@@ -29,6 +31,7 @@ def benchmark(
     data: str | Path | None = None,
     report: str | Path | None = None,
     overwrite: bool = False,
+    tune: float | str = SECONDS,
     watch: Watch | None = None,
 ) -> Benchmark:
     """Time the network's own C and every runtime that is installed, in one run.
@@ -48,6 +51,9 @@ def benchmark(
         Images on which the runtimes' top-1 must agree, in any layout that `train` reads; noise without.
     report
         Draw the bars to this file: .html (with the table), .png or .svg; over one that exists only with `overwrite`.
+    tune
+        Seconds for each precision, or a time such as "10s", in which the package's own C is tuned to this processor, as
+        `compile` does, unless it has been; 0 measures it as it is.
     """
     if report is not None:
         check_chart(Path(report), overwrite)
@@ -62,6 +68,7 @@ def benchmark(
             images=images,
             source=source,
             weights=weights,
+            tune=seconds_of(tune),
             watch=watch,
         )
     if report is not None:

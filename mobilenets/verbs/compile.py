@@ -1,5 +1,6 @@
 """`mobilenets compile`: a trained model as C for one processor, and its library."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from ..errors import UsageError
 from ..files import check_output
 from ..opening import open_model
 from ..progress import Watch
+from .arguments import seconds_of
 from .device_folder import DeviceFolder, compile_for_device
 
 __all__ = ["CompiledFiles", "compile"]
@@ -49,6 +51,7 @@ def compile(
     device: str | None = None,
     image: str | Path | None = None,
     overwrite: bool = False,
+    tune: float | str = 0.0,
     watch: Watch | None = None,
 ) -> CompiledFiles | DeviceFolder:
     """Write a model as C into a folder, and build its library there; or the folder that a microcontroller takes.
@@ -77,11 +80,13 @@ def compile(
         with the weights in it, an example, and the files of CMake, Arduino, PlatformIO, Zephyr and ESP-IDF.
     image
         With `device`: the photo that the example shows the network, by default a pattern of colours.
+    tune
+        Seconds, or a time such as "10s", in which tiles and rows of each step are chosen by timing candidates on this
+        processor; `predict` and the other verbs take what was chosen as well. 0: the table of the target, which gives
+        the same C everywhere.
     """
     if device is not None:
-        for setting, value, default in (("target", target, "auto"), ("precision", precision, None)):
-            if value != default:
-                raise UsageError(f"{setting} (={value!r}) is decided by device (={device!r}): give one of them")
+        _check_for_device(device, {"target": target != "auto", "precision": precision, "tune": seconds_of(tune)})
         return compile_for_device(model, output, device, image, name, overwrite, watch)
     if image is not None:
         raise UsageError(f"image (={str(image)!r}) needs a device, whose example shows it")
@@ -89,6 +94,7 @@ def compile(
     from ..runtime import CompiledSession, Session
     from ..runtime.numpy_session import NumpySession
     from ..runtime.parity import BOUND, agree
+    from ..runtime.tune import tune as tune_model
 
     opened = open_model(model, watch)
     folder = Path(output) if output else opened.path.parent / f"{opened.path.stem}-c"
@@ -97,13 +103,32 @@ def compile(
             check_output(folder / file, (Path(file).suffix,), overwrite)
     trained = opened.trained()
     lacks = lacking(trained, target, precision)
+    seconds = seconds_of(tune)
+    if seconds and (lacks or not has_compiler()):
+        raise UsageError(f"tune (={seconds:g} s) times C on this processor: {_why_not(lacks)}")
+    tilings = tune_model(trained, target, precision, seconds) if seconds else {}
+
+    def write() -> Written:
+        return write_c(trained, folder, target, name, embed, precision, library, tilings)
+
     if lacks or not (library or has_compiler()):
-        return CompiledFiles(folder, write_c(trained, folder, target, name, embed, precision, library), None, lacks)
-    logits = CompiledSession(trained, 1, target, precision=precision).logits
+        return CompiledFiles(folder, write(), None, lacks)
+    logits = CompiledSession(trained, 1, target, precision=precision, tilings=tilings).logits
     if trained.precision == "int8":
         same = agree(logits, NumpySession(trained).logits, trained.preprocess, "logits differ from numpy's", bound=0)
-        return CompiledFiles(folder, write_c(trained, folder, target, name, embed, precision, library), same)
+        return CompiledFiles(folder, write(), same)
     reference = Session.from_onnx(to_onnx(trained), 1).logits
     bound = {"bf16": 0.1, "bf16x3": 1e-3}.get(precision or trained.precision, BOUND)
     difference = agree(logits, reference, trained.preprocess, "compiled logits differ from ONNX Runtime's", bound)
-    return CompiledFiles(folder, write_c(trained, folder, target, name, embed, precision, library), difference)
+    return CompiledFiles(folder, write(), difference)
+
+
+def _why_not(lacks: tuple[str, ...]) -> str:
+    return f"it lacks {', '.join(lacks)}" if lacks else "there is no C compiler"
+
+
+def _check_for_device(device: str, given: Mapping[str, object]) -> None:
+    """Raise `UsageError` for the first of the settings that was given, all of which are of this processor."""
+    for setting, value in given.items():
+        if value:
+            raise UsageError(f"device (={device!r}) takes no {setting}: leave one of them out")

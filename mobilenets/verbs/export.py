@@ -1,6 +1,8 @@
 """`mobilenets export`: a trained model in the formats of other programs, compared before it is written."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -8,28 +10,33 @@ from typing import Any
 import numpy as np
 
 from ..arch.fold import fold_batch_norm
-from ..errors import ParityError, UsageError
+from ..arrays import Floats
+from ..errors import ParityError, UsageError, WorkError
 from ..files import check_output
+from ..image import Pixels, prepare
 from ..machine import need_torch
 from ..model import Model
-from ..opening import open_model
+from ..opening import Opened, open_model
 from ..progress import Watch
 from ..quant.scheme import QuantModel
 
 __all__ = ["Exported", "export"]
 
+WEB = "web"  # the format that is a folder
 SMALLEST_HALF = 2**-25  # half of the smallest number that float16 tells from 0
 INTEGERS = 0.05  # of the largest logit: a few steps, for machines on which ONNX Runtime rounds in another way
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """A written file, and the difference of its logits from torch's (int8: the integers'), relative to the largest."""
+    """A written file or folder, and the difference of its logits from torch's (int8: the integers'), relative to the
+    largest. It is None for a folder that was not run, because there is no Node.
+    """
 
     path: Path
     format: str
     bytes: int
-    difference: float
+    difference: float | None
 
     def __str__(self) -> str:
         agree = f", logits within {self.difference:.1e} of the largest" if self.difference else ""
@@ -60,14 +67,16 @@ def export(
     output
         By default beside the model; over a file that exists only with `overwrite`.
     format
-        onnx, tflite, tflite-float16, tflite-dynamic, tflite-micro, keras-h5, timm or torch (docs/export.md); by default
-        the format of the ending of `output`, else onnx.
+        onnx, tflite, tflite-float16, tflite-dynamic, tflite-micro, keras-h5, timm or torch (docs/export.md), or web: a
+        folder for browsers and Node (docs/web.md); by default the format of the ending of `output`, else onnx.
     """
     from ..exporters import write
     from ..files import write_atomic
 
     format = format or _format_of(output)
     opened = open_model(model, watch)
+    if format == WEB:
+        return _export_web(opened, output, overwrite)
     path = _output(opened.path, output, format, overwrite)
     trained = opened.trained()
     if format != "onnx" and trained.network.convolution == "full":
@@ -75,6 +84,43 @@ def export(
     content = write(trained, format)
     difference = _difference(trained, content, format)
     return Exported(write_atomic(path, content), format, len(content), difference)
+
+
+def _export_web(opened: Opened, output: str | Path | None, overwrite: bool) -> Exported:
+    """Write the folder of an ES module, after its logits in Node, if that is installed, have been compared."""
+    from ..files import write_all
+    from ..web import NAMES, has_node, web_files
+
+    trained = opened.trained()
+    folder = Path(output) if output else opened.path.parent / f"{opened.path.stem}-web"
+    for file in NAMES if folder.is_dir() else ():
+        check_output(folder / file, (Path(file).suffix,), overwrite)
+    contents = web_files(trained)
+    difference = _difference_in_node(trained, contents) if has_node() else None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise WorkError(f"{folder}: cannot be made: {exc.strerror}") from exc
+    write_all({folder / file: content for file, content in contents.items()})
+    return Exported(folder, WEB, sum(map(len, contents.values())), difference)
+
+
+def _difference_in_node(trained: Model | QuantModel, contents: Mapping[str, bytes]) -> float:
+    """Return the difference of the module's logits from ONNX Runtime's (int8: numpy's, which must be the same)."""
+    from ..exporters.onnx import to_onnx
+    from ..runtime import Session
+    from ..runtime.numpy_session import NumpySession
+    from ..runtime.parity import BOUND, agree
+    from ..web import node_logits
+
+    p = trained.preprocess
+    session = NumpySession(trained) if trained.precision == "int8" else Session.from_onnx(to_onnx(trained), 1)
+    bound = 0 if trained.precision == "int8" else BOUND
+
+    def reference(images: Pixels) -> Floats:
+        return session.logits(np.stack([prepare(image, p) for image in images]))
+
+    return agree(partial(node_logits, contents), reference, p, "the module's logits differ from the model's", bound)
 
 
 def _format_of(output: str | Path | None) -> str:
@@ -90,7 +136,7 @@ def _output(source: Path, output: str | Path | None, format: str, overwrite: boo
     from ..exporters import FORMATS
 
     if format not in FORMATS:
-        raise UsageError(f"format {format!r} must be one of {', '.join(FORMATS)}")
+        raise UsageError(f"format {format!r} must be one of {', '.join((*FORMATS, WEB))}")
     suffix = FORMATS[format].suffix
     path = Path(output) if output else source.with_suffix(suffix)
     check_output(path, ("." + suffix.rpartition(".")[2],), overwrite, sources=[source])

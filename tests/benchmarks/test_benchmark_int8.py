@@ -126,10 +126,10 @@ def test_the_verb_takes_an_int8_file(
 ) -> None:
     monkeypatch.setattr(measure, "PEERS", {"mobilenets": INT8["mobilenets"]})
     path = integers.save(tmp_path / "m.int8.safetensors")
-    assert main(["benchmark", str(path), "--threads", "1", "--json"]) == 0
+    assert main(["benchmark", str(path), "--tune", "0s", "--threads", "1", "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert [row["precision"] for row in printed["rows"]] == ["int8"] and printed["rows"][0]["differing"] == [0, 40]
-    assert main(["benchmark", str(path), "--threads", "1", "--batch-sizes", "1"]) == 0
+    assert main(["benchmark", str(path), "--tune", "0s", "--threads", "1", "--batch-sizes", "1"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "int8: the model's own integers" in lines and max(map(len, lines)) <= 160
     assert main(["benchmark", str(path), "--precisions", "bf16"]) != 0

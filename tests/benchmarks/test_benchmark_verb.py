@@ -69,7 +69,7 @@ def script() -> ModuleType:
 
 
 def test_json_has_the_keys_that_the_docs_say(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["benchmark", "0.25-32", "--threads", "1", "--batch-sizes", "1", "4", "--json"]) == 0
+    assert main(["benchmark", "0.25-32", "--tune", "0s", "--threads", "1", "--batch-sizes", "1", "4", "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert set(printed) == TOP and all(set(row) == ROW for row in printed["rows"])
     assert printed["weights"] == "random" and printed["network"] == "0.25-32"
@@ -80,7 +80,7 @@ def test_json_has_the_keys_that_the_docs_say(capsys: pytest.CaptureFixture[str])
 
 
 def test_the_table_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["benchmark", "0.25-32", "--threads", "1"]) == 0
+    assert main(["benchmark", "0.25-32", "--tune", "0s", "--threads", "1"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "random weights" in lines[0]
     assert max(map(len, lines)) <= 160 and not any("…" in line for line in lines)
@@ -98,7 +98,19 @@ def test_a_trained_file_and_images(
         path.write_bytes(to_onnx(model))
     else:
         model.save(path)
-    command = ["benchmark", str(path), "--data", str(photos), "--threads", "1", "--batch-sizes", "1", "--json"]
+    command = [
+        "benchmark",
+        str(path),
+        "--tune",
+        "0s",
+        "--data",
+        str(photos),
+        "--threads",
+        "1",
+        "--batch-sizes",
+        "1",
+        "--json",
+    ]
     assert main(command) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed["weights"] == "trained" and printed["images"] == photos.name
@@ -110,7 +122,10 @@ def test_a_trained_file_and_images(
 def test_a_picture(suffix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("matplotlib")
     path = tmp_path / f"speed{suffix}"
-    assert main(["benchmark", "0.25-32", "--threads", "1", "--batch-sizes", "1", "--report", str(path)]) == 0
+    assert (
+        main(["benchmark", "0.25-32", "--tune", "0s", "--threads", "1", "--batch-sizes", "1", "--report", str(path)])
+        == 0
+    )
     assert f"\nwrote {path}  report\n" in capsys.readouterr().out
     content = path.read_bytes()
     if suffix == ".png":
@@ -140,7 +155,7 @@ def test_nonsense_gets_one_line(
     arguments: list[str], text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(["benchmark", *arguments]) != 0
+    assert main(["benchmark", *arguments, "--tune", "0s"]) != 0
     error = capsys.readouterr().err.strip()
     assert error.count("\n") == 0 and error.startswith("mobilenets: ") and text in error
 

@@ -1,17 +1,19 @@
 """int8 networks of random integers, and every byte of them that leaves a step of the C, compared with the oracle."""
 
 import ctypes
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from native import runnable
-from running import aligned, running
+from running import Array, aligned, running
 
 from mobilenets.arch.graph import expand, weight_shapes
 from mobilenets.arch.network import Network
 from mobilenets.arch.ops import CONVOLUTIONS
-from mobilenets.compiler.lower import lower
+from mobilenets.compiler.lower import Lowered, lower
 from mobilenets.compiler.plan import plan
-from mobilenets.compiler.targets import INT8_TARGETS
+from mobilenets.compiler.program import DTYPES
+from mobilenets.compiler.targets import ALL_INT8_TARGETS
 from mobilenets.image import Pixels, Preprocess
 from mobilenets.quant import reference
 from mobilenets.quant.scheme import HIGH, LOW, IntegerLayer, QuantModel, QuantParams
@@ -58,27 +60,43 @@ def compare(
     model: QuantModel, target: str, images: Pixels, parts: int = 1, oracle: QuantModel | None = None
 ) -> tuple[int, int]:
     """(bytes compared, bytes that differ), of all that the steps hand on; `oracle` computes what they should be."""
-    lowered = lower(model, runnable(INT8_TARGETS[target]), "network", "int8")
+    lowered = lower(model, runnable(ALL_INT8_TARGETS[target]), "network", "int8")
     arena = plan(lowered.program.steps)
-    run = running(model, INT8_TARGETS[target])
-    compared = differing = 0
+    run = running(model, ALL_INT8_TARGETS[target])
+    found = []
     for image in images:
-        exact = dict(reference.steps(oracle or model, image[None]))
         memory = aligned(np.full(arena.size(parts), 0xFF, np.uint8))
         output = np.empty((2, model.network.classes), np.float32)
         arrays = [ctypes.c_void_p(a.ctypes.data) for a in (run.weights, image, output, memory)]
-        for number, step in enumerate(lowered.program.steps):
-            for part in range(parts):
-                run.code.mobilenets_network_step(number, part, parts, *arrays)
-            b = step.output
-            if b.size:
-                wanted = exact[step.name.split(" + ")[-1]][0].astype(np.int16) - LOW
-                found = memory[arena.offsets[b.name] :][: b.size].view(np.int16 if b.element == "int16_t" else np.uint8)
-                pixels = b.height * b.width * b.channels
-                found = found[:pixels].reshape(b.height, b.width, b.channels) if pixels else found
-                compared += wanted.size
-                differing += int((found[..., : wanted.shape[-1]] != wanted).sum())
-        real = model.activations["fc"].real(exact["fc"])
-        differing += int((output[0].view(np.uint32) != real[0].view(np.uint32)).sum())
-        assert np.allclose(output[1], reference.outputs(model, exact["fc"])[0], rtol=1e-5, atol=1e-9)
+
+        def memories(memory: Array = memory, arrays: list[ctypes.c_void_p] = arrays) -> Iterator[Array]:
+            for number in range(len(lowered.program.steps)):
+                for part in range(parts):
+                    run.code.mobilenets_network_step(number, part, parts, *arrays)
+                yield memory
+
+        found.append(count(oracle or model, lowered, image, memories(), output))
+    return sum(compared for compared, _ in found), sum(differing for _, differing in found)
+
+
+def count(
+    model: QuantModel, lowered: Lowered, image: Pixels, memories: Iterable[Array], output: Array
+) -> tuple[int, int]:
+    """As `compare`, of one image; `memories`: the arena after each step; `output`: logits and probabilities."""
+    exact = dict(reference.steps(model, image[None]))
+    arena = plan(lowered.program.steps)
+    compared = differing = 0
+    for step, memory in zip(lowered.program.steps, memories, strict=True):
+        b = step.output
+        if b.size:
+            wanted = exact[step.name.split(" + ")[-1]][0].astype(np.int16) - LOW
+            found = memory[arena.offsets[b.name] :][: b.size].view(DTYPES[b.element])
+            found = found.astype(np.int16) - LOW if b.element == "int8_t" else found  # int8_t is q itself
+            pixels = b.height * b.width * b.channels
+            found = found[:pixels].reshape(b.height, b.width, b.channels) if pixels else found
+            compared += wanted.size
+            differing += int((found[..., : wanted.shape[-1]] != wanted).sum())
+    real = model.activations["fc"].real(exact["fc"])
+    differing += int((output[0].view(np.uint32) != real[0].view(np.uint32)).sum())
+    assert np.allclose(output[1], reference.outputs(model, exact["fc"])[0], rtol=1e-5, atol=1e-9)
     return compared, differing

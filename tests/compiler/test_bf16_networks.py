@@ -129,6 +129,7 @@ def test_no_compiler_warns(target: str, precision: str, command: list[str], tmp_
             assert (instruction in disassembled) == named
 
 
+@pytest.mark.slow
 @pytest.mark.of_target("amx")
 def test_tiles_and_pairs_agree() -> None:
     """The same rounding everywhere; only sums are in another order."""

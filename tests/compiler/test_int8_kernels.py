@@ -248,7 +248,7 @@ def test_depthwise(flavours: Flavours, layer: Layer) -> None:
 
     both = 2 if layer.stride == 1 else 1
     taps = np.ascontiguousarray(pack_taps(weights, padded, f.lanes, both, f.group))
-    bias = pack_bias(weights, layer.source, padded)
+    bias = pack_bias(weights, byte(layer.source.zero_point), padded)
     columns = Written(f.code, ((ow - 1) * layer.stride + 3) * f.lanes * 4)
     inputs = stored(image, padded, 99)
     for first, last in layer.parts(oh):
@@ -274,7 +274,7 @@ def test_pointwise(flavours: Flavours, layer: Layer) -> None:
     exact = layer.exact(real @ kernel.T + weights.bias, factor[:n])
 
     packed = np.ascontiguousarray(pack_product(weights, eights(c), len(factor), panel, f.group))
-    bias = pack_bias(weights, layer.source, len(factor))
+    bias = pack_bias(weights, byte(layer.source.zero_point), len(factor))
     codes = stored(image, eights(c), 99).astype(f.code)
     output = Written(np.uint8, h, w, eights(n))
     for first, last in layer.parts(h):
@@ -295,7 +295,7 @@ def test_conv(flavours: Flavours, layer: Layer) -> None:
     exact = layer.exact(convolved(layer, image, weights, depthwise=False), factor[:n])
 
     packed = np.ascontiguousarray(pack_product(weights, c, len(factor), panel, f.group))
-    bias = pack_bias(weights, layer.source, len(factor))
+    bias = pack_bias(weights, byte(layer.source.zero_point), len(factor))
     groups = packed.shape[2]
     pitch = (ow - 1) * layer.stride * c + groups * f.group
     inputs, rows = stored(image, c, 0), Written(f.code, 3, pitch)

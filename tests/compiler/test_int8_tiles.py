@@ -24,7 +24,7 @@ import mobilenets.compiler.targets
 from mobilenets.arch.network import Block, Network
 from mobilenets.compiler import compile_model
 from mobilenets.compiler.build import link
-from mobilenets.compiler.formats.int8_packing import pack_bias, pack_factor, pack_product
+from mobilenets.compiler.formats.int8_packing import byte, pack_bias, pack_factor, pack_product
 from mobilenets.compiler.lower import lower
 from mobilenets.compiler.processor import MASK, missing
 from mobilenets.compiler.targets import INT8_TARGETS, best_target
@@ -101,7 +101,7 @@ def test_pointwise(kernels: Kernels, layer: Layer) -> None:
     kernel = weights.weight[:, :, 0, 0].astype(np.int64) - weights.zero_point
     exact = layer.exact(real @ kernel.T + weights.bias, factor[:n])
     packed = np.ascontiguousarray(pack_product(weights, depth, len(factor), panel, 4))
-    bias, codes = pack_bias(weights, layer.source, len(factor)), stored(image, depth, 99)
+    bias, codes = pack_bias(weights, byte(layer.source.zero_point), len(factor)), stored(image, depth, 99)
     deep = [deep for deep in range(4, 65, 4) if depth % deep == 0][layer.seed % 2 - 1]
     output = Written(np.uint8, h, w, eights(n))
     for first, last in layer.parts(h):

@@ -187,7 +187,7 @@ def test_files_are_replaced_only_when_told(model: Path, tmp_path: Path, capsys: 
     [
         (
             "--device cortex-m4 --target avx2",
-            "--target (='avx2') is decided by --device (='cortex-m4'): give one of them",
+            "--device (='cortex-m4') takes no target: leave one of them out",
         ),
         ("--image photo.jpg", "--image (='photo.jpg') needs a device, whose example shows it"),
         ("--device cortex-m4 --image none.jpg", "none.jpg: no such file"),

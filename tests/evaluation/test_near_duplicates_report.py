@@ -32,6 +32,7 @@ def doubled(photos: Path, tmp_path: Path) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_train_and_evaluate_tell_of_both(doubled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recipe = ["--alpha", "0.1", "--img-size", "32", "--epochs", "1", "--batch-size", "16", "--device", "cpu"]
     place = ["--project", str(tmp_path), "--name", "run", "--pretrained", "none"]

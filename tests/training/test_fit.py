@@ -91,7 +91,9 @@ def test_resumes_within_an_epoch_to_the_same_weights(opt, photos, tmp_path, monk
     assert last[0] == last[1]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
+)
 def test_signals_save_and_leave(number, code, photos, tmp_path) -> None:  # type: ignore[no-untyped-def]
     class Send(Watch):
         def step(self, epoch: int, epochs: int, batch: int, batches: int, images_per_second: float) -> None:
@@ -106,6 +108,7 @@ def test_signals_save_and_leave(number, code, photos, tmp_path) -> None:  # type
     assert loop.fit(open_dataset(photos), run).digest() == train(photos, tmp_path / "whole").digest()
 
 
+@pytest.mark.slow
 def test_int8_epochs_resume_to_the_same_integers(photos: Path, tmp_path: Path) -> None:
     """Stopped as the float epochs end, and once more within the int8 ones; the float model is that of a plain run."""
 
@@ -172,7 +175,7 @@ def test_early_stopping(photos: Path, tmp_path: Path) -> None:
     assert loop.fit(open_dataset(photos), run).digest() == before and results(run.path) == rows
 
 
-@pytest.mark.parametrize("balance", ["sample", "loss"])
+@pytest.mark.parametrize("balance", ["sample", pytest.param("loss", marks=pytest.mark.slow)])
 def test_runs_balanced(balance, photos, tmp_path) -> None:  # type: ignore[no-untyped-def]
     plain = train(photos, tmp_path / "plain", replace(RECIPE, epochs=1))
     even = train(photos, tmp_path / "even", replace(RECIPE, epochs=1, balance=balance))

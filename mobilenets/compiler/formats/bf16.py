@@ -14,7 +14,7 @@ from ...arch.layers import Layer
 from ...arch.ops import OPS, OUTPUTS, Consumer
 from ...arrays import Floats, Halves
 from ..program import SIZES, Buffer, Kind, Step
-from ..targets import BF16_TARGETS
+from ..targets import ALL_BF16_TARGETS
 from .bf16_bodies import BF16_BODIES, SPLIT_BODIES, Pairs
 from .format import Body, add_constants, change_tile, padded
 from .fp32 import FP32, Fp32, pack_bias
@@ -50,7 +50,7 @@ BF16 = Consumer(
 class _Pairs(Fp32):
     """The common base of these formats: they multiply pairs of bf16, in tiles where there is AMX."""
 
-    targets = BF16_TARGETS
+    targets = ALL_BF16_TARGETS
     consumer = BF16
     parts: ClassVar[int]  # bf16 that a number is the sum of
 
@@ -71,7 +71,7 @@ class _Pairs(Fp32):
         row = width * (HALF * self.parts * pixel + (FLOAT * stored if self.parts > 1 else 0))
         rows = self.group_rows(step, row, HALF * self.parts * stored * step.output.channels)
         step = replace(
-            change_tile(self.depthwise_tile(step), rows=rows, mr=self.pixels(rows * width, step.tile.nr)),
+            change_tile(self.depthwise_tile(step), rows=rows, mr=self.pixels(step, rows * width)),
             kind=step.kind._replace(tiled=self.tiles),
             scratch=rows * row + (HALF * TILE * pixel if self.tiles else 0),
             own=Pairs(self.parts, pixel),

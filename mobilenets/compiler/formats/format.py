@@ -15,6 +15,7 @@ from ...model import Model
 from ...quant.scheme import QuantModel
 from ..blob import Blob
 from ..program import SIZES, Buffer, Constant, Element, Kind, Step, Target, aligned
+from ..tuning import Tiling, Tilings
 
 __all__ = [
     "LIMITS",
@@ -30,6 +31,7 @@ __all__ = [
     "row_groups",
 ]
 
+NONE: Tilings = {}
 SPARE = 0.03  # of the arena, for scratch
 LIMITS = {"relu": 0, "relu6": 6, "hard_swish": -2, "hard_sigmoid": -3}  # see kernels/activate_all.c
 
@@ -60,8 +62,9 @@ class Format(ABC):
     sums: ClassVar[Element] = "float"  # of the classifier's result
     border: ClassVar[int] = 1  # pixels around an image in the arena
 
-    def __init__(self, model: Any, target: Target) -> None:
+    def __init__(self, model: Any, target: Target, tilings: Tilings = NONE) -> None:
         self.graph, self.target, self.blob = without_batch_norm(model.graph), target, Blob()
+        self.tilings = tilings
         self.layers: Sequence[Layer] = layers(self.graph)  # the image first
         self.zero: tuple[float, ...] = ()  # the pixel of the image's border, if any
 
@@ -90,6 +93,10 @@ class Format(ABC):
     def kind(self, op: str) -> Kind:
         """Return the kind of step that computes `op`."""
         return Kind(op, self.name)
+
+    def tiling(self, step: Step[Any]) -> Tiling:
+        """Return how the step divides its work."""
+        return self.tilings.get(step.name, Tiling())
 
     @property
     def code(self) -> Element:

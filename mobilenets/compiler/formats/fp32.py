@@ -11,8 +11,9 @@ from ...arch.ops import CONVOLUTIONS, Consumer, Op
 from ...arrays import Floats
 from ...model import Model
 from ..program import SIZES, Buffer, Element, Kind, Step, Target
-from ..targets import TARGETS
-from .format import LIMITS, Format, add_constants, change_tile, padded
+from ..targets import ALL_TARGETS
+from ..tuning import Tilings
+from .format import LIMITS, NONE, Format, add_constants, change_tile, padded
 from .fp32_bodies import BODIES
 
 __all__ = ["FP32", "Floats", "Fp32", "pack_bias", "pack_conv", "pack_depthwise", "pack_pointwise"]
@@ -37,13 +38,13 @@ class Fp32(Format):
 
     name = "fp32"
     model = Model
-    targets = TARGETS
+    targets = ALL_TARGETS
     consumer = FP32
     bodies = BODIES
     element: ClassVar[Element] = "float"
 
-    def __init__(self, model: Model, target: Target) -> None:
-        super().__init__(model, target)
+    def __init__(self, model: Model, target: Target, tilings: Tilings = NONE) -> None:
+        super().__init__(model, target, tilings)
         _, weights = fold_batch_norm(model.graph, model.weights)
         channels = model.network.channels
         given = (model.preprocess.mean, model.preprocess.std)
@@ -90,21 +91,28 @@ class Fp32(Format):
         count = -(-channels // vector)
         return vector, 1 if count == 1 else 3 if count % 2 and count % 3 == 0 else 2
 
-    def pixels(self, count: int, nr: int) -> int:
+    def pixels(self, step: Step[Any], count: int) -> int:
         """Return the pixels of a tile: as many as the registers hold, and such that few of `count` are computed twice.
 
         A tile takes one cycle for each of its vectors and one to begin; the last one may overlap the one before it.
         """
+        nr = step.tile.nr
         most = max(1, min(self.target.sums // nr, 8 if nr > 1 else 16, count))
-        return min(range((most + 1) // 2, most + 1), key=lambda mr: (-(-count // mr) * (mr * nr + 1), -mr))
+
+        def cost(mr: int) -> tuple[int, int]:
+            return -(-count // mr) * (max(mr * nr, self.target.least_sums) + 1), -mr
+
+        found = sorted(range((most + 1) // 2, most + 1), key=cost)
+        return found[min(self.tiling(step).rank, len(found) - 1)]
 
     def convolution(self, step: Step[Any], layer: Layer) -> Step[Any]:
-        return self.product(change_tile(step, mr=self.pixels(step.output.width, step.tile.nr)), layer)
+        mr = self.pixels(step, step.output.width)
+        return self.product(change_tile(step, mr=mr), layer)
 
     def separable(self, step: Step[Any], group: tuple[Layer, ...]) -> Step[Any]:
         stored, width, size = step.input.channels, step.output.width, SIZES["float"]
         rows = self.group_rows(step, size * width * stored, size * step.depth * step.output.channels)
-        step = change_tile(step, rows=rows, mr=self.pixels(rows * width, step.tile.nr))
+        step = change_tile(step, rows=rows, mr=self.pixels(step, rows * width))
         step = self.depthwise_tile(step)
         step = self.taps(replace(step, scratch=size * rows * width * stored), group[0])
         return self.product(step, group[1])
@@ -118,8 +126,9 @@ class Fp32(Format):
         height = step.units
         if weights > WEIGHTS_CACHE:
             return height
-        cache = max(ROWS_CACHE, min(self.target.rows_cache, self.spare(step)))
-        most = max(1, min(height, cache // row))
+        part = self.tiling(step).rows
+        cache = max(min(part, 1) * ROWS_CACHE, min(part * self.target.rows_cache, self.spare(step)))
+        most = max(1, min(height, int(cache) // row))
         return max((rows for rows in range((most + 1) // 2, most + 1) if height % rows == 0), default=most)
 
     def depthwise_tile(self, step: Step[Any]) -> Step[Any]:
@@ -129,7 +138,7 @@ class Fp32(Format):
         """
         channels, width, lanes = step.input.channels, step.output.width, self.lanes(step.input.channels)
         nr = 2 if lanes < 16 and channels % (2 * lanes) == 0 else 1
-        most = min(width, 8 if nr == 1 else 5)
+        most = min(width, self.tiling(step).pixels or (8 if nr == 1 else 5))
         mr = min(range((most + 1) // 2, most + 1), key=lambda mr: (-(-width // mr) * (mr * nr + 1), -mr))
         return change_tile(step, lanes=lanes, dw_nr=nr, dw_mr=mr)
 

@@ -14,15 +14,23 @@ from ...arch.ops import OUTPUTS, Consumer, Op
 from ...quant.elementwise import add_terms, hard_swish_table, product_factor
 from ...quant.scheme import INTEGERS, LOW, QuantModel, integer_layers, limits, pool_multiplier
 from ..program import SIZES, Buffer, Constant, Element, Step, Target
-from ..targets import INT8_TARGETS
-from .format import Format, add_constants, change_tile, padded
+from ..targets import ALL_INT8_TARGETS
+from ..tuning import Tilings
+from .format import NONE, Format, add_constants, change_tile, padded
 from .int8_bodies import BODIES, Rule, Scaling
-from .int8_packing import byte, pack_bias, pack_factor, pack_product, pack_taps
+from .int8_packing import byte, pack_bias, pack_factor, pack_product, pack_taps, split_bias
 
 __all__ = ["Int8"]
 
 ROWS_CACHE = 16384  # bytes of depthwise rows in scratch at a time: half of a first-level cache
 WEIGHTS_CACHE = 131072  # bytes of weights that are read once for each group of rows
+# kernel of dot products -> the elements that it reads, and how many of them one instruction adds up; int8_t is q itself
+CODES: dict[str, tuple[Element, int]] = {
+    "vnni": ("uint8_t", 4),
+    "madd": ("int16_t", 2),
+    "neon": ("int16_t", 1),
+    "sdot": ("int8_t", 4),
+}
 TILE = 16  # pixels of AMX, and sums of each
 SHALLOWEST = 16  # bytes of depth that make a tile
 
@@ -42,15 +50,15 @@ class Int8(Format):
 
     name = "int8"
     model = QuantModel
-    targets = INT8_TARGETS
+    targets = ALL_INT8_TARGETS
     consumer = INT8
     bodies = BODIES
     element = "uint8_t"
     sums = "uint8_t"
     border = 0
 
-    def __init__(self, model: QuantModel, target: Target) -> None:
-        super().__init__(model, target)
+    def __init__(self, model: QuantModel, target: Target, tilings: Tilings = NONE) -> None:
+        super().__init__(model, target, tilings)
         image, *_, last = self.layers
         ends = [Layer(last.op, None, None, (len(integer_layers(self.graph)),))] if last.op.kind in OUTPUTS else []
         self.layers = [image, *integer_layers(self.graph), *ends]
@@ -61,15 +69,17 @@ class Int8(Format):
 
     @property
     def code(self) -> Element:
-        return "uint8_t" if self.target.dot == "vnni" else "int16_t"
+        return CODES[self.target.dot][0]
 
     @property
     def group(self) -> int:
         """Return the numbers of which one instruction adds up the products."""
-        return 4 if self.target.dot == "vnni" else 2
+        return CODES[self.target.dot][1]
 
     def panel(self, group: tuple[Layer, ...]) -> tuple[int, int]:
         """Return a panel with little padding and few loads for each product."""
+        if self.target.machine == "aarch64":
+            return 4, 2
         channels, vector = group[-1].op.shape_out[2], self.target.vector
         while vector > 8 and channels <= vector // 2:
             vector //= 2
@@ -80,29 +90,34 @@ class Int8(Format):
     def stored(self, group: tuple[Layer, ...]) -> int:
         return padded(group[-1].op.shape_out[2], 8)
 
-    def pixels(self, count: int, nr: int) -> int:
+    def pixels(self, step: Step[Any], count: int) -> int:
         """Return the pixels of a tile, such that the tiles and the single pixels that are left over take least time.
 
         At most 8, or 4 where the panel is one vector: four vectors of sums are converted to bytes together.
         """
+        nr = step.tile.nr
         most = 4 if nr == 1 else min(8, self.target.sums // nr)
 
         def cost(mr: int) -> float:
             return count // mr * max(mr * nr + 1, mr + nr) + count % mr * (nr + 2)
 
-        return min(range(1, most + 1), key=lambda mr: (cost(mr), -mr))
+        found = sorted(
+            range(2, most + 1, 2) if self.target.pairs else range(1, most + 1), key=lambda mr: (cost(mr), -mr)
+        )
+        return found[min(self.tiling(step).rank, len(found) - 1)]
 
     def convolution(self, step: Step[Any], layer: Layer) -> Step[Any]:
         deep = self._deep(step) if step.kind.op == "pointwise" else 0
-        step = change_tile(step, mr=self.pixels(step.output.width, step.tile.nr))
-        step = replace(self._scaled(step, layer, deep=deep), scratch=0 if deep else self._seen(step))
+        in_place = deep and not self.target.pairs
+        step = change_tile(step, mr=self.pixels(step, step.output.width))
+        step = replace(self._scaled(step, layer, deep=deep), scratch=0 if in_place else self._seen(step))
         return self._product(step, layer)
 
     def _seen(self, step: Step[Any]) -> int:
         """Return the bytes of the rows that a convolution reads."""
         a, size = step.input, SIZES[self.code]
         if step.window.kernel == 1:
-            return size * a.width * a.channels
+            return size * padded(a.width, 2 if self.target.pairs else 1) * a.channels
         run = padded(3 * a.channels, self.group)
         return size * 3 * ((step.output.width - 1) * step.window.stride * a.channels + run)
 
@@ -110,12 +125,16 @@ class Int8(Format):
         channels, width, size = step.input.channels, step.output.width, SIZES[self.code]
         column = ((width - 1) * step.window.stride + 3) * 4 * size
         spare = self.spare(step)
-        fitting = [v for v in (16, 8, 4) if min(8, self.target.vector) <= v <= self.target.vector and channels % v == 0]
+        widest = 16 if self.target.machine == "aarch64" else self.target.vector
+        fitting = [v for v in (16, 8, 4) if min(8, widest) <= v <= widest and channels % v == 0]
         lanes = next((v for v in fitting if v * column <= spare), fitting[-1])
         row = width * channels * size
-        rows = _group_rows(step, row, (spare - column * lanes) // row)
-        step = change_tile(step, lanes=lanes, rows=rows, mr=self.pixels(rows * width, step.tile.nr))
-        step = self._scaled(replace(step, scratch=column * lanes + rows * row), *group, deep=self._deep(step))
+        tiling = self.tiling(step)
+        rows = _group_rows(step, int(row / tiling.rows), (spare - column * lanes) // row)
+        step = change_tile(step, lanes=lanes, rows=rows, mr=self.pixels(step, rows * width))
+        unpaired = rows * width % 2 * channels if self.target.pairs else 0
+        scratch = column * lanes + rows * row + unpaired
+        step = self._scaled(replace(step, scratch=scratch), *group, deep=self._deep(step))
         both = 2 if step.window.stride == 1 else 1  # rows of the output that four of the input serve
         taps = pack_taps(self.integers[group[0].name], channels, lanes, both, self.group)
         dw = self.blob.add("dw", "int8_t" if self.group == 4 else "int16_t", taps)
@@ -126,7 +145,9 @@ class Int8(Format):
         weight, channels = self.integers[layer.name].weight[:, 0], step.input.channels
         taps = np.pad(weight, ((0, channels - len(weight)), (0, 0), (0, 0))).transpose(1, 2, 0)
         step = self._scaled(change_tile(step, vector=self.lanes(channels), nr=1), layer)
-        return add_constants(step, self.blob.add("dw", "int8_t", taps), *self._scales(layer.op, channels, "dw_"))
+        return add_constants(
+            step, self.blob.add("dw", "int8_t", taps), *self._scales(layer.op, channels, "dw_", plain=True)
+        )
 
     def product(self, step: Step[Any], layer: Layer) -> Step[Any]:
         return self._product(self._scaled(step, layer), layer)
@@ -134,15 +155,23 @@ class Int8(Format):
     def _product(self, step: Step[Any], layer: Layer) -> Step[Any]:
         panel, integers = step.tile.vector * step.tile.nr, self.integers[layer.name]
         channels = padded(len(integers.weight), panel)
-        packed = pack_product(integers, step.input.channels, channels, panel, self.group)
+        group = 8 if step.own.paired else self.group
+        packed = pack_product(integers, step.input.channels, channels, panel, group)
         return add_constants(step, self.blob.add("w", "int8_t", packed), *self._scales(layer.op, channels))
 
-    def _scales(self, op: Op, channels: int, prefix: str = "") -> tuple[Constant, Constant]:
-        """Return what is added to the sums of each channel, and what they are multiplied with."""
+    def _scales(self, op: Op, channels: int, prefix: str = "", plain: bool = False) -> tuple[Constant, Constant]:
+        """Return what is added to the sums of each channel, and what they are multiplied with.
+
+        `plain`: the kernel has no dot products, and reads bytes.
+        """
         integers, source = self.integers[op.name], self.sources[op.name][0]
+        zero = source.zero_point if self.code == "int8_t" and not plain else byte(source.zero_point)
         factor = pack_factor(integers, source, self.stands_for[op.name], channels)
+        bias = pack_bias(integers, zero, channels)
+        if "int8_dot_relaxed" in self.target.own and not plain:
+            bias += split_bias(integers, channels)
         return (
-            self.blob.add(f"{prefix}bias", "int32_t", pack_bias(integers, source, channels)),
+            self.blob.add(f"{prefix}bias", "int32_t", bias),
             self.blob.add(f"{prefix}factor", "float", factor),
         )
 
@@ -177,7 +206,7 @@ class Int8(Format):
         """Return the step with the rules by which the sums of each of its layers become bytes."""
         rules = tuple(rule for layer in group for rule in self._rules(layer))
         kind = step.kind._replace(tiled=deep > 0)
-        return replace(step, kind=kind, own=Scaling(rules, deep=deep, **numbers))
+        return replace(step, kind=kind, own=Scaling(rules, deep=deep, paired=deep > 0 and self.target.pairs, **numbers))
 
     def _rules(self, layer: Layer) -> list[Rule]:
         """Return a rule for each array of activations that a layer takes."""
@@ -187,7 +216,9 @@ class Int8(Format):
         return [Rule(byte(source.zero_point), weight, *ends) for source in self.sources[layer.name]]
 
     def _deep(self, step: Step[Any]) -> int:
-        """Return the bytes of depth in a tile; 0 without AMX, and where VNNI is as fast."""
+        """Return the bytes of depth in a tile; 0 without AMX or i8mm, and where VNNI is as fast."""
+        if self.target.pairs:
+            return 8
         deep = max(deep for deep in range(4, 65, 4) if step.input.channels % deep == 0)
         tiles = "amx_int8" in self.target.features and step.tile.vector == TILE
         return deep if tiles and deep >= SHALLOWEST else 0

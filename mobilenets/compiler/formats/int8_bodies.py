@@ -34,7 +34,8 @@ class Scaling:
     rules: tuple[Rule, ...]  # of the depthwise convolution, if there is one, and of the step
     terms: tuple[int, ...] = ()  # of a sum: the multipliers of output and input, the bias and the shift
     factor: float = 0.0  # of the sums of a pool or a gate; of an output, the scale of the logits
-    deep: int = 0  # bytes of depth in a tile of AMX
+    deep: int = 0  # bytes of depth in a tile of AMX, or that an instruction of i8mm multiplies
+    paired: bool = False  # pixels lie in pairs, eight bytes of each in turn, as i8mm reads them
 
     @property
     def rule(self) -> Rule:
@@ -63,7 +64,8 @@ def _separable(step: Step[Scaling]) -> list[str]:
     columns = ((b.width - 1) * w.stride + 3) * lanes
     seen = ("in", a.height, a.width, a.channels, w.stride, w.top, w.left)
     read = ("dw", inner.weight, "dw_bias", "dw_factor", inner.source, *inner.clamp)
-    depthwise = call(f"int8_depthwise{lanes}", *seen, *read, "columns", "rows", b.width, "y", "end")
+    name = f"int8_depthwise{'_pairs' * step.own.paired}{lanes}"
+    depthwise = call(name, *seen, *read, "columns", "rows", b.width, "y", "end")
     return parted(
         step,
         f"code *columns = scratch, *rows = columns + {columns} * GROUP * PLANES;",
@@ -84,8 +86,17 @@ def _pointwise(step: Step[Scaling]) -> list[str]:
 
 
 def _pointwise_tiles(step: Step[Scaling]) -> list[str]:
-    """Return lines that read bytes in place, which AMX takes as they are."""
-    row = step.input.width * step.input.channels
+    """Return lines that read bytes in place, which AMX takes as they are, or bring pixels into pairs."""
+    a = step.input
+    row = a.width * a.channels
+    if step.own.paired:
+        return parted(
+            step,
+            "for (int y = first; y < last; y++) {",
+            f"    {call('int8_pairs', f'in + y * {row}', a.width, a.channels, 'scratch')}",
+            f"    {_product(step, 'scratch', 'y', f'{a.width}')}",
+            "}",
+        )
     return parted(step, _product(step, f"in + first * {row}", "first", f"(last - first) * {step.output.width}"))
 
 

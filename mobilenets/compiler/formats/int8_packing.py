@@ -11,7 +11,7 @@ import numpy as np
 from ...arrays import Floats
 from ...quant.scheme import LOW, IntegerLayer, Integers, QuantParams, Sums, multipliers
 
-__all__ = ["byte", "pack_bias", "pack_factor", "pack_product", "pack_taps"]
+__all__ = ["byte", "pack_bias", "pack_factor", "pack_product", "pack_taps", "split_bias"]
 
 
 def byte(q: int) -> int:
@@ -19,11 +19,21 @@ def byte(q: int) -> int:
     return q - LOW
 
 
-def pack_bias(layer: IntegerLayer, source: QuantParams, channels: int) -> Sums:
-    """Return (channels,): bias - sum of (zero point of the input) * (w - its zero point), modulo 2^32 as sums are."""
+def pack_bias(layer: IntegerLayer, zero: int, channels: int) -> Sums:
+    """Return (channels,): bias - sum of `zero` * (w - its zero point), modulo 2^32 as sums are.
+
+    `zero`: the zero point of the input, as products read it.
+    """
     weights = layer.weight.astype(np.int64).reshape(len(layer.weight), -1) - layer.zero_point
-    bias = layer.bias - weights.sum(axis=1) * byte(source.zero_point)
+    bias = layer.bias - weights.sum(axis=1) * zero
     return np.pad(bias.astype(np.uint32).view(np.int32), (0, channels - len(bias)))
+
+
+def split_bias(layer: IntegerLayer, channels: int) -> Sums:
+    """Return (channels,): what the products of `int8_dot_relaxed.c` leave out of the sums."""
+    weights = layer.weight.astype(np.int64).reshape(len(layer.weight), -1)
+    left_out = np.maximum(-weights, 0).sum(axis=1) - LOW * weights.sum(axis=1)
+    return np.pad(left_out.astype(np.uint32).view(np.int32), (0, channels - len(left_out)))
 
 
 def pack_factor(layer: IntegerLayer, source: QuantParams, target: QuantParams, channels: int) -> Floats:

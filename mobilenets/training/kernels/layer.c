@@ -20,13 +20,18 @@ typedef uint16_t stored;
 typedef float stored;
 #endif
 
-#if defined BF16 && defined __AVX512BF16__
-#include <immintrin.h>
+#if defined BF16 && (defined __AVX512BF16__ || defined __ARM_FEATURE_BF16_VECTOR_ARITHMETIC)
 #define PAIRED
 #define PAIR 2 /* numbers in an operand of a matrix product */
+typedef uint32_t operand __attribute__((may_alias));
+#ifdef __AVX512BF16__
+#include <immintrin.h>
 #define DOT8(sum, a, b) (vec8)_mm256_dpbf16_ps((__m256)(sum), (__m256bh)(a), (__m256bh)(b))
 #define DOT16(sum, a, b) (vec16)_mm512_dpbf16_ps((__m512)(sum), (__m512bh)(a), (__m512bh)(b))
-typedef uint32_t operand __attribute__((may_alias));
+#else
+#include <arm_neon.h>
+#define DOT4(sum, a, b) (vec4)vbfdotq_f32((float32x4_t)(sum), (bfloat16x8_t)(a), (bfloat16x8_t)(b))
+#endif
 #else
 #define PAIR 1
 typedef float operand;
