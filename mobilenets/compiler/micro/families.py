@@ -110,7 +110,8 @@ class Dsp(Family):
         pitches = [placed.pitch for placed in arena.steps]
         found = [(step, pitch) for step, pitch in zip(steps, pitches, strict=True) if _assembled(step, pitch)]
         limited = any(step.product.rule.high < HIGH - LOW for step, _ in found)
-        texts = [tiles(pitch, limited) for pitch in sorted({pitch for _, pitch in found})]
+        narrow = all(_narrow(step.product) for step, _ in found)
+        texts = [tiles(pitch, limited, narrow) for pitch in sorted({pitch for _, pitch in found})]
         firsts = [step.first for step in steps if step.first and self.gather(step) == "lines"]
         if firsts:
             limited = any(part.rule.high < HIGH - LOW for part in firsts)
@@ -182,6 +183,12 @@ class Helium(Family):
 def _nonnegative(part: Part | None) -> bool:
     """Return whether codes are rounded sums from 0 to a largest one, which is all that some assembly knows."""
     return part is not None and part.rule.zero == part.rule.low == 0 and part.rule.table is None
+
+
+def _narrow(part: Part) -> bool:
+    """Return whether sums times factors fit 16 bits, for all codes."""
+    weights = np.abs(part.weight.astype(np.float64) - part.weight_zero).reshape(len(part.weight), -1).sum(axis=1)
+    return bool(((weights * (HIGH - LOW) + np.abs(part.bias.astype(np.float64))) * part.factor < 2**15 - 2).all())
 
 
 def _assembled(step: Step, pitch: int) -> bool:
