@@ -20,6 +20,9 @@ class Estimate(Protocol):
     def flash(self, network: Network) -> int:
         """Return the bytes of weights and code."""
 
+    def least_flash(self, network: Network) -> int:
+        """Return a lower bound of `flash`, which takes no time."""
+
     def ram(self, network: Network) -> int:
         """Return the bytes of arena and stack."""
 
@@ -112,24 +115,17 @@ class Budget:
 
 
 def _of_device(estimate: Estimate) -> dict[str, Bound]:
-    """Return the bounds of a microcontroller, without their limits; what takes long to work out comes last."""
-    return {
-        "max_flash": Bound("max_flash", 0, lambda cost: estimate.flash(cost.network), show_bytes),
-        "max_latency": Bound(
-            "max_latency",
-            0,
-            lambda cost: estimate.milliseconds(cost.network),
-            show_time,
-            least=lambda cost: estimate.least_milliseconds(cost.network),
-        ),
-        "max_ram": Bound(
-            "max_ram",
-            0,
-            lambda cost: estimate.ram(cost.network),
-            show_bytes,
-            least=lambda cost: estimate.least_ram(cost.network),
-        ),
-    }
+    """Return the bounds of a microcontroller, without their limits."""
+    asked = (
+        ("max_flash", estimate.flash, show_bytes, estimate.least_flash),
+        ("max_ram", estimate.ram, show_bytes, estimate.least_ram),
+        ("max_latency", estimate.milliseconds, show_time, estimate.least_milliseconds),
+    )
+    return {name: Bound(name, 0, _of_network(cost), show, _of_network(least)) for name, cost, show, least in asked}
+
+
+def _of_network(cost: Callable[[Network], float]) -> Callable[[Cost], float]:
+    return lambda found: cost(found.network)
 
 
 def show_count(value: float) -> str:

@@ -6,7 +6,7 @@ from ..arch.network import Network
 from ..costs import DeviceCost
 from .cycles import layer_times, least_instructions
 from .device import Device
-from .memory import flash_of, largest_image, memory_of
+from .memory import largest_image, memory_of, weights_of
 
 __all__ = ["Estimator", "cost_on"]
 
@@ -40,7 +40,11 @@ class Estimator:
 
     def flash(self, network: Network) -> int:
         """Return the bytes of weights and code."""
-        return flash_of(network, self.device)
+        return self.cost(network).memory.flash
+
+    def least_flash(self, network: Network) -> int:
+        """Return a lower bound of `flash`: the weights."""
+        return weights_of(network, self.device.core.kernels)
 
     def milliseconds(self, network: Network) -> float:
         """Return the time of one image."""

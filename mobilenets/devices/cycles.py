@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ..arch.network import Network
 from ..compiler.micro import Core
-from ..compiler.micro.families import FAMILIES, Family
+from ..compiler.micro.families import FAMILIES, Dsp, Family
 from ..compiler.micro.lower import Step
 from ..costs import LayerTime
 from .device import Device
@@ -35,6 +35,7 @@ class Instructions:
     pool: float  # per input of the pool
     tiles: float  # per mult-add of the product, where several pixels are computed together in assembly
     single: float  # and where they are not: plain C, narrow images, the classifier
+    last: float  # of a pixel that is left over beside the tiles
     widened: float  # per weight and band of rows
     runs: float  # per pair of outputs and run of pixels that lie side by side
     outputs: float  # per output of the product
@@ -48,18 +49,19 @@ class Instructions:
 
 FITTED: Mapping[str, Instructions] = {
     "cortex-m4": Instructions(
-        gathered=2.45,
-        depthwise=16.1,
-        strided=24.6,
+        gathered=2.47,
+        depthwise=16.7,
+        strided=25.4,
         taps=19.2,
-        filters=149,
-        pool=9.47,
-        tiles=0.751,
+        filters=107,
+        pool=9.81,
+        tiles=0.728,
         single=4.22,
-        widened=0.512,
-        runs=70.7,
-        outputs=9.12,
-        steps=4.14e03,
+        last=1.98,
+        widened=0.779,
+        runs=81.1,
+        outputs=8.65,
+        steps=5.42e03,
     ),
     "cortex-m55": Instructions(
         gathered=2.31,
@@ -70,38 +72,41 @@ FITTED: Mapping[str, Instructions] = {
         pool=9.64,
         tiles=0.15,
         single=10.1,
+        last=0,
         widened=0,
         runs=67.9,
         outputs=5.91,
         steps=4.06e03,
     ),
     "riscv32": Instructions(
-        gathered=11.4,
+        gathered=11.7,
         depthwise=0,
         strided=0,
-        taps=19.2,
+        taps=19.3,
         filters=0,
-        pool=7.05,
+        pool=10.9,
         tiles=0,
-        single=3.64,
-        widened=3.72,
-        runs=0,
-        outputs=61.1,
-        steps=1.59e04,
+        single=3.62,
+        last=0,
+        widened=4.06,
+        runs=173,
+        outputs=58.9,
+        steps=1.71e04,
     ),
     "esp32-s3": Instructions(
-        gathered=12.5,
+        gathered=12.6,
         depthwise=0,
         strided=0,
         taps=14.4,
         filters=0,
-        pool=5.11,
+        pool=8.48,
         tiles=0,
-        single=3.7,
-        widened=3.79,
-        runs=34.6,
-        outputs=23.2,
-        steps=1.39e04,
+        single=3.69,
+        last=0,
+        widened=3.81,
+        runs=208,
+        outputs=21.3,
+        steps=1.49e04,
     ),
 }
 
@@ -169,13 +174,15 @@ def _product(step: Step, bands: int, whole: bool, family: Family) -> dict[str, f
     rows, columns, outputs = step.shape_out
     pixels, depth, both = rows * columns, _rounded(step.depth, 2), _rounded(outputs, 2)
     run = pixels if whole else columns
-    computed = pixels // run * _rounded(run, TILE) if run >= TILE else pixels
+    last = run % TILE == 1 and run > TILE and isinstance(family, Dsp)  # a pixel that is left over is computed alone
+    computed = pixels // run * (run - 1 if last else _rounded(run, TILE)) if run >= TILE else pixels
     fast = run >= TILE and family.tiles(step, TILE) != "tiles_any"
     return {
         "tiles" if fast else "single": computed * both * depth,
-        "widened": bands * both * depth,
+        "last": pixels // run * last * both * depth,
+        "widened": bands * both * depth if run >= TILE else 0,
         "runs": pixels / run * both / 2,
-        "outputs": computed * both,
+        "outputs": (computed + pixels // run * last) * both,
     }
 
 

@@ -39,7 +39,7 @@ def folder_of(model: QuantModel, device: Device, name: str, pixels: Pixels) -> F
     if len(name) > LONGEST:
         raise UsageError(f"name {name!r} must be at most {LONGEST} characters")
     made = micro_sources(model, device.core, name)
-    memory = Memory(made.arena, made.stack, made.weights, code_bytes(device))
+    memory = Memory(made.arena, made.stack, made.weights, code_bytes(model.network, device))
     values = {
         "name": name,
         "NAME": name.upper(),

@@ -11,21 +11,16 @@ from ..costs import Memory
 from .device import Device
 from .steps import shape_plan, shape_steps
 
-__all__ = ["code_bytes", "flash_of", "largest_image", "memory_of"]
+__all__ = ["code_bytes", "largest_image", "memory_of", "weights_of"]
 
-# bytes of code by gcc 12 at -O2, at most: kernels and the table of steps
-CODE = {"plain": 6000, "dsp": 9000, "helium": 8300}
+# bytes of code by gcc 12 at -O2, at most: kernels and the table of steps; then each kernel for tiles of another pitch
+CODE = {"plain": (6000, 0), "dsp": (6800, 1000), "helium": (8300, 0)}
 
 
 def memory_of(network: Network, device: Device) -> Memory:
     """Return the bytes that `network` takes in int8 on `device`."""
     arena = shape_plan(network, device.core)
-    return Memory(arena.size, STACK, _weights(network, device.core.kernels), code_bytes(device))
-
-
-def flash_of(network: Network, device: Device) -> int:
-    """Return the bytes of flash that `memory_of` returns, without planning the arena."""
-    return _weights(network, device.core.kernels) + code_bytes(device)
+    return Memory(arena.size, STACK, weights_of(network, device.core.kernels), code_bytes(network, device))
 
 
 def largest_image(network: Network) -> int:
@@ -33,13 +28,18 @@ def largest_image(network: Network) -> int:
     return max(prod(step.shape_out) for step in shape_steps(network)[:-1])
 
 
-def code_bytes(device: Device) -> int:
-    """Return an estimate of the bytes of code on `device`, whatever the network."""
-    return CODE[device.core.kernels]
+def code_bytes(network: Network, device: Device) -> int:
+    """Return the bytes of code that `network` takes on `device` at most."""
+    kernels, each = CODE[device.core.kernels]
+    if not each:
+        return kernels
+    family, placed = FAMILIES[device.core.kernels], shape_plan(network, device.core).steps
+    tiles = {family.tiles(step, place.pitch) for step, place in zip(shape_steps(network), placed, strict=True)}
+    return kernels + each * len(tiles - {"tiles_any"})
 
 
 @lru_cache(maxsize=1024)
-def _weights(network: Network, kernels: str) -> int:
+def weights_of(network: Network, kernels: str) -> int:
     """Return the bytes of weights, biases, factors and tables."""
     return sum(_of_step(step, kernels) for step in shape_steps(network))
 

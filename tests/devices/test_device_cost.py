@@ -19,7 +19,6 @@ from mobilenets.costs import DeviceCost, cost
 from mobilenets.designs import Budget, Prior, Space, search
 from mobilenets.designs.search import _least
 from mobilenets.devices import DEVICES, Estimator, cost_on
-from mobilenets.devices.memory import flash_of, largest_image
 from mobilenets.errors import BudgetError, UsageError
 from mobilenets.runtime.activations import min_max_integers
 from mobilenets.runtime.measure import untrained
@@ -37,9 +36,9 @@ def test_memory_is_that_of_the_c(name: str, device: str) -> None:
     made = micro_sources(integers_of(model_of(network)), DEVICES[device].core)
     found = cost_on(network, DEVICES[device]).memory
     assert (found.arena, found.stack, found.weights) == (made.arena, made.stack, made.weights)
-    assert found.flash == flash_of(network, DEVICES[device]) and largest_image(network) <= found.arena
     estimate = Estimator(DEVICES[device])
-    assert estimate.least_ram(network) <= estimate.ram(network)
+    assert estimate.least_ram(network) <= estimate.ram(network) == found.ram
+    assert estimate.least_flash(network) <= estimate.flash(network) == found.flash
     assert estimate.least_milliseconds(network) <= estimate.milliseconds(network)
 
 
@@ -77,7 +76,7 @@ def test_code_is_no_more_than_estimated(device: str, tmp_path: Path) -> None:
         ["arm-none-eabi-size", "network.o"], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     code = int(sizes.stdout.splitlines()[1].split()[0]) - made.weights
-    assert code <= cost_on(network, DEVICES[device]).memory.code <= 1.3 * code
+    assert code <= cost_on(network, DEVICES[device]).memory.code <= 1.2 * code
 
 
 COUNT = """
