@@ -21,6 +21,7 @@ from mobilenets.image import prepare
 from mobilenets.quant import reference
 
 pytestmark = pytest.mark.any_processor
+OPTIMISATIONS = ["-O2", pytest.param("-Os", marks=pytest.mark.slow)]
 needs_arm = needs("arm-none-eabi-gcc", "qemu-system-arm")
 NETWORK = replace(NETWORKS["0.25-128"], height=48, width=40)
 AGREES = "0 of 5 logits differ from those of the host\n"
@@ -42,7 +43,7 @@ def sources(folder: Path) -> list[Path]:
 
 
 @needs_arm
-@pytest.mark.parametrize("optimisation", ["-O2", "-Os"])
+@pytest.mark.parametrize("optimisation", OPTIMISATIONS)
 @pytest.mark.parametrize("device", BOARDS)
 def test_the_example_gives_the_logits_of_the_reference(
     device: str, optimisation: str, folders: dict[str, Path], tmp_path: Path
@@ -57,7 +58,7 @@ def test_the_example_gives_the_logits_of_the_reference(
 
 
 @needs("riscv64-unknown-elf-gcc", "qemu-system-riscv32")
-@pytest.mark.parametrize("optimisation", ["-O2", "-Os"])
+@pytest.mark.parametrize("optimisation", OPTIMISATIONS)
 def test_risc_v_32(optimisation: str, folders: dict[str, Path], tmp_path: Path) -> None:
     folder, flags = folders["riscv32"], DEVICES["riscv32"].core.flags
     options = [*flags, optimisation, "-std=c99", *STRICT]
@@ -66,7 +67,7 @@ def test_risc_v_32(optimisation: str, folders: dict[str, Path], tmp_path: Path) 
 
 
 @needs("riscv64-linux-gnu-gcc", "qemu-riscv64")
-@pytest.mark.parametrize("optimisation", ["-O2", "-Os"])
+@pytest.mark.parametrize("optimisation", OPTIMISATIONS)
 def test_risc_v_64(optimisation: str, folders: dict[str, Path], tmp_path: Path) -> None:
     folder, program = folders["riscv32"], tmp_path / "program"
     options = ["-static", optimisation, "-std=c99", *STRICT, f"-I{folder / 'src'}"]
