@@ -37,6 +37,7 @@ IMPORTS = {
     "quant": "errors arrays files image arch schema model",
     "weights": "errors arrays files image arch model data quant",
     "compiler": "errors arrays files machine image arch model quant",
+    "devices": "errors image arch costs compiler quant",
     "web": "errors arrays files image model quant compiler",
     "exporters": "arrays errors image arch model quant",
     "runtime": "errors arrays machine image arch folders costs model quant compiler exporters",
@@ -50,7 +51,7 @@ IMPORTS = {
     "benchmarks": "errors arrays files machine image arch costs model quant compiler exporters runtime progress "
     "training",
     "verbs": "errors arrays text files machine image arch schema costs model data designs quant weights compiler "
-    "exporters web runtime tasks progress opening training evaluation benchmarks",
+    "devices exporters web runtime tasks progress opening training evaluation benchmarks",
 }
 SEES_ALL = ("", "cli", "__main__")  # the package itself (lazily, see below) and the command line
 MAY_IMPORT_TORCH = (

@@ -21,6 +21,7 @@ from mobilenets.evaluation import Evaluated
 from mobilenets.training.plan import Plan
 from mobilenets.verbs.compile import CompiledFiles
 from mobilenets.verbs.cost import CostTable, NetworkCosts
+from mobilenets.verbs.device_folder import DeviceFolder
 from mobilenets.verbs.export import Exported
 from mobilenets.verbs.import_model import ImportedFile
 from mobilenets.verbs.quantize import QuantizedFile
@@ -48,8 +49,8 @@ def test_each_command_is_a_function_of_python(command: str) -> None:
 
 
 RESULTS = (
-    *(Benchmark, CompiledFiles, CostTable, Design, Evaluated, Exported, ImportedFile, NetworkCosts, Plan),
-    *(QuantizedFile, Searched, Trained, mn.PredictedImage),
+    *(Benchmark, CompiledFiles, CostTable, Design, DeviceFolder, Evaluated, Exported, ImportedFile, NetworkCosts),
+    *(Plan, QuantizedFile, Searched, Trained, mn.PredictedImage),
 )
 
 

@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from ..compiler import PRECISIONS
 from ..compiler.targets import ALL_BF16_TARGETS, ALL_INT8_TARGETS
-from .options import Json, SourceFlags
+from .options import DeviceFlag, Json, SourceFlags
 
 __all__ = ["compile_", "export", "import_"]
 
@@ -90,17 +90,21 @@ def export(
 def compile_(
     model: str,
     *,
-    output: Path | None = None,
+    output: Annotated[Path | None, Parameter(name=("--output", "-o"))] = None,
     target: TargetName = "auto",
     precision: PrecisionName | None = None,
     name: str = "network",
     embed: Json = False,
     no_library: Json = False,
+    device: DeviceFlag | None = None,
+    image: Path | None = None,
     tune: str = "0s",
     overwrite: Json = False,
     json: Json = False,
 ) -> None:
     """Compile a trained model to C for one processor, without dependencies or malloc; build its library.
+
+    With --device: the folder that a microcontroller project takes.
 
     Parameters
     ----------
@@ -121,6 +125,11 @@ def compile_(
         Put the weights into the C, instead of into a file of their own.
     no_library
         Write the C alone and build no library: no C compiler is needed.
+    device
+        A microcontroller: an int8 model becomes a folder of C99 for it with an example, and files for CMake, Arduino,
+        PlatformIO, Zephyr and ESP-IDF.
+    image
+        With --device: the photo that the example shows the network, by default a pattern of colours.
     tune
         Time, such as 10s, in which the tiles of each layer are chosen by timing candidates on this processor; predict
         takes what was chosen as well. 0s: the same C on every machine.
@@ -140,6 +149,8 @@ def compile_(
         name=name,
         embed=embed,
         library=not no_library,
+        device=device,
+        image=image,
         overwrite=overwrite,
         tune=tune,
     )

@@ -11,16 +11,22 @@ from ..arch import Network, named
 from ..arch.network import SHALLOW_BODY, Activation, Convolution, Padding, Rounding
 from ..arch.zoo import DEFAULT
 from ..designs import Budget, Space
+from ..devices import DEVICES
 from ..errors import DataError, NetworkError
 from ..image import Fit, Preprocess, Resize
 
 if TYPE_CHECKING:
     from ..weights import Given
 
+    DeviceFlag = str
+else:  # the choices of the command line are the devices
+    DeviceFlag = Literal[tuple(DEVICES)]
+
 __all__ = [
     "TASK",
     "TRAINING",
     "BudgetFlags",
+    "DeviceFlag",
     "ImageFlags",
     "Json",
     "NetworkFlags",
@@ -127,18 +133,25 @@ class BudgetFlags:
     max_size: str | None = None
     """Weights in the file at --budget-precision, such as 500KB; a number alone is bytes."""
     max_ram: str | None = None
-    """Peak activation memory at --budget-precision, such as 256KB; a number alone is bytes."""
+    """Peak activation memory at --budget-precision, such as 256KB; a number alone is bytes. With a microcontroller as
+    --device: arena and stack there."""
     max_latency: str | None = None
-    """One image on this machine, such as 2ms (us, ms, s; a number alone is ms); it is measured."""
+    """One image on this machine, such as 2ms (us, ms, s; a number alone is ms); it is measured. With a microcontroller
+    as --device: estimated for it."""
     budget_precision: str = "fp32"
     """fp32, fp16 or int8: of --max-size and --max-ram."""
+    max_flash: str | None = None
+    """Weights and code on the microcontroller of --device, such as 256KB."""
+    clock: str | None = None
+    """Of the microcontroller of --device, such as 80MHz; by default a usual one."""
 
     @property
     def given(self) -> bool:
-        bounds = (self.max_mult_adds, self.max_params, self.max_size, self.max_ram, self.max_latency)
+        bounds = (self.max_mult_adds, self.max_params, self.max_size, self.max_ram, self.max_flash, self.max_latency)
         return any(bound is not None for bound in bounds)
 
-    def budget(self) -> Budget:
+    def budget(self, device: str | None = None) -> Budget:
+        """Return the budget; with `device`, a microcontroller, memory and latency are of it."""
         return Budget(
             max_mult_adds=self.max_mult_adds,
             max_params=self.max_params,
@@ -146,6 +159,9 @@ class BudgetFlags:
             max_ram=self.max_ram,
             max_latency=self.max_latency,
             precision=self.budget_precision,
+            max_flash=self.max_flash,
+            device=device,
+            clock=self.clock,
         )
 
 

@@ -16,11 +16,13 @@ from ..tasks.result import figure_name
 from ..text import bytes_text
 from ..verbs.compile import CompiledFiles
 from ..verbs.cost import CostTable, NetworkCosts
+from ..verbs.device_folder import DeviceFolder
 from ..verbs.export import Exported
 from ..verbs.import_model import ImportedFile
 from ..verbs.memory import int8_memory
 from ..verbs.train import Trained
 from .console import new_table, print_json, print_parts, wrote
+from .device_tables import device_costs, device_front
 
 if TYPE_CHECKING:
     from ..training.plan import Plan
@@ -73,7 +75,8 @@ def described(result: NetworkCosts, json: bool) -> None:
     sizes = new_table("by precision", "precision", "weights in a file", "peak activations")
     for precision in PRECISIONS:
         sizes.add_row(precision, bytes_text(costs.bytes(precision)), bytes_text(costs.peak_ram(precision)))
-    print_parts(layers, "", shares, "", sizes, "", str(result))
+    device = [] if result.device is None else [*device_costs(result.device), ""]
+    print_parts(layers, "", shares, "", sizes, "", *device, str(result))
     if model is not None:
         figures = ", ".join(
             _figure(name, value) for name, value in model.metrics.items() if not isinstance(value, dict)
@@ -99,6 +102,9 @@ def _integers(model: QuantModel) -> str:
 def designed(design: Design, json: bool) -> None:
     if json:
         print_json(design.to_dict())
+        return
+    if design.choice.device is not None:
+        print_parts(device_front(design, SHOWN), "", f"choice: {design.choice.network.name}", design.reason)
         return
     timed = ["latency"] if design.choice.latency else []
     title = f"Pareto front: the best {min(SHOWN, len(design.front))} of {len(design.front)}"
@@ -244,9 +250,14 @@ def imported(written: ImportedFile, json: bool) -> None:
     )
 
 
-def compiled(result: CompiledFiles, json: bool) -> None:
+def compiled(result: CompiledFiles | DeviceFolder, json: bool) -> None:
     if json:
         print_json(result.to_dict())
+        return
+    if isinstance(result, DeviceFolder):
+        print_parts(
+            wrote(result.folder, f"{len(result.files)} files for {result.device}, see README.md"), "", str(result)
+        )
         return
     w = result.written
     print_parts(

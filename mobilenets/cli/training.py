@@ -2,13 +2,14 @@
 
 import shlex
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from ..arch.zoo import DEFAULT
+from ..devices import DEVICES
 from ..errors import UsageError
 from ..image import Preprocess
 from ..tasks import TASKS
@@ -26,13 +27,38 @@ if TYPE_CHECKING:
 
 __all__ = ["train"]
 
-RecipeFlags = Annotated[Recipe, Parameter(name="*", group=TRAINING)]
+
+@dataclass(frozen=True, slots=True)
+class _RecipeFlags(Recipe):
+    """The recipe, whose device may also be the microcontroller that a budget is of."""
+
+    device: str = "auto"
+    """auto (a GPU if there is one), cpu, cuda, cuda:N, mps. With a budget also a microcontroller such as cortex-m4, of
+    which --max-ram, --max-flash and --max-latency then are."""
+
+    def __post_init__(self) -> None:
+        _ = self.recipe
+
+    @property
+    def recipe(self) -> Recipe:
+        """Return the recipe without the microcontroller."""
+        values = {field.name: getattr(self, field.name) for field in fields(Recipe)}
+        return Recipe(**{**values, "device": "auto"} if self.microcontroller else values)
+
+    @property
+    def microcontroller(self) -> str | None:
+        """Return the microcontroller that is given as the device."""
+        return self.device if self.device in DEVICES else None
+
+
+RecipeFlags = Annotated[_RecipeFlags, Parameter(name="*", group=TRAINING)]
 _HINT = (
     "trained from scratch; with --pretrained imagenet it would start from a network that has learned from a million "
     "photos (flowers, 0.25-128, 20 epochs: 90.9% instead of 70.7%): docs/pretrained.md"
 )
 _PROJECT = Path("runs")
 _NETWORK, _BUDGET, _RECIPE, _TASK, _IMAGE = NetworkFlags(), BudgetFlags(), Recipe(), TaskFlags(), ImageFlags()
+_FLAGS = _RecipeFlags()
 _BARE = ("classify", _NETWORK, _BUDGET, _IMAGE)  # neither a network nor a budget is given
 
 
@@ -43,7 +69,7 @@ def train(
     network: NetworkFlags = _NETWORK,
     image: ImageFlags = _IMAGE,
     budget: BudgetFlags = _BUDGET,
-    recipe: RecipeFlags = _RECIPE,
+    recipe: RecipeFlags = _FLAGS,
     settings: TaskFlags = _TASK,  # type: ignore[valid-type]
     pretrained: str | None = None,
     resume: Path | None = None,
@@ -87,7 +113,8 @@ def train(
 
     if data is None and resume is None:
         raise UsageError("train needs DATA, or --resume RUN")
-    request = _Request(task, settings, network, image, budget, recipe, pretrained, calibrate, name, project)
+    request = _Request(task, settings, network, image, budget, recipe.recipe, pretrained, calibrate, name, project)
+    request = replace(request, device=recipe.microcontroller)
     if dry_run and resume is not None:
         raise UsageError("--dry-run is of new runs: leave out --resume")
     if resume is not None:
@@ -97,7 +124,7 @@ def train(
     need_torch()
     from ..training.device import find_device
 
-    find_device(recipe.device)
+    find_device(request.recipe.device)
     with Bars() as bars:
         if resume is not None:
             done: Trained | Plan = go_on(resume, data, recipe.epochs, watch=bars)
@@ -122,11 +149,12 @@ class _Request:
     name: str | None
     project: Path
     found: bool = False  # `pretrained` was not asked for, it lies on this machine
+    device: str | None = None  # the microcontroller that the budget is of
 
     def check_resumed(self) -> None:
         """Raise `UsageError` for a flag that contradicts the settings in the run's folder."""
         kept = (self.task, self.settings, replace(self.recipe, epochs=None), self.network, self.image, self.budget)
-        if (*kept, self.pretrained) != ("classify", _TASK, _RECIPE, _NETWORK, _IMAGE, _BUDGET, None):
+        if (*kept, self.pretrained, self.device) != ("classify", _TASK, _RECIPE, _NETWORK, _IMAGE, _BUDGET, None, None):
             raise UsageError("--resume keeps the settings that the run was started with: give no others but --epochs")
         if self.name is not None or self.project != _PROJECT or self.calibrate:
             raise UsageError("--resume goes on in the run's own folder: leave out --name, --project and --calibrate")
@@ -188,7 +216,9 @@ class _Request:
 
     @property
     def bounds(self) -> "Budget | None":
-        return self.budget.budget() if self.budget.given else None
+        if self.device and not self.budget.given:
+            raise UsageError(f"--device {self.device} needs a budget: --max-ram, --max-flash, --max-latency or others")
+        return self.budget.budget(self.device) if self.budget.given or self.budget.clock else None
 
 
 def _train(data: Path, request: _Request, bars: "Bars", dry_run: bool) -> "Trained | Plan":

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from ..errors import UsageError
-from .options import BudgetFlags, Json, NetworkFlags, RuntimeFlag, SourceFlags
+from .options import BudgetFlags, DeviceFlag, Json, NetworkFlags, RuntimeFlag, SourceFlags
 
 __all__ = ["demo", "describe", "design", "evaluate", "predict"]
 
@@ -20,6 +20,8 @@ def describe(
     *,
     network: NetworkFlags = _NETWORK,
     classes: int = 1000,
+    device: DeviceFlag | None = None,
+    clock: str | None = None,
     task: Literal["detect"] | None = None,
     json: Json = False,
 ) -> None:
@@ -32,6 +34,10 @@ def describe(
         keras/0.25-128, or `paper` for Tables 4 to 9. Without it, the flags.
     classes
         Outputs of a network that is given by name or flags.
+    device
+        A microcontroller: also its RAM, flash and the estimated time of each layer there, in int8.
+    clock
+        Of the microcontroller, such as 80MHz; by default a usual one.
     task
         detect: the paper's detectors (Table 13) instead.
     json
@@ -46,15 +52,17 @@ def describe(
     elif what == "paper":
         show.paper(cost("paper"), json)
     elif what and is_model_name(what):
-        show.described(cost(what), json)
+        show.described(cost(what, device=device, clock=clock), json)
     else:
-        show.described(cost(replace(network, model=what or network.model).network(classes)), json)
+        flags = replace(network, model=what or network.model)
+        show.described(cost(flags.network(classes), device=device, clock=clock), json)
 
 
 def design(
     *,
     budget: BudgetFlags = _BUDGET,
     network: NetworkFlags = _NETWORK,
+    device: DeviceFlag | None = None,
     data: Path | None = None,
     classes: int = 1000,
     calibrate: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative=())] = (),
@@ -67,6 +75,8 @@ def design(
 
     Parameters
     ----------
+    device
+        A microcontroller: --max-ram, --max-flash and --max-latency are of the int8 network on it.
     data
         Images whose number of classes and size to design for.
     classes
@@ -89,7 +99,7 @@ def design(
 
     with Bars() as bars:
         result = design(
-            budget.budget(),
+            budget.budget(device),
             network.space(classes),
             data=data,
             calibrate=calibrate,

@@ -1,6 +1,6 @@
 """Search for a network within a budget: exact costs, a prior for accuracy, measured latency."""
 
-from .budget import Budget, parse_count, parse_size, parse_time
+from .budget import Budget, parse_clock, parse_count, parse_size, parse_time
 from .candidate import Candidate
 from .prior import MeasuredPoint, Prior
 from .runs import read_runs
@@ -13,6 +13,7 @@ __all__ = [
     "MeasuredPoint",
     "Prior",
     "Space",
+    "parse_clock",
     "parse_count",
     "parse_size",
     "parse_time",

@@ -7,25 +7,30 @@ from typing import Any
 import numpy as np
 
 from ..arch.network import Network
-from ..costs import Cost, Latency
+from ..costs import Cost, DeviceCost, Latency
 
 __all__ = ["Candidate", "pareto", "rank"]
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A network with its costs; `top1` in % is predicted or the user's measurement; `latency` is set where measured."""
+    """A network with its costs; `top1` in % is predicted or the user's measurement.
+
+    `latency` is set where it was measured, `device` where the budget is of a microcontroller.
+    """
 
     network: Network
     cost: Cost
     top1: float
     score: float  # what to rank by: `Prior.score`
     latency: Latency | None = None
+    device: DeviceCost | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the network, its costs and its accuracy as JSON."""
         latency = None if self.latency is None else asdict(self.latency)
-        return {**self.cost.to_dict(layers=False), "top1": self.top1, "latency_ms": latency}
+        values = {**self.cost.to_dict(layers=False), "top1": self.top1, "latency_ms": latency}
+        return values if self.device is None else {**values, "device": self.device.to_dict(layers=False)}
 
 
 def rank(candidate: Candidate) -> tuple[float, int, int, str]:

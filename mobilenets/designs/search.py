@@ -1,13 +1,14 @@
 """`search(Budget) -> Design`: the most accurate network that fits, its Pareto front, and the reason."""
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..arch.network import BODY, SHALLOW_BODY, Block, Network
 from ..costs import cost
 from ..errors import BudgetError
-from .budget import Bound, Budget
+from .budget import Bound, Budget, Estimate
 from .candidate import Candidate, pareto, rank
 from .latency import Measure, fastest_enough, median, show_latency
 from .prior import Prior
@@ -70,24 +71,30 @@ class Design:
         }
 
 
-def search(budget: Budget, space: Space, prior: Prior, measure: Measure | None = None) -> Design:
+def search(
+    budget: Budget, space: Space, prior: Prior, measure: Measure | None = None, estimate: Estimate | None = None
+) -> Design:
     """Return the network of `space` that `prior` ranks best within `budget`.
 
-    `measure` is needed for max_latency only: `runtime.measure.measure_networks`. Raises `BudgetError` where there is no
-    bound or no network fits, and `LatencyError` where timings cannot decide.
+    `measure` is needed for max_latency only: `runtime.measure.measure_networks`; `estimate` for a budget of a device:
+    a `devices.Estimator`. Raises `BudgetError` where there is no bound or no network fits, and `LatencyError` where
+    timings cannot decide.
     """
-    bounds = budget.bounds()
+    bounds = budget.bounds(estimate)
     _check(budget, bounds, space, prior, measure)
     candidates = sorted((Candidate(n, cost(n), prior.predict(n), prior.score(n)) for n in space.networks()), key=rank)
     within = [c for c in candidates if _fits(c, bounds)]
     if not within:
         raise BudgetError(_impossible(bounds, candidates))
     costs: list[Callable[[Candidate], float]] = [_cost_of(bound) for bound in bounds]
-    if budget.max_latency is None or measure is None:
+    if not budget.measured or measure is None:
         choice, front = within[0], pareto(within, costs)
+        if estimate is not None:
+            choice, *others = (replace(c, device=estimate.cost(c.network)) for c in (choice, *front))
+            front = tuple(others)
         next_better = _next_better(choice, candidates, bounds)
     else:
-        limit = float(budget.max_latency)
+        limit = float(budget.max_latency or 0)
         choice, measured, complete = fastest_enough(within, limit, measure)
         fast = [c for c in measured if median(c) <= limit and rank(c) >= rank(choice)]
         front = pareto(fast, [*costs, median])
@@ -103,9 +110,12 @@ def search(budget: Budget, space: Space, prior: Prior, measure: Measure | None =
 
 
 def _check(budget: Budget, bounds: Sequence[Bound], space: Space, prior: Prior, measure: Measure | None) -> None:
-    if not bounds and budget.max_latency is None:
-        raise BudgetError("give at least one bound: max_mult_adds, max_params, max_size, max_ram or max_latency")
-    if budget.max_latency is not None and measure is None:
+    if not bounds and not budget.measured:
+        flash = ", max_flash" if budget.device else ""
+        raise BudgetError(
+            f"give at least one bound: max_mult_adds, max_params, max_size, max_ram{flash} or max_latency"
+        )
+    if budget.measured and measure is None:
         raise BudgetError("max_latency needs a `measure`: latency is never guessed from mult-adds")
     classes = {point.network.classes for point in prior.measured} - {space.base.classes}
     if classes:
@@ -116,18 +126,36 @@ def _check(budget: Budget, bounds: Sequence[Bound], space: Space, prior: Prior, 
         raise BudgetError("the space is empty: it needs at least one alpha, one resolution and one depth")
 
 
-def _cost_of(bound: Bound) -> Callable[[Candidate], int]:
+def _cost_of(bound: Bound) -> Callable[[Candidate], float]:
     return lambda candidate: bound.cost(candidate.cost)
 
 
+def _floor_of(bound: Bound) -> Callable[[Candidate], float]:
+    return lambda candidate: bound.floor(candidate.cost)
+
+
+def _least(
+    candidates: Sequence[Candidate], value: Callable[[Candidate], float], floor: Callable[[Candidate], float]
+) -> Candidate:
+    """Return the first candidate of the least `value`, asking only those for it whose `floor` is below the others'."""
+    found, least = candidates[0], math.inf
+    for candidate in sorted(candidates, key=floor):
+        if floor(candidate) >= least:
+            break
+        if (own := value(candidate)) < least:
+            found, least = candidate, own
+    return found
+
+
 def _fits(candidate: Candidate, bounds: Sequence[Bound]) -> bool:
-    return all(bound.cost(candidate.cost) <= bound.limit for bound in bounds)
+    known = all(bound.floor(candidate.cost) <= bound.limit for bound in bounds)
+    return known and all(bound.cost(candidate.cost) <= bound.limit for bound in bounds)
 
 
 def _impossible(bounds: Sequence[Bound], candidates: Sequence[Candidate]) -> str:
     """Return the error text: the bounds that no network meets (all, where each can be met alone), the least cost."""
     cheapest_first = sorted(candidates, key=lambda c: c.cost.mult_adds)  # where several tie
-    smallest = {bound.name: min(cheapest_first, key=_cost_of(bound)) for bound in bounds}
+    smallest = {bound.name: _least(cheapest_first, _cost_of(bound), _floor_of(bound)) for bound in bounds}
     failing = [bound for bound in bounds if not _fits(smallest[bound.name], [bound])]
     needs = [
         f"{smallest[bound.name].network.name}, needs {bound.show(bound.cost(smallest[bound.name].cost))}"
@@ -151,10 +179,14 @@ def _next_better(choice: Candidate, candidates: Sequence[Candidate], bounds: Seq
         """Return the largest ratio of cost to limit."""
         return max(bound.cost(candidate.cost) / bound.limit for bound in bounds)
 
+    def floor(candidate: Candidate) -> float:
+        """Return a lower bound of `excess`."""
+        return max(bound.floor(candidate.cost) / bound.limit for bound in bounds)
+
     better = [c for c in candidates if c.score > choice.score and not _fits(c, bounds)]
     if not better or not bounds:
         return "nothing in the space is more accurate, so no bound binds"
-    candidate = min(better, key=excess)
+    candidate = _least(better, excess, floor)
     broken = [
         f"{bound} binds: {candidate.network.name} needs {bound.show(bound.cost(candidate.cost))}"
         for bound in bounds

@@ -1,5 +1,6 @@
 """`mobilenets compile`: a trained model as C for one processor, and its library."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from ..files import check_output
 from ..opening import open_model
 from ..progress import Watch
 from .arguments import seconds_of
+from .device_folder import DeviceFolder, compile_for_device
 
 __all__ = ["CompiledFiles", "compile"]
 
@@ -46,11 +48,13 @@ def compile(
     name: str = "network",
     embed: bool = False,
     library: bool = True,
+    device: str | None = None,
+    image: str | Path | None = None,
     overwrite: bool = False,
     tune: float | str = 0.0,
     watch: Watch | None = None,
-) -> CompiledFiles:
-    """Write a model as C into a folder, and build its library there.
+) -> CompiledFiles | DeviceFolder:
+    """Write a model as C into a folder, and build its library there; or the folder that a microcontroller takes.
 
     The logits of a float model are compared with ONNX Runtime's, those of an int8 one with `quant.reference`'s bit for
     bit (`ParityError`), before anything is written. C for another processor is written and not run.
@@ -71,11 +75,21 @@ def compile(
         Put the weights into the C, instead of into a file of their own.
     library
         Build the library too. Without it no C compiler is needed, and the C is compared only where there is one.
+    device
+        A microcontroller, a key of `devices.DEVICES`, for which an int8 model is written as a project's folder: C99
+        with the weights in it, an example, and the files of CMake, Arduino, PlatformIO, Zephyr and ESP-IDF.
+    image
+        With `device`: the photo that the example shows the network, by default a pattern of colours.
     tune
         Seconds, or a time such as "10s", in which tiles and rows of each step are chosen by timing candidates on this
         processor; `predict` and the other verbs take what was chosen as well. 0: the table of the target, which gives
         the same C everywhere.
     """
+    if device is not None:
+        _check_for_device(device, {"target": target != "auto", "precision": precision, "tune": seconds_of(tune)})
+        return compile_for_device(model, output, device, image, name, overwrite, watch)
+    if image is not None:
+        raise UsageError(f"image (={str(image)!r}) needs a device, whose example shows it")
     from ..exporters.onnx import to_onnx
     from ..runtime import CompiledSession, Session
     from ..runtime.numpy_session import NumpySession
@@ -111,3 +125,10 @@ def compile(
 
 def _why_not(lacks: tuple[str, ...]) -> str:
     return f"it lacks {', '.join(lacks)}" if lacks else "there is no C compiler"
+
+
+def _check_for_device(device: str, given: Mapping[str, object]) -> None:
+    """Raise `UsageError` for the first of the settings that was given, all of which are of this processor."""
+    for setting, value in given.items():
+        if value:
+            raise UsageError(f"device (={device!r}) takes no {setting}: leave one of them out")

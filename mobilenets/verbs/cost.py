@@ -7,9 +7,11 @@ from typing import Any, Literal, overload
 
 from ..arch import PAPER, Network
 from ..arch.zoo import DEFAULT, Row
-from ..costs import Cost
+from ..costs import Cost, DeviceCost
 from ..costs import cost as count
-from ..errors import MissingExtraError
+from ..designs import parse_clock
+from ..devices import cost_on, device_of
+from ..errors import MissingExtraError, UsageError
 from ..model import Model
 from ..opening import is_model_name, open_model
 from ..progress import Watch, watching
@@ -26,6 +28,7 @@ class NetworkCosts:
 
     cost: Cost
     model: Model | QuantModel | None = None
+    device: DeviceCost | None = None  # on a microcontroller, in int8
 
     def __repr__(self) -> str:
         return f"NetworkCosts({self})"
@@ -44,7 +47,7 @@ class NetworkCosts:
             values |= {"labels": list(model.labels), "metrics": model.metrics, "preprocess": model.preprocess.to_dict()}
         if model is not None and model.precision == "int8":
             values["int8"] = int8_memory(model)
-        return values
+        return values if self.device is None else {**values, "device": self.device.to_dict()}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -75,12 +78,16 @@ def cost(
     network: Network | str | Path | Mapping[str, Any] | Model | QuantModel = ...,
     classes: int | None = ...,
     *,
+    device: str | None = ...,
+    clock: float | str | None = ...,
     watch: Watch | None = ...,
 ) -> NetworkCosts: ...
 def cost(
     network: Network | str | Path | Mapping[str, Any] | Model | QuantModel = DEFAULT,
     classes: int | None = None,
     *,
+    device: str | None = None,
+    clock: float | str | None = None,
     watch: Watch | None = None,
 ) -> NetworkCosts | CostTable:
     """Compute what a network costs: mult-adds, parameters, bytes and memory, layer by layer.
@@ -92,6 +99,10 @@ def cost(
         "paper": the networks of the paper's Tables 4 to 9; "detectors": those of its Table 13 (needs torch).
     classes
         The number of outputs of a network that is given by its name.
+    device
+        A microcontroller, a key of `devices.DEVICES`: also what the int8 network costs there, layer by layer.
+    clock
+        MHz of the device, a number or text such as "80MHz"; by default a usual one.
     """
     if network == "paper":
         return _paper()
@@ -103,14 +114,25 @@ def cost(
 
         return CostTable(tuple(asdict(row) for row in count_detectors()))
     if isinstance(network, Model | QuantModel):
-        return NetworkCosts(count(network.network), network)
+        return _costs(network.network, network, device, clock)
     if isinstance(network, Path) or (isinstance(network, str) and is_model_name(network)):
         with watching(watch) as watch:
             model = open_model(network, watch).trained()
-        return NetworkCosts(count(model.network), model)
+        return _costs(model.network, model, device, clock)
     found = network_of(network)
     assert found is not None
-    return NetworkCosts(count(found if classes is None else found.replace(classes=classes)))
+    return _costs(found if classes is None else found.replace(classes=classes), None, device, clock)
+
+
+def _costs(
+    network: Network, model: Model | QuantModel | None, device: str | None, clock: float | str | None
+) -> NetworkCosts:
+    if device is None:
+        if clock is not None:
+            raise UsageError(f"clock (={clock!r}) is of a microcontroller: give device as well")
+        return NetworkCosts(count(network), model)
+    mhz = parse_clock(clock) if isinstance(clock, str) else clock
+    return NetworkCosts(count(network), model, cost_on(network, device_of(device), mhz))
 
 
 def _paper() -> CostTable:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..designs import Budget, Design, Prior, Space, read_runs, search
+from ..devices import Estimator, device_of
 from ..errors import UsageError
 from ..machine import check_threads, cores, other_load
 from ..progress import Watch, watching
@@ -64,6 +65,9 @@ def design(
     prior = Prior.of_the_paper()
     if calibrate:
         prior = prior.calibrated(read_runs(calibrate))
+    if bounds.device is not None:
+        clock = None if bounds.clock is None else float(bounds.clock)
+        return search(bounds, space, prior, estimate=Estimator(device_of(bounds.device), clock))
     if bounds.max_latency is None:
         return search(bounds, space, prior)
     from ..runtime import measure_networks
