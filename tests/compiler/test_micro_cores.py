@@ -34,6 +34,15 @@ def test_every_step_is_the_oracles(name: str, core: str, tmp_path: Path) -> None
     assert steps_that_differ(model, core, images_for(model)[0], tmp_path) == []
 
 
+@pytest.mark.parametrize("core", FAST)
+@pytest.mark.parametrize(("harsh", "weight_zero"), [(0.0, -128), (30.0, 9)])
+def test_ties_saturation_and_weights_with_a_zero_point(
+    harsh: float, weight_zero: int, core: str, tmp_path: Path
+) -> None:
+    model = random_integers(SIMPLE, 3, harsh, weight_zero)
+    assert steps_that_differ(model, core, images_for(model)[0], tmp_path) == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("core", FAST)
 @pytest.mark.parametrize("seed", range(8))

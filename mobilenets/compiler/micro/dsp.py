@@ -8,7 +8,7 @@ from .assembly import function
 
 __all__ = ["FAR", "WIDEN", "lines", "skipped", "tiles"]
 
-UNROLLED = 8  # pairs of codes
+UNROLLED = 16  # pairs of codes
 NEAR = 257  # pixels between pairs of codes that a load with write-back steps over
 FAR = 1023  # and an addition
 
@@ -46,10 +46,11 @@ _FOOT = [
 ]
 
 
-def tiles(pitch: int, limited: bool) -> str:
+def tiles(pitch: int, limited: bool, narrow: bool) -> str:
     """Return the function `tiles_PITCH`: one step of two codes is eleven instructions for sixteen products.
 
-    Sums are in r4 to r11, codes in r12 and lr, weights in r2 and r3; what does not fit waits in s4 to s15.
+    Sums are in r4 to r11, codes in r12 and lr, weights in r2 and r3; what does not fit waits in s4 to s15. `limited`:
+    some largest code is below 255; `narrow`: scaled sums fit 16 bits.
     """
     near = pitch <= NEAR
     step = [
@@ -61,7 +62,7 @@ def tiles(pitch: int, limited: bool) -> str:
         *([] if near else [f"addw r0, r0, #{4 * pitch}"]),
     ]
     loop = [*step * UNROLLED, "vmov lr, s13", "cmp r1, lr", "bne 2b"]
-    lines = [*_HEAD, *loop, *_codes("s4", 4, limited), *_codes("s5", 8, limited), *_FOOT]
+    lines = [*_HEAD, *loop, *_codes("s4", 4, limited, narrow), *_codes("s5", 8, limited, narrow), *_FOOT]
     return function(f"tiles_{pitch}", ["const tiles *t"], lines)
 
 
@@ -223,15 +224,16 @@ def _requantised(sums: list[str], factor: str) -> list[str]:
     ]
 
 
-def _codes(factor: str, first: int, limited: bool) -> list[str]:
+def _codes(factor: str, first: int, limited: bool, narrow: bool) -> list[str]:
     """Return what makes one word of codes of the sums in four registers, in the first of them."""
     a, b, c, d = (f"r{first + i}" for i in range(4))
+    words = [*(f"usat {to}, #8, {to}" for to in (a, b, c, d)), f"orr {a}, {a}, {b}, lsl #8"]
+    words += [f"orr {c}, {c}, {d}, lsl #8", f"orr {a}, {a}, {c}, lsl #16"]
+    halves = [f"pkhbt {a}, {a}, {c}, lsl #16", f"pkhbt {b}, {b}, {d}, lsl #16"]
+    halves += [f"usat16 {a}, #8, {a}", f"usat16 {b}, #8, {b}", f"orr {a}, {a}, {b}, lsl #8"]
     return [
         *_requantised([a, b, c, d], factor),
-        *(f"usat {to}, #8, {to}" for to in (a, b, c, d)),
-        f"orr {a}, {a}, {b}, lsl #8",
-        f"orr {c}, {c}, {d}, lsl #8",
-        f"orr {a}, {a}, {c}, lsl #16",
+        *(halves if narrow else words),
         *([f"vmov {b}, s15", f"usub8 {c}, {b}, {a}", f"sel {a}, {a}, {b}"] if limited else []),
     ]
 

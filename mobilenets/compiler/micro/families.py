@@ -110,7 +110,8 @@ class Dsp(Family):
         pitches = [placed.pitch for placed in arena.steps]
         found = [(step, pitch) for step, pitch in zip(steps, pitches, strict=True) if _assembled(step, pitch)]
         limited = any(step.product.rule.high < HIGH - LOW for step, _ in found)
-        texts = [tiles(pitch, limited) for pitch in sorted({pitch for _, pitch in found})]
+        narrow = all(_narrow(step.product) for step, _ in found)
+        texts = [tiles(pitch, limited, narrow) for pitch in sorted({pitch for _, pitch in found})]
         firsts = [step.first for step in steps if step.first and self.gather(step) == "lines"]
         if firsts:
             limited = any(part.rule.high < HIGH - LOW for part in firsts)
@@ -127,9 +128,8 @@ class Helium(Family):
     def gather(self, step: Step) -> str:
         channels = step.shape_in[2]
         if step.window.kernel == 3:
-            first = step.first
-            if first and step.gather == "depthwise" and step.padding == first.weight_zero == 0 and _nonnegative(first):
-                return "channels" if channels >= 4 else "depthwise"
+            if step.gather == "depthwise" and step.padding == 0 and channels >= 4 and _nonnegative(step.first):
+                return "channels"
             if step.gather == "window" and step.image and channels == 3:
                 return "image"
         return step.gather
@@ -139,20 +139,27 @@ class Helium(Family):
         return "FAST(gather_channels, gather_depthwise)" if kind == "channels" else f"gather_{kind}"
 
     def tiles(self, step: Step, pitch: int) -> str:
-        part = step.product
-        if part.weight_zero or part.rule.table is not None:
+        if step.product.rule.table is not None:
             return "0"
-        return f"FAST({'dots' if _nonnegative(part) else 'dots_any'}, 0)"
+        return f"FAST({'dots_any' if self.any(step) else 'dots'}, 0)"
+
+    def any(self, step: Step) -> bool:
+        """Return whether the product needs more than sums from 0 to a limit."""
+        return step.product.weight_zero != 0 or not _nonnegative(step.product)
 
     def pairs(self, step: Step) -> int:
         return -(-step.depth // 16) * 8
 
     def scratch(self, step: Step, band: int, pixels: int) -> int:
-        """Return the bytes of codes, of a few behind them, and of the padded rows that a convolution reads."""
-        codes = (pixels + 3) * 2 * self.pairs(step)
+        """Return the bytes of codes, of a few behind them, and of the padded rows that a convolution reads.
+
+        What is left of the sums of pixels lies where the rows were.
+        """
+        codes, rest = (pixels + 3) * 2 * self.pairs(step), 4 * (pixels + 1)
         _, _, channels = step.shape_in
         stride, columns = step.window.stride, (step.shape_out[1] + 3) * step.window.stride + 2
-        return codes + (((band - 1) * stride + 3) * columns * channels if self.gather(step) == "channels" else 0)
+        rows = ((band - 1) * stride + 3) * columns * channels if self.gather(step) == "channels" else 0
+        return codes + max(rows, rest if self.any(step) else 0)
 
     def strides(self, shape: tuple[int, int, int], whole: bool) -> Strides:
         _, width, channels = shape
@@ -176,6 +183,12 @@ class Helium(Family):
 def _nonnegative(part: Part | None) -> bool:
     """Return whether codes are rounded sums from 0 to a largest one, which is all that some assembly knows."""
     return part is not None and part.rule.zero == part.rule.low == 0 and part.rule.table is None
+
+
+def _narrow(part: Part) -> bool:
+    """Return whether sums times factors fit 16 bits, for all codes."""
+    weights = np.abs(part.weight.astype(np.float64) - part.weight_zero).reshape(len(part.weight), -1).sum(axis=1)
+    return bool(((weights * (HIGH - LOW) + np.abs(part.bias.astype(np.float64))) * part.factor < 2**15 - 2).all())
 
 
 def _assembled(step: Step, pitch: int) -> bool:

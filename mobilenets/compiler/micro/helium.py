@@ -9,18 +9,27 @@ __all__ = ["channels", "dots"]
 
 
 def dots(any: bool) -> str:
-    """Return the function `dots`: two pixels times two outputs, 16 codes at a time; `dots_any`, for any limits.
+    """Return the function `dots`: two pixels times two outputs, 16 codes at a time; `dots_any`, which knows all
+    limits, and what is left of each pixel's sums where weights have a zero point.
 
     Sums are in r4, r6, r8 and r10; bias, factor, offsets and limit of the four codes stay in q4 to q7.
     """
     unsigned = ["vcvtn.u32.f32 q0, q0", "vmin.u32 q0, q0, q4"]
     signed = [
         "vcvtn.s32.f32 q0, q0",
-        "ldrd r2, r3, [sp, #8]",
+        "ldrd r2, r3, [sp, #12]",
         "vdup.32 q1, r2",
         "vmin.s32 q0, q0, q4",
         "vmax.s32 q0, q0, q1",
         "vdup.32 q1, r3",
+        "vadd.i32 q0, q0, q1",
+    ]
+    rest = [
+        "ldr r2, [sp, #8]",
+        "ldrd r3, lr, [r2], #8",
+        "str r2, [sp, #8]",
+        "vmov s4, s5, r3, r3",
+        "vmov s6, s7, lr, lr",
         "vadd.i32 q0, q0, q1",
     ]
     loads = [f"vldrb.u8 q{i}, [r{i}], #16" for i in range(4)]
@@ -36,8 +45,9 @@ def dots(any: bool) -> str:
         "vldrw.32 q7, [r5, #32]",
         "ldr r6, [r5, #48]",
         "vdup.32 q4, r6",
-        "ldrd r6, r7, [r0, #84]",  # low and zero
-        "push {r3, r4, r6, r7}",
+        "ldrd r6, r7, [r0, #84]",  # low, zero
+        "ldr r5, [r0, #92]",  # rest
+        "push {r3-r8}",
         "mov r9, r1",
         "mov r11, r2",
         "ldrd r12, r7, [r0, #8]",  # weights, depth
@@ -57,6 +67,7 @@ def dots(any: bool) -> str:
         "vmov s0, s1, r4, r6",
         "vmov s2, s3, r8, r10",
         "vadd.i32 q0, q0, q6",
+        *(rest if any else []),
         "vcvt.f32.s32 q0, q0",
         "vmul.f32 q0, q0, q7",
         *(signed if any else unsigned),
@@ -67,7 +78,7 @@ def dots(any: bool) -> str:
         "add r9, r9, lr",
         "subs r11, #1",
         "bne 1b",
-        "add sp, #16",
+        "add sp, #24",
         "vpop {d8-d15}",
         "pop {r4-r11, pc}",
     ]

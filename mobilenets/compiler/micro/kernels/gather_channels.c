@@ -33,6 +33,7 @@ KERNEL void gather_channels(const step *s, const uint8_t *in, int y, int rows, h
     uint8_t *const buffer = (uint8_t *)(void *)codes + (s->pitch + 3) * depth;
     uint32_t table[13][4];
     channels t;
+    const int32_t zero = s->first.weight_zero;
     int c, i;
     for (i = 0; i < (rows - 1) * stride + 3; i++) {
         const int row = y * stride - s->top + i, used = s->width * count;
@@ -47,7 +48,7 @@ KERNEL void gather_channels(const step *s, const uint8_t *in, int y, int rows, h
     t.next = stride * line - t.tiles * t.step, t.to_next = (s->columns - t.tiles * wide) * depth;
     for (c = 0; c < count; c += 4) {
         const int first = c + 4 <= count ? c : count - 4;
-        for (i = 0; i < 9; i++) vstrwq_f32((float *)table[i], vcvtq_f32_s32(vldrbq_s32(s->taps + i * count + first)));
+        for (i = 0; i < 9; i++) vstrwq_f32((float *)table[i], vcvtq_f32_s32(vsubq_n_s32(vldrbq_s32(s->taps + i * count + first), zero)));
         vstrwq_s32((int32_t *)table[9], vldrwq_s32(s->first.bias + first));
         vstrwq_f32((float *)table[10], vldrwq_f32(s->first.factor + first));
         vstrwq_u32(table[11], vdupq_n_u32((uint32_t)s->first.high));

@@ -72,8 +72,28 @@ KERNEL void product_pixel(const step *s, const half *from, int n, uint8_t *out) 
     if (both) out[s->out_plane] = (uint8_t)code(b, r->factor[n + 1], r);
 }
 
-/* All outputs of `pixels` pixels. The last tile of a run overlaps the one before. */
-KERNEL void product(const step *s, half *codes, int pixels, uint8_t *out) {
+#ifdef DSP
+/* The same, from weights in 16 bits. */
+KERNEL void product_last(const step *s, const half *from, const half *panel, int n, uint8_t *out) {
+    const rule *r = &s->product;
+    const int both = n + 1 < s->outputs, pitch = s->pitch;
+    const word *at = (const word *)(const void *)from, *w = (const word *)(const void *)panel;
+    uint32_t a = (uint32_t)r->bias[n], b = both ? (uint32_t)r->bias[n + 1] : 0;
+    int k;
+    for (k = s->pairs; k >= 4; k -= 4, w += 8) {
+        a = multiply16(*at, w[0], a), b = multiply16(*at, w[1], b), at += pitch;
+        a = multiply16(*at, w[2], a), b = multiply16(*at, w[3], b), at += pitch;
+        a = multiply16(*at, w[4], a), b = multiply16(*at, w[5], b), at += pitch;
+        a = multiply16(*at, w[6], a), b = multiply16(*at, w[7], b), at += pitch;
+    }
+    for (; k > 0; k--, w += 2, at += pitch) a = multiply16(*at, w[0], a), b = multiply16(*at, w[1], b);
+    out[0] = (uint8_t)code(a, r->factor[n], r);
+    if (both) out[s->out_plane] = (uint8_t)code(b, r->factor[n + 1], r);
+}
+#endif
+
+/* All outputs of `pixels` pixels. The last tile of a run overlaps the one before, where more than a pixel is left. */
+KERNEL NOINLINE void product(const step *s, half *codes, int pixels, uint8_t *out) {
     const rule *r = &s->product;
     half *panel = codes + 2 * s->pairs * s->pitch;
     const int last = s->run - 4, run = s->run / 4 * 4;
@@ -97,6 +117,12 @@ KERNEL void product(const step *s, half *codes, int pixels, uint8_t *out) {
             t.a = to, t.b = to + (other ? s->out_plane : 0);
             s->tiles(&t);
             if (run == s->run) continue;
+#ifdef DSP
+            if (run + 1 == s->run) {
+                product_last(s, codes + 2 * (at + run), panel, n, to + run);
+                continue;
+            }
+#endif
             t.codes = codes + 2 * (at + last), t.end = t.codes + 8;
             t.a = to + last, t.b = t.a + (other ? s->out_plane : 0);
             s->tiles(&t);

@@ -9,6 +9,7 @@ struct tiles {
     int32_t bias[4];
     float factor[4];
     int32_t high, low, zero; /* limits without the zero point */
+    const word *rest;       /* of pixels: minus the weights' zero point times the sum of their codes */
 };
 
 /* All outputs of `pixels` pixels. */
@@ -25,12 +26,30 @@ KERNEL void product_plain(const step *s, const half *codes, int pixels, uint8_t 
         }
 }
 
-KERNEL void product(const step *s, const half *codes, int pixels, uint8_t *out) {
+#ifdef HELIUM
+KERNEL void dots_any(const tiles *t);
+
+/* The rest of each pixel's sums, the last one twice. */
+KERNEL void sum_codes(const step *s, const half *codes, int pixels, word *rest) {
+    const int8_t *from = (const int8_t *)(const void *)codes;
+    int x, k;
+    for (x = 0; x < pixels; x++) {
+        int32_t sum = 0;
+        for (k = 0; k < s->pairs; k += 8, from += 16) sum = vaddvaq_s8(sum, vldrbq_s8(from));
+        rest[x] = (word)(-s->product.weight_zero * sum);
+    }
+    rest[pixels] = rest[pixels - 1];
+}
+#endif
+
+KERNEL NOINLINE void product(const step *s, half *codes, int pixels, uint8_t *out) {
 #ifdef HELIUM
     const rule *r = &s->product;
     const int depth = 2 * s->pairs;
+    word *rest = (word *)(void *)((uint8_t *)(void *)codes + (s->pitch + 3) * depth);
     int n, i;
     if (s->tiles) {
+        if (s->tiles == dots_any) sum_codes(s, codes, pixels, rest);
         for (n = 0; n < s->outputs; n += 2) {
             const int other = n + 1 < s->outputs;
             tiles t;
@@ -42,12 +61,14 @@ KERNEL void product(const step *s, const half *codes, int pixels, uint8_t *out) 
             t.weights = s->weights + n * depth, t.depth = depth;
             t.out = out + n, t.step = 2 * s->outputs;
             t.blocks = depth / 16 - 1, t.high = r->high - r->zero, t.low = r->low - r->zero, t.zero = r->zero;
+            t.rest = rest;
             t.count = pixels / 2;
             if (t.count) s->tiles(&t);
             if (pixels % 2 == 0) continue;
             t.codes += (pixels - 1) * depth, t.second = t.codes;
             t.out += (pixels - 1) * s->outputs;
             t.offsets[2] = t.offsets[0], t.offsets[3] = t.offsets[1];
+            t.rest = rest + pixels - 1;
             t.count = 1;
             s->tiles(&t);
         }
