@@ -14,7 +14,12 @@ from ..compiler.targets import best_target
 
 __all__ = ["mult_adds_a_second"]
 
-CHAINS = 12  # independent chains of sums: more than latency x units of any processor here
+CHAINS = {"": 12, "aarch64": 24}  # independent chains of sums: more than latency x units of any processor here
+# int8 on ARM: kernel of dot products -> the C of s + a * b, and the products that this adds to each element
+ARM_DOTS = {
+    "neon": ("vmlal_s16((int32x4_t)s, vget_low_s16((int16x8_t)a), vget_low_s16((int16x8_t)b))", 1),
+    "sdot": ("vdotq_s32((int32x4_t)s, (int8x16_t)a, (int8x16_t)b)", 4),
+}
 STEPS = 200_000
 SECONDS = 0.3
 SPLIT = {"bf16x6": 6, "bf16x3": 3}  # bf16 products per float product
@@ -24,6 +29,7 @@ SOURCE = """
 #include <immintrin.h>
 #define CHANGED(v) __asm__("" : "+v"(v))
 #elif defined(__aarch64__)
+#include <arm_neon.h>
 #define CHANGED(v) __asm__("" : "+w"(v))
 #else
 #define CHANGED(v) __asm__("" : "+m"(v))
@@ -63,11 +69,18 @@ def mult_adds_a_second(target: str = "auto", precision: str = "fp32") -> float |
     while (start := time.perf_counter()) < end:
         chains(steps)
         shortest = min(shortest, time.perf_counter() - start)
-    return products * chosen.vector * CHAINS * STEPS / shortest / SPLIT.get(precision, 1)
+    return products * chosen.vector * CHAINS[chosen.machine] * STEPS / shortest / SPLIT.get(precision, 1)
 
 
 def _dot(target: Target, precision: str) -> tuple[str, str, int]:
     """Return the element type of a sum s, the C of s + a * b, and the products that this adds to each element."""
+    if target.machine == "aarch64" and precision == "int8":
+        dot, products = ARM_DOTS[target.dot]
+        if target.pairs:
+            dot, products = "vmmlaq_s32((int32x4_t)s, (int8x16_t)a, (int8x16_t)b)", 8
+        return "int", f"(vector){dot}", products
+    if "bf16" in target.features:
+        return "float", "(vector)vbfdotq_f32((float32x4_t)s, (bfloat16x8_t)a, (bfloat16x8_t)b)", 2
     name = {4: "_mm", 8: "_mm256", 16: "_mm512"}[target.vector]
     wide = f"__m{32 * target.vector}"
     if precision == "int8" and target.dot == "vnni":
@@ -83,7 +96,7 @@ def _dot(target: Target, precision: str) -> tuple[str, str, int]:
 
 
 def _source(target: Target, element: str, dot: str) -> str:
-    names = [f"s{i}" for i in range(CHAINS)]
+    names = [f"s{i}" for i in range(CHAINS[target.machine])]
     return SOURCE.format(
         element=element,
         bytes=4 * target.vector,

@@ -76,11 +76,11 @@ def steps_that_differ(model: QuantModel, core: str, image: Pixels, folder: Path)
     exact, expected, regions = dict(reference.steps(model, image[None])), [], []
     layers = written(model, CORES[core])
     for name, at, zero in layers:
-        codes = (exact[name][0] + np.int16(zero)).astype(np.uint8).reshape(-1)
+        codes = (exact[name][0] + np.int16(zero)).astype(np.uint8).reshape(-1)[: at.size]
         last = name == layers[-1][0]
         data = exact[name][0] if last else codes[np.argsort(at, axis=None)]
         expected.append(zlib.crc32(data.tobytes()) >> 1)
-        regions.append(f"{{{at.min()}, {data.size}}}")
+        regions.append(f"{{{at.min(initial=1 << 30)}, {data.size}}}")
     table = f"\n#define TRACED {len(regions)}\nstatic const int traced[][2] = {{{', '.join(regions)}}};\n"
     sources = stopping(micro_sources(model, CORES[core])) | {"images.h": _images(image[None]) + table}
     found = [int(word) for word in _run(sources, core, folder, FLAGS).split()]

@@ -45,6 +45,8 @@ def differing(model: QuantModel, core: Core, images: Pixels, folder: Path) -> in
     for image in images:
         exact = dict(reference.steps(model, image[None]))
         for number, (name, at, zero) in enumerate(readers, 1):
+            if not at.size:
+                continue
             stop.value = number
             arena, logits = run(code, sources.arena, model.network.classes, image)
             values = logits if number == len(readers) else arena[at] - np.int16(zero)
@@ -53,13 +55,17 @@ def differing(model: QuantModel, core: Core, images: Pixels, folder: Path) -> in
 
 
 def written(model: QuantModel, core: Core) -> list[tuple[str, Any, int]]:
-    """Return, for each step, the layer that it writes, where its codes lie, and what a code is above its integer."""
+    """Return, for each step, the layer that it writes, where its codes lie, and what a code is above its integer.
+
+    Images that are kept in part lie nowhere: what is read from them shows whether they were right.
+    """
     steps = steps_of(model)
     arena, found = plan_of(steps, core), []
     for number, step in enumerate(steps):
         row, pixel, plane, _ = strides(number, steps, arena, FAMILIES[core.kernels])
         h, w, c = step.shape_out
         at = np.add.outer(np.add.outer(np.arange(h) * row, np.arange(w) * pixel), np.arange(c) * plane)
+        at = at[:0] if arena.steps[number].kept else at
         rule = step.product.rule
         name = step.product.name + "_act" * (rule.table is not None)
         found.append((name, at + arena.steps[number].output, rule.padding - model.activations[name].zero_point))

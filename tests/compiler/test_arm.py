@@ -17,6 +17,7 @@ from test_int8_networks import ODD, inverted
 from test_processor import needs_x86
 
 from mobilenets.arch.network import Block, Network
+from mobilenets.benchmarks import limit
 from mobilenets.compiler import build as build_module
 from mobilenets.compiler import processor
 from mobilenets.compiler.build import library_of
@@ -227,6 +228,21 @@ def test_a_cross_compiler_builds_the_library(target: str, monkeypatch: pytest.Mo
     monkeypatch.setattr(build_module, "compiler", lambda: CROSS[:1])
     library = library_of({"it.c": "int x;"}, ARM_INT8_TARGETS[target])
     assert library[:4] == b"\x7fELF" and library[18] == 183  # EM_AARCH64
+
+
+@needs_arm
+@pytest.mark.parametrize(
+    ("precision", "target"),
+    [("fp32", "neon"), ("bf16", "bf16"), ("bf16", "neon"), *(("int8", name) for name in ARM_INT8_TARGETS)],
+)
+def test_the_limit_of_a_core_runs(precision: str, target: str, tmp_path: Path) -> None:
+    """What one step adds to all chains: each product of 3 and 5 that its instruction takes; others are of zeros."""
+    chosen = {**ARM_BF16_TARGETS, **ARM_INT8_TARGETS}[target]
+    main = '#include <stdio.h>\nint main(void) { printf("%.9e", chains(8) - chains(7)); return 0; }\n'
+    (tmp_path / "limit.c").write_text(limit._source(chosen, *limit._dot(chosen, precision)[:2]) + main)
+    subprocess.run([*CROSS, *chosen.flags, "limit.c", "-o", "limit"], cwd=tmp_path, check=True)
+    done = subprocess.run([*emulator(target), "./limit"], cwd=tmp_path, capture_output=True, check=True)
+    assert float(done.stdout) == limit.CHAINS["aarch64"] * 3 * 5 * (2 if chosen.pairs else 1)
 
 
 def test_flags_as_zig_takes_them(monkeypatch: pytest.MonkeyPatch) -> None:

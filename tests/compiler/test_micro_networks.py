@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from micro_running import differing
 from running import needs_compiler
 
 from mobilenets.arch.network import SHALLOW_BODY, Block, Network
-from mobilenets.compiler.micro import CORES
+from mobilenets.compiler.micro import CORES, micro_sources
+from mobilenets.errors import CompileError, UsageError
 from mobilenets.quant.conversion import to_integers
 from mobilenets.quant.observe import channel_ranges, whole
 from mobilenets.quant.scheme import QuantModel
@@ -22,6 +24,7 @@ from mobilenets.runtime.activations import open_activations
 pytestmark = [needs_compiler, pytest.mark.any_processor]
 
 FAMILIES = {core.kernels: core for core in CORES.values()}
+TINY = Network(1.0, 32, 32, classes=3, blocks=(Block(2, 8),))
 SMALL = (Block(1, 24), Block(2, 40), Block(1, 40))
 NETWORKS = {
     "alpha .33, 33x65": Network(0.33, 33, 65, padding="same", classes=5, blocks=SHALLOW_BODY[:6], activation="relu6"),
@@ -61,6 +64,26 @@ def swishing(network: Network) -> QuantModel:
     p = model.preprocess
     images = np.random.default_rng(0).integers(0, 256, (8, p.height, p.width, p.channels), np.uint8)
     return to_integers(model, whole(channel_ranges(open_activations(model), images)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "said"),
+    [
+        ({"output": "features"}, CompileError, "needs a classifier"),
+        ({"classes": 70_000}, CompileError, "pool . fc: 70000 of a size"),
+    ],
+)
+def test_what_it_refuses(changes: dict[str, Any], error: type[Exception], said: str) -> None:
+    model = random_integers(Network(1.0, 32, 32, classes=3, blocks=(Block(2, 8),)).replace(**changes))
+    with pytest.raises(error, match=said):
+        micro_sources(model, CORES["riscv32"])
+
+
+def test_names_are_words_of_c() -> None:
+    with pytest.raises(UsageError, match="'my net' must be a word that C allows"):
+        micro_sources(
+            random_integers(Network(1.0, 32, 32, classes=3, blocks=(Block(2, 8),))), CORES["riscv32"], "my net"
+        )
 
 
 blocks = st.lists(

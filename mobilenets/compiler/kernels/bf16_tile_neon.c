@@ -1,4 +1,5 @@
-/* As multiply4, of pairs: sum[i][j] += a[i * pixel + 2 k] * w[k][j][0] + a[i * pixel + 2 k + 1] * w[k][j][1], k < count. */
+/* As multiply4, of pairs: sum[i][j] += a[i * pixel + 2 k] * w[k][j][0] + a[i * pixel + 2 k + 1] * w[k][j][1] for
+ * k < count. */
 #define PAIR_ELEMENT(l)                                                                                         \
     UNROLL for (int i = 0; i < mr; i++) {                                                                  \
         UNROLL for (int j = 0; j < nr; j++) {                                                              \
@@ -36,6 +37,8 @@ INLINE void bf16_multiply4(vec4 *restrict sum, int mr, int nr, const uint16_t *r
     }
     for (; k < count; k++)
         UNROLL for (int j = 0; j < nr; j++)
-            UNROLL for (int i = 0; i < mr; i++)
-                sum[i * nr + j] = DOT4(sum[i * nr + j], weights[k * nr + j], *(const pair *)(a + i * pixel + 2 * k) + (pairs4){0});
+            UNROLL for (int i = 0; i < mr; i++) {
+                const pairs4 both = *(const pair *)(a + i * pixel + 2 * k) + (pairs4){0};
+                sum[i * nr + j] = DOT4(sum[i * nr + j], weights[k * nr + j], both);
+            }
 }

@@ -1,8 +1,8 @@
 /* A depthwise 3x3 convolution: rows first..last-1 of the output, from the bordered image in ([height + 2][width + 2]
  * pixels of `channels` floats) to `out`, pixels one after the other without a border. `down` and `right` skip what the
  * border has too much where the padding has no pixel above or on the left. The nine weights of four channels stay in
- * registers for a row, and so do the sums of up to seven pixels (four where the stride is 2) and one row of what they see: behind the last product of a
- * number, that of the next row is loaded. */
+ * registers for a row, and so do the sums of up to seven pixels (four where the stride is 2) and one row of what they
+ * see: behind the last product of a number, that of the next row is loaded. */
 INLINE void depthwise_pixels4(int count, const float *restrict in, int row, int channels, int stride, const vec4 *w,
                               const vec4 *restrict bias, float limit, float *restrict out) {
     vec4 sum[7], v[9];
@@ -18,9 +18,9 @@ INLINE void depthwise_pixels4(int count, const float *restrict in, int row, int 
     UNROLL for (int i = 0; i < count; i++) store4(out + i * channels, activate4(sum[i], limit));
 }
 
-INLINE void depthwise4(int mr, int nr, const float *restrict in, int width, int channels, int stride, int down, int right,
-                       const float *restrict w, const float *restrict bias, float limit, float *restrict out,
-                       int out_width, int first, int last) {
+INLINE void depthwise4(int mr, int nr, const float *restrict in, int width, int channels, int stride, int down,
+                       int right, const float *restrict w, const float *restrict bias, float limit,
+                       float *restrict out, int out_width, int first, int last) {
     (void)mr, (void)nr; /* it has its own tiles */
     const int row = (width + 2) * channels, most = stride == 1 ? 7 : 4, tiles = (out_width + most - 1) / most;
     const int count = (out_width + tiles - 1) / tiles;

@@ -87,8 +87,8 @@ INLINE void int8_depthwise_rows@(const uint8_t *restrict in, int height, int wid
         }
 }
 
-/* w: [channels / @][2 rows of the output, 1 where the stride is 2][3 columns][@ channels][4 rows], or [4 rows][@ channels]
- * where the products are not summed. */
+/* w: [channels / @][2 rows of the output, 1 where the stride is 2][3 columns][@ channels][4 rows], or [4 rows]
+ * [@ channels] where the products are not summed. */
 INLINE void int8_depthwise@(const uint8_t *restrict in, int height, int width, int channels, int stride, int top,
                             int left, const tap *restrict w, int weight_zero, const int32_t *restrict bias,
                             const float *restrict factor, int from_zero, int zero, int low, int high,

@@ -16,18 +16,24 @@ typedef shorts8 row4; /* of codes, and of weights of two vectors of channels */
 #ifdef __aarch64__
 #define DOT(sum, w, a) (ints4)vmlal_s16((int32x4_t)(sum), (int16x4_t)(w), (int16x4_t)(a))
 #define DOT_ELEMENT(sum, w, a, l) (ints4)vmlal_laneq_s16((int32x4_t)(sum), (int16x4_t)(w), (int16x8_t)(a), l)
-#define ADD_PRODUCT(sum, w, j, a, l)                                                                                  \
-    if (j) __asm__ volatile("smlal2 %0.4s, %1.8h, %2.h[" #l "]" : "+w"(sum) : "w"((w)[0]), "x"(a));                     \
-    else __asm__ volatile("smlal %0.4s, %1.4h, %2.h[" #l "]" : "+w"(sum) : "w"((w)[0]), "x"(a))
-#define LOAD_WEIGHTS(w, j, from)                                                                   \
-    if (j) __asm__ volatile("sshll %0.8h, %0.8b, #0" : "+w"((w)[0]));                               \
-    else __asm__ volatile("ldr %d0, %1" : "=w"((w)[0]) : "m"(*(const chars8 *)(from)))
+#define ADD_PRODUCT(sum, w, j, a, l)                                                                               \
+    do {                                                                                                           \
+        if (j) __asm__ volatile("smlal2 %0.4s, %1.8h, %2.h[" #l "]" : "+w"(sum) : "w"((w)[0]), "x"(a));            \
+        else __asm__ volatile("smlal %0.4s, %1.4h, %2.h[" #l "]" : "+w"(sum) : "w"((w)[0]), "x"(a));               \
+    } while (0)
+#define LOAD_WEIGHTS(w, j, from)                                                                                   \
+    do {                                                                                                           \
+        if (j) __asm__ volatile("sshll %0.8h, %0.8b, #0" : "+w"((w)[0]));                                          \
+        else __asm__ volatile("ldr %d0, %1" : "=w"((w)[0]) : "m"(*(const chars8 *)(from)));                        \
+    } while (0)
 #else
 #define DOT(sum, w, a) (sum) + __builtin_convertvector(w, ints4) * __builtin_convertvector(a, ints4)
 #define DOT_ELEMENT(sum, w, a, l) (sum) + __builtin_convertvector(w, ints4) * (int)(a)[l]
 #define ADD_PRODUCT(sum, w, j, a, l) (sum) = DOT_ELEMENT(sum, half((w)[0], j), a, l)
-#define LOAD_WEIGHTS(w, j, from) \
-    if (!(j)) (w)[0] = __builtin_convertvector(*(const chars8 *)(from), shorts8)
+#define LOAD_WEIGHTS(w, j, from)                                                         \
+    do {                                                                                 \
+        if (!(j)) (w)[0] = __builtin_convertvector(*(const chars8 *)(from), shorts8);    \
+    } while (0)
 #endif
 /* The weights of a group for vector j of channels. */
 #define OF_VECTOR(w, j) half((w)[0], j)

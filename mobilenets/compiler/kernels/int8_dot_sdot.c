@@ -71,7 +71,8 @@ INLINE void column(int lanes, const uint8_t *const *rows, code *to, int plane) {
         *(bytes4 *)(to + 48) = (bytes4)vzip2q_u16(high_ab, high_cd) ^ 128;
     } else {
         const uint8x8_t a = vld1_u8(rows[0]), b = vld1_u8(rows[1]), c = vld1_u8(rows[2]), d = vld1_u8(rows[3]);
-        const uint8x16_t ab = vcombine_u8(vzip1_u8(a, b), vzip2_u8(a, b)), cd = vcombine_u8(vzip1_u8(c, d), vzip2_u8(c, d));
+        const uint8x16_t ab = vcombine_u8(vzip1_u8(a, b), vzip2_u8(a, b));
+        const uint8x16_t cd = vcombine_u8(vzip1_u8(c, d), vzip2_u8(c, d));
         *(bytes4 *)to = (bytes4)vzip1q_u16((uint16x8_t)ab, (uint16x8_t)cd) ^ 128;
         *(bytes4 *)(to + 16) = (bytes4)vzip2q_u16((uint16x8_t)ab, (uint16x8_t)cd) ^ 128;
     }

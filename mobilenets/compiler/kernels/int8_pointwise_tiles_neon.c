@@ -1,6 +1,6 @@
-/* As int8_product4 of one run, of pixels that lie in pairs, [count / 2][depth / 8][2][8]: 2 * pairs pixels x 8 channels.
- * w: [depth / 8][8][8]. The weights of the next eight bytes of depth, and behind the last product of a pair its next
- * codes, are loaded between products. */
+/* As int8_product4 of one run, of pixels that lie in pairs, [count / 2][depth / 8][2][8]: 2 * pairs pixels x 8
+ * channels. w: [depth / 8][8][8]. The weights of the next eight bytes of depth, and behind the last product of a pair
+ * its next codes, are loaded between products. */
 #define BLOCKS(l, next)                                                                          \
     UNROLL for (int i = 0; i < pairs; i++) {                                                     \
         UNROLL for (int j = 0; j < 4; j++) {                                                     \

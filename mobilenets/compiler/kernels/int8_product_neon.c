@@ -1,7 +1,7 @@
-/* The heart of every other convolution: `mr` pixels x 8 channels (nr is 2), all sums in registers. What a pixel sees are
- * `runs` runs of codes (the rows of a kernel), `row` apart, each GROUP * groups long; the next pixel's lie `pixel` on.
- * w: [runs][groups][8][GROUP]. A load of a pixel's codes serves STEPS groups; the weights of the next group, and behind
- * the last product of a pixel its next codes, are loaded between products. */
+/* The heart of every other convolution: `mr` pixels x 8 channels (nr is 2), all sums in registers. What a pixel sees
+ * are `runs` runs of codes (the rows of a kernel), `row` apart, each GROUP * groups long; the next pixel's lie `pixel`
+ * on. w: [runs][groups][8][GROUP]. A load of a pixel's codes serves STEPS groups; the weights of the next group, and
+ * behind the last product of a pixel its next codes, are loaded between products. */
 #define GROUP_ELEMENT(l)                                                                                    \
     UNROLL for (int i = 0; i < mr; i++) {                                                                   \
         const int next = l < STEPS - 1 || more;                                                             \
@@ -105,7 +105,8 @@ INLINE void int8_product4(int mr, int nr, const code *restrict a, int runs, int 
                           const int8_t *restrict w, int weight_zero, const int32_t *restrict bias,
                           const float *restrict factor, int zero, int low, int high, uint8_t *restrict out,
                           int channels, int count) {
+    const int depth = runs * groups * GROUP;
     for (int n = 0; n < channels; n += 8)
-        int8_panel4(mr, nr, a, runs, row, pixel, groups, w + n * runs * groups * GROUP, weight_zero, bias + n, factor + n,
-                    zero, low, high, out + n, channels, 8, count);
+        int8_panel4(mr, nr, a, runs, row, pixel, groups, w + n * depth, weight_zero, bias + n, factor + n, zero, low,
+                    high, out + n, channels, 8, count);
 }

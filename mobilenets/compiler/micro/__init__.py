@@ -3,16 +3,17 @@
 QuantModel --steps_of--> steps --bands--> arena --emit--> one .c and one .h
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ...errors import UsageError
 from ...quant.scheme import QuantModel
+from . import stream
 from .cores import CORES, Core
 from .emit import emit
 from .families import FAMILIES
 from .header import header
 from .lower import Step, steps_of
-from .plan import WORD, Arena, Move, bands
+from .plan import Arena
 
 __all__ = ["CORES", "Core", "MicroSources", "micro_sources", "plan_of"]
 
@@ -46,16 +47,5 @@ def micro_sources(model: QuantModel, core: Core, name: str = "network") -> Micro
 
 
 def plan_of(steps: tuple[Step, ...], core: Core) -> Arena:
-    """Return the plan of the arena; the image is the caller's, and so are the logits."""
-    last = len(steps) - 1
-    moves = [_move(step, outer=(number == 0, number == last)) for number, step in enumerate(steps)]
-    family = FAMILIES[core.kernels]
-    arena = bands(moves, lambda number, band, pixels: family.scratch(steps[number], band, pixels))
-    return replace(arena, size=arena.size + WORD)  # kernels read whole words
-
-
-def _move(step: Step, outer: tuple[bool, bool]) -> Move:
-    h, w, c = step.shape_in
-    rows, columns, outputs = step.shape_out
-    row_in, row_out = (0 if outer[0] else w * c), (0 if outer[1] else columns * outputs)
-    return Move(h, row_in, rows, row_out, step.window, step.gather == "pool", columns)
+    """Return the plan of the arena."""
+    return stream.plan_of(steps, FAMILIES[core.kernels])

@@ -36,7 +36,7 @@ def emit(name: str, steps: Sequence[Step], arena: Arena, family: Family, model: 
     gathers = dict.fromkeys(f"gather_{kind}" for step in steps for kind in (family.gather(step), step.gather))
     parts = [
         f'/* {name}: written by mobilenets; see the header. */\n#include "mobilenets_{name}.h"\n',
-        "#include <stddef.h>\n",
+        "#include <stddef.h>\n#include <string.h>\n",
         f"#define PIXELS_PITCH {arena.steps[0].pitch}\n",
         f"#define STEPS {len(steps)}\n#define CLASSES {steps[-1].shape_out[2]}\n",
         *(_kernel(kernel) for kernel in (*family.before, *gathers, *family.behind)),
@@ -79,7 +79,7 @@ def _row(tables: _Tables, number: int, steps: Sequence[Step], arena: Arena, fami
     ]
     into, out = strides(number - 1, steps, arena, family), strides(number, steps, arena, family)
     halves = *step.shape_in, *step.shape_out
-    sizes = out[3], placed.band, family.pairs(step), pitch, family.skip(step, pitch)
+    sizes = out[3], placed.band, family.pairs(step), pitch, family.skip(step, pitch), placed.kept
     if max(*halves, *sizes) > MOST:
         raise CompileError(f"{step.name}: {max(*halves, *sizes)} of a size must be at most {MOST} on microcontrollers")
     numbers = [placed.input, placed.output, placed.scratch, *halves, *into[:3], out[0], out[2], *sizes]
@@ -98,7 +98,7 @@ def strides(number: int, steps: Sequence[Step], arena: Arena, family: Family) ->
         _, width, channels = steps[0].shape_in
         return width * channels, channels, 1, width
     whole = all(arena.steps[n].band >= steps[n].shape_out[0] for n in (number, number + 1) if n < len(steps))
-    return family.strides(steps[number].shape_out, whole)
+    return family.strides(steps[number].shape_out, whole and not arena.steps[number].kept)
 
 
 def _rule(tables: _Tables, name: str, part: Part | None) -> str:

@@ -14,6 +14,7 @@ __all__ = ["WORD", "Arena", "Move", "Placed", "bands", "clearance", "padded", "p
 
 WORD = 4  # bytes, to which all images and scratch are aligned
 PIXELS = 256  # of a band, where more rows at a time gain nothing
+SPARE = 0.03  # of the arena, for fewer kernels
 LEAST = 2  # rows of a band: a depthwise convolution reads four rows of its input for two of its output
 
 
@@ -49,6 +50,7 @@ class Placed:
     scratch: int
     band: int
     pitch: int
+    kept: int = 0  # rows of the output that are kept; 0: all
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +79,10 @@ def clearance(move: Move, band: int) -> int | None:
     return padded(max(found)) if found and move.row_in and move.row_out else None
 
 
-def bands(moves: Sequence[Move], scratch: Scratch) -> Arena:
+def bands(moves: Sequence[Move], scratch: Scratch, others: Sequence[int] = ()) -> Arena:
     """Return the plan with the smallest arena, and in it as many rows of a band as gain anything.
 
-    Then few different numbers of pixels: kernels of assembly exist for each.
+    Then few different numbers of pixels, those of `others` included, since each needs a kernel of assembly.
     """
     chosen = [move.rows_out if move.whole else min(LEAST, move.rows_out) for move in moves]
     pixels = [band * move.width for band, move in zip(chosen, moves, strict=True)]
@@ -93,10 +95,11 @@ def bands(moves: Sequence[Move], scratch: Scratch) -> Arena:
             if arena := place(moves, tried, wide, scratch, best.size):
                 chosen, pixels, best = tried, wide, arena
                 break
-    for few in sorted({*pixels} - {1, max(pixels)}):
-        more = min(other for other in pixels if other > few)
+    most = int(best.size * (1 + SPARE))
+    for few in sorted({*pixels} - {1, max({*pixels, *others})}):
+        more = min(other for other in (*pixels, *others) if other > few)
         wide = [more if other == few else other for other in pixels]
-        if arena := place(moves, chosen, wide, scratch, best.size):
+        if arena := place(moves, chosen, wide, scratch, most):
             pixels, best = wide, arena
     return best
 

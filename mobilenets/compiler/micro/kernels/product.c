@@ -93,7 +93,7 @@ KERNEL void product_last(const step *s, const half *from, const half *panel, int
 #endif
 
 /* All outputs of `pixels` pixels. The last tile of a run overlaps the one before, where more than a pixel is left. */
-KERNEL void product(const step *s, half *codes, int pixels, uint8_t *out) {
+KERNEL NOINLINE void product(const step *s, half *codes, int pixels, uint8_t *out) {
     const rule *r = &s->product;
     half *panel = codes + 2 * s->pairs * s->pitch;
     const int last = s->run - 4, run = s->run / 4 * 4;

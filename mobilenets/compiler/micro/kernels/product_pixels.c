@@ -42,7 +42,7 @@ KERNEL void sum_codes(const step *s, const half *codes, int pixels, word *rest) 
 }
 #endif
 
-KERNEL void product(const step *s, half *codes, int pixels, uint8_t *out) {
+KERNEL NOINLINE void product(const step *s, half *codes, int pixels, uint8_t *out) {
 #ifdef HELIUM
     const rule *r = &s->product;
     const int depth = 2 * s->pairs;

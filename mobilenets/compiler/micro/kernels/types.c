@@ -2,10 +2,12 @@
 #define WORDS __attribute__((aligned(4)))
 #define ALIAS __attribute__((may_alias))
 #define KERNEL static __attribute__((unused))
+#define NOINLINE __attribute__((noinline)) /* a frame of stack for each call, and no more */
 #else
 #define WORDS
 #define ALIAS
 #define KERNEL static
+#define NOINLINE
 #endif
 
 typedef int16_t ALIAS half; /* a code in the arena, which is memory of the caller */
@@ -31,7 +33,7 @@ struct step {
     uint32_t row, pixel, plane;               /* bytes between rows, pixels and channels of the input */
     uint32_t out_row, out_plane;              /* and of the output */
     uint16_t run, band, pairs, pitch;         /* pixels side by side; rows; pairs of codes of a pixel; pixels of a pair */
-    uint16_t skip;                            /* bytes of code that the kernel for tiles jumps over */
+    uint16_t skip, kept;                      /* bytes of code that the kernel for tiles jumps over; rows, 0: all */
     uint8_t kernel, stride, top, left, padding; /* of the window; the code outside of the input */
     const int8_t *taps, *weights;
     rule first, product;
