@@ -24,7 +24,7 @@ WASM = Target(
     least_sums=10,
     features=(),
     flags=("-msimd128",),
-    own=("intrinsics_wasm", "tile_wasm", "depthwise_wasm", "int8_vectors_wasm", "int8_dot_wasm", "int8_product_wasm"),
+    own=("intrinsics_wasm", "tile_wasm", "depthwise_wasm", "int8_vectors_wasm", "int8_dot_wasm", "int8_tile_wasm"),
 )
 RELAXED = replace(WASM, flags=(*WASM.flags, "-mrelaxed-simd"))
 # for int8 networks whose weights are differences of two 7-bit numbers

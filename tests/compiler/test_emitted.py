@@ -25,7 +25,7 @@ from mobilenets.compiler.build import link
 from mobilenets.compiler.compile import sources_of
 from mobilenets.compiler.emit import emit
 from mobilenets.compiler.formats import FORMATS
-from mobilenets.compiler.header import _text
+from mobilenets.compiler.header import quoted
 from mobilenets.compiler.lower import lower
 from mobilenets.compiler.processor import load
 from mobilenets.compiler.targets import TARGETS
@@ -99,7 +99,7 @@ def test_the_header_stands_alone_in_c_and_cpp(tmp_path: Path) -> None:
 @given(st.text())
 def test_a_label_in_c_is_the_label(label: str) -> None:
     """`_text` leaves nothing that ends a string, begins an escape or a trigraph, or turns the text's direction."""
-    text = _text(label)
+    text = quoted(label)
     inner = text[1:-1]
     assert text[0] == text[-1] == '"' and '"' not in inner and "?" not in inner and "\n" not in inner
     assert all(char.isprintable() for char in inner)

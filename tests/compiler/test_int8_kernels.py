@@ -73,7 +73,7 @@ class Flavour:
 def built(name: str, folder: Path) -> Flavour:
     target, group = FLAVOURS[name]
     target = runnable(target)
-    parts = ("vectors", f"dot_{target.dot}", "rows", "depthwise", "product", "pool", "logits")
+    parts = ("vectors", f"dot_{target.dot}", "rows", "depthwise", "tile", "product", "pool", "logits")
     files_ = ("intrinsics", *(f"int8_{part}" for part in parts))
     texts = [(KERNELS / f"{file}.c").read_text("utf-8") for file in files_]
     text = HEAD + "".join(texts) + RULE

@@ -34,7 +34,7 @@ from mobilenets.runtime.library import OpenLibrary
 
 pytestmark = needs_compiler
 
-PARTS = ("intrinsics", "int8_vectors", "int8_dot_vnni", "int8_product", "tiles", "int8_pointwise_tiles")
+PARTS = ("intrinsics", "int8_vectors", "int8_dot_vnni", "int8_tile", "int8_product", "tiles", "int8_pointwise_tiles")
 PRODUCT = """
 void product(int rows, int deep, int columns, const uint8_t *a, const int8_t *b, int32_t *c) {
     tiles t = {0};

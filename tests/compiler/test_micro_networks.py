@@ -15,7 +15,7 @@ from running import needs_compiler
 
 from mobilenets.arch.network import SHALLOW_BODY, Block, Network
 from mobilenets.compiler.micro import CORES, micro_sources
-from mobilenets.errors import CompileError, UsageError
+from mobilenets.errors import CompileError, NetworkError, UsageError
 from mobilenets.quant.conversion import to_integers
 from mobilenets.quant.observe import channel_ranges, whole
 from mobilenets.quant.scheme import QuantModel
@@ -74,16 +74,19 @@ def swishing(network: Network) -> QuantModel:
     ],
 )
 def test_what_it_refuses(changes: dict[str, Any], error: type[Exception], said: str) -> None:
-    model = random_integers(Network(1.0, 32, 32, classes=3, blocks=(Block(2, 8),)).replace(**changes))
     with pytest.raises(error, match=said):
+        micro_sources(random_integers(TINY.replace(**changes)), CORES["riscv32"])
+
+
+def test_it_refuses_residuals_by_name() -> None:
+    model = swishing(TINY.replace(blocks=(Block(1, 32, residual=True),)))
+    with pytest.raises(NetworkError, match=r"add1 .*the engine for microcontrollers"):
         micro_sources(model, CORES["riscv32"])
 
 
 def test_names_are_words_of_c() -> None:
     with pytest.raises(UsageError, match="'my net' must be a word that C allows"):
-        micro_sources(
-            random_integers(Network(1.0, 32, 32, classes=3, blocks=(Block(2, 8),))), CORES["riscv32"], "my net"
-        )
+        micro_sources(random_integers(TINY), CORES["riscv32"], "my net")
 
 
 blocks = st.lists(

@@ -166,18 +166,18 @@ def _output(step: Step[Scaling]) -> list[str]:
 
 
 _VECTORS = ("intrinsics", "int8_vectors", "int8_dot")
-_TILES = ("int8_product", "tiles", "int8_pointwise_tiles")
+_TILES = ("int8_tile", "int8_product", "tiles", "int8_pointwise_tiles")
 
 BODIES = {
-    Kind("conv", "int8"): Body((*_VECTORS, "int8_rows", "int8_product"), _conv),
-    Kind("separable", "int8"): Body((*_VECTORS, "int8_depthwise", "int8_product"), _separable),
+    Kind("conv", "int8"): Body((*_VECTORS, "int8_rows", "int8_tile", "int8_product"), _conv),
+    Kind("separable", "int8"): Body((*_VECTORS, "int8_depthwise", "int8_tile", "int8_product"), _separable),
     Kind("separable", "int8", True): Body((*_VECTORS, "int8_depthwise", *_TILES), _separable),
-    Kind("pointwise", "int8"): Body((*_VECTORS, "int8_rows", "int8_product"), _pointwise),
+    Kind("pointwise", "int8"): Body((*_VECTORS, "int8_rows", "int8_tile", "int8_product"), _pointwise),
     Kind("pointwise", "int8", True): Body((*_VECTORS, *_TILES), _pointwise_tiles),
     Kind("pool", "int8"): Body((*_VECTORS, "int8_pool"), _pool),
-    Kind("fully_connected", "int8"): Body((*_VECTORS, "int8_product"), _panels),
+    Kind("fully_connected", "int8"): Body((*_VECTORS, "int8_tile", "int8_product"), _panels),
     Kind("depthwise", "int8"): Body((*_VECTORS, "int8_depthwise_any"), _depthwise),
-    Kind("dense", "int8"): Body((*_VECTORS, "int8_product"), _panels),
+    Kind("dense", "int8"): Body((*_VECTORS, "int8_tile", "int8_product"), _panels),
     Kind("add", "int8"): Body(("int8_add",), _add),
     Kind("multiply", "int8"): Body((*_VECTORS, "int8_scale"), _multiply),
     Kind("hard_swish", "int8"): Body(("int8_look_up",), _hard_swish),
