@@ -23,6 +23,7 @@ MACHINE = {"AMD64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platfo
 _X86: dict[str, tuple[str, ...]] = {
     "sse2": (),
     "avx2": ("avx2", "fma"),
+    "avxvnni": ("avx_vnni",),
     "avx512": ("avx512f", "avx512bw", "avx512dq", "avx512vl"),
     "avx512vnni": ("avx512_vnni",),
     "avx512bf16": ("avx512_bf16",),
@@ -34,6 +35,7 @@ _ARM: dict[str, tuple[str, ...]] = {
     "i8mm": ("i8mm",),
     "bf16": ("bf16",),
 }
+_ASIDE = ("avxvnni",)  # levels whose features the levels behind them do not have
 LEVELS = _ARM if MACHINE == "aarch64" else _X86
 """The levels of this architecture; of one that is neither, those of x86-64, whose features it lacks."""
 
@@ -48,14 +50,15 @@ _ARM_FEATURES = {
 
 
 def level_features(level: str) -> frozenset[str]:
-    """Return all features of a level: its own and those of the levels before it.
+    """Return all features of a level: its own and those of the levels before it, less those of `_ASIDE`.
 
     Raises `UsageError` for a name that is not in `LEVELS`.
     """
     if level not in LEVELS:
         raise UsageError(f"{MASK} (={level!r}) must be one of {', '.join(LEVELS)}")
     names = list(LEVELS)
-    return frozenset(feature for name in names[: names.index(level) + 1] for feature in LEVELS[name])
+    before = [name for name in names[: names.index(level)] if name not in _ASIDE]
+    return frozenset(feature for name in (*before, level) for feature in LEVELS[name])
 
 
 def features() -> frozenset[str]:

@@ -102,5 +102,5 @@ def test_what_another_version_has_compiled_is_not_taken(
     for content in ("one", "one", "another"):
         (tmp_path / file).write_text(content)
         (tmp_path / file).with_suffix(".pyc").write_text(str(len(keys)))
-        keys.append(compile._key(model, TARGETS["portable"], "fp32"))
+        keys.append(compile._key(model, TARGETS["portable"], "fp32", {}))
     assert keys[0] == keys[1] != keys[2]

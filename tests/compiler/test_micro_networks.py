@@ -33,10 +33,11 @@ NETWORKS = {
     "full, head": Network(0.2, 33, 40, convolution="full", blocks=SMALL, head=50, padding="keras", classes=9),
     "5x5, odd channels": Network(1.0, 40, 56, stem=5, blocks=(Block(2, 3, 5), Block(1, 17), Block(2, 33)), classes=7),
 }
+# plain C is the twin of the assembly, but for the order of the first windows
+PAIRS = [(name, family) for name in NETWORKS for family in FAMILIES if family != "plain" or "odd" in name]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(("name", "family"), PAIRS)
 def test_logits_are_the_oracles(name: str, family: str, tmp_path: Path) -> None:
     model = random_integers(NETWORKS[name], seed=5)
     assert differing(model, FAMILIES[family], images_for(model), tmp_path) == 0

@@ -59,7 +59,7 @@ def check(network: Network, core: str) -> Arena:
     return arena
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(networks, st.sampled_from(["riscv32", "cortex-m4", "cortex-m55"]))
 def test_rows_are_there_when_they_are_read(network: Network, core: str) -> None:
     check(network, core)
