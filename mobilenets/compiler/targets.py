@@ -63,6 +63,7 @@ _VNNI = replace(
     flags=(*TARGETS["avx512"].flags, "-mavx512vnni"),
     dot="vnni",
 )
+_AVX2 = replace(TARGETS["avx2"], sums=10)  # on an AMD Zen 1, 5 pixels x 2 vectors are faster than 6 by 5 to 7 %
 INT8_TARGETS = {
     "amx": replace(
         _VNNI,
@@ -72,13 +73,14 @@ INT8_TARGETS = {
     ),
     "avx512vnni": _VNNI,
     "avxvnni": replace(  # laptops since 2021, most of which have no AVX-512
-        TARGETS["avx2"],
+        _AVX2,
         name="avxvnni",
-        features=(*TARGETS["avx2"].features, "avx_vnni"),
-        flags=(*TARGETS["avx2"].flags, "-mavxvnni"),
+        features=(*_AVX2.features, "avx_vnni"),
+        flags=(*_AVX2.flags, "-mavxvnni"),
         dot="vnni",
     ),
     **TARGETS,
+    "avx2": _AVX2,
 }
 
 # for ARM, 64 bits

@@ -91,7 +91,7 @@ class Int8(Format):
         return padded(group[-1].op.shape_out[2], 8)
 
     def pixels(self, step: Step[Any], count: int) -> int:
-        """Return the pixels of a tile, such that the tiles and the single pixels that are left over take least time.
+        """Return the pixels of a tile, such that the tiles and the pixels that are left over take least time.
 
         At most 8, or 4 where the panel is one vector: four vectors of sums are converted to bytes together.
         """

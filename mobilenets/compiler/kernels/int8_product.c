@@ -7,6 +7,11 @@ INLINE void int8_panel@(int mr, int nr, const code *restrict a, int runs, int ro
     for (; p + mr <= count; p += mr)
         int8_tile@(mr, nr, a + p * pixel, runs, row, pixel, groups, w, weight_zero, bias, factor, zero, low, high,
                    out + p * channels, channels, bytes);
+    if (p < count && p > 0) { /* some pixels again */
+        int8_tile@(mr, nr, a + (count - mr) * pixel, runs, row, pixel, groups, w, weight_zero, bias, factor, zero, low,
+                   high, out + (count - mr) * channels, channels, bytes);
+        return;
+    }
     for (; p < count; p++)
         int8_tile@(1, nr, a + p * pixel, runs, row, pixel, groups, w, weight_zero, bias, factor, zero, low, high,
                    out + p * channels, channels, bytes);

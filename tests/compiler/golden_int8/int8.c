@@ -217,6 +217,11 @@ INLINE void int8_panel16(int mr, int nr, const code *restrict a, int runs, int r
     for (; p + mr <= count; p += mr)
         int8_tile16(mr, nr, a + p * pixel, runs, row, pixel, groups, w, weight_zero, bias, factor, zero, low, high,
                    out + p * channels, channels, bytes);
+    if (p < count && p > 0) { /* some pixels again */
+        int8_tile16(mr, nr, a + (count - mr) * pixel, runs, row, pixel, groups, w, weight_zero, bias, factor, zero, low,
+                   high, out + (count - mr) * channels, channels, bytes);
+        return;
+    }
     for (; p < count; p++)
         int8_tile16(1, nr, a + p * pixel, runs, row, pixel, groups, w, weight_zero, bias, factor, zero, low, high,
                    out + p * channels, channels, bytes);
@@ -602,6 +607,11 @@ INLINE void int8_panel8(int mr, int nr, const code *restrict a, int runs, int ro
     for (; p + mr <= count; p += mr)
         int8_tile8(mr, nr, a + p * pixel, runs, row, pixel, groups, w, weight_zero, bias, factor, zero, low, high,
                    out + p * channels, channels, bytes);
+    if (p < count && p > 0) { /* some pixels again */
+        int8_tile8(mr, nr, a + (count - mr) * pixel, runs, row, pixel, groups, w, weight_zero, bias, factor, zero, low,
+                   high, out + (count - mr) * channels, channels, bytes);
+        return;
+    }
     for (; p < count; p++)
         int8_tile8(1, nr, a + p * pixel, runs, row, pixel, groups, w, weight_zero, bias, factor, zero, low, high,
                    out + p * channels, channels, bytes);
