@@ -138,20 +138,23 @@ def compile_(
     json
         Print one JSON object and nothing else.
     """
+    from ..progress import Bars
     from ..verbs.compile import compile
     from . import show
 
-    result = compile(
-        model,
-        output,
-        target=target,
-        precision=precision,
-        name=name,
-        embed=embed,
-        library=not no_library,
-        device=device,
-        image=image,
-        overwrite=overwrite,
-        tune=tune,
-    )
+    with Bars() as bars:
+        result = compile(
+            model,
+            output,
+            target=target,
+            precision=precision,
+            name=name,
+            embed=embed,
+            library=not no_library,
+            device=device,
+            image=image,
+            overwrite=overwrite,
+            tune=tune,
+            watch=bars,
+        )
     show.compiled(result, json)

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from ..compiler import Written, has_compiler, lacking, write_c
+from ..compiler.tuning import Tilings
 from ..errors import UsageError
 from ..files import check_output
 from ..opening import open_model
-from ..progress import Watch
+from ..progress import Watch, watching
 from .arguments import seconds_of
 from .device_folder import DeviceFolder, compile_for_device
 
@@ -106,7 +107,11 @@ def compile(
     seconds = seconds_of(tune)
     if seconds and (lacks or not has_compiler()):
         raise UsageError(f"tune (={seconds:g} s) times C on this processor: {_why_not(lacks)}")
-    tilings = tune_model(trained, target, precision, seconds) if seconds else {}
+    tilings: Tilings = {}
+    if seconds:
+        with watching(watch) as watch:
+            watch.note(f"tuning tiles to this processor: about {seconds:g} s, longer where other programs run")
+            tilings = tune_model(trained, target, precision, seconds)
 
     def write() -> Written:
         return write_c(trained, folder, target, name, embed, precision, library, tilings)

@@ -67,7 +67,9 @@ def design(
         prior = prior.calibrated(read_runs(calibrate))
     if bounds.device is not None:
         clock = None if bounds.clock is None else float(bounds.clock)
-        return search(bounds, space, prior, estimate=Estimator(device_of(bounds.device), clock))
+        with watching(watch) as watch:
+            watch.note(f"planning the memory of networks on {bounds.device}: up to a minute")
+            return search(bounds, space, prior, estimate=Estimator(device_of(bounds.device), clock))
     if bounds.max_latency is None:
         return search(bounds, space, prior)
     from ..runtime import measure_networks

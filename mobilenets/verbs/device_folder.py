@@ -54,7 +54,7 @@ def compile_for_device(
     if trained.precision != "int8":
         raise UsageError(
             f"{opened.path}: is {trained.precision}, and {device} takes int8: "
-            f"mobilenets quantize {model} --data PHOTOS first"
+            f"mobilenets quantize {model} --data PHOTOS first, or import an int8 file with --int8"
         )
     pixels = pattern(trained.preprocess) if image is None else _picture(Path(image), trained.preprocess)
     made = folder_of(trained, chosen, name, pixels)

@@ -93,6 +93,8 @@ def _export_web(opened: Opened, output: str | Path | None, overwrite: bool) -> E
 
     trained = opened.trained()
     folder = Path(output) if output else opened.path.parent / f"{opened.path.stem}-web"
+    if folder.exists() and not folder.is_dir():
+        raise WorkError(f"{folder}: is a file, and --format {WEB} writes a folder")
     for file in NAMES if folder.is_dir() else ():
         check_output(folder / file, (Path(file).suffix,), overwrite)
     contents = web_files(trained)

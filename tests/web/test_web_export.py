@@ -11,7 +11,7 @@ from conftest import make_random_model
 
 import mobilenets as mn
 from mobilenets.arch.network import Block, Network
-from mobilenets.errors import CompileError, UsageError
+from mobilenets.errors import CompileError, UsageError, WorkError
 from mobilenets.exporters.onnx import to_onnx
 from mobilenets.image import Pixels, prepare
 from mobilenets.model import Model
@@ -154,3 +154,11 @@ def test_a_detector_is_refused_by_name() -> None:
     model = replace(make_random_model(replace(SEPARABLE, classes=2)), task="detect")
     with pytest.raises(UsageError, match=r"^format web holds networks for classify, .* for the task detect: use onnx$"):
         web_files(model)
+
+
+def test_a_file_in_the_way_is_left(tmp_path: Path) -> None:
+    path = make_random_model(SEPARABLE).save(tmp_path / "m.safetensors")
+    (tmp_path / "mine").write_text("mine")
+    with pytest.raises(WorkError, match=r"mine: is a file, and --format web writes a folder$"):
+        mn.export(path, tmp_path / "mine", "web")
+    assert (tmp_path / "mine").read_text() == "mine"
