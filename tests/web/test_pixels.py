@@ -84,7 +84,7 @@ def test_photographs(shared_data: Path) -> None:
 
 
 NETWORK = Network(0.25, 32, 32, classes=4, blocks=(Block(1, 32),))
-CELLS = {"cells": [["4", 48.5, 11.25, 9], ["5", 1.0, 2.0, 9], ["6", -3.0, 4.0, 9], ["7", 5.5, -6.0, 9]]}
+CELLS = {"cells": [["1", 48.5, 11.25, 9], ["3", 1.0, 2.0, 9], ["5", -3.0, 4.0, 9], ["7", 5.5, -6.0, 9]]}
 OUTPUTS: dict[str, tuple[Any, dict[str, Any]]] = {
     "classify": ("softmax", {}),
     "attributes": ("sigmoid", {}),
