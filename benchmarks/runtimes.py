@@ -4,6 +4,7 @@ python benchmarks/runtimes.py            the paper's 16 alpha x resolution point
 python benchmarks/runtimes.py --quick    1.0-224, 0.5-160 and 0.25-128, without torch, in under 50 s
 python benchmarks/runtimes.py --target avx2   our C built for AVX2, and all runtimes limited to it, see limit_isa.py
 python benchmarks/runtimes.py --precisions fp32 bf16 int8
+python benchmarks/runtimes.py --tune 30    our C tuned to this processor first, as the verb benchmark does
 sudo chrt --rr 5 python benchmarks/runtimes.py    before all other programs, where they cannot be stopped
 
 Random weights. `ratio`: the best peer's median over ours, above 1 where ours is faster; `ratio_p10`: the same of
@@ -41,6 +42,7 @@ from mobilenets.machine import cores, processor
 from mobilenets.model import Model
 from mobilenets.quant.scheme import QuantModel
 from mobilenets.runtime.measure import untrained
+from mobilenets.runtime.tune import tune
 
 QUICK = ("1.0-224", "0.5-160", "0.25-128")
 ALL = tuple(f"{alpha}-{side}" for alpha in ("1.0", "0.75", "0.5", "0.25") for side in (224, 192, 160, 128))
@@ -56,6 +58,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     parser.add_argument("--threads", type=int, nargs="+", default=sorted({1, cores()}))
     parser.add_argument("--precisions", nargs="+", default=["fp32"], choices=PRECISIONS)
+    parser.add_argument("--tune", type=float, default=0, help="seconds to tune each of our networks, as benchmark does")
     parser.add_argument("--target", default="auto", choices=("auto", *{**BF16_TARGETS, **INT8_TARGETS}))
     args = parser.parse_args()
     if not all(1 <= threads <= cores() for threads in args.threads):
@@ -110,6 +113,8 @@ def rows(
         if precision == "int8":
             model, _ = int8_model(model, images, "noise")
         image = images[:1]
+        if args.tune:
+            tune(model, args.target, precision, args.tune)
         for n in args.threads:
             start = time.perf_counter()
             ready, absent = opened(Setup(model, precision, n, args.target), image, kinds)

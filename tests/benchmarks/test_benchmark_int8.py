@@ -158,7 +158,7 @@ def test_the_script_has_int8(floats: Model) -> None:
     assert spec and spec.loader
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    args = type("Args", (), {"threads": [1], "target": "portable", "precisions": ["int8"]})()
+    args = type("Args", (), {"threads": [1], "target": "portable", "precisions": ["int8"], "tune": 0})()
     kinds = {name: INT8[name] for name in ("mobilenets", "ONNX Runtime")}
     (row,) = script.rows(("0.25-32",), args, kinds, 0.05, {"int8": None})
     assert row["differ"] == {"mobilenets": 0, "ONNX Runtime": 0} and row["share"]["mobilenets"] is None
