@@ -157,7 +157,7 @@ def test_what_there_is_not_is_refused() -> None:
     model = make_random_model(SMALL)
     with pytest.raises(UsageError, match=r"precision \(='bf8'\) must be one of fp32, bf16, bf16x3, bf16x6"):
         compile_model(model, precision="bf8")
-    with pytest.raises(UsageError, match="target 'amx' must be auto, avx512, avx2, portable"):
+    with pytest.raises(UsageError, match="target 'amx' must be auto, neon, avx512, avx2, portable in fp32"):
         compile_model(model, "amx")
 
 

@@ -54,7 +54,11 @@ def tiles(model: Model | QuantModel, precision: str, choice: Tiling) -> list[obj
 
 @pytest.mark.any_processor
 @needs_compiler
-@pytest.mark.parametrize("choice", CANDIDATES, ids=str)
+@pytest.mark.parametrize(
+    "choice",
+    [pytest.param(c, marks=[] if c.rank == 1 or c.rows < 1 else [pytest.mark.slow]) for c in CANDIDATES],
+    ids=str,
+)
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_every_candidate_computes_the_same(model: Model, precision: str, choice: Tiling, tmp_path: Path) -> None:
     images = images_of(model)
