@@ -41,6 +41,12 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def one_candidate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each candidate is a compilation."""
+    monkeypatch.setattr(mobilenets.runtime.tune, "CANDIDATES", CANDIDATES[:1])
+
+
 def images_of(model: Model | QuantModel) -> np.ndarray:
     p = model.preprocess
     return np.random.default_rng(2).integers(0, 256, (2, p.height, p.width, p.channels), np.uint8)
@@ -99,7 +105,7 @@ def test_the_fastest_of_each_step_is_kept_and_taken(model: Model, cache: Path, m
 
 
 @needs_compiler
-def test_it_times_steps(model: Model, cache: Path) -> None:
+def test_it_times_steps(model: Model, cache: Path, one_candidate: None) -> None:
     seconds = OpenLibrary(compile_model(model), 1).step_seconds(images_of(model)[:1])
     assert len(seconds) == compile_model(model).steps and min(seconds) > 0
     tune(model, seconds=0.01)  # the table alone, or some candidates: whatever is ready
@@ -107,7 +113,7 @@ def test_it_times_steps(model: Model, cache: Path) -> None:
 
 
 @needs_compiler
-def test_the_verb_writes_what_it_chose(model: Model, cache: Path, tmp_path: Path) -> None:
+def test_the_verb_writes_what_it_chose(model: Model, cache: Path, one_candidate: None, tmp_path: Path) -> None:
     path = model.save(tmp_path / "m.safetensors")
     plain = compile(path, tmp_path / "plain", target="portable", library=False)
     tuned = compile(path, tmp_path / "tuned", target="portable", library=False, tune="0.1s")
