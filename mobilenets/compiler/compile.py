@@ -19,13 +19,13 @@ from ..quant.scheme import QuantModel
 from .build import FLAGS, compiler, library_of, link
 from .emit import Source, emit
 from .formats import FORMATS, Format
-from .formats.format import NONE
+from .header import check_name
 from .lower import Lowered, lower
 from .plan import plan
 from .processor import missing
 from .program import Target
 from .targets import best_target
-from .tuning import Tilings, kept_tilings
+from .tuning import NONE, Tilings, kept_tilings
 
 __all__ = [
     "PRECISIONS",
@@ -200,8 +200,7 @@ def write_c(
     tilings: Tilings = NONE,
 ) -> Written:
     """Write NAME.c, mobilenets_NAME.h, NAME.weights (unless `embed`) and libNAME.so (if `library`) into `folder`."""
-    if not name.isidentifier() or not name.isascii():
-        raise UsageError(f"name {name!r} must be a word that C allows: letters, digits and _, no digit first")
+    check_name(name)
     chosen = _target(model, target, precision)
     source, lowered = sources_of(model, chosen, name, embed, precision, tilings)
     texts = {f"{name}.c": source.c, f"mobilenets_{name}.h": source.h}

@@ -2,18 +2,40 @@
 
 from textwrap import fill
 
+from ..errors import UsageError
+from ..image import Preprocess
 from .build import FLAGS
 from .lower import Lowered
 from .plan import Arena
 from .program import ALIGNMENT, Target
 
-__all__ = ["SHOWN", "arguments", "header", "literal", "per_channel", "quoted"]
+__all__ = ["SHOWN", "arguments", "check_name", "header", "literal", "pixel_constants", "quoted"]
 
 SHOWN = {
     "crop": "the centred box of this aspect ratio that covers CROP of it",
     "stretch": "all of it, stretched",
     "letterbox": "all of it in its own aspect ratio, centred on black",
 }
+
+
+def check_name(name: str) -> None:
+    """Raise `UsageError` for a name of functions and constants that C does not allow."""
+    if not name.isidentifier() or not name.isascii():
+        raise UsageError(f"name {name!r} must be a word that C allows: letters, digits and _, no digit first")
+
+
+def pixel_constants(p: Preprocess) -> dict[str, str]:
+    """Return name without prefix -> value of the constants that state size and preprocessing."""
+    return {
+        "HEIGHT": f"{p.height}",
+        "WIDTH": f"{p.width}",
+        "CHANNELS": f"{p.channels} /* {'grey' if p.channels == 1 else 'red, green, blue'} */",
+        "FIT": f'"{p.fit}"',
+        "CROP": literal(p.crop),
+        "RESIZE": f'"{p.resize}"',
+        "MEAN": per_channel(p.mean, p.channels),
+        "STD": per_channel(p.std, p.channels),
+    }
 
 
 def arguments(embed: bool) -> tuple[str, ...]:
@@ -27,14 +49,7 @@ def header(lowered: Lowered, arena: Arena, embed: bool) -> str:
     name, prefix = program.name, f"MOBILENETS_{program.name.upper()}"
     p = lowered.preprocess
     defines = {
-        "HEIGHT": f"{p.height}",
-        "WIDTH": f"{p.width}",
-        "CHANNELS": f"{p.channels} /* {'grey' if p.channels == 1 else 'red, green, blue'} */",
-        "FIT": f'"{p.fit}"',
-        "CROP": literal(p.crop),
-        "RESIZE": f'"{p.resize}"',
-        "MEAN": per_channel(p.mean, p.channels),
-        "STD": per_channel(p.std, p.channels),
+        **pixel_constants(p),
         "CLASSES": f"{program.classes}",
         "STEPS": f"{len(program.steps)}",
         "WEIGHTS_BYTES": f"{lowered.weights.size}",

@@ -17,9 +17,9 @@ from ..model import Model
 from ..quant.scheme import QuantModel
 from .blob import Blob
 from .formats import FORMATS
-from .formats.format import NONE, Format, limit, padded
+from .formats.format import Format, limit, padded
 from .program import SIZES, Buffer, Program, Step, Target, Tile, Window
-from .tuning import Tilings
+from .tuning import NONE, Tilings
 
 __all__ = ["Lowered", "lower"]
 

@@ -12,7 +12,7 @@ from ..model import Model
 from ..quant.scheme import QuantModel
 from .program import Target
 
-__all__ = ["CANDIDATES", "Tiling", "Tilings", "keep_tilings", "kept_tilings"]
+__all__ = ["CANDIDATES", "NONE", "Tiling", "Tilings", "keep_tilings", "kept_tilings"]
 
 
 class Tiling(NamedTuple):
@@ -24,6 +24,7 @@ class Tiling(NamedTuple):
 
 
 Tilings = Mapping[str, Tiling]  # name of a step -> its tiling; steps that are missing take the table's
+NONE: Tilings = {}
 
 # in the order of what they gained on the processors tried: a tuning that has little time takes the first of them
 CANDIDATES = (Tiling(rows=2.0), Tiling(rank=1), Tiling(rows=0.5), Tiling(pixels=4), Tiling(rows=4.0), Tiling(rank=2))

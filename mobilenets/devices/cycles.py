@@ -11,6 +11,7 @@ from math import prod
 from typing import NamedTuple
 
 from ..arch.network import Network
+from ..compiler.formats.format import padded
 from ..compiler.micro import Core
 from ..compiler.micro.families import FAMILIES, Dsp, Family
 from ..compiler.micro.lower import Step
@@ -162,20 +163,20 @@ def _gathering(step: Step, bands: int, core: Core) -> tuple[Work, ...]:
     if gather == "depthwise":
         return (Work(step.first.name, "depthwise", {"taps": rows * columns * channels * step.window.kernel**2}),)
     kind, filters = "depthwise" if stride == 1 else "strided", bands * channels
-    outputs = _rounded(rows, 2 if stride == 1 else 1) * _rounded(columns, 2) * channels
+    outputs = padded(rows, 2 if stride == 1 else 1) * padded(columns, 2) * channels
     if gather == "channels":  # four of them, and three or four pixels, together
         wide = 3 if columns % 4 and columns % 3 == 0 else 4
-        outputs, filters = rows * _rounded(columns, wide) * _rounded(channels, 4), bands * _rounded(channels, 4) // 4
+        outputs, filters = rows * padded(columns, wide) * padded(channels, 4), bands * padded(channels, 4) // 4
     return (Work(step.first.name, "depthwise", {kind: outputs, "filters": filters}),)
 
 
 def _product(step: Step, bands: int, whole: bool, family: Family) -> dict[str, float]:
     """Return the counts of a product that computes four pixels of a row, or of all rows, and two outputs together."""
     rows, columns, outputs = step.shape_out
-    pixels, depth, both = rows * columns, _rounded(step.depth, 2), _rounded(outputs, 2)
+    pixels, depth, both = rows * columns, padded(step.depth, 2), padded(outputs, 2)
     run = pixels if whole else columns
     last = run % TILE == 1 and run > TILE and isinstance(family, Dsp)  # a pixel that is left over is computed alone
-    computed = pixels // run * (run - 1 if last else _rounded(run, TILE)) if run >= TILE else pixels
+    computed = pixels // run * (run - 1 if last else padded(run, TILE)) if run >= TILE else pixels
     fast = run >= TILE and family.tiles(step, TILE) != "tiles_any"
     return {
         "tiles" if fast else "single": computed * both * depth,
@@ -188,13 +189,9 @@ def _product(step: Step, bands: int, whole: bool, family: Family) -> dict[str, f
 
 def _helium_product(step: Step, bands: int) -> dict[str, float]:
     """Return the counts of a product that computes two pixels and two outputs together, 16 codes at a time."""
-    pixels, both = prod(step.shape_out[:2]), _rounded(step.shape_out[2], 2)
+    pixels, both = prod(step.shape_out[:2]), padded(step.shape_out[2], 2)
     odd = pixels // bands % 2 == 1
     computed = pixels + bands * odd
     calls = bands * both / 2 * (2 if odd and pixels > 1 else 1)
     kind = "single" if FAMILIES["helium"].tiles(step, 1) == "0" else "tiles"
-    return {kind: computed * both * _rounded(step.depth, 16), "runs": calls, "outputs": computed * both}
-
-
-def _rounded(value: int, to: int) -> int:
-    return -(-value // to) * to
+    return {kind: computed * both * padded(step.depth, 16), "runs": calls, "outputs": computed * both}

@@ -22,7 +22,7 @@ from .compiled import CompiledSession
 from .opening import Runner, Runtime
 from .session import Session
 
-__all__ = ["measure_networks", "measure_sessions", "untrained"]
+__all__ = ["measure_networks", "measure_sessions", "noise", "untrained"]
 
 SEED = 0
 MEASURED = ("fp32", "int8")  # precisions
@@ -62,17 +62,18 @@ def _open_untrained(network: Network, threads: int, runtime: Runtime, precision:
         return Session.from_onnx(to_onnx(untrained(network)), threads)
     model: Model | QuantModel = untrained(network)
     if precision == "int8":
-        model = min_max_integers(untrained(network), _noise(model.preprocess))
+        model = min_max_integers(untrained(network), noise(model.preprocess))
     with tempfile.TemporaryDirectory(prefix="mobilenets-") as folder:  # used once: not in the cache
         return CompiledSession(model, threads, folder=Path(folder))
 
 
 def _call(session: Runner) -> Callable[[], object]:
-    image = _noise(session.preprocess)
+    image = noise(session.preprocess)
     return lambda: session.run(image)
 
 
-def _noise(p: Preprocess) -> Pixels:
+def noise(p: Preprocess) -> Pixels:
+    """Return one image (1, H, W, C) of random pixels."""
     return np.random.default_rng(SEED).integers(0, 256, (1, p.height, p.width, p.channels), np.uint8)
 
 

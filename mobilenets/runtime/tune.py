@@ -19,6 +19,7 @@ from ..machine import cores
 from ..model import Model
 from ..quant.scheme import QuantModel
 from .library import OpenLibrary
+from .measure import noise
 
 __all__ = ["SECONDS", "is_tuned", "tune"]
 
@@ -61,7 +62,7 @@ def tune(
             wait(jobs, end - COMPILING * seconds - time.monotonic())
             made = {choice: job for choice, job in zip(choices, jobs, strict=True) if not job.cancel()}
         libraries = [job.result() for job in made.values()]
-        times = _times(libraries, _noise(model), end)
+        times = _times(libraries, noise(model.preprocess), end)
     steps = [_steps(model, chosen, precision, dict.fromkeys(names, choice)) for choice in made]
     tilings = {}
     for number, name in enumerate(names):
@@ -94,8 +95,3 @@ def _times(
         best = [np.minimum(b, library.step_seconds(image)) for b, library in zip(best, libraries, strict=True)]
         rounds += 1
     return np.stack(best)
-
-
-def _noise(model: Model | QuantModel) -> Pixels:
-    p = model.preprocess
-    return np.random.default_rng(0).integers(0, 256, (1, p.height, p.width, p.channels), np.uint8)

@@ -15,7 +15,7 @@ from ...model import Model
 from ...quant.scheme import QuantModel
 from ..blob import Blob
 from ..program import SIZES, Buffer, Constant, Element, Kind, Step, Target, aligned
-from ..tuning import Tiling, Tilings
+from ..tuning import NONE, Tiling, Tilings
 
 __all__ = [
     "LIMITS",
@@ -31,7 +31,6 @@ __all__ = [
     "row_groups",
 ]
 
-NONE: Tilings = {}
 SPARE = 0.03  # of the arena, for scratch
 LIMITS = {"relu": 0, "relu6": 6, "hard_swish": -2, "hard_sigmoid": -3}  # see kernels/activate_all.c
 

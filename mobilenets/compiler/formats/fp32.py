@@ -12,8 +12,8 @@ from ...arrays import Floats
 from ...model import Model
 from ..program import SIZES, Buffer, Element, Kind, Step, Target
 from ..targets import ALL_TARGETS
-from ..tuning import Tilings
-from .format import LIMITS, NONE, Format, add_constants, change_tile, padded
+from ..tuning import NONE, Tilings
+from .format import LIMITS, Format, add_constants, change_tile, padded
 from .fp32_bodies import BODIES
 
 __all__ = ["FP32", "Floats", "Fp32", "pack_bias", "pack_conv", "pack_depthwise", "pack_pointwise"]

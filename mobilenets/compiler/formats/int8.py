@@ -15,8 +15,8 @@ from ...quant.elementwise import add_terms, hard_swish_table, product_factor
 from ...quant.scheme import INTEGERS, LOW, QuantModel, integer_layers, limits, pool_multiplier
 from ..program import SIZES, Buffer, Constant, Element, Step, Target
 from ..targets import ALL_INT8_TARGETS
-from ..tuning import Tilings
-from .format import NONE, Format, add_constants, change_tile, padded
+from ..tuning import NONE, Tilings
+from .format import Format, add_constants, change_tile, padded
 from .int8_bodies import BODIES, Rule, Scaling
 from .int8_packing import byte, pack_bias, pack_factor, pack_product, pack_taps, split_bias
 

@@ -5,8 +5,8 @@ QuantModel --steps_of--> steps --bands--> arena --emit--> one .c and one .h
 
 from dataclasses import dataclass
 
-from ...errors import UsageError
 from ...quant.scheme import QuantModel
+from ..header import check_name
 from . import stream
 from .cores import CORES, Core
 from .emit import emit
@@ -36,8 +36,7 @@ def micro_sources(model: QuantModel, core: Core, name: str = "network") -> Micro
     Raises `NetworkError` for an op that the engine does not handle, `CompileError` for a network that ends in its maps
     or is too large, `UsageError` for a name that C does not allow.
     """
-    if not name.isidentifier() or not name.isascii():
-        raise UsageError(f"name {name!r} must be a word that C allows: letters, digits and _, no digit first")
+    check_name(name)
     steps = steps_of(model)
     arena = plan_of(steps, core)
     c, weights = emit(name, steps, arena, FAMILIES[core.kernels], model)

@@ -1,7 +1,7 @@
 """Emit the header of a network for microcontrollers: plain C that C++ reads as well."""
 
 from ...image import Preprocess
-from ..header import SHOWN, literal, per_channel, quoted
+from ..header import SHOWN, pixel_constants, quoted
 
 __all__ = ["header"]
 
@@ -10,14 +10,7 @@ def header(name: str, p: Preprocess, labels: tuple[str, ...], output: str, sizes
     """Return the header; `sizes` maps names of constants, without their prefix, to bytes."""
     prefix = f"MOBILENETS_{name.upper()}"
     defines = {
-        "HEIGHT": f"{p.height}",
-        "WIDTH": f"{p.width}",
-        "CHANNELS": f"{p.channels} /* {'grey' if p.channels == 1 else 'red, green, blue'} */",
-        "FIT": f'"{p.fit}"',
-        "CROP": literal(p.crop),
-        "RESIZE": f'"{p.resize}"',
-        "MEAN": per_channel(p.mean, p.channels),
-        "STD": per_channel(p.std, p.channels),
+        **pixel_constants(p),
         "CLASSES": f"{len(labels)}",
         **{key: f"{size}" for key, size in sizes.items()},
     }
