@@ -171,7 +171,7 @@ def test_names_are_escaped_on_the_page(tmp_path: Path, random_model) -> None:
 @pytest.mark.skipif(not has_compiler(), reason="no C compiler")
 def test_the_script_tells_ratio_and_share(script: ModuleType) -> None:
     assert len(script.ALL) == 16 and set(script.QUICK) <= set(script.ALL)
-    args = type("Args", (), {"threads": [1], "target": "auto", "precisions": ["fp32"]})()
+    args = type("Args", (), {"threads": [1], "target": "auto", "precisions": ["fp32"], "tune": 0.0})()
     kinds = {name: PEERS[name] for name in ("mobilenets", "ONNX Runtime")}
     (row,) = script.rows(("0.25-32",), args, kinds, 0.05, {"fp32": 1e11})
     assert {"network", "precision", "threads", "ours_ms", "peers_ms", "best_peer", "ratio"} <= set(row)
