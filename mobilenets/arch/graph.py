@@ -92,42 +92,67 @@ class _Builder:
         self.add("hard_sigmoid", f"{name}_excite_act", (1, 1, shape[2]))
         self.add("multiply", name, shape, (gated, self.last))
 
-    def block(self, i: int, block: Block) -> None:
-        """Append block `i` of the body: the convolutions of V1, or an inverted residual block where an expansion is
-        given.
-        """
+    def block(self, i: int, block: Block, before: int) -> None:
+        """Append block `i` of the body, which takes `before` channels at alpha = 1."""
         network, channels = self.network, self.network.scaled(block.channels)
         activation, start = block.activation or network.activation, self.last
-        if network.convolution == "full":
-            self.convolve("conv", f"conv{i}", channels, 3, block.stride, activation)
-            return
-        expanded = network.scaled(block.expansion) if block.expansion else self.shape[2]
-        if expanded != self.shape[2]:
-            self.convolve("pointwise", f"ex{i}", expanded, 1, 1, activation)
-        self.convolve("depthwise", f"dw{i}", expanded, block.kernel, block.stride, activation)
+        takes = (before, self.shape[2])
+        expanded = network.scaled(block.expansion, network.expansion_scaling, takes) if block.expansion else takes[1]
+        if block.fused or network.convolution == "full":
+            self.convolve("conv", f"conv{i}", expanded if block.expansion else channels, 3, block.stride, activation)
+        else:
+            self.depthwise(i, block, expanded, activation)
         if block.gate:
-            self.gate(f"gate{i}", network.scaled(block.gate))
-        self.convolve("pointwise", f"pw{i}", channels, 1, 1, None if block.expansion else activation)
-        if block.residual:
+            squeezed = network.scaled(block.gate, "input", (block.expansion or before, expanded))
+            self.gate(f"gate{i}", squeezed)
+        if block.expansion or self.ops[-1].name != f"conv{i}_act":
+            self.convolve("pointwise", f"pw{i}", channels, 1, 1, None if block.expansion else activation)
+        if block.residual and self.shape == self.ops[start].shape_out:
             self.add("add", f"add{i}", self.shape, (self.last, start))
+
+    def depthwise(self, i: int, block: Block, expanded: int, activation: str) -> None:
+        """Append the starting depthwise convolution, the expansion and the depthwise convolution, those that block `i`
+        has.
+        """
+        if block.start:
+            stride = 1 if block.kernel else block.stride
+            self.convolve("depthwise", f"start{i}", self.shape[2], block.start, stride, None)
+        if block.expansion and (expanded != self.shape[2] or block.start or not block.kernel):
+            self.convolve("pointwise", f"ex{i}", expanded, 1, 1, activation)
+        if block.kernel:
+            self.convolve("depthwise", f"dw{i}", expanded, block.kernel, block.stride, activation)
+
+    def classifier(self) -> None:
+        """Append the pool, the hidden layer, if any, the classifier and its output."""
+        network = self.network
+        self.add("global_average_pool", "pool", (1, 1, self.shape[2]))
+        if network.hidden:
+            shape = (1, 1, network.scaled(network.hidden, network.hidden_scaling))
+            self.add("pointwise", "hidden", shape, bias=not network.hidden_norm)
+            if network.hidden_norm:
+                self.add("batch_norm", "hidden_bn", shape)
+            self.add(network.activation, "hidden_act", shape)
+        self.add("fully_connected", "fc", (1, 1, network.classes), bias=True)
+        self.add(network.output, network.output, (1, 1, network.classes))
 
 
 def expand(network: Network) -> Graph:
     """Return the graph of `network`, verified.
 
-    Names: stem `conv0`; block i `ex{i}` (expansion), `dw{i}`, `gate{i}`, `pw{i}` and `add{i}`, or `conv{i}`; `head`.
+    Names: stem `conv0`; block i `start{i}` (depthwise), `ex{i}` (expansion), `dw{i}`, `gate{i}`, `pw{i}` and `add{i}`,
+    or `conv{i}` and `pw{i}` where it is fused; `head`; `pool`, `hidden`, `fc`.
     """
     build = _Builder(network)
-    build.convolve("conv", "conv0", network.scaled(network.stem), 3, 2, network.activation)
+    build.convolve("conv", "conv0", network.scaled(network.stem, network.stem_scaling), 3, 2, network.activation)
+    before = network.stem
     for i, block in enumerate(network.blocks, 1):
-        build.block(i, block)
+        build.block(i, block, before)
+        before = block.channels
     if network.head:
-        build.convolve("pointwise", "head", network.scaled(network.head), 1, 1, network.activation)
-    if network.output == "features":
-        return verify(Graph(network, tuple(build.ops)))
-    build.add("global_average_pool", "pool", (1, 1, build.shape[2]))
-    build.add("fully_connected", "fc", (1, 1, network.classes), bias=True)
-    build.add(network.output, network.output, (1, 1, network.classes))
+        channels = network.scaled(network.head, network.head_scaling, (before, build.shape[2]))
+        build.convolve("pointwise", "head", channels, 1, 1, network.activation)
+    if network.output != "features":
+        build.classifier()
     return verify(Graph(network, tuple(build.ops)))
 
 

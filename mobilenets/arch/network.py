@@ -5,54 +5,40 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from ..errors import NetworkError
+from .block import MAX_CHANNELS, Activation, Block, check_block, check_int
+from .families import BODY, PREFIXES, SHALLOW_BODY
 
-__all__ = ["BODY", "SHALLOW_BODY", "Activation", "Block", "Convolution", "Network", "Output", "Padding", "Rounding"]
+__all__ = [
+    "BODY",
+    "SHALLOW_BODY",
+    "Activation",
+    "Block",
+    "Convolution",
+    "Network",
+    "Output",
+    "Padding",
+    "Rounding",
+    "Scaling",
+]
 
 Convolution = Literal["separable", "full"]
-Activation = Literal["relu", "relu6", "hard_swish"]
 Padding = Literal["symmetric", "same", "keras"]
 Rounding = Literal["floor", "multiple_of_8"]
 Output = Literal["softmax", "sigmoid", "l2_normalise", "features"]
+Scaling = Literal["alpha", "input", "widen", "none"]
 
 FORMAT_VERSION = 1
 MIN_SIDE = 32  # the body halves the resolution five times
 MAX_SIDE = 8192
-MAX_CHANNELS = 1 << 16
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """One block of the body; channels are those at alpha = 1.
-
-    A block of V1 is a depthwise and a pointwise convolution, each followed by an activation. With an `expansion` it is
-    an inverted residual block (Sandler et al. 2018): a pointwise convolution to that many channels (unless its input
-    has them), a depthwise convolution, a gate, and a pointwise convolution without activation.
-    """
-
-    stride: int
-    channels: int
-    kernel: int = 3  # of the depthwise convolution: 3 or 5
-    expansion: int = 0  # input channels of the depthwise convolution; 0: V1's block
-    residual: bool = False  # adds the input of the block to its output
-    gate: int = 0  # channels between the two convolutions of a squeeze-and-excite gate; 0: no gate
-    activation: Activation | None = None  # None: the network's
-
-
-def _body(repeats: int) -> tuple[Block, ...]:
-    rows = [(1, 64), (2, 128), (1, 128), (2, 256), (1, 256), (2, 512)]
-    rows += [(1, 512)] * repeats + [(2, 1024), (1, 1024)]
-    return tuple(Block(stride, channels) for stride, channels in rows)
-
-
-BODY = _body(5)  # Table 1; its last stride is printed as 2 and must be 1 (7x7 in, 7x7 out)
-SHALLOW_BODY = _body(0)  # Table 5: without the five 14x14x512 blocks
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Network:
-    """The settings of a MobileNet (Howard et al. 2017, Table 1).
+    """The settings of a MobileNet, by default V1 (Howard et al. 2017, Table 1).
 
-    Raises `NetworkError` for an invalid value.
+    A `Scaling` states how a number of channels follows alpha: "alpha": in proportion to it; "input": in proportion to
+    the channels that the layer takes, which have been rounded; "widen": as "alpha" above 1, unchanged below; "none":
+    unchanged. Libraries differ in these. Raises `NetworkError` for an invalid value.
     """
 
     alpha: float = 1.0  # width multiplier, any > 0
@@ -62,15 +48,19 @@ class Network:
     classes: int = 1000  # or attributes, or dimensions of an embedding
     stem: int = 32  # output channels of the first convolution at alpha = 1
     blocks: tuple[Block, ...] = BODY
-    head: int = (
-        0  # output channels at alpha = 1 of a last pointwise convolution before the pool (timm's _100h); 0: none
-    )
+    head: int = 0  # output channels at alpha = 1 of a last pointwise convolution before the pool; 0: none
     convolution: Convolution = "separable"  # "full": the paper's Conv MobileNet (Table 4)
     activation: Activation = "relu"  # ReLU, not ReLU6: equalisation before int8 needs it
     padding: Padding = "symmetric"  # PyTorch's; "same": TensorFlow's; "keras": one pixel after at stride 2
     epsilon: float = 1e-5  # batch norm: PyTorch's; TensorFlow and Keras use 1e-3
     rounding: Rounding = "floor"  # of alpha x channels: the paper's; "multiple_of_8" is TF-slim's
     output: Output = "softmax"  # of the classifier; "features": no classifier, the output is the body's feature maps
+    hidden: int = 0  # channels of a layer between pool and classifier (Howard et al. 2019, Figure 5); 0: none
+    hidden_norm: bool = False  # whether a batch norm follows it (V4) instead of a bias (V3)
+    stem_scaling: Scaling = "alpha"  # "widen" and "none": of a narrow V3 or V4, whose stem stays as wide
+    expansion_scaling: Scaling = "alpha"  # torchvision's V3; "input": V2, TF-slim's, timm's and Keras' V3, V4
+    head_scaling: Scaling = "alpha"  # "widen": V2; "input": torchvision's and Keras' V3
+    hidden_scaling: Scaling = "alpha"  # torchvision's V3; "widen": Keras' V3; "none": timm's V3, V4
 
     def __repr__(self) -> str:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -84,16 +74,23 @@ class Network:
 
     @property
     def name(self) -> str:
-        """Return the paper's name: `0.5-160`, or `0.5-160x128` (height x width) where it is not square."""
+        """Return the name: `0.5-160` for V1 as in its paper, `v2-0.5-160`; `0.5-160x128` (height x width) where it is
+        not square.
+        """
         side = f"{self.height}" if self.height == self.width else f"{self.height}x{self.width}"
         prefix = "conv-" if self.convolution == "full" else ""
-        prefix += "shallow-" if self.blocks == SHALLOW_BODY else ""
-        prefix += "head-" if self.head else ""
+        prefix += PREFIXES.get(self.blocks, "")
+        prefix += "head-" if self.head and (self.blocks in (BODY, SHALLOW_BODY) or self.blocks not in PREFIXES) else ""
         return f"{prefix}{self.alpha:g}-{side}"
 
-    def scaled(self, channels: int) -> int:
-        """Return `channels` (given at alpha = 1) under this network's alpha and rounding; at least 1."""
-        exact = self.alpha * channels
+    def scaled(self, channels: int, scaling: Scaling = "alpha", takes: tuple[int, int] = (1, 1)) -> int:
+        """Return `channels` (given at alpha = 1) under this network's alpha and rounding; at least 1.
+
+        `takes` are the channels that the layer takes, at alpha = 1 and in this network, for `scaling` "input".
+        """
+        if scaling == "none" or (scaling == "widen" and self.alpha <= 1):
+            return channels
+        exact = channels * takes[1] / takes[0] if scaling == "input" else self.alpha * channels
         if self.rounding == "floor":
             return max(1, int(exact + 1e-6))  # 1e-6: 0.29 * 100 must give 29
         rounded = max(8, int(exact + 4) // 8 * 8)
@@ -105,8 +102,9 @@ class Network:
 
     def to_json(self) -> str:
         """Return the network as JSON."""
+        values = {name: value for name, value in asdict(self).items() if name not in _ADDED or value != _ADDED[name]}
         blocks = [_without_defaults(block) for block in self.blocks]
-        return json.dumps({"format": "mobilenets.network", "version": FORMAT_VERSION, **asdict(self), "blocks": blocks})
+        return json.dumps({"format": "mobilenets.network", "version": FORMAT_VERSION, **values, "blocks": blocks})
 
     @classmethod
     def from_json(cls, text: str) -> "Network":
@@ -140,11 +138,8 @@ def _without_defaults(block: Block) -> dict[str, Any]:
 
 
 _V1 = Block(1, 1)
-
-
-def _check_int(name: str, value: object, low: int, high: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise NetworkError(f"{name} (={value!r}) must be a whole number from {low} to {high}")
+# fields that V1 does not use and that its files do not have
+_ADDED = {f.name: f.default for f in fields(Network) if f.name.startswith("hidden") or f.name.endswith("_scaling")}
 
 
 def _check_numbers(network: Network) -> None:
@@ -152,56 +147,45 @@ def _check_numbers(network: Network) -> None:
         value = getattr(network, name)
         if not isinstance(value, int | float) or isinstance(value, bool) or not low < value <= high:
             raise NetworkError(f"{name} (={value!r}) must be above {low:g} and at most {high:g}")
-    _check_int("height", network.height, MIN_SIDE, MAX_SIDE)
-    _check_int("width", network.width, MIN_SIDE, MAX_SIDE)
-    _check_int("classes", network.classes, 1, 1 << 24)
-    _check_int("stem", network.stem, 1, MAX_CHANNELS)
-    _check_int("head", network.head, 0, MAX_CHANNELS)
+    check_int("height", network.height, MIN_SIDE, MAX_SIDE)
+    check_int("width", network.width, MIN_SIDE, MAX_SIDE)
+    check_int("classes", network.classes, 1, 1 << 24)
+    check_int("stem", network.stem, 1, MAX_CHANNELS)
+    check_int("head", network.head, 0, MAX_CHANNELS)
+    check_int("hidden", network.hidden, 0, MAX_CHANNELS)
     if type(network.channels) is not int or network.channels not in (1, 3):
         raise NetworkError(f"channels (={network.channels!r}) must be 1 (grey) or 3 (RGB)")
+    if type(network.hidden_norm) is not bool:
+        raise NetworkError(f"hidden_norm (={network.hidden_norm!r}) must be true or false")
+
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "convolution": get_args(Convolution),
+    "activation": get_args(Activation),
+    "padding": get_args(Padding),
+    "rounding": get_args(Rounding),
+    "output": get_args(Output),
+    "stem_scaling": ("alpha", "widen", "none"),  # the stem takes pixels, the hidden layer what the head gives
+    "expansion_scaling": ("alpha", "input"),
+    "head_scaling": get_args(Scaling),
+    "hidden_scaling": ("alpha", "widen", "none"),
+}
 
 
 def _check_choices(network: Network) -> None:
-    for name, choices in (
-        ("convolution", Convolution),
-        ("activation", Activation),
-        ("padding", Padding),
-        ("rounding", Rounding),
-        ("output", Output),
-    ):
+    for name, choices in _CHOICES.items():
         value = getattr(network, name)
-        if value not in get_args(choices):
-            raise NetworkError(f"{name} (={value!r}) must be one of {', '.join(get_args(choices))}")
+        if value not in choices:
+            raise NetworkError(f"{name} (={value!r}) must be one of {', '.join(choices)}")
 
 
 def _check_blocks(network: Network) -> None:
     blocks = network.blocks
-    if blocks is BODY or blocks is SHALLOW_BODY:
-        return
     if not isinstance(blocks, tuple) or not 1 <= len(blocks) <= 256:
         raise NetworkError("blocks must be a tuple of 1 to 256 Block(stride, channels)")
-    before = network.stem
     for index, block in enumerate(blocks, 1):
         if not isinstance(block, Block):
             raise NetworkError(f"block {index} (={block!r}) must be a Block(stride, channels)")
-        _check_block(f"block {index}", block, before)
+        check_block(f"block {index}", block)
         if network.convolution == "full" and block != Block(block.stride, block.channels):
             raise NetworkError(f"block {index} (={block!r}): a block of full convolutions has stride and channels only")
-        before = block.channels
-
-
-def _check_block(name: str, block: Block, before: int) -> None:
-    """Check one block; `before` is the number of input channels at alpha = 1."""
-    _check_int(f"{name}: stride", block.stride, 1, 2)
-    _check_int(f"{name}: channels", block.channels, 1, MAX_CHANNELS)
-    _check_int(f"{name}: expansion", block.expansion, 0, MAX_CHANNELS)
-    _check_int(f"{name}: gate", block.gate, 0, MAX_CHANNELS)
-    if type(block.kernel) is not int or block.kernel not in (3, 5):
-        raise NetworkError(f"{name}: kernel (={block.kernel!r}) must be 3 or 5")
-    if type(block.residual) is not bool:
-        raise NetworkError(f"{name}: residual (={block.residual!r}) must be true or false")
-    if block.activation is not None and block.activation not in get_args(Activation):
-        choices = ", ".join(get_args(Activation))
-        raise NetworkError(f"{name}: activation (={block.activation!r}) must be one of {choices}, or null")
-    if block.residual and (block.stride, block.channels) != (1, before):
-        raise NetworkError(f"{name}: a residual needs stride 1 and the {before} channels that the block takes")

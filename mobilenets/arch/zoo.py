@@ -1,12 +1,22 @@
-"""The paper's networks, row by row, with the table of each and the printed figures."""
+"""Networks by name, and the rows of the V1 paper, with the table of each and the printed figures."""
 
 import re
 from dataclasses import dataclass
 
 from ..errors import NetworkError
+from .families import (
+    FD_BODY,
+    V2_BODY,
+    V3_LARGE_BODY,
+    V3_LARGE_MINIMALISTIC_BODY,
+    V3_SMALL_BODY,
+    V3_SMALL_MINIMALISTIC_BODY,
+    V4_CONV_MEDIUM_BODY,
+    V4_CONV_SMALL_BODY,
+)
 from .network import SHALLOW_BODY, Network
 
-__all__ = ["DEFAULT", "PAPER", "Row", "named"]
+__all__ = ["DEFAULT", "FAMILIES", "PAPER", "Row", "named"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +43,72 @@ PAPER = (
     Row(Network(alpha=0.5, height=160, width=160), "Table 9", 60.2, 76, 1.32),
 )
 
+_V2 = Network(
+    blocks=V2_BODY,
+    head=1280,
+    activation="relu6",
+    rounding="multiple_of_8",
+    expansion_scaling="input",
+    head_scaling="widen",
+)
+_V3_LARGE = Network(
+    stem=16,
+    blocks=V3_LARGE_BODY,
+    head=960,
+    hidden=1280,
+    activation="hard_swish",
+    rounding="multiple_of_8",
+    stem_scaling="widen",
+    expansion_scaling="input",
+    head_scaling="input",
+    hidden_scaling="widen",
+)
+_V3_SMALL = _V3_LARGE.replace(blocks=V3_SMALL_BODY, head=576, hidden=1024)
+_V4_SMALL = Network(
+    blocks=V4_CONV_SMALL_BODY,
+    head=960,
+    hidden=1280,
+    hidden_norm=True,
+    rounding="multiple_of_8",
+    stem_scaling="widen",
+    expansion_scaling="input",
+    hidden_scaling="none",
+)
+
+# what a name begins with -> the network at alpha 1 and 224 x 224 pixels
+FAMILIES: dict[str, Network] = {
+    "": Network(),
+    "fd": Network(blocks=FD_BODY),
+    "v2": _V2,
+    "v3-large": _V3_LARGE,
+    "v3-large-minimalistic": _V3_LARGE.replace(blocks=V3_LARGE_MINIMALISTIC_BODY, activation="relu"),
+    "v3-small": _V3_SMALL,
+    "v3-small-minimalistic": _V3_SMALL.replace(blocks=V3_SMALL_MINIMALISTIC_BODY, activation="relu"),
+    "v4-conv-small": _V4_SMALL,
+    "v4-conv-medium": _V4_SMALL.replace(blocks=V4_CONV_MEDIUM_BODY),
+}
+
 _NAME = re.compile(
-    r"(?P<full>conv-)?(?P<shallow>shallow-)?(?P<head>head-)?(?P<alpha>\d*\.?\d+)-(?P<height>\d{1,9})(x(?P<width>\d{1,9}))?"
+    r"((?P<family>fd|v[0-9][a-z-]*[a-z]|v[0-9])-|(?P<full>conv-)?(?P<shallow>shallow-)?(?P<head>head-)?)"
+    r"(?P<alpha>\d*\.?\d+)-(?P<height>\d{1,9})(x(?P<width>\d{1,9}))?"
 )
 
 
 def named(name: str) -> Network:
     """Return the network of a name as `Network.name` writes it: `0.5-160`, `0.25-96x128`, `conv-1-224`,
-    `shallow-1-224`, `head-1-224`.
+    `shallow-1-224`, `head-1-224` for V1; `v2-1-224`, `v3-small-0.75-160` and the other `FAMILIES`.
     """
     match = _NAME.fullmatch(name)
     if match is None:
-        raise NetworkError(f"network {name!r} must be ALPHA-SIZE or ALPHA-HEIGHTxWIDTH, such as 0.5-160 or 0.25-96x128")
+        raise NetworkError(
+            f"network {name!r} must be ALPHA-SIZE or ALPHA-HEIGHTxWIDTH, such as 0.5-160 or 0.25-96x128, for MobileNet "
+            "V1; v2-0.5-160, v3-small-1.0-224, v4-conv-small-1.0-224 for others"
+        )
+    family = match["family"] or ""
+    if family not in FAMILIES:
+        raise NetworkError(f"network {name!r}: family {family!r} must be one of {', '.join(filter(None, FAMILIES))}")
     height = int(match["height"])
-    network = Network(alpha=float(match["alpha"]), height=height, width=int(match["width"] or height))
+    network = FAMILIES[family].replace(alpha=float(match["alpha"]), height=height, width=int(match["width"] or height))
     if match["full"]:
         network = network.replace(convolution="full")
     if match["head"]:

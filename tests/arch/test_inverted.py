@@ -75,8 +75,13 @@ def test_json_gives_back_any_block(block: Block, padding: str, alpha: float) -> 
 @pytest.mark.parametrize(
     ("values", "rule"),
     [
-        ({"kernel": 4}, "block 2: kernel (=4) must be 3 or 5"),
-        ({"residual": True}, "block 2: a residual needs stride 1 and the 16 channels that the block takes"),
+        ({"kernel": 4}, "block 2: kernel (=4) must be 3 or 5, or 0 for no convolution"),
+        ({"start": 1}, "block 2: start (=1) must be 3 or 5"),
+        ({"start": 3}, "block 2: start (=3) needs an expansion"),
+        ({"kernel": 0, "stride": 2}, "block 2: a block without a depthwise convolution needs stride 1"),
+        ({"fused": True, "kernel": 5}, "block 2: a fused block has a 3x3 kernel, no gate and no start"),
+        ({"fused": True, "gate": 8}, "block 2: a fused block has"),
+        ({"fused": 1}, "block 2: fused (=1) must be true or false"),
         ({"residual": True, "stride": 2, "channels": 16}, "a residual needs stride 1"),
         ({"residual": 1}, "block 2: residual (=1) must be true or false"),
         ({"gate": -1}, "block 2: gate (=-1)"),

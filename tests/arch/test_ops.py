@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 
@@ -13,7 +13,7 @@ import mobilenets
 from mobilenets.arch.fold import fold_batch_norm
 from mobilenets.arch.graph import Graph, expand
 from mobilenets.arch.layers import layers
-from mobilenets.arch.network import Block, Network
+from mobilenets.arch.network import _CHOICES, Block, Network
 from mobilenets.arch.ops import OPS, Consumer, Op, OpSpec
 from mobilenets.benchmarks.ncnn_file import ncnn_files
 from mobilenets.compiler.compile import PRECISIONS, sources_of
@@ -75,7 +75,7 @@ def test_all_are_found() -> None:
 def mystery(monkeypatch: pytest.MonkeyPatch) -> Network:
     """A network with an activation that nothing but its `OpSpec` knows."""
     monkeypatch.setitem(OPS, "mystery", OpSpec("activation", in_place=True))
-    monkeypatch.setattr("mobilenets.arch.network.Activation", Literal["relu", "relu6", "mystery"])
+    monkeypatch.setitem(_CHOICES, "activation", ("relu", "relu6", "mystery"))
     return NETWORK.replace(activation="mystery")
 
 
