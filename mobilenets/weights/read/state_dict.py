@@ -22,7 +22,7 @@ __all__ = ["MAX_NAME", "check_count", "content_of", "floats", "in_order"]
 Tensors = Mapping[str, Floats]
 Modules = dict[str, dict[str, Floats]]  # "blocks.0.0.bn1" -> its arrays: "weight", "bias", ...
 
-MAX_TENSORS = 20_000  # of the largest MobileNet v1 there are 1,540
+MAX_TENSORS = 20_000  # of the largest MobileNet there are 1,540
 MAX_NAME = 200  # characters; what is longer is not shown
 _NORM = {"weight", "bias", "running_mean", "running_var"}
 _WRAPPER = re.compile(r"((module|_orig_mod|model)\.)*")  # of DataParallel, torch.compile, training frameworks
@@ -60,7 +60,7 @@ def content_of(format: str, tensors: Tensors, stated: Mapping[str, Any] | None =
 def check_count(count: int) -> None:
     """Raise `ModelFileError` for more tensors than any network has, before each is read."""
     if count > MAX_TENSORS:
-        raise ModelFileError(f"{count} tensors: no MobileNet v1 has more than {MAX_TENSORS}")
+        raise ModelFileError(f"{count} tensors: no MobileNet has more than {MAX_TENSORS}")
 
 
 def floats(name: str, numbers: np.ndarray, dtype: str) -> Floats:
@@ -144,7 +144,7 @@ def _layers(modules: Modules, epsilon: float | None) -> tuple[FileLayer, ...]:
             layers.append(FileLayer("fully_connected", name, weight, bias))
         else:
             shapes = ", ".join(f"{part} {array.shape}" for part, array in list(arrays.items())[:6])
-            raise ModelFileError(f"{name}: {shapes}: no layer of a MobileNet v1 has these")
+            raise ModelFileError(f"{name}: {shapes}: no layer of a MobileNet has these")
     return tuple(layers)
 
 
