@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from keras_peer import assert_same, keras, keras_logits, noise, our_logits, photographs, randomise
+from keras_peer import assert_same, keras, keras_logits, noise, our_logits, photographs, randomise, weights_alone
 
 from mobilenets.weights import Given, import_files
 
@@ -44,6 +44,18 @@ def test_applications(name: str, suffix: str, tmp_path: Path) -> None:
     pixels = noise(64, 64)
     mean, std = (127.5, 127.5) if "v2" in name else (0.0, 1.0)
     assert_same(our_logits(model, pixels), keras_logits(peer, pixels, mean, std))
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
+def test_weights_alone(tmp_path: Path) -> None:
+    """As keras.applications publishes V2, at an odd size: its own padding is SAME."""
+    peer = randomise(keras.applications.MobileNetV2((65, 49, 3), alpha=0.5, weights=None, classes=7))
+    peer.save(tmp_path / "whole.h5")
+    path = weights_alone(tmp_path / "whole.h5", tmp_path / "m.h5")
+    model = import_files([path], Given(size=(65, 49))).model
+    assert (model.network.name, model.network.padding, model.network.epsilon) == ("v2-0.5-65x49", "same", 1e-3)
+    pixels = noise(65, 49)
+    assert_same(our_logits(model, pixels), keras_logits(peer, pixels, 127.5, 127.5))
 
 
 def test_a_trained_network(shared_data: Path) -> None:
