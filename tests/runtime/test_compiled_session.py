@@ -18,7 +18,7 @@ from PIL import Image
 
 import mobilenets.machine
 from mobilenets import CompiledSession
-from mobilenets.arch import Network, named
+from mobilenets.arch import Block, Network, named
 from mobilenets.compiler import compile_model, has_compiler, processor
 from mobilenets.errors import CompileError, UsageError
 from mobilenets.exporters.onnx import to_onnx
