@@ -11,8 +11,6 @@ from litert_peer import litert
 
 from mobilenets.arch.graph import expand
 from mobilenets.arch.network import Block, Network
-from mobilenets.errors import NetworkError
-from mobilenets.exporters import write
 from mobilenets.exporters.onnx import to_onnx
 from mobilenets.exporters.onnx_int8 import to_onnx_int8
 from mobilenets.exporters.tflite import pixels_to_logits
@@ -79,14 +77,3 @@ def test_in_integers_they_agree_byte_for_byte(name: str, tmp_path: Path) -> None
     error = last.real(expected) - exact
     assert np.sum(exact**2) / np.sum(error**2) > 10**1.5  # 15 dB: random weights, extreme images
     assert not found.tried[0].equalised  # a hard swish does not pass factors on
-
-
-@pytest.mark.parametrize("format", ["timm", "torch"])
-@pytest.mark.parametrize("block", [Block(1, 24, expansion=16), Block(1, 24, expansion=48), Block(1, 24, kernel=5)])
-def test_names_of_other_programs_are_those_of_v1(format: str, block: Block) -> None:
-    """A linear or a 5x5 block would be read back as another network."""
-    model = make_random_model(Network(1.0, 32, 32, stem=16, blocks=(Block(1, 16), block), classes=3))
-    with pytest.raises(
-        NetworkError, match=r"^block 2: export to PyTorch and timm has the blocks of MobileNet v1 only$"
-    ):
-        write(model, format)
