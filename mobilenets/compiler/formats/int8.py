@@ -150,7 +150,8 @@ class Int8(Format):
         )
 
     def product(self, step: Step[Any], layer: Layer) -> Step[Any]:
-        return self._product(self._scaled(step, layer), layer)
+        seen = 0 if step.input.element == self.code else SIZES[self.code] * step.input.channels
+        return self._product(replace(self._scaled(step, layer), scratch=seen), layer)
 
     def _product(self, step: Step[Any], layer: Layer) -> Step[Any]:
         panel, integers = step.tile.vector * step.tile.nr, self.integers[layer.name]

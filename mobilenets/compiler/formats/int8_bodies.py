@@ -111,11 +111,14 @@ def _product(step: Step[Scaling], codes: str, first: str, count: str) -> str:
 
 
 def _panels(step: Step[Scaling]) -> list[str]:
+    """Return lines that read a pixel as it is where it consists of codes, as a pool writes them, or copy it first."""
     rule, t, depth = step.own.rule, step.tile, step.input.channels
-    panel = t.nr * t.vector
-    read = ("in", 1, 0, 0, f"{depth} / GROUP", f"w + n * {depth}", rule.weight, "bias + n", "factor + n", *rule.clamp)
+    panel, codes = t.nr * t.vector, "scratch" if step.scratch else "in"
+    read = (codes, 1, 0, 0, f"{depth} / GROUP", f"w + n * {depth}", rule.weight, "bias + n", "factor + n", *rule.clamp)
+    copy = [call("int8_rows", "in", 1, 1, depth, 0, 1, 0, 0, "scratch", depth)] if step.scratch else []
     return parted(
         step,
+        *copy,
         f"for (int n = first * {panel}; n < last * {panel}; n += {panel})",
         f"    {call(f'int8_panel{t.vector}', 1, t.nr, *read, 'out + n', panel, panel, 1)}",
     )
@@ -175,7 +178,7 @@ BODIES = {
     Kind("pointwise", "int8"): Body((*_VECTORS, "int8_rows", "int8_tile", "int8_product"), _pointwise),
     Kind("pointwise", "int8", True): Body((*_VECTORS, *_TILES), _pointwise_tiles),
     Kind("pool", "int8"): Body((*_VECTORS, "int8_pool"), _pool),
-    Kind("fully_connected", "int8"): Body((*_VECTORS, "int8_tile", "int8_product"), _panels),
+    Kind("fully_connected", "int8"): Body((*_VECTORS, "int8_rows", "int8_tile", "int8_product"), _panels),
     Kind("depthwise", "int8"): Body((*_VECTORS, "int8_depthwise_any"), _depthwise),
     Kind("dense", "int8"): Body((*_VECTORS, "int8_tile", "int8_product"), _panels),
     Kind("add", "int8"): Body(("int8_add",), _add),
