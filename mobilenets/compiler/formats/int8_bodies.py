@@ -126,12 +126,10 @@ def _panels(step: Step[Scaling]) -> list[str]:
 
 def _depthwise(step: Step[Scaling]) -> list[str]:
     a, b, w, rule = step.input, step.output, step.window, step.own.rule
-    seen = ("in", a.height, a.width, a.channels, w.kernel, w.stride, w.top, w.left)
+    seen = (w.kernel, "in", a.height, a.width, a.channels, w.stride, w.top, w.left)
     read = ("dw", rule.weight, "dw_bias", "dw_factor", rule.source, *rule.clamp)
-    return parted(
-        step,
-        call(f"int8_depthwise_any{step.tile.vector}", *seen, *read, "out", b.width, "first", "last"),
-    )
+    written = ("scratch" if step.scratch else "NULL", "out", b.width, "first", "last")
+    return parted(step, call(f"int8_depthwise_any{step.tile.vector}", *seen, *read, *written))
 
 
 def _pool(step: Step[Scaling]) -> list[str]:
