@@ -141,7 +141,7 @@ def _pool(step: Step[Scaling]) -> list[str]:
 def _add(step: Step[Scaling]) -> list[str]:
     row = step.output.width * step.output.channels
     read = ("in", *step.own.terms, *step.own.rule.clamp)
-    return parted(step, call("int8_add", *read, "out", f"first * {row}", f"last * {row}"))
+    return parted(step, call(f"int8_add{step.tile.vector}", *read, "out", f"first * {row}", f"last * {row}"))
 
 
 def _multiply(step: Step[Scaling]) -> list[str]:
@@ -179,8 +179,8 @@ BODIES = {
     Kind("fully_connected", "int8"): Body((*_VECTORS, "int8_rows", "int8_tile", "int8_product"), _panels),
     Kind("depthwise", "int8"): Body((*_VECTORS, "int8_depthwise_any"), _depthwise),
     Kind("dense", "int8"): Body((*_VECTORS, "int8_tile", "int8_product"), _panels),
-    Kind("add", "int8"): Body(("int8_add",), _add),
-    Kind("multiply", "int8"): Body((*_VECTORS, "int8_scale"), _multiply),
+    Kind("add", "int8"): Body((*_VECTORS, "int8_widen", "int8_add"), _add),
+    Kind("multiply", "int8"): Body((*_VECTORS, "int8_widen", "int8_scale"), _multiply),
     Kind("hard_swish", "int8"): Body(("int8_look_up",), _hard_swish),
     Kind("softmax", "int8"): Body(("int8_logits", "exponential", "softmax"), _output),
     Kind("sigmoid", "int8"): Body(("int8_logits", "exponential", "sigmoid"), _output),
