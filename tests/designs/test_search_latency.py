@@ -10,16 +10,15 @@ from hypothesis import strategies as st
 
 from mobilenets import costs, design
 from mobilenets.arch import Network, named
-from mobilenets.arch.network import BODY
 from mobilenets.costs import Latency
 from mobilenets.designs import Budget, MeasuredPoint, Prior, Space, search
 from mobilenets.designs.latency import DECIDE_SECONDS, SCREEN_SECONDS, SEARCH_SECONDS, Measure
 from mobilenets.errors import BudgetError, LatencyError
 
-PAPER = Prior.of_the_paper()
+PAPER = Prior.published()
 cost = functools.cache(costs.cost)
-SPACE = Space(base=Network(classes=5), alphas=(0.1, 0.2, 0.25, 0.4, 0.5), resolutions=tuple(range(32, 161, 16)))
-LINE = replace(SPACE, alphas=(0.25,), depths=(BODY,))  # one alpha, one depth: 0.25-32 to 0.25-160
+SPACE = Space(Network(classes=5), ("v1",), alphas=(0.1, 0.2, 0.25, 0.4, 0.5), resolutions=tuple(range(32, 161, 16)))
+LINE = replace(SPACE, alphas=(0.25,), families=("v1-plain",))  # one alpha, one depth: 0.25-32 to 0.25-160
 
 
 def exactly(milliseconds: float, spread: float = 0.0) -> Latency:
