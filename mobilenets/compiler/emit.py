@@ -88,7 +88,7 @@ def _kernels(program: Program) -> list[str]:
     used: dict[tuple[str, int], None] = {}  # a set, in order
     variants = {"int8_dot": f"int8_dot_{program.target.dot}"}
     variants |= {own.rpartition("_")[0]: own for own in program.target.own}
-    if any(min(step.limits) < -1 or "expand" in _body(program, step).kernels for step in program.steps):
+    if any(limit not in (-1, 0) for step in program.steps for limit in step.limits):
         variants["activate"] = variants.get("activate_all", "activate_all")
     for step in program.steps:
         tile = step.tile

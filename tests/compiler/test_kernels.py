@@ -36,7 +36,7 @@ Floats = np.ndarray[Any, np.dtype[np.float32]]
 KERNELS = files("mobilenets.compiler") / "kernels"
 WIDTHS = {16: "avx512", 8: "avx2", 4: "portable"}
 OUTPUTS = ("softmax", "sigmoid", "l2_normalise")
-PLAIN = ("intrinsics", "border", "image", "pool", "exponential", *OUTPUTS)
+PLAIN = ("border", "image", "pool", "exponential", *OUTPUTS)
 OF_VECTORS = (
     *("vectors", "activate_all", "tile", "depthwise", "pointwise", "conv", "fully_connected"),
     *("depthwise_any", "rows", "expand", "dense", "elementwise"),

@@ -119,6 +119,9 @@ class Bf16(_Pairs):
     def panel(self, group: tuple[Layer, ...]) -> tuple[int, int]:
         return self.panel_of_pairs(group[-1].op.shape_out[2])
 
+    def convolution(self, step: Step[Any], layer: Layer) -> Step[Any]:
+        return self.product(change_tile(step, mr=self.pixels(step, step.output.width)), layer)
+
     def depthwise_tile(self, step: Step[Any]) -> Step[Any]:
         """Return the step with the pairs in the widest vector that divides the channels, or that pixels fill."""
         channels, width = step.input.channels, step.output.width if step.window.stride == 1 else 0

@@ -96,6 +96,8 @@ class Fp32(Format):
         while vector > 4 and channels <= vector // 2:
             vector //= 2
         count = -(-channels // vector)
+        if count == 5 and self.target.sums // 2 >= 5:
+            return vector, 5
         return vector, 1 if count == 1 else 3 if count % 2 and count % 3 == 0 else 2
 
     def pixels(self, step: Step[Any], count: int) -> int:

@@ -145,7 +145,7 @@ def _output(step: Step[Any]) -> list[str]:
     return [f"if (part == 0) {call(step.kind.op, 'in', step.depth, 'out')}"]
 
 
-_VECTORS = ("intrinsics", "vectors", "activate")
+_VECTORS = ("vectors", "activate")
 BODIES: dict[Kind, Body] = {
     Kind("image"): Body(("border", "image"), _image),
     Kind("conv"): Body(("border", *_VECTORS, "tile", "conv"), _conv),

@@ -1,4 +1,7 @@
 /* ReLU (limit 0), ReLU6 (limit 6), hard swish (limit -2), hard sigmoid (limit -3), or none of them (limit -1). */
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
 INLINE vec@ clamp@(vec@ v, float most) {
 #if @ == 16 && defined(__AVX512F__)
     v = (vec@)_mm512_max_ps((__m512)v, _mm512_setzero_ps());
