@@ -73,7 +73,7 @@ class _Screen:
             return min((size * _quick(c) / c.cost.mult_adds for c in self.seen.values()), default=0.0)
         nearest = min(own, key=lambda c: abs(math.log(size / c.cost.mult_adds)))
         ratio = size / nearest.cost.mult_adds
-        return _quick(nearest) * min(ratio, ratio**GROWTH)
+        return float(_quick(nearest) * min(ratio, ratio**GROWTH))
 
     def possible(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """Return those that may fit by what is known without measuring them."""
