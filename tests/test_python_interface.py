@@ -75,6 +75,8 @@ def test_forms_of_what_is_fine_tuned(random_model: MakeModel, tmp_path: Path) ->
         assert found.digest() == model.digest() and wanted == model.network
     assert start_of(model, {"alpha": 0.5}, None, Watch())[1] == model.network.replace(alpha=0.5)
     assert start_of(model, "0.5-64", None, Watch())[1] == model.network.replace(alpha=0.5, height=64, width=64)
+    with pytest.raises(UsageError, match=r"^network v2-0.5-64: the trained network, .*, has other blocks$"):
+        start_of(model, "v2-0.5-64", None, Watch())
 
 
 @pytest.mark.parametrize(

@@ -136,21 +136,32 @@ class Int8(Format):
         scratch = column * lanes + rows * row + unpaired
         step = self._scaled(replace(step, scratch=scratch), *group, deep=self._deep(step))
         both = 2 if step.window.stride == 1 else 1  # rows of the output that four of the input serve
-        taps = pack_taps(self.integers[group[0].name], channels, lanes, both, self.group)
-        dw = self.blob.add("dw", "int8_t" if self.group == 4 else "int16_t", taps)
+        dw = self._taps(group[0], channels, lanes, both)
         step = add_constants(step, dw, *self._scales(group[0].op, channels, "dw_"))
         return self._product(step, group[-1])
 
     def depthwise(self, step: Step[Any], layer: Layer) -> Step[Any]:
-        weight, channels = self.integers[layer.name].weight[:, 0], step.input.channels
-        taps = np.pad(weight, ((0, channels - len(weight)), (0, 0), (0, 0))).transpose(1, 2, 0)
-        step = self._scaled(change_tile(step, vector=self.lanes(channels), nr=1), layer)
-        return add_constants(
-            step, self.blob.add("dw", "int8_t", taps), *self._scales(layer.op, channels, "dw_", plain=True)
-        )
+        step = self._scaled(change_tile(step, vector=self.lanes(step.input.channels), nr=1), layer)
+        channels, lanes, window = step.input.channels, step.tile.vector, step.window
+        if self.target.machine == "aarch64":  # whose kernel multiplies bytes of the image as they lie
+            weight = self.integers[layer.name].weight[:, 0]
+            taps = np.pad(weight, ((0, channels - len(weight)), (0, 0), (0, 0))).transpose(1, 2, 0)
+            dw = self.blob.add("dw", "int8_t", taps)
+            return add_constants(step, dw, *self._scales(layer.op, channels, "dw_", plain=True))
+        both = 2 if window.stride == 1 else 1
+        rows = padded(window.kernel + both - 1, self.group)
+        columns = SIZES[self.code] * ((step.output.width - 1) * window.stride + window.kernel) * rows * lanes
+        dw = self._taps(layer, channels, lanes, both)
+        return add_constants(replace(step, scratch=columns), dw, *self._scales(layer.op, channels, "dw_"))
+
+    def _taps(self, layer: Layer, channels: int, lanes: int, both: int) -> Constant:
+        """Return the weights of a depthwise convolution whose kernel computes `both` rows of its output together."""
+        taps = pack_taps(self.integers[layer.name], channels, lanes, both, self.group)
+        return self.blob.add("dw", "int8_t" if self.group == 4 else "int16_t", taps)
 
     def product(self, step: Step[Any], layer: Layer) -> Step[Any]:
-        return self._product(self._scaled(step, layer), layer)
+        seen = 0 if step.input.element == self.code else SIZES[self.code] * step.input.channels
+        return self._product(replace(self._scaled(step, layer), scratch=seen), layer)
 
     def _product(self, step: Step[Any], layer: Layer) -> Step[Any]:
         panel, integers = step.tile.vector * step.tile.nr, self.integers[layer.name]
