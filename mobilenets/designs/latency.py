@@ -2,9 +2,9 @@
 
 Mult-adds do not determine latency. In ONNX Runtime on x86, 0.2-128 (8.9 M) takes twice as long as 0.25-112 (10.8 M),
 since channels that are not a multiple of the vector width do not use the fast kernels, and families differ more: the
-gates and hard swishes of V3 count as no mult-adds. Two weaker rules hold: for one body and alpha, the larger image takes
-longer; and within one body, times grow with mult-adds within a factor of `DOUBT`. The search relies on them in three
-steps.
+gates and hard swishes of V3 count as no mult-adds. Two weaker rules hold: for one body and alpha, the larger image
+takes longer; and within one body, times grow with mult-adds within a factor of `DOUBT`. The search relies on them in
+three steps.
 
 1. Of each body a few networks are measured, from its mult-adds at the rate of those measured before, until the best
 that fits is about found. A body none of whose networks can be better and fit by `_Screen.expected` is left out.
@@ -73,7 +73,7 @@ class _Screen:
             return min((size * _quick(c) / c.cost.mult_adds for c in self.seen.values()), default=0.0)
         nearest = min(own, key=lambda c: abs(math.log(size / c.cost.mult_adds)))
         ratio = size / nearest.cost.mult_adds
-        return _quick(nearest) * min(ratio, ratio**GROWTH)
+        return float(_quick(nearest) * min(ratio, ratio**GROWTH))
 
     def possible(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """Return those that may fit by what is known without measuring them."""

@@ -130,5 +130,5 @@ def _terms(point: Point) -> list[str]:
 
 
 def _slopes(network: Network) -> tuple[float, float]:
-    """Return what `width` and `size` are multiplied with: 0 at 1-224, falling without a bound as the network shrinks."""
+    """Return what `width` and `size` are multiplied with: 0 at 1-224, less for less."""
     return 1 - network.alpha**-0.5, 1 - 224 / _resolution(network)

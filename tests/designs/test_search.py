@@ -87,8 +87,8 @@ def test_the_reason_names_what_binds_and_the_other_families() -> None:
             best[name] = max(best[name], PAPER.score(network))
     assert design.reason == (
         "v3-small-1-128 is the best that fits, with 18.83 M of max_mult_adds 20 M, 1.523 M of max_params 5 M; "
-        "max_mult_adds 20 M binds: v3-large-0.5-128 needs 24.32 M. Top-1 is 59.3 %; the best of the other families that "
-        f"fit: v2-0.5-96 {best['v2']:.1f}, v4-conv-small-0.5-96 {best['v4']:.1f}, fd-0.5-128 {best['fd']:.1f}, "
+        "max_mult_adds 20 M binds: v3-large-0.5-128 needs 24.32 M. Top-1 is 59.3 %; the best of the other families "
+        f"that fit: v2-0.5-96 {best['v2']:.1f}, v4-conv-small-0.5-96 {best['v4']:.1f}, fd-0.5-128 {best['fd']:.1f}, "
         f"0.25-128 {best['v1']:.1f}. "
         "Accuracy is a prior from ImageNet (74 published networks), good for ranking only."
     )
