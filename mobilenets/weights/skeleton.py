@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from ..arch.graph import Graph, expand, weight_shapes
 from ..arch.layers import layers as layers_of
-from ..arch.network import BODY, SHALLOW_BODY, Network
+from ..arch.network import BODY, SHALLOW_BODY, Block, Network
 from ..arch.ops import CONVOLUTIONS, OPS, Op
 from ..arch.zoo import FAMILIES
 from ..errors import ModelFileError, NetworkError
@@ -19,7 +19,7 @@ from .tokens import is_stem
 
 __all__ = ["Skeleton", "assemble", "holds_body"]
 
-V1_DEPTHS = {len(blocks): blocks for blocks in (BODY, SHALLOW_BODY, FAMILIES["fd"].blocks)}
+V1_DEPTHS = {len(blocks): blocks for blocks in (BODY, SHALLOW_BODY)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +71,18 @@ def assemble(layers: Sequence[FileLayer], body_only: bool = False, stated: Netwo
             raise
     if stated:
         return Skeleton(stated, _of_network(layers, stated), stated.activation)
-    network = explicit(parser.network(V1_DEPTHS.get(len(parser.blocks))))
+    network = explicit(parser.network(_usual(parser)))
     _verify(network, parser.found)
     activation = parser.layers[0].activation
     return Skeleton(named(network), parser.found, activation, () if "fc" in parser.found else parser.left)
+
+
+def _usual(parser: Parser) -> tuple[Block, ...] | None:
+    """Return the blocks whose strides a file has that states none: V1's, or FD-MobileNet's where the widths are its."""
+    fast = FAMILIES["fd"].blocks
+    if len(parser.blocks) == len(fast) and named(explicit(parser.network(fast))).blocks == fast:
+        return fast
+    return V1_DEPTHS.get(len(parser.blocks))
 
 
 def holds_body(layers: Sequence[FileLayer]) -> bool:

@@ -194,7 +194,7 @@ OTHERS = {
     "two norms": (tensors_of(conv(3, 8), nn.BatchNorm2d(8), nn.BatchNorm2d(8)), "2: a batch norm with no"),
     "a norm of other channels": (tensors_of(conv(3, 8), nn.BatchNorm2d(9)), r"1.weight: \(9,\) values for 8"),
     "a scale alone": ({"scale.weight": torch.zeros(3)}, r"scale: weight \(3,\): no layer of a MobileNet has these"),
-    "a kernel of 5x5": ({"a.weight": torch.zeros(8, 3, 5, 5)}, "a: a 5x5 kernel"),
+    "a kernel of 7x7": ({"a.weight": torch.zeros(8, 3, 7, 7)}, "a: a 7x7 kernel"),
     "empty": ({"a.weight": torch.zeros(0, 3, 3, 3)}, r"shape \(0, 3, 3, 3\)"),
     "settings alone": ({"args": argparse.Namespace(lr=1)}, "'args' is no tensor: a state dict holds nothing"),
     "an exception": ({"why": ValueError("lr")}, r"^holds code \('\w+.ValueError'\), which is not"),

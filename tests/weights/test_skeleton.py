@@ -6,6 +6,7 @@ import pytest
 from chains import classifier, conv, depthwise, norm, paper, pointwise, pool, tiny
 
 from mobilenets.arch.network import BODY, SHALLOW_BODY, Block, Network, Rounding
+from mobilenets.arch.zoo import FAMILIES
 from mobilenets.errors import ModelFileError
 from mobilenets.weights.layers import FileLayer
 from mobilenets.weights.skeleton import assemble
@@ -171,6 +172,16 @@ def test_strides_that_are_not_said() -> None:
         assemble(tiny(stride=None))
     with pytest.raises(ModelFileError, match="does not say their strides"):
         assemble([STEM, DW, PW, depthwise("dw2", 12), pointwise("pw2", 20, 12), classifier(2, 20)])
+
+
+def test_strides_of_fd_mobilenet_follow_from_its_widths() -> None:
+    """Another network of as many blocks has strides of its own."""
+    network = FAMILIES["fd"].replace(alpha=0.25)
+    chain = [replace(layer, stride=None) for layer in chain_of(network)]
+    assert assemble(chain).network == network
+    other = [block if at else replace(block, channels=60) for at, block in enumerate(network.blocks)]
+    with pytest.raises(ModelFileError, match="11 blocks, and the file does not say their strides"):
+        assemble([replace(layer, stride=None) for layer in chain_of(network.replace(blocks=tuple(other)))])
 
 
 def test_other_strides_than_the_papers() -> None:
