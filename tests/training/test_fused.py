@@ -43,8 +43,9 @@ def networks(draw: st.DrawFn) -> Network:
     blocks = draw(st.lists(st.builds(Block, st.sampled_from([1, 2]), st.integers(32, 200), kernel), max_size=2))
     if not blocks or draw(st.booleans()):  # a stage of inverted residual blocks, whose sums follow one another
         expansion, channels = draw(st.integers(32, 200)), draw(st.integers(32, 200))
-        stage = [st.builds(Block, st.sampled_from([1, 2]), st.just(channels), kernel, st.just(expansion))]
-        stage += [st.builds(Block, st.just(1), st.just(channels), kernel, st.sampled_from([64, 96]), st.just(True))] * 2
+        wide, gate = st.sampled_from([64, 96]), st.sampled_from([0, 30])
+        stage = [st.builds(Block, st.sampled_from([1, 2]), st.just(channels), kernel, st.just(expansion), gate=gate)]
+        stage += [st.builds(Block, st.just(1), st.just(channels), kernel, wide, st.just(True), gate)] * 2
         blocks += [draw(block) for block in stage[: draw(st.integers(1, 3))]]
     return Network(
         alpha=draw(st.floats(0.1, 0.5)),
@@ -136,14 +137,18 @@ def test_one_step_is_torchs(network: Network, count: int, target: str, seed: int
     assert_as_exact_as_torch(made(network, seed), images(network, count, seed), False, TARGETS[target], 5e-3)
 
 
+INVERTED = (Block(2, 24, 5, 72, gate=24), Block(1, 24, 3, 72, True, 24))
+
+
 @pytest.mark.parametrize("target", BF16)
-@pytest.mark.parametrize("activation", ["relu", "relu6"])
+@pytest.mark.parametrize("activation", ["relu", "relu6", "hard_swish"])
 def test_bf16_loses_no_more_than_autocast(target: str, activation: str) -> None:
-    network = SMALL.replace(activation=activation)
+    inverted = {"blocks": INVERTED, "head": 96} if activation == "hard_swish" else {}
+    network = SMALL.replace(activation=activation, **inverted)
     assert_as_exact_as_torch(made(network), images(network, 8), True, BF16[target], 1e-2)
 
 
-@pytest.mark.parametrize("name", ["0.25-48", "v2-0.35-48"])
+@pytest.mark.parametrize("name", ["0.25-48", "v2-0.35-48", "v3-small-0.5-48"])
 def test_a_whole_network_step_after_step(name: str) -> None:
     """All layers: gradients far from torch's would not lead to the same losses."""
     network = named(name).replace(classes=3)
@@ -243,7 +248,8 @@ def test_what_no_kernel_takes_stays_with_torch(monkeypatch: pytest.MonkeyPatch) 
     [
         (Block(1, 16, expansion=32, start=3, residual=True), True),
         (Block(1, 16, kernel=0, residual=True), False),  # the convolution takes and gives what the sum takes
-        (Block(1, 16, expansion=32, gate=8), False),
+        (Block(1, 16, expansion=32, gate=8, residual=True), True),
+        (Block(1, 16, kernel=0, expansion=32, gate=8), False),  # a gate of what no depthwise convolution gives
         (Block(1, 16, residual=True), False),  # a sum of what has an activation
         (Block(1, 16, fused=True), False),
     ],
