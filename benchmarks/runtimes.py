@@ -2,6 +2,7 @@
 
 python benchmarks/runtimes.py            the paper's 16 alpha x resolution points, one thread and all cores: minutes
 python benchmarks/runtimes.py --quick    1.0-224, 0.5-160 and 0.25-128, without torch, in under 50 s
+python benchmarks/runtimes.py --networks v2-1.0-224 v3-small-1.0-224    others, by name
 python benchmarks/runtimes.py --target avx2   our C built for AVX2, and all runtimes limited to it, see limit_isa.py
 python benchmarks/runtimes.py --precisions fp32 bf16 int8
 python benchmarks/runtimes.py --tune 30    our C tuned to this processor first, as the verb benchmark does
@@ -55,6 +56,7 @@ LIMITS = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}  # of tor
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="three networks, less time each")
+    parser.add_argument("--networks", nargs="+", metavar="NAME", help="by name, in place of the paper's points")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     parser.add_argument("--threads", type=int, nargs="+", default=sorted({1, cores()}))
     parser.add_argument("--precisions", nargs="+", default=["fp32"], choices=PRECISIONS)
@@ -80,7 +82,7 @@ def main() -> None:
     kinds = {name: kind for name, kind in PEERS.items() if name not in slow}
     peers = [name for name in kinds if name != OURS]
     show(f"\n{head(peers)}")
-    for row in rows(QUICK if args.quick else ALL, args, kinds, 0.3 if args.quick else 0.7, limits):
+    for row in rows(args.networks or (QUICK if args.quick else ALL), args, kinds, 0.3 if args.quick else 0.7, limits):
         result["rows"].append(row)
         show(line(row, peers), flush=True)
         for name, why in row["missing"].items():
@@ -100,7 +102,7 @@ def held_to_avx2() -> None:
 
 
 def rows(
-    networks: tuple[str, ...],
+    networks: Sequence[str],
     args: argparse.Namespace,
     kinds: dict[str, type[Peer]],
     seconds: float,

@@ -212,7 +212,7 @@ def test_a_session_takes_a_list(random_model: MakeModel, runtime: Runtime) -> No
 
 def test_public_objects_are_shown_in_a_line(random_model: MakeModel) -> None:
     model = random_model(Network(alpha=0.25, height=32, width=32, classes=200))
-    design = mobilenets.design(mobilenets.Budget(max_mult_adds="10M"))
+    design = mobilenets.design(mobilenets.Budget(max_mult_adds="10M"), mobilenets.Space(families=("v1",)))
     objects: tuple[Any, ...] = (
         *(open_session(model, runtime="onnx"), mobilenets.Explainer(model), model.graph, model.network, model),
         *(cost(model.network), design, mobilenets.PAPER[0]),

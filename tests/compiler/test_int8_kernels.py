@@ -37,7 +37,7 @@ FLAVOURS = {
     "madd 4": (INT8_TARGETS["portable"], 2),
     "plain C": (replace(INT8_TARGETS["portable"], flags=("-U__SSE2__",)), 2),
 }
-NAMES = ("int8_rows", "int8_logits", "int8_depthwise@", "int8_product@", "int8_pool@")
+NAMES = ("int8_rows", "int8_logits", "int8_depthwise@", "int8_depthwise_any@", "int8_product@", "int8_pool@")
 
 HEAD = """
 #include <stddef.h>
@@ -73,7 +73,7 @@ class Flavour:
 def built(name: str, folder: Path) -> Flavour:
     target, group = FLAVOURS[name]
     target = runnable(target)
-    parts = ("vectors", f"dot_{target.dot}", "rows", "depthwise", "tile", "product", "pool", "logits")
+    parts = ("vectors", f"dot_{target.dot}", "rows", "depthwise", "depthwise_any", "tile", "product", "pool", "logits")
     files_ = ("intrinsics", *(f"int8_{part}" for part in parts))
     texts = [(KERNELS / f"{file}.c").read_text("utf-8") for file in files_]
     text = HEAD + "".join(texts) + RULE
@@ -224,13 +224,14 @@ class Written:
 def convolved(layer: Layer, image: Array, weights: IntegerLayer, *, depthwise: bool) -> Array:
     """Exact sums (h, w, n) in int64."""
     (h, w), (oh, ow), stride = layer.image, layer.out, layer.stride
-    top, left = layer.before
-    padded = np.zeros((h + 4, w + 4, image.shape[2]), np.int64)
+    size = weights.weight.shape[-1]
+    top, left = (pad + size // 2 - 1 for pad in layer.before)
+    padded = np.zeros((h + size + 1, w + size + 1, image.shape[2]), np.int64)
     padded[top : top + h, left : left + w] = image.astype(np.int64) - layer.zeros[0]
     kernel = weights.weight.astype(np.int64) - weights.zero_point
     sums = np.zeros((oh, ow, len(kernel)), np.int64) + weights.bias
-    for i in range(3):
-        for j in range(3):
+    for i in range(size):
+        for j in range(size):
             seen = padded[i : i + oh * stride : stride, j : j + ow * stride : stride][:oh, :ow]
             sums += seen * kernel[:, 0, i, j] if depthwise else seen @ kernel[:, :, i, j].T
     return sums
@@ -259,6 +260,29 @@ def test_depthwise(flavours: Flavours, layer: Layer) -> None:
         assert (rows.array[:, :, :c] == exact[first:last]).all()
         assert (rows.array[:, :, c:] == min(max(zeros[1], zeros[2]), zeros[3])).all()
         assert rows.unharmed() and columns.unharmed()
+
+
+@settings(max_examples=200)
+@given(layers, st.sampled_from([3, 5, 7]))
+def test_depthwise_of_any_size(flavours: Flavours, layer: Layer, size: int) -> None:
+    """The same outputs as of a 3x3 window, each of which sees more of what lies around it."""
+    f = flavours[layer.flavour]
+    (h, w), (oh, ow), c = layer.image, layer.out, layer.channels
+    padded = -(-eights(c) // f.lanes) * f.lanes
+    image, weights = Layer(**{**layer.__dict__, "depth": c}).draw(c, 1, size, size)
+    factor = pack_factor(weights, layer.source, layer.target, padded)
+    exact = layer.exact(convolved(layer, image, weights, depthwise=True), factor[:c])
+
+    both = 2 if layer.stride == 1 else 1
+    taps = np.ascontiguousarray(pack_taps(weights, padded, f.lanes, both, f.group))
+    bias = pack_bias(weights, byte(layer.source.zero_point), padded)
+    seen = ((ow - 1) * layer.stride + size) * -(-(size + both - 1) // f.group) * f.group
+    columns, out = Written(f.code, seen * f.lanes), Written(np.uint8, oh, ow, padded)
+    before, zeros = [pad + size // 2 - 1 for pad in layer.before], (byte(layer.zeros[0]), *layer.bounds)
+    for first, last in layer.parts(oh):
+        f.kernels("int8_depthwise_any_", size, stored(image, padded, 99), h, w, padded, layer.stride, *before, taps,
+                  layer.zeros[2], bias, factor, *zeros, columns.array, out.array, ow, first, last)  # fmt: skip
+    assert (out.array[:, :, :c] == exact).all() and out.unharmed() and columns.unharmed()
 
 
 @settings(max_examples=300)

@@ -108,9 +108,11 @@ class Int8(Format):
 
     def convolution(self, step: Step[Any], layer: Layer) -> Step[Any]:
         deep = self._deep(step) if step.kind.op == "pointwise" else 0
-        in_place = deep and not self.target.pairs
-        step = change_tile(step, mr=self.pixels(step, step.output.width))
-        step = replace(self._scaled(step, layer, deep=deep), scratch=0 if in_place else self._seen(step))
+        in_place, rows, seen = deep and not self.target.pairs, 1, self._seen(step)
+        if step.window.kernel == 1 and not deep:
+            rows = max(1, min(step.units, _wanted_rows(step, seen), self.spare(step) // seen))
+        step = change_tile(step, mr=self.pixels(step, rows * step.output.width), rows=rows)
+        step = replace(self._scaled(step, layer, deep=deep), scratch=0 if in_place else rows * seen)
         return self._product(step, layer)
 
     def _seen(self, step: Step[Any]) -> int:
@@ -136,21 +138,32 @@ class Int8(Format):
         scratch = column * lanes + rows * row + unpaired
         step = self._scaled(replace(step, scratch=scratch), *group, deep=self._deep(step))
         both = 2 if step.window.stride == 1 else 1  # rows of the output that four of the input serve
-        taps = pack_taps(self.integers[group[0].name], channels, lanes, both, self.group)
-        dw = self.blob.add("dw", "int8_t" if self.group == 4 else "int16_t", taps)
+        dw = self._taps(group[0], channels, lanes, both)
         step = add_constants(step, dw, *self._scales(group[0].op, channels, "dw_"))
         return self._product(step, group[-1])
 
     def depthwise(self, step: Step[Any], layer: Layer) -> Step[Any]:
-        weight, channels = self.integers[layer.name].weight[:, 0], step.input.channels
-        taps = np.pad(weight, ((0, channels - len(weight)), (0, 0), (0, 0))).transpose(1, 2, 0)
-        step = self._scaled(change_tile(step, vector=self.lanes(channels), nr=1), layer)
-        return add_constants(
-            step, self.blob.add("dw", "int8_t", taps), *self._scales(layer.op, channels, "dw_", plain=True)
-        )
+        step = self._scaled(change_tile(step, vector=self.lanes(step.input.channels), nr=1), layer)
+        channels, lanes, window = step.input.channels, step.tile.vector, step.window
+        if self.target.machine == "aarch64":  # whose kernel multiplies bytes of the image as they lie
+            weight = self.integers[layer.name].weight[:, 0]
+            taps = np.pad(weight, ((0, channels - len(weight)), (0, 0), (0, 0))).transpose(1, 2, 0)
+            dw = self.blob.add("dw", "int8_t", taps)
+            return add_constants(step, dw, *self._scales(layer.op, channels, "dw_", plain=True))
+        both = 2 if window.stride == 1 else 1
+        rows = padded(window.kernel + both - 1, self.group)
+        columns = SIZES[self.code] * ((step.output.width - 1) * window.stride + window.kernel) * rows * lanes
+        dw = self._taps(layer, channels, lanes, both)
+        return add_constants(replace(step, scratch=columns), dw, *self._scales(layer.op, channels, "dw_"))
+
+    def _taps(self, layer: Layer, channels: int, lanes: int, both: int) -> Constant:
+        """Return the weights of a depthwise convolution whose kernel computes `both` rows of its output together."""
+        taps = pack_taps(self.integers[layer.name], channels, lanes, both, self.group)
+        return self.blob.add("dw", "int8_t" if self.group == 4 else "int16_t", taps)
 
     def product(self, step: Step[Any], layer: Layer) -> Step[Any]:
-        return self._product(self._scaled(step, layer), layer)
+        seen = 0 if step.input.element == self.code else SIZES[self.code] * step.input.channels
+        return self._product(replace(self._scaled(step, layer), scratch=seen), layer)
 
     def _product(self, step: Step[Any], layer: Layer) -> Step[Any]:
         panel, integers = step.tile.vector * step.tile.nr, self.integers[layer.name]
@@ -230,7 +243,10 @@ def _group_rows(step: Step[Any], row: int, spare: int) -> int:
     They fit into the first-level cache; where the weights do not fit into the second-level one, all rows are one group.
     At most `spare` rows, which keep the arena small, and at least the two that the depthwise kernel computes together.
     """
-    height, weights = step.units, step.input.channels * step.output.channels
-    wanted = height if weights > WEIGHTS_CACHE else ROWS_CACHE // row
-    rows = min(height, max(2, min(wanted, spare)))
-    return rows - rows % 2 if rows < height else rows
+    rows = min(step.units, max(2, min(_wanted_rows(step, row), spare)))
+    return rows - rows % 2 if rows < step.units else rows
+
+
+def _wanted_rows(step: Step[Any], row: int) -> int:
+    weights = step.input.channels * step.output.channels
+    return step.units if weights > WEIGHTS_CACHE else ROWS_CACHE // row

@@ -75,14 +75,9 @@ def _separable(step: Step[Scaling]) -> list[str]:
 
 def _pointwise(step: Step[Scaling]) -> list[str]:
     a = step.input
-    seen = ("in", a.height, a.width, a.channels, "y", 1, 0, 0, "scratch", a.width * a.channels)
-    return parted(
-        step,
-        "for (int y = first; y < last; y++) {",
-        f"    {call('int8_rows', *seen)}",
-        f"    {_product(step, 'scratch', 'y', f'{a.width}')}",
-        "}",
-    )
+    seen = ("in", a.height, a.width, a.channels, "y", "end - y", 0, 0, "scratch", a.width * a.channels)
+    product = _product(step, "scratch", "y", f"(end - y) * {a.width}")
+    return parted(step, *row_groups(step, call("int8_rows", *seen), product))
 
 
 def _pointwise_tiles(step: Step[Scaling]) -> list[str]:
@@ -111,11 +106,14 @@ def _product(step: Step[Scaling], codes: str, first: str, count: str) -> str:
 
 
 def _panels(step: Step[Scaling]) -> list[str]:
+    """Return lines that read a pixel as it is where it consists of codes, as a pool writes them, or copy it first."""
     rule, t, depth = step.own.rule, step.tile, step.input.channels
-    panel = t.nr * t.vector
-    read = ("in", 1, 0, 0, f"{depth} / GROUP", f"w + n * {depth}", rule.weight, "bias + n", "factor + n", *rule.clamp)
+    panel, codes = t.nr * t.vector, "scratch" if step.scratch else "in"
+    read = (codes, 1, 0, 0, f"{depth} / GROUP", f"w + n * {depth}", rule.weight, "bias + n", "factor + n", *rule.clamp)
+    copy = [call("int8_rows", "in", 1, 1, depth, 0, 1, 0, 0, "scratch", depth)] if step.scratch else []
     return parted(
         step,
+        *copy,
         f"for (int n = first * {panel}; n < last * {panel}; n += {panel})",
         f"    {call(f'int8_panel{t.vector}', 1, t.nr, *read, 'out + n', panel, panel, 1)}",
     )
@@ -123,12 +121,10 @@ def _panels(step: Step[Scaling]) -> list[str]:
 
 def _depthwise(step: Step[Scaling]) -> list[str]:
     a, b, w, rule = step.input, step.output, step.window, step.own.rule
-    seen = ("in", a.height, a.width, a.channels, w.kernel, w.stride, w.top, w.left)
+    seen = (w.kernel, "in", a.height, a.width, a.channels, w.stride, w.top, w.left)
     read = ("dw", rule.weight, "dw_bias", "dw_factor", rule.source, *rule.clamp)
-    return parted(
-        step,
-        call(f"int8_depthwise_any{step.tile.vector}", *seen, *read, "out", b.width, "first", "last"),
-    )
+    written = ("scratch" if step.scratch else "NULL", "out", b.width, "first", "last")
+    return parted(step, call(f"int8_depthwise_any{step.tile.vector}", *seen, *read, *written))
 
 
 def _pool(step: Step[Scaling]) -> list[str]:
@@ -140,7 +136,7 @@ def _pool(step: Step[Scaling]) -> list[str]:
 def _add(step: Step[Scaling]) -> list[str]:
     row = step.output.width * step.output.channels
     read = ("in", *step.own.terms, *step.own.rule.clamp)
-    return parted(step, call("int8_add", *read, "out", f"first * {row}", f"last * {row}"))
+    return parted(step, call(f"int8_add{step.tile.vector}", *read, "out", f"first * {row}", f"last * {row}"))
 
 
 def _multiply(step: Step[Scaling]) -> list[str]:
@@ -175,11 +171,11 @@ BODIES = {
     Kind("pointwise", "int8"): Body((*_VECTORS, "int8_rows", "int8_tile", "int8_product"), _pointwise),
     Kind("pointwise", "int8", True): Body((*_VECTORS, *_TILES), _pointwise_tiles),
     Kind("pool", "int8"): Body((*_VECTORS, "int8_pool"), _pool),
-    Kind("fully_connected", "int8"): Body((*_VECTORS, "int8_tile", "int8_product"), _panels),
+    Kind("fully_connected", "int8"): Body((*_VECTORS, "int8_rows", "int8_tile", "int8_product"), _panels),
     Kind("depthwise", "int8"): Body((*_VECTORS, "int8_depthwise_any"), _depthwise),
     Kind("dense", "int8"): Body((*_VECTORS, "int8_tile", "int8_product"), _panels),
-    Kind("add", "int8"): Body(("int8_add",), _add),
-    Kind("multiply", "int8"): Body((*_VECTORS, "int8_scale"), _multiply),
+    Kind("add", "int8"): Body((*_VECTORS, "int8_widen", "int8_add"), _add),
+    Kind("multiply", "int8"): Body((*_VECTORS, "int8_widen", "int8_scale"), _multiply),
     Kind("hard_swish", "int8"): Body(("int8_look_up",), _hard_swish),
     Kind("softmax", "int8"): Body(("int8_logits", "exponential", "softmax"), _output),
     Kind("sigmoid", "int8"): Body(("int8_logits", "exponential", "sigmoid"), _output),

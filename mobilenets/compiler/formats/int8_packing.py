@@ -56,11 +56,14 @@ def pack_product(layer: IntegerLayer, depth: int, channels: int, panel: int, gro
 
 
 def pack_taps(layer: IntegerLayer, channels: int, lanes: int, both: int, group: int) -> np.ndarray[Any, Any]:
-    """Pack (C, 1, 3, 3) as (channels / lanes, both, 3 columns, 4 / group, lanes, group): int8, or int16 in pairs.
+    """Pack (C, 1, k, k) as (channels / lanes, both, k columns, rows / group, lanes, group): int8, or int16 in pairs.
 
-    `both`: the rows of the output that four rows of the input give; their weights are at the first three, or the last.
+    `both`: the rows of the output that k + both - 1 rows of the input give; the weights of each begin a row further.
     """
     kernel = layer.weight[:, 0].transpose(0, 2, 1)  # (C, column, row)
-    rows = np.stack([np.pad(kernel, ((0, channels - len(kernel)), (0, 0), (r, 1 - r))) for r in range(both)], axis=1)
-    split = rows.reshape(channels // lanes, lanes, both, 3, 4 // group, group)
+    size = kernel.shape[1]
+    count = -(-(size + both - 1) // max(group, 2)) * max(group, 2)
+    pads = [((0, channels - len(kernel)), (0, 0), (r, count - size - r)) for r in range(both)]
+    rows = np.stack([np.pad(kernel, pad) for pad in pads], axis=1)
+    split = rows.reshape(channels // lanes, lanes, both, size, count // group, group)
     return split.transpose(0, 2, 3, 4, 1, 5).astype(np.int8 if group == 4 else np.int16)
