@@ -28,6 +28,8 @@ PIXELS = (127.5, 127.5)  # what its preprocess_input does for MobileNet, outside
 PUBLISHED = {"pixels": PIXELS, "activation": "relu6", "padding": "keras", "epsilon": 1e-3}
 EXPANSION = 4  # times its own size, and a mebibyte, is what an archive may unpack to: weights hardly compress
 ADVICE = "save the whole model (model.save), which says how its layers are joined"
+# the first layers of its networks: V1, V2, V3
+_FIRST = (["conv1", "conv_dw_1"], ["Conv1", "expanded_conv_depthwise"], ["conv", "expanded_conv_depthwise"])
 _HOLDING = ("BatchNormalization", "Conv2D", "Dense", "DepthwiseConv2D")
 _COUNTED = {"Normalization": ("count",)}  # of the values that it was adapted to: nothing that it computes with
 _NORM = ("gamma", "beta", "moving_mean", "moving_variance")
@@ -87,10 +89,10 @@ def _whole(format: str, steps: Sequence[Step], take: Take, ours: Mapping[str, An
 
 def _content(format: str, chain: Chain, ours: Mapping[str, Any]) -> Content:
     settings = {"size": chain.size, "pixels": chain.pixels, "ends": chain.ends, **ours}
-    content = Content(format, tuple(chain.layers), **settings)
-    if [layer.name for layer in chain.layers[:3]] != ["conv1", "conv_dw_1", "conv_pw_1"]:
+    content = Content(format, chain.layers, **settings)
+    if [layer.name for layer in content.layers[:2]] not in _FIRST:
         return content
-    spelled_out = any(isinstance(layer.padding, tuple) for layer in chain.layers)
+    spelled_out = any(isinstance(layer.padding, tuple) for layer in content.layers)
     conventions = {"pixels": PIXELS, "padding": "keras" if spelled_out else "same"}
     return replace(content, maker=MAKER, conventions=conventions)
 
