@@ -4,7 +4,8 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,10 @@ from photos import make_photos
 
 from mobilenets.arch.graph import expand, weight_shapes
 from mobilenets.arch.network import Network
+from mobilenets.compiler import build
 from mobilenets.compiler.processor import LEVELS, MASK
+from mobilenets.compiler.program import Target
+from mobilenets.files import write_atomic
 from mobilenets.image import Preprocess
 from mobilenets.machine import processor
 from mobilenets.model import Model
@@ -86,7 +90,25 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder.mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MOBILENETS_CACHE", str(folder))
+        patch.setattr(build, "_compiled", remembered(folder / "libraries"))
         yield folder
+
+
+def remembered(folder: Path) -> Callable[[Mapping[str, str], Target], bytes]:
+    """Return the function that compiles C, which compiles a text once: networks of other weights have the same."""
+    folder.mkdir(exist_ok=True)
+    compile_, run, command = build._compiled, build._run, os.environ.get("CC")
+
+    def compiled(sources: Mapping[str, str], target: Target) -> bytes:
+        if build._run is not run or os.environ.get("CC") != command:  # a test's own
+            return compile_(sources, target)
+        key = repr((sorted(sources.items()), build.compiler(), build.FLAGS, target.flags))
+        kept = folder / sha256(key.encode()).hexdigest()
+        if not kept.is_file():
+            write_atomic(kept, compile_(sources, target))
+        return kept.read_bytes()
+
+    return compiled
 
 
 @pytest.fixture(scope="session")

@@ -75,6 +75,8 @@ def test_forms_of_what_is_fine_tuned(random_model: MakeModel, tmp_path: Path) ->
         assert found.digest() == model.digest() and wanted == model.network
     assert start_of(model, {"alpha": 0.5}, None, Watch())[1] == model.network.replace(alpha=0.5)
     assert start_of(model, "0.5-64", None, Watch())[1] == model.network.replace(alpha=0.5, height=64, width=64)
+    with pytest.raises(UsageError, match=r"^network v2-0.5-64: the trained network, .*, has other blocks$"):
+        start_of(model, "v2-0.5-64", None, Watch())
 
 
 @pytest.mark.parametrize(
@@ -210,7 +212,7 @@ def test_a_session_takes_a_list(random_model: MakeModel, runtime: Runtime) -> No
 
 def test_public_objects_are_shown_in_a_line(random_model: MakeModel) -> None:
     model = random_model(Network(alpha=0.25, height=32, width=32, classes=200))
-    design = mobilenets.design(mobilenets.Budget(max_mult_adds="10M"))
+    design = mobilenets.design(mobilenets.Budget(max_mult_adds="10M"), mobilenets.Space(families=("v1",)))
     objects: tuple[Any, ...] = (
         *(open_session(model, runtime="onnx"), mobilenets.Explainer(model), model.graph, model.network, model),
         *(cost(model.network), design, mobilenets.PAPER[0]),

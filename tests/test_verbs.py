@@ -76,8 +76,8 @@ def test_costs_and_designs_are_those_that_are_printed(model: Path, capsys: pytes
     assert as_json(mn.cost("0.5-160", classes=10)) == printed(capsys, "describe", "0.5-160", "--classes", 10)
     assert as_json(mn.cost(model)) == printed(capsys, "describe", model) == as_json(mn.cost(mn.load(model)))
     assert as_json(mn.cost("paper")) == printed(capsys, "describe", "paper")
-    found = as_json(mn.design({"max_mult_adds": "10M"}, mn.Space(base=mn.Network(classes=5))))
-    assert found == printed(capsys, "design", "--max-mult-adds", "10M", "--classes", 5)
+    found = as_json(mn.design({"max_mult_adds": "10M"}, mn.Space(mn.Network(classes=5), ("v1",))))
+    assert found == printed(capsys, "design", "--max-mult-adds", "10M", "--classes", 5, "--family", "v1")
     assert str(mn.cost("0.25-96")) == "0.25-96: 7.745 M mult-adds, 470,072 parameters, 1000 classes"
 
 

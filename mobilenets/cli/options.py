@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Group, Parameter
 
 from ..arch import Network, named
-from ..arch.network import SHALLOW_BODY, Activation, Convolution, Padding, Rounding
+from ..arch.network import BODY, SHALLOW_BODY, Activation, Convolution, Padding, Rounding
 from ..arch.zoo import DEFAULT
 from ..designs import Budget, Space
 from ..devices import DEVICES
@@ -53,7 +53,9 @@ class NetworkFlags:
     """The network."""
 
     model: str | None = None
-    """Its name, such as 0.25-96: alpha and image size in one."""
+    """Its name, such as 0.25-96 or v3-small-0.75-160: family, alpha and image size in one."""
+    family: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = ()
+    """A search for a budget keeps to these: v1, fd, v2, v3, v4, or a part such as v3-small; by default all."""
     alpha: Annotated[float | None, Parameter(name=("--alpha", "--width"))] = None
     """Width multiplier, by default 0.5. A search for a budget keeps to it where it is given."""
     img_size: str | None = None
@@ -68,12 +70,14 @@ class NetworkFlags:
     """relu, or relu6 for networks that must match TensorFlow's; with --pretrained: where its file does not say."""
     padding: Padding | None = None
     """symmetric is PyTorch's, same TensorFlow's; by default symmetric."""
-    rounding: Rounding = "floor"
-    """Of channels under alpha: floor as in the paper, or multiple_of_8 as TF-slim."""
+    rounding: Rounding | None = None
+    """Of channels under alpha: floor as in V1's paper, or multiple_of_8 as TF-slim and all newer families."""
 
     def network(self, classes: int = 1000) -> Network:
         """Return the network of the flags; `NetworkError` where a name and flags both give alpha or image size."""
         base = self.base(classes)
+        if self.family:
+            raise NetworkError(f"--family {self.family[0]} says where a search may look: give a budget (--max-...)")
         if self.model is not None:
             if self.alpha is not None or self.img_size is not None:
                 raise NetworkError(f"{self.model} says alpha and image size: leave out --alpha and --img-size")
@@ -95,6 +99,8 @@ class NetworkFlags:
         if self.model is not None:
             raise NetworkError(f"--model {self.model} leaves nothing to design: give a budget or a network, not both")
         space = Space(base=self.base(classes))
+        if self.family:
+            space = replace(space, families=self.family)
         if self.alpha is not None:
             space = replace(space, alphas=(self.alpha,))
         if self.img_size is not None:
@@ -102,7 +108,7 @@ class NetworkFlags:
             if height != width:
                 raise NetworkError(f"--img-size {self.img_size}: a search is over square inputs only")
             space = replace(space, resolutions=(height,))
-        return replace(space, depths=(SHALLOW_BODY,)) if self.shallow else space
+        return replace(space, families=("v1-shallow",)) if self.shallow else space
 
     def base(self, classes: int = 1000) -> Network:
         """Return a network with the alpha and size of the name, where there is one, and all else by the flags."""
@@ -110,13 +116,14 @@ class NetworkFlags:
         changes: dict[str, Any] = {
             "channels": 1 if self.grey else 3,
             "classes": classes,
-            "rounding": self.rounding,
         }
-        said = {"activation": self.activation, "padding": self.padding}
+        said = {"activation": self.activation, "padding": self.padding, "rounding": self.rounding}
         changes |= {name: value for name, value in said.items() if value is not None}
         if self.conv == "full":
             changes["convolution"] = "full"
         if self.shallow:
+            if network.blocks not in (BODY, SHALLOW_BODY):
+                raise NetworkError(f"--shallow: {network.name} is no MobileNet V1")
             changes["blocks"] = SHALLOW_BODY
         return network.replace(**changes)
 

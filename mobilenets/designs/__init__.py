@@ -4,9 +4,11 @@ from .budget import Budget, parse_clock, parse_count, parse_size, parse_time
 from .candidate import Candidate
 from .prior import MeasuredPoint, Prior
 from .runs import read_runs
-from .search import Design, Space, search
+from .search import Design, search
+from .space import FAMILY_NAMES, Space
 
 __all__ = [
+    "FAMILY_NAMES",
     "Budget",
     "Candidate",
     "Design",

@@ -1,19 +1,23 @@
 """The part of the search that measures: the best network under a bound of milliseconds.
 
 Mult-adds do not determine latency. In ONNX Runtime on x86, 0.2-128 (8.9 M) takes twice as long as 0.25-112 (10.8 M),
-since channels that are not a multiple of the vector width do not use the fast kernels. A weaker rule holds: for one
-alpha and depth, the larger image takes longer. The search relies on it in three steps.
+since channels that are not a multiple of the vector width do not use the fast kernels, and families differ more: the
+gates and hard swishes of V3 count as no mult-adds. Two weaker rules hold: for one body and alpha, the larger image
+takes longer; and within one body, times grow with mult-adds within a factor of `DOUBT`. The search relies on them in
+three steps.
 
-1. Binary search along the front of accuracy against mult-adds finds a first network that fits.
+1. Of each body a few networks are measured, from its mult-adds at the rate of those measured before, until the best
+that fits is about found. A body none of whose networks can be better and fit by `_Screen.expected` is left out.
 
-2. For each alpha and depth, the cheapest network that is better than the best so far is measured; where it does not
-fit, none of that alpha and depth can.
+2. For each body and alpha, the cheapest network that is better than the best so far is measured, the most likely first;
+where it does not fit, none of that body and alpha can.
 
 3. The best few are measured again, in turn in one longer run, and compared by 95% intervals of the median.
 
-The second step ends after `SEARCH_SECONDS`, even where networks are left.
+The first two steps end after `SEARCH_SECONDS`, even where networks are left.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -27,8 +31,12 @@ __all__ = ["Measure", "fastest_enough"]
 
 Measure = Callable[[Sequence[Network], float], list[Latency]]  # networks, seconds in all -> one latency each
 
+DOUBT = 1.5  # networks that are expected to take this times the bound are not measured
+GROWTH = 0.75  # time grows with at least this power of mult-adds: larger networks run at higher rates
+FIRST = 2  # networks of one body that the first step measures
+UNKNOWN = 0.5  # of the highest rate measured: at which the first network of another body is chosen
 SCREEN_SECONDS = 0.15  # for one network: a median to about 2%
-AGAIN, TRIES = 2.0, 3  # a network up to this times above the bound is measured so often, since noise only adds
+TRIES = 3  # times that a network above the bound is measured, since noise only adds
 SEARCH_SECONDS = 90.0  # after these no further network is measured; with the deciding runs two minutes in all
 DECIDE_SECONDS = (2.0, 8.0)  # for the last few together; the second where the first does not decide
 NEAR = 1.1  # networks rejected at up to this times the bound are measured again
@@ -55,10 +63,26 @@ class _Screen:
             self.seen[candidate.network] = self._quickest(candidate)
         return _quick(self.seen[candidate.network]) <= self.limit
 
+    def expected(self, candidate: Candidate) -> float:
+        """Return milliseconds by the mult-adds, a low estimate: at the rate of the measured network of the same body
+        that is nearest in size, or where there is none at the highest rate measured; 0 before the first measurement.
+        """
+        size = candidate.cost.mult_adds
+        own = [c for c in self.seen.values() if c.network.blocks == candidate.network.blocks]
+        if not own:
+            return min((size * _quick(c) / c.cost.mult_adds for c in self.seen.values()), default=0.0)
+        nearest = min(own, key=lambda c: abs(math.log(size / c.cost.mult_adds)))
+        ratio = size / nearest.cost.mult_adds
+        return float(_quick(nearest) * min(ratio, ratio**GROWTH))
+
+    def possible(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """Return those that may fit by what is known without measuring them."""
+        return [c for c in candidates if c.network in self.seen or self.expected(c) <= DOUBT * self.limit]
+
     def _quickest(self, candidate: Candidate) -> Candidate:
         """Return the candidate with the least of up to `TRIES` measurements: other programs only make it slower."""
         tries: list[Candidate] = []
-        while not tries or (len(tries) < TRIES and self.limit < _quick(tries[-1]) <= AGAIN * self.limit):
+        while not tries or (len(tries) < TRIES and _quick(tries[-1]) > self.limit):
             latency = self.measure([candidate.network], SCREEN_SECONDS)[0]
             tries.append(replace(candidate, latency=latency))
         return min(tries, key=_quick)
@@ -76,11 +100,31 @@ def fastest_enough(
     may not fit cannot be told apart.
     """
     screen = _Screen(limit, measure)
-    best = _last_that_fits(_chain(within, None), screen)
+    best = None
+    for body in sorted({candidate.network.blocks for candidate in within}, key=len):  # the shorter is built sooner
+        best = _about_the_best([c for c in within if c.network.blocks == body], best, screen)
     best, complete = _improve(within, best, screen)
     choice, decided = _decide(list(screen.seen.values()), best, limit, measure)
     screen.seen.update({candidate.network: candidate for candidate in decided})
     return choice, list(screen.seen.values()), complete
+
+
+def _about_the_best(body: Sequence[Candidate], best: Candidate | None, screen: _Screen) -> Candidate | None:
+    """Return the best that fits of `best` and up to `FIRST` networks of one body, the next by those before.
+
+    Where nothing fits yet, one is measured even if that is unlikely to fit.
+    """
+    for _ in range(FIRST):
+        better = [c for c in _chain(body, best) if c.network not in screen.seen]
+        chain = screen.possible(better) or (better[:1] if best is None else [])
+        if not chain or screen.late:
+            break
+        known = any(network.blocks == chain[0].network.blocks for network in screen.seen)
+        likely = [c for c in chain if screen.expected(c) <= screen.limit * (1 if known else UNKNOWN)]
+        candidate = (likely or chain[:1])[-1] if screen.seen else chain[len(chain) // 2]
+        if screen.fits(candidate):
+            best = candidate
+    return best
 
 
 def _last_that_fits(row: Sequence[Candidate], screen: _Screen) -> Candidate | None:
@@ -96,15 +140,15 @@ def _last_that_fits(row: Sequence[Candidate], screen: _Screen) -> Candidate | No
 
 
 def _improve(within: Sequence[Candidate], best: Candidate | None, screen: _Screen) -> tuple[Candidate | None, bool]:
-    """Return the best that fits of every alpha and depth, and whether there was time for all of them."""
+    """Return the best that fits of every body and alpha, and whether there was time for all of them."""
     rows: dict[tuple[float, tuple[Block, ...]], list[Candidate]] = {}
     for candidate in within:
         rows.setdefault((candidate.network.alpha, candidate.network.blocks), []).append(candidate)
     while True:
-        chains = {key: chain for key, row in rows.items() if (chain := _chain(row, best))}
+        chains = {key: chain for key, row in rows.items() if (chain := screen.possible(_chain(row, best)))}
         if not chains or screen.late:
             return best, not chains
-        key = min(chains, key=lambda key: chains[key][0].cost.mult_adds)
+        key = min(chains, key=lambda key: screen.expected(chains[key][0]))
         if screen.fits(chains[key][0]):
             best = _last_that_fits(chains[key], screen)
         del rows[key]

@@ -1,55 +1,28 @@
 """A prior for the accuracy of a network before training, for ranking only.
 
-It is fitted to the paper's sixteen networks {1, 0.75, 0.5, 0.25} x {224, 192, 160, 128} with the model of its Figure 4:
-top-1 is linear in log2 alpha and log2 resolution, with a drop as alpha falls below 0.5. All of these are ImageNet
-results; a user's own runs calibrate it.
+It is fitted to published ImageNet results (`points.POINTS`). In log-odds, ln(p / (1 - p)), top-1 is a sum: one term of
+the family, one of the recipe by which the network was trained, and
+
+    - width * (alpha^-1/2 - 1) - size * (224 / resolution - 1),
+
+with the same `width` and `size` for all families. Networks that were trained by several recipes connect the families,
+so that all are predicted for one recipe (`points.REFERENCE`). A user's own runs calibrate it.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..arch.network import BODY, SHALLOW_BODY, Network
-from ..arch.zoo import PAPER, named
+from ..arch.network import Network
 from ..errors import BudgetError
+from .points import POINTS, REFERENCE, Point
+from .space import family_of
 
-__all__ = ["POINTS", "MeasuredPoint", "Point", "Prior"]
+__all__ = ["MeasuredPoint", "Prior"]
 
-_SLIM = "TF-slim, release of June 2017; the paper only plots it (Figure 4)"
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """ImageNet top-1 (%) of a square network, and its source."""
-
-    network: Network
-    top1: float
-    source: str
-
-
-POINTS = (
-    *(
-        Point(row.network, row.top1, f"the paper, {row.table}")
-        for row in PAPER
-        if row.network.convolution == "separable" and row.network.blocks == BODY
-    ),
-    Point(named("0.75-192"), 67.4, _SLIM),
-    Point(named("0.75-160"), 65.2, _SLIM),
-    Point(named("0.75-128"), 61.8, _SLIM),
-    Point(named("0.5-192"), 62.1, _SLIM),
-    Point(named("0.5-128"), 56.2, _SLIM),
-    Point(named("0.25-192"), 49.0, _SLIM),
-    Point(named("0.25-160"), 46.0, _SLIM),
-    Point(named("0.25-128"), 41.3, _SLIM),
-)
-
-# Below the paper's smallest input accuracy falls faster than the fit: a fit to MobileNetV2's published
-# networks at 128 to 224 px is 1.7 points too high for those at 96 (mean of four widths, TF-slim's table), and
-# 1.7 = 9.8 * log2(128 / 96)^2. A free quadratic term through `POINTS` gives the same for 64 px (9 points).
-SMALLEST_PLOTTED = 128
-SMALL_INPUT = 9.8
+_FULL = "full"  # the term of full convolutions, beside that of the family
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,32 +40,28 @@ class MeasuredPoint:
 
 @dataclass(frozen=True, slots=True)
 class Prior:
-    """Predicts top-1 (%) of a network. `Prior.of_the_paper()` makes it, `calibrated` adapts it."""
+    """Predicts top-1 (%) of a network. `Prior.published()` makes it, `calibrated` adapts it."""
 
-    coefficients: tuple[float, ...]  # of 1, log2 alpha, log2 resolution, max(0, log2(0.5 / alpha))
-    residual: float  # root mean square over the sixteen points, in points of top-1
-    shallow: float  # what removing the five 14x14x512 blocks adds: negative
-    full: float  # what full 3x3 convolutions add
+    terms: Mapping[str, float]  # log-odds at 1-224 of each family, what full convolutions and each recipe add
+    width: float
+    size: float
     offset: float = 0.0  # calibrated top-1 = offset + slope * prior
     slope: float = 1.0
     measured: tuple[MeasuredPoint, ...] = ()
-    label: str = "a prior from ImageNet (the paper's 16 networks), good for ranking only"
+    label: str = f"a prior from ImageNet ({len(POINTS)} published networks), good for ranking only"
 
     @classmethod
-    def of_the_paper(cls) -> "Prior":
-        """Return the least-squares fit over `POINTS`; variants are offset by their difference to 1.0-224 (Tables 4 and
-        5).
-        """
-        rows = np.array([_features(point.network) for point in POINTS])
-        top1 = np.array([point.top1 for point in POINTS])
-        coefficients = np.linalg.lstsq(rows, top1, rcond=None)[0]
-        printed = {row.network: row.top1 for row in PAPER}
-        return cls(
-            coefficients=tuple(coefficients.tolist()),
-            residual=float(np.sqrt(np.mean((rows @ coefficients - top1) ** 2))),
-            shallow=printed[Network(blocks=SHALLOW_BODY)] - printed[Network()],
-            full=printed[Network(convolution="full")] - printed[Network()],
+    def published(cls, points: Sequence[Point] = POINTS) -> "Prior":
+        """Return the least-squares fit of top-1 over `points`."""
+        names = list(dict.fromkeys(name for point in points for name in _terms(point)))
+        rows = np.array(
+            [[*(name in _terms(point) for name in names), *_slopes(point.network)] for point in points], np.float64
         )
+        top1 = np.array([point.top1 / 100 for point in points])
+        steepness = top1 * (1 - top1)  # of top-1 over log-odds
+        odds = np.log(top1 / (1 - top1))
+        found = np.linalg.lstsq(rows * steepness[:, None], odds * steepness, rcond=None)[0].tolist()
+        return cls(dict(zip(names, found, strict=False)), width=found[-2], size=found[-1])
 
     def predict(self, network: Network) -> float:
         """Return top-1 in %, clipped to 0 to 100; rank networks by `score`."""
@@ -103,27 +72,29 @@ class Prior:
 
         This is the mean of the network's own measurements where there are any, else the (calibrated) fit. The
         resolution of an input that is not square is sqrt(height * width). Raises `BudgetError` for a body that is
-        neither the paper's nor its shallow variant.
+        of no published family.
         """
         own = [point.top1 for point in self.measured if point.network == network]
         if own:
             return sum(own) / len(own)
         return self.offset + self.slope * self._imagenet(network)
 
+    def at(self, point: Point) -> float:
+        """Return the top-1 (%) that the fit has for a published network by its own recipe."""
+        slopes = sum(c * x for c, x in zip((self.width, self.size), _slopes(point.network), strict=True))
+        return 100 / (1 + math.exp(-sum(self.terms[name] for name in _terms(point)) - slopes))
+
     def _imagenet(self, network: Network) -> float:
-        if network.blocks not in (BODY, SHALLOW_BODY):
-            raise BudgetError(f"{network.name}: the prior knows the paper's body and its shallow variant only")
-        top1 = sum(c * x for c, x in zip(self.coefficients, _features(network), strict=True))
-        top1 -= SMALL_INPUT * max(0.0, math.log2(SMALLEST_PLOTTED / _resolution(network))) ** 2
-        top1 += self.shallow if network.blocks == SHALLOW_BODY else 0.0
-        return top1 + (self.full if network.convolution == "full" else 0.0)
+        if family_of(network) is None:
+            raise BudgetError(f"{network.name}: the prior knows the published bodies of MobileNets only")
+        return self.at(Point(network, 0, REFERENCE, ""))
 
     def calibrated(self, points: Sequence[MeasuredPoint]) -> "Prior":
         """Return this prior calibrated on the user's own runs: one run shifts it, several fit a line through (prior,
         measured).
 
         Where that line has no slope above zero (all runs of one size, or larger networks not better) the runs are too
-        few or too noisy to overrule the paper's ranking, and the prior is shifted by their mean difference. Raises
+        few or too noisy to overrule the published ranking, and the prior is shifted by their mean difference. Raises
         `BudgetError` where there is no run, or where the runs differ in their classes.
         """
         if not points:
@@ -143,7 +114,7 @@ class Prior:
             offset=float(top1.mean() - slope * prior.mean()),
             slope=slope,
             measured=tuple(points),
-            label=f"the paper's prior, calibrated on {runs}",
+            label=f"the published prior, calibrated on {runs}",
         )
 
 
@@ -151,6 +122,13 @@ def _resolution(network: Network) -> float:
     return math.sqrt(network.height * network.width)
 
 
-def _features(network: Network) -> tuple[float, float, float, float]:
-    alpha = network.alpha
-    return 1.0, math.log2(alpha), math.log2(_resolution(network)), max(0.0, math.log2(0.5 / alpha))
+def _terms(point: Point) -> list[str]:
+    """Return the names of the terms of a point; that of the reference recipe is 0."""
+    full = [_FULL] if point.network.convolution == "full" else []
+    recipe = [point.recipe] if point.recipe != REFERENCE else []
+    return [str(family_of(point.network)), *full, *recipe]
+
+
+def _slopes(network: Network) -> tuple[float, float]:
+    """Return what `width` and `size` are multiplied with: 0 at 1-224, less for less."""
+    return 1 - network.alpha**-0.5, 1 - 224 / _resolution(network)

@@ -2,45 +2,18 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from ..arch.network import BODY, SHALLOW_BODY, Block, Network
 from ..costs import cost
 from ..errors import BudgetError
 from .budget import Bound, Budget, Estimate
 from .candidate import Candidate, pareto, rank
 from .latency import Measure, fastest_enough, median, show_latency
 from .prior import Prior
+from .space import Space, broad_family
 
-__all__ = ["Design", "Space", "search"]
-
-
-@dataclass(frozen=True, slots=True)
-class Space:
-    """The networks to choose from: every alpha with every resolution and depth. Square images."""
-
-    # all other settings: classes, input channels, padding, rounding, ...
-    base: Network = field(default_factory=Network)
-    # 0.1 costs a fifth of the paper's smallest; 1.25 is the widest plain body that anyone published (timm)
-    alphas: tuple[float, ...] = tuple(round(0.05 * step, 2) for step in range(2, 26))
-    # 32 is the smallest input, 256 what timm evaluates its 224 px networks at; a step of 16 at 224 costs 15 %
-    resolutions: tuple[int, ...] = tuple(range(32, 257, 16))
-    depths: tuple[tuple[Block, ...], ...] = (BODY, SHALLOW_BODY)  # those of the accuracy prior
-    max_resolution: int | None = None  # the short side of the user's photos: larger inputs add no detail
-
-    def networks(self) -> list[Network]:
-        """Return all networks, with resolutions up to the first that covers `max_resolution`; raises `NetworkError`."""
-        resolutions = sorted(self.resolutions)
-        if self.max_resolution is not None:
-            covered = [resolution for resolution in resolutions if resolution < self.max_resolution]
-            resolutions = resolutions[: len(covered) + 1]
-        return [
-            self.base.replace(alpha=alpha, height=side, width=side, blocks=blocks)
-            for blocks in self.depths
-            for alpha in self.alphas
-            for side in resolutions
-        ]
+__all__ = ["Design", "search"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -88,7 +61,7 @@ def search(
         raise BudgetError(_impossible(bounds, candidates))
     costs: list[Callable[[Candidate], float]] = [_cost_of(bound) for bound in bounds]
     if not budget.measured or measure is None:
-        choice, front = within[0], pareto(within, costs)
+        choice, front, fitting = within[0], pareto(within, costs), within
         if estimate is not None:
             choice, *others = (replace(c, device=estimate.cost(c.network)) for c in (choice, *front))
             front = tuple(others)
@@ -97,7 +70,7 @@ def search(
         limit = float(budget.max_latency or 0)
         choice, measured, complete = fastest_enough(within, limit, measure)
         fast = [c for c in measured if median(c) <= limit and rank(c) >= rank(choice)]
-        front = pareto(fast, [*costs, median])
+        front, fitting = pareto(fast, [*costs, median]), fast
         slow = [c for c in measured if rank(c) < rank(choice)]
         next_better = _next_better(choice, candidates, bounds)
         if slow:
@@ -105,7 +78,7 @@ def search(
             next_better = f"max_latency {limit:.4g} ms binds: {rival.network.name} takes {show_latency(rival)}"
         if not complete:
             next_better += f"; time ran out after {len(measured)} networks: a better one may fit"
-    reason = f"{_summary(choice, bounds)}; {next_better}. Accuracy is {prior.label}."
+    reason = f"{_summary(choice, bounds)}; {next_better}. {_others(choice, fitting)}Accuracy is {prior.label}."
     return Design(choice, front, len(candidates), len(within), reason)
 
 
@@ -122,8 +95,8 @@ def _check(budget: Budget, bounds: Sequence[Bound], space: Space, prior: Prior, 
         raise BudgetError(
             f"the calibration runs have {min(classes)} classes, the network asked for {space.base.classes}"
         )
-    if not (space.alphas and space.resolutions and space.depths):
-        raise BudgetError("the space is empty: it needs at least one alpha, one resolution and one depth")
+    if () in (space.families, space.alphas, space.resolutions):
+        raise BudgetError("the space is empty: it needs at least one family, one alpha and one resolution")
 
 
 def _cost_of(bound: Bound) -> Callable[[Candidate], float]:
@@ -170,6 +143,20 @@ def _summary(choice: Candidate, bounds: Sequence[Bound]) -> str:
     spent = [f"{bound.show(bound.cost(choice.cost))} of {bound}" for bound in bounds]
     spent += [show_latency(choice)] if choice.latency else []
     return f"{choice.network.name} is the best that fits, with {', '.join(spent)}"
+
+
+def _others(choice: Candidate, fitting: Sequence[Candidate]) -> str:
+    """Return a sentence on the best network of each other family in `fitting`; empty where there is none."""
+    best: dict[str, Candidate] = {}
+    for candidate in sorted(fitting, key=rank):
+        best.setdefault(broad_family(candidate.network), candidate)
+    own = broad_family(choice.network)
+    others = [f"{c.network.name} {c.top1:.1f}" for name, c in best.items() if name != own]
+    return (
+        f"Top-1 is {choice.top1:.1f} %; the best of the other families that fit: {', '.join(others)}. "
+        if others
+        else ""
+    )
 
 
 def _next_better(choice: Candidate, candidates: Sequence[Candidate], bounds: Sequence[Bound]) -> str:

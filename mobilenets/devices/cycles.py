@@ -40,6 +40,7 @@ class Instructions:
     widened: float  # per weight and band of rows
     runs: float  # per pair of outputs and run of pixels that lie side by side
     outputs: float  # per output of the product
+    sums: float  # per output to which an earlier image is added
     steps: float  # per step
 
     @property
@@ -50,64 +51,68 @@ class Instructions:
 
 FITTED: Mapping[str, Instructions] = {
     "cortex-m4": Instructions(
-        gathered=2.58,
-        depthwise=17.5,
-        strided=26.3,
-        taps=19.5,
-        filters=95.2,
-        pool=9.05,
-        tiles=0.728,
-        single=4.18,
-        last=1.93,
-        widened=0.79,
-        runs=98,
-        outputs=8.23,
-        steps=4.99e03,
+        gathered=2.53,
+        depthwise=16.8,
+        strided=26,
+        taps=21.8,
+        filters=106,
+        pool=9.99,
+        tiles=0.718,
+        single=3.81,
+        last=1.84,
+        widened=1.02,
+        runs=84.4,
+        outputs=9.05,
+        sums=34.1,
+        steps=6.27e03,
     ),
     "cortex-m55": Instructions(
-        gathered=2.39,
-        depthwise=9.06,
-        strided=13.2,
-        taps=14.5,
-        filters=214,
-        pool=9.94,
-        tiles=0.142,
-        single=6.14,
+        gathered=2.63,
+        depthwise=10.7,
+        strided=15.1,
+        taps=14.6,
+        filters=117,
+        pool=11,
+        tiles=0.13,
+        single=6.12,
         last=0,
         widened=0,
-        runs=69.5,
-        outputs=5.99,
-        steps=2.92e03,
+        runs=126,
+        outputs=5.37,
+        sums=36.6,
+        steps=2.97e03,
     ),
     "riscv32": Instructions(
-        gathered=11.7,
+        gathered=10.7,
         depthwise=0,
         strided=0,
-        taps=19.3,
+        taps=18.7,
         filters=0,
-        pool=10.9,
+        pool=13.2,
         tiles=0,
-        single=3.62,
+        single=3.68,
         last=0,
-        widened=4.06,
-        runs=173,
-        outputs=58.9,
-        steps=1.71e04,
+        widened=3.17,
+        runs=221,
+        outputs=61.2,
+        sums=53.5,
+        steps=1.94e04,
     ),
     "esp32-s3": Instructions(
-        gathered=12.6,
+        gathered=12,
         depthwise=0,
         strided=0,
-        taps=14.4,
+        taps=14.1,
         filters=0,
-        pool=8.48,
+        pool=8.94,
         tiles=0,
-        single=3.69,
+        single=3.75,
         last=0,
-        widened=3.81,
-        runs=208,
-        outputs=21.3,
-        steps=1.49e04,
+        widened=3.08,
+        runs=177,
+        outputs=23.1,
+        sums=59.3,
+        steps=1.85e04,
     ),
 }
 
@@ -133,7 +138,9 @@ def work(network: Network, core: Core) -> Iterator[tuple[Work, ...]]:
         if step.gather == "window" and number + 1 < len(steps):
             product["gathered"] = prod(step.shape_out[:2]) * step.depth
         kind = {"window": "conv", "depthwise": "pointwise", "pool": "classifier"}[step.gather]
-        yield (*_gathering(step, bands[number], core), Work(step.product.name, kind, {**product, "steps": 1}))
+        layers = (*_gathering(step, bands[number], core), Work(step.product.name, kind, {**product, "steps": 1}))
+        added = (Work(step.sum.name, "add", {"sums": prod(step.shape_out)}),) if step.sum else ()
+        yield (*layers, *added)
 
 
 def least_instructions(network: Network, device: Device) -> float:

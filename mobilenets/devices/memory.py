@@ -1,6 +1,7 @@
 """The bytes of RAM and flash that a network takes on a microcontroller, by its shapes alone."""
 
 from functools import lru_cache
+from itertools import pairwise
 from math import prod
 
 from ..arch.network import Network
@@ -25,8 +26,11 @@ def memory_of(network: Network, device: Device) -> Memory:
 
 
 def largest_image(network: Network) -> int:
-    """Return the bytes of the largest image that is never kept in part."""
-    return max((prod(step.shape_out) for step in shape_steps(network)[MOST:-1]), default=0)
+    """Return the bytes of the largest image of which it is known that it is never kept in part: of two that follow each
+    other, the larger may be.
+    """
+    images = [prod(step.shape_out) for step in shape_steps(network)[MOST:-1]]
+    return max(map(min, pairwise(images)), default=0)
 
 
 def code_bytes(network: Network, device: Device) -> int:

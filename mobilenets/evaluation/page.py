@@ -10,7 +10,7 @@ import numpy as np
 from ..costs import cost
 from ..data.near_duplicates import NearDuplicate, near_duplicates, note_on
 from ..data.sources import Dataset, Sample
-from ..designs.prior import POINTS
+from ..designs.points import POINTS
 from ..image import Pixels, decode
 from ..model import TASK, Model
 from ..progress import Watch

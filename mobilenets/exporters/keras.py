@@ -1,15 +1,15 @@
-"""Keras: a whole model as one `.h5`, with the layers and the names of keras.applications' MobileNet.
+"""Keras: a whole model as one `.h5`, with the layers and the names of keras.applications' MobileNet, V2 and V3.
 
 `keras.models.load_model` builds the network; its weights load into `keras.applications.MobileNet(weights=PATH)` where
-that can build the same network. Input: float (N, H, W, C), normalised as the attribute `mobilenets_preprocess` says;
-output: probabilities (N, classes). The config has the spelling of Keras 2, which Keras 3 reads as well.
+that can build the same network (V3 with `include_preprocessing=False`). Input: float (N, H, W, C), normalised as the
+attribute `mobilenets_preprocess` says; output: probabilities (N, classes). The config has the spelling of Keras 2,
+which Keras 3 reads as well; hard-swish needs Keras 3.
 """
 
 import io
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from ..arch.graph import same_padding
 from ..arch.ops import Consumer, Op
 from ..errors import MissingExtraError
 from ..model import Model
+from .keras_names import keras_family, keras_name
 
 __all__ = ["LAYERS", "to_keras_h5"]
 
@@ -32,6 +33,7 @@ class _Layer:
     name: str
     config: Mapping[str, Any] = field(default_factory=dict)
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+    inputs: tuple[str, ...] = ()  # names of the layers that it takes
 
 
 def _input(model: Model, op: Op) -> Iterator[_Layer]:
@@ -39,21 +41,23 @@ def _input(model: Model, op: Op) -> Iterator[_Layer]:
 
 
 def _convolution(model: Model, op: Op) -> Iterator[_Layer]:
-    name, depthwise = _name(op.name), op.kind == "depthwise"
+    name, depthwise = _name(model, op), op.kind == "depthwise"
     top, left, bottom, right = op.padding
     padding = "valid"
     if _is_same(model, op):
         padding = "same"
     elif any(op.padding):
-        pad = name.replace("_dw_", "_pad_") if depthwise else f"{name}_pad"
+        pad = name.replace("_dw_", "_pad_") if "_dw_" in name else f"{name}_pad"
         yield _Layer("ZeroPadding2D", pad, {"padding": [[top, bottom], [left, right]]})
-    config = {"kernel_size": [op.kernel] * 2, "strides": [op.stride] * 2, "padding": padding, "use_bias": False}
+    config = {"kernel_size": [op.kernel] * 2, "strides": [op.stride] * 2, "padding": padding, "use_bias": op.bias}
+    bias = {"bias": model.weights[f"{op.name}.bias"]} if op.bias else {}
     kernel = model.weights[f"{op.name}.weight"]
     if depthwise:  # (channels, 1, k, k) -> (k, k, channels, 1)
-        arrays = {"depthwise_kernel": kernel.transpose(2, 3, 0, 1)}
+        arrays = {"depthwise_kernel": kernel.transpose(2, 3, 0, 1), **bias}
         yield _Layer("DepthwiseConv2D", name, {**config, "depth_multiplier": 1}, arrays)
     else:  # (out, in, k, k) -> (k, k, in, out)
-        yield _Layer("Conv2D", name, {**config, "filters": op.shape_out[2]}, {"kernel": kernel.transpose(2, 3, 1, 0)})
+        arrays = {"kernel": kernel.transpose(2, 3, 1, 0), **bias}
+        yield _Layer("Conv2D", name, {**config, "filters": op.shape_out[2]}, arrays)
 
 
 def _is_same(model: Model, op: Op) -> bool:
@@ -71,27 +75,53 @@ def _batch_norm(model: Model, op: Op) -> Iterator[_Layer]:
     names = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
     arrays = {ours: model.weights[f"{op.name}.{theirs}"] for ours, theirs in names.items()}
     config = {"axis": -1, "epsilon": model.network.epsilon, "center": True, "scale": True}
-    yield _Layer("BatchNormalization", _name(op.name), config, arrays)
+    yield _Layer("BatchNormalization", _name(model, op), config, arrays)
 
 
 def _activation(model: Model, op: Op) -> Iterator[_Layer]:
-    yield _Layer("ReLU", _name(op.name), {"max_value": 6.0 if op.kind == "relu6" else None})
+    name = _name(model, op)
+    if op.kind == "hard_swish":
+        yield _Layer("Activation", name, {"activation": "hard_swish"})
+    else:
+        yield _Layer("ReLU", name, {"max_value": 6.0 if op.kind == "relu6" else None})
+
+
+def _hard_sigmoid(model: Model, op: Op) -> Iterator[_Layer]:
+    """Yield relu6(x + 3) / 6: Keras 2 and 3 have different functions under the name hard_sigmoid."""
+    name = _name(model, op)
+    yield _Layer("Rescaling", f"{name}_add", {"scale": 1.0, "offset": 3.0})
+    yield _Layer("ReLU", name, {"max_value": 6.0})
+    yield _Layer("Rescaling", f"{name}_divide", {"scale": 1 / 6, "offset": 0.0})
+
+
+def _of_two(model: Model, op: Op) -> Iterator[_Layer]:
+    yield _Layer(op.kind.capitalize(), _name(model, op))
 
 
 def _pool(model: Model, op: Op) -> Iterator[_Layer]:
-    yield _Layer("GlobalAveragePooling2D", "global_average_pooling2d", {"keepdims": True})
+    if op.name != "pool":  # of a gate
+        yield _Layer("GlobalAveragePooling2D", _name(model, op), {"keepdims": True})
+        return
+    v2 = keras_family(model.network) == "v2"
+    yield _Layer("GlobalAveragePooling2D", "global_average_pooling2d", {"keepdims": not v2})
     yield _Layer("Dropout", "dropout", {"rate": DROPOUT})
 
 
 def _classifier(model: Model, op: Op) -> Iterator[_Layer]:
-    config = {"filters": op.shape_out[2], "kernel_size": [1, 1], "strides": [1, 1], "padding": "same", "use_bias": True}
-    kernel = model.weights[f"{op.name}.weight"].T[None, None]  # (out, in) -> (1, 1, in, out)
-    yield _Layer("Conv2D", "conv_preds", config, {"kernel": kernel, "bias": model.weights[f"{op.name}.bias"]})
-    yield _Layer("Reshape", "reshape_2", {"target_shape": [op.shape_out[2]]})
+    outputs, family = op.shape_out[2], keras_family(model.network)
+    kernel = model.weights[f"{op.name}.weight"].T  # (out, in) -> (in, out)
+    arrays = {"kernel": kernel if family == "v2" else kernel[None, None], "bias": model.weights[f"{op.name}.bias"]}
+    if family == "v2":
+        yield _Layer("Dense", "predictions", {"units": outputs, "activation": "softmax", "use_bias": True}, arrays)
+        return
+    config = {"filters": outputs, "kernel_size": [1, 1], "strides": [1, 1], "padding": "same", "use_bias": True}
+    yield _Layer("Conv2D", "logits" if family == "v3" else "conv_preds", config, arrays)
+    yield _Layer("Reshape", "reshape_2", {"target_shape": [outputs]})
 
 
 def _softmax(model: Model, op: Op) -> Iterator[_Layer]:
-    yield _Layer("Activation", "predictions", {"activation": "softmax"})
+    if keras_family(model.network) != "v2":  # whose classifier has it
+        yield _Layer("Activation", "predictions", {"activation": "softmax"})
 
 
 LAYERS: dict[str, Callable[[Model, Op], Iterator[_Layer]]] = {
@@ -102,26 +132,19 @@ LAYERS: dict[str, Callable[[Model, Op], Iterator[_Layer]]] = {
     "batch_norm": _batch_norm,
     "relu": _activation,
     "relu6": _activation,
+    "hard_swish": _activation,
+    "hard_sigmoid": _hard_sigmoid,
+    "add": _of_two,
+    "multiply": _of_two,
     "global_average_pool": _pool,
     "fully_connected": _classifier,
     "softmax": _softmax,
 }
-KERAS = Consumer(
-    "export to Keras", handles=LAYERS, refuses="sigmoid l2_normalise hard_swish hard_sigmoid add multiply".split()
-)
+KERAS = Consumer("export to Keras", handles=LAYERS, refuses="sigmoid l2_normalise".split())
 
 
-def _name(name: str) -> str:
-    """Return the Keras name: `conv0`, `dw1`, `pw1`, `conv1`, `head` -> `conv1`, `conv_dw_1`, `conv_pw_1`, `conv_1`,
-    `conv_head`.
-    """
-    stem, _, suffix = name.partition("_")
-    part, number = re.fullmatch(r"([a-z]+)(\d*)", stem).groups()  # type: ignore[union-attr]
-    if part == "conv":
-        keras = "conv1" if number == "0" else f"conv_{number}"
-    else:
-        keras = f"conv_{part}_{number}" if number else f"conv_{part}"
-    return keras + {"": "", "bn": "_bn", "act": "_relu"}[suffix]
+def _name(model: Model, op: Op) -> str:
+    return keras_name(keras_family(model.network), op.name)
 
 
 def to_keras_h5(model: Model) -> bytes:
@@ -134,7 +157,7 @@ def to_keras_h5(model: Model) -> bytes:
     except ImportError as exc:
         raise MissingExtraError("h5py is not installed, and writing Keras files needs it", "weights") from exc
     KERAS.check(model.graph.ops)
-    layers = [layer for op in model.graph.ops for layer in LAYERS[op.kind](model, op)]
+    layers = _connected(model)
     content = io.BytesIO()
     with h5py.File(content, "w") as file:
         file.attrs["keras_version"] = "2.15.0"  # the last with Keras 2's spelling
@@ -147,9 +170,21 @@ def to_keras_h5(model: Model) -> bytes:
     return content.getvalue()
 
 
+def _connected(model: Model) -> list[_Layer]:
+    """Return the layers; of those of one op the first takes what the op takes, each other the one before it."""
+    layers: list[_Layer] = []
+    last: list[tuple[str, ...]] = []  # of each op: the name of its last layer
+    for op in model.graph.ops:
+        inputs = tuple(name for i in op.inputs for name in last[i])
+        for layer in LAYERS[op.kind](model, op):
+            layers.append(replace(layer, inputs=inputs))
+            inputs = (layer.name,)
+        last.append(inputs)
+    return layers
+
+
 def _config(model: Model, layers: list[_Layer]) -> dict[str, Any]:
-    """Return the config of a functional model in which every layer takes the output of the one before it."""
-    before = [None, *(layer.name for layer in layers)]
+    """Return the config of a functional model."""
     return {
         "class_name": "Functional",
         "config": {
@@ -159,9 +194,9 @@ def _config(model: Model, layers: list[_Layer]) -> dict[str, Any]:
                     "class_name": layer.kind,
                     "name": layer.name,
                     "config": {"name": layer.name, "dtype": "float32", **layer.config},
-                    "inbound_nodes": [[[source, 0, 0, {}]]] if source else [],
+                    "inbound_nodes": [[[source, 0, 0, {}] for source in layer.inputs]] if layer.inputs else [],
                 }
-                for source, layer in zip(before, layers, strict=False)
+                for layer in layers
             ],
             "input_layers": [[layers[0].name, 0, 0]],
             "output_layers": [[layers[-1].name, 0, 0]],

@@ -1,7 +1,8 @@
-"""A safetensors file with timm's names, for `timm.create_model("mobilenetv1_100", ...)` and related models.
+"""A safetensors file with timm's names, for `timm.create_model("mobilenetv1_100", ...)` and related models of V1 to V4.
 
-timm needs settings that names cannot carry: num_classes, in_chans, act_layer, and pad_type="same" where the network
-pads as TensorFlow does. All of them are in the metadata, from which `mobilenets import` restores the network.
+timm needs settings that names cannot carry: num_classes, in_chans, act_layer, pad_type="same" where the network pads as
+TensorFlow does, and bn_eps=1e-5 where its own default is another (`tf_mobilenetv3_small_minimal_100`). All but the last
+are in the metadata, from which `mobilenets import` restores the network.
 """
 
 import json
@@ -9,10 +10,10 @@ import json
 from safetensors.numpy import save
 
 from ..arch.graph import expand
-from ..arch.network import Network, Padding
+from ..arch.network import Block, Network, Padding
 from ..errors import UsageError
 from ..model import Model, in_order
-from .state_dict import state_dict
+from .state_dict import Names, check_family, family_of, has_v1_blocks, module_names, state_dict
 
 __all__ = ["to_timm"]
 
@@ -29,30 +30,60 @@ def to_timm(model: Model) -> bytes:
         "mobilenets_preprocess": json.dumps(model.preprocess.to_dict()),
         "mobilenets_labels": json.dumps(list(model.labels)),
     }
-    return in_order(save(dict(state_dict(model, _names(model.network))), metadata))
+    return in_order(save(dict(state_dict(model, module_names(_names(model.network)))), metadata))
 
 
 def _check(network: Network) -> None:
     if network.convolution != "separable":
         raise UsageError("a network of full convolutions: timm's MobileNet v1 has separable ones only")
-    if not any(_pads(network, rule) == _pads(network, network.padding) for rule in ("symmetric", "same")):
+    rules: tuple[Padding, ...] = ("symmetric", "same")
+    rule = next((rule for rule in rules if _pads(network, rule) == _pads(network, network.padding)), None)
+    if rule is None:
         raise UsageError(
             f"padding {network.padding} on {network.height}x{network.width}: timm pads as PyTorch or TensorFlow does; "
             "sides that are multiples of 32 would make it TensorFlow's"
         )
+    if not has_v1_blocks(network):
+        check_family(network, "timm", padding=rule, activation=network.activation, hidden_scaling="none")
 
 
 def _pads(network: Network, rule: Padding) -> list[tuple[int, int, int, int]]:
     return [op.padding for op in expand(network.replace(padding=rule)).ops]
 
 
-def _names(network: Network) -> dict[str, str]:
-    """Return the mapping of our modules to timm's; a stage begins with the first block and with each of stride 2."""
-    names = {"conv0": "conv_stem", "conv0_bn": "bn1", "head": "conv_head", "head_bn": "bn2", "fc": "classifier"}
-    stage, number = 0, -1
+def _names(network: Network) -> Names:
+    """Return timm's names. A stage begins with the first block and with each of stride 2 (V1, V4) or of other channels
+    (V2, V3).
+    """
+    family = "" if has_v1_blocks(network) else family_of(network, "timm")
+    names = {"conv0": ("conv_stem", "bn1"), "fc": ("classifier", "")}
+    ops = {op.name for op in expand(network).ops}
+    stage, number, before = 0, -1, network.blocks[0]
     for i, block in enumerate(network.blocks, 1):
-        stage, number = (stage + 1, 0) if block.stride == 2 and i > 1 else (stage, number + 1)
-        prefix = f"blocks.{stage}.{number}"
-        names |= {f"dw{i}": f"{prefix}.conv_dw", f"dw{i}_bn": f"{prefix}.bn1"}
-        names |= {f"pw{i}": f"{prefix}.conv_pw", f"pw{i}_bn": f"{prefix}.bn2"}
+        by_channels = family.startswith(("v2", "v3"))
+        begins = block.channels != before.channels if by_channels else block.stride == 2 and i > 1
+        stage, number, before = (stage + 1, 0, block) if begins else (stage, number + 1, block)
+        for ours, (name, norm) in _block_names(i, block, f"ex{i}" in ops, family.startswith("v4")).items():
+            prefix = f"blocks.{stage}.{number}."
+            names[ours] = prefix + name, norm and prefix + norm
+    if network.hidden:
+        names["head"] = f"blocks.{stage + 1}.0.conv", f"blocks.{stage + 1}.0.bn1"
+        names["hidden"] = "conv_head", "norm_head"
+    else:
+        names["head"] = "conv_head", "bn2"
     return names
+
+
+def _block_names(i: int, block: Block, expanded: bool, universal: bool) -> dict[str, tuple[str, str]]:
+    """Return the names within a block; V4's are universal inverted bottlenecks."""
+    if block.fused and block.expansion:
+        return {f"conv{i}": ("conv_exp", "bn1"), f"pw{i}": ("conv_pwl", "bn2")}
+    if block.fused or not (block.kernel or block.expansion):
+        return {f"conv{i}": ("conv", "bn1"), f"pw{i}": ("conv", "bn1")}
+    if universal:
+        parts = {"start": "dw_start", "ex": "pw_exp", "dw": "dw_mid", "pw": "pw_proj"}
+        return {f"{ours}{i}": (f"{theirs}.conv", f"{theirs}.bn") for ours, theirs in parts.items()}
+    gate = {f"gate{i}_squeeze": ("se.conv_reduce", ""), f"gate{i}_excite": ("se.conv_expand", "")}
+    if not expanded:
+        return gate | {f"dw{i}": ("conv_dw", "bn1"), f"pw{i}": ("conv_pw", "bn2")}
+    return gate | {f"ex{i}": ("conv_pw", "bn1"), f"dw{i}": ("conv_dw", "bn2"), f"pw{i}": ("conv_pwl", "bn3")}

@@ -14,7 +14,9 @@ __all__ = ["Range", "image_scale", "quant_params", "to_integers"]
 Range = tuple[float, float]  # the smallest and the largest real number to represent
 
 MOST_BIAS = 2**30  # a bias may take half of int32, the products the other half
-FINEST = 1 / 128  # of an elementwise output, in steps of its coarser input
+FINEST = 1 / 127  # of an elementwise output, in steps of its coarser input: hard swish needs more than 1 / 128
+COARSEST = 512  # of a sum's output, in steps of its finer input: XNNPACK refuses 1024
+STEEPEST = 1 / 2  # of a gate, the change by one step of its input: XNNPACK refuses 1
 SMALLEST_SCALE = 1e-5  # of a layer's largest, for channels of zeros: XNNPACK refuses multipliers below 2^-32
 
 
@@ -51,9 +53,10 @@ def to_integers(model: Model, ranges: Mapping[str, Range], per_channel: bool = T
     image, gain, offset = image_scale(model.preprocess)
     activations, found = {"image": image}, integer_layers(graph)
     names = ["image", *(layer.name for layer in found)]
+    summed = {i: ranges[layer.op.name] for layer in found if layer.op.kind == "add" for i in layer.sources}
     pooled = {layer.sources[0] for layer in found if layer.op.kind == "global_average_pool"}
     layers: dict[str, IntegerLayer] = {}
-    for layer in found:
+    for position, layer in enumerate(found, 1):
         op, sources = layer.op, [activations[names[i]] for i in layer.sources]
         gate = layer.activation is not None and layer.activation.kind == "hard_sigmoid"
         if f"{op.name}.weight" in weights:
@@ -62,14 +65,16 @@ def to_integers(model: Model, ranges: Mapping[str, Range], per_channel: bool = T
                 bias = bias + (weight.sum(axis=(2, 3)) * offset).sum(axis=1)
                 weight = weight * gain[:, None, None]
             if gate:  # relu6(x + 3) / 6 is x / 6 + 1/2 where the integers end at 0 and 1
-                weight, bias = weight / 6, bias / 6 + 0.5
+                slope = _slope(weight / 6, sources[0])
+                weight, bias = weight / 6 * slope[:, None, None, None], bias / 6 * slope + 0.5
             layers[op.name] = _layer(weight, bias, sources[0], per_channel)
         if gate:
             activations[op.name] = QuantParams(1 / 256, LOW)
         elif op.kind == "global_average_pool":
             activations[op.name] = sources[0]
         else:
-            activations[op.name] = quant_params(*ranges[op.name], _finest(layers.get(op.name), sources))
+            finest = max(_finest(layers.get(op.name), sources), _coarse(summed.get(position)))
+            activations[op.name] = quant_params(*ranges[op.name], finest)
             if any(names[i] == op.name for i in pooled):
                 activations[op.name] = _even(activations[op.name])
     return QuantModel(
@@ -95,6 +100,20 @@ def _finest(layer: IntegerLayer | None, sources: Sequence[QuantParams]) -> float
     if layer is not None:
         return sources[0].scale * float(layer.scale.max())
     return max(source.scale for source in sources) * FINEST
+
+
+def _coarse(total: Range | None) -> float:
+    """Return the smallest scale of an input of a sum, whose range is `total`; 0 for what no sum takes."""
+    return 0.0 if total is None else (max(total[1], 0.0) - min(total[0], 0.0)) / (HIGH - LOW) / COARSEST
+
+
+def _slope(weight: Doubles, source: QuantParams) -> Doubles:
+    """Return (out,), by what to multiply the weights of a gate: 1, unless one step of its input passes over the gate's
+    whole range; such a gate opens and closes at the same place, less abruptly.
+    """
+    step = np.abs(weight.reshape(len(weight), -1)).max(axis=1) / HIGH * source.scale
+    slope: Doubles = STEEPEST / np.maximum(step, STEEPEST)
+    return slope
 
 
 def _layer(weight: Doubles, bias: Doubles, source: QuantParams, per_channel: bool) -> IntegerLayer:

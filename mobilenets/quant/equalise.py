@@ -4,11 +4,13 @@ ReLU commutes with positive factors: a channel may be divided by s in one layer 
 one scale for all channels of an array, small channels lose precision; with one scale per output channel of the weights,
 the weights of the layer before lose none. So s is chosen by the ranges of the activations, balanced against the next
 layer's weights, where one scale covers all inputs of an output channel (except in a depthwise layer).
+
+Only a convolution whose output nothing but the next one reads is scaled: within the inverted residual blocks of V2 and
+V4, not across their sums; and not where a hard swish or a gate follows.
 """
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,30 +18,26 @@ import numpy as np
 from ..arch.fold import fold_batch_norm, unfold
 from ..arch.graph import Graph
 from ..arch.layers import Layer, layers
-from ..arch.ops import CONVOLUTIONS, OPS, Consumer, Op
+from ..arch.ops import OPS, Consumer, Op
 from ..model import Model
 from .observe import Ranges
 from .scheme import Doubles
 
 __all__ = ["EQUALISATION", "equalise"]
 
-# only ops that commute with positive factors may be between two layers with weights
+# what else stands in a network is left as it is
 EQUALISATION = Consumer(
     "equalisation",
-    handles="input conv depthwise pointwise relu relu6 global_average_pool fully_connected "
-    "softmax sigmoid l2_normalise".split(),
-    refuses="hard_swish hard_sigmoid add multiply batch_norm".split(),  # batch norm is folded before
-    activations=dict.fromkeys(CONVOLUTIONS, (None, "relu", "relu6")),
+    handles=[kind for kind in OPS if kind != "batch_norm"],
+    refuses=["batch_norm"],  # it is folded before
 )
+_COMMUTE = (None, "relu", "relu6")  # activations behind which a channel may be scaled
 MOST = 1e3  # limit of a channel's factor and of 1 / factor: nearly dead channels stay so
 ROOM = 0.9  # of 6: with ReLU6, channels whose maximum is above this are not scaled, and none is raised above it
 
 
 def equalise(model: Model, ranges: Ranges) -> tuple[Model, Ranges]:
-    """Return a model with the same function and other weights, and its ranges; `ranges` are those of `model`.
-
-    Raises `NetworkError` for a network that is not equalised.
-    """
+    """Return a model with the same function and other weights, and its ranges; `ranges` are those of `model`."""
     graph, weights = fold_batch_norm(model.graph, model.weights)
     EQUALISATION.check(graph.ops)
     equal = dict(ranges)
@@ -56,9 +54,21 @@ def equalise(model: Model, ranges: Ranges) -> tuple[Model, Ranges]:
 
 
 def _pairs(graph: Graph) -> Iterator[tuple[Layer, Op]]:
-    """Yield each convolution and the next layer with weights; a pool in between passes factors on as ReLU does."""
-    computed = [layer for layer in layers(graph) if OPS[layer.op.kind].role in ("convolution", "linear")]
-    return ((first, second.op) for first, second in pairwise(computed))
+    """Yield each convolution and the layer with weights that alone reads it; a pool in between passes factors on."""
+    found = layers(graph)
+    readers: list[list[int]] = [[] for _ in found]
+    for position, layer in enumerate(found):
+        for source in layer.sources:
+            readers[source].append(position)
+    for position, first in enumerate(found):
+        activation = first.activation.kind if first.activation else None
+        if OPS[first.op.kind].role != "convolution" or activation not in _COMMUTE:
+            continue
+        after = readers[position]
+        if len(after) == 1 and OPS[found[after[0]].op.kind].role == "pool":
+            after = readers[after[0]]
+        if len(after) == 1 and OPS[found[after[0]].op.kind].role in ("convolution", "linear"):
+            yield first, found[after[0]].op
 
 
 def _factors(high: Doubles, second: Op, weight: np.ndarray[Any, Any]) -> Doubles:

@@ -9,6 +9,7 @@ import numpy as np
 from ..arch.fold import fold_batch_norm
 from ..arch.ops import CONVOLUTIONS, Op
 from ..arrays import Floats
+from ..errors import ModelFileError
 from ..image import Pixels, normalise
 from ..model import Model
 from .reference import taps
@@ -30,6 +31,7 @@ Activations = Callable[[Pixels], Mapping[str, Floats]]  # of images: {op: (N, H,
 Ranges = Mapping[str, tuple[Floats, Floats]]  # op -> smallest and largest value of each channel, (C,) both
 
 BATCH = 8  # images at a time
+LARGEST = 1e30  # of activations: beyond, float32 overflows
 BINS = 2048  # of a histogram: eight to a step of int8
 
 
@@ -63,6 +65,8 @@ def batches(images: Pixels) -> Iterator[Pixels]:
 def channel_ranges(run: Activations, images: Pixels) -> Ranges:
     """Return the range of each channel over all images and pixels; pools are left out, they have the range of their
     input.
+
+    Raises `ModelFileError` for activations that are no numbers, or beyond `LARGEST`.
     """
     found: dict[str, tuple[Floats, Floats]] = {}
     for batch in batches(images):
@@ -71,6 +75,8 @@ def channel_ranges(run: Activations, images: Pixels) -> Ranges:
                 continue
             axes = tuple(range(values.ndim - 1))
             low, high = values.min(axis=axes), values.max(axis=axes)
+            if not (largest := float(np.maximum(high, -low).max())) <= LARGEST:  # not for NaN either
+                raise ModelFileError(f"{name}: activations reach {largest:g}, must be at most {LARGEST:g} for int8")
             before = found.get(name, (low, high))
             found[name] = np.minimum(before[0], low), np.maximum(before[1], high)
     return found

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from ..arch import fold
 from ..arrays import Floats
 from ..errors import UsageError
 from ..image import Pixels
@@ -19,7 +18,7 @@ from . import reference
 from .calibrate import RULES, ranges_by
 from .conversion import to_integers
 from .correct import correct_biases
-from .equalise import EQUALISATION, equalise
+from .equalise import equalise
 from .observe import Activations, Ranges, batches, channel_ranges, histograms, mean_sums, whole
 from .scheme import QuantModel
 
@@ -88,9 +87,7 @@ def quantize(
     order = np.random.default_rng(0).permutation(len(images))
     held, kept = (images[np.sort(part)] for part in np.split(order, [int(len(images) * HELD_BACK)]))
     ranges = channel_ranges(activations(model), kept)
-    starts = {False: (model, ranges)}
-    if choices.equalised or EQUALISATION.handled(fold.without_batch_norm(model.graph).ops):
-        starts[True] = equalise(model, ranges)
+    starts = {False: (model, ranges), True: equalise(model, ranges)}
     wanted = tuple(starts) if choices.equalised is None else (choices.equalised,)
     found: list[_Candidate] = []
     for equalised in wanted:
@@ -128,7 +125,8 @@ def _candidates(
             integers = correct_biases(integers, means, seen)
         real = integers.activations["fc"].real(reference.run(integers, held))
         same = reference.agreement(output, reference.ended(output, real), reference.ended(output, expected))
-        snr = decibels(np.square(expected).sum(), np.square(expected - real).sum())
+        wanted = expected.astype(np.float64)
+        snr = decibels(np.square(wanted).sum(), np.square(wanted - real).sum())
         yield _Candidate(Tried(rule, bool(choices.equalised), same, snr), integers, run)
 
 
@@ -139,9 +137,10 @@ def _losses(model: QuantModel, run: Activations, images: Pixels) -> tuple[Loss, 
         expected: Mapping[str, Floats] = run(batch)
         for name, integers in reference.steps(model, batch):
             if name in expected:
-                error = np.square(model.activations[name].real(integers) - expected[name]).sum(dtype=np.float64)
+                wanted = expected[name].astype(np.float64)
+                error = np.square(model.activations[name].real(integers) - wanted).sum()
                 noise[name] = noise.get(name, 0.0) + float(error)
-                signal[name] = signal.get(name, 0.0) + float(np.square(expected[name]).sum(dtype=np.float64))
+                signal[name] = signal.get(name, 0.0) + float(np.square(wanted).sum())
     return tuple(Loss(name, decibels(signal[name], noise[name])) for name in signal)
 
 

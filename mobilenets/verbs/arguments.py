@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..arch.network import FORMAT_VERSION, Network
+from ..arch.network import BODY, FORMAT_VERSION, Network
 from ..arch.zoo import DEFAULT, named
 from ..designs import Budget
 from ..designs.budget import parse_time
@@ -131,7 +131,7 @@ def start_of(
     """Return the trained network that a path or a published name means, and the network that is made of it.
 
     Of `network` only alpha, height and width count; where it does not say one, the trained network's own is kept.
-    `given`: what the file does not say of itself.
+    `given`: what the file does not say of itself. Raises `UsageError` for a network of another family.
     """
     if isinstance(network, str):
         network = named(network)
@@ -141,6 +141,8 @@ def start_of(
         if value == "imagenet":
             wanted = {"height": DEFAULT.height, "width": DEFAULT.width} | wanted
         value = _opened(str(value), wanted, given, watch)
+    if isinstance(network, Network) and network.blocks not in (BODY, value.network.blocks):
+        raise UsageError(f"network {network.name}: the trained network, {value.name}, has other blocks")
     return value, value.network.replace(**wanted)
 
 

@@ -42,7 +42,7 @@ def design(
     budget
         A `Budget` or a dictionary of its fields, such as {"max_mult_adds": "10M"}.
     space
-        Where to search: by default over alpha, resolution and depth.
+        Where to search: by default over alpha, resolution and all families.
     data
         Images whose number of classes and size to design for.
     calibrate
@@ -62,11 +62,12 @@ def design(
         from ..data.sources import Dataset, open_dataset
 
         space = space_for(space, data if isinstance(data, Dataset) else open_dataset(data))
-    prior = Prior.of_the_paper()
+    prior = Prior.published()
     if calibrate:
         prior = prior.calibrated(read_runs(calibrate))
     if bounds.device is not None:
         clock = None if bounds.clock is None else float(bounds.clock)
+        space = space.within(("v1", "fd"), "the engine for microcontrollers")
         with watching(watch) as watch:
             watch.note(f"planning the memory of networks on {bounds.device}: up to a minute")
             return search(bounds, space, prior, estimate=Estimator(device_of(bounds.device), clock))

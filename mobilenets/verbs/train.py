@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..arch.network import BODY, Network
+from ..arch.network import Network
 from ..arch.zoo import DEFAULT
 from ..designs import Budget, Space
 from ..errors import UsageError, WorkError, printable
@@ -251,7 +251,7 @@ class _Request:
         space = space_for(self.space or Space(), dataset)
         space = replace(space, base=task.configure_network(space.base, dataset))
         if fine_tuning:  # no published network is shallow
-            space = replace(space, depths=(BODY,))
+            space = space.within(("v1-plain",), "fine-tuning for a budget")
         found = design(budget, space, calibrate=self.calibrate, watch=watch)
         watch.note(f"design: {found.reason}")
         return found.choice.network

@@ -68,13 +68,13 @@ def of_keras(model: Any) -> Rows:
         ("v2-0.5-224", 97, 1.95),
         ("v2-0.35-224", 59, 1.66),
         ("v2-0.35-96", 11, 1.66),
-        # Howard et al. 2019, Tables 3 and 4, and TF-slim's README of V3
+        # Howard et al. 2019, Table 3, and TF-slim's README of V3
         ("v3-large-1.0-224", 217, 5.4),  # 219 in the paper's text of Table 3, 217 in TF-slim's README
         ("v3-large-0.75-224", 155, 4.0),
-        ("v3-small-1.0-224", 56, 2.5),  # 66 and 2.9 in the first version of the paper
-        ("v3-small-0.75-224", 44, 2.0),  # 2.4 in the paper, whose 1.0 of 2.9 counts more as well
+        ("v3-small-1.0-224", 56, 2.5),  # 66 and 2.9 in TF-slim's README, of an earlier version
+        ("v3-small-0.75-224", 44, 2.0),  # 2.4 in TF-slim's README
         ("v3-large-minimalistic-1.0-224", 209, 3.9),
-        ("v3-small-minimalistic-1.0-224", 52, 2.0),
+        ("v3-small-minimalistic-1.0-224", 52, 2.0),  # 65 in TF-slim's README; the layers of Keras and timm have 52
         # Qin et al. 2024, Table 5
         ("v4-conv-small-1.0-224", 200, 3.8),  # "0.2 G"
         ("v4-conv-medium-1.0-256", 1100, 9.2),  # "1.0 G" and 9.2; timm has 9.7, with the hidden layer's

@@ -223,9 +223,8 @@ def test_a_busy_machine_is_told() -> None:
 @needs_compiler
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "bf16x3", "int8"])
 def test_a_core_has_a_limit(precision: str) -> None:
-    for target in ("portable", "auto"):
-        limit = mult_adds_a_second(target, precision)
-        assert limit and np.isfinite(limit)
+    limit = mult_adds_a_second("auto", precision)
+    assert limit and np.isfinite(limit)
 
 
 @pytest.mark.parametrize(

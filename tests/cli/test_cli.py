@@ -13,9 +13,12 @@ import pytest
 from conftest import MakeModel
 from PIL import Image
 
-from mobilenets.arch import Network
+from mobilenets.arch import Network, named
+from mobilenets.arch.network import BODY
+from mobilenets.arch.zoo import FAMILIES
 from mobilenets.cli import main
 from mobilenets.compiler import build, has_compiler
+from mobilenets.costs import cost
 
 needs_compiler = pytest.mark.skipif(not has_compiler(), reason="no C compiler")
 FLAGS = "--alpha 0.25 --img-size 32 --batch-size 16 --device cpu".split()
@@ -54,7 +57,7 @@ def test_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
         ("paint", 2, "paint"),
         ("design", 2, "give at least one bound"),
         ("design --max-mult-adds 10X", 2, "'10X' is not a count"),
-        ("design --max-mult-adds 1", 2, "no network fits --max-mult-adds 1: the smallest, shallow-0.1-32"),
+        ("design --max-mult-adds 1 --family v1", 2, "no network fits --max-mult-adds 1: the smallest, shallow-0.1-32"),
         ("design --max-size 1M --budget-precision int4", 2, "precision (='int4')"),
         ("train", 2, "needs DATA, or --resume"),
         ("train /nowhere", 1, "no such file or folder"),
@@ -106,12 +109,25 @@ def test_describe_paper(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_design(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = run(capsys, "design", "--max-mult-adds", "10M", "--max-size", "1MB", "--classes", "5", "--json")
+    asked = "design --max-mult-adds 10M --max-size 8MB --classes 5 --family v1 v3-small".split()
+    code, out, _ = run(capsys, *asked, "--json")
     values = json.loads(out)
-    assert code == 0 and values["choice"]["mult_adds"] <= 10_000_000 and values["choice"]["bytes"]["fp32"] <= 1_000_000
+    assert code == 0 and values["choice"]["mult_adds"] <= 10_000_000 and values["choice"]["bytes"]["fp32"] <= 8_000_000
     assert values["choice"] == values["front"][-1]
-    code, out, _ = run(capsys, "design", "--max-mult-adds", "10M", "--max-size", "1MB", "--classes", "5")
-    assert code == 0 and f"choice: {values['choice']['name']}" in out
+    assert values["choice"]["name"].startswith("v3-small-") and any(
+        named(c["name"]).blocks == BODY for c in values["front"]
+    )
+    code, out, _ = run(capsys, *asked)
+    assert code == 0 and f"choice: {values['choice']['name']}" in out and "the best of the other families" in out
+
+
+@pytest.mark.parametrize("name", [*(f"{family}-0.5-96" for family in FAMILIES if family), "fd-0.25-128x96"])
+def test_every_family_by_name(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the rounding and the other settings of its family, which flags do not restate."""
+    code, out, _ = run(capsys, "describe", name, "--classes", "7", "--json")
+    described = json.loads(out)
+    assert code == 0 and described["name"] == name
+    assert described["mult_adds"] == cost(named(name).replace(classes=7)).mult_adds
 
 
 def test_train_leaves_model_and_report(trained: Path) -> None:
@@ -127,7 +143,7 @@ def test_train_leaves_model_and_report(trained: Path) -> None:
 
 
 def test_train_by_budget(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    flags = "--max-mult-adds 1M --epochs 1 --device cpu --json".split()
+    flags = "--max-mult-adds 1M --family v1 --epochs 1 --device cpu --json".split()
     code, out, err = run(capsys, "train", photos, *flags, "--project", tmp_path)
     values = json.loads(out)
     assert code == 0 and f"design: {values['network']}" in err
@@ -135,7 +151,9 @@ def test_train_by_budget(photos: Path, tmp_path: Path, capsys: pytest.CaptureFix
     code, out, _ = run(capsys, "describe", values["model"], "--json")
     described = json.loads(out)
     assert described["mult_adds"] <= 1_000_000 and described["labels"] == ["blue", "green", "red"]
-    code, out, _ = run(capsys, "design", "--max-mult-adds", "2M", "--classes", "3", "--calibrate", values["run"])
+    code, out, _ = run(
+        capsys, "design", "--max-mult-adds", "2M", "--classes", "3", "--family", "v1", "--calibrate", values["run"]
+    )
     assert code == 0 and "calibrated" in out
 
 
@@ -230,6 +248,13 @@ def test_predict_reads_standard_input_without_torch(trained: Path, photos: Path)
         ("train photos --model 0.25-96 --img-size 64", "0.25-96 says alpha and image size"),
         ("train photos --model 0.25-96 --max-mult-adds 10M", "leaves nothing to design"),
         ("design --max-mult-adds 10M --img-size 96x64", "over square inputs only"),
+        ("design --max-mult-adds 10M --family v7", "family 'v7' must be one of v1, fd, v2, v3, v4, "),
+        (
+            "design --device cortex-m4 --max-ram 1MB --family v2",
+            "family v2: the engine for microcontrollers takes v1, fd",
+        ),
+        ("describe --family v2", "--family v2 says where a search may look: give a budget"),
+        ("describe v2-0.5-96 --shallow", "--shallow: v2-0.5-96 is no MobileNet V1"),
         ("train --resume run --lr 0.1", "--resume keeps the settings"),
         ("train --resume run --alpha 0.5", "--resume keeps the settings"),
         ("train photos --name ../run", "plain folder name"),
@@ -242,7 +267,7 @@ def test_flags_that_contradict(arguments: str, message: str, capsys: pytest.Capt
 
 
 def test_a_budget_keeps_to_what_flags_fix(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = run(capsys, "design", "--max-mult-adds", "20M", "--alpha", "0.25", "--json")
+    code, out, _ = run(capsys, "design", "--max-mult-adds", "20M", "--alpha", "0.25", "--family", "v1", "--json")
     assert code == 0 and json.loads(out)["choice"]["network"]["alpha"] == 0.25
     code, out, _ = run(capsys, "design", "--max-mult-adds", "20M", "--img-size", "128", "--shallow", "--json")
     choice = json.loads(out)["choice"]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from cortex import BOARDS, FLAGS, GCC, measure, needs_boards, random_network, steps_that_differ
 from int8_networks import images_for, random_integers
-from test_micro_networks import NETWORKS
+from test_micro_networks import NETWORKS, RESIDUAL, swishing
 
 from mobilenets.arch.network import Block, Network
 from mobilenets.compiler.micro import CORES, micro_sources
@@ -23,6 +23,13 @@ CASES = {
     **NETWORKS,
 }
 FAST = ("cortex-m4", "cortex-m55")  # cores with assembly of their own
+
+
+@pytest.mark.parametrize("core", FAST)
+@pytest.mark.parametrize("name", ["relu6", "relu, same, hidden"])
+def test_residuals(name: str, core: str, tmp_path: Path) -> None:
+    model = swishing(RESIDUAL[name])
+    assert steps_that_differ(model, core, images_for(model)[0], tmp_path) == []
 
 
 PAIRS = [(name, core) for name in CASES for core in FAST] + [("simple", core) for core in BOARDS if core not in FAST]

@@ -79,9 +79,35 @@ def test_what_it_refuses(changes: dict[str, Any], error: type[Exception], said: 
         micro_sources(random_integers(TINY.replace(**changes)), CORES["riscv32"])
 
 
-def test_it_refuses_residuals_by_name() -> None:
-    model = swishing(TINY.replace(blocks=(Block(1, 32, residual=True),)))
-    with pytest.raises(NetworkError, match=r"add1 .*the engine for microcontrollers"):
+INVERTED = (
+    Block(1, 16, expansion=16, residual=True),
+    Block(2, 24, expansion=72),
+    Block(1, 24, expansion=88, residual=True),
+    Block(1, 24, kernel=5, expansion=72, residual=True, activation="relu"),
+    Block(2, 21, start=5, expansion=60),
+    Block(1, 21, start=3, kernel=0, expansion=63, residual=True),
+    Block(1, 21, kernel=0, expansion=42, residual=True),
+)
+RESIDUAL = {
+    "relu6": Network(1.0, 40, 49, stem=16, blocks=INVERTED, activation="relu6", classes=7, head=40),
+    "relu, same, hidden": Network(1.0, 65, 33, stem=16, blocks=INVERTED, padding="same", classes=3, hidden=20),
+    "hard swish": Network(1.0, 33, 32, stem=16, blocks=INVERTED[:4], activation="hard_swish", classes=3),
+    "fused": Network(
+        1.0, 48, 48, blocks=(Block(2, 24, expansion=40, fused=True), Block(1, 24, expansion=48, residual=True))
+    ),
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("name", RESIDUAL)
+def test_residuals(name: str, family: str, tmp_path: Path) -> None:
+    model = swishing(RESIDUAL[name])
+    assert differing(model, FAMILIES[family], images_for(model), tmp_path) == 0
+
+
+def test_it_refuses_gates_by_name() -> None:
+    model = swishing(TINY.replace(blocks=(Block(1, 32, gate=8),)))
+    with pytest.raises(NetworkError, match=r"gate1_excite_act .*the engine for microcontrollers"):
         micro_sources(model, CORES["riscv32"])
 
 

@@ -139,7 +139,7 @@ networks = st.builds(
 )
 
 
-@settings(max_examples=6, suppress_health_check=list(HealthCheck))
+@settings(max_examples=4, suppress_health_check=list(HealthCheck))
 @given(networks, st.sampled_from(list(TARGETS)))
 def test_any_network(network: Network, target: str) -> None:
     check(network, target, drawn=True)

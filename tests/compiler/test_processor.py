@@ -61,7 +61,7 @@ def test_a_target_has_no_instruction_beyond_it(precision: str, target: str, tmp_
 @pytest.mark.any_processor
 @needs_x86
 @needs_compiler
-@pytest.mark.parametrize("bf16", [False, True])
+@pytest.mark.parametrize("bf16", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("target", TARGETS)
 def test_training_kernels_have_no_instruction_beyond_their_target(target: str, bf16: bool, tmp_path: Path) -> None:
     link({"it.c": fused.source(TARGETS[target].vector, bf16)}, TARGETS[target], tmp_path / "it.so")

@@ -25,7 +25,7 @@ from mobilenets.runtime.measure import untrained
 
 pytestmark = pytest.mark.any_processor
 M4 = DEVICES["cortex-m4"]
-SMALL = Space(base=mn.Network(classes=3), alphas=(0.1, 0.15, 0.25), resolutions=(32, 48, 64))
+SMALL = Space(mn.Network(classes=3), ("v1",), alphas=(0.1, 0.15, 0.25), resolutions=(32, 48, 64))
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -138,7 +138,7 @@ def fits(found: DeviceCost, ram: int, flash: int, milliseconds: float) -> bool:
     "limits", [(9_000, 60_000, 30.0), (20_000, 10**6, 1e4), (10**6, 90_000, 1e4), (10**6, 10**6, 20)]
 )
 def test_a_search_against_brute_force(limits: tuple[int, int, float]) -> None:
-    prior = Prior.of_the_paper()
+    prior = Prior.published()
     ram, flash, milliseconds = limits
     budget = Budget(max_ram=ram, max_flash=flash, max_latency=milliseconds, device="cortex-m4", clock="60MHz")
     design = search(budget, SMALL, prior, estimate=Estimator(M4, 60.0))

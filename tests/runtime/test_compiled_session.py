@@ -18,7 +18,7 @@ from PIL import Image
 
 import mobilenets.machine
 from mobilenets import CompiledSession
-from mobilenets.arch import Network, named
+from mobilenets.arch import Block, Network, named
 from mobilenets.compiler import compile_model, has_compiler, processor
 from mobilenets.errors import CompileError, UsageError
 from mobilenets.exporters.onnx import to_onnx
@@ -197,23 +197,23 @@ def test_a_loaded_network_takes_less_than_three_megabytes(tmp_path: Path) -> Non
     paths = [str(untrained(named(name)).save(tmp_path / f"{name}.safetensors")) for name in ("0.1-32", "0.25-128")]
     for path in paths:  # compile, which this is not about
         mobilenets.open_session(path, 1, "compiled")
-    runs = []
+    command = [sys.executable, "-c", MEMORY, *paths]
     for _ in range(3):  # pages that other processes share meanwhile count less: the least is this one's own
-        command = [sys.executable, "-c", MEMORY, *paths]
         done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ})
         kilobytes, *loaded = json.loads(done.stdout.replace("'", '"'))
-        runs.append(kilobytes)
-    assert min(runs) < 3000
+        if kilobytes < 3000:
+            break
+    assert kilobytes < 3000
     assert "torch" not in loaded and "sklearn" not in loaded
 
 
-@pytest.mark.any_processor
 @pytest.mark.any_processor
 @needs_compiler
 def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
     """One line says so and names the variable; the answers are those of before."""
     (tmp_path / "file").write_text("no folder")
-    model = MODEL.save(tmp_path / "m.safetensors")
+    small = make_random_model(Network(0.25, 33, 40, blocks=(Block(2, 64),), classes=7))
+    model = small.save(tmp_path / "m.safetensors")
     Image.fromarray(np.full((40, 40, 3), 90, np.uint8)).save(tmp_path / "a.png")
     command = [sys.executable, "-m", "mobilenets", "predict", str(model), str(tmp_path / "a.png"), "--csv"]
     found = []

@@ -60,7 +60,7 @@ def test_grey_input() -> None:
 @pytest.mark.slow
 def test_a_search_by_the_clock() -> None:
     try:
-        design = search(Budget(max_latency=0.5), Space(), Prior.of_the_paper(), measure_networks)
+        design = search(Budget(max_latency=0.5), Space(), Prior.published(), measure_networks)
     except LatencyError as error:
         pytest.skip(f"this machine is too busy to tell: {error}")
     assert design.choice.latency is not None and design.choice.latency.high <= 0.5

@@ -209,7 +209,7 @@ def peak_of(session: Session, count: int) -> int:
 
 def test_memory_does_not_grow_with_the_number_of_images(session: Session) -> None:
     peak_of(session, 200)  # what is cached at first use
-    small, large = peak_of(session, 500), peak_of(session, 4000)  # 4000 of them are 30 MB
+    small, large = peak_of(session, 300), peak_of(session, 1500)  # 1500 of them are 11 MB
     assert large < small + 500_000
 
 

@@ -46,11 +46,11 @@ _FOOT = [
 ]
 
 
-def tiles(pitch: int, limited: bool, narrow: bool) -> str:
+def tiles(pitch: int, limited: bool, narrow: bool, shifted: bool) -> str:
     """Return the function `tiles_PITCH`: one step of two codes is eleven instructions for sixteen products.
 
-    Sums are in r4 to r11, codes in r12 and lr, weights in r2 and r3; what does not fit waits in s4 to s15. `limited`:
-    some largest code is below 255; `narrow`: scaled sums fit 16 bits.
+    Sums are in r4 to r11, codes in r12 and lr, weights in r2 and r3; what does not fit waits in s4 to s16. `limited`:
+    some largest code is below 255; `narrow`: scaled sums fit 16 bits; `shifted`: the code of 0 is not always 0.
     """
     near = pitch <= NEAR
     step = [
@@ -62,7 +62,12 @@ def tiles(pitch: int, limited: bool, narrow: bool) -> str:
         *([] if near else [f"addw r0, r0, #{4 * pitch}"]),
     ]
     loop = [*step * UNROLLED, "vmov lr, s13", "cmp r1, lr", "bne 2b"]
-    lines = [*_HEAD, *loop, *_codes("s4", 4, limited, narrow), *_codes("s5", 8, limited, narrow), *_FOOT]
+    codes = [*_codes("s4", 4, limited, narrow, shifted), *_codes("s5", 8, limited, narrow, shifted)]
+    head, foot = _HEAD, _FOOT
+    if shifted:
+        head = [_HEAD[0], "vpush {d8}", "vldmia r0, {s4-s16}", *_HEAD[2:]]
+        foot = [*_FOOT[:-1], "vpop {d8}", _FOOT[-1]]
+    lines = [*head, *loop, *codes, *foot]
     return function(f"tiles_{pitch}", ["const tiles *t"], lines)
 
 
@@ -224,12 +229,14 @@ def _requantised(sums: list[str], factor: str) -> list[str]:
     ]
 
 
-def _codes(factor: str, first: int, limited: bool, narrow: bool) -> list[str]:
+def _codes(factor: str, first: int, limited: bool, narrow: bool, shifted: bool) -> list[str]:
     """Return what makes one word of codes of the sums in four registers, in the first of them."""
     a, b, c, d = (f"r{first + i}" for i in range(4))
-    words = [*(f"usat {to}, #8, {to}" for to in (a, b, c, d)), f"orr {a}, {a}, {b}, lsl #8"]
+    words = ["vmov lr, s16", "uxth lr, lr", *(f"add {to}, {to}, lr" for to in (a, b, c, d))] if shifted else []
+    words += [*(f"usat {to}, #8, {to}" for to in (a, b, c, d)), f"orr {a}, {a}, {b}, lsl #8"]
     words += [f"orr {c}, {c}, {d}, lsl #8", f"orr {a}, {a}, {c}, lsl #16"]
     halves = [f"pkhbt {a}, {a}, {c}, lsl #16", f"pkhbt {b}, {b}, {d}, lsl #16"]
+    halves += ["vmov lr, s16", *(f"qadd16 {to}, {to}, lr" for to in (a, b))] if shifted else []
     halves += [f"usat16 {a}, #8, {a}", f"usat16 {b}, #8, {b}", f"orr {a}, {a}, {b}, lsl #8"]
     return [
         *_requantised([a, b, c, d], factor),

@@ -18,6 +18,7 @@ from .plan import Arena
 __all__ = ["emit", "strides"]
 
 MOST = 2**16 - 1  # what the fields of a step hold
+SUM_BYTES = 36  # of a `sum` in kernels/types.c
 SCORES = {
     "softmax": ("exponential", "softmax"),
     "sigmoid": ("exponential", "sigmoid"),
@@ -34,12 +35,13 @@ def emit(name: str, steps: Sequence[Step], arena: Arena, family: Family, model: 
     rows = [_row(tables, number, steps, arena, family) for number in range(len(steps))]
     output, logits = model.network.output, model.activations["fc"]
     gathers = dict.fromkeys(f"gather_{kind}" for step in steps for kind in (family.gather(step), step.gather))
+    sums = any(step.sum for step in steps)
     parts = [
         f'/* {name}: written by mobilenets; see the header. */\n#include "mobilenets_{name}.h"\n',
-        "#include <stddef.h>\n#include <string.h>\n",
+        "#include <stddef.h>\n#include <string.h>\n" + "#define SUMS\n" * sums,
         f"#define PIXELS_PITCH {arena.steps[0].pitch}\n",
         f"#define STEPS {len(steps)}\n#define CLASSES {steps[-1].shape_out[2]}\n",
-        *(_kernel(kernel) for kernel in (*family.before, *gathers, *family.behind)),
+        *(_kernel(kernel) for kernel in (*family.before, *gathers, *family.behind, *["add"] * sums)),
         *family.assembly(steps, arena),
         *tables.texts,
         "static const step steps[STEPS] = {\n" + "".join(rows) + "};\n",
@@ -65,6 +67,12 @@ class _Tables:
         self.size += array.nbytes
         return name
 
+    def struct(self, name: str, kind: str, text: str, size: int) -> str:
+        """Append a structure of so many bytes and return its address."""
+        self.texts.append(f"static const {kind} {name} = {{{text}}};\n")
+        self.size += size
+        return f"&{name}"
+
 
 def _row(tables: _Tables, number: int, steps: Sequence[Step], arena: Arena, family: Family) -> str:
     """Return the entry of a step in the table of steps, and add its arrays."""
@@ -86,6 +94,8 @@ def _row(tables: _Tables, number: int, steps: Sequence[Step], arena: Arena, fami
     window = [w.kernel, w.stride, w.top, w.left, step.padding]
     functions = [family.function(step), family.tiles(step, pitch)]
     words = [*functions, *map(str, [*numbers, *window]), taps, weights, *rules]
+    if any(other.sum for other in steps):
+        words.append(_sum(tables, number, steps, arena, family))
     shape = " -> ".join("x".join(map(str, shape)) for shape in (step.shape_in, step.shape_out))
     indent, more = " " * 4, " " * 8
     text = fill(f"{{{', '.join(words)}}},", 118, initial_indent=indent, subsequent_indent=more, break_on_hyphens=False)
@@ -99,6 +109,18 @@ def strides(number: int, steps: Sequence[Step], arena: Arena, family: Family) ->
         return width * channels, channels, 1, width
     whole = all(arena.steps[n].band >= steps[n].shape_out[0] for n in (number, number + 1) if n < len(steps))
     return family.strides(steps[number].shape_out, whole and not arena.steps[number].kept)
+
+
+def _sum(tables: _Tables, number: int, steps: Sequence[Step], arena: Arena, family: Family) -> str:
+    """Return the pointer to what a step adds, and add that to the tables."""
+    sum = steps[number].sum
+    if sum is None:
+        return "0"
+    row, pixel, plane, _ = strides(sum.writer, steps, arena, family)
+    numbers = [arena.steps[sum.writer].output, row, pixel, plane, *sum.factors, sum.bias, sum.shift]
+    rule = sum.rule
+    text = ", ".join(map(str, [*numbers, rule.zero, rule.low, rule.high]))
+    return tables.struct(f"sum_{number}", "sum", text, SUM_BYTES)
 
 
 def _rule(tables: _Tables, name: str, part: Part | None) -> str:

@@ -110,8 +110,9 @@ class Dsp(Family):
         pitches = [placed.pitch for placed in arena.steps]
         found = [(step, pitch) for step, pitch in zip(steps, pitches, strict=True) if _assembled(step, pitch)]
         limited = any(step.product.rule.high < HIGH - LOW for step, _ in found)
+        shifted = any(step.product.rule.zero for step, _ in found)
         narrow = all(_narrow(step.product) for step, _ in found)
-        texts = [tiles(pitch, limited, narrow) for pitch in sorted({pitch for _, pitch in found})]
+        texts = [tiles(pitch, limited, narrow, shifted) for pitch in sorted({pitch for _, pitch in found})]
         firsts = [step.first for step in steps if step.first and self.gather(step) == "lines"]
         if firsts:
             limited = any(part.rule.high < HIGH - LOW for part in firsts)
@@ -192,7 +193,8 @@ def _narrow(part: Part) -> bool:
 
 
 def _assembled(step: Step, pitch: int) -> bool:
-    return _nonnegative(step.product) and 4 <= pitch <= FAR
+    rule = step.product.rule
+    return rule.low == 0 and rule.table is None and 4 <= pitch <= FAR
 
 
 FAMILIES = {"plain": Family(), "dsp": Dsp(), "helium": Helium()}

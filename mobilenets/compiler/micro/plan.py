@@ -1,7 +1,8 @@
-"""Plan the arena of a microcontroller: each step writes its image over the one that it reads, some rows at a time.
+"""Plan the arena of a microcontroller: each move writes its image over the one that it reads, some rows at a time.
 
-A step computes its output in bands of rows. The rows of the input that no later band reads are free, so the output may
-lie over them: `clearance` works out how far below the input it has to begin.
+A move is a step, or several whose images in between are kept in part. It computes its output in bands of rows. The rows
+of the input that no later band reads are free, so the output may lie over them: `clearance` works out how far below the
+input it has to begin.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +21,7 @@ LEAST = 2  # rows of a band: a depthwise convolution reads four rows of its inpu
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """What planning needs to know of a step: rows and bytes of a row of input and output; 0 where the caller's own."""
+    """What planning needs to know of a move: rows and bytes of a row of input and output; 0 where the caller's own."""
 
     rows_in: int
     row_in: int
@@ -29,6 +30,8 @@ class Move:
     window: Window
     whole: bool  # whether one band reads all of the input
     width: int  # pixels in a row of the output
+    behind: tuple[tuple[Window, int], ...] = ()  # the windows of further steps, and the rows that each reads from
+    added: bool = False  # whether each band adds its rows of the input to its output, after it has written them
 
     @property
     def bytes_in(self) -> int:
@@ -39,6 +42,18 @@ class Move:
     def bytes_out(self) -> int:
         """Return the bytes of the output in the arena."""
         return padded(self.rows_out * self.row_out)
+
+    def unread(self, end: int, band: int) -> int:
+        """Return the first row of the input that is still to be read once `end` rows have been written, or when the
+        last band of them is about to be.
+        """
+        if self.added and end >= self.rows_out:
+            return end - band
+        needed = end
+        for window, rows in reversed(self.behind):
+            needed = max(1, min(rows, (needed - 1) * window.stride - window.top + window.kernel))
+        first = max(0, needed * self.window.stride - self.window.top)
+        return min(first, end - band) if self.added else first
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +86,9 @@ def padded(size: int) -> int:
 
 def clearance(move: Move, band: int) -> int | None:
     """Return the bytes that the input must begin above the output; negative: it may begin below. None: anywhere."""
+    ends = [*range(band, move.rows_out, band), *([move.rows_out] if move.added else [])]
     found = [
-        end * move.row_out - unread * move.row_in
-        for end in range(band, move.rows_out, band)
-        if (unread := max(0, end * move.window.stride - move.window.top)) < move.rows_in
+        end * move.row_out - unread * move.row_in for end in ends if (unread := move.unread(end, band)) < move.rows_in
     ]
     return padded(max(found)) if found and move.row_in and move.row_out else None
 

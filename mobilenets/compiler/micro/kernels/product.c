@@ -1,11 +1,11 @@
-/* What a kernel for tiles reads: the first twelve words are in the order of the registers of the assembly in dsp.py. */
+/* What a kernel for tiles reads: the first thirteen words are in the order of the registers of the assembly in dsp.py. */
 struct tiles {
     float factor_a, factor_b; /* of two outputs */
     int32_t bias_a, bias_b;
     const half *codes, *end;         /* of the first pixel, and behind the last; a multiple of four pixels */
     uint8_t *a, *b;                  /* where the codes of both outputs go */
     const half *panel, *panel_end;   /* weights in 16 bits: [pairs] of a0 a1 b0 b1 */
-    uint32_t skip, high;             /* bytes of code to jump over; the largest code, four times */
+    uint32_t skip, high, zero;       /* bytes of code to jump over; the largest code, four times; that of 0, twice */
     const rule *r;
     int32_t pitch;
 };
@@ -105,7 +105,7 @@ KERNEL NOINLINE void product(const step *s, half *codes, int pixels, uint8_t *ou
         t.factor_a = r->factor[n], t.factor_b = r->factor[n + other];
         t.bias_a = r->bias[n], t.bias_b = r->bias[n + other];
         t.panel = panel, t.panel_end = panel + 4 * s->pairs;
-        t.skip = s->skip, t.high = (uint32_t)r->high * 0x1010101u;
+        t.skip = s->skip, t.high = (uint32_t)r->high * 0x1010101u, t.zero = (uint32_t)r->zero * 0x10001u;
         t.r = r, t.pitch = s->pitch;
         if (last >= 0) widen(s, n, panel);
         for (at = 0; at < pixels; at += s->run, to += s->out_row) {

@@ -24,7 +24,11 @@ KERNEL NOINLINE void advance(progress *p, int i, int until) {
             p->first[i] = (uint16_t)first;
         }
         s->gather(s, in, y, rows, codes);
-        product(s, codes, rows * s->columns, out + (y - p->first[i]) * (ptrdiff_t)s->out_row);
+        out += (y - p->first[i]) * (ptrdiff_t)s->out_row;
+        product(s, codes, rows * s->columns, out);
+#ifdef SUMS
+        if (s->sum) add(s, p->memory, y, rows, out);
+#endif
         p->done[i] = (uint16_t)(y + rows);
     }
 }

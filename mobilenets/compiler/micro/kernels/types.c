@@ -21,6 +21,16 @@ typedef struct {
     int16_t zero, low, high, weight_zero;
 } rule;
 
+#ifdef SUMS
+/* An image that is added to what a step writes, in the arena: (factor code + from_factor its code + bias) >> shift. */
+typedef struct {
+    uint32_t from, row, pixel, plane; /* where it is; bytes between its rows, pixels and channels */
+    int32_t factor, from_factor, bias;
+    uint8_t shift;
+    int16_t zero, low, high;
+} sum;
+#endif
+
 /* A step: it gathers codes for `band` rows of its output and multiplies them. */
 typedef struct step step;
 typedef struct tiles tiles;
@@ -37,4 +47,7 @@ struct step {
     uint8_t kernel, stride, top, left, padding; /* of the window; the code outside of the input */
     const int8_t *taps, *weights;
     rule first, product;
+#ifdef SUMS
+    const sum *sum;
+#endif
 };
