@@ -12,6 +12,7 @@ from running import float64_logits, images_of, needs_compiler, relative_rms, run
 
 from mobilenets.arch import Block, Network, named
 from mobilenets.arch.zoo import FAMILIES
+from mobilenets.benchmarks.torch_module import inference
 from mobilenets.compiler import arena_bytes
 from mobilenets.compiler.formats import fp32, int8
 from mobilenets.compiler.lower import lower
@@ -116,6 +117,21 @@ def test_blocks_in_int8(unwritten: Model, target: str) -> None:
     for parts in (1, 3):
         compared, differing = compare(model, target, images_for(model), parts)
         assert compared > 10_000 and differing == 0
+
+
+@pytest.mark.slow
+@pytest.mark.of_target("avx2")
+@pytest.mark.parametrize("family", ["v2", "v3-small"])
+def test_bf16_is_as_near_as_torchs(family: str) -> None:
+    errors = []
+    for seed in range(4):
+        model = make_random_model(named(f"{family}-0.25-64"), seed=seed)
+        images, exact = images_of(model), float64_logits(model, images_of(model))
+        run = running(model, TARGETS["avx2"], "bf16")
+        ours, theirs = np.stack([run(image)[0] for image in images]), inference(model, "bf16", 1)(images)
+        errors.append([relative_rms(found, exact) for found in (ours, theirs)])
+    ours_mean, theirs_mean = np.mean(errors, axis=0)
+    assert ours_mean < 1.05 * theirs_mean
 
 
 @pytest.mark.any_processor
