@@ -112,7 +112,8 @@ def _slope(weight: Doubles, source: QuantParams) -> Doubles:
     whole range; such a gate opens and closes at the same place, less abruptly.
     """
     step = np.abs(weight.reshape(len(weight), -1)).max(axis=1) / HIGH * source.scale
-    return STEEPEST / np.maximum(step, STEEPEST)
+    slope: Doubles = STEEPEST / np.maximum(step, STEEPEST)
+    return slope
 
 
 def _layer(weight: Doubles, bias: Doubles, source: QuantParams, per_channel: bool) -> IntegerLayer:

@@ -18,7 +18,7 @@ import numpy as np
 from ..arch.fold import fold_batch_norm, unfold
 from ..arch.graph import Graph
 from ..arch.layers import Layer, layers
-from ..arch.ops import CONVOLUTIONS, OPS, Consumer, Op
+from ..arch.ops import OPS, Consumer, Op
 from ..model import Model
 from .observe import Ranges
 from .scheme import Doubles
