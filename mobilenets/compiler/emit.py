@@ -20,7 +20,15 @@ __all__ = ["Source", "emit"]
 
 MOST = 2**31 - 1  # the largest int of C
 # kernels whose vectors are those of the depthwise part
-OF_LANES = ("depthwise", "depthwise_any", "bf16_depthwise", "bf16_depthwise_any", "bf16_split", "int8_depthwise")
+OF_LANES = (
+    "expand",
+    "depthwise",
+    "depthwise_any",
+    "bf16_depthwise",
+    "bf16_depthwise_any",
+    "bf16_split",
+    "int8_depthwise",
+)
 # kernels that both parts of a step call
 OF_BOTH = ("vectors", "activate", "tile", "bf16_vectors", "int8_vectors", "int8_dot")
 
@@ -61,8 +69,8 @@ def _head(lowered: Lowered) -> str:
 
 #define INLINE static inline __attribute__((always_inline, unused))
 #define UNROLL _Pragma("GCC unroll 16")
-#define MR_MAX {max(step.tile.mr for step in program.steps)}
-#define NR_MAX {max(step.tile.nr for step in program.steps)}
+#define MR_MAX {max(max(step.tile.mr, step.tile.ex_mr) for step in program.steps)}
+#define NR_MAX {max(max(step.tile.nr, step.tile.dw_nr if step.tile.ex_mr else 1) for step in program.steps)}
 #define DW_MAX {max(step.tile.dw_mr * step.tile.dw_nr for step in program.steps)}
 
 {_border(program.steps[0].output.element, lowered.border)}"""
@@ -80,8 +88,8 @@ def _kernels(program: Program) -> list[str]:
     used: dict[tuple[str, int], None] = {}  # a set, in order
     variants = {"int8_dot": f"int8_dot_{program.target.dot}"}
     variants |= {own.rpartition("_")[0]: own for own in program.target.own}
-    if any(min(step.limits) < -1 for step in program.steps):
-        variants["activate"] = "activate_all"
+    if any(limit not in (-1, 0) for step in program.steps for limit in step.limits):
+        variants["activate"] = variants.get("activate_all", "activate_all")
     for step in program.steps:
         tile = step.tile
         for kernel in _body(program, step).kernels:

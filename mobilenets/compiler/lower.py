@@ -84,6 +84,8 @@ def _step(format: Format, group: tuple[Layer, ...], sources: Sequence[Buffer]) -
 def _operation(group: tuple[Layer, ...], source: Buffer) -> str:
     """Return the op of the kind of step that computes `group`."""
     op = group[0].op
+    if len(group) > 1 and op.kind == "pointwise":
+        return "expanded"
     if len(group) == 2:
         return "separable" if op.kernel == 3 else "separable_any"
     if op.kind == "pointwise" and not source.height:
@@ -111,14 +113,16 @@ def _single_pixel(format: Format, step: Step[Any], layer: Layer) -> Step[Any]:
 
 def _image(format: Format, step: Step[Any], group: tuple[Layer, ...]) -> Step[Any]:
     """Return a step that writes an image, row by row."""
-    first, op = group[0].op, group[-1].op
-    channels = step.input.channels if op.kind == "depthwise" else format.stored(group)
+    first, op = next((layer.op for layer in group if layer.op.kind == "depthwise"), group[0].op), group[-1].op
+    channels = step.input.channels if group[0].op.kind == op.kind == "depthwise" else format.stored(group)
     step = replace(
         step,
         output=format.picture(op.name, op.shape_out, channels),
         units=op.shape_out[0],
         window=Window(first.kernel, first.stride, *first.padding[:2]),
     )
+    if step.kind.op == "expanded":
+        return format.expanded(step, group)
     if len(group) == 2:
         return format.separable(step, group)
     return (format.depthwise if op.kind == "depthwise" else format.convolution)(step, group[0])

@@ -122,6 +122,7 @@ class Tile:
     lanes: int = 0  # sums in a vector of the depthwise part
     dw_nr: int = 1  # vectors of it
     dw_mr: int = 1  # pixels of it
+    ex_mr: int = 0  # pixels of the expansion in front of it, or of a copy; 0: neither
     rows: int = 0  # of the depthwise part that wait in scratch
 
 

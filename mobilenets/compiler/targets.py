@@ -93,9 +93,9 @@ _NEON = Target(
     dot="neon",
     own=tuple(
         f"{kernel}_neon"
-        for kernel in "intrinsics vectors activate tile depthwise bf16_dot bf16_tile int8_vectors int8_rows "
-        "int8_depthwise int8_depthwise_any int8_tile int8_product int8_pool int8_widen int8_add int8_scale tiles "
-        "int8_pointwise_tiles".split()
+        for kernel in "intrinsics vectors activate activate_all tile depthwise bf16_dot bf16_tile int8_vectors "
+        "int8_rows int8_depthwise int8_depthwise_any int8_tile int8_product int8_pool int8_widen int8_add int8_scale "
+        "tiles int8_pointwise_tiles".split()
     ),
     machine="aarch64",
 )

@@ -5,8 +5,7 @@ import numpy as np
 from ..arrays import Floats
 from ..data.imagenet import names as imagenet_names
 from ..errors import ModelFileError, UsageError
-from .layers import Content, FileLayer
-from .skeleton import weight
+from .layers import Content, FileLayer, weight
 
 __all__ = ["classifier_arrays", "label_outputs", "two_classes"]
 
@@ -76,7 +75,7 @@ def _are_imagenets(labels: tuple[str, ...]) -> bool:
 
 def classifier_arrays(layer: FileLayer, kept: slice) -> dict[str, Floats]:
     """Return the arrays of the classifier under this package's names."""
-    matrix = weight(layer)
+    matrix = weight(layer).reshape(weight(layer).shape[:2])
     bias = np.zeros(len(matrix), np.float32) if layer.bias is None else layer.bias
     if bias.shape != (len(matrix),):
         raise ModelFileError(f"{layer.name}: a bias of shape {bias.shape} for {len(matrix)} outputs")

@@ -1,14 +1,15 @@
 """int8 networks of third-party files: their own weights, biases, scales and zero points, unchanged."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
-from ..arch.ops import CONVOLUTIONS
+from ..arch.layers import Layer
 from ..arrays import Floats
 from ..errors import ModelFileError
 from ..model import Model
-from ..quant.scheme import IntegerLayer, QuantModel, QuantParams
+from ..quant.scheme import IntegerLayer, QuantModel, QuantParams, integer_layers
 from .head import two_classes
 from .layers import Content, FileLayer
 from .skeleton import assemble
@@ -33,28 +34,22 @@ def keep_integers(content: Content, model: Model) -> QuantModel:
     """
     if content.image is None:
         raise ModelFileError("its input are no integers: import it without --int8, then quantize it")
-    skeleton = assemble(content.layers)
-    classifier = skeleton.classifier
-    assert classifier is not None
-    pools = {layer.gives for layer in content.layers if layer.kind == "pool" and layer.gives is not None}
-    if len(pools) > 1:
+    if len({layer.gives for layer in content.layers[-3:] if layer.kind == "pool" and layer.gives is not None}) > 1:
         raise ModelFileError("one file gives other integers than the next one takes")
-    body = iter(skeleton.body)
-    before = pooled = content.image
-    activations: dict[str, QuantParams] = {"image": before}
+    found = assemble(content.layers, stated=content.network).layers
+    taken = {**found, "fc": two_classes(found["fc"], content)}
+    activations: dict[str, QuantParams] = {"image": content.image}
     layers: dict[str, IntegerLayer] = {}
-    for op in model.graph.ops:
-        if op.kind == "global_average_pool":
-            activations[op.name], pooled = pools.pop() if pools else before, before
-        elif op.kind in (*CONVOLUTIONS, "fully_connected"):
-            layer = two_classes(classifier, content) if op.kind == "fully_connected" else next(body)
-            layers[op.name], before = _integers(layer)
-            activations[op.name] = before
+    names = ["image"]
+    for layer in integer_layers(model.graph):
+        before = activations[names[layer.sources[0]]]
+        activations[layer.name] = _params(layer, taken, before)
+        if (file := taken.get(layer.name)) is not None and file.weight is not None:
+            layers[layer.name] = _integers(file, layer, before)
+        names.append(layer.name)
     layers["fc"] = _last(layers["fc"], model.network.classes)
-    pool = activations["pool"]
-    if content.format.endswith("uint8") and pool == pooled:  # another scale is one that was lifted before
-        activations["pool"] = QuantParams(pool.scale * HALVES_UP, pool.zero_point)
-        layers["fc"] = replace(layers["fc"], scale=_same_products(layers["fc"].scale, pool, activations["pool"]))
+    if content.format.endswith("uint8"):
+        _lift_halves(model, activations, layers)
     return QuantModel(
         model.network,
         activations,
@@ -67,10 +62,53 @@ def keep_integers(content: Content, model: Model) -> QuantModel:
     )
 
 
-def _integers(layer: FileLayer) -> tuple[IntegerLayer, QuantParams]:
-    if layer.integers is None or layer.gives is None:
-        raise ModelFileError(f"{layer.name} has no integers to keep: import it without --int8, then quantize it")
-    return layer.integers, layer.gives
+def _params(layer: Layer, taken: Mapping[str, FileLayer], before: QuantParams) -> QuantParams:
+    """Return the parameters of what an integer layer gives; a pool has those of its input where the file has none."""
+    if layer.op.kind == "hard_swish":
+        file = taken[layer.name.removesuffix("_act")]
+        params = file.activated
+    elif layer.op.kind == "global_average_pool" and layer.name not in taken:
+        return before
+    else:
+        file = taken[layer.name]
+        params = file.activated if layer.activation and layer.activation.kind == "hard_sigmoid" else file.gives
+        if layer.op.kind == "global_average_pool":
+            params = params or before
+    if params is None:
+        raise _lacking(file)
+    return params
+
+
+def _lacking(file: FileLayer) -> ModelFileError:
+    return ModelFileError(f"{file.name} has no integers to keep: import it without --int8, then quantize it")
+
+
+def _integers(file: FileLayer, layer: Layer, before: QuantParams) -> IntegerLayer:
+    """Return the integers of a layer; a hard sigmoid's slope and offset become a part of them, as in the scheme."""
+    if file.integers is None or file.gives is None:
+        raise _lacking(file)
+    if layer.activation is None or layer.activation.kind != "hard_sigmoid":
+        return file.integers
+    scale = file.integers.scale.astype(np.float64)
+    offset = np.rint(3 / (before.scale * scale)).astype(np.int64)
+    return replace(
+        file.integers, scale=(scale / 6).astype(np.float32), bias=(file.integers.bias + offset).astype(np.int32)
+    )
+
+
+def _lift_halves(model: Model, activations: dict[str, QuantParams], layers: dict[str, IntegerLayer]) -> None:
+    """Give each pool the scale that rounds halves up, and the layer after it the scale that makes up for it."""
+    found = integer_layers(model.graph)
+    names = ["image", *(layer.name for layer in found)]
+    for layer in found:
+        source = activations[names[layer.sources[0]]]
+        if layer.op.kind == "global_average_pool" and activations[layer.name] == source:  # else lifted before
+            lifted = QuantParams(source.scale * HALVES_UP, source.zero_point)
+            activations[layer.name] = lifted
+            for after in found:
+                if names[after.sources[0]] == layer.name:
+                    scale = _same_products(layers[after.name].scale, source, lifted)
+                    layers[after.name] = replace(layers[after.name], scale=scale)
 
 
 def _last(layer: IntegerLayer, outputs: int) -> IntegerLayer:

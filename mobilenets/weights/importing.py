@@ -15,7 +15,7 @@ from .skeleton import holds_body
 
 __all__ = ["FORMATS", "import_files", "read_content"]
 
-MAX_BYTES = 1 << 30  # of one file: the largest MobileNet v1 with its optimiser is a tenth of it
+MAX_BYTES = 1 << 30  # of one file: the largest MobileNet with its optimiser is a tenth of it
 
 # suffix -> (module, function): bytes of the file -> Content
 FORMATS = {
@@ -38,12 +38,12 @@ def import_files(
     body_only: bool = False,
     size: tuple[int, int] | None = None,
 ) -> Imported:
-    """Return the MobileNet v1 in one file, or in several that run one after the other.
+    """Return the MobileNet in one file, or in several that run one after the other.
 
     `int8`: import its own integers as well; None: where it has them. `body_only`: import the body alone where it has no
     classifier or another head. `size` (height, width) is the default where neither `given` nor the file states one.
 
-    Raises `ModelFileError` where a file is damaged or not a MobileNet v1, `UsageError` for settings that must be given.
+    Raises `ModelFileError` where a file is damaged or not a MobileNet, `UsageError` for settings that must be given.
     """
     if not paths:
         raise UsageError("import needs a file")

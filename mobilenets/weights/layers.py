@@ -1,6 +1,6 @@
-"""The result of every reader: a chain of layers in execution order.
+"""The result of every reader: layers in execution order, with the layers that each takes.
 
-`recognise.py` determines which MobileNet v1 they are. Arrays are float32 in PyTorch's layouts: (out, in / groups, k, k)
+`skeleton.py` determines which MobileNet they are. Arrays are float32 in PyTorch's layouts: (out, in / groups, k, k)
 for convolutions, (out, in) for the classifier.
 """
 
@@ -30,9 +30,11 @@ __all__ = [
     "convolution",
     "extra",
     "one_or_all",
+    "weight",
+    "width",
 ]
 
-Kind = Literal["conv", "depthwise", "pointwise", "pool", "fully_connected"]
+Kind = Literal["conv", "depthwise", "pointwise", "pool", "fully_connected", "add", "multiply"]
 Number = float | tuple[float, ...]  # one number, or one per channel
 Pads = tuple[int, int, int, int]  # top, left, bottom, right
 Side = Literal["same", "valid"]
@@ -58,14 +60,16 @@ class FileLayer:
 
     kind: Kind
     name: str
-    weight: Floats | None = None  # None for a pool
+    weight: Floats | None = None  # None for a pool, a sum, a product
     bias: Floats | None = None
     norm: Norm | None = None
-    activation: str | None = None  # "none", "relu", "relu6"
+    activation: str | None = None  # "none", "relu", "relu6", "hard_swish", "hard_sigmoid"
     stride: int | None = None
     padding: Pads | Side | None = None
     integers: IntegerLayer | None = None  # what `weight` and `bias` were dequantised from; float files have none
-    gives: QuantParams | None = None  # of the integers of the layer's output, after its activation
+    gives: QuantParams | None = None  # of the integers of the layer's output, after its ReLU or ReLU6
+    activated: QuantParams | None = None  # of the integers after another activation
+    takes: tuple[int, ...] | None = None  # positions of the layers whose outputs it takes; None: the layer before
 
     def with_zeros_first(self) -> "FileLayer":
         """Return the layer with one more output in front, which is always 0, in floats and in integers."""
@@ -107,7 +111,9 @@ class Content:
 
     def cut(self, reason: str) -> "Content":
         """Return the content without the layers after the pool."""
-        behind = next((at for at, layer in enumerate(self.layers, 1) if layer.kind == "pool"), len(self.layers))
+        kinds = [layer.kind for layer in self.layers]
+        gates = len(kinds) - kinds[::-1].index("multiply") if "multiply" in kinds else 0  # their pools lie before
+        behind = kinds.index("pool", gates) + 1 if "pool" in kinds[gates:] else len(kinds)
         return replace(self, layers=self.layers[:behind], unread=reason)
 
 
@@ -121,27 +127,44 @@ class UnreadError(ModelFileError):
 
 def chain(contents: Sequence[Content]) -> Content:
     """Return several files that run one after the other as one."""
-    layers = tuple(layer for content in contents for layer in content.layers)
+    layers: list[FileLayer] = []
+    for content in contents:
+        before = len(layers)
+        layers += [
+            layer if layer.takes is None else replace(layer, takes=tuple(before + i for i in layer.takes))
+            for layer in content.layers
+        ]
     quantised = any(content.quantised for content in contents)
     last = contents[-1]
-    return replace(contents[0], layers=layers, ends=last.ends, unread=last.unread, quantised=quantised)
+    return replace(contents[0], layers=tuple(layers), ends=last.ends, unread=last.unread, quantised=quantised)
 
 
 def convolution(name: str, weight: np.ndarray, groups: int, **known: Any) -> FileLayer:
     """Return a convolution whose kind follows from the shape (out, in / groups, k, k).
 
     A depthwise convolution of one channel with a multiplier is a full one. Raises `ModelFileError` for shapes that
-    MobileNet v1 does not have.
+    MobileNet does not have.
     """
     if weight.ndim != 4 or weight.shape[2] != weight.shape[3] or 0 in weight.shape:
-        raise ModelFileError(f"{name}: a kernel of shape {weight.shape}: MobileNet v1 has square ones, 3x3 and 1x1")
+        raise ModelFileError(f"{name}: a kernel of shape {weight.shape}: MobileNet has square ones, 5x5, 3x3 and 1x1")
     out, inputs, k, _ = weight.shape
     if groups > 1 and (groups != out or inputs != 1):
-        raise ModelFileError(f"{name}: {groups} groups for {out} channels: MobileNet v1 has depthwise ones only")
-    if k not in (1, 3):
-        raise ModelFileError(f"{name}: a {k}x{k} kernel: MobileNet v1 has 3x3 and 1x1")
+        raise ModelFileError(f"{name}: {groups} groups for {out} channels: MobileNet has depthwise ones only")
+    if k not in (1, 3, 5):
+        raise ModelFileError(f"{name}: a {k}x{k} kernel: MobileNet has 5x5, 3x3 and 1x1")
     kind: Kind = "depthwise" if groups > 1 else "pointwise" if k == 1 else "conv"
     return FileLayer(kind, name, np.ascontiguousarray(weight, np.float32), **known)
+
+
+def weight(layer: FileLayer) -> Floats:
+    """Return the weight of a layer that has one."""
+    assert layer.weight is not None, layer.name
+    return layer.weight
+
+
+def width(layer: FileLayer) -> int:
+    """Return the number of output channels."""
+    return int(weight(layer).shape[0])
 
 
 def one_or_all(values: np.ndarray) -> Number:

@@ -1,22 +1,23 @@
-"""Recognition of a MobileNet v1: from the content of a file to a `Model`, with the source of every setting."""
+"""Recognition of a MobileNet: from the content of a file to a `Model`, with the source of every setting."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
 import numpy as np
 
-from ..arch.graph import expand, same_padding
-from ..arch.network import BODY, SHALLOW_BODY, Activation, Network, Padding
-from ..arch.ops import CONVOLUTIONS, Op
+from ..arch.families import BODY, PREFIXES
+from ..arch.graph import expand, same_padding, weight_shapes
+from ..arch.network import Activation, Network, Padding
+from ..arch.ops import Op
 from ..arrays import Floats
 from ..errors import ModelFileError, NetworkError, UsageError, shown
 from ..image import Fit, Preprocess, Resize
 from ..model import Model
 from ..quant.scheme import QuantModel
 from .head import classifier_arrays, label_outputs, two_classes
-from .layers import Content, FileLayer, Norm, Number
-from .skeleton import Skeleton, assemble, weight
+from .layers import Content, FileLayer, Norm, Number, weight, width
+from .skeleton import Skeleton, assemble
 
 __all__ = ["Fact", "Given", "Imported", "recognise"]
 
@@ -79,15 +80,15 @@ class _Settings:
     facts: list[Fact] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
 
-    def resolve(self, name: str, found: Any = None) -> Any:
+    def resolve(self, name: str, found: Any = None, source: str = "the file") -> Any:
         """Return a setting from the user, the file or the conventions, in that order; record its source, or that it is
         missing.
         """
         implied = self.content.conventions.get(name)
-        by = ((getattr(self.given, name), "you"), (found, "the file"), (implied, f"convention of {self.content.maker}"))
-        for value, source in by:
+        by = ((getattr(self.given, name), "you"), (found, source), (implied, f"convention of {self.content.maker}"))
+        for value, origin in by:
             if value is not None:
-                self.note(name, _shown(name, value), source)
+                self.note(name, _shown(name, value), origin)
                 return value
         self.missing.append(_ASK[name])
         return None
@@ -106,7 +107,7 @@ def _shown(name: str, value: Any) -> str:
 def recognise(content: Content, given: Given | None = None, body_only: bool = False) -> Imported:
     """Return the model that `content` holds; with `body_only` its body where no single classifier follows.
 
-    Raises `ModelFileError` naming the layer where it stops being a MobileNet v1, `UsageError` listing all settings that
+    Raises `ModelFileError` naming the layer where it stops being a MobileNet, `UsageError` listing all settings that
     neither the file nor `given` states, and `NetworkError` for values of `given`.
     """
     settings = _Settings(content, given or Given(), body_only)
@@ -120,12 +121,12 @@ def recognise(content: Content, given: Given | None = None, body_only: bool = Fa
 
 def _recognised(settings: _Settings) -> Imported:
     content = settings.content
-    skeleton = assemble(content.layers, settings.body_only)
+    skeleton = assemble(content.layers, settings.body_only, content.network)
     settings.note("format", content.format)
     network, preprocess = _network(skeleton, settings)
     weights = _body(skeleton, network)
     network, labels, head = _head(skeleton.classifier, network, settings)
-    folded = all(layer.norm is None for layer in skeleton.body)
+    folded = all(layer.norm is None for layer in skeleton.normalised)
     if folded:
         settings.note("batch norm", "folded into the convolutions")
     data = {"imported": {"format": content.format, "folded": folded}}
@@ -148,14 +149,15 @@ def _head(
 def _network(skeleton: Skeleton, settings: _Settings) -> tuple[Network, Preprocess]:
     """Return network and preprocessing; raises one `UsageError` that lists all settings that are missing."""
     content, known = settings.content, settings.content.network
-    network = skeleton.check(known) if known else skeleton.network()
-    own = "" if network.blocks in (BODY, SHALLOW_BODY) else ", with widths of its own"
-    settings.note("alpha", f"{network.alpha:g}{own}", "the widths")
+    network = skeleton.network
+    own = "" if network.blocks in (BODY, *PREFIXES) else ", with widths of its own"
+    settings.note("alpha", f"{PREFIXES.get(network.blocks, '')}{network.alpha:g}{own}", "the widths")
     size = settings.resolve("size", content.size)
-    activation = settings.resolve("activation", _activation(skeleton.body) or getattr(known, "activation", None))
-    epsilon = _epsilon(skeleton.body, settings)
+    table = f"the table of {skeleton.table}" if skeleton.table else "the file"
+    activation = settings.resolve("activation", skeleton.activation, table)
+    epsilon = _epsilon(skeleton.normalised, settings)
     mean, std = settings.resolve("pixels", content.pixels) or (0.0, 1.0)
-    stated = any(layer.padding is not None for layer in skeleton.body)
+    stated = any(layer.padding is not None for layer in skeleton.body.values())
     padding = (
         None if stated and not settings.given.padding else settings.resolve("padding", known.padding if known else None)
     )
@@ -186,20 +188,7 @@ def _fit(settings: _Settings, height: int, width: int) -> Preprocess:
     return preprocess
 
 
-def _activation(body: tuple[FileLayer, ...]) -> str | None:
-    """Return the one activation of the whole body; None where the file does not state it."""
-    kinds = {layer.activation for layer in body}
-    if kinds == {None}:
-        return None
-    for number, layer in enumerate(body, 1):
-        if layer.activation not in get_args(Activation):
-            raise ModelFileError(f"layer {number}, {layer.name}: no ReLU or ReLU6 follows it, as in a MobileNet v1")
-    if len(kinds) > 1:
-        raise ModelFileError("some layers have ReLU and some ReLU6: MobileNet v1 has one of them throughout")
-    return body[0].activation
-
-
-def _epsilon(body: tuple[FileLayer, ...], settings: _Settings) -> float:
+def _epsilon(body: Sequence[FileLayer], settings: _Settings) -> float:
     norms = [layer.norm for layer in body if layer.norm is not None]
     known = settings.content.network
     stated = known.epsilon if known else None
@@ -209,7 +198,7 @@ def _epsilon(body: tuple[FileLayer, ...], settings: _Settings) -> float:
     return found or TENSORFLOW_EPSILON  # a norm whose epsilon is 0 is restated, see `_norm`
 
 
-def _padding(network: Network, body: tuple[FileLayer, ...], likely: Padding) -> Padding:
+def _padding(network: Network, body: Mapping[str, FileLayer], likely: Padding) -> Padding:
     """Return the rule that gives the padding of every layer, the `likely` one if several do.
 
     Raises `ModelFileError` naming the layer that follows no rule.
@@ -225,14 +214,15 @@ def _padding(network: Network, body: tuple[FileLayer, ...], likely: Padding) -> 
     number, layer, op = first
     raise ModelFileError(
         f"layer {number}, {layer.name}: padding {layer.padding} (top, left, bottom, right) on {op.shape_in[:2]} "
-        "follows no rule of a MobileNet v1"
+        "follows no rule of a MobileNet"
     )
 
 
-def _wrong_pads(network: Network, body: tuple[FileLayer, ...]) -> tuple[int, FileLayer, Op] | None:
+def _wrong_pads(network: Network, body: Mapping[str, FileLayer]) -> tuple[int, FileLayer, Op] | None:
     """Return the first layer with another padding than the network's: (its number, itself, the network's op)."""
-    ops = [op for op in expand(network).ops if op.kind in CONVOLUTIONS]
-    for number, (layer, op) in enumerate(zip(body, ops, strict=True), 1):
+    graph = expand(network)
+    for number, (name, layer) in enumerate(body.items(), 1):
+        op = graph.op(name)
         if layer.padding is not None and _pads(layer, op) != op.padding:
             return number, layer, op
     return None
@@ -250,15 +240,28 @@ def _pads(layer: FileLayer, op: Op) -> tuple[int, int, int, int]:
 
 
 def _body(skeleton: Skeleton, network: Network) -> dict[str, Floats]:
-    """Return the arrays of every convolution and its batch norm under this package's names."""
-    ops = [op for op in expand(network).ops if op.kind in CONVOLUTIONS]
+    """Return the arrays of every convolution and its batch norm or bias under this package's names."""
     weights: dict[str, Floats] = {}
-    for layer, op in zip(skeleton.body, ops, strict=True):
-        weights[f"{op.name}.weight"] = weight(layer)
+    shapes = weight_shapes(expand(network))
+    for name, layer in skeleton.layers.items():
+        if layer.weight is None or name == "fc":
+            continue
+        weights[f"{name}.weight"] = weight(layer).reshape(shapes[f"{name}.weight"])
+        if f"{name}.bias" in shapes:
+            weights[f"{name}.bias"] = _bias(layer)
+            continue
         norm = _norm(layer, network.epsilon)
-        for name, array in zip(("weight", "bias", "running_mean", "running_var"), norm, strict=True):
-            weights[f"{op.name}_bn.{name}"] = np.ascontiguousarray(array, np.float32)
+        for array, values in zip(("weight", "bias", "running_mean", "running_var"), norm, strict=True):
+            weights[f"{name}_bn.{array}"] = np.ascontiguousarray(values, np.float32)
     return weights
+
+
+def _bias(layer: FileLayer) -> Floats:
+    """Return the bias of a layer that has no batch norm in the network."""
+    bias = np.zeros(width(layer), np.float32) if layer.bias is None else layer.bias
+    if layer.norm is not None or bias.shape != (width(layer),):
+        raise ModelFileError(f"{layer.name}: {bias.shape} values for {width(layer)} channels, or a batch norm")
+    return bias
 
 
 def _norm(layer: FileLayer, epsilon: float) -> tuple[Floats, Floats, Floats, Floats]:

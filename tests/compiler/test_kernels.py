@@ -39,11 +39,11 @@ OUTPUTS = ("softmax", "sigmoid", "l2_normalise")
 PLAIN = ("border", "image", "pool", "exponential", *OUTPUTS)
 OF_VECTORS = (
     *("vectors", "activate_all", "tile", "depthwise", "pointwise", "conv", "fully_connected"),
-    *("depthwise_any", "dense", "elementwise"),
+    *("depthwise_any", "rows", "expand", "dense", "elementwise"),
 )
 NAMES = (
     *("border", "image", "pool", *OUTPUTS, "conv@", "depthwise@", "pointwise@", "fully_connected@"),
-    *("depthwise_any@", "dense@", "add@", "scale@"),
+    *("depthwise_any@", "expanded@", "dense@", "add@", "scale@"),
 )
 
 HEAD = """
@@ -53,7 +53,7 @@ HEAD = """
 #define UNROLL
 #define MR_MAX 14
 #define NR_MAX 3
-#define DW_MAX 28
+#define DW_MAX 42
 """
 EXPONENTIALS = """
 void exponentials(const float *in, int count, float *out) {
@@ -299,6 +299,43 @@ def test_the_outer_taps_of_five_by_five(fast: dict[int, Kernels], width: int) ->
     fast[width]("depthwise_any_", bordered(image, width, np.nan), *shape, weights, zeros, -1.0, *to)
     assert rows.unharmed()
     assert_close(rows.array, np.asarray(exact), 25)
+
+
+@settings(max_examples=150)
+@given(layers, st.sampled_from([3, 5]), st.booleans(), st.integers(1, 12))
+def test_a_depthwise_convolution_block_by_block(
+    fast: dict[int, Kernels], layer: Layer, size: int, expands: bool, rows: int
+) -> None:
+    """Of a map that a pointwise convolution computes, or of the image itself; some rows at a time."""
+    (h, w), (oh, ow), c, stride = layer.image, layer.out, layer.channels, layer.stride
+    depth = layer.depth if expands else c
+    image, expansion, taps = layer.draw((h, w, depth), (c, depth, 1, 1), (c, 1, size, size))
+    ex_bias, bias = layer.draw((2, c))[0]
+    seen = image.astype(np.float64)
+    if expands:
+        seen = ACTIVATIONS[layer.limit](seen @ expansion[:, :, 0, 0].T.astype(np.float64) + ex_bias)
+    top, left = (pad + size // 2 - 1 for pad in layer.before)
+    padded = np.pad(seen, ((top, size), (left, size), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size), (0, 1))[::stride, ::stride][:oh, :ow]
+    exact = ACTIVATIONS[layer.limit](np.einsum("hwcij,cij->hwc", windows, taps[:, 0].astype(np.float64)) + bias)
+
+    pixel = depth + layer.spare if expands else layer.stored
+    ex = read_only(pack_pointwise(expansion if expands else taps[:, :, :1, :1], layer.stored, layer.panel))
+    packed = read_only(pack_depthwise(taps, layer.stored)), read_only(pack_bias(bias, layer.stored))
+    high, across = (rows - 1) * stride + size, max((ow - 1) * stride + size, left + w)
+    block = high * across * layer.panel
+    flat, blocks = Written(high * w * pixel), Written(block * layer.stored // layer.panel)
+    out, inputs = Written(oh, ow, layer.stored), bordered(image, pixel, np.nan if expands else 0)
+    for first, last in layer.parts(oh):
+        for y in range(first, last, rows):
+            tile = size, layer.mr, layer.nr, min(layer.mr, ow)
+            read = inputs, h, w, pixel, depth * expands, stride, top, left
+            fast[layer.width]("expanded_", *tile, *read, ex, read_only(pack_bias(ex_bias, layer.stored)), layer.limit,
+                              *packed, layer.limit, layer.stored, flat.array, blocks.array, high, block, int(y > first),
+                              out.array[y:], ow * layer.stored, layer.stored, ow, y, min(y + rows, last))  # fmt: skip
+    assert out.unharmed() and flat.unharmed() and blocks.unharmed()
+    assert_close(out.array[:, :, :c], exact, 25 * depth if expands else 25)
+    assert expands or not out.array[:, :, c:].any()
 
 
 ACTIVATIONS: dict[float, Callable[[np.ndarray], np.ndarray]] = {

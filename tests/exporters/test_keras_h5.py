@@ -13,7 +13,7 @@ import pytest
 from keras_peer import assert_same, keras, keras_logits, noise, our_logits
 
 from mobilenets.arch.network import SHALLOW_BODY, Block, Network
-from mobilenets.errors import MissingExtraError, ModelFileError
+from mobilenets.errors import MissingExtraError
 from mobilenets.exporters.keras import to_keras_h5
 from mobilenets.image import Preprocess
 from mobilenets.model import Model
@@ -87,10 +87,11 @@ def test_it_comes_back_as_it_was(tmp_path, random_model: RandomModel, network: N
     assert back.digest() == model.digest()
 
 
-def test_full_convolutions_do_not_come_back(tmp_path, random_model: RandomModel) -> None:
-    """Imported is MobileNet v1; the paper's Conv MobileNet goes out only."""
-    with pytest.raises(ModelFileError, match=r"layer 2, conv_1: a full 3x3 convolution of .* must alternate"):
-        import_files([written(random_model(FULL["full"]), tmp_path)])
+def test_full_convolutions_come_back(tmp_path, random_model: RandomModel) -> None:
+    """The paper's Conv MobileNet is a network of fused blocks."""
+    model = random_model(FULL["full"])
+    back = import_files([written(model, tmp_path)]).model
+    assert back.network == model.network and back.digest() == model.digest()
 
 
 @pytest.mark.parametrize(("alpha", "size", "classes"), [(0.25, (100, 100), 7), (0.75, (64, 96), 1000)])

@@ -37,7 +37,7 @@ def norm(channels: int, epsilon: float | None = 1e-3) -> Norm:
 
 
 def tiny(outputs: int = 5, **known: Any) -> list[FileLayer]:
-    """One block: the shortest chain that is a MobileNet v1."""
+    """One block: the shortest chain that is a MobileNet."""
     known = {"stride": 1, **known}
     stem = conv("stem", 8, 3, **known | {"stride": 2})
     return [stem, depthwise("dw", 8, **known), pointwise("pw", 12, 8, **known), pool(), classifier(outputs, 12)]

@@ -70,12 +70,12 @@ def nodes_of_onnx(count: int) -> bytes:
 FILES: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "steps": (".pt", lambda: zipped(b"\x80\x02" + b"N" * 1_100_000 + b"."), "more than 1000000 steps"),
     "old steps": (".pt", lambda: b"\x80\x02" + b"N" * 1_100_000 + b".", "more than 1000000 steps"),
-    "storages": (".pt", lambda: zipped(pickle.dumps({}), 30_000), "30001 tensors: no MobileNet v1 has more"),
+    "storages": (".pt", lambda: zipped(pickle.dumps({}), 30_000), "30001 tensors: no MobileNet has more"),
     "keys": (".pt", lambda: zipped(pickle.dumps(dict.fromkeys(map(str, range(30_000))), 2)), "30000 tensors: no"),
     "tensors": (
         ".safetensors",
         lambda: save({f"{i}.weight": np.zeros(1, np.float32) for i in range(30_000)}),
-        "30000 tensors: no MobileNet v1 has more",
+        "30000 tensors: no MobileNet has more",
     ),
     "nodes": (".onnx", lambda: nodes_of_onnx(30_000), "more than 20000 nodes or constants"),
     "metadata": (".tflite", lambda: metadata_of_tflite(200_000), "200000 entries|more values than its bytes|0 inputs"),

@@ -18,7 +18,7 @@ NETWORK = Network(1.0, 32, 32, classes=3, stem=4, blocks=(Block(1, 6),), activat
 
 @pytest.mark.parametrize("shape", [(8, 3, 3, 1), (8, 3, 1, 3), (8, 3, 3, 5), (8, 3), (0, 3, 3, 3), (8, 3, 0, 0)])
 def test_a_kernel_that_is_not_square_is_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ModelFileError, match=r"c: a kernel of shape .*: MobileNet v1 has square ones, 3x3 and 1x1"):
+    with pytest.raises(ModelFileError, match=r"c: a kernel of shape .*: MobileNet has square ones, 5x5, 3x3"):
         convolution("c", ones(*shape), 1)
 
 

@@ -305,7 +305,7 @@ CONFIGS: dict[str, tuple[Callable[[str], str], str]] = {
     "layers of numbers": (configured(lambda layers: layers.__setitem__(2, 3)), "damaged: "),
     "unknown layer": (
         another("LayerNormalization", "conv1_bn"),
-        "conv1_bn is a LayerNormalization: MobileNet v1 has none",
+        "conv1_bn is a LayerNormalization: MobileNet has none",
     ),
     "a custom layer": (
         another("Conv2D", "conv1", registered_name="Mine>Conv2D"),
@@ -325,11 +325,11 @@ CONFIGS: dict[str, tuple[Callable[[str], str], str]] = {
     "filters of text": (with_config("conv_pw_1", filters="16"), r"its config says \(1, 1, any, '16'\)"),
     "oblong kernel": (
         with_config("conv1", kernel_size=[3, 5]),
-        r"conv1: kernel \[3, 5\]: MobileNet v1 has square ones",
+        r"conv1: kernel \[3, 5\]: MobileNet has square ones",
     ),
     "no stride": (
         with_config("conv_dw_1", strides=[0, 0]),
-        r"conv_dw_1: strides \[0, 0\]: MobileNet v1 has square ones",
+        r"conv_dw_1: strides \[0, 0\]: MobileNet has square ones",
     ),
     "oblong stride": (with_config("conv_dw_1", strides=[1, 2]), r"conv_dw_1: strides \[1, 2\]"),
     "dilation": (with_config("conv_dw_1", dilation_rate=[2, 2]), "conv_dw_1: a dilation or groups"),
@@ -341,7 +341,7 @@ CONFIGS: dict[str, tuple[Callable[[str], str], str]] = {
         "conv1_relu: a ReLU with a slope, a thres",
     ),
     "ReLU5": (with_config("conv1_relu", max_value=5.0), "conv1_relu: a ReLU .* or a limit other than 6"),
-    "another activation": (with_config("conv1", activation="swish"), "conv1: activation swish: MobileNet v1 has ReLU"),
+    "another activation": (with_config("conv1", activation="swish"), "conv1: activation swish: MobileNet has ReLU"),
     "activation before the norm": (
         with_config("conv1", activation="relu"),
         "conv1_bn: a batch norm that does not directly",

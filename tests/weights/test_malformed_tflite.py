@@ -142,12 +142,12 @@ def rescaling(kind: str, *numbers: float) -> Callable[[File], None]:
 
 # What a File with one change is refused for
 STRUCTURE: dict[str, tuple[Callable[[File], Any], str]] = {
-    "two subgraphs": (lambda f: setattr(f, "subgraphs", 2), "2 subgraphs: a MobileNet v1 has one"),
+    "two subgraphs": (lambda f: setattr(f, "subgraphs", 2), "2 subgraphs: a MobileNet has one"),
     "no subgraph": (lambda f: setattr(f, "subgraphs", 0), "0 subgraphs"),
-    "no operators": (lambda f: f.operators.clear(), "0 operators: a MobileNet v1 has 1 to 2048"),
+    "no operators": (lambda f: f.operators.clear(), "0 operators: a MobileNet has 1 to 2048"),
     "many operators": (
         lambda f: f.operators.extend(f.operators[-1:] * 2048),
-        "2057 operators: a MobileNet v1 has 1 to 2048",
+        "2057 operators: a MobileNet has 1 to 2048",
     ),
     "two inputs": (lambda f: f.inputs.append(1), "2 inputs and 1 outputs: one of each is read"),
     "no output": (lambda f: f.outputs.clear(), "1 inputs and 0 outputs"),
@@ -172,7 +172,7 @@ STRUCTURE: dict[str, tuple[Callable[[File], Any], str]] = {
     ),
     "a branch": (
         insert(2, "ADD"),
-        r"operator 2 \(ADD\): no MobileNet v1 has one; it is not a MobileNet v1 from there on",
+        r"operator 2 \(ADD\): no MobileNet has one; it is not a MobileNet from there on",
     ),
     "tensor out of range": (change_operator(0, inputs=[0, 999, 2]), "tensor 999 of 2.: there is none"),
     "negative tensor": (change_operator(0, inputs=[0, -2, 2]), "tensor -2 of 2.: there is none"),
@@ -208,9 +208,9 @@ VALUES: dict[str, tuple[Callable[[File], Any], str]] = {
     "flattened before the pool": (insert(3, "RESHAPE", [1, 340]), "from .1, 17, 24, 12. to .1, 340."),
 }
 NO_MOBILENET: dict[str, tuple[Callable[[File], Any], str]] = {
-    "custom operator": (insert(2, "CUSTOM"), r"operator 2 \(CUSTOM\): no MobileNet v1 has one"),
-    "LSTM": (insert(2, "UNIDIRECTIONAL_SEQUENCE_LSTM"), r"\(UNIDIRECTIONAL_SEQUENCE_LSTM\): no MobileNet v1 has one"),
-    "control flow": (insert(2, "WHILE"), r"operator 2 \(WHILE\): no MobileNet v1 has one"),
+    "custom operator": (insert(2, "CUSTOM"), r"operator 2 \(CUSTOM\): no MobileNet has one"),
+    "LSTM": (insert(2, "UNIDIRECTIONAL_SEQUENCE_LSTM"), r"\(UNIDIRECTIONAL_SEQUENCE_LSTM\): no MobileNet has one"),
+    "control flow": (insert(2, "WHILE"), r"operator 2 \(WHILE\): no MobileNet has one"),
     "softmax in the middle": (insert(2, "SOFTMAX"), r"operator 3 \(CONV_2D\) after the softmax"),
     "activation before all": (insert(0, "RELU6"), r"operator 0 \(RELU6\) follows no convolution that lacks one"),
     "two activations": (insert(1, "RELU"), r"operator 1 \(RELU\) follows no convolution that lacks one"),
@@ -219,14 +219,14 @@ NO_MOBILENET: dict[str, tuple[Callable[[File], Any], str]] = {
     "stride 3": (change_field(StrideH=3, StrideW=3), "layer 2, dw1: a depthwise convolution with stride 3"),
     "stride -1": (change_field(StrideH=-1, StrideW=-1), "layer 2, dw1: a depthwise convolution with stride -1"),
     "another activation": (change_field(FusedActivationFunction=4), "layer 2, dw1: no ReLU or ReLU6 follows it"),
-    "no padding": (change_field(Padding=1), "layer 2, dw1: padding valid .* follows no rule of a MobileNet v1"),
+    "no padding": (change_field(Padding=1), "layer 2, dw1: padding valid .* follows no rule of a MobileNet"),
     "PAD of a PAD": (padding([[0, 0], [1, 1], [1, 1], [0, 0]], 1), "dw1: padded twice, by a PAD and by itself"),
     "PAD before the pool": (
         padding([[0, 0], [1, 1], [1, 1], [0, 0]], 6),
         r"operator 7 \(AVERAGE_POOL_2D\) after a PAD",
     ),
-    "PAD of channels": (padding([[0, 0], [1, 1], [1, 1], [0, 1]], 1), r"padding .* MobileNet v1 pads height and width"),
-    "PAD of two axes": (padding([[1, 1], [1, 1]], 1), "padding .* MobileNet v1 pads height and width"),
+    "PAD of channels": (padding([[0, 0], [1, 1], [1, 1], [0, 1]], 1), r"padding .* MobileNet pads height and width"),
+    "PAD of two axes": (padding([[1, 1], [1, 1]], 1), "padding .* MobileNet pads height and width"),
     "pool over a part": (
         lambda f: next(o for o in f.operators if "POOL" in o.kind).fields.update(FilterWidth=2),
         "a pool over a part of .1, 9, 12, 20.",

@@ -124,7 +124,7 @@ SAFETENSORS: dict[str, tuple[Callable[[], bytes], str]] = {
     "whole numbers": (lambda: with_tensor(STEM, dtype="I32"), f"^{STEM}: I32, must be floating point"),
     "another shape of the same size": (lambda: with_tensor(STEM, shape=[3, 8, 3, 3]), r"takes|batch norm|values for"),
     "a kernel of two axes": (lambda: with_tensor(STEM, shape=[8, 27]), "^model.0.1: a batch norm with no convolution"),
-    "no axes": (lambda: with_array("scale.weight", 1.0), r"^scale: weight \(\): no layer of a MobileNet v1 has these"),
+    "no axes": (lambda: with_array("scale.weight", 1.0), r"^scale: weight \(\): no layer of a MobileNet has these"),
     "a batch norm too long": (lambda: with_array(NORM, np.ones(9)), r"running_var: \(9,\) values for 8 channels"),
     "not a number": (lambda: with_values(STEM, np.nan), "conv0.weight holds values that are not finite"),
     "infinite": (lambda: with_values(NORM, np.inf), "conv0_bn.running_var holds values that are not finite"),

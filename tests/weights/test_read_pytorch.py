@@ -193,7 +193,7 @@ OTHERS = {
     "a norm first": (tensors_of(nn.BatchNorm2d(3)), "batch norm with no convolution before it"),
     "two norms": (tensors_of(conv(3, 8), nn.BatchNorm2d(8), nn.BatchNorm2d(8)), "2: a batch norm with no"),
     "a norm of other channels": (tensors_of(conv(3, 8), nn.BatchNorm2d(9)), r"1.weight: \(9,\) values for 8"),
-    "a scale alone": ({"scale.weight": torch.zeros(3)}, r"scale: weight \(3,\): no layer of a MobileNet v1 has these"),
+    "a scale alone": ({"scale.weight": torch.zeros(3)}, r"scale: weight \(3,\): no layer of a MobileNet has these"),
     "a kernel of 5x5": ({"a.weight": torch.zeros(8, 3, 5, 5)}, "a: a 5x5 kernel"),
     "empty": ({"a.weight": torch.zeros(0, 3, 3, 3)}, r"shape \(0, 3, 3, 3\)"),
     "settings alone": ({"args": argparse.Namespace(lr=1)}, "'args' is no tensor: a state dict holds nothing"),

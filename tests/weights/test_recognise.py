@@ -213,7 +213,7 @@ def test_padding_in_pixels_names_the_layer_that_follows_no_rule() -> None:
     with pytest.raises(ModelFileError) as caught:
         imported(layers)
     assert str(caught.value) == (
-        "layer 2, dw: padding (2, 1, 0, 1) (top, left, bottom, right) on (32, 32) follows no rule of a MobileNet v1"
+        "layer 2, dw: padding (2, 1, 0, 1) (top, left, bottom, right) on (32, 32) follows no rule of a MobileNet"
     )
     layers[1] = replace(layers[1], padding="valid")
     with pytest.raises(ModelFileError, match=r"layer 2, dw: padding valid .* on \(32, 32\) follows no rule"):
@@ -223,10 +223,10 @@ def test_padding_in_pixels_names_the_layer_that_follows_no_rule() -> None:
 @pytest.mark.parametrize(
     ("at", "activation", "message"),
     [
-        (1, "none", "layer 2, dw: no ReLU or ReLU6 follows it, as in a MobileNet v1"),
-        (0, "tanh", "layer 1, stem: no ReLU or ReLU6 follows it, as in a MobileNet v1"),
-        (2, None, "layer 3, pw: no ReLU or ReLU6 follows it, as in a MobileNet v1"),
-        (1, "relu6", "some layers have ReLU and some ReLU6: MobileNet v1 has one of them throughout"),
+        (1, "none", "layer 2, dw: no ReLU or ReLU6 follows it, as in a MobileNet"),
+        (0, "tanh", "layer 1, stem: no ReLU or ReLU6 follows it, as in a MobileNet"),
+        (2, None, "layer 3, pw: no ReLU or ReLU6 follows it, as in a MobileNet"),
+        (1, "relu6", "pw: relu, where dw has relu6"),
     ],
 )
 def test_activations(at: int, activation: str | None, message: str) -> None:
@@ -342,7 +342,7 @@ def test_one_logit_takes_two_labels() -> None:
     [
         ([], ()),
         ([pool()], ()),
-        ([pool(), classifier(9, 256, activation="relu"), classifier(3, 9)], ("fc", "fc")),
+        ([pool(), classifier(9, 256, activation="relu6"), classifier(3, 9)], ("fc", "fc")),
         ([pool(), classifier(9, 256), classifier(3, 9)], ("fc", "fc")),
     ],
 )

@@ -1,4 +1,4 @@
-"""What is no MobileNet v1 is refused at the layer where it stops being one; alpha is told from the widths."""
+"""What is no MobileNet is refused at the layer where it stops being one; alpha is told from the widths."""
 
 from dataclasses import replace
 
@@ -8,19 +8,20 @@ from chains import classifier, conv, depthwise, norm, paper, pointwise, pool, ti
 from mobilenets.arch.network import BODY, SHALLOW_BODY, Block, Network, Rounding
 from mobilenets.errors import ModelFileError
 from mobilenets.weights.layers import FileLayer
-from mobilenets.weights.skeleton import assemble, widths_of
+from mobilenets.weights.skeleton import assemble
 
 STEM, DW, PW, POOL, FC = tiny()
 SECOND = [depthwise("dw2", 12, stride=2), pointwise("pw2", 20, 12, stride=1)]
-END = "; it is not a MobileNet v1 from there on"
+END = "; it is not a MobileNet from there on"
 
 
 def test_a_sound_chain() -> None:
     skeleton = assemble([STEM, DW, PW, *SECOND, POOL, classifier(3, 20)])
-    assert [layer.name for layer in skeleton.body] == ["stem", "dw", "pw", "dw2", "pw2"]
-    assert [(dw.name, pw.name) for dw, pw in skeleton.pairs] == [("dw", "pw"), ("dw2", "pw2")]
-    assert not skeleton.has_head
-    assert skeleton.network() == Network(stem=8, blocks=(Block(1, 12), Block(2, 20)))
+    assert {op: layer.name for op, layer in skeleton.layers.items()} == {
+        **{"conv0": "stem", "dw1": "dw", "pw1": "pw", "dw2": "dw2", "pw2": "pw2"},
+        **{"pool": "pool", "fc": "fc"},
+    }
+    assert skeleton.network == Network(stem=8, blocks=(Block(1, 12), Block(2, 20)))
 
 
 def test_a_classifier_may_be_a_convolution() -> None:
@@ -32,21 +33,20 @@ def test_a_classifier_may_be_a_convolution() -> None:
 def test_a_head_and_a_flat_end() -> None:
     """A head before the classifier, and no pool: the file flattens 1x1, or does not say."""
     skeleton = assemble([STEM, DW, PW, pointwise("head", 30, 12), classifier(5, 30)])
-    assert skeleton.has_head and [layer.name for layer in skeleton.body][-1] == "head"
-    assert skeleton.network().head == 30
+    assert list(skeleton.body)[-1] == "head" and skeleton.network.head == 30
 
 
 def test_a_stem_of_one_channel_has_a_depthwise_convolution_that_is_a_full_one_too() -> None:
     chain = [conv("stem", 1, 3, stride=2), conv("dw", 1, 1, stride=1), pointwise("pw", 4, 1), pool(), classifier(2, 4)]
-    assert assemble(chain).network() == Network(stem=1, blocks=(Block(1, 4),))
+    assert assemble(chain).network == Network(stem=1, blocks=(Block(1, 4),))
 
 
 @pytest.mark.parametrize(
     ("chain", "message"),
     [
-        ([], "only 0 convolutions before the classifier: a MobileNet v1 has at least 3"),
-        ([STEM], "only 1 convolutions before the classifier: a MobileNet v1 has at least 3"),
-        ([STEM, DW], "only 2 convolutions before the classifier: a MobileNet v1 has at least 3"),
+        ([], "only 0 convolutions before the classifier: a MobileNet has at least 3"),
+        ([STEM], "only 1 convolutions before the classifier: a MobileNet has at least 3"),
+        ([STEM, DW], "only 2 convolutions before the classifier: a MobileNet has at least 3"),
         ([STEM, DW, PW], "it ends with pw, before the classifier: give the file with the classifier as well"),
         ([STEM, DW, PW, POOL], "it ends with pw, before the classifier: give the file with the classifier as well"),
         ([POOL], "layer 1, pool: a pool before a block is complete" + END),
@@ -128,9 +128,15 @@ def test_refused(chain: list[FileLayer], message: str) -> None:
 @pytest.mark.parametrize("blocks", [BODY, SHALLOW_BODY], ids=["paper", "shallow"])
 def test_alpha_is_told_from_the_widths(alpha: float, rounding: Rounding, head: int, blocks: tuple[Block, ...]) -> None:
     network = Network(alpha, rounding=rounding, head=head, blocks=blocks)
-    found = assemble(chain_of(network)).network()
+    found = assemble(chain_of(network)).network
     assert (found.alpha, found.head, found.blocks) == (alpha, head, blocks)
     assert widths_of(found) == widths_of(network)
+
+
+def widths_of(network: Network) -> list[int]:
+    """The channels after the stem, each block and the head."""
+    channels = [network.stem, *(block.channels for block in network.blocks), *([network.head] if network.head else [])]
+    return [network.scaled(c) for c in channels]
 
 
 def chain_of(network: Network) -> list[FileLayer]:
@@ -147,42 +153,41 @@ def chain_of(network: Network) -> list[FileLayer]:
 
 def test_widths_that_follow_no_alpha_stay() -> None:
     chain = chain_of(Network(0.25).replace(blocks=(*BODY[:-1], Block(1, 777)), alpha=1.0, stem=10))
-    found = assemble(chain).network()
+    found = assemble(chain).network
     assert (found.alpha, found.stem, found.blocks[-1].channels) == (1.0, 10, 777)
 
 
 def test_a_network_wider_than_any_alpha() -> None:
     blocks = (*(Block(block.stride, 1) for block in BODY[:-1]), Block(1, 20_000))
-    found = assemble(chain_of(Network(1.0, stem=1, blocks=blocks))).network()
+    found = assemble(chain_of(Network(1.0, stem=1, blocks=blocks))).network
     assert (found.alpha, found.blocks[-1].channels) == (1.0, 20_000)
 
 
 def test_strides_that_are_not_said() -> None:
-    assert assemble(paper(strides=False)).network() == Network(0.25)
+    assert assemble(paper(strides=False)).network == Network(0.25)
     with pytest.raises(
         ModelFileError, match="1 blocks, and the file does not say their strides: MobileNet v1 has 13, or 8"
     ):
-        assemble(tiny(stride=None)).network()
+        assemble(tiny(stride=None))
     with pytest.raises(ModelFileError, match="does not say their strides"):
-        assemble([STEM, DW, PW, depthwise("dw2", 12), pointwise("pw2", 20, 12), classifier(2, 20)]).network()
+        assemble([STEM, DW, PW, depthwise("dw2", 12), pointwise("pw2", 20, 12), classifier(2, 20)])
 
 
 def test_other_strides_than_the_papers() -> None:
     chain = paper()
     chain[3] = replace(chain[3], stride=1)
-    found = assemble(chain).network()
+    found = assemble(chain).network
     assert [block.stride for block in found.blocks] == [1, 1, *(block.stride for block in BODY[2:])]
     assert widths_of(found) == widths_of(Network(0.25))
 
 
 def test_metadata_that_states_the_network() -> None:
     """Of a file that this package exported: it goes before what can be told, and must be of these layers."""
-    skeleton = assemble(paper())
     stated = Network(1.0, stem=8, blocks=tuple(Block(block.stride, block.channels // 4) for block in BODY))
-    assert skeleton.check(stated) == stated
+    assert assemble(paper(), stated=stated).network == stated
     for other in (stated.replace(stem=9), Network(0.5), Network(0.25, blocks=SHALLOW_BODY), Network(0.25, head=64)):
         with pytest.raises(ModelFileError, match=r"its metadata states .*, but layer \d+ does not match it"):
-            skeleton.check(other)
+            assemble(paper(), stated=other)
     blocks = (Block(2, 64), *BODY[1:])
     with pytest.raises(ModelFileError, match="but layer 2 does not match it"):
-        skeleton.check(Network(0.25, blocks=blocks))
+        assemble(paper(), stated=Network(0.25, blocks=blocks))

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ...arch.layers import Layer
-from ...arch.ops import OPS, OUTPUTS, Consumer
+from ...arch.ops import OPS, OUTPUTS, Consumer, Op
 from ...arrays import Floats, Halves
 from ..program import SIZES, Buffer, Kind, Step
 from ..targets import ALL_BF16_TARGETS
@@ -58,6 +58,9 @@ class _Pairs(Fp32):
     def tiles(self) -> bool:
         """Return whether AMX multiplies."""
         return "amx_bf16" in self.target.features
+
+    def expands(self, pointwise: Op) -> bool:
+        return False
 
     def panel_of_pairs(self, channels: int) -> tuple[int, int]:
         """Return a panel as in fp32, of channels that are pairs of vectors; for AMX of one vector or two."""
@@ -115,6 +118,9 @@ class Bf16(_Pairs):
 
     def panel(self, group: tuple[Layer, ...]) -> tuple[int, int]:
         return self.panel_of_pairs(group[-1].op.shape_out[2])
+
+    def convolution(self, step: Step[Any], layer: Layer) -> Step[Any]:
+        return self.product(change_tile(step, mr=self.pixels(step, step.output.width)), layer)
 
     def depthwise_tile(self, step: Step[Any]) -> Step[Any]:
         """Return the step with the pairs in the widest vector that divides the channels, or that pixels fill."""

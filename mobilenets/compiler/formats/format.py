@@ -68,7 +68,7 @@ class Format(ABC):
         self.zero: tuple[float, ...] = ()  # the pixel of the image's border, if any
 
     def groups(self) -> Iterator[tuple[Layer, ...]]:
-        """Yield the layers of each step: a depthwise convolution and the pointwise one behind it, others one by one.
+        """Yield the layers of each step: a depthwise convolution with the pointwise ones around it, others one by one.
 
         Raises `NetworkError` for an op that the format does not handle, `CompileError` for a network that ends in its
         maps.
@@ -79,15 +79,21 @@ class Format(ABC):
             raise CompileError(f"{name}: a network that ends in maps (a detector) is not compiled: export it to ONNX")
         readers = [[layer.op.kind for layer in self.layers if i in layer.sources] for i in range(len(self.layers))]
         held: list[Layer] = []
-        for layer, kinds in zip(self.layers[1:], readers[1:], strict=True):
+        for i, layer in enumerate(self.layers[1:], 1):
             held.append(layer)
-            if layer.op.kind != "depthwise" or kinds != ["pointwise"] or not self.fuses(layer.op):
+            projected = layer.op.kind == "depthwise" and readers[i] == ["pointwise"] and self.fuses(layer.op)
+            block = (layer.op.kind, *readers[i : i + 2]) == ("pointwise", ["depthwise"], ["pointwise"])
+            if not projected and not (block and len(held) == 1 and self.expands(layer.op)):
                 yield tuple(held)
                 held = []
 
     def fuses(self, depthwise: Op) -> bool:
         """Return whether one step computes `depthwise` and the pointwise convolution behind it."""
         return True
+
+    def expands(self, pointwise: Op) -> bool:
+        """Return whether one step computes `pointwise`, the depthwise convolution behind it and its projection."""
+        return False
 
     def kind(self, op: str) -> Kind:
         """Return the kind of step that computes `op`."""
@@ -146,6 +152,10 @@ class Format(ABC):
     @abstractmethod
     def separable(self, step: Step[Any], group: tuple[Layer, ...]) -> Step[Any]:
         """Return the step of a depthwise convolution and a pointwise one with tile, scratch and weights."""
+
+    def expanded(self, step: Step[Any], group: tuple[Layer, ...]) -> Step[Any]:
+        """Return the step of a depthwise convolution and the pointwise ones before it and behind it."""
+        raise NotImplementedError
 
     @abstractmethod
     def depthwise(self, step: Step[Any], layer: Layer) -> Step[Any]:

@@ -14,12 +14,15 @@ from ..program import SIZES, Buffer, Element, Kind, Step, Target
 from ..targets import ALL_TARGETS
 from ..tuning import NONE, Tilings
 from .format import LIMITS, Format, add_constants, change_tile, padded
-from .fp32_bodies import BODIES
+from .fp32_bodies import BODIES, Blocks
 
 __all__ = ["FP32", "Floats", "Fp32", "pack_bias", "pack_conv", "pack_depthwise", "pack_pointwise"]
 
 
 ROWS_CACHE = 32768  # bytes of depthwise rows in scratch at a time: a first-level cache
+MAP_CACHE = 262144  # floats of an expanded map that is written as a whole: two second-level caches
+BLOCKS_CACHE = 98304  # floats in scratch of a depthwise convolution block by block: most of a second-level cache
+BLOCK_CACHE = 12288  # floats of one of its blocks: about a first-level cache
 WEIGHTS_CACHE = 262144  # bytes of weights that are read once for each group of rows: a quarter of a second-level cache
 
 FP32 = Consumer(
@@ -67,6 +70,10 @@ class Fp32(Format):
         """Return the numbers that the format keeps of the first convolution's weights, in float64."""
         return kernel
 
+    def expands(self, pointwise: Op) -> bool:
+        height, width, channels = pointwise.shape_out
+        return height * width * channels > MAP_CACHE
+
     def kind(self, op: str) -> Kind:
         return Kind(op)
 
@@ -89,6 +96,8 @@ class Fp32(Format):
         while vector > 4 and channels <= vector // 2:
             vector //= 2
         count = -(-channels // vector)
+        if count == 5 and self.target.sums // 2 >= 5:
+            return vector, 5
         return vector, 1 if count == 1 else 3 if count % 2 and count % 3 == 0 else 2
 
     def pixels(self, step: Step[Any], count: int) -> int:
@@ -106,8 +115,12 @@ class Fp32(Format):
         return found[min(self.tiling(step).rank, len(found) - 1)]
 
     def convolution(self, step: Step[Any], layer: Layer) -> Step[Any]:
-        mr = self.pixels(step, step.output.width)
-        return self.product(change_tile(step, mr=mr), layer)
+        if layer.op.kind == "conv":
+            return self.product(change_tile(step, mr=self.pixels(step, step.output.width)), layer)
+        row = SIZES["float"] * step.input.width * step.input.channels
+        rows = self.group_rows(step, row, SIZES["float"] * step.depth * step.output.channels)
+        mr = self.pixels(step, rows * step.output.width)
+        return self.product(replace(change_tile(step, mr=mr, rows=rows), scratch=rows * row), layer)
 
     def separable(self, step: Step[Any], group: tuple[Layer, ...]) -> Step[Any]:
         stored, width, size = step.input.channels, step.output.width, SIZES["float"]
@@ -132,24 +145,67 @@ class Fp32(Format):
         return max((rows for rows in range((most + 1) // 2, most + 1) if height % rows == 0), default=most)
 
     def depthwise_tile(self, step: Step[Any]) -> Step[Any]:
+        """Return the step with the tile of its depthwise part, which reads the image in the arena."""
+        return self.block_tile(step, self.lanes(step.input.channels), step.input.channels)
+
+    def block_tile(self, step: Step[Any], lanes: int, channels: int) -> Step[Any]:
         """Return the step with the tile of its depthwise part: whole cache lines, and up to 10 sums.
 
         On an AMD Zen 1 (AVX2), 5 pixels x 2 vectors are up to 3.6 times as fast as 4 pixels x 1 vector.
         """
-        channels, width, lanes = step.input.channels, step.output.width, self.lanes(step.input.channels)
-        nr = 2 if lanes < 16 and channels % (2 * lanes) == 0 else 1
+        width, nr = step.output.width, 2 if lanes < 16 and channels % (2 * lanes) == 0 else 1
         most = min(width, self.tiling(step).pixels or (8 if nr == 1 else 5))
         mr = min(range((most + 1) // 2, most + 1), key=lambda mr: (-(-width // mr) * (mr * nr + 1), -mr))
         return change_tile(step, lanes=lanes, dw_nr=nr, dw_mr=mr)
 
     def depthwise(self, step: Step[Any], layer: Layer) -> Step[Any]:
-        lanes = self.lanes(step.input.channels)
-        return self.taps(change_tile(step, vector=lanes, lanes=lanes, nr=1), layer)
+        channels = step.input.channels
+        return self.taps(self.in_blocks(step, self.lanes(channels), channels), layer)
 
-    def taps(self, step: Step[Any], layer: Layer) -> Step[Any]:
-        """Return the step with the weights of its depthwise convolution."""
+    def expanded(self, step: Step[Any], group: tuple[Layer, ...]) -> Step[Any]:
+        expansion = group[0].op
+        vector, _ = self.panel_of(expansion.shape_out[2])
+        channels = padded(expansion.shape_out[2], vector if vector == 16 else 2 * vector)
+        step = self.in_blocks(step, vector, channels, expansion.shape_in[2])
+        block = step.tile.lanes * step.tile.dw_nr
+        kernel, bias = self.arrays(expansion)
+        step = add_constants(
+            step,
+            self.blob.add("ex", "float", pack_pointwise(kernel, channels, block)),
+            self.blob.add("ex_bias", "float", pack_bias(bias, channels)),
+        )
+        step = change_tile(step, mr=self.pixels(step, step.tile.rows * step.output.width))
+        return self.product(self.taps(step, group[1], channels), group[2])
+
+    def in_blocks(self, step: Step[Any], lanes: int, channels: int, depth: int = 0) -> Step[Blocks]:
+        """Return the step with the tiles, rows and scratch of a depthwise convolution, block by block of its channels.
+
+        All rows are one group where scratch is small enough; else, a block keeps the rows that the next group sees.
+        """
+        step = self.block_tile(step, lanes, channels)
+        window, width, nr = step.window, step.output.width, step.tile.dw_nr
+        across = max((width - 1) * window.stride + window.kernel, window.left + step.input.width)
+
+        def scratch(rows: int) -> Blocks:
+            high = (rows - 1) * window.stride + window.kernel
+            block = high * across * lanes * nr
+            read = high * step.input.width * step.input.channels if depth else 0
+            kept = block * channels // (lanes * nr) if rows < step.units else block
+            written = rows * width * channels if depth else 0
+            return Blocks(channels, depth, high, block * (kept > block), read, read + kept, read + kept + written)
+
+        rows, own = step.units, scratch(step.units)
+        while rows > 1 and (own.floats > BLOCKS_CACHE or own.high * across * lanes * nr > BLOCK_CACHE):
+            rows -= 1
+            own = scratch(rows)
+        ex_mr = self.pixels(change_tile(step, nr=nr), own.high * step.input.width) if depth else 1
+        step = change_tile(step, rows=rows, ex_mr=ex_mr)
+        return replace(step, scratch=SIZES["float"] * own.floats, own=own)
+
+    def taps(self, step: Step[Any], layer: Layer, channels: int = 0) -> Step[Any]:
+        """Return the step with the weights of its depthwise convolution, for `channels`, by default the input's."""
         kernel, bias = self.arrays(layer.op)
-        stored = step.input.channels
+        stored = channels or step.input.channels
         return add_constants(
             step,
             self.blob.add("dw", "float", self.tap_order(step, pack_depthwise(kernel, stored))),

@@ -1,5 +1,6 @@
 """The C of steps in fp32, and of those in bf16 whose kernels take the same arguments."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from ..program import Kind, Step
@@ -7,6 +8,7 @@ from .format import Body, bordered, call, parted, row_groups
 
 __all__ = [
     "BODIES",
+    "Blocks",
     "add",
     "dense",
     "depthwise_alone",
@@ -61,17 +63,43 @@ def depthwise_alone(step: Step[Any], *pixel: int) -> list[str]:
     return bordered(step, depthwise_any(step, ("first", "last"), to, row, *pixel))
 
 
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """The part of a step that only a depthwise convolution block by block reads; its scratch, in floats."""
+
+    channels: int  # of the depthwise convolution, padded to blocks
+    depth: int  # of the expansion, 0 without one
+    high: int  # rows of a block
+    step: int  # from block to block, 0 where they lie in one place
+    blocks: int  # where blocks begin, behind the pixels that the expansion reads
+    rows: int  # where the rows of the output begin that a projection reads
+    floats: int
+
+
+def _expanded(step: Step[Blocks]) -> list[str]:
+    a, b, w, t, own = step.input, step.output, step.window, step.tile, step.own
+    tile = (w.kernel, t.ex_mr, t.dw_nr, t.dw_mr)
+    ex = ("ex", "ex_bias", step.limits[0]) if own.depth else ("NULL", "NULL", -1)
+    read = ("in", a.height, a.width, a.channels, own.depth, w.stride, w.top, w.left, *ex)
+    taps = ("dw", "dw_bias", step.limits[own.depth > 0], own.channels)
+    kept = ("scratch", f"(float *)scratch + {own.blocks}", own.high, own.step, "y > first" if own.step else 0)
+    row, rows = (b.width + 2) * b.channels, f"(float *)scratch + {own.rows}"
+    written: tuple[object, ...] = (f"out + (y + 1) * {row} + {b.channels}", row, b.channels)
+    lines = []
+    if own.depth:
+        written = (rows, b.width * own.channels, own.channels)
+        product = (rows, own.channels, step.depth, "w", "bias", step.limits[-1], "out", b.width, b.channels)
+        lines = [call(f"pointwise{t.vector}", t.mr, t.nr, *product, f"y * {b.width}", f"end * {b.width}")]
+    depthwise = call(f"expanded{t.lanes}", *tile, *read, *taps, *kept, *written, b.width, "y", "end")
+    return bordered(step, *row_groups(step, depthwise, *lines))
+
+
 def _pointwise(step: Step[Any]) -> list[str]:
     a, b, t = step.input, step.output, step.tile
-    read = ("row", a.channels, step.depth, "w", "bias", step.limits[-1])
-    written = ("out", b.width, b.channels, f"y * {b.width}", f"(y + 1) * {b.width}")
-    return bordered(
-        step,
-        "for (int y = first; y < last; y++) {",
-        f"    const float *row = in + ((y + 1) * {a.width + 2} + 1) * {a.channels};",
-        f"    {call(f'pointwise{t.vector}', t.mr, t.nr, *read, *written)}",
-        "}",
-    )
+    read = ("scratch", a.channels, step.depth, "w", "bias", step.limits[-1])
+    written = ("out", b.width, b.channels, f"y * {b.width}", f"end * {b.width}")
+    rows = call("rows", "in", a.width, a.pixel, "scratch", "y", "end")
+    return bordered(step, *row_groups(step, rows, call(f"pointwise{t.vector}", t.mr, t.nr, *read, *written)))
 
 
 def dense(step: Step[Any]) -> list[str]:
@@ -123,8 +151,9 @@ BODIES: dict[Kind, Body] = {
     Kind("conv"): Body(("border", *_VECTORS, "tile", "conv"), _conv),
     Kind("separable"): Body(("border", *_VECTORS, "tile", "depthwise", "pointwise"), _separable),
     Kind("separable_any"): Body(("border", *_VECTORS, "tile", "depthwise_any", "pointwise"), _separable),
-    Kind("depthwise"): Body(("border", *_VECTORS, "depthwise_any"), depthwise_alone),
-    Kind("pointwise"): Body(("border", *_VECTORS, "tile", "pointwise"), _pointwise),
+    Kind("depthwise"): Body(("border", *_VECTORS, "tile", "rows", "expand"), _expanded),
+    Kind("expanded"): Body(("border", *_VECTORS, "tile", "rows", "expand", "pointwise"), _expanded),
+    Kind("pointwise"): Body(("border", *_VECTORS, "tile", "rows", "pointwise"), _pointwise),
     Kind("dense"): Body((*_VECTORS, "tile", "dense"), dense),
     Kind("add"): Body((*_VECTORS, "elementwise"), add),
     Kind("multiply"): Body((*_VECTORS, "elementwise"), multiply),

@@ -108,9 +108,11 @@ class Int8(Format):
 
     def convolution(self, step: Step[Any], layer: Layer) -> Step[Any]:
         deep = self._deep(step) if step.kind.op == "pointwise" else 0
-        in_place = deep and not self.target.pairs
-        step = change_tile(step, mr=self.pixels(step, step.output.width))
-        step = replace(self._scaled(step, layer, deep=deep), scratch=0 if in_place else self._seen(step))
+        in_place, rows, seen = deep and not self.target.pairs, 1, self._seen(step)
+        if step.window.kernel == 1 and not deep:
+            rows = max(1, min(step.units, _wanted_rows(step, seen), self.spare(step) // seen))
+        step = change_tile(step, mr=self.pixels(step, rows * step.output.width), rows=rows)
+        step = replace(self._scaled(step, layer, deep=deep), scratch=0 if in_place else rows * seen)
         return self._product(step, layer)
 
     def _seen(self, step: Step[Any]) -> int:
@@ -241,7 +243,10 @@ def _group_rows(step: Step[Any], row: int, spare: int) -> int:
     They fit into the first-level cache; where the weights do not fit into the second-level one, all rows are one group.
     At most `spare` rows, which keep the arena small, and at least the two that the depthwise kernel computes together.
     """
-    height, weights = step.units, step.input.channels * step.output.channels
-    wanted = height if weights > WEIGHTS_CACHE else ROWS_CACHE // row
-    rows = min(height, max(2, min(wanted, spare)))
-    return rows - rows % 2 if rows < height else rows
+    rows = min(step.units, max(2, min(_wanted_rows(step, row), spare)))
+    return rows - rows % 2 if rows < step.units else rows
+
+
+def _wanted_rows(step: Step[Any], row: int) -> int:
+    weights = step.input.channels * step.output.channels
+    return step.units if weights > WEIGHTS_CACHE else ROWS_CACHE // row

@@ -75,14 +75,9 @@ def _separable(step: Step[Scaling]) -> list[str]:
 
 def _pointwise(step: Step[Scaling]) -> list[str]:
     a = step.input
-    seen = ("in", a.height, a.width, a.channels, "y", 1, 0, 0, "scratch", a.width * a.channels)
-    return parted(
-        step,
-        "for (int y = first; y < last; y++) {",
-        f"    {call('int8_rows', *seen)}",
-        f"    {_product(step, 'scratch', 'y', f'{a.width}')}",
-        "}",
-    )
+    seen = ("in", a.height, a.width, a.channels, "y", "end - y", 0, 0, "scratch", a.width * a.channels)
+    product = _product(step, "scratch", "y", f"(end - y) * {a.width}")
+    return parted(step, *row_groups(step, call("int8_rows", *seen), product))
 
 
 def _pointwise_tiles(step: Step[Scaling]) -> list[str]:

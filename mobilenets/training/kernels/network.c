@@ -17,17 +17,17 @@ static char *take(char **free, size_t bytes) {
 
 /* Bytes of all that the layers keep for so many images; with an arena of that size their pointers are set into it. */
 size_t place(struct layer *layers, int count, int images, char *arena) {
-    char *free = arena, *gradients[2];
-    size_t largest[2] = {0};
+    char *free = arena, *gradients[3];
+    size_t largest[3] = {0};
     for (int i = 0; i < count; i++) {
         const size_t bytes = pixels_of(layers + i, images) * padded(layers[i].out_channels) * sizeof(stored);
-        if (bytes > largest[i & 1]) largest[i & 1] = bytes;
+        if (bytes > largest[layers[i].slot]) largest[layers[i].slot] = bytes;
     }
-    for (int i = 0; i < 2; i++) gradients[i] = take(&free, largest[i]);
+    for (int i = 0; i < 3; i++) gradients[i] = take(&free, largest[i]);
     for (int i = 0; i < count; i++) {
         struct layer *l = layers + i;
-        const size_t channels = padded(l->out_channels), depth = padded(l->kind == DEPTHWISE ? 9 : depth_of(l));
-        l->gradient = (stored *)gradients[i & 1];
+        const size_t channels = padded(l->out_channels), depth = l->kind == SUM ? 0 : padded(rows_of(l));
+        l->gradient = (stored *)gradients[l->slot];
         l->y = (stored *)take(&free, pixels_of(l, images) * channels * sizeof(stored));
         l->packed = (operand *)take(&free, depth * channels * sizeof(float));
         l->transposed = (operand *)take(&free, depth * channels * sizeof(float));
@@ -45,7 +45,7 @@ size_t scratch_floats(const struct layer *layers, int count) {
     size_t floats = 0;
     for (int i = 0; i < count; i++) {
         const struct layer *l = layers + i;
-        const size_t ring = 4 * (size_t)ring_pitch(l) * WIDE;
+        const size_t ring = ring_rows(l) * (size_t)ring_pitch(l) * WIDE;
         const size_t widest = most(pitch_of(depth_of(l)), pitch_of(l->out_channels)), blocks = 4 * BLOCK * widest;
         const size_t needed = l->kind == DEPTHWISE ? ring : blocks;
         if (needed > floats) floats = needed;
@@ -80,9 +80,10 @@ static void pack_weights(struct layer *l) {
     const int channels = padded(l->out_channels), depth = depth_of(l);
     if (l->kind == DEPTHWISE) {
         float *packed = (float *)l->packed;
-        memset(packed, 0, 9 * channels * sizeof(float));
+        const int taps = taps_of(l);
+        memset(packed, 0, taps * channels * sizeof(float));
         for (int c = 0; c < l->channels; c++)
-            for (int k = 0; k < 9; k++) packed[k * channels + c] = l->weight[c * 9 + k];
+            for (int k = 0; k < taps; k++) packed[k * channels + c] = l->weight[c * taps + k];
     } else {
         pack(l->weight, depth, 1, l->out_channels, depth, l->packed);
         if (l->kind == POINTWISE) pack(l->weight, l->out_channels, depth, depth, 1, l->transposed);
@@ -90,7 +91,7 @@ static void pack_weights(struct layer *l) {
 }
 
 static void unpack_gradient(struct layer *l) {
-    const int channels = padded(l->out_channels), rows = l->kind == DEPTHWISE ? 9 : depth_of(l);
+    const int channels = padded(l->out_channels), rows = rows_of(l);
     for (int c = 0; c < l->out_channels; c++)
         for (int k = 0; k < rows; k++) l->d_weight[c * rows + k] = l->d_packed[k * channels + c];
 }
@@ -170,7 +171,7 @@ static void operand_rows(const struct layer *l, const float *x, int images, long
         image_rows(l, x, first, count, floats);
         ON(depth, plain_rows, floats, depth, count, across, along);
     } else {
-        ON(depth, activated_rows, l - 1, pixels_of(l, images), first, count, across, along);
+        ON(depth, activated_rows, l + l->from, pixels_of(l, images), first, count, across, along);
     }
 }
 
@@ -201,7 +202,7 @@ static void convolve_backward(struct layer *l, const float *x, int images, float
         ON(channels, weight_gradient, rows, pitch, depth, along, out_pitch, channels, count, l->d_packed);
         if (l->kind == IMAGE) continue; /* nobody asks for the gradient of the image */
         ON(depth, product, across, out_pitch, channels, l->transposed, depth, count, out);
-        ON(depth, keep_gradients, l - 1, out, pixels, first, count);
+        ON(depth, keep_gradients, l, out, pixels, first, count);
     }
 }
 
@@ -209,9 +210,13 @@ static void convolve_backward(struct layer *l, const float *x, int images, float
 void forward(struct layer *layers, int count, int images, const float *x, float *pooled, float *scratch) {
     for (int i = 0; i < count; i++) {
         struct layer *l = layers + i;
+        if (l->kind == SUM) {
+            ON(l->out_channels, sum_forward, l, pixels_of(l, images));
+            continue;
+        }
         pack_weights(l);
         clear_sums(l);
-        if (l->kind == DEPTHWISE) ON(l->channels, depthwise_forward, l, l - 1, images, scratch);
+        if (l->kind == DEPTHWISE) ON(l->channels, depthwise_forward, l, images, scratch);
         else convolve(l, x, images, scratch);
         normalise(l, pixels_of(l, images));
     }
@@ -219,16 +224,16 @@ void forward(struct layer *layers, int count, int images, const float *x, float 
     ON(last->out_channels, pool_forward, last, images, pooled);
 }
 
-/* After `forward`: d_pooled -> every d_weight, d_gamma, d_beta. */
+/* After `forward`: d_pooled -> every d_weight, d_gamma, d_beta. A sum's gradient is that of the convolution before it. */
 void backward(struct layer *layers, int count, int images, const float *x, const float *d_pooled, float *scratch) {
     for (int i = 0; i < count; i++) clear_sums(layers + i);
     struct layer *last = layers + count - 1;
     ON(last->out_channels, pool_backward, last, images, d_pooled);
     for (struct layer *l = last; l >= layers; l--) {
-        const int channels = padded(l->out_channels), rows = l->kind == DEPTHWISE ? 9 : padded(depth_of(l));
+        if (l->kind == SUM) continue;
         normalise_backward(l, pixels_of(l, images));
-        memset(l->d_packed, 0, (size_t)rows * channels * sizeof(float));
-        if (l->kind == DEPTHWISE) ON(l->channels, depthwise_backward, l, l - 1, images, scratch);
+        memset(l->d_packed, 0, (size_t)padded(rows_of(l)) * padded(l->out_channels) * sizeof(float));
+        if (l->kind == DEPTHWISE) ON(l->channels, depthwise_backward, l, images, scratch);
         else convolve_backward(l, x, images, scratch);
         unpack_gradient(l);
     }

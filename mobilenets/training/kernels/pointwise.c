@@ -8,8 +8,8 @@ static void activated_rows@(const struct layer *from, long pixels, long first, i
         const stored *y = from->y + c * pixels + first * @;
         const vec@ scale = load@(from->scale + c), shift = load@(from->shift + c), none = {0};
         for (int p = 0; p < count; p += 2) {
-            const vec@ a = active@(scale * read@(y + p * @) + shift, from->limit);
-            const vec@ b = p + 1 < count ? active@(scale * read@(y + (p + 1) * @) + shift, from->limit) : none;
+            const vec@ a = active@(scale * read@(y + p * @) + shift, from->bend);
+            const vec@ b = p + 1 < count ? active@(scale * read@(y + (p + 1) * @) + shift, from->bend) : none;
             put@(across, along, pitch, p, c, a, b);
         }
     }
@@ -110,19 +110,22 @@ static void keep_outputs@(struct layer *l, const float *restrict out, long pixel
 }
 
 /* Keep a block of gradients for the layer below, at its batch norm's output; with the sums that this will need. */
-static void keep_gradients@(struct layer *below, const float *restrict out, long pixels, long first, int count) {
-    for (int c = 0; c < padded(below->out_channels); c += @) {
+static void keep_gradients@(const struct layer *l, const float *restrict out, long pixels, long first, int count) {
+    const struct layer *into = l + l->into;
+    for (int c = 0; c < padded(l->channels); c += @) {
         const long start = c * pixels + first * @;
-        const vec@ scale = load@(below->scale + c), shift = load@(below->shift + c), mean = load@(below->mean + c);
+        const vec@ scale = load@(into->scale + c), shift = load@(into->shift + c), mean = load@(into->mean + c);
         vec@ sum = {0}, products = {0};
         for (int p = 0; p < count; p++) {
-            const vec@ y = read@(below->y + start + p * @);
-            const vec@ g = passed@(load@(out + c * BLOCK + p * @), scale * y + shift, below->limit);
+            const vec@ y = read@(into->y + start + p * @);
+            vec@ g = load@(out + c * BLOCK + p * @);
+            if (l->accumulate) g += read@(into->gradient + start + p * @);
+            g = passed@(g, scale * y + shift, into->bend);
             sum += g;
             products += g * (y - mean);
-            write@(below->gradient + start + p * @, g);
+            write@(into->gradient + start + p * @, g);
         }
-        add_sums@(below->sums + c, sum);
-        add_sums@(below->squares + c, products);
+        add_sums@(into->sums + c, sum);
+        add_sums@(into->squares + c, products);
     }
 }

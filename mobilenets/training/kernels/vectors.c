@@ -53,15 +53,24 @@ INLINE void put@(operand *across, operand *along, int pitch, int p, int c, vec@ 
 }
 #endif
 
-/* ReLU, or with a finite limit ReLU6. NaN stays NaN. */
-INLINE vec@ active@(vec@ z, float limit) {
-    z = (vec@)((bits@)z & ~(z < 0));
-    const bits@ above = z > limit;
-    return (vec@)(((bits@)z & ~above) | ((bits@)(limit - (vec@){0}) & above));
+INLINE vec@ chosen@(bits@ which, vec@ yes, vec@ no) { return (vec@)(((bits@)yes & which) | ((bits@)no & ~which)); }
+INLINE vec@ within@(vec@ z, float low, float limit) {
+    const vec@ none = {0};
+    z = chosen@(z < low, low - none, z);
+    return chosen@(z > limit, limit - none, z);
+}
+/* NaN stays NaN. */
+INLINE vec@ active@(vec@ z, struct bend b) {
+    if (b.hard) return z * within@(z + 3, 0, 6) * (1 / 6.0f);
+    return within@(z, b.low, b.limit);
 }
 /* Its gradient at z. */
-INLINE vec@ passed@(vec@ gradient, vec@ z, float limit) {
-    return (vec@)((bits@)gradient & ~(z <= 0) & ~(z >= limit));
+INLINE vec@ passed@(vec@ gradient, vec@ z, struct bend b) {
+    if (b.hard) {
+        const vec@ none = {0}, slope = chosen@(z < -3, none, z * (1 / 3.0f) + 0.5f);
+        return gradient * chosen@(z > 3, 1 - none, slope);
+    }
+    return (vec@)((bits@)gradient & ~(z <= b.low) & ~(z >= b.limit));
 }
 INLINE void add_sums@(double *restrict sums, vec@ v) {
     for (int i = 0; i < @; i++) sums[i] += v[i];

@@ -19,7 +19,7 @@ from ...errors import ModelFileError
 
 __all__ = ["MAX_TEXT", "Dataset", "Group", "Hdf5"]
 
-MAX_TEXT = 4 << 20  # bytes of one attribute: the config of the largest MobileNet v1 is a fiftieth of it
+MAX_TEXT = 4 << 20  # bytes of one attribute: the config of the largest MobileNet is a fiftieth of it
 MAX_NAME = 1 << 10
 MAX_DEPTH = 16  # of groups within groups; a link may lead back to a group above
 MAX_PARTS = 200_000  # links and messages that are looked at

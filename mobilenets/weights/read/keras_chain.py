@@ -58,7 +58,7 @@ class Chain:
         return "pool" in kinds and kinds[-1] != "pool"
 
     def add(self, step: Step) -> None:
-        """Append a layer; raises `ModelFileError` for one that MobileNet v1 does not have there."""
+        """Append a layer; raises `ModelFileError` for one that MobileNet does not have there."""
         if step.kind in _AT_INFERENCE_NOTHING:
             return
         if step.kind == "Lambda":
@@ -66,7 +66,7 @@ class Chain:
         handler = _HANDLERS.get(_operation(step))
         if handler is None:
             raise ModelFileError(
-                f"{step.name} is a {_operation(step)}: MobileNet v1 has none; it is not a MobileNet v1 from there on"
+                f"{step.name} is a {_operation(step)}: MobileNet has none; it is not a MobileNet from there on"
             )
         if self.pads and step.kind not in ("Conv2D", "DepthwiseConv2D", "InputLayer"):
             raise ModelFileError(f"{step.name}: a {step.kind} after zero padding, which only a convolution may take")
@@ -129,7 +129,7 @@ class Chain:
         config, depthwise = step.config, step.kind == "DepthwiseConv2D"
         _last_axis(step)
         if list(config.get("dilation_rate", (1, 1))) != [1, 1] or config.get("groups", 1) != 1:
-            raise ModelFileError(f"{step.name}: a dilation or groups, which no MobileNet v1 has")
+            raise ModelFileError(f"{step.name}: a dilation or groups, which no MobileNet has")
         stride = _square(config["strides"], step.name, "strides")
         size = _square(config["kernel_size"], step.name, "kernel")
         out = config["depth_multiplier" if depthwise else "filters"]
@@ -198,7 +198,7 @@ class Chain:
         if activation not in ("relu", "relu6"):
             kind = activation.get("class_name") if isinstance(activation, dict) else activation
             raise ModelFileError(
-                f"{step.name}: activation {kind}: MobileNet v1 has ReLU or ReLU6, and a softmax at the end"
+                f"{step.name}: activation {kind}: MobileNet has ReLU or ReLU6, and a softmax at the end"
             )
         if not self.layers or self.layers[-1].activation != "none":
             raise ModelFileError(f"{step.name}: an activation that does not follow a convolution")
@@ -253,7 +253,7 @@ def _last_axis(step: Step) -> None:
 def _square(value: Any, name: str, what: str) -> int:
     """Return n of (n, n)."""
     if len(value) != 2 or value[0] != value[1] or type(value[0]) is not int or value[0] < 1:
-        raise ModelFileError(f"{name}: {what} {value}: MobileNet v1 has square ones")
+        raise ModelFileError(f"{name}: {what} {value}: MobileNet has square ones")
     return int(value[0])
 
 

@@ -72,7 +72,7 @@ def unroll(model: Config, path: tuple[str, ...] = (), counted: tuple[tuple[str, 
         before = name
     outputs = config.get("output_layers")
     if outputs is not None and _names(outputs) != [before]:
-        raise ModelFileError(f"its outputs are {_names(outputs)}: a MobileNet v1 has one, its last layer's ({before})")
+        raise ModelFileError(f"its outputs are {_names(outputs)}: a MobileNet has one, its last layer's ({before})")
 
 
 def _check_origin(layer: Config, name: str) -> None:
@@ -93,7 +93,7 @@ def _operands(layer: Config, before: str | None) -> tuple[Any, ...]:
     sources = [argument for argument in taken if isinstance(argument, _Source)]
     if len(nodes) != 1 or sources != [before] or taken[0] != before:
         takes = " and ".join(map(str, sources)) or "nothing"
-        raise ModelFileError(f"{name} takes {takes}, where {before} is before it: a MobileNet v1 has no branches")
+        raise ModelFileError(f"{name} takes {takes}, where {before} is before it: a MobileNet has no branches")
     return tuple(taken[1:])
 
 

@@ -1,4 +1,4 @@
-"""ONNX: this package's own exports, and any chain of the nodes to which a MobileNet v1 is exported. Nothing is run."""
+"""ONNX: this package's own exports, and any chain of the nodes to which a MobileNet is exported. Nothing is run."""
 
 from collections.abc import Callable
 from math import prod
@@ -48,17 +48,17 @@ class _Reader:
     def __init__(self, model: onnx.ModelProto, size: int) -> None:
         self.graph = model.graph
         if max(map(len, (self.graph.node, self.graph.initializer, model.metadata_props))) > MAX_PARTS:
-            raise ModelFileError(f"more than {MAX_PARTS} nodes or constants: no MobileNet v1 has so many")
+            raise ModelFileError(f"more than {MAX_PARTS} nodes or constants: no MobileNet has so many")
         if not self.graph.node:
             raise ModelFileError("not an ONNX file: it holds no graph")
         if model.functions or self.graph.sparse_initializer:
-            raise ModelFileError("it has functions or sparse constants of its own, which no MobileNet v1 needs")
+            raise ModelFileError("it has functions or sparse constants of its own, which no MobileNet needs")
         self.metadata = {entry.key: entry.value for entry in model.metadata_props}
         self.stored = {tensor.name: tensor for tensor in self.graph.initializer}
         self.constants: dict[str, Array] = {}
         inputs = [value for value in self.graph.input if value.name not in self.stored]
         if len(inputs) != 1:
-            raise ModelFileError(f"{len(inputs)} inputs: a MobileNet v1 takes one image")
+            raise ModelFileError(f"{len(inputs)} inputs: a MobileNet takes one image")
         self.current = inputs[0].name
         self.given = {self.current}  # every value of the chain
         kind = inputs[0].type.tensor_type
@@ -90,7 +90,7 @@ class _Reader:
         constants = tuple(self._constant(taken) for taken in proto.input)
         node = Node(number, kind[:MAX_NAME], (proto.name or gives)[:MAX_NAME], attributes(proto), constants)
         if kind not in (*NODES, *_FOLD, "Constant"):
-            node.refuse("no MobileNet v1 has it; it is not a MobileNet v1 from there on")
+            node.refuse("no MobileNet has it; it is not a MobileNet from there on")
         if not gives or gives in self.given or self._constant(gives) is not None:
             node.refuse("gives nothing, or what is given already")
         takes = [taken for taken, values in zip(proto.input, constants, strict=True) if taken and values is None]
@@ -109,7 +109,7 @@ class _Reader:
             self.current = gives
             self.given.add(gives)
         else:
-            node.refuse("does not take just what the one before it gives; a MobileNet v1 is one chain")
+            node.refuse("does not take just what the one before it gives; a MobileNet is one chain")
 
     def _constant(self, name: str) -> Array | None:
         """Return a constant by name; None for a computed value."""

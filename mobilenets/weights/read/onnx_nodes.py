@@ -26,7 +26,7 @@ def _convolution(chain: Chain, node: Node) -> None:
         _first(chain, node)
     strides, dilations = attributes.get("strides", (1, 1)), attributes.get("dilations", (1, 1))
     if dilations != (1, 1) or strides not in ((1, 1), (2, 2)):
-        node.refuse(f"strides {strides} and dilations {dilations}: MobileNet v1 has strides 1 and 2")
+        node.refuse(f"strides {strides} and dilations {dilations}: MobileNet has strides 1 and 2")
     padding = _padding(chain, node)
     layer = convolution(
         node.name,
@@ -113,14 +113,14 @@ def _pool(chain: Chain, node: Node) -> None:
 def _average_pool(chain: Chain, node: Node) -> None:
     kernel = node.attributes.get("kernel_shape", ())
     if kernel != chain.size or any(node.attributes.get("pads", ())):
-        node.refuse(f"averages {kernel} of {chain.size} (height, width): MobileNet v1 averages all positions")
+        node.refuse(f"averages {kernel} of {chain.size} (height, width): MobileNet averages all positions")
     _pool(chain, node)
 
 
 def _reduce_mean(chain: Chain, node: Node) -> None:
     axes = sorted(axis % 4 for axis in node.numbers("axes", 1))
     if axes != ([1, 2] if chain.channels_last else [2, 3]):
-        node.refuse(f"averages over axes {axes}: MobileNet v1 over height and width")
+        node.refuse(f"averages over axes {axes}: MobileNet over height and width")
     chain.channels_last = False  # one position is left
     _pool(chain, node)
 
@@ -129,7 +129,7 @@ def _reshape(chain: Chain, node: Node) -> None:
     """Read Flatten, Reshape, Squeeze, Unsqueeze: harmless once one position is left and channels stay one axis."""
     target = node.numbers("shape", 1)[1:] if node.kind == "Reshape" else ()
     if not chain.single or sum(n != 1 for n in target) > 1 or node.attributes.get("axis", 1) != 1:
-        node.refuse("it mixes positions with channels; MobileNet v1 averages the positions")
+        node.refuse("it mixes positions with channels; MobileNet averages the positions")
 
 
 def _transpose(chain: Chain, node: Node) -> None:
@@ -177,7 +177,7 @@ def _arithmetic(chain: Chain, node: Node) -> None:
 def _bias(chain: Chain, node: Node, position: int) -> None:
     layer = chain.layers[-1]
     if node.kind != "Add" or layer.weight is None or layer.bias is not None or layer.norm or layer.activation != "none":
-        node.refuse("arithmetic that is no layer of a MobileNet v1")
+        node.refuse("arithmetic that is no layer of a MobileNet")
     axes = (1, 1) if layer.kind != "fully_connected" and not chain.channels_last else ()
     values = node.floats(position)
     if values.shape[values.ndim - 1 - len(axes) :] != (len(layer.weight), *axes):

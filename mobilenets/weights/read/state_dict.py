@@ -14,7 +14,7 @@ import numpy as np
 
 from ...arrays import Floats
 from ...errors import ModelFileError
-from ...image import Preprocess
+from ...image import Preprocess, Resize
 from ..layers import DETECTOR, Content, FileLayer, Norm, convolution
 
 __all__ = ["MAX_NAME", "check_count", "content_of", "floats", "in_order"]
@@ -22,7 +22,7 @@ __all__ = ["MAX_NAME", "check_count", "content_of", "floats", "in_order"]
 Tensors = Mapping[str, Floats]
 Modules = dict[str, dict[str, Floats]]  # "blocks.0.0.bn1" -> its arrays: "weight", "bias", ...
 
-MAX_TENSORS = 20_000  # of the largest MobileNet v1 there are 1,540
+MAX_TENSORS = 20_000  # of the largest MobileNet there are 1,540
 MAX_NAME = 200  # characters; what is longer is not shown
 _NORM = {"weight", "bias", "running_mean", "running_var"}
 _WRAPPER = re.compile(r"((module|_orig_mod|model)\.)*")  # of DataParallel, torch.compile, training frameworks
@@ -34,13 +34,31 @@ _BOXES = re.compile(
 )
 _SYMMETRIC: dict[str, Any] = {"padding": "symmetric", "epsilon": 1e-5}
 _SIGNED: dict[str, Any] = {"activation": "relu6", "pixels": (127.5, 127.5)}
+_SQUEEZE = ".se.conv_reduce.weight"
 _NONE: Floats = np.zeros((), np.float32)
 
-# a name that only this maker gives -> the maker and its conventions
-_MAKERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "blocks.0.0.conv_dw.weight": ("timm", {**_SYMMETRIC, **_SIGNED, "size": (224, 224)}),
-    "mobilenet_v1.conv_stem.convolution.weight": ("transformers", {"padding": "same", "epsilon": 1e-3, **_SIGNED}),
+_IMAGENET: dict[str, Any] = {"pixels": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)), "size": (224, 224)}
+_TENSORFLOW: dict[str, Any] = {"padding": "same", "epsilon": 1e-3, "pixels": (127.5, 127.5)}
+
+# names that only this maker gives -> the maker and its conventions; the first whose names are all there holds.
+# timm's networks from TensorFlow have the names of its own: only those without gates are told apart
+_MAKERS: dict[tuple[str, ...], tuple[str, dict[str, Any]]] = {
+    ("conv_stem.weight", "norm_head.weight"): ("timm", {**_SYMMETRIC, **_IMAGENET}),  # V4
+    ("conv_head.bias", f"blocks.3.0{_SQUEEZE}"): ("timm", {**_SYMMETRIC, **_IMAGENET}),  # V3
+    ("conv_head.bias", f"blocks.4.0{_SQUEEZE}"): ("timm", {**_SYMMETRIC, **_IMAGENET}),
+    ("conv_head.bias", "blocks.1.0.conv_pwl.weight"): ("timm", {**_TENSORFLOW, "size": (224, 224)}),
+    ("conv_stem.weight", "blocks.1.0.conv_pwl.weight"): ("timm", {**_SYMMETRIC, **_IMAGENET}),  # V2
+    ("blocks.0.0.conv_dw.weight",): ("timm", {**_SYMMETRIC, **_SIGNED, "size": (224, 224)}),
+    ("features.1.conv.0.0.weight",): ("torchvision", {**_SYMMETRIC, **_IMAGENET}),  # V2
+    ("features.1.block.0.0.weight",): ("torchvision", {**_SYMMETRIC, **_IMAGENET, "epsilon": 1e-3}),  # V3
+    ("mobilenet_v1.conv_stem.convolution.weight",): (
+        "transformers",
+        {"padding": "same", "epsilon": 1e-3, **_SIGNED},
+    ),
 }
+# timm's names within a block in the order in which they run; without conv_pwl a block is V1's
+_ORDER = "dw_start conv_exp pw_exp conv_pw conv_dw dw_mid se conv_pwl pw_proj".split()
+_V1_ORDER = "conv_dw se conv_pw".split()
 
 
 def content_of(format: str, tensors: Tensors, stated: Mapping[str, Any] | None = None) -> Content:
@@ -48,19 +66,20 @@ def content_of(format: str, tensors: Tensors, stated: Mapping[str, Any] | None =
     tensors = _unwrapped(tensors)
     if boxes := next((name for name in tensors if _BOXES.search(name)), None):
         raise ModelFileError(f"{boxes[:MAX_NAME]}: {DETECTOR}")
-    maker, conventions = next((_MAKERS[name] for name in _MAKERS if name in tensors), ("PyTorch", _SYMMETRIC))
+    makers = (found for names, found in _MAKERS.items() if all(name in tensors for name in names))
+    maker, conventions = next(makers, ("PyTorch", _SYMMETRIC))
     settings = dict(stated or {})
     # the exporter writes scales that hold with this epsilon, whatever the network's own
     layers = _layers(_modules(tensors), conventions["epsilon"] if "network" in settings else None)
     if maker == "timm":
-        settings.setdefault("preprocess", Preprocess(224, 224, resize="bicubic"))
+        settings.setdefault("preprocess", Preprocess(224, 224, resize=_resize(conventions)))
     return Content(f"{format} ({maker})", layers, maker=maker, conventions=conventions, **settings)
 
 
 def check_count(count: int) -> None:
     """Raise `ModelFileError` for more tensors than any network has, before each is read."""
     if count > MAX_TENSORS:
-        raise ModelFileError(f"{count} tensors: no MobileNet v1 has more than {MAX_TENSORS}")
+        raise ModelFileError(f"{count} tensors: no MobileNet has more than {MAX_TENSORS}")
 
 
 def floats(name: str, numbers: np.ndarray, dtype: str) -> Floats:
@@ -82,7 +101,7 @@ def in_order(tensors: Tensors) -> Tensors:
     first remaining batch norm of the same parent.
     """
     modules = _modules(tensors)
-    names = sorted(modules, key=_natural)
+    names = sorted(modules, key=lambda name: [_place(part, modules) for part in _parts(name)])
     norms: dict[str, list[str]] = {}  # parent -> its batch norms, the last first
     for name in reversed(names):
         if set(modules[name]) == _NORM:
@@ -105,8 +124,25 @@ def _unwrapped(tensors: Tensors) -> Tensors:
     return {name.removeprefix(wrapper): array for name, array in tensors.items()}
 
 
-def _natural(name: str) -> str:
-    return re.sub("[0-9]+", lambda digits: digits[0].zfill(9), name)
+def _parts(name: str) -> list[str]:
+    """Return the names of the modules around a module, and its own, from the outermost on."""
+    dots = [at for at, letter in enumerate(name) if letter == "."]
+    return [name[:at] for at in (*dots, len(name))]
+
+
+def _place(name: str, modules: Modules) -> tuple[int, str]:
+    """Return what to sort a module by among those of the same parent."""
+    parent, _, own = name.rpartition(".")
+    order = _ORDER if f"{parent}.conv_pwl" in modules or own not in _V1_ORDER else _V1_ORDER
+    if parent.endswith(".se"):
+        order = ["conv_reduce", "conv_expand"]
+    number = re.sub("[0-9]+", lambda digits: digits[0].zfill(9), own)
+    return (order.index(own) if own in order else len(order)), number
+
+
+def _resize(conventions: Mapping[str, Any]) -> Resize:
+    """Return timm's interpolation: bilinear for networks from TensorFlow, except those of V1."""
+    return "bilinear" if conventions["padding"] == "same" else "bicubic"
 
 
 def _parent(name: str) -> str:
@@ -144,7 +180,7 @@ def _layers(modules: Modules, epsilon: float | None) -> tuple[FileLayer, ...]:
             layers.append(FileLayer("fully_connected", name, weight, bias))
         else:
             shapes = ", ".join(f"{part} {array.shape}" for part, array in list(arrays.items())[:6])
-            raise ModelFileError(f"{name}: {shapes}: no layer of a MobileNet v1 has these")
+            raise ModelFileError(f"{name}: {shapes}: no layer of a MobileNet has these")
     return tuple(layers)
 
 

@@ -20,6 +20,8 @@ _OPTIONS = {
     "AVERAGE_POOL_2D": "Pool2DOptions",
     "FULLY_CONNECTED": "FullyConnectedOptions",
 }
+_FUSING = {"ADD": "AddOptions", "MUL": "MulOptions", "SUB": "SubOptions", "DIV": "DivOptions"}  # may be absent
+
 _MOST_OPERATORS = 2048  # 256 blocks of padding, convolution, activation, convolution, activation, and the ends
 _MOST_ENTRIES = 1000  # of metadata: converters and this package write some ten
 _MOST_AXES = 8  # the product of a million would be long in coming
@@ -49,7 +51,7 @@ class File:
         self.left = 4 * len(content)  # what may yet be read: many parts of a damaged file may claim the same bytes
         self.model = self.tflite.Model.GetRootAsModel(content, 0)
         if self.model.SubgraphsLength() != 1:
-            raise ModelFileError(f"{self.model.SubgraphsLength()} subgraphs: a MobileNet v1 has one")
+            raise ModelFileError(f"{self.model.SubgraphsLength()} subgraphs: a MobileNet has one")
         self.graph = self.model.Subgraphs(0)
         self.tensors = self.spend(self.graph.TensorsLength())
         self.buffers = self.spend(self.model.BuffersLength())
@@ -97,7 +99,7 @@ class File:
         """Yield the operators in order."""
         count = self.graph.OperatorsLength()
         if not 0 < count <= _MOST_OPERATORS:
-            raise ModelFileError(f"{count} operators: a MobileNet v1 has 1 to {_MOST_OPERATORS}")
+            raise ModelFileError(f"{count} operators: a MobileNet has 1 to {_MOST_OPERATORS}")
         for number in range(count):
             operator = self.graph.Operators(number)
             kind = self._kind(operator)
@@ -116,12 +118,15 @@ class File:
         return str(self.kinds.get(number, f"operator code {number}"))
 
     def _options(self, operator: Any, number: int, kind: str) -> Any:
-        if kind not in _OPTIONS:
+        name = _OPTIONS.get(kind) or _FUSING.get(kind)
+        if name is None:
             return None
         table = operator.BuiltinOptions()
-        if table is None or operator.BuiltinOptionsType() != getattr(self.tflite.BuiltinOptions, _OPTIONS[kind]):
-            raise ModelFileError(f"operator {number} ({kind}) lacks its {_OPTIONS[kind]}")
-        options = getattr(self.tflite, _OPTIONS[kind])()
+        if table is None and kind in _FUSING:
+            return None
+        if table is None or operator.BuiltinOptionsType() != getattr(self.tflite.BuiltinOptions, name):
+            raise ModelFileError(f"operator {number} ({kind}) lacks its {name}")
+        options = getattr(self.tflite, name)()
         options.Init(table.Bytes, table.Pos)
         return options
 

@@ -41,15 +41,37 @@ INLINE vec4 load4(const float *p) { return *(const vec4 *)p; }
 INLINE void store4(float *p, vec4 v) { *(vec4 *)p = v; }
 INLINE vec4 splat4(float x) { return x - (vec4){0}; }
 
-/* ReLU (limit 0), or ReLU6 (limit 6), or neither (limit < 0). */
-INLINE vec4 activate4(vec4 v, float limit) {
-    if (limit < 0) return v;
-    v = (vec4)((bits4)v & (v > 0));
-    if (limit > 0) {
-        const bits4 below = v < limit;
-        v = (vec4)(((bits4)v & below) | ((bits4)splat4(limit) & ~below));
-    }
+/* ReLU (limit 0), ReLU6 (limit 6), hard swish (limit -2), hard sigmoid (limit -3), or none of them (limit -1). */
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+INLINE vec4 clamp4(vec4 v, float most) {
+#if 4 == 16 && defined(__AVX512F__)
+    v = (vec4)_mm512_max_ps((__m512)v, _mm512_setzero_ps());
+    if (most > 0) v = (vec4)_mm512_min_ps((__m512)v, _mm512_set1_ps(most));
     return v;
+#elif 4 == 8 && defined(__AVX__)
+    v = (vec4)_mm256_max_ps((__m256)v, _mm256_setzero_ps());
+    if (most > 0) v = (vec4)_mm256_min_ps((__m256)v, _mm256_set1_ps(most));
+    return v;
+#elif 4 == 4 && defined(__SSE2__)
+    v = (vec4)_mm_max_ps((__m128)v, _mm_setzero_ps());
+    if (most > 0) v = (vec4)_mm_min_ps((__m128)v, _mm_set1_ps(most));
+    return v;
+#else
+    v = (vec4)((bits4)v & (v > 0));
+    if (most <= 0) return v;
+    const bits4 below = v < most;
+    return (vec4)(((bits4)v & below) | ((bits4)splat4(most) & ~below));
+#endif
+}
+
+INLINE vec4 activate4(vec4 v, float limit) {
+    if (limit == -1) return v;
+    if (limit >= 0) return clamp4(v, limit);
+    const vec4 gate = clamp4(v * (1.0f / 6.0f) + 0.5f, 1.0f);
+    if (limit == -2) return v * gate;
+    return gate;
 }
 
 /* The heart of every convolution: mr pixels x nr vectors of channels, all sums in registers.

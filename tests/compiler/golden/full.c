@@ -105,6 +105,13 @@ INLINE void conv8(int mr, int nr, const float *restrict in, int width, int pixel
     }
 }
 
+/* The pixels of rows first..last-1 of a bordered image, of `pixel` bytes, one after the other without the border. */
+INLINE void rows(const void *restrict in, int width, int pixel, void *restrict out, int first, int last) {
+    for (int y = first; y < last; y++)
+        __builtin_memcpy((unsigned char *)out + (y - first) * width * pixel,
+                         (const unsigned char *)in + ((y + 1) * (width + 2) + 1) * pixel, (size_t)(width * pixel));
+}
+
 /* A pointwise convolution as a matrix product: pixels first..last-1 of a (rows of `depth` floats, `pixel` apart), times
  * w (panels of nr vectors, each [depth][nr * 8]), plus bias, activated, into the bordered image out. */
 INLINE void pointwise_tile8(int mr, int nr, const float *restrict a, int pixel, int depth, const float *restrict w,
@@ -249,12 +256,13 @@ static void conv_2(int part, int parts,
 
 /* pointwise: 8x9x10 -> 8x9x16 */
 static void pointwise_3(int part, int parts,
-    const float *restrict in, float *restrict out, const float *restrict w, const float *restrict bias) {
+    const float *restrict in, float *restrict out, void *restrict scratch, const float *restrict w, const float *restrict bias) {
     const int first = 8 * part / parts, last = 8 * (part + 1) / parts;
     border(out, 8, 9, 64, NULL, first, last);
-    for (int y = first; y < last; y++) {
-        const float *row = in + ((y + 1) * 11 + 1) * 16;
-        pointwise8(3, 2, row, 16, 10, w, bias, 0, out, 9, 16, y * 9, (y + 1) * 9);
+    for (int y = first; y < last; y += 8) {
+        const int end = y + 8 < last ? y + 8 : last;
+        rows(in, 9, 64, scratch, y, end);
+        pointwise8(6, 2, scratch, 16, 10, w, bias, 0, out, 9, 16, y * 9, end * 9);
     }
 }
 
@@ -289,22 +297,23 @@ void mobilenets_full_step(int step, int part, int parts,
         image_0(part, parts, pixels, AT(0));
         break;
     case 1: /* conv0 */
-        conv_1(part, parts, AT(0), AT(7040), WEIGHTS(0), WEIGHTS(320));
+        conv_1(part, parts, AT(0), AT(7744), WEIGHTS(0), WEIGHTS(320));
         break;
     case 2: /* conv1 */
-        conv_2(part, parts, AT(7040), AT(0), WEIGHTS(384), WEIGHTS(4992));
+        conv_2(part, parts, AT(7744), AT(0), WEIGHTS(384), WEIGHTS(4992));
         break;
     case 3: /* head */
-        pointwise_3(part, parts, AT(0), AT(10944), WEIGHTS(5056), WEIGHTS(5696));
+        pointwise_3(part, parts, AT(0), AT(11648), AT(part ? 18688 + (size_t)(part - 1) * 4608 : 7040), WEIGHTS(5056),
+                WEIGHTS(5696));
         break;
     case 4: /* pool */
-        pool_4(part, parts, AT(10944), AT(0));
+        pool_4(part, parts, AT(11648), AT(0));
         break;
     case 5: /* fc */
-        fully_connected_5(part, parts, AT(0), AT(17920), WEIGHTS(5760), WEIGHTS(6016));
+        fully_connected_5(part, parts, AT(0), AT(18624), WEIGHTS(5760), WEIGHTS(6016));
         break;
     case 6: /* softmax */
-        softmax_6(part, parts, AT(17920), output);
+        softmax_6(part, parts, AT(18624), output);
         break;
     default: break;
     }
