@@ -6,7 +6,7 @@ from ..arch.network import SHALLOW_BODY, Network
 from ..arch.zoo import FAMILIES
 from ..errors import BudgetError
 
-__all__ = ["FAMILY_NAMES", "Space", "broad_family", "body_of"]
+__all__ = ["FAMILY_NAMES", "Space", "body_of", "broad_family"]
 
 # name -> the network at alpha 1; v1 is all members whose names begin so, and so on
 _MEMBERS: dict[str, Network] = {

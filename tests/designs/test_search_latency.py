@@ -43,7 +43,7 @@ def by_mult_adds(network: Network) -> float:
     return 0.01 + cost(network).mult_adds / 40e6  # 40 M a ms
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     st.floats(0.02, 1.5),
     st.lists(st.floats(1, 1.5), min_size=5, max_size=5),
