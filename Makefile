@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 # the tests that run native code; `make test` runs them held to lesser processors too, which tests/native.py prints
-NATIVE := tests/compiler tests/runtime tests/benchmarks/test_benchmark.py tests/training/test_fused.py
+NATIVE := tests/compiler tests/runtime tests/training/test_fused.py
 
 .PHONY: demo test test-all check docs bench mutants
 

@@ -104,6 +104,7 @@ def test_the_fastest_of_each_step_is_kept_and_taken(model: Model, cache: Path, m
     assert not is_tuned(make_random_model(Network(0.25, 32, 32)))
 
 
+@pytest.mark.any_processor
 @needs_compiler
 def test_it_times_steps(model: Model, cache: Path, one_candidate: None) -> None:
     seconds = OpenLibrary(compile_model(model), 1).step_seconds(images_of(model)[:1])
@@ -112,6 +113,7 @@ def test_it_times_steps(model: Model, cache: Path, one_candidate: None) -> None:
     assert is_tuned(model)
 
 
+@pytest.mark.any_processor
 @needs_compiler
 def test_the_verb_writes_what_it_chose(model: Model, cache: Path, one_candidate: None, tmp_path: Path) -> None:
     path = model.save(tmp_path / "m.safetensors")
