@@ -78,8 +78,8 @@ def search(
             next_better = f"max_latency {limit:.4g} ms binds: {rival.network.name} takes {show_latency(rival)}"
         if not complete:
             next_better += f"; time ran out after {len(measured)} networks: a better one may fit"
-    others = _others(choice, fitting, candidates)
-    reason = f"{_summary(choice, bounds)}; {next_better}. {others}Accuracy is {prior.label}."
+    beside = _others(choice, fitting, candidates)
+    reason = f"{_summary(choice, bounds)}; {next_better}. {beside}Accuracy is {prior.label}."
     return Design(choice, front, len(candidates), len(within), reason)
 
 
