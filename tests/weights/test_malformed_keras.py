@@ -385,7 +385,7 @@ CONFIGS: dict[str, tuple[Callable[[str], str], str]] = {
     "padding that is no padding": (with_config("conv1_pad", padding="wide"), "damaged: "),
     "rescaling late": (
         another("Rescaling", "conv1_relu", config={"name": "conv1_relu", "scale": 1, "offset": 0}),
-        "conv1_relu: a Rescaling after",
+        "conv1: no ReLU or ReLU6 follows it",
     ),
 }
 

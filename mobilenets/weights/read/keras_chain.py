@@ -107,6 +107,11 @@ class Chain:
         """Apply a Rescaling, a Normalization, or arithmetic with a number as in keras.applications'
         preprocess_input.
         """
+        if self.now.value != IMAGE and step.kind == "Rescaling":  # of a hard sigmoid that Keras 2 and 3 share
+            self._transform(
+                step, numbers_of(step.config["scale"], step.name), numbers_of(step.config["offset"], step.name)
+            )
+            return
         if self.now.value != IMAGE:
             raise ModelFileError(f"{step.name}: a {step.kind} after the first convolution")
         if step.kind == "Normalization":
@@ -244,10 +249,15 @@ class Chain:
         elif len(step.takes) != 1 or len(step.operands) != 1:
             raise ModelFileError(f"{step.name} is a {kind}: MobileNet has none; it is not a MobileNet from there on")
         else:
-            scale, offset = OPERATIONS[kind](numbers_of(step.operands[0], step.name))
-            if np.ndim(scale) or np.ndim(offset):
-                raise ModelFileError(f"{step.name}: a {kind} of one number per channel, which no activation has")
-            self.now.value = self.now.value.times(float(scale)).plus(float(offset))
+            self._transform(step, *OPERATIONS[kind](numbers_of(step.operands[0], step.name)))
+
+    def _transform(self, step: Step, scale: Any, offset: Any) -> None:
+        """Multiply the value by one number and add another, as part of an activation."""
+        if np.ndim(scale) or np.ndim(offset):
+            raise ModelFileError(
+                f"{step.name}: a {_operation(step)} of one number per channel, which no activation has"
+            )
+        self.now.value = self.now.value.times(float(scale)).plus(float(offset))
 
     def _softmax(self, step: Step) -> None:
         self.ends = "softmax"
