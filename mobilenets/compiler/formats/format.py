@@ -78,12 +78,15 @@ class Format(ABC):
             name = self.graph.network.name
             raise CompileError(f"{name}: a network that ends in maps (a detector) is not compiled: export it to ONNX")
         readers = [[layer.op.kind for layer in self.layers if i in layer.sources] for i in range(len(self.layers))]
+        projected = [
+            layer.op.kind == "depthwise" and kinds == ["pointwise"] and self.fuses(layer.op)
+            for layer, kinds in zip(self.layers, readers, strict=True)
+        ]
         held: list[Layer] = []
         for i, layer in enumerate(self.layers[1:], 1):
             held.append(layer)
-            projected = layer.op.kind == "depthwise" and readers[i] == ["pointwise"] and self.fuses(layer.op)
-            block = (layer.op.kind, *readers[i : i + 2]) == ("pointwise", ["depthwise"], ["pointwise"])
-            if not projected and not (block and len(held) == 1 and self.expands(layer.op)):
+            expanded = layer.op.kind == "pointwise" and readers[i] == ["depthwise"] and projected[i + 1]
+            if not projected[i] and not (expanded and len(held) == 1 and self.expands(layer.op)):
                 yield tuple(held)
                 held = []
 

@@ -13,15 +13,16 @@ from ...arch.layers import Layer
 from ...arch.ops import OUTPUTS, Consumer, Op
 from ...quant.elementwise import add_terms, hard_swish_table, product_factor
 from ...quant.scheme import INTEGERS, LOW, QuantModel, integer_layers, limits, pool_multiplier
-from ..program import SIZES, Buffer, Constant, Element, Step, Target
+from ..program import SIZES, Buffer, Constant, Element, Step, Target, aligned
 from ..targets import ALL_INT8_TARGETS
 from ..tuning import NONE, Tilings
 from .format import Format, add_constants, change_tile, padded
-from .int8_bodies import BODIES, Rule, Scaling
+from .int8_bodies import BODIES, Expansion, Rule, Scaling
 from .int8_packing import byte, pack_bias, pack_factor, pack_product, pack_taps, split_bias
 
 __all__ = ["Int8"]
 
+MAP_CACHE = 262144  # bytes of an expanded map that is written as a whole: half of a second-level cache
 ROWS_CACHE = 16384  # bytes of depthwise rows in scratch at a time: half of a first-level cache
 WEIGHTS_CACHE = 131072  # bytes of weights that are read once for each group of rows
 # kernel of dot products -> the elements that it reads, and how many of them one instruction adds up; int8_t is q itself
@@ -64,6 +65,11 @@ class Int8(Format):
         self.layers = [image, *integer_layers(self.graph), *ends]
         self.integers, self.stands_for, self.sources = model.layers, model.activations, model.sources()
 
+    def expands(self, pointwise: Op) -> bool:
+        height, width, channels = pointwise.shape_out
+        tiles = self.target.pairs or "amx_int8" in self.target.features
+        return height * width * channels > MAP_CACHE and not tiles
+
     def fuses(self, depthwise: Op) -> bool:
         return depthwise.kernel == 3
 
@@ -83,9 +89,14 @@ class Int8(Format):
         channels, vector = group[-1].op.shape_out[2], self.target.vector
         while vector > 8 and channels <= vector // 2:
             vector //= 2
-        vectors = -(-channels // vector)
+        return vector, self._vectors(-(-channels // vector))
+
+    def _vectors(self, vectors: int) -> int:
+        """Return how many of the vectors of the output a panel has."""
+        if self.target.machine == "aarch64":
+            return 2
         most = 4 if self.target.sums >= 24 else 2
-        return vector, min(range(1, most + 1), key=lambda nr: -(-vectors // nr) * (nr + 0.7))
+        return min(range(1, most + 1), key=lambda nr: -(-vectors // nr) * (nr + 0.7))
 
     def stored(self, group: tuple[Layer, ...]) -> int:
         return padded(group[-1].op.shape_out[2], 8)
@@ -142,6 +153,26 @@ class Int8(Format):
         step = add_constants(step, dw, *self._scales(group[0].op, channels, "dw_"))
         return self._product(step, group[-1])
 
+    def expanded(self, step: Step[Any], group: tuple[Layer, ...]) -> Step[Any]:
+        """Return the step; of the expanded map, scratch has the rows that a group of rows and the next one see."""
+        a, window, width, size = step.input, step.window, step.output.width, SIZES[self.code]
+        channels, vector = padded(group[0].op.shape_out[2], 8), step.tile.vector
+        lanes = self.lanes(channels)
+        rows = _group_rows(step, width * channels * size, step.units)
+        high = (rows - 1) * window.stride + 3
+        nr = self._vectors(-(-channels // vector))
+        seen = aligned(high * a.width * a.channels * size)
+        columns = seen + aligned(high * a.width * channels)
+        written = columns + ((width - 1) * window.stride + 3) * 4 * lanes * size
+        ex_mr = self.pixels(change_tile(step, nr=nr), high * a.width)
+        step = change_tile(step, lanes=lanes, rows=rows, dw_nr=nr, ex_mr=ex_mr, mr=self.pixels(step, rows * width))
+        step = replace(step, scratch=written + rows * width * channels * size)
+        step = self._scaled(step, *group, expansion=Expansion(channels, seen, columns))
+        step = self._weights(step, group[0], a.channels, vector * nr, "ex")
+        dw = self._taps(group[1], channels, lanes, 2 if window.stride == 1 else 1)
+        step = add_constants(step, dw, *self._scales(group[1].op, channels, "dw_"))
+        return self._weights(step, group[2], channels, vector * step.tile.nr)
+
     def depthwise(self, step: Step[Any], layer: Layer) -> Step[Any]:
         step = self._scaled(change_tile(step, vector=self.lanes(step.input.channels), nr=1), layer)
         channels, lanes, window = step.input.channels, step.tile.vector, step.window
@@ -166,11 +197,15 @@ class Int8(Format):
         return self._product(replace(self._scaled(step, layer), scratch=seen), layer)
 
     def _product(self, step: Step[Any], layer: Layer) -> Step[Any]:
-        panel, integers = step.tile.vector * step.tile.nr, self.integers[layer.name]
+        return self._weights(step, layer, step.input.channels, step.tile.vector * step.tile.nr)
+
+    def _weights(self, step: Step[Any], layer: Layer, depth: int, panel: int, name: str = "w") -> Step[Any]:
+        """Return the step with the weights of a product whose input has `depth` channels."""
+        integers = self.integers[layer.name]
         channels = padded(len(integers.weight), panel)
-        group = 8 if step.own.paired else self.group
-        packed = pack_product(integers, step.input.channels, channels, panel, group)
-        return add_constants(step, self.blob.add("w", "int8_t", packed), *self._scales(layer.op, channels))
+        packed = pack_product(integers, depth, channels, panel, 8 if step.own.paired else self.group)
+        scales = self._scales(layer.op, channels, "" if name == "w" else f"{name}_")
+        return add_constants(step, self.blob.add(name, "int8_t", packed), *scales)
 
     def _scales(self, op: Op, channels: int, prefix: str = "", plain: bool = False) -> tuple[Constant, Constant]:
         """Return what is added to the sums of each channel, and what they are multiplied with.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..program import Kind, Step
 from .format import Body, call, parted, row_groups
 
-__all__ = ["BODIES", "Rule", "Scaling"]
+__all__ = ["BODIES", "Expansion", "Rule", "Scaling"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +35,22 @@ class Scaling:
     terms: tuple[int, ...] = ()  # of a sum: the multipliers of output and input, the bias and the shift
     factor: float = 0.0  # of the sums of a pool or a gate; of an output, the scale of the logits
     deep: int = 0  # bytes of depth in a tile of AMX, or that an instruction of i8mm multiplies
+    expansion: "Expansion | None" = None
     paired: bool = False  # pixels lie in pairs, eight bytes of each in turn, as i8mm reads them
 
     @property
     def rule(self) -> Rule:
         """Return the rule of the step's output."""
         return self.rules[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Expansion:
+    """The expanded map in the scratch of a step, some rows at a time; offsets in bytes."""
+
+    channels: int
+    map: int  # behind the codes of the input
+    columns: int  # behind the map
 
 
 def _conv(step: Step[Scaling]) -> list[str]:
@@ -70,6 +80,40 @@ def _separable(step: Step[Scaling]) -> list[str]:
         step,
         f"code *columns = scratch, *rows = columns + {columns} * GROUP * PLANES;",
         *row_groups(step, depthwise, _product(step, "rows", "y", f"(end - y) * {b.width}")),
+    )
+
+
+def _expanded(step: Step[Scaling]) -> list[str]:
+    """Return lines that expand the rows which the group before has not, and keep those that it has."""
+    a, b, w, t, (outer, inner, _) = step.input, step.output, step.window, step.tile, step.own.rules
+    own = step.own.expansion
+    assert own is not None
+    row, columns = a.width * own.channels, ((b.width - 1) * w.stride + 3) * t.lanes
+    seen = ("in", a.height, a.width, a.channels, "low + kept", "high - low - kept", 0, 0, "seen", a.width * a.channels)
+    codes = (t.ex_mr, t.dw_nr, "seen", 1, 0, a.channels, f"{a.channels} / GROUP", "ex", outer.weight)
+    expanded = (f"map + kept * {row}", own.channels, f"(high - low - kept) * {a.width}")
+    taps = ("dw", inner.weight, "dw_bias", "dw_factor", inner.source, *inner.clamp)
+    read = ("map", "high - low", a.width, own.channels, w.stride, "low - from", w.left)
+    product = ("rows", 1, 0, own.channels, f"{own.channels} / GROUP", "w", step.own.rule.weight, "bias", "factor")
+    written = (f"out + y * {b.width * b.channels}", b.channels, f"(end - y) * {b.width}")
+    return parted(
+        step,
+        f"uint8_t *map = (uint8_t *)scratch + {own.map};",
+        f"code *seen = scratch, *columns = (code *)((uint8_t *)scratch + {own.columns});",
+        f"code *rows = columns + {columns} * GROUP * PLANES;",
+        "int begin = 0, done = 0; /* rows of the map */",
+        *row_groups(
+            step,
+            f"const int from = y * {w.stride} - {w.top}, to = (end - 1) * {w.stride} - {w.top} + 3;",
+            f"const int low = from < 0 ? 0 : from, high = to > {a.height} ? {a.height} : to;",
+            "const int kept = y > first ? done - low : 0;",
+            f"if (kept) __builtin_memmove(map, map + (low - begin) * {row}, (size_t)(kept * {row}));",
+            call("int8_rows", *seen),
+            call(f"int8_product{t.vector}", *codes, "ex_bias", "ex_factor", *outer.clamp, *expanded),
+            call(f"int8_depthwise{t.lanes}", *read, *taps, "columns", "rows", b.width, 0, "end - y"),
+            call(f"int8_product{t.vector}", t.mr, t.nr, *product, *step.own.rule.clamp, *written),
+            "begin = low, done = high;",
+        ),
     )
 
 
@@ -168,6 +212,7 @@ BODIES = {
     Kind("conv", "int8"): Body((*_VECTORS, "int8_rows", "int8_tile", "int8_product"), _conv),
     Kind("separable", "int8"): Body((*_VECTORS, "int8_depthwise", "int8_tile", "int8_product"), _separable),
     Kind("separable", "int8", True): Body((*_VECTORS, "int8_depthwise", *_TILES), _separable),
+    Kind("expanded", "int8"): Body((*_VECTORS, "int8_rows", "int8_depthwise", "int8_tile", "int8_product"), _expanded),
     Kind("pointwise", "int8"): Body((*_VECTORS, "int8_rows", "int8_tile", "int8_product"), _pointwise),
     Kind("pointwise", "int8", True): Body((*_VECTORS, *_TILES), _pointwise_tiles),
     Kind("pool", "int8"): Body((*_VECTORS, "int8_pool"), _pool),

@@ -5,7 +5,12 @@ INLINE void expand_tile@(int mr, int nr, const float *restrict a, int pixel, int
                          const float *restrict bias, float limit, float *restrict out, int width, int row, int first) {
     vec@ sum[MR_MAX * NR_MAX];
     begin@(sum, mr, nr, bias);
+#ifdef __aarch64__
     multiply@(sum, mr, nr, a + first * pixel, pixel, w, depth);
+#else /* the end of a short loop takes as long as many products */
+    _Pragma("GCC unroll 8") for (int k = 0; k < depth; k++)
+        multiply@(sum, mr, nr, a + first * pixel + k, pixel, w + k * nr * @, 1);
+#endif
     UNROLL for (int i = 0; i < mr; i++) {
         float *restrict to = out + (first + i) / width * row + (first + i) % width * nr * @;
         UNROLL for (int j = 0; j < nr; j++) store@(to + j * @, activate@(sum[i * nr + j], limit));
