@@ -31,8 +31,17 @@ from mobilenets.runtime.activations import min_max_integers  # noqa: E402
 from mobilenets.runtime.measure import untrained  # noqa: E402
 
 FITTED = ("0.25-96", "0.1-160", "0.15-128", "0.2-112", "0.25-128", "0.3-64", "0.35-96", "0.5-48", "0.4-80", "0.1-32")
-FITTED += ("v2-0.35-96", "v2-0.2-64")
-LEFT_OUT = ("0.25-112", "0.15-176", "0.35-64", "0.5-64", "0.2-144", "v2-0.35-128", "v3-small-minimalistic-0.35-96")
+FITTED += ("v2-0.35-96", "v2-0.2-64", "v3-small-0.35-64")
+LEFT_OUT = (
+    "0.25-112",
+    "0.15-176",
+    "0.35-64",
+    "0.5-64",
+    "0.2-144",
+    "v2-0.35-128",
+    "v3-small-minimalistic-0.35-96",
+    "v3-small-0.5-96",
+)
 NAMES = [field.name for field in fields(Instructions)]
 HARD = ("-march=rv32imafc", "-mabi=ilp32f")  # RISC-V with floating point, in the place of the ESP32-S3
 

@@ -16,7 +16,7 @@ from .families import (
 )
 from .network import SHALLOW_BODY, Network
 
-__all__ = ["DEFAULT", "FAMILIES", "PAPER", "Row", "named"]
+__all__ = ["DEFAULT", "FAMILIES", "PAPER", "Row", "family_of", "named"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,13 @@ FAMILIES: dict[str, Network] = {
     "v4-conv-small": _V4_SMALL,
     "v4-conv-medium": _V4_SMALL.replace(blocks=V4_CONV_MEDIUM_BODY),
 }
+
+
+def family_of(network: Network) -> str | None:
+    """Return the key in `FAMILIES` of the body of `network`; None for another body."""
+    blocks = FAMILIES[""].blocks if network.blocks == SHALLOW_BODY else network.blocks
+    return next((family for family, member in FAMILIES.items() if member.blocks == blocks), None)
+
 
 _NAME = re.compile(
     r"((?P<family>fd|v[0-9][a-z-]*[a-z]|v[0-9])-|(?P<full>conv-)?(?P<shallow>shallow-)?(?P<head>head-)?)"

@@ -108,7 +108,7 @@ _HELP = {
 """,
     ),
     "import": (
-        "Import a MobileNet v1 that another program trained: Keras, timm, TensorFlow Lite, PyTorch or ONNX.",
+        "Import a MobileNet that another program trained: Keras, timm, TensorFlow Lite, PyTorch or ONNX.",
         """Examples:
   mobilenets import mobilenet_v1_0.25_128_quant.tflite
   mobilenets import extractor.tflite head.tflite --output imagenet.safetensors

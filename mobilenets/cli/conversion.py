@@ -29,7 +29,7 @@ def import_(
     overwrite: Json = False,
     json: Json = False,
 ) -> None:
-    """Import a MobileNet v1 that another program trained: Keras, timm, TensorFlow Lite, PyTorch or ONNX.
+    """Import a MobileNet that another program trained: Keras, timm, TensorFlow Lite, PyTorch or ONNX.
 
     Parameters
     ----------

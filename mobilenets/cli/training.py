@@ -245,7 +245,7 @@ def _at_hand() -> str | None:
 
 def _made(flags: NetworkFlags) -> NetworkFlags:
     """Return `flags` without those that can be given for a trained network."""
-    return replace(flags, model=None, alpha=None, img_size=None, activation=None, padding=None)
+    return replace(flags, model=None, family=(), alpha=None, img_size=None, activation=None, padding=None)
 
 
 def _command() -> str:

@@ -50,6 +50,7 @@ class _Screen:
         self.limit = limit
         self.measure = measure
         self.seen: dict[Network, Candidate] = {}
+        self.bodies: dict[tuple[Block, ...], list[Candidate]] = {}  # what was seen of each
         self.end = time.monotonic() + SEARCH_SECONDS
 
     @property
@@ -61,6 +62,7 @@ class _Screen:
         """Return whether the measured latency is within the limit."""
         if candidate.network not in self.seen:
             self.seen[candidate.network] = self._quickest(candidate)
+            self.bodies.setdefault(candidate.network.blocks, []).append(self.seen[candidate.network])
         return _quick(self.seen[candidate.network]) <= self.limit
 
     def expected(self, candidate: Candidate) -> float:
@@ -68,8 +70,8 @@ class _Screen:
         that is nearest in size, or where there is none at the highest rate measured; 0 before the first measurement.
         """
         size = candidate.cost.mult_adds
-        own = [c for c in self.seen.values() if c.network.blocks == candidate.network.blocks]
-        if not own:
+        own = self.bodies.get(candidate.network.blocks)
+        if own is None:
             return min((size * _quick(c) / c.cost.mult_adds for c in self.seen.values()), default=0.0)
         nearest = min(own, key=lambda c: abs(math.log(size / c.cost.mult_adds)))
         ratio = size / nearest.cost.mult_adds
@@ -101,7 +103,8 @@ def fastest_enough(
     """
     screen = _Screen(limit, measure)
     best = None
-    for body in sorted({candidate.network.blocks for candidate in within}, key=len):  # the shorter is built sooner
+    bodies = dict.fromkeys(candidate.network.blocks for candidate in within)
+    for body in sorted(bodies, key=len):  # the shorter is built sooner
         best = _about_the_best([c for c in within if c.network.blocks == body], best, screen)
     best, complete = _improve(within, best, screen)
     choice, decided = _decide(list(screen.seen.values()), best, limit, measure)
@@ -119,8 +122,8 @@ def _about_the_best(body: Sequence[Candidate], best: Candidate | None, screen: _
         chain = screen.possible(better) or (better[:1] if best is None else [])
         if not chain or screen.late:
             break
-        known = any(network.blocks == chain[0].network.blocks for network in screen.seen)
-        likely = [c for c in chain if screen.expected(c) <= screen.limit * (1 if known else UNKNOWN)]
+        rate = 1 if chain[0].network.blocks in screen.bodies else UNKNOWN
+        likely = [c for c in chain if screen.expected(c) <= screen.limit * rate]
         candidate = (likely or chain[:1])[-1] if screen.seen else chain[len(chain) // 2]
         if screen.fits(candidate):
             best = candidate

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from ..arch.network import Network
-from ..arch.zoo import PAPER, named
+from ..arch.network import SHALLOW_BODY, Network
+from ..arch.zoo import PAPER, family_of, named
 
-__all__ = ["POINTS", "REFERENCE", "Point"]
+__all__ = ["POINTS", "REFERENCE", "Point", "points_beside"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,3 +86,11 @@ POINTS = (
     *(Point(row.network, row.top1, "V1 paper", f"Howard et al. 2017, {row.table}") for row in PAPER),
     *(Point(named(name), top1, recipe, source) for recipe, source, table in _TABLES for name, top1 in table.items()),
 )
+
+
+def points_beside(network: Network) -> list[Point]:
+    """Return the points of the family of `network` by the recipe that has most of them; V1's without its variants."""
+    plain = [p for p in POINTS if p.network.convolution == "separable" and p.network.blocks != SHALLOW_BODY]
+    own = [point for point in plain if family_of(point.network) == family_of(network)]
+    recipes = [point.recipe for point in own]
+    return [point for point in own if point.recipe == max(recipes, key=recipes.count)]

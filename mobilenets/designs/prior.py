@@ -18,7 +18,7 @@ import numpy as np
 from ..arch.network import Network
 from ..errors import BudgetError
 from .points import POINTS, REFERENCE, Point
-from .space import family_of
+from .space import body_of
 
 __all__ = ["MeasuredPoint", "Prior"]
 
@@ -85,7 +85,7 @@ class Prior:
         return 100 / (1 + math.exp(-sum(self.terms[name] for name in _terms(point)) - slopes))
 
     def _imagenet(self, network: Network) -> float:
-        if family_of(network) is None:
+        if body_of(network) is None:
             raise BudgetError(f"{network.name}: the prior knows the published bodies of MobileNets only")
         return self.at(Point(network, 0, REFERENCE, ""))
 
@@ -126,7 +126,7 @@ def _terms(point: Point) -> list[str]:
     """Return the names of the terms of a point; that of the reference recipe is 0."""
     full = [_FULL] if point.network.convolution == "full" else []
     recipe = [point.recipe] if point.recipe != REFERENCE else []
-    return [str(family_of(point.network)), *full, *recipe]
+    return [str(body_of(point.network)), *full, *recipe]
 
 
 def _slopes(network: Network) -> tuple[float, float]:

@@ -78,7 +78,8 @@ def search(
             next_better = f"max_latency {limit:.4g} ms binds: {rival.network.name} takes {show_latency(rival)}"
         if not complete:
             next_better += f"; time ran out after {len(measured)} networks: a better one may fit"
-    reason = f"{_summary(choice, bounds)}; {next_better}. {_others(choice, fitting)}Accuracy is {prior.label}."
+    beside = _others(choice, fitting, candidates)
+    reason = f"{_summary(choice, bounds)}; {next_better}. {beside}Accuracy is {prior.label}."
     return Design(choice, front, len(candidates), len(within), reason)
 
 
@@ -145,18 +146,16 @@ def _summary(choice: Candidate, bounds: Sequence[Bound]) -> str:
     return f"{choice.network.name} is the best that fits, with {', '.join(spent)}"
 
 
-def _others(choice: Candidate, fitting: Sequence[Candidate]) -> str:
-    """Return a sentence on the best network of each other family in `fitting`; empty where there is none."""
+def _others(choice: Candidate, fitting: Sequence[Candidate], candidates: Sequence[Candidate]) -> str:
+    """Return a sentence on the best network in `fitting` of each other family; empty where there is no other family."""
     best: dict[str, Candidate] = {}
     for candidate in sorted(fitting, key=rank):
         best.setdefault(broad_family(candidate.network), candidate)
-    own = broad_family(choice.network)
-    others = [f"{c.network.name} {c.top1:.1f}" for name, c in best.items() if name != own]
-    return (
-        f"Top-1 is {choice.top1:.1f} %; the best of the other families that fit: {', '.join(others)}. "
-        if others
-        else ""
-    )
+    others = [f"{c.network.name} {c.top1:.1f}" for c in best.values() if c.network != choice.network]
+    absent = sorted({broad_family(candidate.network) for candidate in candidates} - {*best})
+    facts = [f"the best of the other families that fit: {', '.join(others)}"] if others else []
+    facts += [f"nothing {'better ' if choice.latency else ''}of {', '.join(absent)} fits"] if absent else []
+    return f"Top-1 is {choice.top1:.1f} %; {'; '.join(facts)}. " if facts else ""
 
 
 def _next_better(choice: Candidate, candidates: Sequence[Candidate], bounds: Sequence[Bound]) -> str:

@@ -6,7 +6,7 @@ from ..arch.network import SHALLOW_BODY, Network
 from ..arch.zoo import FAMILIES
 from ..errors import BudgetError
 
-__all__ = ["FAMILY_NAMES", "Space", "broad_family", "family_of"]
+__all__ = ["FAMILY_NAMES", "Space", "body_of", "broad_family"]
 
 # name -> the network at alpha 1; v1 is all members whose names begin so, and so on
 _MEMBERS: dict[str, Network] = {
@@ -17,14 +17,14 @@ _MEMBERS: dict[str, Network] = {
 _NAMES = {network.blocks: name for name, network in _MEMBERS.items()}
 
 
-def family_of(network: Network) -> str | None:
-    """Return the name in `_MEMBERS` of the body of `network`; None for another body."""
+def body_of(network: Network) -> str | None:
+    """Return the name of the body of `network`, such as v1-shallow; None for one that no family has."""
     return _NAMES.get(network.blocks)
 
 
 def broad_family(network: Network) -> str:
     """Return v1, fd, v2, v3 or v4."""
-    return _family(family_of(network) or "")
+    return _family(body_of(network) or "")
 
 
 def _chosen(families: tuple[str, ...]) -> list[str]:

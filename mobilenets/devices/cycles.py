@@ -41,6 +41,8 @@ class Instructions:
     runs: float  # per pair of outputs and run of pixels that lie side by side
     outputs: float  # per output of the product
     sums: float  # per output to which an earlier image is added
+    gated: float  # per number that a gate multiplies
+    stored: float  # per output of a depthwise convolution that a gate reads
     steps: float  # per step
 
     @property
@@ -64,6 +66,8 @@ FITTED: Mapping[str, Instructions] = {
         runs=84.4,
         outputs=9.05,
         sums=34.1,
+        gated=30,
+        stored=15,
         steps=6.27e03,
     ),
     "cortex-m55": Instructions(
@@ -80,6 +84,8 @@ FITTED: Mapping[str, Instructions] = {
         runs=126,
         outputs=5.37,
         sums=36.6,
+        gated=30,
+        stored=15,
         steps=2.97e03,
     ),
     "riscv32": Instructions(
@@ -96,6 +102,8 @@ FITTED: Mapping[str, Instructions] = {
         runs=221,
         outputs=61.2,
         sums=53.5,
+        gated=30,
+        stored=15,
         steps=1.94e04,
     ),
     "esp32-s3": Instructions(
@@ -112,6 +120,8 @@ FITTED: Mapping[str, Instructions] = {
         runs=177,
         outputs=23.1,
         sums=59.3,
+        gated=30,
+        stored=15,
         steps=1.85e04,
     ),
 }
@@ -131,14 +141,16 @@ def work(network: Network, core: Core) -> Iterator[tuple[Work, ...]]:
     bands = [-(-step.shape_out[0] // place.band) for step, place in zip(steps, placed, strict=True)]
     for number, step in enumerate(steps):
         whole = max(bands[number : number + 2]) == 1  # then all of its rows lie side by side
-        if core.kernels == "helium":
+        if step.product is None:
+            product: dict[str, float] = {"stored": prod(step.shape_out)}
+        elif core.kernels == "helium":
             product = _helium_product(step, bands[number])
         else:
             product = _product(step, bands[number], whole, FAMILIES[core.kernels])
         if step.gather == "window" and number + 1 < len(steps):
             product["gathered"] = prod(step.shape_out[:2]) * step.depth
-        kind = {"window": "conv", "depthwise": "pointwise", "pool": "classifier"}[step.gather]
-        layers = (*_gathering(step, bands[number], core), Work(step.product.name, kind, {**product, "steps": 1}))
+        kind = {"window": "conv", "depthwise": "pointwise", "pool": "classifier", "gated": "pointwise"}[step.gather]
+        layers = (*_gathering(step, bands[number], core), Work(step.last.name, kind, {**product, "steps": 1}))
         added = (Work(step.sum.name, "add", {"sums": prod(step.shape_out)}),) if step.sum else ()
         yield (*layers, *added)
 
@@ -146,7 +158,7 @@ def work(network: Network, core: Core) -> Iterator[tuple[Work, ...]]:
 def least_instructions(network: Network, device: Device) -> float:
     """Return a lower bound of the instructions, which needs no plan of the arena: the products alone."""
     steps = shape_steps(network)
-    return FITTED[device.fitted].least * sum(prod(step.shape_out) * step.depth for step in steps)
+    return FITTED[device.fitted].least * sum(prod(step.shape_out) * step.depth for step in steps if step.product)
 
 
 def layer_times(network: Network, device: Device) -> tuple[LayerTime, ...]:
@@ -160,11 +172,13 @@ def layer_times(network: Network, device: Device) -> tuple[LayerTime, ...]:
 
 
 def _gathering(step: Step, bands: int, core: Core) -> tuple[Work, ...]:
-    """Return the depthwise convolution or the pool before the product."""
+    """Return the depthwise convolution, the pool or the gate before the product."""
     if step.first is None:
         return ()
     if step.gather == "pool":
         return (Work(step.first.name, "pool", {"pool": prod(step.shape_in)}),)
+    if step.gather == "gated":
+        return (Work(step.first.name, "multiply", {"gated": prod(step.shape_in)}),)
     stride, (*_, channels), (rows, columns, _) = step.window.stride, step.shape_in, step.shape_out
     gather = FAMILIES[core.kernels].gather(step)
     if gather == "depthwise":

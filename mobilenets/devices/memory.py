@@ -51,7 +51,7 @@ def weights_of(network: Network, kernels: str) -> int:
 
 def _of_step(step: Step, kernels: str) -> int:
     family, product, first = FAMILIES[kernels], step.product, step.first
-    arrays = [*family.weights(step), product.factor, product.rule.table]
+    arrays = [*family.weights(step), product.factor, product.rule.table] if product else []
     if first is not None:
         taps = [family.taps(step)] if step.gather == "depthwise" else []
         arrays += [*taps, first.bias, first.factor, first.rule.table]

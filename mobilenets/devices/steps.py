@@ -30,6 +30,8 @@ def shape_steps(network: Network) -> tuple[Step, ...]:
     for layer in integer_layers(graph):
         if layer.op.kind == "hard_swish":
             writers.activate(TABLE)
+        elif layer.op.kind == "multiply":
+            writers.multiply(layer, Part(layer.name, np.zeros(1, np.int32), np.zeros(1, np.float32), LINEAR))
         elif layer.op.kind == "add":
             writers.add(Sum(layer.name, writers.writer_of(layer.sources[1]), (0, 0), 0, 1, _rule(layer)))
         else:

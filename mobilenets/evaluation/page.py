@@ -10,7 +10,7 @@ import numpy as np
 from ..costs import cost
 from ..data.near_duplicates import NearDuplicate, near_duplicates, note_on
 from ..data.sources import Dataset, Sample
-from ..designs.points import POINTS
+from ..designs.points import points_beside
 from ..image import Pixels, decode
 from ..model import TASK, Model
 from ..progress import Watch
@@ -93,7 +93,9 @@ def write_page(
         command=run.settings.command if run else "",
         sections=[*more, *evaluation.sections(measured.images)],
         mistakes_pictures=[(m, measured.images.pixels(m.index)) for m in _mistakes(evaluation)],
-        prior_points=[(p.network.name, cost(p.network).mult_adds, p.top1, p.source) for p in POINTS],
+        prior_points=[
+            (p.network.name, cost(p.network).mult_adds, p.top1, p.source) for p in points_beside(model.network)
+        ],
         notes=[*_head(model), *(f"skipped {bad.name}: {bad.reason}" for bad in evaluated.bad)],
     )
     return write_report(path, content)

@@ -1,8 +1,7 @@
 """A safetensors file with timm's names, for `timm.create_model("mobilenetv1_100", ...)` and related models of V1 to V4.
 
-timm needs settings that names cannot carry: num_classes, in_chans, act_layer, pad_type="same" where the network pads as
-TensorFlow does, and bn_eps=1e-5 where its own default is another (`tf_mobilenetv3_small_minimal_100`). All but the last
-are in the metadata, from which `mobilenets import` restores the network.
+timm needs settings that names cannot carry: num_classes, in_chans, act_layer, and pad_type="same" where the network
+pads as TensorFlow does. All of them are in the metadata, from which `mobilenets import` restores the network.
 """
 
 import json
@@ -13,9 +12,11 @@ from ..arch.graph import expand
 from ..arch.network import Block, Network, Padding
 from ..errors import UsageError
 from ..model import Model, in_order
-from .state_dict import Names, check_family, family_of, has_v1_blocks, module_names, state_dict
+from .state_dict import EPSILON, Names, check_family, family_of, has_v1_blocks, module_names, state_dict
 
 __all__ = ["to_timm"]
+
+TENSORFLOW_EPSILON = 1e-3
 
 
 def to_timm(model: Model) -> bytes:
@@ -30,7 +31,14 @@ def to_timm(model: Model) -> bytes:
         "mobilenets_preprocess": json.dumps(model.preprocess.to_dict()),
         "mobilenets_labels": json.dumps(list(model.labels)),
     }
-    return in_order(save(dict(state_dict(model, module_names(_names(model.network)))), metadata))
+    tensors = state_dict(model, module_names(_names(model.network)), _epsilon(model.network))
+    return in_order(save(dict(tensors), metadata))
+
+
+def _epsilon(network: Network) -> float:
+    """Return batch norm's epsilon in timm, whose minimalistic networks are TensorFlow's."""
+    minimalistic = not has_v1_blocks(network) and family_of(network, "timm").endswith("minimalistic")
+    return TENSORFLOW_EPSILON if minimalistic else EPSILON
 
 
 def _check(network: Network) -> None:

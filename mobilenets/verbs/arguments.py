@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..arch.network import BODY, FORMAT_VERSION, Network
-from ..arch.zoo import DEFAULT, named
+from ..arch.zoo import DEFAULT, family_of, named
 from ..designs import Budget
 from ..designs.budget import parse_time
 from ..errors import ModelFileError, UsageError
@@ -32,6 +32,7 @@ __all__ = [
     "AnyTask",
     "budget_of",
     "check_pretrained",
+    "families_of",
     "network_of",
     "preprocess_of",
     "recipe_of",
@@ -140,7 +141,8 @@ def start_of(
     if not isinstance(value, Model):
         if value == "imagenet":
             wanted = {"height": DEFAULT.height, "width": DEFAULT.width} | wanted
-        value = _opened(str(value), wanted, given, watch)
+        family = family_of(network) if isinstance(network, Network) else ""
+        value = _opened(str(value), wanted, given, watch, family or "")
     if isinstance(network, Network) and network.blocks not in (BODY, value.network.blocks):
         raise UsageError(f"network {network.name}: the trained network, {value.name}, has other blocks")
     return value, value.network.replace(**wanted)
@@ -151,7 +153,21 @@ def _fields_of(network: Network) -> dict[str, Any]:
     return {field.name: getattr(network, field.name) for field in fields(network)}
 
 
-def _opened(name: str, wanted: Mapping[str, Any], given: "Given | None", watch: Watch) -> Model:
+def families_of(value: Model | str | Path) -> tuple[str, ...] | None:
+    """Return the families of a search that a trained network is of, those of all published ones for `imagenet`; None
+    for a file, which is not opened.
+    """
+    from ..weights import CATALOGUE
+
+    if isinstance(value, Model):
+        found = {family_of(value.network)}
+    else:
+        name = str(value).removeprefix("imagenet:")
+        found = {published.family for published in CATALOGUE if name in ("imagenet", published.name)}
+    return tuple(family or "v1-plain" for family in sorted(found, key=str)) or None
+
+
+def _opened(name: str, wanted: Mapping[str, Any], given: "Given | None", watch: Watch, family: str) -> Model:
     from ..weights import open_pretrained
 
     height = wanted.get("height", DEFAULT.height)
@@ -164,6 +180,7 @@ def _opened(name: str, wanted: Mapping[str, Any], given: "Given | None", watch: 
         note=watch.note,
         body_only=True,
         size=(height, wanted.get("width", height)) if "height" in wanted and name != "imagenet" else None,
+        family=family,
     )
     model = imported.model
     for setting in ("activation", "padding"):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..arch.network import Network
 from ..arch.zoo import DEFAULT
-from ..designs import Budget, Space
+from ..designs import FAMILY_NAMES, Budget, Space
 from ..errors import UsageError, WorkError, printable
 from ..evaluation import (
     Comparison,
@@ -38,6 +38,7 @@ from .arguments import (
     AnyTask,
     budget_of,
     check_pretrained,
+    families_of,
     network_of,
     preprocess_of,
     recipe_of,
@@ -205,7 +206,7 @@ class _Request:
         find_device(recipe.device)
         dataset = self._dataset(task, recipe, watch)
         if budget:
-            chosen = self._designed(budget, dataset, task, pretrained is not None, watch)
+            chosen = self._designed(budget, dataset, task, pretrained, watch)
         initial = None
         if pretrained is not None:
             start, wanted = start_of(pretrained, chosen if budget else self.network, self.given, watch)
@@ -247,11 +248,14 @@ class _Request:
         watch.note(f"{task.label_noun}: {listed([printable(label) for label in dataset.labels], SHOWN)}")
         return dataset
 
-    def _designed(self, budget: Budget, dataset: "Dataset", task: Task, fine_tuning: bool, watch: Watch) -> Network:
+    def _designed(
+        self, budget: Budget, dataset: "Dataset", task: Task, pretrained: AnyPretrained, watch: Watch
+    ) -> Network:
         space = space_for(self.space or Space(), dataset)
         space = replace(space, base=task.configure_network(space.base, dataset))
-        if fine_tuning:  # no published network is shallow
-            space = space.within(("v1-plain",), "fine-tuning for a budget")
+        if pretrained is not None:
+            of_file = ("v1-plain",) if space.families == FAMILY_NAMES else space.families
+            space = space.within(families_of(pretrained) or of_file, "fine-tuning of what was asked for")
         found = design(budget, space, calibrate=self.calibrate, watch=watch)
         watch.note(f"design: {found.reason}")
         return found.choice.network

@@ -27,6 +27,7 @@ def open_pretrained(
     int8: bool | None = False,
     body_only: bool = False,
     size: tuple[int, int] | None = None,
+    family: str = "",
 ) -> Imported:
     """Return the trained network that `name_or_path` refers to.
 
@@ -34,11 +35,11 @@ def open_pretrained(
     that name is `./imagenet`. Any other text is a path: a model of this package or its run folder, for which no facts
     are listed because the model states all of them, or any file that `import_files` reads; `A.tflite+B.tflite` are two
     that run one after the other. `given` takes precedence over the catalogue, and that over the files. `int8`,
-    `body_only` and `size` apply to files, as in `import_files`. Raises `ModelFileError` for a path that does not exist,
-    `UsageError` for an unknown name.
+    `body_only` and `size` apply to files, as in `import_files`; alpha, height and family to `imagenet`. Raises
+    `ModelFileError` for a path that does not exist, `UsageError` for an unknown name.
     """
     if is_published(name_or_path):
-        return _published(find(name_or_path, alpha, height), given or Given(), progress, note)
+        return _published(find(name_or_path, alpha, height, family), given or Given(), progress, note)
     paths = _paths(name_or_path)
     ours = os.path.isdir(paths[0]) or (paths[0].suffix.lower() == ".safetensors" and is_ours(paths[0]))
     if len(paths) == 1 and ours:

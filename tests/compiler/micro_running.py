@@ -67,7 +67,7 @@ def written(model: QuantModel, core: Core) -> list[tuple[str, Any, int]]:
         at = np.add.outer(np.add.outer(np.arange(h) * row, np.arange(w) * pixel), np.arange(c) * plane)
         at = at[:0] if arena.steps[number].kept else at
         rule = step.rule
-        name = step.sum.name if step.sum else step.product.name + "_act" * (rule.table is not None)
+        name = step.sum.name if step.sum else step.last.name + "_act" * (rule.table is not None)
         found.append((name, at + arena.steps[number].output, rule.padding - model.activations[name].zero_point))
     return found
 

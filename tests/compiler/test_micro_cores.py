@@ -26,7 +26,7 @@ FAST = ("cortex-m4", "cortex-m55")  # cores with assembly of their own
 
 
 @pytest.mark.parametrize("core", FAST)
-@pytest.mark.parametrize("name", ["relu6", "relu, same, hidden"])
+@pytest.mark.parametrize("name", ["relu6", "relu, same, hidden", "gates"])
 def test_residuals(name: str, core: str, tmp_path: Path) -> None:
     model = swishing(RESIDUAL[name])
     assert steps_that_differ(model, core, images_for(model)[0], tmp_path) == []

@@ -15,7 +15,7 @@ from running import needs_compiler
 
 from mobilenets.arch.network import SHALLOW_BODY, Block, Network
 from mobilenets.compiler.micro import CORES, micro_sources
-from mobilenets.errors import CompileError, NetworkError, UsageError
+from mobilenets.errors import CompileError, UsageError
 from mobilenets.quant.conversion import to_integers
 from mobilenets.quant.observe import channel_ranges, whole
 from mobilenets.quant.scheme import QuantModel
@@ -92,6 +92,23 @@ RESIDUAL = {
     "relu6": Network(1.0, 40, 49, stem=16, blocks=INVERTED, activation="relu6", classes=7, head=40),
     "relu, same, hidden": Network(1.0, 65, 33, stem=16, blocks=INVERTED, padding="same", classes=3, hidden=20),
     "hard swish": Network(1.0, 33, 32, stem=16, blocks=INVERTED[:4], activation="hard_swish", classes=3),
+    "gates": Network(
+        1.0,
+        49,
+        40,
+        stem=16,
+        blocks=(
+            Block(2, 16, expansion=16, gate=4, activation="relu"),
+            Block(1, 16, expansion=48, gate=12, residual=True),
+            Block(2, 24, kernel=5, expansion=72, gate=20),
+            Block(1, 24, kernel=5, expansion=72, gate=20, residual=True),
+        ),
+        activation="hard_swish",
+        head=40,
+        hidden=30,
+        classes=5,
+    ),
+    "gates of V1": Network(1.0, 33, 32, blocks=(Block(1, 24, gate=8), Block(2, 32, gate=5)), padding="same", classes=3),
     "fused": Network(
         1.0, 48, 48, blocks=(Block(2, 24, expansion=40, fused=True), Block(1, 24, expansion=48, residual=True))
     ),
@@ -103,12 +120,6 @@ RESIDUAL = {
 def test_residuals(name: str, family: str, tmp_path: Path) -> None:
     model = swishing(RESIDUAL[name])
     assert differing(model, FAMILIES[family], images_for(model), tmp_path) == 0
-
-
-def test_it_refuses_gates_by_name() -> None:
-    model = swishing(TINY.replace(blocks=(Block(1, 32, gate=8),)))
-    with pytest.raises(NetworkError, match=r"gate1_excite_act .*the engine for microcontrollers"):
-        micro_sources(model, CORES["riscv32"])
 
 
 def test_names_are_words_of_c() -> None:

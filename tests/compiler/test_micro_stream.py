@@ -64,7 +64,9 @@ class Simulation:
                 self.make_room(i, min(self.done[i + 1] * after.stride - after.top, y))
                 assert end - self.first[i] <= placed.kept
             if i:
-                self.read(i - 1, first, last)
+                self.read(step.gate[0] if step.gate else i - 1, first, last)
+            if step.gate:
+                self.read(step.gate[1], 0, 1)
             self.memory[placed.scratch : placed.scratch + self.family.scratch(step, placed.band, placed.pitch)] = -1
             if i + 1 < len(self.steps):  # the logits are the caller's
                 at, held = self.rows(i, y, end)
@@ -94,7 +96,9 @@ def test_the_largest_images_never_exist() -> None:
 
 
 @pytest.mark.parametrize("core", ["cortex-m4", "cortex-m55"])
-@pytest.mark.parametrize("name", ["v2-0.35-96", "v2-0.1-64", "v3-small-minimalistic-0.5-64", "v4-conv-small-0.35-64"])
+@pytest.mark.parametrize(
+    "name", ["v2-0.35-96", "v2-0.1-64", "v3-small-0.5-64", "v3-large-0.35-64", "v4-conv-small-0.35-64"]
+)
 def test_inverted_residual_blocks(name: str, core: str) -> None:
     check(named(name).replace(classes=5), core)
 

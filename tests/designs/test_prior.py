@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from mobilenets.arch import Network, named
 from mobilenets.arch.network import SHALLOW_BODY, Block
 from mobilenets.arch.zoo import FAMILIES
-from mobilenets.designs.points import POINTS, REFERENCE, Point
+from mobilenets.designs.points import POINTS, REFERENCE, Point, points_beside
 from mobilenets.designs.prior import MeasuredPoint, Prior
-from mobilenets.designs.space import family_of
+from mobilenets.designs.space import body_of
 from mobilenets.errors import BudgetError
 
 PRIOR = Prior.published()
@@ -36,9 +36,20 @@ def test_the_points() -> None:
     slim = {point.network.name for point in POINTS if point.recipe == "V2 paper"}
     sizes = [f"v2-{alpha}-{side}" for alpha in (1, 0.75, 0.5, 0.35) for side in (224, 192, 160, 128, 96)]
     assert slim == {"v2-1.4-224", "v2-1.3-224", *sizes}
-    assert {family_of(point.network) for point in POINTS} == {family_of(network) for network in FAMILIES.values()} | {
+    assert {body_of(point.network) for point in POINTS} == {body_of(network) for network in FAMILIES.values()} | {
         "v1-shallow"
     }
+
+
+def test_the_points_beside_a_network() -> None:
+    """What a report draws: for V1 the sixteen of the paper's Figure 4, as before there were others."""
+    for name in ("0.25-96", "shallow-1-224"):
+        grid = {(point.network.alpha, point.network.height) for point in points_beside(named(name))}
+        assert grid == {(alpha, side) for alpha in (1, 0.75, 0.5, 0.25) for side in (224, 192, 160, 128)}
+        assert len(points_beside(named(name))) == 16
+    assert {point.recipe for point in points_beside(named("v2-0.35-96"))} == {"V2 paper"}
+    assert len(points_beside(named("v4-conv-small-1-224"))) == 3
+    assert points_beside(Network(blocks=(Block(2, 64),))) == []
 
 
 def test_keras_prints_the_same_figures() -> None:
@@ -92,7 +103,7 @@ def test_a_law_is_found_again() -> None:
 def test_predictions_are_by_one_recipe() -> None:
     """The reference's, whose networks the fit meets to 0.9; the variants of V1 differ about as its paper says."""
     reference = [point for point in POINTS if point.recipe == REFERENCE]
-    assert {family_of(point.network) for point in reference} == {"v1-plain", "fd", "v2", "v3-large"}
+    assert {body_of(point.network) for point in reference} == {"v1-plain", "fd", "v2", "v3-large"}
     assert all(abs(PRIOR.predict(point.network) - point.top1) < 0.9 for point in reference)
     plain = PRIOR.predict(Network())
     assert PRIOR.predict(named("shallow-1-224")) == pytest.approx(plain - 5.3, abs=0.6)

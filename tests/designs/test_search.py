@@ -39,7 +39,7 @@ def costs_of(network: Network, budget: Budget) -> list[int]:
     return [bound.cost(cost(network)) for bound in budget.bounds()]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(budgets, spaces)
 def test_against_brute_force(budget: Budget, space: Space) -> None:
     limits = [bound.limit for bound in budget.bounds()]

@@ -1,6 +1,7 @@
 """The search under a bound of milliseconds, with a clock that the test holds."""
 
 import functools
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from mobilenets.arch import Network, named
 from mobilenets.costs import Latency
 from mobilenets.designs import Budget, MeasuredPoint, Prior, Space, search
 from mobilenets.designs.latency import DECIDE_SECONDS, SCREEN_SECONDS, SEARCH_SECONDS, Measure
+from mobilenets.designs.space import broad_family
 from mobilenets.errors import BudgetError, LatencyError
 
 PAPER = Prior.published()
@@ -43,7 +45,7 @@ def by_mult_adds(network: Network) -> float:
     return 0.01 + cost(network).mult_adds / 40e6  # 40 M a ms
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     st.floats(0.02, 1.5),
     st.lists(st.floats(1, 1.5), min_size=5, max_size=5),
@@ -74,6 +76,32 @@ def test_against_brute_force(
     assert design.choice.latency is not None and design.choice.latency.median <= limit
     assert design.front[-1] == design.choice
     assert len(asked) < 40  # of 90 networks
+
+
+@pytest.mark.parametrize(
+    ("slowness", "limit", "winner"),
+    [
+        ({}, 0.5, "v3"),  # all at one rate: as by mult-adds
+        ({"v2": 2.5, "v3": 5.0, "v4": 3.0}, 0.5, "fd"),
+        ({"v1": 2.0, "fd": 2.0, "v3": 3.0}, 2.0, "v4"),
+        ({"v2": 2.5, "v3": 5.0, "v4": 3.0}, 5.0, "v1"),
+    ],
+)
+def test_families_of_other_rates(slowness: dict[str, float], limit: float, winner: str) -> None:
+    """Gates and hard swishes take time and count as no mult-adds: which family wins is measured, with few questions."""
+    space = Space(Network(classes=5), alphas=(0.35, 0.5, 1.0), resolutions=(64, 128, 160))
+
+    def milliseconds(network: Network) -> float:
+        return by_mult_adds(network) * slowness.get(broad_family(network), 1.0)
+
+    measure, asked = clock(milliseconds)
+    design = search(Budget(max_latency=limit), space, PAPER, measure)
+    fitting = [network for network in space.networks() if milliseconds(network) <= limit]
+    assert design.choice.score == max(map(PAPER.score, fitting))
+    assert broad_family(design.choice.network) == winner
+    told = re.search(r"Top-1 is .* %; (the best of the other families that fit: |nothing better of )", design.reason)
+    assert told and all(name in design.reason for name in {"v1", "fd", "v2", "v3", "v4"} - {winner, "v1"})
+    assert len({name for names, _ in asked for name in names}) <= 30  # of 99 networks
 
 
 def test_what_is_asked_of_the_clock() -> None:

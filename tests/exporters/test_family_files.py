@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from mobilenets.arch.zoo import named
 from mobilenets.errors import MobilenetsError, NetworkError
 from mobilenets.exporters.pytorch import V3_WIDTHS, to_pytorch
 from mobilenets.exporters.timm import to_timm
+from mobilenets.weights import import_files
 
 # our network, torchvision's model and its width
 TORCHVISION: dict[str, tuple[Network, str, float]] = {
@@ -26,7 +28,6 @@ TORCHVISION: dict[str, tuple[Network, str, float]] = {
     "v3 small, narrow": (named("v3-small-0.35-64x96").replace(**V3_WIDTHS), "mobilenet_v3_small", 0.35),
     "v3 large": (named("v3-large-0.75-64").replace(**V3_WIDTHS, epsilon=0.01), "mobilenet_v3_large", 0.75),
 }
-TF: dict[str, Any] = {"bn_eps": 1e-5}
 # our network, timm's model and its settings
 TIMM: dict[str, tuple[Network, str, dict[str, Any]]] = {
     "v2": (named("v2-0.35-64"), "mobilenetv2_035", {}),
@@ -46,12 +47,12 @@ TIMM: dict[str, tuple[Network, str, dict[str, Any]]] = {
     "minimalistic": (
         named("v3-small-minimalistic-1.0-65").replace(padding="same"),
         "tf_mobilenetv3_small_minimal_100",
-        TF,
+        {},
     ),
     "minimalistic large": (
         named("v3-large-minimalistic-1.0-64"),
         "tf_mobilenetv3_large_minimal_100",
-        {**TF, "pad_type": ""},
+        {"pad_type": ""},
     ),
     "v4 small": (named("v4-conv-small-0.35-64"), "mobilenetv4_conv_small_035", {}),
     "v4 small, 1.0": (named("v4-conv-small-1.0-64"), "mobilenetv4_conv_small", {}),
@@ -88,6 +89,17 @@ def test_timm_computes_the_same(name: str, random_model: MakeModel) -> None:
     peer.load_state_dict(load(to_timm(model)), strict=True)
     pixels = noise(network.height, network.width, network.channels)
     assert_same(our_logits(model, pixels), torch_logits(peer.eval(), pixels, model.preprocess))
+
+
+@pytest.mark.parametrize("name", quick(TIMM))
+def test_timms_file_comes_back_as_it_was(name: str, tmp_path: Path, random_model: MakeModel) -> None:
+    model = random_model(TIMM[name][0].replace(classes=5))
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(to_timm(model))
+    back = import_files([path]).model
+    assert (back.network, back.labels) == (model.network, model.labels)
+    pixels = noise(model.network.height, model.network.width, model.network.channels)
+    assert_same(our_logits(model, pixels), our_logits(back, pixels))
 
 
 @pytest.mark.parametrize(

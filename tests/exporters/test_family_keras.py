@@ -12,6 +12,7 @@ from mobilenets.arch.network import Network
 from mobilenets.arch.zoo import named
 from mobilenets.exporters.keras import to_keras_h5
 from mobilenets.model import Model
+from mobilenets.weights import import_files
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),  # Keras' own, on torch
@@ -62,3 +63,10 @@ def test_keras_applications_takes_its_weights(family: str, tmp_path: Path, rando
     with h5py.File(path) as file:
         held = [name for name in file["model_weights"] if file["model_weights"][name].attrs["weight_names"].size]
     assert sorted(held) == sorted(names)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_it_comes_back_as_it_was(name: str, tmp_path: Path, random_model: MakeModel) -> None:
+    model = random_model(NETWORKS[name].replace(classes=5))
+    back = import_files([written(model, tmp_path)]).model
+    assert (back.network, back.digest()) == (model.network, model.digest())

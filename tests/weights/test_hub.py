@@ -312,6 +312,23 @@ def test_a_wrong_md5_of_googles_storage_says_both_and_leaves_nothing(site: Site,
     assert [p for p in cache.rglob("*.h5*") if p.is_file() and p.suffix != ".lock"] == []
 
 
+def test_the_first_digits_of_a_sha256_are_checked(site: Site, cache: Path) -> None:
+    """As torchvision's file names state them: on download, and on every use."""
+    url = site.put("/models/network-abc.pth", CONTENT)
+    assert get(published(File(url, SHA256[:8]))) == CONTENT
+    target = cache / "weights/keras/0.25-128/network-abc.pth"
+    target.write_bytes(CONTENT[::-1])
+    assert get(published(File(url, SHA256[:8]))) == CONTENT and len(site.requests) == 2
+    assert f"its SHA256 is {SHA256}, expected 01234567" in refusal(published(File(url, "01234567")))
+
+
+def test_an_md5_of_the_catalogue_is_checked(site: Site, cache: Path) -> None:
+    url = site.put(KERAS, CONTENT)
+    assert get(published(File(url, md5=hashlib.md5(CONTENT).hexdigest()))) == CONTENT
+    (cache / "weights/keras/0.25-128/mobilenet_2_5_128_tf.h5").unlink()
+    assert "its MD5 is" in refusal(published(File(url, md5="0" * 32)))
+
+
 @pytest.mark.parametrize("header", ["", "crc32c=AAAAAA==", "md5=not base64", "md5", "md5=QUJD"])
 def test_a_server_without_an_md5_is_believed(site: Site, header: str) -> None:
     assert get(published(File(site.put(KERAS, CONTENT, x_goog_hash=header)))) == CONTENT

@@ -314,7 +314,7 @@ CONFIGS: dict[str, tuple[Callable[[str], str], str]] = {
     "a layer of another module": (another("Conv2D", "conv1", module="os"), "conv1 is a os"),
     "branching": (
         configured(two_sources),
-        "add takes conv_pw_1_relu and conv_dw_1_relu, where conv_pw_1_relu is before",
+        "layer 4, add: it takes conv_dw_1 and conv_pw_1, where a MobileNet takes conv1 and conv_pw_1",
     ),
     "two outputs": (two_outputs, "its outputs are .*conv_pw_1_relu"),
     "a layer twice over": (another("ReLU", inbound_nodes=[]), "conv1_relu takes nothing"),
@@ -385,7 +385,7 @@ CONFIGS: dict[str, tuple[Callable[[str], str], str]] = {
     "padding that is no padding": (with_config("conv1_pad", padding="wide"), "damaged: "),
     "rescaling late": (
         another("Rescaling", "conv1_relu", config={"name": "conv1_relu", "scale": 1, "offset": 0}),
-        "conv1_relu: a Rescaling after",
+        "conv1: no ReLU or ReLU6 follows it",
     ),
 }
 

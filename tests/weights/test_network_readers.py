@@ -221,7 +221,8 @@ dense, two = keras.layers.Dense, (lambda: (keras.layers.Dense(9, activation="rel
 
 
 def two_linear() -> nn.Module:
-    return nn.Sequential(peer(9), nn.ReLU(), nn.Linear(9, 4))
+    """A hidden layer with another activation than the body's, which no MobileNet has."""
+    return nn.Sequential(peer(9), nn.ReLU6(), nn.Linear(9, 4))
 
 
 WAYS: dict[str, dict[tuple[str, ...], Make]] = {

@@ -35,13 +35,16 @@ def emit(name: str, steps: Sequence[Step], arena: Arena, family: Family, model: 
     rows = [_row(tables, number, steps, arena, family) for number in range(len(steps))]
     output, logits = model.network.output, model.activations["fc"]
     gathers = dict.fromkeys(f"gather_{kind}" for step in steps for kind in (family.gather(step), step.gather))
-    sums = any(step.sum for step in steps)
+    sums, gates = any(step.sum for step in steps), any(step.gate for step in steps)
     parts = [
         f'/* {name}: written by mobilenets; see the header. */\n#include "mobilenets_{name}.h"\n',
-        "#include <stddef.h>\n#include <string.h>\n" + "#define SUMS\n" * sums,
+        "#include <stddef.h>\n#include <string.h>\n" + "#define SUMS\n" * sums + "#define GATES\n" * gates,
         f"#define PIXELS_PITCH {arena.steps[0].pitch}\n",
         f"#define STEPS {len(steps)}\n#define CLASSES {steps[-1].shape_out[2]}\n",
-        *(_kernel(kernel) for kernel in (*family.before, *gathers, *family.behind, *["add"] * sums)),
+        *(
+            _kernel(kernel)
+            for kernel in (*family.before, *gathers, *family.behind, *["add"] * sums, *["store"] * gates)
+        ),
         *family.assembly(steps, arena),
         *tables.texts,
         "static const step steps[STEPS] = {\n" + "".join(rows) + "};\n",
@@ -77,15 +80,15 @@ class _Tables:
 def _row(tables: _Tables, number: int, steps: Sequence[Step], arena: Arena, family: Family) -> str:
     """Return the entry of a step in the table of steps, and add its arrays."""
     step, placed = steps[number], arena.steps[number]
-    w, product, pitch = step.window, step.product, placed.pitch
-    packed, bias = family.weights(step)
+    w, product, pitch = step.window, None, placed.pitch
+    weights = "0"
+    if step.product:
+        packed, bias = family.weights(step)
+        weights, product = tables.add(f"weights_{number}", "int8_t", packed), replace(step.product, bias=bias)
     taps = tables.add(f"taps_{number}", "int8_t", family.taps(step)) if step.gather == "depthwise" else "0"
-    weights = tables.add(f"weights_{number}", "int8_t", packed)
-    rules = [
-        _rule(tables, f"{name}_{number}", part)
-        for name, part in (("first", step.first), ("product", replace(product, bias=bias)))
-    ]
-    into, out = strides(number - 1, steps, arena, family), strides(number, steps, arena, family)
+    rules = [_rule(tables, f"{name}_{number}", part) for name, part in (("first", step.first), ("product", product))]
+    read = step.gate[0] if step.gate else number - 1
+    into, out = strides(read, steps, arena, family), strides(number, steps, arena, family)
     halves = *step.shape_in, *step.shape_out
     sizes = out[3], placed.band, family.pairs(step), pitch, family.skip(step, pitch), placed.kept
     if max(*halves, *sizes) > MOST:
@@ -96,6 +99,8 @@ def _row(tables: _Tables, number: int, steps: Sequence[Step], arena: Arena, fami
     words = [*functions, *map(str, [*numbers, *window]), taps, weights, *rules]
     if any(other.sum for other in steps):
         words.append(_sum(tables, number, steps, arena, family))
+    if any(other.gate for other in steps):
+        words.append(str(arena.steps[step.gate[1]].output if step.gate else 0))
     shape = " -> ".join("x".join(map(str, shape)) for shape in (step.shape_in, step.shape_out))
     indent, more = " " * 4, " " * 8
     text = fill(f"{{{', '.join(words)}}},", 118, initial_indent=indent, subsequent_indent=more, break_on_hyphens=False)

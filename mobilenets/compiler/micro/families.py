@@ -59,7 +59,7 @@ class Family:
 
     def weights(self, step: Step) -> tuple[Bytes, Sums]:
         """Return the packed weights of the product, and with what its sums begin."""
-        return pack_product(step.product), step.product.bias
+        return pack_product(step.last), step.last.bias
 
     def taps(self, step: Step) -> Bytes:
         """Return the packed weights of the depthwise convolution."""
@@ -104,14 +104,14 @@ class Dsp(Family):
 
     def weights(self, step: Step) -> tuple[Bytes, Sums]:
         order = PIXELS if self.gather(step) == "pixels" else ()
-        return pack_product(step.product, order), step.product.bias
+        return pack_product(step.last, order), step.last.bias
 
     def assembly(self, steps: Sequence[Step], arena: Arena) -> list[str]:
         pitches = [placed.pitch for placed in arena.steps]
         found = [(step, pitch) for step, pitch in zip(steps, pitches, strict=True) if _assembled(step, pitch)]
-        limited = any(step.product.rule.high < HIGH - LOW for step, _ in found)
-        shifted = any(step.product.rule.zero for step, _ in found)
-        narrow = all(_narrow(step.product) for step, _ in found)
+        limited = any(step.last.rule.high < HIGH - LOW for step, _ in found)
+        shifted = any(step.last.rule.zero for step, _ in found)
+        narrow = all(_narrow(step.last) for step, _ in found)
         texts = [tiles(pitch, limited, narrow, shifted) for pitch in sorted({pitch for _, pitch in found})]
         firsts = [step.first for step in steps if step.first and self.gather(step) == "lines"]
         if firsts:
@@ -140,13 +140,13 @@ class Helium(Family):
         return "FAST(gather_channels, gather_depthwise)" if kind == "channels" else f"gather_{kind}"
 
     def tiles(self, step: Step, pitch: int) -> str:
-        if step.product.rule.table is not None:
+        if step.product is None or step.product.rule.table is not None:
             return "0"
         return f"FAST({'dots_any' if self.any(step) else 'dots'}, 0)"
 
     def any(self, step: Step) -> bool:
         """Return whether the product needs more than sums from 0 to a limit."""
-        return step.product.weight_zero != 0 or not _nonnegative(step.product)
+        return step.last.weight_zero != 0 or not _nonnegative(step.last)
 
     def pairs(self, step: Step) -> int:
         return -(-step.depth // 16) * 8
@@ -167,7 +167,7 @@ class Helium(Family):
         return width * channels, channels, 1, width
 
     def weights(self, step: Step) -> tuple[Bytes, Sums]:
-        return pack_bytes(step.product, 2 * self.pairs(step))
+        return pack_bytes(step.last, 2 * self.pairs(step))
 
     def taps(self, step: Step) -> Bytes:
         first = step.first
@@ -193,8 +193,8 @@ def _narrow(part: Part) -> bool:
 
 
 def _assembled(step: Step, pitch: int) -> bool:
-    rule = step.product.rule
-    return rule.low == 0 and rule.table is None and 4 <= pitch <= FAR
+    rule = step.last.rule
+    return step.product is not None and rule.low == 0 and rule.table is None and 4 <= pitch <= FAR
 
 
 FAMILIES = {"plain": Family(), "dsp": Dsp(), "helium": Helium()}

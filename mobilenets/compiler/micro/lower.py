@@ -1,7 +1,8 @@
 """Lower an int8 network to steps for a microcontroller.
 
 Each step gathers codes and multiplies them: a convolution gathers its windows, a depthwise convolution or the pool
-computes what the product behind it reads. A code is the byte that stands for an int8 integer q: q - zero point where a
+computes what the product behind it reads, and so does a gate. A depthwise convolution whose image a gate reads twice
+has no product. A code is the byte that stands for an int8 integer q: q - zero point where a
 ReLU lets nothing else through, so that padding is 0, and q + 128 elsewhere.
 """
 
@@ -14,7 +15,7 @@ from ...arch.layers import Layer
 from ...arch.ops import OUTPUTS, Consumer, Shape
 from ...arrays import Floats, Integers
 from ...errors import CompileError
-from ...quant.elementwise import add_terms, hard_swish_table
+from ...quant.elementwise import add_terms, hard_swish_table, product_factor
 from ...quant.scheme import (
     HIGH,
     LOW,
@@ -31,13 +32,18 @@ from ..program import Window
 
 __all__ = ["MICRO", "Part", "Rule", "Step", "Sum", "Writers", "steps_of"]
 
-_AFTER = (None, "relu", "relu6", "hard_swish")
+_GATHERS: dict[str, Literal["depthwise", "pool", "gated"]] = {
+    "depthwise": "depthwise",
+    "global_average_pool": "pool",
+    "multiply": "gated",
+}
+_AFTER = (None, "relu", "relu6", "hard_swish", "hard_sigmoid")
 
 MICRO = Consumer(
     "the engine for microcontrollers",
-    handles="input conv depthwise pointwise add relu relu6 hard_swish global_average_pool fully_connected softmax "
-    "sigmoid l2_normalise".split(),
-    refuses=["batch_norm", "hard_sigmoid", "multiply"],  # batch norm is folded before
+    handles="input conv depthwise pointwise add multiply relu relu6 hard_swish hard_sigmoid global_average_pool "
+    "fully_connected softmax sigmoid l2_normalise".split(),
+    refuses=["batch_norm"],  # folded before
     activations={**dict.fromkeys(("conv", "depthwise", "pointwise"), _AFTER), "add": (None, "relu", "relu6")},
 )
 
@@ -81,15 +87,16 @@ class Sum:
 class Step:
     """What one call of the emitted C computes: an image from an image, some rows at a time."""
 
-    gather: Literal["window", "depthwise", "pool"]
+    gather: Literal["window", "depthwise", "pool", "gated"]
     shape_in: Shape
     shape_out: Shape
     window: Window
     padding: int  # the code of real 0 in the input
-    product: Part
-    first: Part | None = None  # the depthwise convolution or the pool before the product
+    product: Part | None
+    first: Part | None = None  # the depthwise convolution, the pool or the gate before the product
     image: bool = False  # whether the input is the image
     sum: Sum | None = None
+    gate: tuple[int, int] | None = None  # the steps that write the gated image and its factors
 
     @property
     def name(self) -> str:
@@ -97,14 +104,21 @@ class Step:
         return " + ".join(part.name for part in (self.first, self.product, self.sum) if part)
 
     @property
+    def last(self) -> Part:
+        """Return the product, or what takes its place."""
+        part = self.product or self.first
+        assert part is not None
+        return part
+
+    @property
     def rule(self) -> Rule:
         """Return the rule of the codes that it writes."""
-        return self.sum.rule if self.sum else self.product.rule
+        return self.sum.rule if self.sum else self.last.rule
 
     @property
     def depth(self) -> int:
-        """Return the codes that make one sum of the product."""
-        return int(self.product.weight[0].size)
+        """Return the codes that are gathered for a pixel: those that make one sum of the product."""
+        return int(self.product.weight[0].size) if self.product else self.shape_in[2]
 
 
 def steps_of(model: QuantModel) -> tuple[Step, ...]:
@@ -123,6 +137,8 @@ def steps_of(model: QuantModel) -> tuple[Step, ...]:
             before, target = sources[layer.name][0], model.activations[layer.name]
             table = (hard_swish_table(before, target).astype(np.int16) - LOW).astype(np.uint8)
             writers.activate(replace(_rule(before, None), table=table, padding=target.zero_point - LOW))
+        elif layer.op.kind == "multiply":
+            writers.multiply(layer, _gate(model, layer, sources[layer.name], writers))
         elif layer.op.kind == "add":
             codes = writers.codes_of(layer)
             writers.add(_sum(model, layer, sources[layer.name], codes, writers.writer_of(layer.sources[1])))
@@ -137,7 +153,7 @@ class Writers:
 
     def __init__(self) -> None:
         self.steps: list[Step] = []
-        self.waiting: tuple[Layer, Part, int] | None = None  # a depthwise convolution or the pool, its padding
+        self.waiting: tuple[Layer, Part, int] | None = None  # a depthwise convolution, pool or gate, its padding
         self.of_layer = [-1]  # the step of each layer, the image first
 
     @property
@@ -151,13 +167,28 @@ class Writers:
 
     def append(self, layer: Layer, part: Part, padding: int) -> None:
         """Append a layer with sums, which takes codes whose real 0 is `padding`."""
+        if self.waiting and layer.op.kind == "global_average_pool":
+            self.steps.append(self._taken(layer, None))
         self.of_layer.append(len(self.steps))
         if layer.op.kind in ("depthwise", "global_average_pool"):
             self.waiting = layer, part, padding
         else:
-            step = _fused(self.waiting, layer, part) if self.waiting else _step(layer, part, padding)
-            self.steps.append(step)
-            self.waiting = None
+            self.steps.append(self._taken(layer, part) if self.waiting else _step(layer, part, padding))
+
+    def _taken(self, layer: Layer, product: Part | None) -> Step:
+        """Return the step of the layer that waits, with the product of `layer` behind it or none."""
+        assert self.waiting is not None
+        (before, first, padding), self.waiting = self.waiting, None
+        op = before.op
+        window = Window(op.kernel, op.stride, *op.padding[:2])
+        shape_out = layer.op.shape_out if product else op.shape_out
+        gate = (self.of_layer[before.sources[0]], self.of_layer[before.sources[1]]) if op.kind == "multiply" else None
+        return Step(_GATHERS[op.kind], op.shape_in, shape_out, window, padding, product, first, gate=gate)
+
+    def multiply(self, layer: Layer, part: Part) -> None:
+        """Multiply an earlier image by the codes of the last step, for the product behind."""
+        self.of_layer.append(len(self.steps))
+        self.waiting = layer, part, self.padding_of(layer.sources[0])
 
     def activate(self, rule: Rule) -> None:
         """Give the layer before another rule, that of the hard swish behind it."""
@@ -167,7 +198,7 @@ class Writers:
             self.waiting = layer, replace(part, rule=rule), padding
         else:
             step = self.steps[-1]
-            self.steps[-1] = replace(step, product=replace(step.product, rule=rule))
+            self.steps[-1] = replace(step, product=replace(step.last, rule=rule))
 
     def add(self, sum: Sum) -> None:
         """Add an earlier image to what the last step writes."""
@@ -176,7 +207,11 @@ class Writers:
 
     def codes_of(self, layer: Layer) -> tuple[int, int]:
         """Return the code of real 0 in both inputs of a sum."""
-        return self.padding, self.steps[self.of_layer[layer.sources[1]]].rule.padding
+        return self.padding, self.padding_of(layer.sources[1])
+
+    def padding_of(self, source: int) -> int:
+        """Return the code of real 0 in what a layer has written."""
+        return self.steps[self.of_layer[source]].rule.padding
 
 
 def _sum(model: QuantModel, layer: Layer, sources: tuple[QuantParams, ...], codes: tuple[int, int], writer: int) -> Sum:
@@ -188,17 +223,18 @@ def _sum(model: QuantModel, layer: Layer, sources: tuple[QuantParams, ...], code
     return Sum(layer.name, writer, (first, second), bias, shift, rule)
 
 
+def _gate(model: QuantModel, layer: Layer, sources: tuple[QuantParams, ...], writers: Writers) -> Part:
+    """Return the product by a gate, whose `weight_zero` is the gate's code of real 0."""
+    target = model.activations[layer.name]
+    factor = np.array([product_factor((sources[0], sources[1]), target)], np.float32)
+    zero = writers.padding_of(layer.sources[1])
+    return Part(layer.name, np.zeros(1, np.int32), factor, _rule(target, None), weight_zero=zero)
+
+
 def _step(layer: Layer, part: Part, padding: int) -> Step:
     op = layer.op
     window = Window(op.kernel, op.stride, *op.padding[:2])
     return Step("window", op.shape_in, op.shape_out, window, padding, part, image=layer.sources == (0,))
-
-
-def _fused(waiting: tuple[Layer, Part, int], layer: Layer, part: Part) -> Step:
-    op, first, padding = waiting[0].op, waiting[1], waiting[2]
-    window = Window(op.kernel, op.stride, *op.padding[:2])
-    gather: Literal["depthwise", "pool"] = "depthwise" if op.kind == "depthwise" else "pool"
-    return Step(gather, op.shape_in, layer.op.shape_out, window, padding, part, first)
 
 
 def _part(model: QuantModel, layer: Layer, source: QuantParams, padding: int) -> Part:

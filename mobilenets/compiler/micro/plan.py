@@ -132,6 +132,7 @@ def place(
     """
     free = [clearance(move, band) for move, band in zip(moves, chosen, strict=True)]
     needed = [padded(scratch(number, *band)) for number, band in enumerate(zip(chosen, pixels, strict=True))]
+    sizes = [(move.bytes_in, move.bytes_out) for move in moves]
     reach = _reach(free)
 
     @cache
@@ -139,27 +140,30 @@ def place(
         """Return the bytes and the places from step `number` on, whose input begins at `input`."""
         if number == len(moves):
             return 0, ()
-        move, clear = moves[number], free[number]
-        end = input + move.bytes_in
+        (size_in, size_out), clear, best = sizes[number], free[number], None
+        end = input + size_in
         wanted = {offset for offset in reach[number + 1] if clear is None or offset <= input - clear or offset >= end}
-        plans = []
         for output in sorted({*wanted, end}):
-            low, high = _ends((input, move.bytes_in), (output, move.bytes_out))
+            low, high = _ends(input, size_in, output, size_out)
             at = 0 if low >= needed[number] else high
             own = max(high, at + needed[number])
-            if (most is None or own <= most) and (behind := rest(number + 1, output)):
+            if (most is not None and own > most) or (best and own >= best[0]):
+                continue
+            behind = rest(number + 1, output)
+            if behind and (best is None or max(own, behind[0]) < best[0]):
                 placed = Placed(input, output, at, chosen[number], pixels[number])
-                plans.append((max(own, behind[0]), (placed, *behind[1])))
-        return min(plans, key=lambda plan: plan[0], default=None)
+                best = max(own, behind[0]), (placed, *behind[1])
+        return best
 
     found = rest(0, 0)
     return found and Arena(found[1], found[0])
 
 
-def _ends(*blocks: tuple[int, int]) -> tuple[int, int]:
-    """Return where the first of the blocks (offset, bytes) that are not empty begins, and where the last ends."""
-    real = [(at, at + size) for at, size in blocks if size]
-    return (min(at for at, _ in real), max(end for _, end in real)) if real else (0, 0)
+def _ends(input: int, size_in: int, output: int, size_out: int) -> tuple[int, int]:
+    """Return where the first of two images that are not empty begins, and where the last ends."""
+    if not (size_in and size_out):
+        return (input, input + size_in) if size_in else (output, output + size_out) if size_out else (0, 0)
+    return min(input, output), max(input + size_in, output + size_out)
 
 
 def _reach(free: Sequence[int | None]) -> list[set[int]]:

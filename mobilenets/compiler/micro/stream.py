@@ -17,14 +17,14 @@ from .plan import LEAST, WORD, Arena, Move, Placed, bands, padded
 __all__ = ["plan_of"]
 
 MOST = 4  # images that are kept in part at the beginning
+BACK = 4  # steps from a gated image to what reads it: pool, two products, and the gate itself
 
 Group = Sequence[Step]
 
 
 def plan_of(steps: Sequence[Step], family: Family) -> Arena:
     """Return the plan with the smallest arena; the image is the caller's, and so are the logits."""
-    read_again = {step.sum.writer for step in steps if step.sum}
-    images = next((number for number in range(MOST) if number in read_again), MOST)
+    images = min(_whole(step, number) for number, step in enumerate(steps))
     plans = [_plan(steps, family, kept) for kept in range(min(images, len(steps) - 2) + 1)]
     arena = min(plans, key=lambda plan: plan.size)
     return replace(arena, size=arena.size + WORD)  # kernels read whole words
@@ -47,11 +47,11 @@ def _plan(steps: Sequence[Step], family: Family, kept: int) -> Arena:
 
 
 def _groups(steps: Sequence[Step], kept: int) -> list[Group]:
-    """Return the steps divided into the first ones, those that add an earlier image with all that come between, those
+    """Return the steps divided into the first ones, those that read an earlier image with all that come between, those
     that expand with the next one, and all others alone.
     """
     groups, number = [steps[: kept + 1]], kept + 1
-    ends = {step.sum.writer + 1: at for at, step in enumerate(steps) if step.sum}
+    ends = {_begin(steps, step, kept): at for at, step in enumerate(steps) if step.sum or step.gate}
     while number < len(steps):
         end = ends.get(number, number)
         if end == number and number + 2 < len(steps) and number + 1 not in ends and _expands(steps[number]):
@@ -59,6 +59,23 @@ def _groups(steps: Sequence[Step], kept: int) -> list[Group]:
         groups.append(steps[number : end + 1])
         number = end + 1
     return groups
+
+
+def _begin(steps: Sequence[Step], step: Step, kept: int) -> int:
+    """Return the first step of the group that ends with `step`, which adds an earlier image or gates one."""
+    if step.sum:
+        return step.sum.writer + 1
+    assert step.gate is not None
+    gated = step.gate[0]
+    return gated - 1 if gated - 1 > kept and _expands(steps[gated - 1]) else gated
+
+
+def _whole(step: Step, number: int) -> int:
+    """Return how many images may be kept in part at the beginning, so that step `number` finds what it reads."""
+    pooled = [number - 1] if step.gather == "pool" else []
+    added = [step.sum.writer] if step.sum else []
+    gated = [step.gate[0] - 1] if step.gate else []
+    return min([MOST, *pooled, *added, *gated])
 
 
 def _expands(step: Step) -> bool:
@@ -76,7 +93,7 @@ def _places(group: Group, move: Placed) -> list[Placed]:
         Placed(input, output, codes, *_band(step), kept if kept < step.shape_out[0] else 0)
         for step, input, output, kept in zip(group[:-1], inputs, starts, rows, strict=False)
     ]
-    return [*found, replace(move, input=inputs[-1], scratch=codes)]
+    return [*found, replace(move, input=starts[-BACK] if group[-1].gate else inputs[-1], scratch=codes)]
 
 
 def _band(step: Step) -> tuple[int, int]:
@@ -90,7 +107,9 @@ def _rows(group: Group, last: int) -> list[int]:
     """Return the rows that are kept of each image but the last: what the next band reads, and all but one of a band."""
     reading = [*(_band(step)[0] for step in group[1:-1]), last]
     return [
-        min(step.shape_out[0], (band - 1) * after.window.stride + after.window.kernel + _band(step)[0] - 1)
+        step.shape_out[0]
+        if after.gather == "pool"
+        else min(step.shape_out[0], (band - 1) * after.window.stride + after.window.kernel + _band(step)[0] - 1)
         for step, after, band in zip(group, group[1:], reading, strict=False)
     ]
 
@@ -110,6 +129,6 @@ def _move(group: Group) -> Move:
     first, last = group[0], group[-1]
     h, w, c = first.shape_in
     rows, columns, outputs = last.shape_out
-    whole = any(step.gather == "pool" for step in group)
+    whole = first.gather == "pool"
     behind = tuple((step.window, step.shape_in[0]) for step in group[1:])
     return Move(h, w * c, rows, columns * outputs, first.window, whole, columns, behind, last.sum is not None)

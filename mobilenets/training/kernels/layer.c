@@ -37,7 +37,7 @@ typedef uint32_t operand __attribute__((may_alias));
 typedef float operand;
 #endif
 
-enum { IMAGE, DEPTHWISE, POINTWISE, SUM }; /* IMAGE: the first convolution, 3x3 */
+enum { IMAGE, DEPTHWISE, POINTWISE, SUM, GATE }; /* IMAGE: the first convolution, 3x3 */
 
 /* An activation: the number between low and limit, which may be infinite; or with `hard` the hard swish. */
 struct bend {
@@ -53,11 +53,15 @@ struct layer {
     int32_t into;       /* to the one whose gradient its own gives: of a sum, the convolution of which it is the sum */
     int32_t other;      /* to the other layer that a sum takes */
     int32_t accumulate; /* whether that gradient already holds that of a sum which takes the same output */
+    int32_t gate;       /* distance to the gate that multiplies what it takes; 0: none */
+    int32_t squeezed;   /* of a gate: channels between its two layers */
     int32_t slot;       /* of its gradient: 0 or 1; 2 between blocks with sums */
     struct bend bend;
     float epsilon, momentum; /* momentum: of the running statistics */
     const float *weight, *gamma, *beta; /* weight: [out][3][3][in] of IMAGE, else as torch has it */
     float *running_mean, *running_var, *d_weight, *d_gamma, *d_beta;
+    const float *excite, *excite_bias; /* of a gate, whose first layer has weight and beta */
+    float *d_excite, *d_excite_bias;
     /* set by `place` */
     stored *y, *gradient;                               /* output of the convolution; gradient of the batch norm's */
     operand *packed, *transposed; /* weights as `pack` leaves them; depthwise ones as floats, [taps][channels] */
@@ -65,6 +69,7 @@ struct layer {
     float *mean, *inverse, *scale, *shift;              /* a channel each: 1 / deviation; output = scale * y + shift */
     float *slope, *offset;                              /* gradient of y = scale * gradient + slope * y + offset */
     double *sums, *squares;
+    float *work; /* of a gate, see gates.c */
 };
 
 static int rounded(int n, int to) { return (n + to - 1) / to * to; }

@@ -35,7 +35,7 @@ T = TypeVar("T")
 Report = Callable[[int, int | None], None]  # bytes received, bytes in all (None: not stated)
 Stated = tuple[str, str] | None  # the server's digest of the whole file: hash function, hex digits
 
-MAX_BYTES = 256 << 20  # ten times the largest file of the catalogue
+MAX_BYTES = 256 << 20  # six times the largest file of the catalogue
 
 
 @dataclass(frozen=True, slots=True)

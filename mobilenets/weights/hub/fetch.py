@@ -42,12 +42,13 @@ def fetch(
 
 
 def at_hand(alpha: float, height: int) -> Published | None:
-    """Return the published network nearest to (alpha, height) of those whose files are on this machine, if any.
+    """Return the published V1 nearest to (alpha, height) of those whose files are on this machine, if any.
 
     A file counts that has the right size; `fetch` verifies it. Networks with a head are left out, as `find` does.
     """
     folder = cache_folder() / "weights"
-    here = [p for p in CATALOGUE if not p.head and all(_held(folder / p.name / file.name, file) for file in p.files)]
+    plain = [p for p in CATALOGUE if not p.head and not p.family]
+    here = [p for p in plain if all(_held(folder / p.name / file.name, file) for file in p.files)]
     return min(here, key=lambda published: distance(published, alpha, height), default=None)
 
 
@@ -94,10 +95,9 @@ def _bring(file: File, target: Path, report: Report, retries: RetryPolicy) -> Pa
 
 def _accept(part: Path, file: File, stated: Stated, target: Path) -> Path:
     """Verify a file that has come and move it to where it belongs; a wrong one is deleted."""
-    expected = [("sha256", file.sha256)] if file.sha256 else []
-    expected += [stated] if stated else []
-    for function, digest in expected:
-        if (found := _digest(part, function)) != digest:
+    known: list[tuple[str, str | None]] = [("sha256", file.sha256), ("md5", file.md5), *([stated] if stated else [])]
+    for function, digest in known:
+        if digest and not (found := _digest(part, function)).startswith(digest):
             discard(part)
             raise DownloadError(f"its {function.upper()} is {found}, expected {digest}")
     if not file.sha256:
@@ -115,7 +115,7 @@ def _damage(target: Path, file: File) -> str | None:
     if file.size is not None and size != file.size:
         return f"it has {size} bytes, expected {file.size}"
     expected = file.sha256 or _recorded(target)
-    if expected and (found := _digest(target)) != expected:
+    if expected and not (found := _digest(target)).startswith(expected):
         return f"its SHA-256 is {found}, expected {expected}"
     return None
 

@@ -4,6 +4,7 @@ A `Value` is the output of a layer after arithmetic that may become its activati
 times x where it is `gated`. Every spelling of ReLU, ReLU6, hard sigmoid and hard swish comes to one of five of these.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from math import inf, isclose
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from ...errors import ModelFileError
 from ..layers import FileLayer
 
-__all__ = ["IMAGE", "Flow", "Value"]
+__all__ = ["ACTIVATIONS", "IMAGE", "Flow", "Value"]
 
 _NEAR = 2e-3  # of the constants of an activation, which may be rounded to 8 bits
 
@@ -36,7 +37,7 @@ class Value:
     def activation(self) -> str:
         """Return the activation that makes it of the output of the layer."""
         numbers = (self.slope, self.offset, self.low, self.high)
-        for name, gated, wanted in _ACTIVATIONS:
+        for name, (*wanted, gated) in ACTIVATIONS.items():
             if gated == self.gated and all(isclose(a, b, rel_tol=_NEAR) for a, b in zip(numbers, wanted, strict=True)):
                 return name
         return f"a clip of {self.slope:g} x + {self.offset:g} to {self.low:g}..{self.high:g}"
@@ -56,19 +57,18 @@ class Value:
 
     def plus(self, number: float) -> "Value":
         """Return it plus a number."""
-        if self.gated:
+        if self.gated and number:
             raise ModelFileError("a sum with a product, which no activation of a MobileNet has")
         return replace(self, offset=self.offset + number, low=self.low + number, high=self.high + number)
 
 
-_SIXTH = 1 / 6
-_ACTIVATIONS = (  # name, gated, (slope, offset, low, high)
-    ("none", False, (1.0, 0.0, -inf, inf)),
-    ("relu", False, (1.0, 0.0, 0.0, inf)),
-    ("relu6", False, (1.0, 0.0, 0.0, 6.0)),
-    ("hard_sigmoid", False, (_SIXTH, 0.5, 0.0, 1.0)),
-    ("hard_swish", True, (_SIXTH, 0.5, 0.0, 1.0)),
-)
+ACTIVATIONS = {  # slope, offset, low, high, gated
+    "none": (1.0, 0.0, -inf, inf, False),
+    "relu": (1.0, 0.0, 0.0, inf, False),
+    "relu6": (1.0, 0.0, 0.0, 6.0, False),
+    "hard_sigmoid": (1 / 6, 0.5, 0.0, 1.0, False),
+    "hard_swish": (1 / 6, 0.5, 0.0, 1.0, True),
+}
 IMAGE = Value(-1)
 
 
@@ -96,6 +96,24 @@ class Flow:
             raise ModelFileError("an activation of the image")
         return value.at
 
+    def finished(self, values: Iterable[Value]) -> tuple[FileLayer, ...]:
+        """Return all layers; those that no layer takes have the activation of the last of `values` that they give."""
+        for value in reversed(list(values)):
+            if value.at >= 0 and value.at not in self.settled:
+                self.settle(value)
+        return tuple(self.layers)
+
+    def activated(self, value: Value, kind: str) -> Value | None:
+        """Return the value after an activation of that kind; None where it cannot follow."""
+        if value.at < 0 or self.layers[value.at].kind == "pool" or (value.low, value.high) != (-inf, inf):
+            return None
+        slope, offset, low, high, gated = ACTIVATIONS[kind]
+        if not value.plain and slope != 1:
+            return None
+        if slope == 1:
+            return value.clipped(low, high)
+        return replace(value, slope=slope, offset=offset, low=low, high=high, gated=gated)
+
     def change(self, value: Value, **known: Any) -> Value:
         """Change fields of the layer of `value`, which no other layer has taken."""
         self.layers[value.at] = replace(self.layers[value.at], **known)
@@ -104,7 +122,7 @@ class Flow:
     def pooled(self, value: Value) -> bool:
         """Return whether nothing but 1x1 convolutions lies between a pool and the value."""
         at = value.at
-        while at >= 0 and self.layers[at].kind == "pointwise":
+        while at >= 0 and self.layers[at].kind in ("pointwise", "fully_connected"):
             at = (self.layers[at].takes or (-1,))[0]
         return at >= 0 and self.layers[at].kind == "pool"
 

@@ -28,6 +28,8 @@ PIXELS = (127.5, 127.5)  # what its preprocess_input does for MobileNet, outside
 PUBLISHED = {"pixels": PIXELS, "activation": "relu6", "padding": "keras", "epsilon": 1e-3}
 EXPANSION = 4  # times its own size, and a mebibyte, is what an archive may unpack to: weights hardly compress
 ADVICE = "save the whole model (model.save), which says how its layers are joined"
+# the first layers of its networks: V1, V2, V3
+_FIRST = (["conv1", "conv_dw_1"], ["Conv1", "expanded_conv_depthwise"], ["conv", "expanded_conv_depthwise"])
 _HOLDING = ("BatchNormalization", "Conv2D", "Dense", "DepthwiseConv2D")
 _COUNTED = {"Normalization": ("count",)}  # of the values that it was adapted to: nothing that it computes with
 _NORM = ("gamma", "beta", "moving_mean", "moving_variance")
@@ -87,10 +89,10 @@ def _whole(format: str, steps: Sequence[Step], take: Take, ours: Mapping[str, An
 
 def _content(format: str, chain: Chain, ours: Mapping[str, Any]) -> Content:
     settings = {"size": chain.size, "pixels": chain.pixels, "ends": chain.ends, **ours}
-    content = Content(format, tuple(chain.layers), **settings)
-    if [layer.name for layer in chain.layers[:3]] != ["conv1", "conv_dw_1", "conv_pw_1"]:
+    content = Content(format, chain.layers, **settings)
+    if [layer.name for layer in content.layers[:2]] not in _FIRST:
         return content
-    spelled_out = any(isinstance(layer.padding, tuple) for layer in chain.layers)
+    spelled_out = any(isinstance(layer.padding, tuple) for layer in content.layers)
     conventions = {"pixels": PIXELS, "padding": "keras" if spelled_out else "same"}
     return replace(content, maker=MAKER, conventions=conventions)
 
@@ -187,16 +189,17 @@ def _weights_alone(file: Hdf5) -> Content:
     leaves out.
     """
     holders = _named_groups(file)
-    names = [name for name in _published_names(holders) if name in holders]
-    unknown = set(holders) - {*names, *(f"{name}_bn" for name in names), "conv_preds"}
-    if not names or unknown:
+    norms = _published_v1(holders) if "conv1" in holders else _published_v2(holders)
+    norms = {name: norm for name, norm in norms.items() if name in holders}
+    unknown = set(holders) - {*norms, *norms.values(), "conv_preds", "predictions"}
+    if not norms or unknown:
         other = f"{min(unknown)} is not" if unknown else "none are"
         raise ModelFileError(f"holds weights alone, and {other} named as in keras.applications: {ADVICE}")
 
     def take(name: str, shapes: Mapping[str, Shape]) -> dict[str, Floats]:
         return _fitted(_roles(holders.get(name, {}), None), file, name, shapes)
 
-    layers = [_published_layer(name, take) for name in names]
+    layers = [_published_layer(name, norm, take) for name, norm in norms.items()]
     if "conv_preds" in holders:
         arrays = take("conv_preds", {"kernel": (1, 1, None, None), "bias": (None,)})
         kernel = arrays["kernel"].transpose(3, 2, 0, 1)
@@ -204,7 +207,12 @@ def _weights_alone(file: Hdf5) -> Content:
             FileLayer("pool", "global_average_pooling2d"),
             convolution("conv_preds", kernel, 1, bias=arrays["bias"]),
         ]
-    return Content("Keras HDF5 weights", tuple(layers), maker=MAKER, conventions=PUBLISHED)
+    if "predictions" in holders:
+        arrays = take("predictions", {"kernel": (None, None), "bias": (None,)})
+        layers.append(FileLayer("fully_connected", "predictions", arrays["kernel"].T, arrays["bias"]))
+    padding = "keras" if "conv1" in holders else "same"  # which V2's own rule comes to
+    conventions = {**PUBLISHED, "padding": padding}
+    return Content("Keras HDF5 weights", tuple(layers), maker=MAKER, conventions=conventions)
 
 
 def _named_groups(file: Hdf5) -> dict[str, dict[str, Any]]:
@@ -221,23 +229,30 @@ def _named_groups(file: Hdf5) -> dict[str, dict[str, Any]]:
     return {name: arrays for name, arrays in found.items() if arrays}
 
 
-def _published_names(holders: Mapping[str, Any]) -> Iterator[str]:
-    yield "conv1"
-    for number in range(1, len(holders)):
-        yield from (f"conv_dw_{number}", f"conv_pw_{number}")
+def _published_v1(holders: Mapping[str, Any]) -> dict[str, str]:
+    """Return the convolutions of V1 in execution order, with the batch norm of each."""
+    pairs = [(f"conv_dw_{number}", f"conv_pw_{number}") for number in range(1, len(holders))]
+    return {name: f"{name}_bn" for name in ("conv1", *(name for pair in pairs for name in pair))}
 
 
-def _published_layer(name: str, take: Callable[[str, Mapping[str, Shape]], dict[str, Floats]]) -> FileLayer:
-    depthwise = name.startswith("conv_dw")
-    size = 1 if name.startswith("conv_pw") else 3
+def _published_v2(holders: Mapping[str, Any]) -> dict[str, str]:
+    """Return the convolutions of V2 in execution order, with the batch norm of each."""
+    blocks = ["expanded_conv", *(f"block_{number}" for number in range(1, len(holders)))]
+    names = [f"{block}_{part}" for block in blocks for part in ("expand", "depthwise", "project")]
+    return {"Conv1": "bn_Conv1", **{name: f"{name}_BN" for name in names}, "Conv_1": "Conv_1_bn"}
+
+
+def _published_layer(name: str, norm: str, take: Callable[[str, Mapping[str, Shape]], dict[str, Floats]]) -> FileLayer:
+    depthwise = "conv_dw" in name or name.endswith("_depthwise")
+    size = 3 if depthwise or name in ("conv1", "Conv1") else 1
     kernel = take(name, {"kernel": (size, size, None, 1 if depthwise else None)})["kernel"]
     kernel = kernel.transpose((2, 3, 0, 1) if depthwise else (3, 2, 0, 1))
-    norm = take(f"{name}_bn", dict.fromkeys(_NORM, (len(kernel),)))
+    arrays = take(norm, dict.fromkeys(_NORM, (len(kernel),)))
     return convolution(
         name,
         kernel,
         groups=len(kernel) if depthwise else 1,
-        norm=Norm(norm["gamma"], norm["beta"], norm["moving_mean"], norm["moving_variance"], None),
+        norm=Norm(arrays["gamma"], arrays["beta"], arrays["moving_mean"], arrays["moving_variance"], None),
     )
 
 

@@ -3,7 +3,7 @@ activation.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,9 @@ import numpy as np
 from ...arrays import Floats
 from ...errors import ModelFileError
 from ..layers import FileLayer, Norm, Number, Pads, convolution
+from .flow import IMAGE, Flow, Value
 from .keras_config import Config, Step
+from .keras_numbers import OPERATIONS, bare, numbers_of
 
 __all__ = ["Chain", "Take"]
 
@@ -26,15 +28,24 @@ _AT_INFERENCE_NOTHING = (
 _SMALLEST_DEVIATION = 1e-7  # Keras' epsilon, below which a Normalization divides by nothing smaller
 
 
+@dataclass(slots=True)
+class _Output:
+    """The output of a step: its value, the size of its feature maps, and the zeros that a ZeroPadding2D adds."""
+
+    value: Value = IMAGE
+    area: tuple[int, int] | None = None  # None: unknown
+    pads: Pads | None = None
+
+
 class Chain:
     """Reads the steps of a model one after the other into `layers`, `size` and `pixels` of its `Content`."""
 
     def __init__(self, take: Take) -> None:
         self.take = take
-        self.layers: list[FileLayer] = []
+        self.flow = Flow()
+        self.outputs: dict[str, _Output] = {}  # key of a step -> its output
+        self.now = _Output()  # what the step takes, then what it gives
         self.size: tuple[int, int] | None = None  # height, width of the image
-        self.area: tuple[int, int] | None = None  # of the feature maps where the chain ends now
-        self.pads: Pads | None = None  # by a ZeroPadding2D that the next convolution takes
         self.scale: Any = None  # with `offset`: the network's input is pixel * scale + offset
         self.offset: Any = 0.0
         self.ends: str | None = None  # "softmax" or "sigmoid", once it has come
@@ -53,13 +64,18 @@ class Chain:
         return (mean, std) if scale.ndim == 0 else (tuple(mean), tuple(std))
 
     @property
+    def layers(self) -> tuple[FileLayer, ...]:
+        """Return the layers so far."""
+        return self.flow.finished(output.value for output in self.outputs.values())
+
+    @property
     def _classified(self) -> bool:
-        kinds = [layer.kind for layer in self.layers]
-        return "pool" in kinds and kinds[-1] != "pool"
+        return self.flow.pooled(self.now.value) and self.flow.layers[self.now.value.at].weight is not None
 
     def add(self, step: Step) -> None:
         """Append a layer; raises `ModelFileError` for one that MobileNet does not have there."""
         if step.kind in _AT_INFERENCE_NOTHING:
+            self.outputs[step.key] = self.outputs[step.takes[0]] if step.takes else self.now
             return
         if step.kind == "Lambda":
             raise ModelFileError(f"{step.name} is a Lambda layer: it holds code, which is never run")
@@ -68,18 +84,21 @@ class Chain:
             raise ModelFileError(
                 f"{step.name} is a {_operation(step)}: MobileNet has none; it is not a MobileNet from there on"
             )
-        if self.pads and step.kind not in ("Conv2D", "DepthwiseConv2D", "InputLayer"):
+        inputs = [self.outputs[key] for key in step.takes]
+        self.now = replace(inputs[0]) if inputs else _Output(area=self.now.area)
+        if self.now.pads and step.kind not in ("Conv2D", "DepthwiseConv2D", "InputLayer"):
             raise ModelFileError(f"{step.name}: a {step.kind} after zero padding, which only a convolution may take")
         if self.ends and step.kind not in ("Reshape", "Flatten"):
             raise ModelFileError(f"{step.name}: a {step.kind} after the {self.ends}")
-        if not self.layers and self.size is None:
+        if not self.flow.layers and self.size is None:
             self._measure(step)
         handler(self, step)
+        self.outputs[step.key] = self.now
 
     def _measure(self, step: Step) -> None:
         shape: Any = step.config.get("batch_shape") or step.config.get("batch_input_shape") or ()
         if len(shape) == 4 and all(type(side) is int for side in shape[1:3]):
-            self.size = self.area = (shape[1], shape[2])
+            self.size = self.now.area = (shape[1], shape[2])
 
     def _input(self, step: Step) -> None:
         """Ignore an input: its size has been read."""
@@ -88,15 +107,20 @@ class Chain:
         """Apply a Rescaling, a Normalization, or arithmetic with a number as in keras.applications'
         preprocess_input.
         """
-        if self.layers:
+        if self.now.value != IMAGE and step.kind == "Rescaling":  # of a hard sigmoid that Keras 2 and 3 share
+            self._transform(
+                step, numbers_of(step.config["scale"], step.name), numbers_of(step.config["offset"], step.name)
+            )
+            return
+        if self.now.value != IMAGE:
             raise ModelFileError(f"{step.name}: a {step.kind} after the first convolution")
         if step.kind == "Normalization":
             scale, offset = self._normalization(step)
         elif step.kind == "Rescaling":
-            scale, offset = _numbers(step.config["scale"], step.name), _numbers(step.config["offset"], step.name)
+            scale, offset = numbers_of(step.config["scale"], step.name), numbers_of(step.config["offset"], step.name)
         else:
-            number = _numbers(step.operands[0] if len(step.operands) == 1 else None, step.name)
-            scale, offset = _OPERATIONS[_operation(step)](number)
+            number = numbers_of(step.operands[0] if len(step.operands) == 1 else None, step.name)
+            scale, offset = OPERATIONS[_operation(step)](number)
         before = 1.0 if self.scale is None else self.scale
         with np.errstate(all="ignore"):  # `pixels` refuses what is not finite
             self.scale, self.offset = before * scale, self.offset * scale + offset
@@ -113,7 +137,7 @@ class Chain:
             each: Shape = () if config.get("axis") is None else (None,)
             arrays = self.take(step, {"mean": each, "variance": each})
             mean, variance = arrays["mean"], arrays["variance"]
-        mean, variance = (_numbers(np.squeeze(_bare(value)), step.name) for value in (mean, variance))
+        mean, variance = (numbers_of(np.squeeze(bare(value)), step.name) for value in (mean, variance))
         with np.errstate(invalid="ignore"):
             scale = 1 / np.maximum(np.sqrt(variance), _SMALLEST_DEVIATION)
         return scale, -mean * scale
@@ -121,9 +145,9 @@ class Chain:
     def _pad(self, step: Step) -> None:
         (top, bottom), (left, right) = step.config["padding"]
         _last_axis(step)
-        if any(layer.kind == "pool" for layer in self.layers):
+        if self.flow.pooled(self.now.value):
             raise ModelFileError(f"{step.name}: a ZeroPadding2D after the pool")
-        self.pads = (top, left, bottom, right)
+        self.now.pads = (top, left, bottom, right)
 
     def _convolution(self, step: Step) -> None:
         config, depthwise = step.config, step.kind == "DepthwiseConv2D"
@@ -142,29 +166,32 @@ class Chain:
             kernel,
             groups=len(kernel) // out if depthwise else 1,
             bias=_fitting(arrays.get("bias"), len(kernel), step.name),
-            activation="none",
             stride=stride,
             padding=self._padding(step, size, stride),
         )
-        self.layers.append(replace(layer, kind="depthwise") if depthwise and out == 1 else layer)
+        self._append(replace(layer, kind="depthwise") if depthwise and out == 1 else layer)
         self._activate(step, config.get("activation"))
+
+    def _append(self, layer: FileLayer, *others: Value) -> None:
+        self.now.value = self.flow.add(layer, self.now.value, *others)
 
     def _padding(self, step: Step, kernel: int, stride: int) -> Any:
         """Return the padding of a convolution; update the size of the feature maps."""
-        pads, self.pads = self.pads, None
+        pads, self.now.pads = self.now.pads, None
         rule = step.config["padding"]
         if rule not in ("same", "valid") or (pads and rule == "same" and kernel > 1):
             raise ModelFileError(f"{step.name}: padding {rule}{' after zero padding' if pads else ''}")
-        if self.area:
+        if self.now.area:
             top, left, bottom, right = pads or (0, 0, 0, 0)
-            height, width = self.area[0] + top + bottom, self.area[1] + left + right
+            height, width = self.now.area[0] + top + bottom, self.now.area[1] + left + right
             less = 1 if rule == "same" else kernel
-            self.area = (height - less) // stride + 1, (width - less) // stride + 1
+            self.now.area = (height - less) // stride + 1, (width - less) // stride + 1
         return pads or rule
 
     def _norm(self, step: Step) -> None:
-        last = self.layers[-1] if self.layers else None
-        if last is None or last.weight is None or last.norm or last.activation != "none":
+        value = self.now.value
+        last = self.flow.layers[value.at] if value.at >= 0 else None
+        if last is None or last.weight is None or last.norm or not value.plain or value.at in self.flow.settled:
             raise ModelFileError(f"{step.name}: a batch norm that does not directly follow a convolution")
         config, each = step.config, (len(last.weight),)
         if config["axis"] not in (-1, 3, [-1], [3]):
@@ -178,10 +205,10 @@ class Chain:
         norm = Norm(gamma, beta, arrays["moving_mean"], arrays["moving_variance"], float(epsilon))
         if (norm.var < 0).any():
             raise ModelFileError(f"{step.name}: negative variances")
-        self.layers[-1] = replace(last, norm=norm)
+        self.flow.change(value, norm=norm)
 
     def _relu(self, step: Step) -> None:
-        limit, slope, threshold = (_bare(step.config.get(key)) for key in ("max_value", "negative_slope", "threshold"))
+        limit, slope, threshold = (bare(step.config.get(key)) for key in ("max_value", "negative_slope", "threshold"))
         if slope or threshold or limit not in (None, 6):
             raise ModelFileError(f"{step.name}: a ReLU with a slope, a threshold or a limit other than 6")
         self._activate(step, "relu" if limit is None else "relu6")
@@ -195,14 +222,42 @@ class Chain:
         if activation == "softmax" or (activation == "sigmoid" and self._classified):
             self.ends = activation
             return
-        if activation not in ("relu", "relu6"):
+        named = _ACTIVATIONS.get(activation) if isinstance(activation, str) else None
+        if named is None or (named == "hard_sigmoid" and not step.keras3):  # Keras 2 had another one
             kind = activation.get("class_name") if isinstance(activation, dict) else activation
             raise ModelFileError(
-                f"{step.name}: activation {kind}: MobileNet has ReLU or ReLU6, and a softmax at the end"
+                f"{step.name}: activation {kind}: MobileNet has ReLU, ReLU6 or hard swish, and a softmax at the end"
             )
-        if not self.layers or self.layers[-1].activation != "none":
+        value = self.flow.activated(self.now.value, named)
+        if value is None:
             raise ModelFileError(f"{step.name}: an activation that does not follow a convolution")
-        self.layers[-1] = replace(self.layers[-1], activation=activation)
+        self.now.value = value
+
+    def _arithmetic(self, step: Step) -> None:
+        """Read a sum or a product of two layers, or of one and a number; before the first layer a rescaling."""
+        kind = _operation(step)
+        if len(step.takes) == 2 and kind in ("Add", "Multiply"):
+            other = self.outputs[step.takes[1]].value
+            if kind == "Add":
+                self._append(FileLayer("add", step.name), other)
+            else:
+                self.now.value = self.flow.product(self.now.value, other, step.name)
+                areas = [area for key in step.takes if (area := self.outputs[key].area) not in (None, (1, 1))]
+                self.now.area = areas[0] if areas else self.now.area
+        elif self.now.value == IMAGE:
+            self._rescale(step)
+        elif len(step.takes) != 1 or len(step.operands) != 1:
+            raise ModelFileError(f"{step.name} is a {kind}: MobileNet has none; it is not a MobileNet from there on")
+        else:
+            self._transform(step, *OPERATIONS[kind](numbers_of(step.operands[0], step.name)))
+
+    def _transform(self, step: Step, scale: Any, offset: Any) -> None:
+        """Multiply the value by one number and add another, as part of an activation."""
+        if np.ndim(scale) or np.ndim(offset):
+            raise ModelFileError(
+                f"{step.name}: a {_operation(step)} of one number per channel, which no activation has"
+            )
+        self.now.value = self.now.value.times(float(scale)).plus(float(offset))
 
     def _softmax(self, step: Step) -> None:
         self.ends = "softmax"
@@ -211,14 +266,14 @@ class Chain:
         _last_axis(step)
         if step.kind == "AveragePooling2D":
             window, config = step.config["pool_size"], step.config
-            if self.area is None or list(window) != list(self.area) or config["padding"] != "valid":
-                whole = f"{self.area[0]}x{self.area[1]}" if self.area else "of unknown size"
+            if self.now.area is None or list(window) != list(self.now.area) or config["padding"] != "valid":
+                whole = f"{self.now.area[0]}x{self.now.area[1]}" if self.now.area else "of unknown size"
                 raise ModelFileError(f"{step.name}: pools windows of {window}, not the whole feature map ({whole})")
-        self.area = (1, 1)
-        self.layers.append(FileLayer("pool", step.name))
+        self.now.area = (1, 1)
+        self._append(FileLayer("pool", step.name))
 
     def _flatten(self, step: Step) -> None:
-        if self.area != (1, 1):
+        if self.now.area != (1, 1):
             raise ModelFileError(f"{step.name}: a {step.kind} before the pool")
 
     def _dense(self, step: Step) -> None:
@@ -226,7 +281,7 @@ class Chain:
         arrays = self.take(step, {"kernel": (None, step.config["units"]), **_bias(step.config)})
         matrix = np.ascontiguousarray(arrays["kernel"].T)
         bias = _fitting(arrays.get("bias"), len(matrix), step.name)
-        self.layers.append(FileLayer("fully_connected", step.name, matrix, bias, None, "none"))
+        self._append(FileLayer("fully_connected", step.name, matrix, bias))
         self._activate(step, step.config.get("activation"))
 
 
@@ -257,33 +312,8 @@ def _square(value: Any, name: str, what: str) -> int:
     return int(value[0])
 
 
-def _bare(value: Any) -> Any:
-    """Return a number out of Keras' spelling of NumPy numbers."""
-    return value["config"]["value"] if isinstance(value, dict) else value
-
-
-def _numbers(value: Any, name: str) -> Any:
-    """Return a number, or an array of one per channel."""
-    array = np.asarray(_bare(value))
-    if array.dtype.kind not in "if" or array.ndim > 1 or array.size > 4:
-        raise ModelFileError(f"{name}: {str(value)[:80]}: pixels are rescaled by one number, or by one a channel")
-    return array.astype(np.float64)
-
-
-# what is done to x with a number, as (scale, offset): Keras 3's names, then Keras 2's
-_OPERATIONS: dict[str, Callable[[Any], tuple[Any, Any]]] = {
-    "TrueDivide": lambda number: (1 / number if number.all() else np.inf, 0.0),
-    "Multiply": lambda number: (number, 0.0),
-    "Add": lambda number: (1.0, number),
-    "Subtract": lambda number: (1.0, -number),
-}
-_OPERATIONS |= {
-    "math.truediv": _OPERATIONS["TrueDivide"],
-    "math.multiply": _OPERATIONS["Multiply"],
-    "math.add": _OPERATIONS["Add"],
-    "__operators__.add": _OPERATIONS["Add"],
-    "math.subtract": _OPERATIONS["Subtract"],
-}
+# Keras' names of activations; Keras 3 saves a hard swish as hard_silu
+_ACTIVATIONS = {name: name for name in ("relu", "relu6", "hard_sigmoid", "hard_swish")} | {"hard_silu": "hard_swish"}
 
 _HANDLERS: dict[str, Callable[[Chain, Step], None]] = {
     "Activation": Chain._activation,
@@ -301,5 +331,5 @@ _HANDLERS: dict[str, Callable[[Chain, Step], None]] = {
     "Reshape": Chain._flatten,
     "Softmax": Chain._softmax,
     "ZeroPadding2D": Chain._pad,
-    **dict.fromkeys(_OPERATIONS, Chain._rescale),
+    **dict.fromkeys(OPERATIONS, Chain._arithmetic),
 }

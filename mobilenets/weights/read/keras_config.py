@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,9 +34,16 @@ class Step:
     kind: str  # Keras' class
     name: str
     config: Config
-    operands: tuple[Any, ...]  # of arithmetic: what else than the layer before is handed to it
+    takes: tuple[str, ...]  # keys of the steps whose outputs it takes; none: the image
+    operands: tuple[Any, ...]  # of arithmetic: what else is handed to it
+    keras3: bool  # spelled as by Keras 3
     path: tuple[str, ...]
     counted: tuple[tuple[str, int], ...]
+
+    @property
+    def key(self) -> str:
+        """Return what no other step of the model is called."""
+        return "/".join(self.path)
 
 
 def parse(text: str) -> Config:
@@ -53,26 +60,38 @@ def parse(text: str) -> Config:
     return config
 
 
-def unroll(model: Config, path: tuple[str, ...] = (), counted: tuple[tuple[str, int], ...] = ()) -> Iterator[Step]:
-    """Yield every layer of `model`; raises `ModelFileError` at the first that does not take the output of the one
-    before.
-    """
+def unroll(model: Config) -> Iterator[Step]:
+    """Yield every layer of `model`; raises `ModelFileError` at the first that takes what no layer before it gives."""
+    yield from _unrolled(model, (), (), ())
+
+
+def _unrolled(
+    model: Config, path: tuple[str, ...], counted: tuple[tuple[str, int], ...], entry: tuple[str, ...]
+) -> Generator[Step, None, str]:
+    """Yield the layers of a model that takes `entry`; return the key of its output."""
     config, before = model["config"], None
     counts: Counter[str] = Counter()
+    keys: dict[str | None, tuple[str, ...]] = {None: entry}  # of each layer's output
     for layer in config["layers"]:
         kind, name = layer["class_name"], layer["config"]["name"]
         _check_origin(layer, name)
-        operands = () if model["class_name"] == "Sequential" else _operands(layer, before)
+        sequential = model["class_name"] == "Sequential"
+        sources, operands = ([before], ()) if sequential else _operands(layer, before, keys)
         where = (*path, name), (*counted, (_SNAKE_CASE.get(kind, kind), counts[kind]))
         counts[kind] += 1
+        takes = tuple(key for source in sources for key in keys[source])
         if kind in MODELS:
-            yield from unroll(layer, *where)
+            keys[name] = ((yield from _unrolled(layer, *where, takes)),)
         else:
-            yield Step(kind, name, layer["config"], operands, *where)
+            modern = any(isinstance(node, dict) for node in layer.get("inbound_nodes", ()))
+            step = Step(kind, name, layer["config"], takes, operands, modern, *where)
+            yield step
+            keys[name] = (step.key,)
         before = name
     outputs = config.get("output_layers")
     if outputs is not None and _names(outputs) != [before]:
         raise ModelFileError(f"its outputs are {_names(outputs)}: a MobileNet has one, its last layer's ({before})")
+    return "".join(keys[before])
 
 
 def _check_origin(layer: Config, name: str) -> None:
@@ -82,19 +101,19 @@ def _check_origin(layer: Config, name: str) -> None:
         raise ModelFileError(f"{name} is a {registered or module}: a custom layer, whose code is never run")
 
 
-def _operands(layer: Config, before: str | None) -> tuple[Any, ...]:
-    """Return the arguments of a layer besides the output of `before`; raises `ModelFileError` for those of other
-    layers.
-    """
+def _operands(
+    layer: Config, before: str | None, known: Mapping[str | None, object]
+) -> tuple[list[str | None], tuple[Any, ...]]:
+    """Return the layers whose outputs a layer takes, and its other arguments."""
     name, nodes = layer["config"]["name"], layer["inbound_nodes"]
     if layer["class_name"] == "InputLayer" and before is None and not nodes:
-        return ()
+        return [None], ()
     taken = [argument for node in nodes for argument in _arguments(node)]
-    sources = [argument for argument in taken if isinstance(argument, _Source)]
-    if len(nodes) != 1 or sources != [before] or taken[0] != before:
+    sources: list[str | None] = [argument for argument in taken if isinstance(argument, _Source)]
+    if len(nodes) != 1 or not isinstance(taken[0], _Source) or any(source not in known for source in sources):
         takes = " and ".join(map(str, sources)) or "nothing"
-        raise ModelFileError(f"{name} takes {takes}, where {before} is before it: a MobileNet has no branches")
-    return tuple(taken[1:])
+        raise ModelFileError(f"{name} takes {takes}, where {before} is before it")
+    return sources, tuple(argument for argument in taken if not isinstance(argument, _Source))
 
 
 class _Source(str):

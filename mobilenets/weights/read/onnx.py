@@ -1,6 +1,7 @@
 """ONNX: this package's own exports, and any chain of the nodes to which a MobileNet is exported. Nothing is run."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -13,8 +14,8 @@ from ...arrays import Array
 from ...errors import MobilenetsError, ModelFileError
 from ..layers import DETECTOR, Content, ExternalReader, Number, UnreadError
 from .exported import stated
-from .onnx_chain import Chain, Node
-from .onnx_nodes import FLOATS, NODES
+from .onnx_chain import Chain, Node, State
+from .onnx_nodes import FLOATS, NODES, joined
 from .onnx_values import MAX_NAME, array, attributes, constant, load_external
 
 __all__ = ["read_onnx"]
@@ -59,10 +60,10 @@ class _Reader:
         inputs = [value for value in self.graph.input if value.name not in self.stored]
         if len(inputs) != 1:
             raise ModelFileError(f"{len(inputs)} inputs: a MobileNet takes one image")
-        self.current = inputs[0].name
-        self.given = {self.current}  # every value of the chain
         kind = inputs[0].type.tensor_type
         self.chain = Chain(_shape(kind), integers=kind.elem_type == onnx.TensorProto.UINT8, limit=size)
+        self.given = self.chain.states  # every computed value
+        self.given[inputs[0].name] = self.chain.now
 
     def read(self) -> Content:
         """Read all nodes in order."""
@@ -102,12 +103,19 @@ class _Reader:
             self.constants[gives] = _FOLD[kind](node)
         elif not takes:
             node.refuse("computes with constants alone, or with the image's size, which is not read")
-        elif self.chain.pads and kind != "Conv":
+        else:
+            self._compute(node, [self.given[name] for name in takes])
+            self.given[gives] = self.chain.now
+
+    def _compute(self, node: Node, takes: list[State]) -> None:
+        """Apply a node to the computed values that it takes; what it gives is then the chain's."""
+        if any(state.pads for state in takes) and node.kind != "Conv":
             node.refuse("there is a Pad before it, which only convolutions have")
-        elif takes == [self.current] and kind in NODES:
-            NODES[kind](self.chain, node)
-            self.current = gives
-            self.given.add(gives)
+        if len(takes) == 2 and node.kind in ("Add", "Mul"):
+            joined(self.chain, node, *takes)
+        elif len(takes) == 1 and node.kind in NODES:
+            self.chain.now = replace(takes[0])
+            NODES[node.kind](self.chain, node)
         else:
             node.refuse("does not take just what the one before it gives; a MobileNet is one chain")
 
@@ -121,14 +129,14 @@ class _Reader:
         (height, width), pixels = self.chain.image, self.chain.pixels()
         if any(side is not None and not MIN_SIDE <= side <= MAX_SIDE for side in (height, width)):
             raise ModelFileError(f"images of {height}x{width}: sides are from {MIN_SIDE} to {MAX_SIDE}")
-        if self.chain.pads:
+        if self.chain.now.pads:
             raise ModelFileError("it ends with a Pad")
         size = None if height is None or width is None else (height, width)
         settings = {"size": size, "pixels": pixels, "ends": self.chain.ends}
         own = stated(self.metadata) if self.metadata.get("format") == "mobilenets.onnx" else {}
         if own and (own["size"] != size or pixels is None or not _same(own["pixels"], pixels)):
             raise ModelFileError(f"its metadata states another size or other pixels than its graph: {size}, {pixels}")
-        return Content("ONNX", tuple(self.chain.layers), **{**settings, **own})
+        return Content("ONNX", self.chain.layers(), **{**settings, **own})
 
 
 def _same(a: tuple[Number, Number], b: tuple[Number, Number]) -> bool:

@@ -1,7 +1,6 @@
 """One ONNX node with its constants, and the chain of layers that nodes build. Shapes are NCHW."""
 
-from dataclasses import dataclass, field, replace
-from math import inf
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import numpy as np
@@ -9,8 +8,9 @@ import numpy as np
 from ...arrays import Array, Floats
 from ...errors import ModelFileError
 from ..layers import FileLayer, Number, Pads
+from .flow import IMAGE, Flow, Value
 
-__all__ = ["Chain", "Node"]
+__all__ = ["Chain", "Node", "State"]
 
 Size = tuple[int | None, int | None]  # height, width; None: the file leaves it open
 
@@ -67,44 +67,65 @@ class Node:
 
 
 @dataclass(slots=True)
+class State:
+    """One computed value: what it is of which layer, and how it lies in memory."""
+
+    value: Value = IMAGE
+    size: Size = (None, None)
+    channels_last: bool = False  # since a Transpose after the first layer
+    pads: Pads | None = None  # of a Pad that waits for its convolution
+
+
+@dataclass(slots=True)
 class Chain:
-    """The layers so far, and the state of the value that the next node takes."""
+    """The layers so far, the computed values by name, and what the current node takes, then gives: `now`."""
 
     shape: tuple[int | None, ...]  # of the image, as its axes lie
     integers: bool  # the image holds whole numbers: pixels
     limit: int  # of all values in all kernels: what the file's size allows
-    layers: list[FileLayer] = field(default_factory=list)
+    flow: Flow = field(default_factory=Flow)
+    states: dict[str, State] = field(default_factory=dict)
+    now: State = field(default_factory=State)
     scale: Array = field(default_factory=lambda: np.ones((1, 1, 1, 1)))  # of the image before the first layer
     shift: Array = field(default_factory=lambda: np.zeros((1, 1, 1, 1)))  # both broadcast as its axes lie
     image: Size = (None, None)  # its height and width, known from the first layer on
-    size: Size = (None, None)  # of the current value
-    channels_last: bool = False  # since a Transpose after the first layer
-    pads: Pads | None = None  # of a Pad that waits for its convolution
     ends: str | None = None  # "softmax" or "sigmoid", once it has come
-    bounds: tuple[float, float] = (-inf, inf)  # the last layer's values are clipped to these
+
+    @property
+    def layer(self) -> FileLayer | None:
+        """Return the layer of the current value; None where it is the image."""
+        return self.flow.layers[self.now.value.at] if self.now.value.at >= 0 else None
+
+    @property
+    def open(self) -> bool:
+        """Return whether the current value is a layer's own output, which no other layer has taken."""
+        return self.layer is not None and self.now.value.plain and self.now.value.at not in self.flow.settled
 
     @property
     def single(self) -> bool:
         """Return whether one position is left, so that a reshape keeps the order of channels."""
-        return bool(self.layers) and self.size == (1, 1)
+        return self.layer is not None and self.now.size == (1, 1)
 
     @property
     def classified(self) -> bool:
         """Return whether the classifier has been read."""
-        kinds = [layer.kind for layer in self.layers]
-        return kinds[-1:] == ["fully_connected"] or ("pool" in kinds and kinds[-1] != "pool")
+        last = self.layer
+        return (
+            last is not None
+            and last.weight is not None
+            and (last.kind == "fully_connected" or self.flow.pooled(self.now.value))
+        )
 
-    def add(self, layer: FileLayer, size: Size) -> None:
+    def add(self, layer: FileLayer, size: Size, *others: Value) -> None:
         """Append a layer."""
-        self.layers.append(layer)
-        self.size, self.bounds, self.pads = size, (-inf, inf), None
         self.limit -= 0 if layer.weight is None else layer.weight.size
         if self.limit < 0:
             raise ModelFileError(f"{layer.name}: up to here its layers claim more values than the file has bytes")
+        self.now = State(self.flow.add(layer, self.now.value, *others), size, self.now.channels_last)
 
-    def change(self, **known: Any) -> None:
-        """Change fields of the last layer."""
-        self.layers[-1] = replace(self.layers[-1], **known)
+    def layers(self) -> tuple[FileLayer, ...]:
+        """Return the layers so far, each with its activation."""
+        return self.flow.finished([state.value for state in self.states.values()])
 
     def pixels(self) -> tuple[Number, Number] | None:
         """Return (mean, std) from the image's scale and shift: scale x image + shift.

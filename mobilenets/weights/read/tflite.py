@@ -102,10 +102,8 @@ class _Reader:
         value = self.values.of(operator, operator.takes)
         if kind == "PAD":
             self.padded[operator.gives] = self._pads(operator)
-        elif kind in CLIPS:
+        elif kind in (*CLIPS, "HARD_SWISH"):
             return self.values.activate(operator, value)
-        elif kind == "HARD_SWISH":
-            return self.values.hard_swish(operator, value)
         elif kind in ("RESHAPE", "SQUEEZE"):
             self._check_flat(operator)
         elif kind in _ENDS and self._classified:
@@ -241,14 +239,12 @@ class _Reader:
         shape = self.file.shape(first)
         spatial = len(shape) == 4 and min(shape[1:3]) > 1
         for tensor, value in reversed(list(self.values.known.items())):
-            if value.at not in self.flow.settled:
-                if not value.plain:
-                    self.values.note_integers(value, tensor)
-                self.flow.settle(value)
+            if not value.plain:
+                self.values.note_integers(value, tensor)
         kernels = next(kind for kind in _NAMES if kind in self.types or kind == FLOAT)
         content = Content(
             format=f"TensorFlow Lite {_NAMES[kernels]}",
-            layers=tuple(self.flow.layers),
+            layers=self.flow.finished(self.values.known.values()),
             size=(shape[1], shape[2]) if spatial else None,
             quantised=kernels in (UINT8, INT8),
             ends=self.ends,

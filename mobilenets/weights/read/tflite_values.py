@@ -1,6 +1,5 @@
 """The values of a TensorFlow Lite file's tensors: arithmetic, activations, and the ranges of their integers."""
 
-from dataclasses import replace
 from math import inf, isclose
 from typing import Any
 
@@ -120,16 +119,11 @@ class Values:
         return value if kind == "none" else value.clipped(*CLIPS[kind.upper()])
 
     def activate(self, operator: Operator, value: Value) -> Value:
-        """Return the value after a ReLU or ReLU6 of its own."""
-        if value.at < 0 or self.flow.layers[value.at].kind == "pool" or (value.low, value.high) != (-inf, inf):
+        """Return the value after an activation that is an operator of its own."""
+        given = self.flow.activated(value, operator.kind.lower())
+        if given is None:
             raise ModelFileError(f"{operator} follows no convolution that lacks one")
-        return value.clipped(*CLIPS[operator.kind])
-
-    def hard_swish(self, operator: Operator, value: Value) -> Value:
-        """Return the value after a hard swish."""
-        if value.at < 0 or not value.plain:
-            raise ModelFileError(f"{operator} follows no convolution that lacks one")
-        return replace(value, slope=1 / 6, offset=0.5, low=0.0, high=1.0, gated=True)
+        return given
 
 
 def fused(options: Any) -> str:

@@ -25,7 +25,11 @@ KERNEL NOINLINE void advance(progress *p, int i, int until) {
         }
         s->gather(s, in, y, rows, codes);
         out += (y - p->first[i]) * (ptrdiff_t)s->out_row;
-        product(s, codes, rows * s->columns, out);
+#ifdef GATES
+        if (!s->weights) store(s, codes, rows * s->columns, out);
+        else
+#endif
+            product(s, codes, rows * s->columns, out);
 #ifdef SUMS
         if (s->sum) add(s, p->memory, y, rows, out);
 #endif

@@ -50,4 +50,7 @@ struct step {
 #ifdef SUMS
     const sum *sum;
 #endif
+#ifdef GATES
+    uint32_t gate; /* where the factors of an image are in the arena */
+#endif
 };
