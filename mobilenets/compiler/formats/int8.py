@@ -204,8 +204,8 @@ class Int8(Format):
         integers = self.integers[layer.name]
         channels = padded(len(integers.weight), panel)
         packed = pack_product(integers, depth, channels, panel, 8 if step.own.paired else self.group)
-        scales = self._scales(layer.op, channels, "" if name == "w" else f"{name}_")
-        return add_constants(step, self.blob.add(name, "int8_t", packed), *scales)
+        weights = self.blob.add(name, "int8_t", packed)
+        return add_constants(step, weights, *self._scales(layer.op, channels, "" if name == "w" else f"{name}_"))
 
     def _scales(self, op: Op, channels: int, prefix: str = "", plain: bool = False) -> tuple[Constant, Constant]:
         """Return what is added to the sums of each channel, and what they are multiplied with.

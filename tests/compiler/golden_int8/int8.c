@@ -703,9 +703,10 @@ static void int8_separable_2(int part, int parts,
 static void int8_pointwise_3(int part, int parts,
     const uint8_t *restrict in, uint8_t *restrict out, void *restrict scratch, const int8_t *restrict w, const int32_t *restrict bias, const float *restrict factor) {
     const int first = 10 * part / parts, last = 10 * (part + 1) / parts;
-    for (int y = first; y < last; y++) {
-        int8_rows(in, 10, 9, 24, y, 1, 0, 0, scratch, 216);
-        int8_product16(3, 1, scratch, 1, 0, 24, 24 / GROUP, w, 0, bias, factor, 0, 0, 192, out + y * 144, 16, 9);
+    for (int y = first; y < last; y += 10) {
+        const int end = y + 10 < last ? y + 10 : last;
+        int8_rows(in, 10, 9, 24, y, end - y, 0, 0, scratch, 216);
+        int8_product16(4, 1, scratch, 1, 0, 24, 24 / GROUP, w, 0, bias, factor, 0, 0, 192, out + y * 144, 16, (end - y) * 9);
     }
 }
 
@@ -1157,7 +1158,7 @@ void mobilenets_int8_step(int step, int part, int parts,
                 WEIGHTS(1600), WEIGHTS(1792), WEIGHTS(1856), WEIGHTS(1920), WEIGHTS(2432), WEIGHTS(2560));
         break;
     case 3: /* head */
-        int8_pointwise_3(part, parts, AT(0), AT(11264), AT(part ? 12736 + (size_t)(part - 1) * 256 : 2176),
+        int8_pointwise_3(part, parts, AT(0), AT(11264), AT(part ? 12736 + (size_t)(part - 1) * 2176 : 2176),
                 WEIGHTS(2688), WEIGHTS(3072), WEIGHTS(3136));
         break;
     case 4: /* pool */
