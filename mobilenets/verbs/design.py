@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..designs import FAMILY_NAMES, Budget, Design, Prior, Space, read_runs, search
+from ..designs import Budget, Design, Prior, Space, read_runs, search
 from ..devices import Estimator, device_of
 from ..errors import UsageError
 from ..machine import check_threads, cores, other_load
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["design", "space_for"]
 
-# without gates, which the engine for microcontrollers does not run yet
-ON_DEVICES = ("v1", "fd", "v2", "v3-large-minimalistic", "v3-small-minimalistic", "v4")
 BUSY = 0.75  # programs per core, by the system's load average, from which on the reason mentions them
 
 
@@ -69,10 +67,8 @@ def design(
         prior = prior.calibrated(read_runs(calibrate))
     if bounds.device is not None:
         clock = None if bounds.clock is None else float(bounds.clock)
-        quick = space.families == FAMILY_NAMES  # planning the memory of the others takes minutes: where asked for
-        space = space.within(("v1", "fd") if quick else ON_DEVICES, "the engine for microcontrollers")
         with watching(watch) as watch:
-            watch.note(f"planning the memory of networks on {bounds.device}: up to a minute")
+            watch.note(f"planning the memory of networks on {bounds.device}: up to two minutes")
             return search(bounds, space, prior, estimate=Estimator(device_of(bounds.device), clock))
     if bounds.max_latency is None:
         return search(bounds, space, prior)
