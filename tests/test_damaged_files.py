@@ -17,6 +17,7 @@ def run(*arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_damaged_model_files(tmp_path: Path) -> None:
     table = run(str(SCRIPTS / "fuzz.py"), "--count", "15", "--seed", "5", "--keep", str(tmp_path / "kept"))

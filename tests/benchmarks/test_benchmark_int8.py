@@ -54,7 +54,7 @@ def test_four_runtimes_know_int8() -> None:
     assert set(INT8) == {"mobilenets", "ONNX Runtime", "OpenVINO", "LiteRT"}
 
 
-@pytest.mark.parametrize("name", INT8)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n == "mobilenets")) for n in INT8])
 def test_every_runtime_gets_the_same_integers(name: str, integers: QuantModel) -> None:
     images = noise(integers, 3)
     (opened,) = open_peers(Setup(integers, "int8"), images[:1], {name: INT8[name]})

@@ -196,7 +196,8 @@ def test_the_ratio_is_of_the_fastest_peer(script: ModuleType) -> None:
 
 
 @pytest.mark.skipif(not has_compiler(), reason="no C compiler")
-@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_where_the_time_goes(precision: str) -> None:
     command = [sys.executable, str(ROOT / "benchmarks" / "layers.py"), "0.25-32", "--precision", precision]
     printed = subprocess.run(command, capture_output=True, check=True, text=True).stdout.splitlines()

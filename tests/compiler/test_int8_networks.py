@@ -145,7 +145,7 @@ def test_any_network(network: Network, target: str, seed: int, harsh: float, zer
     assert compare(model, target, images_for(model), parts=1 + seed % 3)[1] == 0
 
 
-@pytest.mark.parametrize("target", ["portable", "avx512vnni", "amx"])
+@pytest.mark.parametrize("target", ["portable", "avx512vnni"])
 def test_parts_in_any_number_and_order_give_the_same_bits(target: str) -> None:
     model = random_integers(Network(0.25, 33, 65, padding="same", blocks=SMALL, classes=11), seed=4)
     run, image = running(model, INT8_TARGETS[target]), images_for(model)[0]

@@ -211,7 +211,7 @@ def test_tables_and_json(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> 
 
 def test_training_for_a_device(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """--device also names where training runs; a microcontroller is what the budget is of."""
-    command = ["train", str(photos), "--alpha", "0.1", "--epochs", "1"]
+    command = ["train", str(photos), "--alpha", "0.1", "--family", "v1", "--epochs", "1"]
     assert main([*command, "--device", "cortex-m4", "--max-ram", "1KB", "--max-flash", "100KB"]) == 2
     assert "1 KB: the smallest, " in capsys.readouterr().err
     assert main([*command, "--device", "cortex-m4"]) == 2

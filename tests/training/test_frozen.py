@@ -56,6 +56,7 @@ def test_only_the_classifier_changes(
     assert len((tmp_path / "run" / "results.csv").read_text().splitlines()) == 2
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_classifier(photos: Path, tmp_path: Path, random_model: MakeModel) -> None:
     runs = [
         train(photos, None, RECIPE, pretrained=random_model(NETWORK), project=tmp_path, name=name)

@@ -73,6 +73,7 @@ def test_keras_itself_asks_for_the_same_files(alpha: float, height: int, monkeyp
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.slow
 def test_keras_asks_for_the_same_files_of_v2_and_v3(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     applications = pytest.importorskip("keras").applications

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save
 from torch import nn
@@ -454,6 +454,7 @@ def sound_files() -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pt", pytest.param(".pth", marks=pytest.mark.slow)])
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=4), st.data())
 def test_bytes_changed_anywhere(suffix: str, changes: list[tuple[float, int]], data: st.DataObject) -> None:
     """Never another error than ours, even where headers and pickles are hit."""

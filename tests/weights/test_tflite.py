@@ -294,6 +294,7 @@ def test_top1_on_1000_photographs(shared_data: Path, name: str) -> None:
     assert abs(ours - theirs) <= 10
 
 
+@pytest.mark.slow
 def test_evaluate_prints_it(shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One command on the 1,000 photographs, whose names begin with WordNet ids and of which none can be held out."""
     model = import_files(paths(shared_data, IMAGENET["0.25-128"])).model.save(tmp_path / "0.25-128.safetensors")

@@ -122,6 +122,10 @@ class Bf16(_Pairs):
     def convolution(self, step: Step[Any], layer: Layer) -> Step[Any]:
         return self.product(change_tile(step, mr=self.pixels(step, step.output.width)), layer)
 
+    def depthwise(self, step: Step[Any], layer: Layer) -> Step[Any]:
+        lanes = self.lanes(step.input.channels)
+        return self.taps(change_tile(step, vector=lanes, lanes=lanes, nr=1), layer)
+
     def depthwise_tile(self, step: Step[Any]) -> Step[Any]:
         """Return the step with the pairs in the widest vector that divides the channels, or that pixels fill."""
         channels, width = step.input.channels, step.output.width if step.window.stride == 1 else 0
