@@ -53,76 +53,76 @@ class Instructions:
 
 FITTED: Mapping[str, Instructions] = {
     "cortex-m4": Instructions(
-        gathered=2.53,
-        depthwise=16.8,
-        strided=26,
-        taps=21.8,
-        filters=106,
-        pool=9.99,
-        tiles=0.718,
-        single=3.81,
-        last=1.84,
-        widened=1.02,
-        runs=84.4,
-        outputs=9.05,
-        sums=34.1,
-        gated=30,
-        stored=15,
-        steps=6.27e03,
+        gathered=2.58,
+        depthwise=16.7,
+        strided=25.9,
+        taps=21.3,
+        filters=113,
+        pool=8.78,
+        tiles=0.715,
+        single=3.9,
+        last=1.82,
+        widened=1.06,
+        runs=88.8,
+        outputs=9.19,
+        sums=34.3,
+        gated=47.3,
+        stored=0,
+        steps=4.77e03,
     ),
     "cortex-m55": Instructions(
         gathered=2.63,
-        depthwise=10.7,
+        depthwise=10.4,
         strided=15.1,
-        taps=14.6,
-        filters=117,
-        pool=11,
-        tiles=0.13,
-        single=6.12,
+        taps=17.5,
+        filters=121,
+        pool=8.83,
+        tiles=0.134,
+        single=5.47,
         last=0,
         widened=0,
-        runs=126,
-        outputs=5.37,
+        runs=103,
+        outputs=5.51,
         sums=36.6,
-        gated=30,
-        stored=15,
-        steps=2.97e03,
+        gated=48.6,
+        stored=40.1,
+        steps=3.93e03,
     ),
     "riscv32": Instructions(
-        gathered=10.7,
+        gathered=10.9,
         depthwise=0,
         strided=0,
-        taps=18.7,
+        taps=18.9,
         filters=0,
-        pool=13.2,
+        pool=13.5,
         tiles=0,
-        single=3.68,
+        single=3.7,
         last=0,
-        widened=3.17,
-        runs=221,
-        outputs=61.2,
-        sums=53.5,
-        gated=30,
-        stored=15,
-        steps=1.94e04,
+        widened=3.16,
+        runs=266,
+        outputs=60.3,
+        sums=54,
+        gated=80.6,
+        stored=33.4,
+        steps=4.11e03,
     ),
     "esp32-s3": Instructions(
-        gathered=12,
+        gathered=12.3,
         depthwise=0,
         strided=0,
-        taps=14.1,
+        taps=14.4,
         filters=0,
-        pool=8.94,
+        pool=10.2,
         tiles=0,
         single=3.75,
         last=0,
-        widened=3.08,
-        runs=177,
-        outputs=23.1,
-        sums=59.3,
-        gated=30,
-        stored=15,
-        steps=1.85e04,
+        widened=3.13,
+        runs=226,
+        outputs=22,
+        sums=57.6,
+        gated=39.9,
+        stored=59.4,
+        steps=4.71e03,
     ),
 }
 
@@ -142,14 +142,17 @@ def work(network: Network, core: Core) -> Iterator[tuple[Work, ...]]:
     for number, step in enumerate(steps):
         whole = max(bands[number : number + 2]) == 1  # then all of its rows lie side by side
         if step.product is None:
-            product: dict[str, float] = {"stored": prod(step.shape_out)}
-        elif core.kernels == "helium":
+            (before,) = _gathering(step, bands[number], core)
+            yield (before._replace(counts={**before.counts, "stored": prod(step.shape_out), "steps": 1}),)
+            continue
+        if core.kernels == "helium":
             product = _helium_product(step, bands[number])
         else:
             product = _product(step, bands[number], whole, FAMILIES[core.kernels])
         if step.gather == "window" and number + 1 < len(steps):
             product["gathered"] = prod(step.shape_out[:2]) * step.depth
-        kind = {"window": "conv", "depthwise": "pointwise", "pool": "classifier", "gated": "pointwise"}[step.gather]
+        kind = "conv" if step.gather == "window" and step.window.kernel > 1 else "pointwise"
+        kind = kind if number + 1 < len(steps) else "classifier"
         layers = (*_gathering(step, bands[number], core), Work(step.last.name, kind, {**product, "steps": 1}))
         added = (Work(step.sum.name, "add", {"sums": prod(step.shape_out)}),) if step.sum else ()
         yield (*layers, *added)
