@@ -31,7 +31,7 @@ def run(project: Path, json: bool) -> None:
         )
         dataset = open_dataset(DATA)
         base = Network(channels=1, classes=len(dataset.labels))
-        space = Space(base, families=("v1",), max_resolution=64)  # V1 trains fastest
+        space = Space(base, families=("v1-shallow",), max_resolution=64)  # which trains fastest
         designed = design(BUDGET, space)
         bars.note(f"design: {designed.reason}")
         result = train(dataset, designed.choice.network, RECIPE, project=project, watch=bars)
