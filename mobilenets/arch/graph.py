@@ -98,14 +98,15 @@ class _Builder:
         activation, start = block.activation or network.activation, self.last
         takes = (before, self.shape[2])
         expanded = network.scaled(block.expansion, network.expansion_scaling, takes) if block.expansion else takes[1]
-        if block.fused or network.convolution == "full":
+        full = block.fused or network.convolution == "full"
+        if full:
             self.convolve("conv", f"conv{i}", expanded if block.expansion else channels, 3, block.stride, activation)
         else:
             self.depthwise(i, block, expanded, activation)
         if block.gate:
             squeezed = network.scaled(block.gate, "input", (block.expansion or before, expanded))
             self.gate(f"gate{i}", squeezed)
-        if block.expansion or self.ops[-1].name != f"conv{i}_act":
+        if block.expansion or not full:
             self.convolve("pointwise", f"pw{i}", channels, 1, 1, None if block.expansion else activation)
         if block.residual and self.shape == self.ops[start].shape_out:
             self.add("add", f"add{i}", self.shape, (self.last, start))

@@ -33,7 +33,7 @@ def shape_steps(network: Network) -> tuple[Step, ...]:
         elif layer.op.kind == "multiply":
             writers.multiply(layer, Part(layer.name, np.zeros(1, np.int32), np.zeros(1, np.float32), LINEAR))
         elif layer.op.kind == "add":
-            writers.add(Sum(layer.name, writers.writer_of(layer.sources[1]), (0, 0), 0, 1, _rule(layer)))
+            writers.add(Sum(layer.name, writers.of_layer[layer.sources[1]], (0, 0), 0, 1, _rule(layer)))
         else:
             writers.append(layer, _part(layer, shapes), padding)
         padding = writers.padding

@@ -140,8 +140,8 @@ def steps_of(model: QuantModel) -> tuple[Step, ...]:
         elif layer.op.kind == "multiply":
             writers.multiply(layer, _gate(model, layer, sources[layer.name], writers))
         elif layer.op.kind == "add":
-            codes = writers.codes_of(layer)
-            writers.add(_sum(model, layer, sources[layer.name], codes, writers.writer_of(layer.sources[1])))
+            codes = writers.padding, writers.padding_of(layer.sources[1])
+            writers.add(_sum(model, layer, sources[layer.name], codes, writers.of_layer[layer.sources[1]]))
         else:
             writers.append(layer, _part(model, layer, sources[layer.name][0], padding), padding)
         padding = writers.padding
@@ -160,10 +160,6 @@ class Writers:
     def padding(self) -> int:
         """Return the code of real 0 in what was written last."""
         return (self.waiting[1].rule if self.waiting else self.steps[-1].rule).padding
-
-    def writer_of(self, source: int) -> int:
-        """Return the number of the step that writes the output of a layer."""
-        return self.of_layer[source]
 
     def append(self, layer: Layer, part: Part, padding: int) -> None:
         """Append a layer with sums, which takes codes whose real 0 is `padding`."""
@@ -204,10 +200,6 @@ class Writers:
         """Add an earlier image to what the last step writes."""
         self.of_layer.append(self.of_layer[-1])
         self.steps[-1] = replace(self.steps[-1], sum=sum)
-
-    def codes_of(self, layer: Layer) -> tuple[int, int]:
-        """Return the code of real 0 in both inputs of a sum."""
-        return self.padding, self.padding_of(layer.sources[1])
 
     def padding_of(self, source: int) -> int:
         """Return the code of real 0 in what a layer has written."""
