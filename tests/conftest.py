@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -19,10 +19,12 @@ from mobilenets.arch.network import Network
 from mobilenets.compiler import build
 from mobilenets.compiler.processor import LEVELS, MASK
 from mobilenets.compiler.program import Target
+from mobilenets.costs.latency import Latency
 from mobilenets.files import write_atomic
 from mobilenets.image import Preprocess
 from mobilenets.machine import processor
 from mobilenets.model import Model
+from mobilenets.runtime import measure
 
 MakeModel = Callable[..., Model]
 
@@ -38,8 +40,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# threads that wait for work must not spin: several test processes share the cores
+# several test processes share the cores: threads that wait for work must not spin, and a network of a test has no work
+# for two threads that wait for each other. The workers inherit both before they load numpy and torch
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -91,7 +95,17 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MOBILENETS_CACHE", str(folder))
         patch.setattr(build, "_compiled", remembered(folder / "libraries"))
+        patch.setattr(measure, "time_interleaved", briefly(measure.time_interleaved))
         yield folder
+
+
+def briefly(timed: Callable[..., list[Latency]]) -> Callable[..., list[Latency]]:
+    """Return `time_interleaved` held to a twentieth of a second: no test depends on a latency."""
+
+    def run(calls: Sequence[Callable[[], object]], seconds: float, *rest: object, **named: object) -> list[Latency]:
+        return timed(calls, min(seconds, 0.05), *rest, **named)
+
+    return run
 
 
 def remembered(folder: Path) -> Callable[[Mapping[str, str], Target], bytes]:
