@@ -1,5 +1,7 @@
 """`mobilenets serve`: flags and the verb."""
 
+import os
+from dataclasses import replace
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -8,6 +10,7 @@ from ..serving import Settings
 
 __all__ = ["serve"]
 
+TOKEN = "MOBILENETS_TOKEN"
 _SETTINGS = Settings()
 
 
@@ -26,5 +29,7 @@ def serve(
     from ..progress import Bars
     from ..verbs.serve import serve
 
+    if settings.token is None and TOKEN in os.environ:
+        settings = replace(settings, token=os.environ[TOKEN])
     with Bars() as bars:
         serve(models, settings, watch=bars)

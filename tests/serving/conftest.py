@@ -1,4 +1,4 @@
-"""A server with a classifier, which most tests of this folder ask."""
+"""A server with a classifier and an int8 file of another program, which most tests of this folder ask."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -11,6 +11,8 @@ from mobilenets import Model, Network
 
 pytest.importorskip("uvicorn", reason="needs mobilenets[serve]")
 
+from running import Running, serving
+
 LABELS = ("daisy", "rose", "tulip")
 
 
@@ -22,8 +24,17 @@ def model(random_model: Callable[..., Model], tmp_path_factory: pytest.TempPathF
 
 
 @pytest.fixture(scope="package")
-def client(model: Path) -> Iterator[httpx.Client]:
-    from running import serving
+def server(model: Path) -> Iterator[Running]:
+    with serving([model], max_body=1 << 20, max_queue=8) as running:
+        yield running
 
-    with serving([model]) as server, httpx.Client(base_url=f"http://127.0.0.1:{server.port}") as client:
+
+@pytest.fixture(scope="package")
+def client(server: Running) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server.address) as client:
         yield client
+
+
+@pytest.fixture(scope="package")
+def jpegs(photos: Path) -> list[Path]:
+    return sorted(photos.rglob("*.jpg"))
