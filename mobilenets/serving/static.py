@@ -5,6 +5,7 @@ from pathlib import Path
 __all__ = ["page_files"]
 
 FOLDER = Path(__file__).parent / "page"
+COASTS = Path(__file__).parents[1] / "tasks" / "geo" / "coasts.json"  # of the map
 TYPES = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -27,13 +28,11 @@ HEADERS = {
 
 def page_files() -> dict[str, tuple[bytes, list[tuple[bytes, bytes]]]]:
     """Return content and headers of each file by its address; index.html is / as well."""
-    found = {}
-    for path in sorted(FOLDER.rglob("*")):
-        if path.suffix in TYPES and path.is_file():
-            headers = [("content-type", TYPES[path.suffix]), *HEADERS.items()]
-            found["/" + path.relative_to(FOLDER).as_posix()] = (
-                path.read_bytes(),
-                [(name.encode(), value.encode()) for name, value in headers],
-            )
-    found["/"] = found["/index.html"]
-    return found
+    paths = {"/" + path.relative_to(FOLDER).as_posix(): path for path in FOLDER.rglob("*") if path.suffix in TYPES}
+    found = {address: (path.read_bytes(), _headers(path)) for address, path in paths.items()}
+    return {**found, "/": found["/index.html"], "/coasts.json": (COASTS.read_bytes(), _headers(COASTS))}
+
+
+def _headers(path: Path) -> list[tuple[bytes, bytes]]:
+    headers = {"content-type": TYPES[path.suffix], **HEADERS}
+    return [(name.encode(), value.encode()) for name, value in headers.items()]

@@ -4,6 +4,7 @@ import { element } from "./element.js";
 import { map, place } from "./map.js";
 
 const LISTED = 6; // rows that are not folded
+const PRESENT = 0.5; // least probability of an attribute that an image is said to have
 
 /** What the page shows of an answer of each task, and says of it in one line. */
 const TASKS = {
@@ -12,7 +13,10 @@ const TASKS = {
     say: ({ top }) => `${top[0].label} ${percent(top[0].probability)}`,
   },
   attributes: {
-    show: ({ attributes }) => folded(Object.entries(attributes), Math.max(LISTED, present(attributes).length), bars),
+    show: ({ attributes }) => {
+      const list = (rows) => bars(rows, (probability) => probability >= PRESENT);
+      return folded(Object.entries(attributes), Math.max(LISTED, present(attributes).length), list);
+    },
     say: ({ attributes }) => present(attributes).join(", ") || "no attribute above 50%",
   },
   detect: {
@@ -30,13 +34,13 @@ const TASKS = {
     say: (answer) => `${place(answer)} ${percent(answer.top[0].probability)}`,
   },
   embed: {
-    show: ({ embedding }) => [element("p", { className: "headline" }, `A vector of ${embedding.length} numbers`)],
+    show: () => [element("p", { className: "headline" }, "Nearest photos")], // which the card adds
     say: ({ embedding }) => `a vector of ${embedding.length} numbers`,
   },
 };
 
 function present(attributes) {
-  return Object.keys(attributes).filter((label) => attributes[label] >= 0.5);
+  return Object.keys(attributes).filter((label) => attributes[label] >= PRESENT);
 }
 
 /** Return elements that show an answer. */
@@ -49,9 +53,9 @@ export function say(answer, model) {
   return TASKS[model.task].say(answer);
 }
 
-/** Return the times of an answer in one line. */
+/** Return the times of an answer as elements. */
 export function timesOf({ times }) {
   const ms = (value) => `${value < 10 ? value.toFixed(1) : value.toFixed(0)} ms`;
-  const known = [["network", "network"], ["decode", "decoding"], ["total", "in all"]].filter(([name]) => name in times);
-  return known.map(([name, text]) => `${ms(times[name])} ${text}`).join(" · ");
+  const known = [["network", "Network"], ["decode", "Decoding"], ["total", "In all"]].filter(([name]) => name in times);
+  return known.map(([name, text]) => element("span", {}, `${text} ${ms(times[name])}`));
 }

@@ -7,16 +7,18 @@ export function percent(probability) {
   return format.format(probability);
 }
 
-/** Return a list of [text, probability], each with a bar. */
-export function bars(rows) {
-  return element("ol", { className: "bars" }, ...rows.map(([text, probability]) => row(text, probability)));
+/** Return a list of [text, probability], each with a bar; `strong` selects those in bold by probability and rank. */
+export function bars(rows, strong = (probability, rank) => rank === 0) {
+  const items = rows.map(([text, probability], rank) => row(text, probability, strong(probability, rank)));
+  return element("ol", { className: "bars" }, ...items);
 }
 
-function row(text, probability) {
+function row(text, probability, strong) {
   const fill = element("i");
   fill.style.width = `${100 * probability}%`;
   const track = element("div", { className: "track", ariaHidden: "true" }, fill);
-  return element("li", {}, element("span", {}, text), element("span", { className: "number" }, percent(probability)), track);
+  const number = element("span", { className: "number" }, percent(probability));
+  return element("li", { className: strong ? "strong" : "" }, element("span", {}, text), number, track);
 }
 
 /** Return rows of which those after the first `shown` are folded. */

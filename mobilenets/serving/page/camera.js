@@ -1,5 +1,6 @@
 import { Card } from "./card.js";
 import { element } from "./element.js";
+import { nearestTo } from "./nearest.js";
 import { predict, Refused } from "./server.js";
 
 const PAUSE = 1000; // ms after a refused frame
@@ -28,11 +29,11 @@ export class Camera {
     this.card.item.remove();
   }
 
-  /** Answer frames of `model()` until the camera is closed; `tell` receives what changes, in one line. */
-  async run(model, tell) {
+  /** Answer frames until the camera is closed; `model` and `photos` return what the page has, `tell` takes a line. */
+  async run(model, photos, tell) {
     let told = "", when = 0;
     while (this.stream.active) {
-      const line = await this.answerFrame(model());
+      const line = await this.answerFrame(model(), photos());
       if (line && line !== told && performance.now() - when > SPOKEN) {
         tell((told = line));
         when = performance.now();
@@ -40,10 +41,13 @@ export class Camera {
     }
   }
 
-  async answerFrame(model) {
+  async answerFrame(model, photos) {
     try {
       const answer = await predict(model, await this.frame());
-      if (this.stream.active) return await this.card.answer(answer, model);
+      if (!this.stream.active) return undefined;
+      const line = await this.card.answer(answer, model);
+      if (answer.embedding) this.card.near(nearestTo(answer.embedding, photos));
+      return line;
     } catch (exc) {
       if (!(exc instanceof Refused)) throw exc;
       this.card.refuse(exc);

@@ -1,6 +1,7 @@
 import { say, show, timesOf } from "./answers.js";
 import { boxesOn } from "./boxes.js";
 import { element } from "./element.js";
+import { nearestList } from "./nearest.js";
 
 /** A picture, an `<img>` or a `<video>`, with its answer beside it: an item of the list of answers. */
 export class Card {
@@ -21,13 +22,14 @@ export class Card {
 
   wait() {
     this.item.ariaBusy = "true";
+    if (!this.result.hasChildNodes()) this.result.append(element("p", { className: "waiting" }, "Waiting for the answer"));
   }
 
   /** Show an answer, and return it in one line. */
   async answer(answer, model) {
     this.result.replaceChildren(...(await show(answer, model)));
     this.draw(answer, model);
-    this.time.textContent = timesOf(answer);
+    this.time.replaceChildren(...timesOf(answer));
     this.item.ariaBusy = "false";
     return say(answer, model);
   }
@@ -35,6 +37,12 @@ export class Card {
   draw({ boxes }, { classes }) {
     this.frame.querySelector(".boxes")?.remove();
     if (boxes && this.size) this.frame.append(boxesOn(boxes, this.size, classes));
+  }
+
+  /** Show the photos that are nearest to an embedding. */
+  near(rows) {
+    this.result.querySelector(".nearest, .waiting")?.remove();
+    this.result.append(nearestList(rows));
   }
 
   /** Show why there is no answer; `again` is called by a button where a second attempt may succeed. */

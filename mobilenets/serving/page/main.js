@@ -1,15 +1,16 @@
 import { Camera } from "./camera.js";
 import { element } from "./element.js";
+import { nearestTo } from "./nearest.js";
 import { Photo } from "./photo.js";
 import { listModels, useToken } from "./server.js";
 
 const AT_ONCE = 4; // requests
 const TASKS = {
-  classify: "Classification",
-  attributes: "Attributes",
-  detect: "Detection",
-  geolocate: "Geolocation",
-  embed: "Embedding",
+  classify: ["Classification", "classes"],
+  attributes: ["Attributes", "attributes"],
+  detect: ["Detection", "classes"],
+  geolocate: ["Geolocation", "cells"],
+  embed: ["Embedding", "dimensions"],
 };
 const NAMES = ["model", "about", "access", "token", "drop", "files", "camera", "clear", "status", "error", "answers"];
 const page = Object.fromEntries(NAMES.map((id) => [id, document.getElementById(id)]));
@@ -39,10 +40,10 @@ async function start() {
 }
 
 function describe() {
-  const { name, task, classes, image, precision, runtime } = chosen();
+  const { name, task, classes, image, precision } = chosen();
   const [height, width] = image;
-  const outputs = task === "embed" ? `${classes.length} dimensions` : `${classes.length} ${task === "geolocate" ? "cells" : "classes"}`;
-  page.about.textContent = [TASKS[task], outputs, `${width} × ${height} pixels`, precision, runtime].join(" · ");
+  const [title, outputs] = TASKS[task];
+  page.about.textContent = [title, `${classes.length} ${outputs}`, `${width} × ${height} pixels`, precision].join(" · ");
   page.answers.dataset.task = task;
   document.title = `${name} · mobilenets`;
 }
@@ -51,8 +52,9 @@ async function add(files) {
   fail("");
   const added = [...files].map((file) => new Photo(file));
   photos = [...added, ...photos];
-  (camera ? camera.card.item : null)?.after(...added.map(({ card }) => card.item)) ??
-    page.answers.prepend(...added.map(({ card }) => card.item));
+  const items = added.map(({ card }) => card.item);
+  if (camera) camera.card.item.after(...items); // a video that is moved stops
+  else page.answers.prepend(...items);
   page.clear.hidden = !photos.length;
   await ask(added);
 }
@@ -62,18 +64,23 @@ async function ask(asked) {
   if (!asked.length) return;
   const model = chosen();
   const waiting = [...asked], lines = [];
-  tell(`${asked.length === 1 ? asked[0].file.name : `${asked.length} photos`}: waiting for the answer`);
+  tell(`Waiting for ${asked.length === 1 ? "the answer" : `${asked.length} answers`}`);
   const worker = async () => {
     for (let photo; (photo = waiting.shift()); ) {
       const line = await photo.ask(model);
       if (line !== undefined) lines.push(`${photo.file.name}: ${line}`);
+      compare();
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, worker));
   if (model !== chosen()) return;
-  const refused = asked.length - lines.length;
   if (asked.length === 1) tell(lines[0] ?? `${asked[0].file.name}: no answer`);
-  else tell(`${lines.length} photos answered${refused ? `, ${refused} refused` : ""}`);
+  else tell(`${lines.length} of ${asked.length} photos answered`);
+}
+
+/** Show the nearest photos beside each that has an embedding. */
+function compare() {
+  for (const { embedding, card } of photos) if (embedding) card.near(nearestTo(embedding, photos));
 }
 
 async function toggleCamera() {
@@ -93,7 +100,7 @@ async function toggleCamera() {
   camera = opened;
   page.camera.textContent = "Stop the camera";
   page.answers.prepend(opened.card.item);
-  await opened.run(chosen, tell);
+  await opened.run(chosen, () => photos, tell);
 }
 
 page.model.addEventListener("change", () => {

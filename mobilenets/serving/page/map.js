@@ -7,7 +7,7 @@ export async function map(places, title) {
   coasts ??= fetch("coasts.json").then((response) => response.json());
   const { land, lakes } = await coasts;
   const dots = places.map(({ latitude, longitude, probability }, rank) => {
-    const size = 1.5 + 6 * Math.sqrt(probability);
+    const size = 3 + 8 * Math.sqrt(probability);
     return shape("circle", { cx: longitude, cy: -latitude, r: size, class: rank ? "place" : "place first" });
   });
   const parts = [outline(land, "land"), outline(lakes, "lake"), grid(), ...dots.reverse()];

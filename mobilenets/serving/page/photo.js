@@ -19,10 +19,13 @@ export class Photo {
   async ask(model) {
     this.asked?.abort();
     const asked = (this.asked = new AbortController());
+    this.embedding = undefined;
     this.card.wait();
     try {
       const [answer] = await Promise.all([predict(model, this.file, asked.signal), this.loaded]);
-      if (!asked.signal.aborted) return await this.card.answer(answer, model);
+      if (asked.signal.aborted) return undefined;
+      this.embedding = answer.embedding;
+      return await this.card.answer(answer, model);
     } catch (exc) {
       if (asked.signal.aborted) return undefined;
       if (!(exc instanceof Refused)) throw exc;
