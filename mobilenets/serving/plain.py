@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -15,6 +16,9 @@ from .engine import Done, Engine
 from .messages import JSON, Refused, Request, Response
 from .metrics import Metrics
 from .served import Served
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
 
 __all__ = ["predict_images"]
 
@@ -103,7 +107,7 @@ class _Form:
         self.images: list[tuple[str, bytes]] = []
         self.ended = False
 
-    def callbacks(self) -> dict[str, object]:
+    def callbacks(self) -> "MultipartCallbacks":
         return {
             "on_part_begin": self._begin,
             "on_header_field": self._field,
