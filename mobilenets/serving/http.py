@@ -110,6 +110,7 @@ class Server(uvicorn.Server):
             access_log=False,
             log_level="critical",
             server_header=False,
+            proxy_headers=False,
             timeout_graceful_shutdown=int(settings.timeout) + 1,
             ssl_certfile=settings.certificate,
             ssl_keyfile=settings.key,
