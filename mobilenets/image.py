@@ -188,7 +188,7 @@ def opened(source: Source, max_pixels: int = _MAX_PIXELS) -> Iterator[Image.Imag
     except UnidentifiedImageError as exc:
         raise ImageError(_unknown(data)) from exc
     except Image.DecompressionBombError as exc:
-        raise ImageError(f"must be at most {_MAX_PIXELS} pixels") from exc
+        raise ImageError(f"must be at most {max_pixels} pixels") from exc
     except MemoryError as exc:
         raise ImageError("does not fit in memory") from exc
     except Exception as exc:  # Pillow's plugins raise many types of exceptions on damaged input

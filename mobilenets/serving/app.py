@@ -2,6 +2,7 @@
 
 import asyncio
 import hmac
+import traceback
 from collections.abc import Awaitable, Callable
 from time import perf_counter
 
@@ -96,6 +97,9 @@ class Application:
             refused = Refused(499, "the client has gone")
         except MobilenetsError as exc:
             refused = Refused(500, str(exc))
+        except Exception as exc:  # a defect: the server goes on
+            traceback.print_exc()
+            refused = Refused(500, f"unexpected {type(exc).__name__}: {exc}")
         return refused.response()
 
     async def _routed(self, request: Request) -> Response:
@@ -107,7 +111,7 @@ class Application:
             request.allow("GET", "HEAD")
             return as_json({path.rpartition("/")[2]: True})
         if self.draining:
-            raise Refused(503, "the server is shutting down", AGAIN, CLOSE)
+            raise Refused(503, "the server is shutting down", AGAIN)
         self._check_token(request)
         if handler := self._routes.get(path):
             return await handler(request)

@@ -110,6 +110,7 @@ class Server(uvicorn.Server):
             access_log=False,
             log_level="critical",
             server_header=False,
+            proxy_headers=False,
             timeout_graceful_shutdown=int(settings.timeout) + 1,
             ssl_certfile=settings.certificate,
             ssl_keyfile=settings.key,
@@ -138,13 +139,19 @@ class Server(uvicorn.Server):
                 connection.check(now)  # type: ignore[union-attr]
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Refuse new requests, answer those that were accepted, then close."""
+        """Refuse new requests, answer those that were accepted, then close.
+
+        A connection without a request stays open for a while: its client may just be sending one.
+        """
         self._app.draining = True
-        await asyncio.sleep(GRACE)
-        while self._app.active and not self.force_exit:
-            await asyncio.sleep(EVERY)
         for task in self._tasks[1:]:
             task.cancel()
+        await asyncio.sleep(GRACE)
+        for server in self.servers:
+            server.close()
+        end = monotonic() + GRACE
+        while (self._app.active or (self.server_state.connections and monotonic() < end)) and not self.force_exit:
+            await asyncio.sleep(EVERY)
         await super().shutdown(sockets)
         self._tasks[0].cancel()
 
@@ -167,8 +174,12 @@ def bound_socket(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         bound = socket.socket(family, kind, protocol)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(address)
-    except (OSError, UnicodeError, OverflowError) as exc:
+        try:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind(address)
+        except OSError:
+            bound.close()
+            raise
+    except (OSError, UnicodeError) as exc:
         raise UsageError(f"host (={host}), port (={port}): {getattr(exc, 'strerror', None) or exc}") from exc
     return bound

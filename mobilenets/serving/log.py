@@ -53,7 +53,7 @@ class AccessLog:
             try:
                 print(*lines, sep="\n", flush=True)
             except OSError:  # nobody reads it any more
-                sys.stdout = None  # type: ignore[assignment]
+                sys.stdout = None
 
     def close(self) -> None:
         """Write what is left, if that takes less than a second."""

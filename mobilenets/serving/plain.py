@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -15,6 +16,9 @@ from .engine import Done, Engine
 from .messages import JSON, Refused, Request, Response
 from .metrics import Metrics
 from .served import Served
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
 
 __all__ = ["predict_images"]
 
@@ -31,7 +35,9 @@ async def predict_images(request: Request, model: Served, engine: Engine, metric
     if len(images) > engine.most:
         raise Refused(413, f"{len(images)} images, at most {engine.most} may wait (--max-queue)")
     request.images = len(images)
-    futures = request.scope["futures"] = engine.submit([partial(model.run, data) for _, data in images])
+    futures = request.scope["futures"] = engine.submit(
+        [partial(model.predict, name, data, top) for name, data in images]
+    )
     if len(futures) == 1:
         done: list[Done | ImageError] = [await futures[0]]
     else:
@@ -41,13 +47,13 @@ async def predict_images(request: Request, model: Served, engine: Engine, metric
         raise Refused(415, f"no part is an image that can be decoded: {done[0]}")
     answers, waited = [one.result for one in good], max(one.waited for one in good)
     metrics.predicted(model.name, answers, waited)
-    rows = [
-        model.predicted(name, one.result, top) if isinstance(one, Done) else PredictedImage(name, None, str(one))
+    lines = [
+        one.result.line if isinstance(one, Done) else json.dumps(PredictedImage(name, None, str(one)).to_dict())
         for (name, _), one in zip(images, done, strict=True)
     ]
     decode, network = sum(one.decode for one in answers), sum(one.network for one in answers)
     timing = f"queue;dur={waited * 1e3:.3f}, decode;dur={decode * 1e3:.3f}, network;dur={network * 1e3:.3f}"
-    return Response(200, as_printed(rows).encode(), [JSON, (b"server-timing", timing.encode())])
+    return Response(200, as_printed(lines), [JSON, (b"server-timing", timing.encode())])
 
 
 def _done_or_error(one: Done | BaseException) -> Done | ImageError:
@@ -56,10 +62,9 @@ def _done_or_error(one: Done | BaseException) -> Done | ImageError:
     raise one
 
 
-def as_printed(rows: Sequence[PredictedImage]) -> str:
+def as_printed(lines: Sequence[str]) -> bytes:
     """Return predictions as `mobilenets predict --json` prints them."""
-    lines = "\n,\n".join(json.dumps(row.to_dict()) for row in rows)
-    return f'{{"predictions": [\n{lines}\n]}}\n'
+    return ('{"predictions": [\n' + "\n,\n".join(lines) + "\n]}\n").encode()
 
 
 def _whole(text: str, name: str) -> int:
@@ -103,7 +108,7 @@ class _Form:
         self.images: list[tuple[str, bytes]] = []
         self.ended = False
 
-    def callbacks(self) -> dict[str, object]:
+    def callbacks(self) -> "MultipartCallbacks":
         return {
             "on_part_begin": self._begin,
             "on_header_field": self._field,

@@ -1,7 +1,8 @@
 """Models that are served: an open session each, and the prediction for an image as `predict` gives it."""
 
+import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from time import perf_counter
@@ -30,6 +31,7 @@ class Answer:
     size: Size | None  # (width, height) of the upright image
     decode: float
     network: float
+    line: str = ""  # the prediction as `predict --json` prints it
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,13 @@ class Served:
         row = outputs_of(self.wide if alone else self.session, image[None])[0]
         return Answer(row, size, decoded - begin, perf_counter() - decoded)
 
-    def predicted(self, name: str, answer: Answer, top: int) -> PredictedImage:
-        """Return what the output for the image `name` means."""
+    def predict(self, name: str, data: bytes, top: int, alone: bool) -> Answer:
+        """Return `run` of the image `name` with its prediction; the best `top` labels, boxes or places."""
+        answer = self.run(data, alone)
         found = self.task.prediction(answer.row, self.session.labels, self.session.head_config, top)
         if answer.size is not None:
             found = self.task.in_pixels(found, answer.size)
-        return PredictedImage(name, found, size=answer.size)
+        return replace(answer, line=json.dumps(PredictedImage(name, found).to_dict()))
 
     @cached_property
     def no_rows(self) -> Floats:

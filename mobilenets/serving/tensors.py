@@ -20,7 +20,7 @@ from .messages import JSON, Response
 __all__ = ["InferRequest", "InputTensor", "OutputTensor", "images_of", "parse_request", "response_of"]
 
 HEADER = b"inference-header-content-length"
-NUMBERS = {"UINT8": np.dtype(np.uint8), "FP32": np.dtype("<f4")}
+NUMBERS: dict[str, np.dtype[Any]] = {"UINT8": np.dtype(np.uint8), "FP32": np.dtype("<f4")}
 BINARY = (b"content-type", b"application/octet-stream")
 
 
@@ -127,7 +127,8 @@ def _numbers_in_json(tensor: InputTensor) -> Array:
 
 def _files(binary: bytes, count: int) -> list[bytes]:
     """Return strings that are each preceded by their length, 4 bytes with the lowest first."""
-    files, at = [], 0
+    files: list[bytes] = []
+    at = 0
     while at < len(binary):
         length = struct.unpack_from("<I", binary, at)[0] if at + 4 <= len(binary) else len(binary)
         if at + 4 + length > len(binary):
@@ -161,7 +162,11 @@ def response_of(request: InferRequest, model: str, output: str, rows: Floats, la
         if one.name != output:
             raise UsageError(f"output {one.name!r} must be {output}")
         values = _classified(one, rows, labels) if "classification" in one.parameters else rows
-        tensor = {"name": output, "datatype": "FP32" if values is rows else "BYTES", "shape": list(values.shape)}
+        tensor: dict[str, Any] = {
+            "name": output,
+            "datatype": "FP32" if values is rows else "BYTES",
+            "shape": list(values.shape),
+        }
         if one.parameters.get("binary_data", request.parameters.get("binary_data_output", False)) is True:
             parts.append(values.astype("<f4").tobytes() if values is rows else _strings(values))
             tensor["parameters"] = {"binary_data_size": len(parts[-1])}

@@ -64,24 +64,25 @@ class Gated:
     """A runner that computes nothing until its gate is open."""
 
     def __init__(self, inner: Runner) -> None:
-        self.inner, self.gate = inner, threading.Event()
+        self.inner, self.gate, self.runs = inner, threading.Event(), 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
 
     def run(self, images: Any) -> Any:
         assert self.gate.wait(30)
+        self.runs += 1
         return self.inner.run(images)
 
 
 @contextmanager
-def gated(running: Running) -> Iterator[threading.Event]:
-    """Hold the networks of a server back until the event is set, or the block ends."""
+def gated(running: Running) -> Iterator[Gated]:
+    """Hold the network of a server back until its gate is set, or the block ends."""
     (name, model), *_ = running.app.models.items()
-    runner: Any = Gated(model.session)
-    running.app.models[name] = replace(model, session=runner, wide=runner)
+    runner = Gated(model.session)
+    running.app.models[name] = replace(model, session=runner, wide=runner)  # type: ignore[arg-type]
     try:
-        yield runner.gate
+        yield runner
     finally:
         runner.gate.set()
         running.app.models[name] = model

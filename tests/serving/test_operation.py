@@ -110,7 +110,7 @@ def test_the_description(client: httpx.Client) -> None:
 
 @contextmanager
 def asking(address: str, content: bytes, clients: int = 4) -> Iterator[list[object]]:
-    """Ask all the time; what came back is in the list."""
+    """Ask all the time, until the server shuts down; what came back is in the list."""
     found: list[object] = []
     end = threading.Event()
 
@@ -120,6 +120,8 @@ def asking(address: str, content: bytes, clients: int = 4) -> Iterator[list[obje
                 try:
                     answer = client.post(f"{address}/predict", content=content)
                     found.append((answer.status_code, answer.text))
+                    if answer.status_code == 503:
+                        return
                 except httpx.HTTPError as exc:
                     found.append(exc)
                     if isinstance(exc, httpx.ConnectError):
@@ -162,7 +164,7 @@ def test_a_model_whose_file_changes(
 def test_the_end_answers_what_was_accepted(model: Path, jpegs: list[Path]) -> None:
     """New requests are refused, also the state of health."""
     content = jpegs[0].read_bytes()
-    with serving([model], threads=1) as running, ThreadPoolExecutor(4) as pool, gated(running) as gate:
+    with serving([model], threads=1) as running, ThreadPoolExecutor(4) as pool, gated(running) as held:
         asked = [pool.submit(httpx.post, f"{running.address}/predict", content=content, timeout=30) for _ in range(3)]
         until(lambda: running.app.engine.waiting == 3)
         running.server.should_exit = True
@@ -171,7 +173,7 @@ def test_the_end_answers_what_was_accepted(model: Path, jpegs: list[Path]) -> No
         assert (refused.status_code, refused.headers["connection"]) == (503, "close")
         assert httpx.get(f"{running.address}/v2/health/ready").status_code == 503
         assert httpx.get(f"{running.address}/v2/health/live").status_code == 200
-        gate.set()
+        held.gate.set()
         assert [one.result().status_code for one in asked] == [200] * 3
 
 
@@ -259,7 +261,7 @@ def test_https(model: Path, jpegs: list[Path], tmp_path: Path) -> None:
 
 WRONG = {
     "no model": ([], "serve needs a model: a run folder, a model file or a published network"),
-    "no file": (["nix.safetensors"], "nix.safetensors: no such file or run folder"),
+    "no file": (["nix.safetensors"], "nix.safetensors: no such model file"),
     "twice": (["{model}", "{model}"], "two models are named flowers: give one of them another name by NAME={model}"),
     "port": (["{model}", "--port", "70000"], "--port (=70000) must be from 0 to 65535"),
     "host": (["{model}", "--host", "nix.invalid"], "--host (=nix.invalid), --port (=0): "),
