@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .verbs.quantize import quantize
     from .verbs.resume import resume
     from .verbs.search import search
+    from .verbs.serve import serve
     from .verbs.train import plan, train
 
 __version__ = "0.1.0"
@@ -81,6 +82,7 @@ _HOME = {
     "verbs.quantize": ("quantize",),
     "verbs.resume": ("resume",),
     "verbs.search": ("search",),
+    "verbs.serve": ("serve",),
     "verbs.train": (
         "plan",
         "train",
@@ -125,6 +127,7 @@ __all__ = [
     "quantize",
     "resume",
     "search",
+    "serve",
     "train",
 ]
 

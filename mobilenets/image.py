@@ -39,6 +39,7 @@ __all__ = [
     "normalise",
     "opened",
     "prepare",
+    "prepared",
     "read",
     "shrink_short_side",
     "upright_size",
@@ -132,11 +133,15 @@ def decode(source: Source, channels: int = 3, at_least: tuple[int, int] | None =
     twice this size. This is several times faster, and the following resize still antialiases.
     """
     with opened(source) as image:
-        if at_least is not None:
-            _draft(image, at_least)
-        bits = _bits(image)
-        image.load()
-        return _plain(_upright(image), channels, bits)
+        return _decoded(image, channels, at_least)
+
+
+def _decoded(image: Image.Image, channels: int, at_least: tuple[int, int] | None) -> Image.Image:
+    if at_least is not None:
+        _draft(image, at_least)
+    bits = _bits(image)
+    image.load()
+    return _plain(_upright(image), channels, bits)
 
 
 def in_memory(source: Image.Image | np.ndarray[Any, Any]) -> Image.Image:
@@ -164,7 +169,7 @@ def upright_size(source: Source) -> tuple[int, int]:
 
 
 @contextmanager
-def opened(source: Source) -> Iterator[Image.Image]:
+def opened(source: Source, max_pixels: int = _MAX_PIXELS) -> Iterator[Image.Image]:
     """Open an image and read its header; convert exceptions raised while it is open to `ImageError`."""
     data = b""
     try:
@@ -175,15 +180,15 @@ def opened(source: Source) -> Iterator[Image.Image]:
         if not data:
             raise ImageError("the file is empty")
         with Image.open(io.BytesIO(data), formats=_formats(data)) as image:
-            if image.width * image.height > _MAX_PIXELS:
-                raise ImageError(f"{image.width}x{image.height} pixels, must be at most {_MAX_PIXELS}")
+            if image.width * image.height > max_pixels:
+                raise ImageError(f"{image.width}x{image.height} pixels, must be at most {max_pixels}")
             yield image
     except ImageError:
         raise
     except UnidentifiedImageError as exc:
         raise ImageError(_unknown(data)) from exc
     except Image.DecompressionBombError as exc:
-        raise ImageError(f"must be at most {_MAX_PIXELS} pixels") from exc
+        raise ImageError(f"must be at most {max_pixels} pixels") from exc
     except MemoryError as exc:
         raise ImageError("does not fit in memory") from exc
     except Exception as exc:  # Pillow's plugins raise many types of exceptions on damaged input
@@ -332,10 +337,17 @@ def prepare(source: "Source | str | np.ndarray[Any, Any]", preprocess: Preproces
     """
     if isinstance(source, np.ndarray):
         source = in_memory(source)
-    source = Path(source) if isinstance(source, str) else source
+    return prepared(Path(source) if isinstance(source, str) else source, preprocess)[0]
+
+
+def prepared(source: Source, preprocess: Preprocess, max_pixels: int = _MAX_PIXELS) -> tuple[Pixels, Size]:
+    """Return `prepare` of an image and its `upright_size`, reading it once."""
     exact = preprocess.resize == "nearest"  # the reduced decoding would select other pixels
-    image = decode(source, preprocess.channels, None if exact else (preprocess.height, preprocess.width))
-    return crop_resize(image, preprocess)
+    with opened(source, max_pixels) as image:
+        size, tiff = image.size, image.format == "TIFF"
+        upright = _decoded(image, preprocess.channels, None if exact else (preprocess.height, preprocess.width))
+        transposed = not tiff and _transposed(image)
+    return crop_resize(upright, preprocess), size[::-1] if transposed else size
 
 
 def as_image(pixels: Pixels) -> Image.Image:

@@ -99,6 +99,14 @@ _HELP = {
   cat photo.jpg | mobilenets predict model.onnx - --json
 """,
     ),
+    "serve": (
+        "Serve models over HTTP: images to /predict, tensors by the Open Inference Protocol, a page to try them on.",
+        """Examples:
+  mobilenets serve runs/photos-0.25-96
+  mobilenets serve model.safetensors small=model.int8.safetensors --port 8080
+  curl --data-binary @photo.jpg http://127.0.0.1:8000/predict
+""",
+    ),
     "search": (
         "Find the images of a folder that are nearest to others, by a network that was trained to embed.",
         """Examples:
@@ -158,6 +166,7 @@ for verb, (summary, examples) in _HELP.items():
         "train": "training:train",
         "import": "conversion:import_",
         "search": "search:search",
+        "serve": "serve:serve",
         "compile": "conversion:compile_",
         "export": "conversion:export",
         "quantize": "quantize:quantize",

@@ -15,7 +15,7 @@ import numpy as np
 from ..arrays import Floats
 from ..errors import DataError, ImageError, ModelFileError, UsageError
 from ..folders import ending, is_image, walk
-from ..image import UNREAD, Pixels, Preprocess, Size, Source, prepare, read, upright_size
+from ..image import UNREAD, Pixels, Preprocess, Size, Source, prepared
 from ..machine import cores
 from .opening import Runner
 
@@ -144,8 +144,7 @@ def _decode_ahead(
 
 def _decode(source: Source, preprocess: Preprocess) -> Decoded:
     try:
-        data = read(source) if isinstance(source, Path) else source
-        return prepare(data, preprocess), upright_size(data)
+        return prepared(source, preprocess)
     except ImageError as exc:
         return exc
 

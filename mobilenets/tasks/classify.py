@@ -133,8 +133,15 @@ class Classify(Task):
         return evaluate_probabilities(outputs, images.targets, labels, images.names)
 
     def prediction(self, output: Array, labels: tuple[str, ...], head_config: dict[str, Any], top: int) -> Top:
-        best = np.argsort(-output, kind="stable")[:top]
-        return Top(tuple((labels[i], float(output[i])) for i in best))
+        return Top(tuple((labels[i], float(output[i])) for i in best(output, top)))
+
+
+def best(output: Array, top: int) -> Array:
+    """Return the indices of the `top` largest numbers, the largest first, equal ones by index."""
+    if top < len(output):
+        likely = np.flatnonzero(output >= np.partition(output, -top)[-top])
+        return np.asarray(likely[np.argsort(-output[likely], kind="stable")][:top])
+    return np.asarray(np.argsort(-output, kind="stable"))
 
 
 def class_weights(targets: Array, classes: int) -> Floats:
