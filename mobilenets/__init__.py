@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .verbs.quantize import quantize
     from .verbs.resume import resume
     from .verbs.search import search
+    from .verbs.sweep import resume_sweep, sweep
     from .verbs.train import plan, train
 
 __version__ = "0.1.0"
@@ -81,6 +82,10 @@ _HOME = {
     "verbs.quantize": ("quantize",),
     "verbs.resume": ("resume",),
     "verbs.search": ("search",),
+    "verbs.sweep": (
+        "resume_sweep",
+        "sweep",
+    ),
     "verbs.train": (
         "plan",
         "train",
@@ -124,7 +129,9 @@ __all__ = [
     "pretrained",
     "quantize",
     "resume",
+    "resume_sweep",
     "search",
+    "sweep",
     "train",
 ]
 

@@ -50,8 +50,9 @@ IMPORTS = {
     "evaluation": "errors arrays image costs model data designs quant runtime tasks report progress opening training",
     "benchmarks": "errors arrays files machine image arch costs model quant compiler exporters runtime progress "
     "training",
+    "sweeps": "errors files arch schema costs model training",
     "verbs": "errors arrays text files machine image arch schema costs model data designs quant weights compiler "
-    "devices exporters web runtime tasks progress opening training evaluation benchmarks",
+    "devices exporters web runtime tasks progress opening training evaluation benchmarks sweeps",
 }
 SEES_ALL = ("", "cli", "__main__")  # the package itself (lazily, see below) and the command line
 MAY_IMPORT_TORCH = (

@@ -114,9 +114,15 @@ class Run:
             except OSError as exc:
                 raise UsageError(f"run folder {path} cannot be made: {exc.strerror}") from exc
         run = cls(chosen, settings)
-        write_atomic(chosen / LABELS, "".join(f"{label}\n" for label in labels))
-        run.write_settings()
+        run.prepare_folder(labels)
         return run
+
+    def prepare_folder(self, labels: tuple[str, ...]) -> None:
+        """Make the folder where it does not exist, and write in it what a run starts with."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.remove_left_over()
+        write_atomic(self.path / LABELS, "".join(f"{label}\n" for label in labels))
+        self.write_settings()
 
     def discard_if_empty(self) -> None:
         """Remove the folder of a run that failed before its first epoch, so that its name is free again."""
