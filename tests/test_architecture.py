@@ -50,7 +50,7 @@ IMPORTS = {
     "evaluation": "errors arrays image costs model data designs quant runtime tasks report progress opening training",
     "benchmarks": "errors arrays files machine image arch costs model quant compiler exporters runtime progress "
     "training",
-    "sweeps": "errors files arch schema costs model training",
+    "sweeps": "errors files arch schema costs model designs report training",
     "verbs": "errors arrays text files machine image arch schema costs model data designs quant weights compiler "
     "devices exporters web runtime tasks progress opening training evaluation benchmarks sweeps",
 }

@@ -3,14 +3,16 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from ..arch import Network, named
 from ..arch.zoo import DEFAULT
+from ..costs import cost
 from ..errors import UsageError
-from ..sweeps import Row, grid, paper_networks
+from ..report.text import duration
+from ..sweeps import PAPER_ALPHAS, PAPER_SIZES, Row, SweepPlan, grid, paper_networks
 from ..training.recipe import Recipe
 from ..verbs.sweep import Swept
 from .console import new_table, print_json, print_parts
@@ -34,8 +36,12 @@ def sweep(
     seeds: int | None = None,
     image: ImageFlags = _IMAGE,
     recipe: RecipeFlags = _RECIPE,
+    halving: Json = False,
+    time: str | None = None,
+    jobs: int = 0,
     out: Path | None = None,
     resume: Path | None = None,
+    dry_run: Json = False,
     json: Json = False,
 ) -> None:
     """Train many networks under one recipe and compare them: accuracy against cost, latency and memory.
@@ -57,61 +63,89 @@ def sweep(
         and 5 with three seeds.
     seeds
         Trials of each network, from --seed on.
+    halving
+        Stop networks early that others beat at no more cost: half after a fourth of the epochs, half again after half.
+    time
+        Plan no more trials than fit in this time, such as 2h, by speeds measured here; say what is left out.
+    jobs
+        Trials at a time, each in a process; 0: as many as the cores have room for.
     out
         The sweep's folder, which must be new; by default sweeps/DATA.
     resume
         The folder of a sweep to go on with. DATA says where the data have moved to.
+    dry_run
+        Print the trials and the time of each, measured on a few batches; write nothing.
     json
         Print one JSON object and nothing else.
     """
     from ..machine import need_torch
     from ..progress import Bars
-    from ..verbs.sweep import resume_sweep
+    from ..verbs.sweep import plan_sweep, resume_sweep
     from ..verbs.sweep import sweep as start
 
     if data is None and resume is None:
         raise UsageError("sweep needs DATA, or --resume SWEEP")
-    if resume is not None and (model, alpha, img_size, variant, paper, seeds, image, recipe, out) != _BARE:
-        raise UsageError("--resume keeps the settings that the sweep was started with: give no others")
-    networks = () if resume is not None else _networks(model, alpha, img_size, variant, paper)
-    need_torch()
-    with Bars() as bars:
-        if resume is not None:
-            swept = resume_sweep(resume, data, watch=bars)
-        else:
-            assert data is not None
-            swept = start(
-                data,
-                networks,
-                recipe,
-                seeds=1 if seeds is None else seeds,
-                preprocess=image.changes(),
-                out=out,
-                command=shlex.join(["mobilenets", *sys.argv[1:]]),
-                watch=bars,
-            )
+    if resume is not None:
+        given = (model, alpha, img_size, variant, paper, seeds, image, recipe, halving, time, out, dry_run)
+        if given != _NOTHING:
+            raise UsageError("--resume keeps the settings that the sweep was started with: give no others but --jobs")
+        need_torch()
+        with Bars() as bars:
+            swept = resume_sweep(resume, data, jobs=jobs, watch=bars)
+    else:
+        assert data is not None
+        networks = _networks(model, alpha, img_size, variant, paper)
+        what: dict[str, Any] = {
+            "seeds": list(networks.values()) if seeds is None else seeds,
+            "preprocess": image.changes(),
+            "halving": halving,
+            "time": time,
+            "jobs": jobs,
+        }
+        need_torch()
+        with Bars() as bars:
+            if dry_run:
+                return _show_plan(plan_sweep(data, list(networks), recipe, **what, watch=bars), json)
+            command = shlex.join(["mobilenets", *sys.argv[1:]])
+            swept = start(data, list(networks), recipe, **what, out=out, command=command, watch=bars)
     print_json(swept.to_dict()) if json else _show(swept)
 
 
-_BARE = ((), (), (), ("plain",), False, None, _IMAGE, _RECIPE, None)
+_NOTHING = ((), (), (), ("plain",), False, None, _IMAGE, _RECIPE, False, None, None, False)
 
 
 def _networks(
     models: tuple[str, ...], alphas: tuple[float, ...], sizes: tuple[str, ...], variants: tuple[str, ...], paper: bool
-) -> list[Network]:
-    """Return the networks that the flags mean; `UsageError` for flags that contradict each other."""
+) -> dict[Network, int]:
+    """Return the networks that the flags mean and their seeds; `UsageError` for flags that contradict each other."""
     if models and (alphas or sizes or paper or variants != ("plain",)):
         raise UsageError("--model names the networks: leave out --alpha, --img-size, --variant and --paper")
     if models:
-        return [named(name) for name in models]
+        return dict.fromkeys(map(named, models), 1)
     sides = [image_size(size) for size in sizes]
     if not paper:
-        return grid(Network(), alphas or (1.0, 0.75, 0.5, 0.25), sides or [(DEFAULT.height, DEFAULT.width)], variants)
+        sides = sides or [(DEFAULT.height, DEFAULT.width)]
+        return dict.fromkeys(grid(Network(), alphas or PAPER_ALPHAS, sides, variants), 1)
     if alphas or variants != ("plain",):
         raise UsageError("--paper is the paper's widths and variants: leave out --alpha and --variant")
-    if sides and (len(sides) != 4 or any(height != width for height, width in sides)):
+    if sides and (len(set(sides)) != 4 or any(height != width for height, width in sides)):
         raise UsageError("--paper needs four square sizes as --img-size, in the place of 224 192 160 128")
-    return paper_networks(Network(), [height for height, _ in sides] or (224, 192, 160, 128))
+    return paper_networks(Network(), sorted((height for height, _ in sides), reverse=True) or PAPER_SIZES)
+
+
+def _show_plan(plan: SweepPlan, json: bool) -> None:
+    if json:
+        print_json(plan.to_dict())
+        return
+    table = new_table("trials", "trial", "mult-adds", "params", "about")
+    for trial in plan.trials:
+        costs = cost(trial.settings.network)
+        table.add_row(trial.name, f"{costs.mult_adds:,}", f"{costs.params:,}", duration(trial.seconds or 0))
+    left_out = [f"left out: {one.name}, {one.reason}" for one in plan.left_out]
+    epochs = plan.trials[0].settings.recipe.epochs
+    total = f"{len(plan.trials)} trials of {epochs} epochs: about {duration(sum(t.seconds or 0 for t in plan.trials))}"
+    halved = f"; half of the networks stop after {' and again after '.join(map(str, plan.rungs))}" if plan.rungs else ""
+    print_parts(table, "", *left_out, f"{total} one after another{halved}")
 
 
 def _show(swept: Swept) -> None:

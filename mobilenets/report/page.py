@@ -19,7 +19,7 @@ from ..tasks.result import Result, Section, figure_name
 from . import text
 from .pictures import heat_map, picture
 
-__all__ = ["PriorPoint", "Report", "write_report"]
+__all__ = ["PriorPoint", "Report", "render", "write_report"]
 
 MATRIX_CLASSES = 30  # most classes for which the confusion matrix shows numbers
 MOST_PAIRS = 12
@@ -49,6 +49,11 @@ class Report:
 
 def write_report(path: Path, report: Report) -> Path:
     """Write the page to `path` atomically and return `path`; raise `MissingExtraError` without jinja2 or matplotlib."""
+    return write_atomic(path, render("report.html.j2", _context(report)))
+
+
+def render(template: str, context: Mapping[str, Any]) -> str:
+    """Return the page of a template of this folder; raise `MissingExtraError` without jinja2 or matplotlib."""
     try:
         import jinja2
         import matplotlib  # noqa: F401
@@ -62,8 +67,7 @@ def write_report(path: Path, report: Report) -> Path:
         lstrip_blocks=True,
     )
     environment.filters.update(text.FILTERS, picture=picture)
-    page = environment.get_template("report.html.j2").render(_context(report))
-    return write_atomic(path, page)
+    return environment.get_template(template).render(context)
 
 
 def _context(report: Report) -> dict[str, Any]:

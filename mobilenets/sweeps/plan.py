@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +12,18 @@ from ..files import write_atomic
 from ..schema import parsed, read
 from ..training.run import Run, Settings
 
-__all__ = ["PLAN", "VARIANTS", "LeftOut", "SweepPlan", "Trial", "grid", "is_sweep", "paper_networks"]
+__all__ = [
+    "PAPER_ALPHAS",
+    "PAPER_SIZES",
+    "PLAN",
+    "VARIANTS",
+    "LeftOut",
+    "SweepPlan",
+    "Trial",
+    "grid",
+    "is_sweep",
+    "paper_networks",
+]
 
 PLAN = "sweep.json"
 TRIALS = "trials"
@@ -31,6 +42,7 @@ class Trial:
 
     name: str
     settings: Settings
+    seconds: float | None = None  # expected, where it was measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,28 +60,32 @@ class SweepPlan:
     data: str
     fingerprint: str  # of the data set
     trials: tuple[Trial, ...]
+    rungs: tuple[int, ...] = ()  # epochs after which half of the networks are stopped
+    by_cost: bool = True  # whether they are compared by their costs too, see halving.py
     left_out: tuple[LeftOut, ...] = ()
-    seconds: float | None = None  # expected for all trials, where it was measured
     command: str = ""
 
-    def to_json(self) -> str:
+    def to_dict(self) -> dict[str, Any]:
         """Return the content of `sweep.json`."""
-        trials = [{"name": trial.name, "settings": json.loads(trial.settings.to_json())} for trial in self.trials]
-        values = {
+        trials = [
+            {"name": trial.name, "seconds": trial.seconds, "settings": json.loads(trial.settings.to_json())}
+            for trial in self.trials
+        ]
+        return {
             "format": "mobilenets.sweep",
             "version": 1,
             "command": self.command,
             "data": self.data,
             "fingerprint": self.fingerprint,
-            "seconds": self.seconds,
-            "left_out": [{"name": one.name, "reason": one.reason} for one in self.left_out],
+            "rungs": self.rungs,
+            "by_cost": self.by_cost,
+            "left_out": [asdict(one) for one in self.left_out],
             "trials": trials,
         }
-        return json.dumps(values, indent=2) + "\n"
 
     def save(self, folder: Path) -> None:
         """Write `sweep.json` in `folder`."""
-        write_atomic(folder / PLAN, self.to_json())
+        write_atomic(folder / PLAN, json.dumps(self.to_dict(), indent=2) + "\n")
 
     @classmethod
     def open(cls, folder: Path) -> "SweepPlan":
@@ -78,11 +94,15 @@ class SweepPlan:
         try:
             kept = read(_Kept, parsed(path.read_text("utf-8"), PLAN), PLAN)
             trials = tuple(_trial(one) for one in kept.trials)
+            if not trials:
+                raise TrainingError("it has no trial")
         except FileNotFoundError as exc:
             raise TrainingError(f"{folder}: no sweep there (it has no {PLAN})") from exc
         except (MobilenetsError, ValueError, OSError) as exc:
             raise TrainingError(f"{path}: cannot be read: {exc}") from exc
-        return cls(kept.data, kept.fingerprint, trials, kept.left_out, kept.seconds, kept.command)
+        return cls(
+            kept.data, kept.fingerprint, trials, kept.rungs, kept.by_cost, left_out=kept.left_out, command=kept.command
+        )
 
     def moved(self, data: Path) -> "SweepPlan":
         """Return the plan with its data at `data`."""
@@ -100,6 +120,7 @@ class SweepPlan:
 class _KeptTrial:
     name: str
     settings: dict[str, Any]
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +132,8 @@ class _Kept:
     trials: tuple[_KeptTrial, ...]
     left_out: tuple[LeftOut, ...]
     command: str
-    seconds: float | None
+    rungs: tuple[int, ...]
+    by_cost: bool
     format: Literal["mobilenets.sweep"] = "mobilenets.sweep"
     version: Literal[1] = 1
 
@@ -119,7 +141,7 @@ class _Kept:
 def _trial(kept: _KeptTrial) -> Trial:
     if Path(kept.name).name != kept.name:
         raise TrainingError(f"trial {kept.name!r} must be a plain folder name")
-    return Trial(kept.name, Settings.from_json(json.dumps(kept.settings)))
+    return Trial(kept.name, Settings.from_json(json.dumps(kept.settings)), kept.seconds)
 
 
 def is_sweep(path: Path) -> bool:
@@ -144,13 +166,14 @@ def grid(
     return list(dict.fromkeys(made))
 
 
-def paper_networks(base: Network, sizes: Sequence[int] = PAPER_SIZES) -> list[Network]:
-    """Return the paper's 16 networks, its Conv MobileNet and its shallow one (Tables 4 to 7, Figures 4 and 5).
+def paper_networks(base: Network, sizes: Sequence[int] = PAPER_SIZES) -> dict[Network, int]:
+    """Return the paper's 16 networks, its Conv MobileNet and its shallow one (Tables 4 to 7, Figures 4 and 5), with the
+    number of seeds of each: three of those that Tables 4 and 5 compare.
 
     `sizes` stand in the place of 224, 192, 160 and 128. The thin network of Table 5 is 0.75 at the first size.
     """
     first = [(sizes[0], sizes[0])]
-    return [
-        *grid(base, PAPER_ALPHAS, [(side, side) for side in sizes], ["plain"]),
-        *grid(base, [1.0], first, ["conv", "shallow"]),
-    ]
+    variants = grid(base, [1.0], first, ["conv", "shallow"])
+    compared = {*variants, *grid(base, [1.0, 0.75], first, ["plain"])}
+    networks = [*grid(base, PAPER_ALPHAS, [(side, side) for side in sizes], ["plain"]), *variants]
+    return {network: 3 if network in compared else 1 for network in networks}

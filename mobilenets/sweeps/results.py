@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from ..arch.zoo import family_of
 from ..costs import cost
 from ..errors import ModelFileError, TrainingError
 from ..files import write_atomic
@@ -60,6 +61,7 @@ class Row:
 
     trial: str
     network: str
+    family: str  # as in a network's name; empty: V1
     variant: str
     alpha: float
     height: int
@@ -104,6 +106,7 @@ def _row(name: str, run: Run) -> Row:
     return Row(
         trial=name,
         network=network.name,
+        family=family_of(network) or "",
         variant=_variant(run),
         alpha=network.alpha,
         height=network.height,

@@ -1,24 +1,24 @@
 """`mobilenets sweep`: many networks trained under one recipe, in one folder, and their comparison."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DataError, UsageError
 from ..machine import need_torch
 from ..progress import Watch, watching
-from ..sweeps import Row, SweepPlan, Trial, collect, is_sweep, write_results
+from ..sweeps import REPORT, RESULTS, Row, SweepPlan, is_sweep
 from ..tasks.classify import Classify
-from .arguments import AnyNetwork, AnyPreprocess, AnyRecipe, network_of, recipe_of
-from .train import Request
-from .trial import measure_trial, open_data, run_trial
+from .arguments import AnyNetwork, AnyPreprocess, AnyRecipe, network_of, recipe_of, seconds_of
+from .sweep_plan import Wanted, planned
+from .trial import open_data
+from .trials import run_trials
 
 if TYPE_CHECKING:
-    from ..arch.network import Network
     from ..data.sources import Dataset
 
-__all__ = ["Swept", "resume_sweep", "sweep"]
+__all__ = ["Swept", "plan_sweep", "resume_sweep", "sweep"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +29,24 @@ class Swept:
     plan: SweepPlan
     rows: tuple[Row, ...]
 
+    @property
+    def report(self) -> Path:
+        """Return the path of the report."""
+        return self.folder / REPORT
+
     def __str__(self) -> str:
-        done = [row for row in self.rows if row.state == "done"]
-        return f"{len(done)} of {len(self.rows)} trials done, in {self.folder}"
+        count = {state: sum(row.state == state for row in self.rows) for state in ("done", "stopped", "failed")}
+        said = [f"{number} {state}" for state, number in count.items() if number or state == "done"]
+        left = f", {len(self.plan.left_out)} left out" if self.plan.left_out else ""
+        return f"{len(self.rows)} trials: {', '.join(said)}{left}\nresults: {self.folder / RESULTS}" + (
+            f"\nreport: {self.report}"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON of `mobilenets sweep`, whose keys docs/json.md lists."""
         return {
             "sweep": str(self.folder),
+            "report": str(self.report),
             "left_out": [asdict(one) for one in self.plan.left_out],
             "trials": [asdict(row) for row in self.rows],
         }
@@ -44,17 +54,19 @@ class Swept:
 
 def sweep(
     data: "str | Path | Dataset",
-    networks: Sequence[AnyNetwork] = (),
+    networks: Sequence[AnyNetwork],
     recipe: AnyRecipe = None,
     *,
-    paper: bool = False,
-    seeds: int = 1,
+    seeds: int | Sequence[int] = 1,
     preprocess: AnyPreprocess = None,
+    halving: bool = False,
+    time: float | str | None = None,
+    jobs: int = 0,
     out: str | Path | None = None,
     command: str = "",
     watch: Watch | None = None,
 ) -> Swept:
-    """Train every network with every seed under one recipe; collect the results.
+    """Train every network with every seed under one recipe; write their results and the report.
 
     Parameters
     ----------
@@ -65,24 +77,51 @@ def sweep(
     recipe
         The training settings of all trials: a `Recipe` or a dictionary of its fields.
     seeds
-        Trials of each network, with the seeds from that of the recipe on.
+        Trials of each network, with the seeds from that of the recipe on: one number for all, or one for each.
     preprocess
         A dictionary of the fields of `Preprocess` in which the trials differ from the default.
+    halving
+        Stop networks early that others beat at no more cost, see docs/sweeps.md.
+    time
+        Plan no more trials than fit in this time, such as "2h", by speeds measured here; the others are left out.
+    jobs
+        Trials at a time, each in a process; 0: as many as the cores have room for.
     out
         The sweep's folder, which must be new; by default named after the data, in `sweeps`.
     """
     need_torch()
-    wanted = [network for network in map(network_of, networks) if network is not None]
+    wanted = _wanted(networks, recipe, seeds, preprocess, halving, time, jobs, command)
     with watching(watch) as watch:
         folder = _new_folder(out, data)
-        dataset = _opened(data, recipe_of(recipe).max_bad, watch)
-        plan = make_plan(dataset, wanted, recipe, seeds, preprocess, command, watch)
+        dataset = _opened(data, wanted.recipe.max_bad, watch)
+        plan = planned(wanted, dataset, watch)
         folder.mkdir(parents=True)
         plan.save(folder)
-        return _go(plan, folder, dataset, watch)
+        return _swept(plan, folder, dataset, jobs, watch)
 
 
-def resume_sweep(folder: str | Path, data: str | Path | None = None, *, watch: Watch | None = None) -> Swept:
+def plan_sweep(
+    data: "str | Path | Dataset",
+    networks: Sequence[AnyNetwork],
+    recipe: AnyRecipe = None,
+    *,
+    seeds: int | Sequence[int] = 1,
+    preprocess: AnyPreprocess = None,
+    halving: bool = False,
+    time: float | str | None = None,
+    jobs: int = 0,
+    watch: Watch | None = None,
+) -> SweepPlan:
+    """Return the trials that `sweep` would run with these arguments, with their times, measured on a few batches."""
+    need_torch()
+    wanted = _wanted(networks, recipe, seeds, preprocess, halving, time, jobs, "")
+    with watching(watch) as watch:
+        return planned(wanted, _opened(data, wanted.recipe.max_bad, watch), watch, timed=True)
+
+
+def resume_sweep(
+    folder: str | Path, data: str | Path | None = None, *, jobs: int = 0, watch: Watch | None = None
+) -> Swept:
     """Go on with a sweep that was stopped or killed: finished trials are kept, the others go on to the same weights.
 
     `data` says where its data set lies now, if it was moved.
@@ -92,56 +131,55 @@ def resume_sweep(folder: str | Path, data: str | Path | None = None, *, watch: W
     plan = SweepPlan.open(folder)
     plan = plan.moved(Path(data)) if data is not None else plan
     if not Path(plan.data).exists():
-        raise DataError(
-            f"{plan.data}: the data of {folder} are not there; where they have moved: --resume {folder} DATA"
-        )
+        where = f"where they have moved: --resume {folder} DATA"
+        raise DataError(f"{plan.data}: the data of {folder} are not there; {where}")
     with watching(watch) as watch:
+        dataset = open_data(plan)
         plan.save(folder)
-        return _go(plan, folder, open_data(plan), watch)
+        return _swept(plan, folder, dataset, jobs, watch)
 
 
-def make_plan(
-    dataset: "Dataset",
-    networks: "Sequence[Network]",
+def _wanted(
+    networks: Sequence[AnyNetwork],
     recipe: AnyRecipe,
-    seeds: int,
+    seeds: int | Sequence[int],
     preprocess: AnyPreprocess,
+    halving: bool,
+    time: float | str | None,
+    jobs: int,
     command: str,
-    watch: Watch,
-) -> SweepPlan:
-    """Return the trials with every open setting decided."""
-    base = recipe_of(recipe)
-    trials = []
-    for seed in range(base.seed, base.seed + seeds):
-        for network in networks:
-            asked = Request(
-                dataset, network, replace(base, seed=seed), None, None, (), None, None, preprocess, None, command
-            )
-            settings = asked.prepared(watch).settings
-            trials.append(Trial(f"{settings.network.name}-seed{seed}", settings))
-    return SweepPlan(str(dataset.root.absolute()), dataset.fingerprint, tuple(trials), command=command)
+) -> Wanted:
+    """Return the arguments by their types; `UsageError` for those that are none."""
+    made = [network for network in map(network_of, networks) if network is not None]
+    each = [seeds] * len(made) if isinstance(seeds, int) else list(seeds)
+    return Wanted(
+        networks=tuple(zip(made, each, strict=True)),
+        recipe=recipe_of(recipe),
+        preprocess=preprocess,
+        halving=halving,
+        seconds=None if time is None else seconds_of(time),
+        jobs=jobs,
+        command=command,
+    )
 
 
-def _go(plan: SweepPlan, folder: Path, dataset: "Dataset", watch: Watch) -> Swept:
-    for number, trial in enumerate(plan.trials):
-        watch.note(f"{number + 1} of {len(plan.trials)}: {trial.name}")
-        run_trial(plan, number, folder, dataset=dataset, watch=watch)
-    for number in range(len(plan.trials)):
-        measure_trial(plan.run(number, folder), dataset)
-    rows = collect(plan, folder)
-    write_results(folder, rows)
-    return Swept(folder, plan, tuple(rows))
+def _swept(plan: SweepPlan, folder: Path, dataset: "Dataset", jobs: int, watch: Watch) -> Swept:
+    return Swept(folder, plan, tuple(run_trials(plan, folder, dataset, jobs, watch)))
 
 
 def _opened(data: "str | Path | Dataset", max_bad: float, watch: Watch) -> "Dataset":
     from ..data.sources import Dataset
+    from ..evaluation import find_near_duplicates
 
     if isinstance(data, Dataset):
         return data
     task = Classify()
     dataset = task.for_training(task.open(Path(data), max_bad=max_bad))
+    sizes = ", ".join(f"{len(samples):,} {split}" for split, samples in dataset.splits.items())
+    watch.note(f"{data}: {len(dataset.labels)} {task.label_noun}, {sizes} images")
     for note in dataset.notes:
         watch.note(note)
+    find_near_duplicates(dataset, watch)
     return dataset
 
 

@@ -1,12 +1,14 @@
 """One trial of a sweep: a run folder of `train`, from wherever it stands to its end."""
 
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import TrainingError
+from ..errors import MobilenetsError, TrainingError
 from ..files import write_atomic
 from ..progress import Watch
-from ..sweeps import FAILED, Measured, SweepPlan
+from ..sweeps import FAILED, Measured, SweepPlan, end_with_parent
 from .quantize import quantize
 from .train import finish
 
@@ -14,7 +16,9 @@ if TYPE_CHECKING:
     from ..data.sources import Dataset
     from ..training.run import Run
 
-__all__ = ["measure_trial", "open_data", "run_trial"]
+__all__ = ["DECODED", "measure_trial", "open_data", "run_trial"]
+
+DECODED = "decoded"  # in the sweep's folder: the images that its trials share, until all are done
 
 
 def open_data(plan: SweepPlan) -> "Dataset":
@@ -42,10 +46,12 @@ def run_trial(
     is evaluated. A training that cannot go on is recorded in its folder. Raises `Interrupted` after a signal, with the
     state saved, and `DataError`.
     """
-    watch, dataset = watch or Watch(), dataset or open_data(plan)
-    run = plan.run(number, folder)
+    run, watch = plan.run(number, folder), watch or Watch()
     if run.report.is_file() or (run.path / FAILED).is_file():
         return
+    if epochs is not None and run.epochs_done >= epochs:
+        return
+    dataset = dataset or replace(open_data(plan), decoded=folder / DECODED)
     try:
         _train(dataset, run, epochs, watch)
     except TrainingError as exc:
@@ -80,3 +86,19 @@ def measure_trial(run: "Run", dataset: "Dataset", watch: Watch | None = None) ->
         int8_arena=both.integers.arena_bytes,
         agreement=both.agreement,
     ).save(run)
+
+
+def main(folder: str, number: str, epochs: str | None = None) -> int:
+    """Run a trial in this process, which ends with the one that started it; return the exit code."""
+    end_with_parent()
+    path = Path(folder)
+    try:
+        run_trial(SweepPlan.open(path), int(number), path, None if epochs is None else int(epochs))
+    except MobilenetsError as exc:
+        print(exc, file=sys.stderr)
+        return exc.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
