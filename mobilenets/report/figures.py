@@ -59,7 +59,7 @@ _RANKS = [RESOLUTIONS[side] for side in sorted(RESOLUTIONS, reverse=True)]
 
 @dataclass(frozen=True, slots=True)
 class Dot:
-    """A point of `cloud`."""
+    """A point of `cloud`; those of one series have one rank and one marker."""
 
     x: float
     y: float
@@ -194,13 +194,12 @@ def cloud(
             line = sorted((dot.x, dot.y) for dot in dots if dot.line == text)
             axes.plot(*zip(*line, strict=True), color=_SOFT, alpha=0.35, linewidth=1.2, zorder=1)
             axes.annotate(text, line[0], (3, -13), textcoords="offset points", color=_SOFT, fontsize=9)
-        seen: set[str] = set()
-        for dot in dots:
-            colour = _RANKS[dot.rank] if dot.rank < len(_RANKS) else _SOFT
-            label = None if dot.series in seen else dot.series
-            seen.add(dot.series)
-            drawn = axes.scatter([dot.x], [dot.y], 36, color=colour, marker=dot.marker, label=label, zorder=3)
-            drawn.set_urls([dot.link or None])
+        for series in dict.fromkeys(dot.series for dot in dots):
+            own = [dot for dot in dots if dot.series == series]
+            colour = _RANKS[own[0].rank] if own[0].rank < len(_RANKS) else _SOFT
+            places = [dot.x for dot in own], [dot.y for dot in own]
+            drawn = axes.scatter(*places, 36, color=colour, marker=own[0].marker, label=series, zorder=3)
+            drawn.set_urls([dot.link or None for dot in own])
         low, high = min(dot.x for dot in dots), max(dot.x for dot in dots)
         if law is not None:
             ends = (low, high)

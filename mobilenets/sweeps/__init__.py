@@ -2,7 +2,7 @@
 
 from .halving import rungs_of, share_of_work, survivors
 from .page import REPORT, write_page
-from .plan import PAPER_ALPHAS, PAPER_SIZES, PLAN, LeftOut, SweepPlan, Trial, grid, is_sweep, paper_networks
+from .plan import PAPER_ALPHAS, PAPER_SIZES, PLAN, LeftOut, SweepPlan, Trial, grid, paper_networks
 from .processes import end_with_parent, run_side_by_side
 from .results import FAILED, MEASURED, RESULTS, Measured, Row, collect, history, write_results
 
@@ -23,7 +23,6 @@ __all__ = [
     "end_with_parent",
     "grid",
     "history",
-    "is_sweep",
     "paper_networks",
     "run_side_by_side",
     "rungs_of",

@@ -22,6 +22,7 @@ TRIAL_COLUMNS = (
     *("trial", "state", "epochs", "top-1, %", "int8 top-1", "ms", "int8 ms", "arena, KB", "int8 arena"),
     *("mult-adds, M", "params, M", "time"),
 )
+MARKERS = {"conv": "s", "shallow": "^"}
 SOURCE = "V1 paper"  # of the points that Figures 4 and 5 show
 
 
@@ -69,7 +70,7 @@ def _facts(found: Sequence[Group]) -> list[tuple[str, str, str]]:
         if one in keys and other in keys:
             a, b = keys[one], keys[other]
             detail = f"points of top-1: {accuracy(a)} against {accuracy(b)}; {paper} in the paper, on ImageNet"
-            facts.append((name, f"{a.top1 - b.top1:+.1f}", detail))
+            facts.append((name, f"{a.top1 - b.top1:+.1f}".replace("-", "−"), detail))
     return facts
 
 
@@ -142,7 +143,8 @@ def _dot(row: Row, sizes: Sequence[int], x: float) -> Dot:
     if plain:
         rank = sizes.index(row.height)
         return Dot(x, 100 * (row.top1 or 0), f"{row.height} px", rank, "o", link_to(row.trial), f"α {row.alpha:g}")
-    return Dot(x, 100 * (row.top1 or 0), row.network, len(PAPER_SIZES), "s", link_to(row.trial))
+    marker = MARKERS.get(row.variant, "D")
+    return Dot(x, 100 * (row.top1 or 0), row.network, len(PAPER_SIZES), marker, link_to(row.trial))
 
 
 def _printed(what: str) -> list[Dot]:

@@ -21,7 +21,6 @@ __all__ = [
     "SweepPlan",
     "Trial",
     "grid",
-    "is_sweep",
     "paper_networks",
 ]
 
@@ -142,11 +141,6 @@ def _trial(kept: _KeptTrial) -> Trial:
     if Path(kept.name).name != kept.name:
         raise TrainingError(f"trial {kept.name!r} must be a plain folder name")
     return Trial(kept.name, Settings.from_json(json.dumps(kept.settings)), kept.seconds)
-
-
-def is_sweep(path: Path) -> bool:
-    """Return whether `path` is the folder of a sweep."""
-    return (path / PLAN).is_file()
 
 
 def grid(

@@ -58,10 +58,10 @@ class _Process:
 
     def check(self) -> None:
         """Raise `WorkError` where the ended process failed."""
-        code = self.wait()
+        self._process.wait()
         self._said.seek(0)
         lines = self._said.read().strip().splitlines()
-        if code:
+        if code := self.wait():
             how = f"signal {-code}" if code < 0 else f"exit code {code}"
             raise WorkError(f"trial {self._name} ended with {how}{': ' + lines[-1] if lines else ''}")
 
@@ -73,6 +73,7 @@ class _Process:
         code = self._process.wait()
         if self._process.stdin:
             self._process.stdin.close()
+        self._said.close()
         return code
 
 

@@ -5,10 +5,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..designs import is_sweep
 from ..errors import DataError, UsageError
 from ..machine import need_torch
 from ..progress import Watch, watching
-from ..sweeps import REPORT, RESULTS, Row, SweepPlan, is_sweep
+from ..sweeps import REPORT, RESULTS, Row, SweepPlan
 from ..tasks.classify import Classify
 from .arguments import AnyNetwork, AnyPreprocess, AnyRecipe, network_of, recipe_of, seconds_of
 from .sweep_plan import Wanted, planned
@@ -18,7 +19,7 @@ from .trials import run_trials
 if TYPE_CHECKING:
     from ..data.sources import Dataset
 
-__all__ = ["Swept", "plan_sweep", "resume_sweep", "sweep"]
+__all__ = ["Swept", "open_for_sweep", "plan_sweep", "resume_sweep", "stem_of", "sweep", "unused"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ def sweep(
     wanted = _wanted(networks, recipe, seeds, preprocess, halving, time, jobs, command)
     with watching(watch) as watch:
         folder = _new_folder(out, data)
-        dataset = _opened(data, wanted.recipe.max_bad, watch)
+        dataset = open_for_sweep(data, wanted.recipe.max_bad, watch)
         plan = planned(wanted, dataset, watch)
         folder.mkdir(parents=True)
         plan.save(folder)
@@ -116,7 +117,7 @@ def plan_sweep(
     need_torch()
     wanted = _wanted(networks, recipe, seeds, preprocess, halving, time, jobs, "")
     with watching(watch) as watch:
-        return planned(wanted, _opened(data, wanted.recipe.max_bad, watch), watch, timed=True)
+        return planned(wanted, open_for_sweep(data, wanted.recipe.max_bad, watch), watch, timed=True)
 
 
 def resume_sweep(
@@ -167,7 +168,8 @@ def _swept(plan: SweepPlan, folder: Path, dataset: "Dataset", jobs: int, watch: 
     return Swept(folder, plan, tuple(run_trials(plan, folder, dataset, jobs, watch)))
 
 
-def _opened(data: "str | Path | Dataset", max_bad: float, watch: Watch) -> "Dataset":
+def open_for_sweep(data: "str | Path | Dataset", max_bad: float, watch: Watch) -> "Dataset":
+    """Return the data set, after notes on what it holds."""
     from ..data.sources import Dataset
     from ..evaluation import find_near_duplicates
 
@@ -190,8 +192,18 @@ def _new_folder(out: str | Path | None, data: "str | Path | Dataset") -> Path:
         if folder.exists():
             raise UsageError(f"out (={folder}) exists: choose another{', or --resume it' if is_sweep(folder) else ''}")
         return folder
-    stem = (Path(data) if isinstance(data, str | Path) else data.root).resolve().stem
-    number = 1
-    while (folder := Path("sweeps") / (stem if number == 1 else f"{stem}-{number}")).exists():
+    return unused(Path("sweeps") / stem_of(data))
+
+
+def stem_of(data: "str | Path | Dataset") -> str:
+    """Return the name of a data set."""
+    return (Path(data) if isinstance(data, str | Path) else data.root).resolve().stem
+
+
+def unused(folder: Path) -> Path:
+    """Return `folder`, with -2, -3, ... appended where it exists."""
+    number, found = 1, folder
+    while found.exists():
         number += 1
-    return folder
+        found = folder.with_name(f"{folder.name}-{number}")
+    return found

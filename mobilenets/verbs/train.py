@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from ..training.run import Run, Settings
     from ..weights import Given
 
-__all__ = ["Ready", "Request", "Trained", "finish", "plan", "train"]
+__all__ = ["Ready", "Request", "Trained", "check_folder", "finish", "plan", "train"]
 
 SHOWN = 10  # labels of the data that are listed before training
 
@@ -140,7 +140,7 @@ def train(
     need_torch()
     asked = Request(data, network, recipe, budget, space, calibrate, pretrained, given, preprocess, task, command)
     with watching(watch) as watch:
-        _check_folder(Path(project), name)
+        check_folder(Path(project), name)
         return _start(asked.prepared(watch), Path(project), name, watch)
 
 
@@ -261,7 +261,7 @@ class Request:
         return found.choice.network
 
 
-def _check_folder(project: Path, name: str | None) -> None:
+def check_folder(project: Path, name: str | None) -> None:
     """Check, before the data are read, that a run folder can be made; `Run.create` checks it again."""
     from ..training.run import taken
 
