@@ -4,8 +4,9 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..arch.zoo import named
 from ..costs import Cost, Latency
@@ -18,6 +19,9 @@ from ..tasks.evaluation import ClassScore, Evaluation, Mistake
 from ..tasks.result import Result, Section, figure_name
 from . import text
 from .pictures import heat_map, picture
+
+if TYPE_CHECKING:
+    import jinja2
 
 __all__ = ["PriorPoint", "Report", "render", "write_report"]
 
@@ -55,10 +59,18 @@ def write_report(path: Path, report: Report) -> Path:
 def render(template: str, context: Mapping[str, Any]) -> str:
     """Return the page of a template of this folder; raise `MissingExtraError` without jinja2 or matplotlib."""
     try:
-        import jinja2
+        import jinja2  # noqa: F401
         import matplotlib  # noqa: F401
     except ImportError as exc:
         raise MissingExtraError(f"a report needs {exc.name}", "train") from exc
+    return _template(template).render(context)
+
+
+@cache
+def _template(name: str) -> "jinja2.Template":
+    """Return a template of this folder, which takes longer to compile than to render."""
+    import jinja2
+
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -67,7 +79,7 @@ def render(template: str, context: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(text.FILTERS, picture=picture)
-    return environment.get_template(template).render(context)
+    return environment.get_template(name)
 
 
 def _context(report: Report) -> dict[str, Any]:
