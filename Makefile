@@ -31,7 +31,7 @@ docs: $(READY)
 	$(BIN)/python scripts/make_recipe_docs.py
 
 bench: $(READY)
-	$(BIN)/python benchmarks/sweep.py
+	$(BIN)/python benchmarks/cost_speed.py
 	$(BIN)/python benchmarks/startup.py
 
 mutants: $(BIN)/cosmic-ray  # make mutants ARGS="--count 50 --seed 2"; see docs/testing.md

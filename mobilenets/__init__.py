@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .verbs.resume import resume
     from .verbs.search import search
     from .verbs.serve import serve
+    from .verbs.sweep import resume_sweep, sweep
     from .verbs.train import plan, train
 
 __version__ = "0.1.0"
@@ -83,6 +84,10 @@ _HOME = {
     "verbs.resume": ("resume",),
     "verbs.search": ("search",),
     "verbs.serve": ("serve",),
+    "verbs.sweep": (
+        "resume_sweep",
+        "sweep",
+    ),
     "verbs.train": (
         "plan",
         "train",
@@ -126,8 +131,10 @@ __all__ = [
     "pretrained",
     "quantize",
     "resume",
+    "resume_sweep",
     "search",
     "serve",
+    "sweep",
     "train",
 ]
 

@@ -51,8 +51,9 @@ IMPORTS = {
     "benchmarks": "errors arrays files machine image arch costs model quant compiler exporters runtime progress "
     "training",
     "serving": "errors arrays image machine schema runtime tasks progress opening",
+    "sweeps": "errors files arch schema costs model designs report training",
     "verbs": "errors arrays text files machine image arch schema costs model data designs quant weights compiler "
-    "devices exporters web runtime tasks progress opening training evaluation benchmarks serving",
+    "devices exporters web runtime tasks progress opening training evaluation benchmarks sweeps serving",
 }
 SEES_ALL = ("", "cli", "__main__")  # the package itself (lazily, see below) and the command line
 MAY_IMPORT_TORCH = (

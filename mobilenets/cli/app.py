@@ -84,6 +84,14 @@ _HELP = {
   mobilenets train --resume runs/photos-0.25-96
 """,
     ),
+    "sweep": (
+        "Train many networks under one recipe and compare them: accuracy against cost, latency and memory.",
+        """Examples:
+  mobilenets sweep photos --alpha 0.25 0.5 --img-size 96 128 --epochs 30
+  mobilenets sweep cifar10 --paper --img-size 64 56 48 40
+  mobilenets sweep --resume sweeps/photos
+""",
+    ),
     "evaluate": (
         "Measure a trained model on labelled images: top-1, top-5, each class, calibration, latency.",
         """Examples:
@@ -164,6 +172,7 @@ _HELP = {
 for verb, (summary, examples) in _HELP.items():
     function = {
         "train": "training:train",
+        "sweep": "sweep:sweep",
         "import": "conversion:import_",
         "search": "search:search",
         "serve": "serve:serve",

@@ -74,6 +74,7 @@ def train(
     pretrained: str | None = None,
     resume: Path | None = None,
     calibrate: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative=())] = (),
+    search: str | None = None,
     name: str | None = None,
     project: Path = _PROJECT,
     dry_run: Json = False,
@@ -95,7 +96,9 @@ def train(
         A run folder to go on with, which holds its settings. DATA says where the data have moved to, and --epochs
         extends the run.
     calibrate
-        With a budget: your run folders, whose top-1 moves the accuracy prior.
+        With a budget: your run folders, whose top-1 moves the accuracy prior, or the folder of a sweep.
+    search
+        With a budget: train several networks that fit in this time, such as 1h, by successive halving; keep the best.
     name
         Of the run folder; by default data and network, with a number where that exists.
     project
@@ -114,7 +117,9 @@ def train(
     if data is None and resume is None:
         raise UsageError("train needs DATA, or --resume RUN")
     request = _Request(task, settings, network, image, budget, recipe.recipe, pretrained, calibrate, name, project)
-    request = replace(request, device=recipe.microcontroller)
+    request = replace(request, device=recipe.microcontroller, search=search)
+    if dry_run and search is not None:
+        raise UsageError("--dry-run is of one network: leave out --search")
     if dry_run and resume is not None:
         raise UsageError("--dry-run is of new runs: leave out --resume")
     if resume is not None:
@@ -150,11 +155,13 @@ class _Request:
     project: Path
     found: bool = False  # `pretrained` was not asked for, it lies on this machine
     device: str | None = None  # the microcontroller that the budget is of
+    search: str | None = None  # the time for several networks
 
     def check_resumed(self) -> None:
         """Raise `UsageError` for a flag that contradicts the settings in the run's folder."""
         kept = (self.task, self.settings, replace(self.recipe, epochs=None), self.network, self.image, self.budget)
-        if (*kept, self.pretrained, self.device) != ("classify", _TASK, _RECIPE, _NETWORK, _IMAGE, _BUDGET, None, None):
+        given = (*kept, self.pretrained, self.device, self.search)
+        if given != ("classify", _TASK, _RECIPE, _NETWORK, _IMAGE, _BUDGET, None, None, None):
             raise UsageError("--resume keeps the settings that the run was started with: give no others but --epochs")
         if self.name is not None or self.project != _PROJECT or self.calibrate:
             raise UsageError("--resume goes on in the run's own folder: leave out --name, --project and --calibrate")
@@ -175,6 +182,8 @@ class _Request:
             )
         if request.pretrained is not None:
             check_pretrained(request.pretrained)
+        if request.search is not None:
+            request.check_searched()
         self.image.image_settings()
         _ = self.network.space(2) if self.bounds else self.network.network(2)
         fitted = self.learned.configure_preprocessing(self.image.changed(Preprocess(32, 32)))
@@ -183,6 +192,13 @@ class _Request:
                 f"task {self.task} needs --fit {fitted.fit}, which shows all of each image: leave out --fit and --crop"
             )
         return request
+
+    def check_searched(self) -> None:
+        """Raise `UsageError` for a flag that a search of several networks does not take."""
+        if not self.bounds:
+            raise UsageError("--search trains several networks that fit a budget: give one (--max-...)")
+        if self.pretrained is not None or self.task != "classify" or self.device is not None:
+            raise UsageError("--search trains classifiers from scratch: leave out --pretrained, --task and --device")
 
     def _start(self) -> dict[str, Any]:
         """Return what is fine-tuned: by default a published network that lies on this machine, if any does."""
@@ -229,10 +245,27 @@ def _train(data: Path, request: _Request, bars: "Bars", dry_run: bool) -> "Train
     what = request.arguments()
     if dry_run:
         return plan(data, **what, watch=bars)
+    if request.search is not None:
+        return _search(data, request, what, bars)
     trained = train(data, **what, project=request.project, name=request.name, command=_command(), watch=bars)
     if request.pretrained is None and request.task == "classify":
         bars.note(_HINT)
     return trained
+
+
+def _search(data: Path, request: _Request, what: dict[str, Any], bars: "Bars") -> "Trained":
+    from ..verbs.train_search import train_search
+
+    taken = ("budget", "recipe", "space", "calibrate", "preprocess")
+    return train_search(
+        data,
+        search=request.search or "",
+        **{name: what[name] for name in taken},
+        project=request.project,
+        name=request.name,
+        command=_command(),
+        watch=bars,
+    )
 
 
 def _at_hand() -> str | None:

@@ -82,7 +82,8 @@ def design(
     classes
         Outputs, where no data are given.
     calibrate
-        Your run folders or models, whose top-1 moves the accuracy prior.
+        Your run folders or models, whose top-1 moves the accuracy prior; of a sweep's folder the best network that it
+        trained is chosen.
     threads
         Of the latency measurement.
     runtime

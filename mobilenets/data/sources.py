@@ -58,6 +58,7 @@ class Dataset:
     fingerprint: str  # SHA-256 of split, label and content of all images: independent of order, names and paths
     notes: tuple[str, ...]  # messages for the user, one line each
     head_config: dict[str, Any] = field(default_factory=dict)  # settings of the head that follow from the data
+    decoded: Path | None = None  # the folder in which decoded images are kept for several processes, see shared.py
 
 
 def open_dataset(

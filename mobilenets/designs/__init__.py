@@ -3,7 +3,7 @@
 from .budget import Budget, parse_clock, parse_count, parse_size, parse_time
 from .candidate import Candidate
 from .prior import MeasuredPoint, Prior
-from .runs import read_runs
+from .runs import is_sweep, read_runs
 from .search import Design, search
 from .space import FAMILY_NAMES, Space
 
@@ -15,6 +15,7 @@ __all__ = [
     "MeasuredPoint",
     "Prior",
     "Space",
+    "is_sweep",
     "parse_clock",
     "parse_count",
     "parse_size",

@@ -11,15 +11,28 @@ from ..errors import MobilenetsError, ModelFileError
 from ..schema import parsed, read
 from .prior import MeasuredPoint
 
-__all__ = ["read_runs"]
+__all__ = ["is_sweep", "read_runs"]
 
 
 def read_runs(paths: Iterable[str | Path]) -> list[MeasuredPoint]:
-    """Return one point per run folder (its `best.safetensors`) or model file, with top-1 in %.
+    """Return one point per run folder (its `best.safetensors`), model file or finished trial of a sweep, top-1 in %.
 
     Raises `ModelFileError` naming the first path without a measured model.
     """
-    return [_read_run(Path(path)) for path in paths]
+    return [_read_run(run) for path in paths for run in (trials(Path(path)) if is_sweep(path) else [Path(path)])]
+
+
+def is_sweep(path: str | Path) -> bool:
+    """Return whether `path` is the folder of a sweep."""
+    return (Path(path) / "sweep.json").is_file()
+
+
+def trials(sweep: Path) -> list[Path]:
+    """Return the run folders of the trials that are finished: those with a report."""
+    finished = sorted(report.parent for report in sweep.glob("trials/*/report.html"))
+    if not finished:
+        raise ModelFileError(f"{sweep}: no trial of this sweep is finished")
+    return finished
 
 
 def _read_run(path: Path) -> MeasuredPoint:

@@ -80,6 +80,9 @@ class Space:
     families: tuple[str, ...] = FAMILY_NAMES  # or names of `_MEMBERS`
     alphas: tuple[float, ...] | None = None  # None: those of each family
     resolutions: tuple[int, ...] | None = None  # None: 32 to 256, in steps of 16 of V1 and FD, of 32 of the others
+    only: tuple[
+        Network, ...
+    ] = ()  # of all these, the networks among which to choose; empty: every alpha and resolution
     max_resolution: int | None = None  # the short side of the user's photos: larger inputs add no detail
 
     def networks(self) -> list[Network]:
@@ -89,6 +92,8 @@ class Space:
         that does not exist.
         """
         names = _chosen(self.families)
+        if self.only:
+            return [network for network in dict.fromkeys(self.only) if self._allows(network, names)]
         if self.base.convolution == "full":
             names = [name for name in names if _belongs(name, "v1")]
         return [
@@ -107,6 +112,11 @@ class Space:
         if not names:
             raise BudgetError(f"family {', '.join(self.families)}: {taker} takes {', '.join(families)} only")
         return replace(self, families=tuple(names))
+
+    def _allows(self, network: Network, names: list[str]) -> bool:
+        """Return whether `network` has a family, an alpha and a resolution of this space."""
+        alphas, sides = self.alphas or (network.alpha,), self.resolutions or (network.height,)
+        return body_of(network) in names and network.alpha in alphas and network.height in sides
 
     def _sides(self, family: str) -> list[int]:
         sides = sorted(range(32, 257, _STEPS[family]) if self.resolutions is None else self.resolutions)

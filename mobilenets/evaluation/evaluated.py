@@ -10,6 +10,7 @@ from ..arrays import Floats
 from ..costs import Latency
 from ..data.cache import BadImage, Images, decode_split
 from ..data.near_duplicates import NearDuplicate
+from ..data.shared import shared
 from ..data.sources import Dataset
 from ..errors import UsageError
 from ..model import Model
@@ -127,12 +128,19 @@ def evaluate_split(
         raise UsageError(f"{dataset.root} has no split {split!r}, it has {', '.join(dataset.splits)}")
     task = task_type(session.task)()
     start = time.perf_counter()
-    images = decode_split(
-        task.align_labels(dataset, session.labels, session.head_config).splits[split],
+    aligned = task.align_labels(dataset, session.labels, session.head_config)
+    images = shared(
+        aligned,
+        split,
         session.preprocess,
-        short_side=None,
-        max_bad=max_bad,
-        progress=lambda done, total: watch.decoded(split, done, total),
+        None,
+        lambda: decode_split(
+            aligned.splits[split],
+            session.preprocess,
+            short_side=None,
+            max_bad=max_bad,
+            progress=lambda done, total: watch.decoded(split, done, total),
+        ),
     )
     outputs = _outputs(session, images)
     seconds = time.perf_counter() - start

@@ -5,8 +5,10 @@ drawn in figures; it is in the HTML, where it is escaped and rendered with the f
 """
 
 import io
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..tasks.evaluation import CalibrationBin
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["RESOLUTIONS", "curves", "plane", "reliability"]
+__all__ = ["RESOLUTIONS", "Dot", "cloud", "curves", "plane", "reliability"]
 
 # placeholder colours for matplotlib, replaced by CSS variables in the SVG
 _INK, _SOFT, _LINE, _MAIN, _OTHER, _BAD = "#010101", "#010102", "#010103", "#010104", "#010105", "#010106"
@@ -52,6 +54,20 @@ _STYLE = {
     "lines.linewidth": 1.7,
 }
 Epoch = Mapping[str, float | None]  # a row of results.csv
+_RANKS = [RESOLUTIONS[side] for side in sorted(RESOLUTIONS, reverse=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """A point of `cloud`; those of one series have one rank and one marker."""
+
+    x: float
+    y: float
+    series: str  # the legend's text
+    rank: int  # of the series' colour; beyond the fourth all are grey
+    marker: str = "o"
+    link: str = ""
+    line: str = ""  # the dots of one line are connected and labelled with it
 
 
 def _svg(name: str, width: float, height: float, draw: Callable[["Figure"], None]) -> str:
@@ -158,10 +174,52 @@ def plane(paper: Sequence[tuple[float, int, float, float]], own: tuple[float, fl
     return _svg("plane", 5.4, 3.7, draw)
 
 
-def _log_ticks(axes: "Axes", values: Sequence[float]) -> None:
+def cloud(
+    name: str,
+    dots: Sequence[Dot],
+    xlabel: str,
+    *,
+    scale: float = 1e6,
+    law: tuple[float, float] | None = None,
+    front: Sequence[tuple[float, float]] = (),
+) -> str:
+    """Return a plot of top-1 (%) over a cost on a logarithmic axis, each dot a link.
+
+    `law` is (top-1 at the cost `scale`, slope per factor 10), drawn dashed; `front` a line through its points.
+    """
+
+    def draw(figure: "Figure") -> None:
+        axes = figure.subplots()
+        for text in dict.fromkeys(dot.line for dot in dots if dot.line):
+            line = sorted((dot.x, dot.y) for dot in dots if dot.line == text)
+            axes.plot(*zip(*line, strict=True), color=_SOFT, alpha=0.35, linewidth=1.2, zorder=1)
+            axes.annotate(text, line[0], (3, -13), textcoords="offset points", color=_SOFT, fontsize=9)
+        for series in dict.fromkeys(dot.series for dot in dots):
+            own = [dot for dot in dots if dot.series == series]
+            colour = _RANKS[own[0].rank] if own[0].rank < len(_RANKS) else _SOFT
+            places = [dot.x for dot in own], [dot.y for dot in own]
+            drawn = axes.scatter(*places, 36, color=colour, marker=own[0].marker, label=series, zorder=3)
+            drawn.set_urls([dot.link or None for dot in own])
+        low, high = min(dot.x for dot in dots), max(dot.x for dot in dots)
+        if law is not None:
+            ends = (low, high)
+            values = [law[0] + law[1] * math.log10(x / scale) for x in ends]
+            axes.plot(ends, values, color=_BAD, linewidth=1, linestyle=(0, (4, 3)), label="log-linear law", zorder=2)
+        if front:
+            xs, ys = zip(*front, strict=True)
+            axes.plot(xs, ys, color=_MAIN, linewidth=1.2, alpha=0.6, label="Pareto front", zorder=2)
+        axes.set(xscale="log", xlabel=xlabel, ylabel="top-1, %")
+        _log_ticks(axes, [dot.x for dot in dots], scale)
+        axes.margins(y=0.1)
+        axes.legend(loc="best", fontsize=9)
+
+    return _svg(name, 5.4, 3.7, draw)
+
+
+def _log_ticks(axes: "Axes", values: Sequence[float], scale: float = 1e6) -> None:
     low, high = min(values) * 0.75, max(values) * 1.45
-    ticks: list[Any] = [digit * 10**power for power in range(4, 12) for digit in (1, 2, 5)]
+    ticks: list[Any] = [digit * 10.0**power for power in range(-5, 12) for digit in (1, 2, 5)]
     ticks = [tick for tick in ticks if low <= tick <= high]
     axes.set_xlim(low, high)
-    axes.set_xticks(ticks, [f"{tick / 1e6:g}" for tick in ticks])
+    axes.set_xticks(ticks, [f"{tick / scale:g}" for tick in ticks])
     axes.set_xticks([], minor=True)

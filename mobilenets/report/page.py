@@ -23,7 +23,7 @@ from .pictures import heat_map, picture
 if TYPE_CHECKING:
     import jinja2
 
-__all__ = ["PriorPoint", "Report", "write_report"]
+__all__ = ["PriorPoint", "Report", "render", "write_report"]
 
 MATRIX_CLASSES = 30  # most classes for which the confusion matrix shows numbers
 MOST_PAIRS = 12
@@ -53,17 +53,22 @@ class Report:
 
 def write_report(path: Path, report: Report) -> Path:
     """Write the page to `path` atomically and return `path`; raise `MissingExtraError` without jinja2 or matplotlib."""
+    return write_atomic(path, render("report.html.j2", _context(report)))
+
+
+def render(template: str, context: Mapping[str, Any]) -> str:
+    """Return the page of a template of this folder; raise `MissingExtraError` without jinja2 or matplotlib."""
     try:
         import jinja2  # noqa: F401
         import matplotlib  # noqa: F401
     except ImportError as exc:
         raise MissingExtraError(f"a report needs {exc.name}", "train") from exc
-    return write_atomic(path, _template().render(_context(report)))
+    return _template(template).render(context)
 
 
 @cache
-def _template() -> "jinja2.Template":
-    """Return the template of the page, which takes longer to compile than to render."""
+def _template(name: str) -> "jinja2.Template":
+    """Return a template of this folder, which takes longer to compile than to render."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -74,7 +79,7 @@ def _template() -> "jinja2.Template":
         lstrip_blocks=True,
     )
     environment.filters.update(text.FILTERS, picture=picture)
-    return environment.get_template("report.html.j2")
+    return environment.get_template(name)
 
 
 def _context(report: Report) -> dict[str, Any]:

@@ -3,6 +3,8 @@ bit.
 """
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -23,7 +25,7 @@ from .module import load_weights, weights_of
 from .optimiser import learning_rate
 from .run import Run
 
-__all__ = ["fit"]
+__all__ = ["advance", "fit"]
 
 EVAL_BATCH = 128
 STATISTICS_IMAGES = 1024  # for batch norm's final statistics: thousands of pixels each
@@ -36,19 +38,36 @@ def fit(dataset: Dataset, run: Run, watch: Watch | None = None) -> Model:
     The recipe must be resolved. Raises `Interrupted` after a signal, with the state saved, and `DataError` or
     `TrainingError`.
     """
+    with _prepared(dataset, run, watch or Watch()) as loop:
+        _train(loop, loop.epochs)
+        return _finalise(loop)
+
+
+def advance(dataset: Dataset, run: Run, epochs: int, watch: Watch | None = None) -> None:
+    """Train as `fit`, but only until `epochs` are done; `fit` goes on from there."""
+    with _prepared(dataset, run, watch or Watch()) as loop:
+        _train(loop, min(epochs, loop.epochs))
+        loop.state.save(loop.run.checkpoint)
+
+
+@contextmanager
+def _prepared(dataset: Dataset, run: Run, watch: Watch) -> Iterator[Loop]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the replicas are the parallelism
     try:
         with Interrupts() as interrupts:
-            loop = prepare(dataset, run, watch or Watch(), interrupts)
+            loop = prepare(dataset, run, watch, interrupts)
             with loop.replicas:
-                while loop.state.progress.epoch < loop.epochs and not _out_of_patience(loop):
-                    _begin_quantisation_aware_training(loop)
-                    _train_epoch(loop)
-                    _finish_epoch(loop)
-                return _finalise(loop)
+                yield loop
     finally:
         torch.set_num_threads(threads)
+
+
+def _train(loop: Loop, epochs: int) -> None:
+    while loop.state.progress.epoch < epochs and not _out_of_patience(loop):
+        _begin_quantisation_aware_training(loop)
+        _train_epoch(loop)
+        _finish_epoch(loop)
 
 
 def _begin_quantisation_aware_training(loop: Loop) -> None:

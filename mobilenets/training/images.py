@@ -1,6 +1,7 @@
 """Decoded images of a run; a signal interrupts the decoding."""
 
 from ..data.cache import Images, decode_split
+from ..data.shared import shared
 from ..data.sources import Dataset
 from ..errors import Interrupted, TrainingError
 from ..progress import Watch
@@ -25,13 +26,19 @@ def decode(
         if interrupts.number is not None:
             raise Interrupted(interrupts.number, "stopped while decoding: nothing was trained yet")
 
-    images = decode_split(
-        dataset.splits[split],
+    images = shared(
+        dataset,
+        split,
         settings.preprocess,
-        short_side=side,
-        workers=settings.recipe.workers,
-        max_bad=settings.recipe.max_bad,
-        progress=progress,
+        side,
+        lambda: decode_split(
+            dataset.splits[split],
+            settings.preprocess,
+            short_side=side,
+            workers=settings.recipe.workers,
+            max_bad=settings.recipe.max_bad,
+            progress=progress,
+        ),
     )
     for bad in images.bad:
         watch.note(f"skipped {bad.name}: {bad.reason}")

@@ -82,7 +82,7 @@ def prepare(dataset: Dataset, run: Run, watch: Watch, interrupts: Interrupts) ->
     settings = run.settings
     recipe, network, preprocess, task = settings.recipe, settings.network, settings.preprocess, settings.task
     augmentation = Augmentation(recipe.strength(network.alpha), recipe.flip)
-    side = augmentation.short_side(network.height, network.width)
+    side = settings.stored_side or augmentation.short_side(network.height, network.width)
     train = decode(dataset, "train", settings, watch, interrupts, side)
     val = decode(dataset, "val", settings, watch, interrupts, None)
     check(task, dataset, train, val)

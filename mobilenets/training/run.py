@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from ..errors import MobilenetsError, ModelFileError, TrainingError, UsageError
 from ..files import remove_left_over, write_atomic
 from ..image import Preprocess
 from ..model import Model
-from ..schema import parsed, read
+from ..schema import Between, parsed, read
 from ..tasks import Task, task_type
 from ..tasks.classify import Classify
 from .recipe import Recipe
@@ -41,6 +41,9 @@ class Settings:
     command: str = ""
     pretrained: str = ""  # the name of the trained network that the run starts from; its weights are in Run.initial
     task: Task = field(default_factory=Classify)
+    # pixels of the short side to which training images are reduced before they are cropped; None: what the network's
+    # smallest crop needs
+    stored_side: int | None = None
 
     def to_json(self) -> str:
         """Return the settings as JSON."""
@@ -54,6 +57,7 @@ class Settings:
             "recipe": self.recipe.to_dict(),
             "pretrained": self.pretrained,
             "task": {"name": self.task.name, **self.task.settings()},
+            "stored_side": self.stored_side,
         }
         return json.dumps(values, indent=2) + "\n"
 
@@ -70,6 +74,7 @@ class Settings:
             command=kept.command,
             pretrained=kept.pretrained,
             task=read(task_type(str(task.pop("name"))), task, "settings.task"),
+            stored_side=kept.stored_side,
         )
 
 
@@ -86,6 +91,7 @@ class _Kept:
     version: Literal[1] = 1
     pretrained: str = ""
     task: dict[str, Any] = field(default_factory=dict)
+    stored_side: Annotated[int, Between(1, 65_536)] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +120,15 @@ class Run:
             except OSError as exc:
                 raise UsageError(f"run folder {path} cannot be made: {exc.strerror}") from exc
         run = cls(chosen, settings)
-        write_atomic(chosen / LABELS, "".join(f"{label}\n" for label in labels))
-        run.write_settings()
+        run.prepare_folder(labels)
         return run
+
+    def prepare_folder(self, labels: tuple[str, ...]) -> None:
+        """Make the folder where it does not exist, and write in it what a run starts with."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.remove_left_over()
+        write_atomic(self.path / LABELS, "".join(f"{label}\n" for label in labels))
+        self.write_settings()
 
     def discard_if_empty(self) -> None:
         """Remove the folder of a run that failed before its first epoch, so that its name is free again."""

@@ -6,15 +6,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..designs import Budget, Design, Prior, Space, read_runs, search
+from ..designs import Budget, Design, Prior, Space, is_sweep, read_runs, search
 from ..devices import Estimator, device_of
-from ..errors import UsageError
+from ..errors import BudgetError, UsageError
 from ..machine import check_threads, cores, other_load
 from ..progress import Watch, watching
 from .arguments import budget_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from ..data.sources import Dataset
     from ..runtime import Runtime
@@ -46,7 +46,8 @@ def design(
     data
         Images whose number of classes and size to design for.
     calibrate
-        Run folders or models of the user's, whose validation top-1 moves the accuracy prior.
+        Run folders or models of the user's, whose validation top-1 moves the accuracy prior. With the folder of a sweep
+        the choice is the best of the networks that it trained; only where none of these fits it is a predicted one.
     threads, runtime, precision
         Of the latency measurement, where `budget` bounds latency; precision is fp32 or int8, that of sizes is the
         budget's.
@@ -65,6 +66,35 @@ def design(
     prior = Prior.published()
     if calibrate:
         prior = prior.calibrated(read_runs(calibrate))
+    find = partial(_find, bounds, threads=threads, runtime=runtime, precision=precision, watch=watch)
+    sweeps = [path for path in calibrate if is_sweep(path)]
+    return _find_measured(find, space, prior, sweeps) if sweeps else find(space, prior)
+
+
+def _find_measured(
+    find: "Callable[[Space, Prior], Design]", space: Space, prior: Prior, sweeps: Sequence[str | Path]
+) -> Design:
+    """Return the design among the networks that `sweeps` trained, or among all where none of these fits."""
+    points = read_runs(sweeps)
+    label = f"measured, by {len(points)} trials of {', '.join(map(str, sweeps))}"
+    try:
+        return find(replace(space, only=tuple(point.network for point in points)), replace(prior, label=label))
+    except BudgetError as exc:
+        found = find(space, prior)
+        return replace(found, reason=f"{found.reason} It is predicted, not measured: of the trained, {exc}.")
+
+
+def _find(
+    bounds: Budget,
+    space: Space,
+    prior: Prior,
+    *,
+    threads: int,
+    runtime: "Runtime",
+    precision: str,
+    watch: Watch | None,
+) -> Design:
+    """Return the design within `bounds`, after the measurements that these need."""
     if bounds.device is not None:
         clock = None if bounds.clock is None else float(bounds.clock)
         with watching(watch) as watch:

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from ..training.run import Run, Settings
     from ..weights import Given
 
-__all__ = ["Trained", "finish", "plan", "train"]
+__all__ = ["Ready", "Request", "Trained", "check_folder", "finish", "plan", "train"]
 
 SHOWN = 10  # labels of the data that are listed before training
 
@@ -138,9 +138,9 @@ def train(
         Receives the progress, which by default is drawn on a terminal and in a notebook.
     """
     need_torch()
-    asked = _Request(data, network, recipe, budget, space, calibrate, pretrained, given, preprocess, task, command)
+    asked = Request(data, network, recipe, budget, space, calibrate, pretrained, given, preprocess, task, command)
     with watching(watch) as watch:
-        _check_folder(Path(project), name)
+        check_folder(Path(project), name)
         return _start(asked.prepared(watch), Path(project), name, watch)
 
 
@@ -165,14 +165,14 @@ def plan(
     need_torch()
     from ..training.plan import plan
 
-    asked = _Request(data, network, recipe, budget, space, calibrate, pretrained, given, preprocess, task)
+    asked = Request(data, network, recipe, budget, space, calibrate, pretrained, given, preprocess, task)
     with watching(watch) as watch:
         ready = asked.prepared(watch)
         return plan(ready.dataset, ready.settings, ready.initial)
 
 
 @dataclass(frozen=True, slots=True)
-class _Ready:
+class Ready:
     """All that a run is started with."""
 
     dataset: "Dataset"
@@ -181,7 +181,7 @@ class _Ready:
 
 
 @dataclass(frozen=True, slots=True)
-class _Request:
+class Request:
     """The arguments of `train` that say what is trained."""
 
     data: "str | Path | Dataset"
@@ -196,7 +196,7 @@ class _Request:
     task: AnyTask
     command: str = ""
 
-    def prepared(self, watch: Watch) -> _Ready:
+    def prepared(self, watch: Watch) -> Ready:
         """Check the arguments, read the data and decide every open setting."""
         from ..training.device import find_device, resolve
         from ..training.run import Settings
@@ -220,7 +220,7 @@ class _Request:
         recipe = resolve(recipe, network.alpha, fine_tuning=initial is not None)
         source = str(initial.data.get("imported", {}).get("file", initial.name)) if initial else ""
         settings = Settings(str(dataset.root.absolute()), network, preprocess, recipe, self.command, source, task)
-        return _Ready(dataset, settings, initial)
+        return Ready(dataset, settings, initial)
 
     def _checked(self, pretrained: AnyPretrained) -> tuple[Network | None, Recipe, Task, Budget | None]:
         """Return the arguments by their types; `UsageError` for those that contradict each other."""
@@ -261,7 +261,7 @@ class _Request:
         return found.choice.network
 
 
-def _check_folder(project: Path, name: str | None) -> None:
+def check_folder(project: Path, name: str | None) -> None:
     """Check, before the data are read, that a run folder can be made; `Run.create` checks it again."""
     from ..training.run import taken
 
@@ -294,7 +294,7 @@ def _initial(pretrained: Model, network: Network, task: Task, dataset: "Dataset"
     return replace(moved.model, task=task.name)
 
 
-def _start(ready: _Ready, project: Path, name: str | None, watch: Watch) -> Trained:
+def _start(ready: Ready, project: Path, name: str | None, watch: Watch) -> Trained:
     from ..training.run import Run
 
     dataset, settings = ready.dataset, ready.settings
@@ -309,8 +309,11 @@ def _start(ready: _Ready, project: Path, name: str | None, watch: Watch) -> Trai
         raise
 
 
-def finish(dataset: "Dataset", run: "Run", watch: Watch) -> Trained:
-    """Train `run` to its end, then evaluate the best model in the runtime that serves it."""
+def finish(dataset: "Dataset", run: "Run", watch: Watch, look_for_pairs: bool = True) -> Trained:
+    """Train `run` to its end, then evaluate the best model in the runtime that serves it.
+
+    Near-duplicates are searched with `look_for_pairs` only.
+    """
     if run.settings.recipe.freeze:
         from ..training.frozen import fit_frozen as fit
     else:
@@ -321,7 +324,7 @@ def finish(dataset: "Dataset", run: "Run", watch: Watch) -> Trained:
     split = default_split(dataset)
     for note in (*dataset.notes, *notes_on_few_images(dataset, "val", split)):
         watch.note(note)
-    pairs = find_near_duplicates(dataset, watch)
+    pairs = find_near_duplicates(dataset, watch) if look_for_pairs else ()
     model = fit(dataset, run, watch)
     opened, max_bad = open_model(run.best), run.settings.recipe.max_bad
     session = open_session(opened.model)

@@ -32,6 +32,19 @@ def test_a_run_folder_and_a_model_file(tmp_path: Path) -> None:
     ]
 
 
+def test_a_sweep_gives_its_finished_trials(tmp_path: Path) -> None:
+    (tmp_path / "sweep.json").touch()
+    with pytest.raises(ModelFileError, match="no trial of this sweep is finished"):
+        read_runs([tmp_path])
+    for name, top1 in (("a", 0.5), ("b", 0.6), ("running", 0.1)):
+        trial = tmp_path / "trials" / name
+        trial.mkdir(parents=True)
+        save(trial / "best.safetensors", {"top1": top1})
+        if name != "running":
+            (trial / "report.html").touch()
+    assert [point.top1 for point in read_runs([tmp_path])] == [50.0, 60.0]
+
+
 def test_what_cannot_calibrate_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="no such model file; a run folder holds best"):
         read_runs([tmp_path])

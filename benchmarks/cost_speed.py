@@ -1,4 +1,4 @@
-"""Expand and cost 10,000 networks: python benchmarks/sweep.py
+"""Expand and cost 10,000 networks: python benchmarks/cost_speed.py
 
 One core; a network a fraction of a millisecond, so that a search over thousands takes seconds.
 """

@@ -1,0 +1,106 @@
+"""The paper's Tables 4 to 9 with what a sweep measured beside what the paper prints."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..arch.zoo import PAPER
+from .law import Group
+from .plan import PAPER_SIZES
+
+__all__ = ["Comparison", "Key", "by_key", "link_to", "sizes_of", "tables"]
+
+Key = tuple[str, float, int]  # variant or peer, alpha, position of the size among those of the sweep
+NOTHING = "–"
+COLUMNS = ("network", "top-1, %", "difference", "mult-adds, M", "params, M", "paper", "its top-1", "difference there")
+_PLAIN = [("plain", alpha, 0) for alpha in (1.0, 0.75, 0.5, 0.25)]
+TABLES: tuple[tuple[str, str, tuple[Key, ...]], ...] = (
+    ("Table 4", "Full convolutions against depthwise separable ones.", (("conv", 1.0, 0), ("plain", 1.0, 0))),
+    ("Table 5", "A thin network against a shallow one.", (("plain", 0.75, 0), ("shallow", 1.0, 0))),
+    ("Table 6", "The width multiplier.", tuple(_PLAIN)),
+    ("Table 7", "The resolution.", tuple(("plain", 1.0, rank) for rank in range(4))),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One table: rows of text, each with a link to its run's report."""
+
+    title: str
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+def tables(found: Sequence[Group]) -> list[Comparison]:
+    """Return those tables of the paper of which at least two networks were trained."""
+    groups, sizes = by_key(found), sizes_of(found)
+    made = []
+    for title, caption, keys in TABLES:
+        chosen = [(key, groups[key]) for key in keys if key in groups]
+        if len(chosen) > 1:
+            stand = ", ".join(f"{size} for {paper}" for size, paper in zip(sizes, PAPER_SIZES, strict=False))
+            rows = tuple(_row(key, group, chosen[0]) for key, group in chosen)
+            made.append(Comparison(title, f"{caption} Here {stand} px; top-1 is not on ImageNet.", COLUMNS, rows))
+    return made
+
+
+def by_key(found: Sequence[Group]) -> dict[Key, Group]:
+    """Return the square networks of V1 by variant, alpha and position of their size."""
+    sizes = sizes_of(found)
+    return {
+        (group.first.variant, group.first.alpha, sizes.index(group.first.height)): group
+        for group in found
+        if group.first.family == "" and group.first.height == group.first.width
+    }
+
+
+def sizes_of(found: Sequence[Group]) -> list[int]:
+    """Return the sizes of the square networks of V1, largest first."""
+    rows = (group.first for group in found)
+    return sorted({row.height for row in rows if row.family == "" and row.height == row.width}, reverse=True)
+
+
+def link_to(trial: str) -> str:
+    """Return the address of a trial's report from that of the sweep."""
+    return f"trials/{trial}/report.html"
+
+
+def printed(key: Key) -> tuple[float, float, float] | None:
+    """Return the paper's top-1 in %, mult-adds and parameters in millions; None for what it does not print."""
+    variant, alpha, rank = key
+    if rank >= len(PAPER_SIZES):
+        return None
+    size = PAPER_SIZES[rank]
+    for row in PAPER:
+        network = row.network
+        plain = network.convolution == "separable" and "shallow" not in network.name
+        kind = "plain" if plain else "conv" if network.convolution == "full" else "shallow"
+        if (kind, network.alpha, network.height) == (variant, alpha, size):
+            return row.top1, row.mult_adds_m, row.params_m
+    return None
+
+
+def _row(key: Key, group: Group, first: tuple[Key, Group]) -> tuple[str, tuple[str, ...]]:
+    theirs, reference, row = printed(key), printed(first[0]), group.first
+    difference = there = NOTHING
+    if key != first[0]:
+        difference = f"{group.top1 - first[1].top1:+.1f}"
+        there = f"{theirs[0] - reference[0]:+.1f}" if theirs and reference else NOTHING
+    cells = (
+        row.network,
+        accuracy(group),
+        difference,
+        f"{row.mult_adds / 1e6:.2f}",
+        f"{row.params / 1e6:.2f}",
+        f"{theirs[1]:g} M, {theirs[2]:g} M" if theirs else NOTHING,
+        f"{theirs[0]:.1f}" if theirs else NOTHING,
+        there,
+    )
+    return link_to(row.trial), cells
+
+
+def accuracy(group: Group) -> str:
+    """Return the mean top-1, with the standard deviation and the number of seeds where there are several."""
+    if group.spread is None:
+        return f"{group.top1:.1f}"
+    return f"{group.top1:.1f} ± {group.spread:.1f} ({len(group.rows)} seeds)"

@@ -1,0 +1,142 @@
+"""All trials of a sweep: one after another in this process, or several side by side in processes of their own."""
+
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..files import remove_left_over
+from ..progress import Watch
+from ..sweeps import (
+    FAILED,
+    MEASURED,
+    PLAN,
+    REPORT,
+    RESULTS,
+    Row,
+    SweepPlan,
+    collect,
+    history,
+    run_side_by_side,
+    survivors,
+    write_page,
+    write_results,
+)
+from .sweep_plan import jobs_for
+from .trial import DECODED, measure_trial, run_trial
+
+if TYPE_CHECKING:
+    from ..data.sources import Dataset
+
+__all__ = ["run_trials"]
+
+
+class _Quiet(Watch):
+    """Passes on the progress of a trial, but neither its notes nor its epochs."""
+
+    def __init__(self, watch: Watch) -> None:
+        self.decoded = watch.decoded  # type: ignore[method-assign]
+        self.step = watch.step  # type: ignore[method-assign]
+
+
+def run_trials(plan: SweepPlan, folder: Path, dataset: "Dataset", jobs: int, watch: Watch) -> list[Row]:
+    """Train all trials from where they stand, measure those that are done, and write results and report."""
+    _remove_left_over(plan, folder)
+    dataset, jobs = replace(dataset, decoded=folder / DECODED), jobs_for(plan, jobs)
+    numbers: Sequence[int] = range(len(plan.trials))
+    for rung in plan.rungs:
+        _run(plan, folder, dataset, numbers, rung, jobs, watch)
+        numbers = survivors(plan, numbers, _scores(plan, folder, numbers, rung), plan.by_cost)
+        watch.note(f"after {rung} epochs {len(numbers)} of {len(plan.trials)} trials go on")
+    _run(plan, folder, dataset, numbers, None, jobs, watch)
+    for at, number in enumerate(numbers):
+        watch.measured("latency", at, len(numbers))
+        measure_trial(plan.run(number, folder), dataset)
+    rows = collect(plan, folder)
+    write_results(folder, rows)
+    write_page(folder, plan, rows)
+    shutil.rmtree(folder / DECODED, ignore_errors=True)
+    return rows
+
+
+def _run(
+    plan: SweepPlan,
+    folder: Path,
+    dataset: "Dataset",
+    numbers: Sequence[int],
+    epochs: int | None,
+    jobs: int,
+    watch: Watch,
+) -> None:
+    """Train the trials `numbers` until `epochs` are done, or to their ends."""
+    if jobs > 1:
+        _run_in_processes(plan, folder, dataset, numbers, epochs, jobs, watch)
+        return
+    for at, number in enumerate(numbers):
+        run_trial(plan, number, folder, epochs, dataset=dataset, watch=_Quiet(watch))
+        watch.note(_line(plan, folder, number, at + 1, len(numbers)))
+
+
+def _run_in_processes(
+    plan: SweepPlan,
+    folder: Path,
+    dataset: "Dataset",
+    numbers: Sequence[int],
+    epochs: int | None,
+    jobs: int,
+    watch: Watch,
+) -> None:
+    _decode(plan, dataset, watch)
+    ended: list[str] = []
+    by_name = {plan.trials[number].name: number for number in numbers}
+
+    def done(name: str) -> None:
+        ended.append(name)
+        watch.note(_line(plan, folder, by_name[name], len(ended), len(numbers)))
+
+    command = [sys.executable, "-m", __package__ + ".trial", str(folder)]
+    until = [] if epochs is None else [str(epochs)]
+    run_side_by_side({name: [*command, str(number), *until] for name, number in by_name.items()}, jobs, done)
+
+
+def _decode(plan: SweepPlan, dataset: "Dataset", watch: Watch) -> None:
+    """Decode, before the processes start, what they share."""
+    from ..training.images import decode
+    from ..training.interrupt import Interrupts
+
+    with Interrupts() as interrupts:
+        for settings in {trial.settings.preprocess: trial.settings for trial in plan.trials}.values():
+            decode(dataset, "train", settings, watch, interrupts, settings.stored_side)
+            decode(dataset, "val", settings, watch, interrupts, None)
+
+
+def _line(plan: SweepPlan, folder: Path, number: int, at: int, count: int) -> str:
+    """Return what is said of a trial that has ended."""
+    run = plan.run(number, folder)
+    failed = run.path / FAILED
+    if failed.is_file():
+        return f"{at} of {count}: {run.path.name} failed: {failed.read_text('utf-8').strip()}"
+    rows = history(run)
+    best, seconds = max(row["val_top1"] for row in rows), sum(row["seconds"] for row in rows)
+    return f"{at} of {count}: {run.path.name}, {len(rows)} epochs, val top-1 {best:.1%}, {seconds:,.0f} s"
+
+
+def _scores(plan: SweepPlan, folder: Path, numbers: Sequence[int], epochs: int) -> dict[int, float]:
+    """Return the best validation top-1 in the first `epochs` of each trial that has not failed."""
+    runs = {number: plan.run(number, folder) for number in numbers}
+    return {
+        number: max(row["val_top1"] for row in history(run)[:epochs])
+        for number, run in runs.items()
+        if not (run.path / FAILED).is_file()
+    }
+
+
+def _remove_left_over(plan: SweepPlan, folder: Path) -> None:
+    """Remove the temporary files of a process that was killed as it wrote."""
+    remove_left_over([folder / name for name in (PLAN, RESULTS, REPORT)])
+    for number in range(len(plan.trials)):
+        path = plan.run(number, folder).path
+        if path.is_dir():
+            remove_left_over([path / name for name in (MEASURED, FAILED)])

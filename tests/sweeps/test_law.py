@@ -1,0 +1,73 @@
+"""The log-linear law, the Pareto front, and the tables and page that show them."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sweep_rows import SIZES, paper_plan, rows_of, trial
+
+from mobilenets.arch import Network
+from mobilenets.sweeps import SweepPlan, write_page
+from mobilenets.sweeps.law import fit_law, front, groups
+from mobilenets.sweeps.tables import tables
+
+
+def test_law_is_numpys_polyfit() -> None:
+    rng = np.random.default_rng(0)
+    costs = rng.uniform(1e6, 1e9, 12)
+    top1 = 50 + 8 * np.log10(costs / 1e6) + rng.normal(0, 1, 12)
+    law = fit_law(list(zip(costs, top1, strict=True)))
+    slope, start = np.polyfit(np.log10(costs / 1e6), top1, 1)
+    away = top1 - start - slope * np.log10(costs / 1e6)
+    assert law is not None
+    assert (law.slope, law.at_million) == pytest.approx((slope, start))
+    assert law.rms == pytest.approx(np.sqrt(np.mean(away**2)))
+    assert law.worst == pytest.approx(np.abs(away).max())
+    assert law.explained == pytest.approx(np.corrcoef(np.log10(costs), top1)[0, 1] ** 2)
+    assert law.at(1e8) == pytest.approx(start + 2 * slope)
+
+
+def test_no_law_of_two_costs() -> None:
+    assert fit_law([(1e6, 50), (1e6, 51), (2e6, 52)]) is None
+
+
+def test_front_has_no_point_that_another_betters() -> None:
+    points = [(2.0, 60.0), (1.0, 50.0), (1.0, 55.0), (3.0, 58.0), (4.0, 60.0), (5.0, 61.0)]
+    assert front(points) == [2, 0, 5]
+
+
+def test_tables_stand_beside_the_papers() -> None:
+    made = {table.title: table for table in tables(groups(list(rows_of(paper_plan()))))}
+    assert list(made) == ["Table 4", "Table 5", "Table 6", "Table 7"]
+    first, second = (cells for _, cells in made["Table 4"].rows)
+    assert first[0] == "conv-1-64" and first[-2:] == ("71.7", "–")
+    assert second[0] == "1-64" and second[-2:] == ("70.6", "-1.1") and "(3 seeds)" in second[1]
+    assert [cells[0] for _, cells in made["Table 5"].rows] == ["0.75-64", "shallow-1-64"]
+    assert [cells[-1] for _, cells in made["Table 6"].rows] == ["–", "-2.2", "-6.9", "-20.0"]
+    assert [cells[0] for _, cells in made["Table 7"].rows] == [f"1-{size}" for size in SIZES]
+    assert [cells[-2] for _, cells in made["Table 7"].rows] == ["70.6", "69.1", "67.2", "64.4"]
+
+
+def test_tables_need_two_networks() -> None:
+    one = [row for row in rows_of(paper_plan()) if row.network == "1-64"]
+    assert tables(groups(one)) == []
+
+
+def test_page_is_self_contained_and_links_every_run(tmp_path: Path) -> None:
+    plan = paper_plan()
+    page = write_page(tmp_path, plan, list(rows_of(plan))).read_text()
+    assert not re.findall(r'(?:src|href)="(?:https?:|//)', page)
+    for one in plan.trials:
+        assert page.count(f'href="trials/{one.name}/report.html"') >= 4, "tables and figures"
+    assert "+10.1" in page and "R² 1.000" in page  # the law of `rows_of`, with a second and a third seed
+    assert "−2.1" in page.replace("\N{MINUS SIGN}", "−")
+
+
+def test_page_of_a_sweep_in_which_nothing_finished(tmp_path: Path) -> None:
+    plan = SweepPlan("d<b>", "f", (trial(Network(0.25, 32, 32)),))
+    row = next(rows_of(plan))
+    failed = replace(row, state="failed", note="the loss is nan", top1=None, latency_ms=None, val_top1=None)
+    page = write_page(tmp_path, plan, [failed]).read_text()
+    assert "0.25-32-seed0 failed: the loss is nan" in page and "d<b>" not in page
