@@ -7,6 +7,9 @@ READY := $(VENV)/.ready
 # the tests that run native code; `make test` runs them held to lesser processors too, which tests/native.py prints
 NATIVE := tests/compiler tests/runtime tests/training/test_fused.py
 
+# the tests start Python some hundred times, each of which would compile the package and its tests anew
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-all check docs bench mutants
 
 demo: $(READY)

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -19,10 +19,12 @@ from mobilenets.arch.network import Network
 from mobilenets.compiler import build
 from mobilenets.compiler.processor import LEVELS, MASK
 from mobilenets.compiler.program import Target
+from mobilenets.costs.latency import Latency
 from mobilenets.files import write_atomic
 from mobilenets.image import Preprocess
 from mobilenets.machine import processor
 from mobilenets.model import Model
+from mobilenets.runtime import measure
 
 MakeModel = Callable[..., Model]
 
@@ -38,8 +40,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# threads that wait for work must not spin: several test processes share the cores
+# several test processes share the cores: threads that wait for work must not spin, and a network of a test has no work
+# for two threads that wait for each other. The workers inherit both before they load numpy and torch
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -90,22 +94,49 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder.mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MOBILENETS_CACHE", str(folder))
-        patch.setattr(build, "_compiled", remembered(folder / "libraries"))
+        patch.setattr(build, "_compiled", remembered(folder / "libraries", ("-O1", *build.FLAGS[1:])))
+        patch.setattr(measure, "time_interleaved", briefly(measure.time_interleaved))
         yield folder
 
 
-def remembered(folder: Path) -> Callable[[Mapping[str, str], Target], bytes]:
-    """Return the function that compiles C, which compiles a text once: networks of other weights have the same."""
+def briefly(timed: Callable[..., list[Latency]]) -> Callable[..., list[Latency]]:
+    """Return `time_interleaved` held to a twentieth of a second: no test depends on a latency."""
+
+    def run(calls: Sequence[Callable[[], object]], seconds: float, *rest: object, **named: object) -> list[Latency]:
+        return timed(calls, min(seconds, 0.05), *rest, **named)
+
+    return run
+
+
+@pytest.fixture(scope="module", autouse=True)
+def optimised(own_cache: Path, request: pytest.FixtureRequest) -> Iterator[None]:
+    """Compile C with the product's flags in the tests of that C; elsewhere with -O1, which takes half the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.path.parent.name in {"compiler", "runtime"} or request.path.name == "test_fused.py":
+            (own_cache / "optimised").mkdir(exist_ok=True)
+            patch.setenv("MOBILENETS_CACHE", str(own_cache / "optimised"))
+            patch.setattr(build, "_compiled", remembered(own_cache / "libraries", build.FLAGS))
+        yield
+
+
+_compile = build._compiled
+
+
+def remembered(folder: Path, flags: Sequence[str]) -> Callable[[Mapping[str, str], Target], bytes]:
+    """Return the function that compiles C with `flags`, a text once: networks of other weights have the same."""
     folder.mkdir(exist_ok=True)
-    compile_, run, command = build._compiled, build._run, os.environ.get("CC")
+    run, command = build._run, os.environ.get("CC")
 
     def compiled(sources: Mapping[str, str], target: Target) -> bytes:
         if build._run is not run or os.environ.get("CC") != command:  # a test's own
-            return compile_(sources, target)
-        key = repr((sorted(sources.items()), build.compiler(), build.FLAGS, target.flags))
-        kept = folder / sha256(key.encode()).hexdigest()
+            return _compile(sources, target)
+        kept = (
+            folder / sha256(repr((sorted(sources.items()), build.compiler(), flags, target.flags)).encode()).hexdigest()
+        )
         if not kept.is_file():
-            write_atomic(kept, compile_(sources, target))
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(build, "FLAGS", flags)
+                write_atomic(kept, _compile(sources, target))
         return kept.read_bytes()
 
     return compiled

@@ -4,8 +4,9 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..arch.zoo import named
 from ..costs import Cost, Latency
@@ -18,6 +19,9 @@ from ..tasks.evaluation import ClassScore, Evaluation, Mistake
 from ..tasks.result import Result, Section, figure_name
 from . import text
 from .pictures import heat_map, picture
+
+if TYPE_CHECKING:
+    import jinja2
 
 __all__ = ["PriorPoint", "Report", "write_report"]
 
@@ -50,10 +54,18 @@ class Report:
 def write_report(path: Path, report: Report) -> Path:
     """Write the page to `path` atomically and return `path`; raise `MissingExtraError` without jinja2 or matplotlib."""
     try:
-        import jinja2
+        import jinja2  # noqa: F401
         import matplotlib  # noqa: F401
     except ImportError as exc:
         raise MissingExtraError(f"a report needs {exc.name}", "train") from exc
+    return write_atomic(path, _template().render(_context(report)))
+
+
+@cache
+def _template() -> "jinja2.Template":
+    """Return the template of the page, which takes longer to compile than to render."""
+    import jinja2
+
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -62,8 +74,7 @@ def write_report(path: Path, report: Report) -> Path:
         lstrip_blocks=True,
     )
     environment.filters.update(text.FILTERS, picture=picture)
-    page = environment.get_template("report.html.j2").render(_context(report))
-    return write_atomic(path, page)
+    return environment.get_template("report.html.j2")
 
 
 def _context(report: Report) -> dict[str, Any]:

@@ -134,7 +134,7 @@ def test_equals_timm(name: str, theirs: str) -> None:
     assert cost(named(name)).params == sum(p.numel() for p in module.parameters())
 
 
-@pytest.mark.parametrize("alpha", [0.35, 0.75, 1.0, 1.3])
+@pytest.mark.parametrize("alpha", [0.35, 1.3, *(pytest.param(alpha, marks=pytest.mark.slow) for alpha in (0.75, 1.0))])
 @pytest.mark.parametrize("family", [name for name in FAMILIES if name.startswith(("v2", "v3"))])
 def test_equals_keras_applications(family: str, alpha: float) -> None:
     keras = pytest.importorskip("keras")

@@ -12,7 +12,7 @@ import pytest
 from driver import COMMANDS, build, command, run
 from int8_networks import images_for, random_integers
 from native import runnable
-from test_emitted import COMPILERS, FOUND, STRICT, compiled, needs_nm, needs_one
+from test_emitted import COMPILERS, FOUND, STRICT, compiled
 
 from mobilenets.arch.network import Block, Network
 from mobilenets.compiler.compile import sources_of
@@ -67,24 +67,31 @@ def test_the_c_is_what_it_was(request: pytest.FixtureRequest) -> None:
 @pytest.mark.parametrize("command", COMPILERS)
 @pytest.mark.parametrize("target", INT8_TARGETS)
 def test_no_compiler_warns(target: str, command: list[str], tmp_path: Path) -> None:
+    """Nor is anything allocated or kept between two images, and the object has the instructions of its target."""
     flags = INT8_TARGETS[target].flags
     assert compiled(tmp_path, texts(target), *command, *STRICT, "-std=c99", *flags, "-c", "int8.c") == ""
+    if command in FOUND and shutil.which("nm"):
+        assert_nothing_is_allocated_and_nothing_is_kept(tmp_path)
+    if command in FOUND and shutil.which("objdump"):
+        assert_the_instructions_are_there(target, tmp_path)
     if target == "portable":  # as where there is no SSE2
         words = (*command, *STRICT, "-std=c99", "-U__SSE2__", "-c", "int8.c")
         assert compiled(tmp_path, texts(target), *words) == ""
 
 
-@needs_one
-@needs_nm
-@pytest.mark.parametrize("target", INT8_TARGETS)
-def test_nothing_is_allocated_and_nothing_is_kept(target: str, tmp_path: Path) -> None:
-    flags = INT8_TARGETS[target].flags
-    assert compiled(tmp_path, texts(target), *FOUND[0], "-O2", "-std=c99", *flags, "-c", "int8.c") == ""
-    listed = subprocess.run(["nm", "int8.o"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+def assert_nothing_is_allocated_and_nothing_is_kept(folder: Path) -> None:
+    listed = subprocess.run(["nm", "int8.o"], cwd=folder, capture_output=True, text=True, check=True).stdout
     symbols = [line.split()[-2:] for line in listed.splitlines()]
     assert {name for kind, name in symbols if kind == "U"} <= {"memset", "memcpy", "memmove"}
     assert {kind for kind, _ in symbols} <= set("TtRrU")
     assert {name for kind, name in symbols if kind in "TR"} == {"mobilenets_int8_run", "mobilenets_int8_step"}
+
+
+def assert_the_instructions_are_there(target: str, folder: Path) -> None:
+    disassembled = subprocess.run(["objdump", "-d", "int8.o"], cwd=folder, capture_output=True, text=True).stdout
+    for instruction in ("tdpbusd", "ldtilecfg", "tileloadd", "tilestored", "tilerelease"):
+        assert (instruction in disassembled) == (target == "amx")
+    assert ("vpdpbusd" in disassembled) == (target in ("amx", "avx512vnni", "avxvnni"))
 
 
 def build_and_run(folder: Path, name: str, network: Network, target: str, *before: str) -> None:

@@ -3,8 +3,6 @@
 Whole networks in tiles are among the targets of test_int8_networks.py.
 """
 
-import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +12,6 @@ from hypothesis import strategies as st
 from int8_networks import images_for, random_integers
 from native import needs, runnable
 from running import needs_compiler
-from test_emitted import FOUND, STRICT, compiled
-from test_int8_emitted import texts
 from test_int8_kernels import HEAD, KERNELS, Layer, Written, eights, layers, stored
 from test_kernels import Kernels
 
@@ -108,18 +104,6 @@ def test_pointwise(kernels: Kernels, layer: Layer) -> None:
         kernels("tiles_", layer.mr, layer.nr, codes[first:last], depth, deep, packed, layer.zeros[2], bias, factor,
                 *layer.bounds, output.array[first:last], eights(n), (last - first) * w)  # fmt: skip
     assert (output.array[:, :, :n] == exact).all() and output.unharmed()
-
-
-@pytest.mark.parametrize("command", FOUND, ids=lambda command: command[0])
-@pytest.mark.parametrize("target", INT8_TARGETS)
-@pytest.mark.skipif(not shutil.which("objdump"), reason="no objdump")
-def test_the_instructions_are_there(target: str, command: list[str], tmp_path: Path) -> None:
-    words = (*command, *STRICT, "-std=c99", *INT8_TARGETS[target].flags, "-c", "int8.c")
-    assert compiled(tmp_path, texts(target), *words) == ""
-    disassembled = subprocess.run(["objdump", "-d", "int8.o"], cwd=tmp_path, capture_output=True, text=True).stdout
-    for instruction in ("tdpbusd", "ldtilecfg", "tileloadd", "tilestored", "tilerelease"):
-        assert (instruction in disassembled) == (target == "amx")
-    assert ("vpdpbusd" in disassembled) == (target in ("amx", "avx512vnni", "avxvnni"))
 
 
 def test_which_steps_are_tiles() -> None:

@@ -184,7 +184,7 @@ CPUS = {"portable": "qemu64,-sse3", "avx2": "Haswell"}
 @needs_x86
 @needs_compiler
 @pytest.mark.skipif(not QEMU, reason="no qemu-x86_64 (Debian: qemu-user)")
-@pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.slow), "int8"])
 @pytest.mark.parametrize("target", CPUS)
 def test_an_emulated_processor_of_that_kind_runs_it(target: str, precision: str, tmp_path: Path) -> None:
     """A second opinion on the instructions, from an emulator that refuses those which its processor lacks."""

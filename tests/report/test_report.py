@@ -145,14 +145,15 @@ def test_same_report_gives_same_bytes(tmp_path: Path) -> None:
     assert written(tmp_path, report(("a", "b"))) == written(tmp_path, report(("a", "b")))
 
 
-@pytest.mark.parametrize("label", [EVIL, '" onerror="x', "狗", "🐘 $x^2$", "a\nb", "ع" * 300, "&amp;", "{{ 7 * 7 }}"])
-def test_user_strings_are_shown_as_they_are(tmp_path: Path, label: str) -> None:
-    content = report(
-        (label, "b"), title=label, notes=[label], settings={label: label}, command=label, latency=None, history=()
+def test_user_strings_are_shown_as_they_are(tmp_path: Path) -> None:
+    labels = (EVIL, '" onerror="x', "狗", "🐘 $x^2$", "a\nb", "ع" * 300, "&amp;", "{{ 7 * 7 }}")
+    text = " ".join(labels)
+    settings = {label: label for label in labels}
+    page = Page(
+        written(tmp_path, report(labels, title=text, notes=labels, settings=settings, command=text, latency=None))
     )
-    page = Page(written(tmp_path, content))
     assert "script" not in page.tags
-    assert page.text.count(label) >= 6
+    assert all(page.text.count(label) >= 6 for label in labels)
 
 
 def test_only_an_evaluation(tmp_path: Path) -> None:

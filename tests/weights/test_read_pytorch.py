@@ -120,7 +120,11 @@ def shared(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: part.view(t.shape) for (name, t), part in zip(floats.items(), parts, strict=True)}
 
 
-@pytest.mark.parametrize("how", [{}, {"_use_new_zipfile_serialization": False}, {"pickle_protocol": 4}], ids=str)
+@pytest.mark.parametrize(
+    "how",
+    [{}, {"_use_new_zipfile_serialization": False}, pytest.param({"pickle_protocol": 4}, marks=pytest.mark.slow)],
+    ids=str,
+)
 @pytest.mark.parametrize("holds", HOLDS)
 def test_every_way_to_save(holds: str, how: dict[str, Any]) -> None:
     peer = randomise(Listed())

@@ -241,7 +241,9 @@ LIMITS = {XNNPACK: 0.5001, BUILT_IN: 0.7501}
 
 
 @pytest.mark.parametrize("kernels", LIMITS, ids=["xnnpack", "built_in"])
-@pytest.mark.parametrize("name", [*SHARED])
+@pytest.mark.parametrize(
+    "name", [next(iter(SHARED)), *(pytest.param(n, marks=pytest.mark.slow) for n in [*SHARED][1:])]
+)
 def test_each_layer_is_within_the_quantisations_step(shared_data: Path, name: str, kernels: OpResolverType) -> None:
     found = shared_distances(shared_data, name, kernels, photos=4)
     print(f"{name} {kernels.name}: {found:.5f} steps")
