@@ -17,7 +17,10 @@ REFUSED = "Failed to load resource: the server responded with a status of"  # wh
 
 DROPPED = """files => {
   const data = new DataTransfer();
-  for (const [name, bytes] of files) data.items.add(new File([Uint8Array.from(atob(bytes), (one) => one.charCodeAt())], name));
+  for (const [name, text] of files) {
+    const bytes = Uint8Array.from(atob(text), (one) => one.charCodeAt());
+    data.items.add(new File([bytes], name));
+  }
   return data;
 }"""
 
