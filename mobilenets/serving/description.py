@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from html import escape
+from importlib.metadata import version
 from typing import Any
 
-from .. import __version__
 from .messages import Headers
 from .served import Served
 from .settings import Settings
@@ -75,7 +75,7 @@ def openapi(models: Mapping[str, Served], settings: Settings) -> dict[str, Any]:
     }
     description: dict[str, Any] = {
         "openapi": "3.1.0",
-        "info": {"title": "mobilenets serve", "version": __version__},
+        "info": {"title": "mobilenets serve", "version": version("mobilenets")},
         "paths": paths,
     }
     if settings.token is not None:

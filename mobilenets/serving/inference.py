@@ -4,11 +4,11 @@ import asyncio
 import re
 from collections.abc import Mapping
 from functools import partial
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 
-from .. import __version__
 from ..errors import ImageError, MobilenetsError
 from ..runtime.images import pixels_of
 from .engine import Engine
@@ -29,7 +29,7 @@ def of_server(request: Request, path: str, models: Mapping[str, Served]) -> Resp
     """Return what the server states of itself, None for another path."""
     if path == "/v2":
         request.allow("GET", "HEAD")
-        return as_json({"name": "mobilenets", "version": __version__, "extensions": EXTENSIONS})
+        return as_json({"name": "mobilenets", "version": version("mobilenets"), "extensions": EXTENSIONS})
     if path == "/v2/repository/index":
         request.allow("POST")
         return as_json([{"name": name, "version": VERSION, "state": "READY", "reason": ""} for name in models])

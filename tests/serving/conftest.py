@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -38,3 +39,12 @@ def client(server: Running) -> Iterator[httpx.Client]:
 @pytest.fixture(scope="package")
 def jpegs(photos: Path) -> list[Path]:
     return sorted(photos.rglob("*.jpg"))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A Chromium; of a module, because tests with an event loop of their own cannot run beside it."""
+    from browsing import chromium
+
+    with chromium() as browser:
+        yield browser

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browsing import answered, api, chromium, drop, opened, rows, status
+from browsing import answered, api, drop, opened, rows, status
 from running import Running, serving
 
 from mobilenets import predict
@@ -57,12 +57,6 @@ def tasks(model: Path) -> Iterator[Running]:
         ):
             running.app.models[made.name] = made
         yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as browser:
-        yield browser
 
 
 def percent(probability: float) -> str:
