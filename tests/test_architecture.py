@@ -54,7 +54,7 @@ IMPORTS = {
     "serving": "errors arrays image machine schema runtime tasks progress opening",
     "sweeps": "errors files arch schema costs model designs report training",
     "verbs": "errors arrays text files machine image arch schema costs model data designs quant weights compiler "
-    "devices exporters web runtime tasks progress opening training evaluation benchmarks sweeps serving",
+    "devices exporters web runtime tasks report progress opening training evaluation benchmarks sweeps serving",
 }
 SEES_ALL = ("", "cli", "__main__")  # the package itself (lazily, see below) and the command line
 MAY_IMPORT_TORCH = (
