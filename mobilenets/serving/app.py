@@ -160,6 +160,7 @@ class Application:
 
     async def _metrics(self, request: Request) -> Response:
         request.allow("GET", "HEAD")
+        self.metrics.waiting.set(self.engine.waiting)
         return Response(200, *self.metrics.exposition())
 
     async def _openapi(self, request: Request) -> Response:

@@ -22,7 +22,7 @@ from mobilenets.arch import Network
 from mobilenets.arch.network import Block
 from mobilenets.errors import DataError, UsageError
 from mobilenets.exporters.onnx import to_onnx
-from mobilenets.image import Pixels, Preprocess, prepare
+from mobilenets.image import Pixels, Preprocess, Size, prepare, prepared
 from mobilenets.runtime.predict import PredictedImage, find_images
 from mobilenets.runtime.predict import predict as run
 from mobilenets.runtime.session import Session
@@ -159,13 +159,13 @@ def test_images_are_read_as_they_are_needed(session: Session) -> None:
 def test_stopping_early_decodes_no_more(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     decoded = 0
 
-    def slow(source: bytes, preprocess: Preprocess) -> Pixels:
+    def slow(source: bytes, preprocess: Preprocess) -> tuple[Pixels, Size]:
         nonlocal decoded
         time.sleep(0.01)
         decoded += 1
-        return prepare(source, preprocess)
+        return prepared(source, preprocess)
 
-    monkeypatch.setattr(sys.modules["mobilenets.runtime.predict"], "prepare", slow)
+    monkeypatch.setattr(sys.modules["mobilenets.runtime.predict"], "prepared", slow)
     stream = predict(session, named(IMAGES), batch_size=10, workers=1)
     next(stream)
     stream.close()  # type: ignore[attr-defined]

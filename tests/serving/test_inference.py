@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from running import Running
+from served import Running
 
 from mobilenets import open_session, prepare
 from mobilenets.image import normalise

@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from running import Running, gated, serving, until
+from served import Running, gated, serving, until
 
 from mobilenets import Model, Network, load
 from mobilenets.cli import main

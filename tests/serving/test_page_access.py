@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 from browsing import answered, api, drop, opened, status
-from running import Running, gated, serving
+from served import Running, gated, serving
 
 from mobilenets.serving.static import page_files
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from browsing import answered, api, drop, opened, rows, status
-from running import Running, serving
+from served import Running, serving
 
 from mobilenets import predict
 from mobilenets.cli import main

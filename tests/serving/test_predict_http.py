@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from running import Running, serving
+from served import Running, serving
 
 from mobilenets import Model, Network, load, predict
 from mobilenets.cli import main

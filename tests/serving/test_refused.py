@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 from PIL import Image
-from running import Running, answer, gated, raw, serving, until
+from served import Running, answer, gated, raw, serving, until
 
 
 @pytest.fixture(autouse=True)

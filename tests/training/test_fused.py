@@ -128,7 +128,7 @@ def far_from_kinks(module: MobileNet) -> list[bool]:
             kinks = (-3.0, 3.0) if isinstance(layer, nn.Hardswish) else (0.0, 6.0)
 
             def near(layer: nn.Module, x: tuple[Tensor], kinks: tuple[float, float] = kinks) -> None:
-                found.append(any(float((x[0] - kink).abs().min().detach()) < 1e-6 for kink in kinks))
+                found.append(any(float((x[0] - kink).abs().min().detach()) < 1e-5 for kink in kinks))
 
             layer.register_forward_pre_hook(near)
     return found
