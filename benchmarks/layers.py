@@ -10,7 +10,6 @@ seconds to compile, and milliseconds to open the library from the cache.
 
 import argparse
 import ctypes
-import math
 import statistics
 import tempfile
 import time
@@ -45,7 +44,7 @@ def main() -> None:
     model = load(args.model) if Path(args.model).exists() else untrained(named(args.model))
     compiled, opened = seconds_to_compile(model, args.target, args.precision), seconds_to_open(model, args)
     session = CompiledSession(model, 1, args.target, precision=args.precision)
-    limit = mult_adds_a_second(args.target, args.precision) or math.nan
+    limit = mult_adds_a_second(args.target, args.precision)
     print(
         f"{model.name} {args.precision}, {session.runtime}, on {processor()}: {limit / 1e9:.1f} GMAC/s from registers"
     )

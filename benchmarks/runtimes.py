@@ -71,12 +71,10 @@ def main() -> None:
         limits = {precision: mult_adds_a_second(args.target, precision) for precision in args.precisions}
     except UsageError as exc:
         parser.error(str(exc))
-    gmacs = {precision: limit and limit / 1e9 for precision, limit in limits.items()}
+    gmacs = {precision: limit / 1e9 for precision, limit in limits.items()}
     result: dict[str, Any] = {"processor": processor(), "target": args.target, "limit_gmacs": gmacs, "rows": []}
     show = print if not args.json else lambda *_, **__: None
-    said = ", ".join(
-        f"{limit:.1f} in {precision}" if limit else f"unknown in {precision}" for precision, limit in gmacs.items()
-    )
+    said = ", ".join(f"{limit:.1f} in {precision}" for precision, limit in gmacs.items())
     show(f"{processor()}, target {args.target}: G mult-adds a second on one core, from registers: {said}")
     slow = SLOW if args.quick else SLOW[1:]
     kinds = {name: kind for name, kind in PEERS.items() if name not in slow}
@@ -106,7 +104,7 @@ def rows(
     args: argparse.Namespace,
     kinds: dict[str, type[Peer]],
     seconds: float,
-    limits: dict[str, float | None],
+    limits: dict[str, float],
 ) -> Iterator[dict[str, Any]]:
     """One a network, precision and number of threads; `seconds` for each runtime."""
     for network, precision in product(networks, args.precisions):
@@ -125,7 +123,7 @@ def rows(
             timed = {name: one for name, one in found.items() if not one.failure}
             row = {"network": network, "precision": precision, "threads": n, **compared(timed)}
             row["share"] = {
-                name: limit and cost(model.network).mult_adds / (one.latency.median / 1e3 * limit * n)
+                name: cost(model.network).mult_adds / (one.latency.median / 1e3 * limit * n)
                 for name, one in timed.items()
             }
             if isinstance(model, QuantModel):

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from ..compiler.build import link
+from ..compiler.emit import kernel_text
 from ..compiler.formats import FORMATS
 from ..compiler.processor import load
 from ..compiler.program import Target
@@ -51,25 +52,56 @@ double chains(long steps)
 """
 
 
-def mult_adds_a_second(target: str = "auto", precision: str = "fp32") -> float | None:
+INTEGERS = "#include <stddef.h>\n#include <stdint.h>\n"
+# AMX: four tiles of sums, enough for the latency of a product of tiles; after the kernel tiles.c
+TILES = """
+double chains(long steps)
+{{
+    tiles t = {{.palette = 1}};
+    for (int tile = 0; tile < 8; tile++)
+        t.bytes[tile] = 64, t.rows[tile] = 16;
+    static char numbers[1024];
+    TILES_BEGIN(t);
+    {begin}
+    for (long n = 0; n < steps; n++) {{
+        {step}
+    }}
+    TILES_END(t);
+    return 0;
+}}
+"""
+# feature -> the product of two tiles in tiles.c, and its mult-adds
+TILE_DOTS = {"amx_bf16": ("TILE_DOT_BF16", 16 * 16 * 32), "amx_int8": ("TILE_DOT_INT8", 16 * 16 * 64)}
+
+
+def mult_adds_a_second(target: str = "auto", precision: str = "fp32") -> float:
     """Return the peak mult-adds per second of one core with the instructions of `target`: the best of many short runs.
 
-    Returns None for AMX, which no available processor has. Raises `CompileError` without a compiler.
+    Raises `CompileError` without a compiler.
     """
     chosen = best_target(target, FORMATS[precision].targets)
-    if chosen.name == "amx":
-        return None
-    element, dot, products = _dot(chosen, precision)
+    source, products = _loop(chosen, precision)
     with tempfile.TemporaryDirectory(prefix="mobilenets-") as folder:
         library = Path(folder) / "limit.so"
-        link({"limit.c": _source(chosen, element, dot)}, chosen, library)
+        link({"limit.c": source}, chosen, library)
         chains = load(library, chosen.name, chosen.features).chains
     chains.restype, steps = ctypes.c_double, ctypes.c_long(STEPS)
     shortest, end = float("inf"), time.perf_counter() + SECONDS
     while (start := time.perf_counter()) < end:
         chains(steps)
         shortest = min(shortest, time.perf_counter() - start)
-    return products * chosen.vector * CHAINS[chosen.machine] * STEPS / shortest / SPLIT.get(precision, 1)
+    return products * STEPS / shortest / SPLIT.get(precision, 1)
+
+
+def _loop(target: Target, precision: str) -> tuple[str, int]:
+    """Return the C of the loop, and the products of one step of it."""
+    for feature, (dot, products) in TILE_DOTS.items():
+        if feature in target.features:
+            begin = " ".join(f"TILE_LOAD(t, {n}, numbers, 64);" for n in range(8))
+            step = " ".join(f"{dot}(t, {c}, {4 + c // 2}, {6 + c % 2});" for c in range(4))
+            return INTEGERS + kernel_text("tiles", target.vector) + TILES.format(begin=begin, step=step), 4 * products
+    element, dot, products = _dot(target, precision)
+    return _source(target, element, dot), products * target.vector * CHAINS[target.machine]
 
 
 def _dot(target: Target, precision: str) -> tuple[str, str, int]:

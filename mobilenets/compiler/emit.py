@@ -97,9 +97,13 @@ def _kernels(program: Program) -> list[str]:
             if kernel in OF_BOTH and tile.lanes:
                 used[name, tile.lanes] = None
             used[name, tile.lanes if kernel in OF_LANES else tile.vector] = None
-    folder = files(__package__) / "kernels"
-    texts = [(folder / f"{kernel}.c").read_text("utf-8").replace("@", str(width)) for kernel, width in used]
-    return list(dict.fromkeys(texts))
+    return list(dict.fromkeys(kernel_text(kernel, width) for kernel, width in used))
+
+
+def kernel_text(name: str, width: int) -> str:
+    """Return the C of a kernel for vectors of `width` elements."""
+    text = (files(__package__) / "kernels" / f"{name}.c").read_text("utf-8")
+    return text.replace("@", str(width))
 
 
 def _body(program: Program, step: Step[Any]) -> Body:

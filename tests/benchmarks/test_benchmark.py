@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import pytest
+from native import LACKS
 
 from mobilenets import Network
 from mobilenets.benchmarks import PEERS, Benchmark, Missing, Peer, Row, benchmark_model, measure
@@ -13,6 +14,7 @@ from mobilenets.benchmarks.peers import Setup
 from mobilenets.benchmarks.result import verdict
 from mobilenets.compiler import has_compiler
 from mobilenets.compiler.formats import FORMATS as NUMBER_FORMATS
+from mobilenets.compiler.processor import missing
 from mobilenets.costs.latency import Latency
 from mobilenets.errors import UsageError, WorkError
 from mobilenets.image import Pixels
@@ -242,5 +244,10 @@ def test_products_of_one_instruction_and_lane(target: str, precision: str, produ
     assert _dot(NUMBER_FORMATS[precision].targets[target], precision)[2] == products
 
 
-def test_of_amx_no_limit_is_claimed() -> None:
-    assert mult_adds_a_second("amx", "bf16") is None
+@needs_compiler
+@pytest.mark.parametrize("precision", ["bf16", "bf16x3", "int8"])
+def test_tiles_have_a_higher_limit_than_vectors(precision: str) -> None:
+    amx = NUMBER_FORMATS[precision].targets["amx"]
+    if lacking := missing(amx.features):
+        pytest.skip(f"{LACKS} {', '.join(lacking)}")
+    assert mult_adds_a_second("amx", precision) > mult_adds_a_second("avx512", precision)
