@@ -6,7 +6,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from time import monotonic
 from typing import Any
@@ -147,13 +147,21 @@ class Server(uvicorn.Server):
         for task in self._tasks[1:]:
             task.cancel()
         await asyncio.sleep(GRACE)
+        late = [connection for one in sockets or () for connection in _accepted(one)]
         for server in self.servers:
             server.close()
+        for connection in late:
+            await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection, ssl=self.config.ssl)
         end = monotonic() + GRACE
         while (self._app.active or (self.server_state.connections and monotonic() < end)) and not self.force_exit:
             await asyncio.sleep(EVERY)
         await super().shutdown(sockets)
         self._tasks[0].cancel()
+
+    def _protocol(self) -> asyncio.Protocol:
+        return self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -167,6 +175,13 @@ class Server(uvicorn.Server):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _accepted(listening: socket.socket) -> Iterator[socket.socket]:
+    """Yield the connections that wait to be accepted, which closing the socket would reset."""
+    with suppress(BlockingIOError):
+        while True:
+            yield listening.accept()[0]
 
 
 def bound_socket(host: str, port: int) -> socket.socket:

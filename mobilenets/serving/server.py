@@ -114,6 +114,7 @@ class _Workers:
 
     def _end(self, number: int = signal.SIGTERM, frame: FrameType | None = None) -> None:
         self._ending = True
+        self._job[-1].close()  # the workers have it, and the last of them refuses what comes later
         for process in self._running:
             if process.is_alive() and process.pid is not None:
                 os.kill(process.pid, signal.SIGTERM)

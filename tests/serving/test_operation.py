@@ -4,10 +4,12 @@ import datetime
 import json
 import os
 import signal
+import socket
 import ssl
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,6 +24,7 @@ from served import Running, gated, serving, until
 from mobilenets import Model, Network, load
 from mobilenets.cli import main
 from mobilenets.serving import Settings
+from mobilenets.serving.http import GRACE
 
 
 def samples(address: str) -> dict[tuple[str, str], float]:
@@ -175,6 +178,24 @@ def test_the_end_answers_what_was_accepted(model: Path, jpegs: list[Path]) -> No
         assert httpx.get(f"{running.address}/v2/health/live").status_code == 200
         held.gate.set()
         assert [one.result().status_code for one in asked] == [200] * 3
+
+
+def test_the_end_answers_connections_that_wait(model: Path) -> None:
+    """A connection that was made but not yet accepted when the socket is closed is refused in words, not reset."""
+    request = b"GET /models HTTP/1.1\r\nhost: a\r\n\r\n"
+    with serving([model]) as running:
+        running.server.should_exit = True
+        until(lambda: running.app.draining)
+        running.app.engine._loop.call_soon_threadsafe(time.sleep, 2 * GRACE)  # nothing is accepted, then it is the end
+        time.sleep(GRACE / 2)
+        clients = [socket.create_connection(("127.0.0.1", running.port), timeout=10) for _ in range(8)]
+        for client in clients:
+            client.sendall(request)
+        assert [client.recv(1000).partition(b"\r\n")[0] for client in clients] == [
+            b"HTTP/1.1 503 Service Unavailable"
+        ] * 8
+        for client in clients:
+            client.close()
 
 
 @contextmanager
