@@ -10,7 +10,6 @@ from contextlib import suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from time import monotonic
 from types import FrameType
 
 from ..errors import MissingExtraError, MobilenetsError, WorkError
@@ -20,7 +19,6 @@ from .settings import Settings
 __all__ = ["run_server"]
 
 SHARED = "PROMETHEUS_MULTIPROC_DIR"  # names the folder in which prometheus-client keeps the figures of workers
-YOUNG = 5.0  # seconds: a worker that ends earlier is not replaced, the next one would end as well
 
 
 def run_server(models: Sequence[str], settings: Settings, watch: Watch) -> None:
@@ -55,12 +53,12 @@ def serve_models(
 
 
 class _Workers:
-    """Processes that serve the same socket; one that dies is replaced."""
+    """Processes that serve the same socket; one that dies after it has served is replaced."""
 
     def __init__(self, models: Sequence[str], settings: Settings, listening: socket.socket, watch: Watch) -> None:
         self._job = (models, replace(settings, threads=settings.used_threads), listening)
         self._count, self._watch = settings.workers, watch
-        self._running: dict[SpawnProcess, float] = {}
+        self._running: dict[SpawnProcess, Connection] = {}  # each tells when it serves
         self._ending = False
 
     def run(self, ready: Callable[[str], None]) -> None:
@@ -69,7 +67,9 @@ class _Workers:
         with tempfile.TemporaryDirectory(prefix="mobilenets-") as folder:
             os.environ[SHARED] = folder
             try:
-                names = [self._started(one) for one in [self._start() for _ in range(self._count)]]
+                for _ in range(self._count):
+                    self._start()
+                names = [self._served(one) for one in [*self._running]]
                 if not self._ending:
                     ready(f"{names[0]} in {self._count} workers")
                 self._keep()
@@ -81,17 +81,16 @@ class _Workers:
                 for number, handler in before.items():
                     signal.signal(number, handler)
 
-    def _start(self) -> Connection:
+    def _start(self) -> None:
         parent, child = multiprocessing.Pipe(duplex=False)
         process = multiprocessing.get_context("spawn").Process(target=_worker, args=(*self._job, child))
         process.start()
         child.close()
-        self._running[process] = monotonic()
-        return parent
+        self._running[process] = parent
 
-    def _started(self, told: Connection) -> str:
-        """Return the names that a worker serves, once it does."""
-        with suppress(EOFError):
+    def _served(self, process: SpawnProcess) -> str:
+        """Return the names that a worker serves, once it does; raises `WorkError` where it ends before."""
+        with suppress(EOFError), self._running[process] as told:
             names, error = told.recv()
             if error is None:
                 return str(names)
@@ -104,11 +103,11 @@ class _Workers:
         """Replace workers that die, until a signal ends them all."""
         while self._running and not self._ending:
             wait([process.sentinel for process in self._running], timeout=1)
-            for process, began in [*self._running.items()]:
+            for process, told in [*self._running.items()]:
                 if process.exitcode is not None and not self._ending:
+                    if not told.closed:  # what it told was not read yet
+                        self._served(process)
                     del self._running[process]
-                    if monotonic() - began < YOUNG:
-                        raise WorkError(f"a worker ended with exit code {process.exitcode} soon after its start")
                     self._watch.note(f"a worker ended with exit code {process.exitcode}, another one starts")
                     self._start()
 
