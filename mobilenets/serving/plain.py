@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import re
 from collections.abc import Sequence
 from functools import partial
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["predict_images"]
 
 MAX_PARTS = 1000
+
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # its warnings are the errors that clients get
 
 
 async def predict_images(request: Request, model: Served, engine: Engine, metrics: Metrics) -> Response:
