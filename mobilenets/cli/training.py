@@ -108,7 +108,7 @@ def train(
     json
         Print one JSON object and nothing else.
     """
-    from ..machine import need_torch
+    from ..machine import first_process, need_torch
     from ..progress import Bars
     from ..verbs.resume import resume as go_on
     from ..verbs.train import Trained
@@ -136,6 +136,8 @@ def train(
         else:
             assert data is not None
             done = _train(data, request, bars, dry_run)
+    if not first_process():
+        return
     show.trained(done, json) if isinstance(done, Trained) else show.planned(done, json)
 
 

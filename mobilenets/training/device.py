@@ -5,20 +5,25 @@ from dataclasses import replace
 import torch
 
 from ..errors import UsageError
-from ..machine import cores
+from .group import Group
 from .recipe import Recipe
 from .replicas import replica_count
 
 __all__ = ["find_device", "resolve"]
 
 
-def resolve(recipe: Recipe, alpha: float, fine_tuning: bool = False) -> Recipe:
+def resolve(recipe: Recipe, alpha: float, fine_tuning: bool = False, group: Group | None = None) -> Recipe:
     """Return the recipe with every open setting resolved for this machine and this width; a resumed run keeps it.
 
-    Raises `UsageError` for a device that is absent and for more replicas than half of the batch.
+    The replicas are those of all processes of `group`. Raises `UsageError` for a device that is absent, for fewer
+    replicas than processes and for more than half of the batch.
     """
+    group = group or Group()
     device = find_device(recipe.device)
-    replicas = recipe.replicas or (replica_count(cores(), recipe.batch_size) if device.type == "cpu" else 1)
+    usual = replica_count(group.cores * group.size, recipe.batch_size) if device.type == "cpu" else 1
+    replicas = recipe.replicas or max(usual, group.size)
+    if replicas < group.size:
+        raise UsageError(f"replicas (={replicas}) must be at least torchrun's {group.size} processes")
     if replicas * 2 > recipe.batch_size:
         raise UsageError(f"replicas (={replicas}) need two images each, batch_size is {recipe.batch_size}")
     precision = recipe.precision
@@ -28,7 +33,7 @@ def resolve(recipe: Recipe, alpha: float, fine_tuning: bool = False) -> Recipe:
         recipe.settled(alpha, fine_tuning),
         device=str(device),
         replicas=replicas,
-        workers=recipe.workers or cores(),
+        workers=recipe.workers or group.cores,
         precision=precision,
     )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..designs import is_sweep
 from ..errors import DataError, UsageError
-from ..machine import need_torch
+from ..machine import need_one_process, need_torch
 from ..progress import Watch, watching
 from ..sweeps import REPORT, RESULTS, Row, SweepPlan
 from ..tasks.classify import Classify
@@ -91,6 +91,7 @@ def sweep(
         The sweep's folder, which must be new; by default named after the data, in `sweeps`.
     """
     need_torch()
+    need_one_process("sweep")
     wanted = _wanted(networks, recipe, seeds, preprocess, halving, time, jobs, command)
     with watching(watch) as watch:
         folder = _new_folder(out, data)
@@ -115,6 +116,7 @@ def plan_sweep(
 ) -> SweepPlan:
     """Return the trials that `sweep` would run with these arguments, with their times, measured on a few batches."""
     need_torch()
+    need_one_process("sweep")
     wanted = _wanted(networks, recipe, seeds, preprocess, halving, time, jobs, "")
     with watching(watch) as watch:
         return planned(wanted, open_for_sweep(data, wanted.recipe.max_bad, watch), watch, timed=True)
@@ -128,6 +130,7 @@ def resume_sweep(
     `data` says where its data set lies now, if it was moved.
     """
     need_torch()
+    need_one_process("sweep")
     folder = Path(folder)
     plan = SweepPlan.open(folder)
     plan = plan.moved(Path(data)) if data is not None else plan

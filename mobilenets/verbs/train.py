@@ -21,7 +21,7 @@ from ..evaluation import (
     section_of,
     write_page,
 )
-from ..machine import need_torch
+from ..machine import need_one_process, need_torch
 from ..model import Model
 from ..opening import open_model
 from ..progress import Watch, watching
@@ -48,7 +48,9 @@ from .arguments import (
 from .design import design, space_for
 
 if TYPE_CHECKING:
+    from ..data.near_duplicates import NearDuplicate
     from ..data.sources import Dataset
+    from ..training.group import Group
     from ..training.plan import Plan
     from ..training.run import Run, Settings
     from ..weights import Given
@@ -138,10 +140,11 @@ def train(
         Receives the progress, which by default is drawn on a terminal and in a notebook.
     """
     need_torch()
+    from ..training.group import joined
+
     asked = Request(data, network, recipe, budget, space, calibrate, pretrained, given, preprocess, task, command)
-    with watching(watch) as watch:
-        check_folder(Path(project), name)
-        return _start(asked.prepared(watch), Path(project), name, watch)
+    with watching(watch) as watch, joined() as group:
+        return _train(asked, Path(project), name, watch, group)
 
 
 def plan(
@@ -163,6 +166,7 @@ def plan(
     The speed is measured on a few batches. Raises what `train` would raise before its first epoch.
     """
     need_torch()
+    need_one_process("dry_run")
     from ..training.plan import plan
 
     asked = Request(data, network, recipe, budget, space, calibrate, pretrained, given, preprocess, task)
@@ -198,13 +202,23 @@ class Request:
 
     def prepared(self, watch: Watch) -> Ready:
         """Check the arguments, read the data and decide every open setting."""
-        from ..training.device import find_device, resolve
+        return self.settled(self.dataset(watch), watch)
+
+    def dataset(self, watch: Watch) -> "Dataset":
+        """Check the arguments and return the data set, after notes on what it holds."""
+        from ..training.device import find_device
+
+        _, recipe, task, _ = self._checked()
+        find_device(recipe.device)
+        return self._dataset(task, recipe, watch)
+
+    def settled(self, dataset: "Dataset", watch: Watch, group: "Group | None" = None) -> Ready:
+        """Decide every open setting, of a run by the processes of `group`."""
+        from ..training.device import resolve
         from ..training.run import Settings
 
-        pretrained = None if self.pretrained == FROM_SCRATCH else self.pretrained
-        chosen, recipe, task, budget = self._checked(pretrained)
-        find_device(recipe.device)
-        dataset = self._dataset(task, recipe, watch)
+        pretrained = self._start
+        chosen, recipe, task, budget = self._checked()
         if budget:
             chosen = self._designed(budget, dataset, task, pretrained, watch)
         initial = None
@@ -217,13 +231,18 @@ class Request:
         preprocess = task.configure_preprocessing(
             preprocess_of(self.preprocess, network, initial.preprocess if initial else None)
         )
-        recipe = resolve(recipe, network.alpha, fine_tuning=initial is not None)
+        recipe = resolve(recipe, network.alpha, fine_tuning=initial is not None, group=group)
         source = str(initial.data.get("imported", {}).get("file", initial.name)) if initial else ""
         settings = Settings(str(dataset.root.absolute()), network, preprocess, recipe, self.command, source, task)
         return Ready(dataset, settings, initial)
 
-    def _checked(self, pretrained: AnyPretrained) -> tuple[Network | None, Recipe, Task, Budget | None]:
+    @property
+    def _start(self) -> AnyPretrained:
+        return None if self.pretrained == FROM_SCRATCH else self.pretrained
+
+    def _checked(self) -> tuple[Network | None, Recipe, Task, Budget | None]:
         """Return the arguments by their types; `UsageError` for those that contradict each other."""
+        pretrained = self._start
         network, recipe = network_of(self.network), recipe_of(self.recipe)
         task, budget = task_of(self.task), budget_of(self.budget)
         if budget and network:
@@ -231,6 +250,8 @@ class Request:
         check_pretrained(pretrained)
         preprocess_of(self.preprocess, network or DEFAULT, None)
         recipe.check(fine_tuning=pretrained is not None)
+        if recipe.freeze:
+            need_one_process("freeze")
         if recipe.freeze and task.name != Classify.name:
             raise UsageError(f"freeze trains a classifier, the task is {task.name}")
         return network, recipe, task, budget
@@ -294,38 +315,76 @@ def _initial(pretrained: Model, network: Network, task: Task, dataset: "Dataset"
     return replace(moved.model, task=task.name)
 
 
-def _start(ready: Ready, project: Path, name: str | None, watch: Watch) -> Trained:
+def _train(asked: Request, project: Path, name: str | None, watch: Watch, group: "Group") -> Trained:
+    """Train in a new run, or in the one of before where torchrun has started the processes anew."""
     from ..training.run import Run
 
-    dataset, settings = ready.dataset, ready.settings
-    folder = project / (name or f"{dataset.root.stem}-{settings.network.name}")
-    run = Run.create(folder, settings, settings.task.outputs(dataset), unique=name is None)
-    if ready.initial:
-        ready.initial.save(run.initial)
+    before = group.decided(group.remembered)
+    if before is None:
+        group.decided(lambda: check_folder(project, name))
+    dataset = asked.dataset(watch)
+
+    def begin() -> Run:
+        """Return the run, with every open setting decided and its folder made."""
+        if before is not None and Path(before).is_dir():
+            watch.note(f"started anew by torchrun: {before} goes on")
+            return Run.open(Path(before))
+        return _new_run(asked.settled(dataset, watch, group), project, name, group)
+
+    run = group.decided(begin)
     try:
-        return finish(dataset, run, watch)
+        return finish(dataset, run, watch, group=group)
     except (UsageError, WorkError, KeyboardInterrupt):
-        run.discard_if_empty()
+        if group.rank == 0:
+            run.discard_if_empty()
         raise
 
 
-def finish(dataset: "Dataset", run: "Run", watch: Watch, look_for_pairs: bool = True) -> Trained:
+def _new_run(ready: Ready, project: Path, name: str | None, group: "Group") -> "Run":
+    from ..training.run import Run
+
+    settings = ready.settings
+    folder = project / (name or f"{ready.dataset.root.stem}-{settings.network.name}")
+    run = Run.create(folder, settings, settings.task.outputs(ready.dataset), unique=name is None)
+    if ready.initial:
+        ready.initial.save(run.initial)
+    group.remember(str(run.path.absolute()))
+    return run
+
+
+def finish(
+    dataset: "Dataset", run: "Run", watch: Watch, look_for_pairs: bool = True, group: "Group | None" = None
+) -> Trained:
     """Train `run` to its end, then evaluate the best model in the runtime that serves it.
 
-    Near-duplicates are searched with `look_for_pairs` only.
+    Near-duplicates are searched with `look_for_pairs` only. All processes of `group` must call it; the first evaluates
+    and writes.
     """
-    if run.settings.recipe.freeze:
-        from ..training.frozen import fit_frozen as fit
-    else:
-        from ..training.fit import fit
-    from ..runtime import open_session
+    from ..training.fit import fit
+    from ..training.group import Group
 
+    group = group or Group()
     dataset = replace(dataset, head_config=run.settings.task.head_config(run.settings.network, dataset))
     split = default_split(dataset)
     for note in (*dataset.notes, *notes_on_few_images(dataset, "val", split)):
         watch.note(note)
-    pairs = find_near_duplicates(dataset, watch) if look_for_pairs else ()
-    model = fit(dataset, run, watch)
+    pairs = group.decided(lambda: find_near_duplicates(dataset, watch)) if look_for_pairs else ()
+    if run.settings.recipe.freeze:
+        from ..training.frozen import fit_frozen
+
+        need_one_process("freeze")
+        model = fit_frozen(dataset, run, watch)
+    else:
+        model = fit(dataset, run, watch, group)
+    return group.decided(lambda: _evaluated(dataset, run, model, split, pairs, watch))
+
+
+def _evaluated(
+    dataset: "Dataset", run: "Run", model: Model, split: str, pairs: "tuple[NearDuplicate, ...]", watch: Watch
+) -> Trained:
+    """Measure the best model, write its figures and the report."""
+    from ..runtime import open_session
+
     opened, max_bad = open_model(run.best), run.settings.recipe.max_bad
     session = open_session(opened.model)
     measured = evaluate_split(opened, session, dataset, split, max_bad=max_bad, watch=watch)
