@@ -11,7 +11,7 @@ from ..report.text import duration
 from ..sweeps import LeftOut, SweepPlan, Trial, rungs_of, share_of_work
 from ..training.recipe import Recipe
 from .arguments import AnyPreprocess
-from .train import Request
+from .request import Request
 
 if TYPE_CHECKING:
     from ..data.sources import Dataset
