@@ -4,12 +4,14 @@
 process (rank 0) decides and writes; the others follow it and compute their share of every batch.
 """
 
+import hashlib
 import os
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import cache
 from itertools import count
 from typing import Any, TypeVar
 
@@ -58,6 +60,10 @@ class Group:
     def highest(self, value: int) -> int:
         """Return the highest `value` of all processes."""
         return value
+
+    def agree(self, text: str) -> bool:
+        """Return whether `text` is the same in all processes."""
+        return True
 
     def remember(self, text: str) -> None:
         """Keep `text` for the processes that torchrun starts in place of these after a failure."""
@@ -118,10 +124,15 @@ class _Several(Group):
     def highest(self, value: int) -> int:
         return int(self._reduce(torch.tensor(value), dist.ReduceOp.MAX))
 
-    def _reduce(self, tensor: Tensor, how: Any) -> Tensor:
+    def agree(self, text: str) -> bool:
+        number = int(hashlib.sha256(text.encode()).hexdigest()[:15], 16)
+        seen = self._reduce(torch.tensor([number, -number]), dist.ReduceOp.MAX, DECISION)
+        return bool(seen[0] == number == -seen[1])
+
+    def _reduce(self, tensor: Tensor, how: Any, limit: timedelta = STEP) -> Tensor:
         with _connected():
             work: Any = dist.all_reduce(tensor, how, self._group, async_op=True)
-            work.wait(STEP)
+            work.wait(limit)
         return tensor
 
     def remember(self, text: str) -> None:
@@ -133,6 +144,7 @@ class _Several(Group):
     def leave(self) -> None:
         """Close the connections, so that processes that wait for this one stop waiting."""
         dist.destroy_process_group(self._group)
+        self._group = None  # the connections close with the last reference, which an exception would keep
 
 
 @contextmanager
@@ -147,18 +159,19 @@ def joined() -> Iterator[Group]:
         return
     if not dist.is_available():
         raise UsageError("torchrun: this build of torch has no torch.distributed")
-    store = _store()
-    if not dist.is_initialized():
-        rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-        own = PrefixStore(_name_of_start(store, rank, size), store)
-        dist.init_process_group("gloo", store=own, rank=rank, world_size=size)
-    group = _Several(store, next(_calls))
+    with _connected():
+        if not dist.is_initialized():
+            rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+            own = PrefixStore(_name_of_start(_store(), rank, size), _store())
+            dist.init_process_group("gloo", store=own, rank=rank, world_size=size)
+        group = _Several(_store(), next(_calls))
     try:
         yield group
     finally:
         group.leave()
 
 
+@cache
 def _store() -> Any:
     """Return the store of torchrun's agent, or without one that of the first process."""
     own = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True" and os.environ["RANK"] == "0"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..arch.network import Network
 from ..arch.zoo import DEFAULT
 from ..designs import FAMILY_NAMES, Budget, Space
-from ..errors import UsageError, printable
+from ..errors import DataError, UsageError, printable
 from ..machine import need_one_process
 from ..model import Model
 from ..progress import Watch
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from ..training.run import Settings
     from ..weights import Given
 
-__all__ = ["Ready", "Request"]
+__all__ = ["Ready", "Request", "check_same"]
 
 SHOWN = 10  # labels of the data that are listed before training
 
@@ -72,17 +72,21 @@ class Request:
 
     def prepared(self, watch: Watch) -> Ready:
         """Check the arguments, read the data and decide every open setting."""
-        return self.settled(self.dataset(watch), watch)
+        from ..training.group import Group
 
-    def dataset(self, watch: Watch) -> "Dataset":
+        return self.settled(self.dataset(watch, Group()), watch, Group())
+
+    def dataset(self, watch: Watch, group: "Group") -> "Dataset":
         """Check the arguments and return the data set, after notes on what it holds."""
-        from ..training.device import find_device
+        from ..training.device import check_device
 
         _, recipe, task, _ = self._checked()
-        find_device(recipe.device)
-        return self._dataset(task, recipe, watch)
+        check_device(recipe, group)
+        dataset = self._dataset(task, recipe, watch)
+        check_same(dataset, group)
+        return dataset
 
-    def settled(self, dataset: "Dataset", watch: Watch, group: "Group | None" = None) -> Ready:
+    def settled(self, dataset: "Dataset", watch: Watch, group: "Group") -> Ready:
         """Decide every open setting, of a run by the processes of `group`."""
         from ..training.device import resolve
         from ..training.run import Settings
@@ -150,6 +154,12 @@ class Request:
         found = design(budget, space, calibrate=self.calibrate, watch=watch)
         watch.note(f"design: {found.reason}")
         return found.choice.network
+
+
+def check_same(dataset: "Dataset", group: "Group") -> None:
+    """Raise `DataError` in all processes of `group` where they have not read the same data."""
+    if not group.agree(dataset.fingerprint):
+        raise DataError(f"{dataset.root}: torchrun's processes have not all read the same images and labels")
 
 
 def _note_colours(network: Network, dataset: "Dataset", watch: Watch) -> None:

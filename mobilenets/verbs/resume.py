@@ -5,6 +5,7 @@ from pathlib import Path
 from ..errors import DataError
 from ..machine import need_torch
 from ..progress import Watch, watching
+from .request import check_same
 from .train import Trained, finish
 
 __all__ = ["resume"]
@@ -45,4 +46,5 @@ def resume(
         if not root.exists():
             raise DataError(f"{root}: the data of {run} are not there; where they have moved: --resume {run} DATA")
         dataset = task.for_training(task.open(root, max_bad=opened.settings.recipe.max_bad))
+        check_same(dataset, group)
         return finish(dataset, opened.moved(root), heard, group=group)

@@ -172,7 +172,7 @@ def _train(asked: Request, project: Path, name: str | None, watch: Watch, group:
     before = group.decided(group.remembered)
     if before is None:
         group.decided(lambda: check_folder(project, name))
-    dataset = asked.dataset(watch)
+    dataset = asked.dataset(watch, group)
 
     def begin() -> Run:
         """Return the run, with every open setting decided and its folder made."""
