@@ -30,11 +30,14 @@ def resume(
     """
     need_torch()
     from ..training.group import joined
+    from ..training.logs import check_log
     from ..training.run import Run
 
     def begin(watch: Watch) -> Run:
         """Return the run as it stands, without what a killed process left."""
         opened = Run.open(Path(run))
+        if opened.settings.log:
+            check_log(opened.settings.log)
         if epochs is None and opened.finished:
             watch.note(f"{run} has finished; to extend it: --resume {run} --epochs N, above {opened.epochs_done}")
         opened.remove_left_over()

@@ -64,6 +64,7 @@ def sweep(
     time: float | str | None = None,
     jobs: int = 0,
     out: str | Path | None = None,
+    log: str | None = None,
     command: str = "",
     watch: Watch | None = None,
 ) -> Swept:
@@ -89,10 +90,12 @@ def sweep(
         Trials at a time, each in a process; 0: as many as the cores have room for.
     out
         The sweep's folder, which must be new; by default named after the data, in `sweeps`.
+    log
+        Where each trial is logged as well, as a run: as of `train`.
     """
     need_torch()
     need_one_process("sweep")
-    wanted = _wanted(networks, recipe, seeds, preprocess, halving, time, jobs, command)
+    wanted = _wanted(networks, recipe, seeds, preprocess, halving, time, jobs, command, log)
     with watching(watch) as watch:
         folder = _new_folder(out, data)
         dataset = open_for_sweep(data, wanted.recipe.max_bad, watch)
@@ -152,6 +155,7 @@ def _wanted(
     time: float | str | None,
     jobs: int,
     command: str,
+    log: str | None = None,
 ) -> Wanted:
     """Return the arguments by their types; `UsageError` for those that are none."""
     made = [network for network in map(network_of, networks) if network is not None]
@@ -164,6 +168,7 @@ def _wanted(
         seconds=None if time is None else seconds_of(time),
         jobs=jobs,
         command=command,
+        log=log,
     )
 
 

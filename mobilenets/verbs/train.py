@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,10 @@ class Trained:
     def __str__(self) -> str:
         return f"{self.evaluated}\nmodel: {self.run / 'best.safetensors'}\nreport: {self.report}"
 
+    def figures(self) -> dict[str, Any]:
+        """Return the metrics of the task and the median latency in milliseconds."""
+        return {**self.evaluated.metrics(), "latency_ms": self.evaluated.latency.median}
+
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON of `mobilenets train`, whose keys docs/json.md lists."""
         return {
@@ -83,6 +88,7 @@ def train(
     task: AnyTask = None,
     project: str | Path = "runs",
     name: str | None = None,
+    log: str | None = None,
     command: str = "",
     watch: Watch | None = None,
 ) -> Trained:
@@ -111,6 +117,8 @@ def train(
         The task to learn: a `Task`, its name or a dictionary of its name and settings; by default classification.
     project, name
         The run's folder is `name` in the folder `project`; by default it is named after data and network.
+    log
+        Where the run is logged as well: "tensorboard", "mlflow" or "wandb", see docs/training.md.
     command
         What the report says was typed.
     watch
@@ -118,10 +126,13 @@ def train(
     """
     need_torch()
     from ..training.group import joined
+    from ..training.logs import check_log
 
+    if log is not None:
+        check_log(log)
     asked = Request(data, network, recipe, budget, space, calibrate, pretrained, given, preprocess, task, command)
     with watching(watch) as watch, joined() as group:
-        return _train(asked, Path(project), name, watch, group)
+        return _train(asked, Path(project), name, log or "", watch, group)
 
 
 def plan(
@@ -165,7 +176,7 @@ def check_folder(project: Path, name: str | None) -> None:
         raise UsageError(f"project (={project}): {there} is {'not writable' if there.is_dir() else 'no folder'}")
 
 
-def _train(asked: Request, project: Path, name: str | None, watch: Watch, group: "Group") -> Trained:
+def _train(asked: Request, project: Path, name: str | None, log: str, watch: Watch, group: "Group") -> Trained:
     """Train in a new run, or in the one of before where torchrun has started the processes anew."""
     from ..training.run import Run
 
@@ -179,7 +190,7 @@ def _train(asked: Request, project: Path, name: str | None, watch: Watch, group:
         if before is not None and Path(before).is_dir():
             watch.note(f"started anew by torchrun: {before} goes on")
             return Run.open(Path(before))
-        return _new_run(asked.settled(dataset, watch, group), project, name, group)
+        return _new_run(asked.settled(dataset, watch, group), project, name, log, group)
 
     run = group.decided(begin)
     try:
@@ -190,10 +201,10 @@ def _train(asked: Request, project: Path, name: str | None, watch: Watch, group:
         raise
 
 
-def _new_run(ready: Ready, project: Path, name: str | None, group: "Group") -> "Run":
+def _new_run(ready: Ready, project: Path, name: str | None, log: str, group: "Group") -> "Run":
     from ..training.run import Run
 
-    settings = ready.settings
+    settings = replace(ready.settings, log=log)
     folder = project / (name or f"{ready.dataset.root.stem}-{settings.network.name}")
     run = Run.create(folder, settings, settings.task.outputs(ready.dataset), unique=name is None)
     if ready.initial:
@@ -212,6 +223,7 @@ def finish(
     """
     from ..training.fit import fit
     from ..training.group import Group
+    from ..training.logs import logged
 
     group = group or Group()
     dataset = replace(dataset, head_config=run.settings.task.head_config(run.settings.network, dataset))
@@ -219,14 +231,18 @@ def finish(
     for note in (*dataset.notes, *notes_on_few_images(dataset, "val", split)):
         watch.note(note)
     pairs = group.decided(lambda: find_near_duplicates(dataset, watch)) if look_for_pairs else ()
-    if run.settings.recipe.freeze:
-        from ..training.frozen import fit_frozen
+    with logged(run, watch) if group.rank == 0 else nullcontext() as log:
+        if run.settings.recipe.freeze:
+            from ..training.frozen import fit_frozen
 
-        need_one_process("freeze")
-        model = fit_frozen(dataset, run, watch)
-    else:
-        model = fit(dataset, run, watch, group)
-    return group.decided(lambda: _evaluated(dataset, run, model, split, pairs, watch))
+            need_one_process("freeze")
+            model = fit_frozen(dataset, run, log or watch)
+        else:
+            model = fit(dataset, run, log or watch, group)
+        trained = group.decided(lambda: _evaluated(dataset, run, model, split, pairs, watch))
+        if log:
+            log.end(trained.figures(), {"model": str(run.best.absolute()), "report": str(run.report.absolute())})
+    return trained
 
 
 def _evaluated(

@@ -37,6 +37,7 @@ def train_search(
     preprocess: AnyPreprocess = None,
     project: str | Path = "runs",
     name: str | None = None,
+    log: str | None = None,
     command: str = "",
     watch: Watch | None = None,
 ) -> Trained:
@@ -65,6 +66,7 @@ def train_search(
             halving=True,
             by_cost=False,
             command=command,
+            log=log,
         )
         plan = _first_that_fit(planned(wanted, dataset, watch, timed=True), limit)
         watch.note(f"training {', '.join(trial.name for trial in plan.trials)}")
