@@ -20,7 +20,7 @@ from ..progress import Watch
 from ..schema import parsed, read
 from .run import LOG, TENSORBOARD, Run
 
-__all__ = ["LogName", "Logged", "check_log", "logged"]
+__all__ = ["LogName", "Logged", "check_log", "logged", "prepare_log"]
 
 LogName = Literal["tensorboard", "mlflow", "wandb"]
 
@@ -32,6 +32,17 @@ def check_log(name: str) -> None:
     spec = find_spec(name)
     if spec is None or spec.origin is None:  # a folder of that name, in which wandb keeps its files, is no library
         raise MissingExtraError(f"log (={name}) needs {name}", name)
+
+
+def prepare_log(name: str) -> None:
+    """Make what several runs of a log share, before processes would do so at once: MLflow's database and experiment."""
+    if name == "mlflow":
+        from mlflow import MlflowClient
+
+        try:
+            _experiment(MlflowClient())
+        except Exception as exc:  # the library documents no common class
+            raise TrainingError(f"log (={name}) cannot be started: {exc}") from exc
 
 
 class _Log(Protocol):
@@ -85,11 +96,7 @@ class _MLflow:
             self._client.update_run(key, "RUNNING")
             self.key = key
             return
-        name, number = os.environ.get("MLFLOW_EXPERIMENT_NAME"), os.environ.get("MLFLOW_EXPERIMENT_ID", "0")
-        if name:
-            found = self._client.get_experiment_by_name(name)
-            number = found.experiment_id if found else self._client.create_experiment(name)
-        self.key = self._client.create_run(number, run_name=run.path.name).info.run_id
+        self.key = self._client.create_run(_experiment(self._client), run_name=run.path.name).info.run_id
         self._client.log_batch(self.key, params=[Param(k, str(v)) for k, v in _flat(run).items()])
 
     def epoch(self, number: int, figures: Mapping[str, float]) -> None:
@@ -106,6 +113,15 @@ class _MLflow:
 
     def close(self, failed: bool) -> None:
         self._client.set_terminated(self.key, "FAILED" if failed else "FINISHED")
+
+
+def _experiment(client: Any) -> str:
+    """Return the id of the experiment, which is made where it does not exist."""
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME")
+    if not name:
+        return os.environ.get("MLFLOW_EXPERIMENT_ID", "0")
+    found = client.get_experiment_by_name(name)
+    return str(found.experiment_id if found else client.create_experiment(name))
 
 
 class _Wandb:
