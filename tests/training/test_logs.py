@@ -53,12 +53,17 @@ def rows_of(run: Run) -> Figures:
     return {name: {int(row[0]): float(row[at]) for row in rows} for at, name in enumerate(head) if name != "epoch"}
 
 
-def trained(data: Path, folder: Path, log: str, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """A run that is killed after its second epoch, before a checkpoint of it, and goes on."""
+def trained(data: Path, folder: Path, log: str, monkeypatch: pytest.MonkeyPatch, forgets: bool = False) -> Run:
+    """A run that is killed after its second epoch, before a checkpoint of it, and goes on.
+
+    It `forgets` that it has logged its first epoch, as if it had been killed just then.
+    """
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 1e9)
     run = small_run(data, folder / "run", batch_size=4)
     run = replace(run, settings=replace(run.settings, log=log))
     for watch in (Kill(), Watch()):
+        if forgets and (kept := run.path / "log.json").is_file():
+            kept.write_text(kept.read_text().replace('"epoch": 1', '"epoch": 0'))
         with suppress(KeyboardInterrupt), logged(run, watch) as log_:
             assert log_
             loop.fit(open_dataset(data), run, log_)
@@ -77,7 +82,7 @@ def same(found: Figures, run: Run) -> None:
 
 def test_tensorboard_has_each_epoch_once(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    run = trained(data, tmp_path, "tensorboard", monkeypatch)
+    run = trained(data, tmp_path, "tensorboard", monkeypatch, forgets=True)
     kept = events.EventAccumulator(str(run.path / "tensorboard")).Reload()
     names = kept.Tags()["scalars"]
     found = {name: [(event.step, event.value) for event in kept.Scalars(name)] for name in names}
