@@ -21,6 +21,7 @@ A message is one line: the value, then the rule that it breaks. `shown` sanitise
 
 import re
 import unicodedata
+from typing import Any
 
 __all__ = [
     "BudgetError",
@@ -72,6 +73,17 @@ class MobilenetsError(Exception):
 
     def __init__(self, message: str = "") -> None:
         super().__init__(shown(message))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let another process raise the same error, whatever the arguments of its class."""
+        return _again, (type(self), str(self), self.exit_code)
+
+
+def _again(kind: type[MobilenetsError], message: str, code: int) -> MobilenetsError:
+    error = kind.__new__(kind)
+    MobilenetsError.__init__(error, message)
+    error.exit_code = code
+    return error
 
 
 class UsageError(MobilenetsError):

@@ -6,7 +6,18 @@ from importlib.util import find_spec
 
 from .errors import MissingExtraError, UsageError
 
-__all__ = ["check_threads", "cores", "give_back_memory", "need_torch", "other_load", "processor", "tiles_granted"]
+__all__ = [
+    "check_threads",
+    "cores",
+    "first_process",
+    "give_back_memory",
+    "need_one_process",
+    "need_torch",
+    "other_load",
+    "processor",
+    "started_by_torchrun",
+    "tiles_granted",
+]
 
 
 def cores() -> int:
@@ -39,6 +50,22 @@ def need_torch() -> None:
     """Raise `MissingExtraError` if torch is not installed."""
     if find_spec("torch") is None:
         raise MissingExtraError("training and export need torch", "train")
+
+
+def started_by_torchrun() -> bool:
+    """Return whether torchrun started this process, perhaps as one of several."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def first_process() -> bool:
+    """Return whether this process speaks for all that torchrun started, or is alone."""
+    return not started_by_torchrun() or os.environ.get("RANK") == "0"
+
+
+def need_one_process(what: str) -> None:
+    """Raise `UsageError` if torchrun started this process as one of several."""
+    if started_by_torchrun() and (count := int(os.environ.get("WORLD_SIZE", "1"))) > 1:
+        raise UsageError(f"{what} runs in one process, torchrun started {count}: start it without torchrun")
 
 
 def tiles_granted() -> bool:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from .machine import first_process
 from .tasks.result import figure_name
 
 __all__ = ["Bars", "Watch", "watching"]
@@ -28,10 +29,13 @@ class Watch:
 
 
 class Bars(Watch):
-    """Shows progress as bars on a terminal and in a notebook; elsewhere only notes are printed."""
+    """Shows progress as bars on a terminal and in a notebook; elsewhere only notes are printed.
+
+    Of the processes that torchrun starts, the first prints.
+    """
 
     def __init__(self) -> None:
-        self.console = Console(stderr=True, highlight=False)
+        self.console = Console(stderr=True, highlight=False, quiet=not first_process())
         self._progress = Progress(
             TextColumn("{task.description:<9}"),
             BarColumn(40),
@@ -89,7 +93,13 @@ class Bars(Watch):
 
 @contextmanager
 def watching(watch: Watch | None) -> Iterator[Watch]:
-    """Yield `watch`, or where it is None `Bars` on a terminal and in a notebook and a silent `Watch` elsewhere."""
+    """Yield `watch`, or where it is None `Bars` on a terminal and in a notebook and a silent `Watch` elsewhere.
+
+    Of the processes that torchrun starts, all but the first get a silent one.
+    """
+    if not first_process():
+        yield Watch()
+        return
     bars = Bars() if watch is None else None
     if bars is None or not (bars.console.is_terminal or bars.console.is_jupyter):
         yield watch or Watch()

@@ -44,7 +44,7 @@ IMPORTS = {
     "runtime": "errors arrays machine image arch folders costs model quant compiler exporters",
     "tasks": "errors arrays text files machine image arch folders heads data runtime",
     "report": "errors files image arch costs model quant tasks",
-    "progress": "tasks",
+    "progress": "machine tasks",
     "opening": "errors model quant weights runtime progress",
     "training": "errors arrays files machine image arch schema costs model data quant compiler exporters runtime "
     "tasks progress",

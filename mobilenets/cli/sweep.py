@@ -13,6 +13,7 @@ from ..costs import cost
 from ..errors import UsageError
 from ..report.text import duration
 from ..sweeps import PAPER_ALPHAS, PAPER_SIZES, Row, SweepPlan, grid, paper_networks
+from ..training.logs import LogName
 from ..training.recipe import Recipe
 from ..verbs.sweep import Swept
 from .console import new_table, print_json, print_parts
@@ -41,6 +42,7 @@ def sweep(
     jobs: int = 0,
     out: Path | None = None,
     resume: Path | None = None,
+    log: LogName | None = None,
     dry_run: Json = False,
     json: Json = False,
 ) -> None:
@@ -73,6 +75,8 @@ def sweep(
         The sweep's folder, which must be new; by default sweeps/DATA.
     resume
         The folder of a sweep to go on with. DATA says where the data have moved to.
+    log
+        Log each trial there as well, as train does.
     dry_run
         Print the trials and the time of each, measured on a few batches; write nothing.
     json
@@ -86,7 +90,7 @@ def sweep(
     if data is None and resume is None:
         raise UsageError("sweep needs DATA, or --resume SWEEP")
     if resume is not None:
-        given = (model, alpha, img_size, variant, paper, seeds, image, recipe, halving, time, out, dry_run)
+        given = (model, alpha, img_size, variant, paper, seeds, image, recipe, halving, time, out, log, dry_run)
         if given != _NOTHING:
             raise UsageError("--resume keeps the settings that the sweep was started with: give no others but --jobs")
         need_torch()
@@ -107,11 +111,11 @@ def sweep(
             if dry_run:
                 return _show_plan(plan_sweep(data, list(networks), recipe, **what, watch=bars), json)
             command = shlex.join(["mobilenets", *sys.argv[1:]])
-            swept = start(data, list(networks), recipe, **what, out=out, command=command, watch=bars)
+            swept = start(data, list(networks), recipe, **what, out=out, log=log, command=command, watch=bars)
     print_json(swept.to_dict()) if json else _show(swept)
 
 
-_NOTHING = ((), (), (), ("plain",), False, None, _IMAGE, _RECIPE, False, None, None, False)
+_NOTHING = ((), (), (), ("plain",), False, None, _IMAGE, _RECIPE, False, None, None, None, False)
 
 
 def _networks(

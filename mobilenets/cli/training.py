@@ -13,6 +13,7 @@ from ..devices import DEVICES
 from ..errors import UsageError
 from ..image import Preprocess
 from ..tasks import TASKS
+from ..training.logs import LogName
 from ..training.recipe import Recipe
 from ..verbs.arguments import FROM_SCRATCH
 from .options import TRAINING, BudgetFlags, ImageFlags, Json, NetworkFlags
@@ -77,6 +78,7 @@ def train(
     search: str | None = None,
     name: str | None = None,
     project: Path = _PROJECT,
+    log: LogName | None = None,
     dry_run: Json = False,
     json: Json = False,
 ) -> None:
@@ -103,12 +105,14 @@ def train(
         Of the run folder; by default data and network, with a number where that exists.
     project
         Where run folders are made.
+    log
+        Log the run there as well, by the library's own environment variables (docs/training.md).
     dry_run
         Print what would be trained, on which data and for how long, measured on a few batches; write nothing.
     json
         Print one JSON object and nothing else.
     """
-    from ..machine import need_torch
+    from ..machine import first_process, need_torch
     from ..progress import Bars
     from ..verbs.resume import resume as go_on
     from ..verbs.train import Trained
@@ -117,7 +121,7 @@ def train(
     if data is None and resume is None:
         raise UsageError("train needs DATA, or --resume RUN")
     request = _Request(task, settings, network, image, budget, recipe.recipe, pretrained, calibrate, name, project)
-    request = replace(request, device=recipe.microcontroller, search=search)
+    request = replace(request, device=recipe.microcontroller, search=search, log=log)
     if dry_run and search is not None:
         raise UsageError("--dry-run is of one network: leave out --search")
     if dry_run and resume is not None:
@@ -136,6 +140,8 @@ def train(
         else:
             assert data is not None
             done = _train(data, request, bars, dry_run)
+    if not first_process():
+        return
     show.trained(done, json) if isinstance(done, Trained) else show.planned(done, json)
 
 
@@ -156,12 +162,13 @@ class _Request:
     found: bool = False  # `pretrained` was not asked for, it lies on this machine
     device: str | None = None  # the microcontroller that the budget is of
     search: str | None = None  # the time for several networks
+    log: LogName | None = None
 
     def check_resumed(self) -> None:
         """Raise `UsageError` for a flag that contradicts the settings in the run's folder."""
         kept = (self.task, self.settings, replace(self.recipe, epochs=None), self.network, self.image, self.budget)
-        given = (*kept, self.pretrained, self.device, self.search)
-        if given != ("classify", _TASK, _RECIPE, _NETWORK, _IMAGE, _BUDGET, None, None, None):
+        given = (*kept, self.pretrained, self.device, self.search, self.log)
+        if given != ("classify", _TASK, _RECIPE, _NETWORK, _IMAGE, _BUDGET, None, None, None, None):
             raise UsageError("--resume keeps the settings that the run was started with: give no others but --epochs")
         if self.name is not None or self.project != _PROJECT or self.calibrate:
             raise UsageError("--resume goes on in the run's own folder: leave out --name, --project and --calibrate")
@@ -247,7 +254,8 @@ def _train(data: Path, request: _Request, bars: "Bars", dry_run: bool) -> "Train
         return plan(data, **what, watch=bars)
     if request.search is not None:
         return _search(data, request, what, bars)
-    trained = train(data, **what, project=request.project, name=request.name, command=_command(), watch=bars)
+    place: dict[str, Any] = {"project": request.project, "name": request.name, "log": request.log}
+    trained = train(data, **what, **place, command=_command(), watch=bars)
     if request.pretrained is None and request.task == "classify":
         bars.note(_HINT)
     return trained
@@ -263,6 +271,7 @@ def _search(data: Path, request: _Request, what: dict[str, Any], bars: "Bars") -
         **{name: what[name] for name in taken},
         project=request.project,
         name=request.name,
+        log=request.log,
         command=_command(),
         watch=bars,
     )

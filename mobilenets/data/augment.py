@@ -8,7 +8,20 @@ import numpy as np
 
 from ..image import Pixels, Preprocess, as_image, crop_resize
 
-__all__ = ["Augmentation", "Colour", "Place", "View", "drawn", "random_colours", "random_view", "same_target", "seen"]
+__all__ = [
+    "Augmentation",
+    "Colour",
+    "Place",
+    "View",
+    "drawn",
+    "random_colours",
+    "random_view",
+    "same_target",
+    "seen",
+    "skip_view",
+]
+
+DRAWS = 5  # random numbers of every view
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +58,13 @@ class Colour:
     gain: np.ndarray[Any, np.dtype[np.float32]]
     shift: np.ndarray[Any, np.dtype[np.float32]]
 
+    def of(self, rows: slice) -> "Colour":
+        """Return the changes of some of the images."""
+        return Colour(self.gain[rows], self.shift[rows])
+
 
 class View(Protocol):
-    """A function that returns a random view of an image and the target that belongs to the view."""
+    """A function that returns a random view of an image, at a place from `drawn`, and the target that belongs to it."""
 
     def __call__(
         self, pixels: Pixels, target: Any, preprocess: Preprocess, how: Augmentation, rng: np.random.Generator
@@ -76,9 +93,14 @@ def random_view(pixels: Pixels, preprocess: Preprocess, how: Augmentation, rng: 
 
 def drawn(pixels: Pixels, preprocess: Preprocess, how: Augmentation, rng: np.random.Generator) -> Place:
     """Return the place of a random view of `pixels` (h, w, C)."""
-    area, stretch, x, y, mirror = rng.random(5)
+    area, stretch, x, y, mirror = rng.random(DRAWS)
     box = _random_box(pixels.shape[1], pixels.shape[0], preprocess, how, area, stretch, x, y)
     return Place(box, bool(how.flip and mirror < 0.5))
+
+
+def skip_view(rng: np.random.Generator) -> None:
+    """Draw the random numbers of a view that nobody looks at."""
+    rng.random(DRAWS)
 
 
 def seen(pixels: Pixels, preprocess: Preprocess, place: Place) -> Pixels:

@@ -9,13 +9,14 @@ import numpy as np
 
 from ..arrays import Array, Ints
 from ..image import Pixels, Preprocess, as_image, crop_resize
-from .augment import Augmentation, Colour, View, random_colours, same_target
+from .augment import Augmentation, Colour, View, random_colours, same_target, skip_view
 from .cache import Images, stacked
 
-__all__ = ["Batch", "Order", "TrainingBatches", "central_batches", "plain_batches"]
+__all__ = ["Batch", "Order", "Part", "TrainingBatches", "central_batches", "plain_batches"]
 
 _AHEAD = 4  # batches prepared in advance
 Order = Callable[[np.random.Generator], Ints]  # returns the images of one epoch, in order
+Part = Callable[[int], range]  # returns which images of a batch of so many this process trains on
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,12 @@ class Batch:
     pixels: Pixels
     targets: Array
     colour: Colour | None = None
+    whole: int = 0  # images of the batch of which these are a part, 0: of no other
+
+    @property
+    def images(self) -> int:
+        """Return the number of images of the whole batch."""
+        return self.whole or len(self.targets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,7 @@ class TrainingBatches:
     workers: int
     order: Order | None = None  # None: all images, shuffled
     view: View = same_target
+    part: Part = range  # all
 
     def __len__(self) -> int:
         """Return the number of batches per epoch, at least one."""
@@ -63,13 +71,21 @@ class TrainingBatches:
                     future.cancel()
 
     def _batch(self, epoch: int, number: int, chosen: Ints) -> Batch:
-        rng = np.random.default_rng((self.seed, epoch, number))
-        seen = [
-            self.view(self.images.pixels(i), self.images.targets[i], self.preprocess, self.augmentation, rng)
-            for i in chosen
-        ]
+        rng, part = np.random.default_rng((self.seed, epoch, number)), self.part(len(chosen))
+        seen = []
+        for at, i in enumerate(chosen):
+            if at in part:
+                image, target = self.images.pixels(i), self.images.targets[i]
+                seen.append(self.view(image, target, self.preprocess, self.augmentation, rng))
+            else:
+                skip_view(rng)
         colour = random_colours(len(chosen), self.preprocess.channels, self.augmentation, rng)
-        return Batch(np.stack([pixels for pixels, _ in seen]), stacked([target for _, target in seen]), colour)
+        return Batch(
+            np.stack([pixels for pixels, _ in seen]),
+            stacked([target for _, target in seen]),
+            colour.of(slice(part.start, part.stop)),
+            len(chosen),
+        )
 
 
 def plain_batches(images: Images, batch_size: int) -> Iterator[Batch]:

@@ -5,20 +5,23 @@ from dataclasses import replace
 import torch
 
 from ..errors import UsageError
-from ..machine import cores
+from .group import Group
 from .recipe import Recipe
 from .replicas import replica_count
 
-__all__ = ["find_device", "resolve"]
+__all__ = ["check_device", "find_device", "resolve"]
 
 
-def resolve(recipe: Recipe, alpha: float, fine_tuning: bool = False) -> Recipe:
+def resolve(recipe: Recipe, alpha: float, fine_tuning: bool = False, group: Group | None = None) -> Recipe:
     """Return the recipe with every open setting resolved for this machine and this width; a resumed run keeps it.
 
-    Raises `UsageError` for a device that is absent and for more replicas than half of the batch.
+    The replicas are those of all processes of `group`. Raises `UsageError` for a device that is absent and for more
+    replicas than half of the batch.
     """
+    group = group or Group()
     device = find_device(recipe.device)
-    replicas = recipe.replicas or (replica_count(cores(), recipe.batch_size) if device.type == "cpu" else 1)
+    usual = replica_count(group.cores * group.size, recipe.batch_size) if device.type == "cpu" else 1
+    replicas = recipe.replicas or max(usual, group.size)
     if replicas * 2 > recipe.batch_size:
         raise UsageError(f"replicas (={replicas}) need two images each, batch_size is {recipe.batch_size}")
     precision = recipe.precision
@@ -28,9 +31,16 @@ def resolve(recipe: Recipe, alpha: float, fine_tuning: bool = False) -> Recipe:
         recipe.settled(alpha, fine_tuning),
         device=str(device),
         replicas=replicas,
-        workers=recipe.workers or cores(),
+        workers=recipe.workers or group.cores,
         precision=precision,
     )
+
+
+def check_device(recipe: Recipe, group: Group) -> None:
+    """Raise `UsageError` where the processes of `group` cannot train on the recipe's device or as its replicas."""
+    group.device(str(find_device(recipe.device)))
+    if 0 < recipe.replicas < group.size:
+        raise UsageError(f"replicas (={recipe.replicas}) must be at least torchrun's {group.size} processes")
 
 
 def find_device(name: str) -> torch.device:

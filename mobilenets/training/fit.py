@@ -19,11 +19,13 @@ from ..progress import Watch
 from ..tasks.result import figure_name
 from . import qat
 from .fused import fuse
+from .group import Group
 from .interrupt import Interrupts
 from .loop import Loop, module_of, prepare
 from .module import load_weights, weights_of
 from .optimiser import learning_rate
 from .run import Run
+from .state import Progress
 
 __all__ = ["advance", "fit"]
 
@@ -32,31 +34,31 @@ STATISTICS_IMAGES = 1024  # for batch norm's final statistics: thousands of pixe
 CHECKPOINT_SECONDS = 15.0
 
 
-def fit(dataset: Dataset, run: Run, watch: Watch | None = None) -> Model:
+def fit(dataset: Dataset, run: Run, watch: Watch | None = None, group: Group | None = None) -> Model:
     """Train as `run.settings` says, from the run's checkpoint where it has one; returns the best model.
 
     The recipe must be resolved. Raises `Interrupted` after a signal, with the state saved, and `DataError` or
-    `TrainingError`.
+    `TrainingError`. All processes of `group` must call it; the run's folder is that of the first.
     """
-    with _prepared(dataset, run, watch or Watch()) as loop:
+    with _prepared(dataset, run, watch or Watch(), group or Group()) as loop:
         _train(loop, loop.epochs)
-        return _finalise(loop)
+        return loop.group.decided(lambda: _finalise(loop))
 
 
 def advance(dataset: Dataset, run: Run, epochs: int, watch: Watch | None = None) -> None:
     """Train as `fit`, but only until `epochs` are done; `fit` goes on from there."""
-    with _prepared(dataset, run, watch or Watch()) as loop:
+    with _prepared(dataset, run, watch or Watch(), Group()) as loop:
         _train(loop, min(epochs, loop.epochs))
         loop.state.save(loop.run.checkpoint)
 
 
 @contextmanager
-def _prepared(dataset: Dataset, run: Run, watch: Watch) -> Iterator[Loop]:
+def _prepared(dataset: Dataset, run: Run, watch: Watch, group: Group) -> Iterator[Loop]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the replicas are the parallelism
     try:
         with Interrupts() as interrupts:
-            loop = prepare(dataset, run, watch, interrupts)
+            loop = prepare(dataset, run, watch, interrupts, group)
             with loop.replicas:
                 yield loop
     finally:
@@ -67,7 +69,7 @@ def _train(loop: Loop, epochs: int) -> None:
     while loop.state.progress.epoch < epochs and not _out_of_patience(loop):
         _begin_quantisation_aware_training(loop)
         _train_epoch(loop)
-        _finish_epoch(loop)
+        loop.state.progress = loop.group.decided(lambda: _finish_epoch(loop))
 
 
 def _begin_quantisation_aware_training(loop: Loop) -> None:
@@ -78,17 +80,23 @@ def _begin_quantisation_aware_training(loop: Loop) -> None:
     if loop.activations or state.progress.epoch < loop.float_epochs:
         return
     if state.progress.batch == 0 and state.progress.epoch == loop.float_epochs:
-        best = _keep_best(loop, load(loop.run.best))
-        pixels = np.concatenate(list(central_batches(loop.train.images, preprocess, EVAL_BATCH, qat.IMAGES)))
-        activations, corrected = qat.calibrated(best, pixels)
+        weights = loop.group.decided(lambda: _calibrated(loop))
         for module in (*loop.replicas.modules, state.averaged):
-            load_weights(module, corrected.weights)
-        qat.write_activations(loop.run.activations, activations)
+            load_weights(module, weights)
         state.progress.best = (-1.0, 0.0)
         loop.watch.note(f"quantisation-aware training from epoch {loop.float_epochs + 1} on")
-    loop.activations = qat.read_activations(loop.run.activations)
+    loop.activations = loop.group.decided(lambda: qat.read_activations(loop.run.activations))
     for module in (*loop.replicas.modules, state.averaged):
         qat.attach(module, loop.activations, preprocess)
+
+
+def _calibrated(loop: Loop) -> dict[str, np.ndarray]:
+    """Return the weights that quantisation-aware training starts from; the run then has its quantisation parameters."""
+    best = _keep_best(loop, load(loop.run.best))
+    chosen = central_batches(loop.train.images, loop.run.settings.preprocess, EVAL_BATCH, qat.IMAGES)
+    activations, corrected = qat.calibrated(best, np.concatenate(list(chosen)))
+    qat.write_activations(loop.run.activations, activations)
+    return dict(corrected.weights)
 
 
 def _train_epoch(loop: Loop) -> None:
@@ -107,11 +115,11 @@ def _train_epoch(loop: Loop) -> None:
         state.optimiser.step()
         state.average(step)
         progress.batch = number + 1
-        progress.loss += loss * len(batch.targets)
-        progress.seen += len(batch.targets)
+        progress.loss += loss * batch.images
+        progress.seen += batch.images
         loop.speed = (progress.seen - seen_before) / (time.monotonic() - started)
         loop.watch.step(epoch, loop.epochs, number + 1, batches, loop.speed)
-        _checkpoint(loop)
+        _checkpoint(loop, loop.group.highest(loop.interrupts.number or 0))
 
 
 def _rate(loop: Loop, step: int, batches: int) -> float:
@@ -124,20 +132,19 @@ def _rate(loop: Loop, step: int, batches: int) -> float:
     return learning_rate(step, steps, int(min(loop.recipe.warmup_epochs, loop.float_epochs / 2) * batches), loop.peak)
 
 
-def _checkpoint(loop: Loop) -> None:
-    """Save now and then; save and stop when a signal came."""
-    stop = loop.interrupts.number
-    if stop is not None or time.monotonic() - loop.saved > CHECKPOINT_SECONDS:
+def _checkpoint(loop: Loop, stop: int) -> None:
+    """Save now and then; save and stop when a signal came, of number `stop`, to any process."""
+    if loop.group.rank == 0 and (stop or time.monotonic() - loop.saved > CHECKPOINT_SECONDS):
         loop.state.save(loop.run.checkpoint)
         loop.saved = time.monotonic()
-    if stop is not None:
+    if stop:
         done = f"{loop.state.progress.epoch} of {loop.epochs} epochs"
         raise Interrupted(
             stop, f"stopped after {done} and saved; go on with: mobilenets train --resume {loop.run.path}"
         )
 
 
-def _finish_epoch(loop: Loop) -> None:
+def _finish_epoch(loop: Loop) -> Progress:
     """Validate the averaged weights, keep them where they are the best so far, write the row, save."""
     progress = loop.state.progress
     score, loss = _validate(loop, loop.state.averaged)
@@ -164,7 +171,8 @@ def _finish_epoch(loop: Loop) -> None:
     progress.loss, progress.seen = 0.0, 0
     loop.run.write_results(progress.history)
     loop.watch.epoch(row)
-    _checkpoint(loop)
+    _checkpoint(loop, loop.interrupts.number or 0)
+    return progress
 
 
 def _out_of_patience(loop: Loop) -> bool:

@@ -14,6 +14,7 @@ from ..costs import cost
 from ..data.sources import Dataset, Sample
 from ..model import Model
 from ..progress import Watch
+from .group import Group
 from .interrupt import Interrupts
 from .loop import Loop, prepare
 from .run import Run, Settings
@@ -73,7 +74,7 @@ def plan(dataset: Dataset, settings: Settings, initial: Model | None) -> Plan:
         if initial:
             initial.save(run.initial)
         started = time.monotonic()
-        loop = prepare(replace(dataset, splits=few), run, Watch(), interrupts)
+        loop = prepare(replace(dataset, splits=few), run, Watch(), interrupts, Group())
         decoding = (time.monotonic() - started) / sum(map(len, few.values()))
         speed = _speed(loop)
         epochs = loop.epochs

@@ -3,6 +3,8 @@
 One operation of a small network, split over several cores, leaves most of each core idle; R whole networks side by
 side, one thread each, train 1.5 to 2 times faster. Gradients are added in the order of the replicas, so a run repeats
 bit for bit. Batch norm sees a replica's share (as in every data-parallel engine); its running statistics are averaged.
+Several processes (`group.py`) divide the replicas among them, so that they compute what one process with all of these
+replicas computes.
 """
 
 import copy
@@ -18,6 +20,7 @@ from ..data.loader import Batch
 from ..image import Pixels, Preprocess
 from ..tasks.task import Objective
 from .fused import fuse
+from .group import Group
 
 __all__ = ["Replicas", "replica_count"]
 
@@ -30,14 +33,24 @@ def replica_count(cores: int, batch_size: int) -> int:
 
 
 class Replicas:
-    """A module and its copies; on a GPU there is only the module itself."""
+    """A module and its copies: those of the `count` replicas that are this process's. A GPU has the module alone."""
 
-    def __init__(self, module: nn.Module, count: int, preprocess: Preprocess, device: torch.device, bf16: bool) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        count: int,
+        preprocess: Preprocess,
+        device: torch.device,
+        bf16: bool,
+        group: Group | None = None,
+    ) -> None:
         self.module = module
         self.preprocess = preprocess
         self.device = device
         self.bf16 = bf16
-        self._modules = [module] + [_sharing_copy(module) for _ in range(count - 1)]
+        self._group, self._count = group or Group(), count
+        self._own = np.array_split(np.arange(count), self._group.size)[self._group.rank]
+        self._modules = [module] + [_sharing_copy(module) for _ in self._own[1:]]
         for each in self._modules:
             fuse(each, bf16)
         self._pool = ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))
@@ -53,21 +66,32 @@ class Replicas:
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown()
 
+    def part(self, images: int) -> range:
+        """Return which images of a batch of so many the replicas of this process take."""
+        shares = self._shares(images)
+        return range(shares[0].start, shares[-1].stop)
+
     def gradients(self, batch: Batch, objective: Objective) -> float:
-        """Store the mean gradient of the batch in the module; return the mean loss."""
-        shares = np.array_split(np.arange(len(batch.targets)), len(self._modules))
+        """Store the mean gradient of a batch, of which `batch` is this `part`, in the module; return its mean loss."""
+        shares = self._shares(batch.images)
+        start = shares[0].start
         jobs = [
-            (m, _share(batch, rows), len(rows) / len(batch.targets))
+            (m, _share(batch, slice(rows.start - start, rows.stop - start)), len(rows) / batch.images)
             for m, rows in zip(self._modules, shares, strict=True)
         ]
         losses = list(self._pool.map(lambda job: self._backward(job[0], job[1], job[2], objective), jobs))
         self._add_up()
-        return sum(losses)
+        return self._group.total(sum(losses))
+
+    def _shares(self, images: int) -> list[range]:
+        """Return the images of a batch that each replica of this process takes."""
+        shares = np.array_split(np.arange(images), self._count)
+        return [range(int(shares[i][0]), int(shares[i][-1]) + 1) for i in self._own]
 
     def outputs(self, module: nn.Module, pixels: Pixels) -> Tensor:
         """Return the outputs of `module` in evaluation mode for (N, H, W, C) uint8: (N, ...) in fp32 on the CPU."""
         module.eval()
-        parts = [part for part in np.array_split(pixels, len(self._modules)) if len(part)]
+        parts = [part for part in np.array_split(pixels, self._count) if len(part)]
         return torch.cat(list(self._pool.map(lambda part: self._forward(module, part), parts)))
 
     def to_input(self, pixels: Pixels, colour: Colour | None = None) -> Tensor:
@@ -105,14 +129,14 @@ class Replicas:
     @torch.no_grad()
     def _add_up(self) -> None:
         """Sum gradients into the module's; average the running statistics and copy them to all replicas."""
-        if len(self._modules) == 1:
+        if self._count == 1:
             return
-        total = _gradients(self.module)
-        statistics = [_statistics(module) for module in self._modules]
+        total, statistics = _gradients(self.module), [_statistics(module) for module in self._modules]
         for module, buffers in zip(self._modules[1:], statistics[1:], strict=True):
             torch._foreach_add_(total, _gradients(module))
             torch._foreach_add_(statistics[0], buffers)
-        torch._foreach_div_(statistics[0], len(self._modules))
+        self._group.add_up([*total, *statistics[0]])
+        torch._foreach_div_(statistics[0], self._count)
         for buffers in statistics[1:]:
             torch._foreach_copy_(buffers, statistics[0])
 
@@ -143,7 +167,5 @@ def _statistics(module: nn.Module) -> list[Tensor]:
     return [buffer for buffer in module.buffers() if buffer.is_floating_point()]
 
 
-def _share(batch: Batch, rows: np.ndarray[Any, Any]) -> Batch:
-    cut = slice(rows[0], rows[-1] + 1)
-    colour = batch.colour and Colour(batch.colour.gain[cut], batch.colour.shift[cut])
-    return Batch(batch.pixels[cut], batch.targets[cut], colour)
+def _share(batch: Batch, rows: slice) -> Batch:
+    return Batch(batch.pixels[rows], batch.targets[rows], batch.colour and batch.colour.of(rows))

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from .recipe import Recipe
 __all__ = ["Run", "Settings", "taken"]
 
 LABELS, SETTINGS, RESULTS, TEACHER = "labels.txt", "settings.json", "results.csv", "teacher.safetensors"
+LOG, TENSORBOARD = "log.json", "tensorboard"  # see logs.py
 
 
 def taken(path: Path) -> UsageError:
@@ -44,6 +46,7 @@ class Settings:
     # pixels of the short side to which training images are reduced before they are cropped; None: what the network's
     # smallest crop needs
     stored_side: int | None = None
+    log: str = ""  # where the run is logged as well, see logs.py
 
     def to_json(self) -> str:
         """Return the settings as JSON."""
@@ -58,6 +61,7 @@ class Settings:
             "pretrained": self.pretrained,
             "task": {"name": self.task.name, **self.task.settings()},
             "stored_side": self.stored_side,
+            "log": self.log,
         }
         return json.dumps(values, indent=2) + "\n"
 
@@ -75,6 +79,7 @@ class Settings:
             pretrained=kept.pretrained,
             task=read(task_type(str(task.pop("name"))), task, "settings.task"),
             stored_side=kept.stored_side,
+            log=kept.log,
         )
 
 
@@ -92,6 +97,7 @@ class _Kept:
     pretrained: str = ""
     task: dict[str, Any] = field(default_factory=dict)
     stored_side: Annotated[int, Between(1, 65_536)] | None = None
+    log: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +139,9 @@ class Run:
     def discard_if_empty(self) -> None:
         """Remove the folder of a run that failed before its first epoch, so that its name is free again."""
         names = {path.name for path in self.path.iterdir()}
-        if names <= {LABELS, SETTINGS, "initial.safetensors", TEACHER}:
-            for name in names:
+        if names <= {LABELS, SETTINGS, "initial.safetensors", TEACHER, LOG, TENSORBOARD}:
+            shutil.rmtree(self.path / TENSORBOARD, ignore_errors=True)
+            for name in names - {TENSORBOARD}:
                 (self.path / name).unlink()
             self.path.rmdir()
 
@@ -152,7 +159,7 @@ class Run:
         """Remove the temporary files of a process that was killed as it wrote; nothing else in the folder."""
         results, labels, settings = (self.path / name for name in (RESULTS, LABELS, SETTINGS))
         models = (self.checkpoint, self.initial, self.last, self.best, self.integers, self.path / TEACHER)
-        remove_left_over((results, labels, settings, self.activations, self.report, *models))
+        remove_left_over((results, labels, settings, self.path / LOG, self.activations, self.report, *models))
 
     def write_settings(self) -> None:
         """Write `settings.json`."""

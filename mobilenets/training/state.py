@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from ..errors import TrainingError
 from ..files import write_atomic
+from .group import Group
 from .optimiser import Optimiser
 
 __all__ = ["Progress", "State"]
@@ -29,6 +30,7 @@ class Progress:
     seen: int = 0
     best: tuple[float, float] = (-1.0, 0.0)  # (validation score, -loss) of the best epoch
     best_epoch: int = -1
+    processes: int = 1  # which trained last
     history: list[dict[str, float]] = field(default_factory=list)
 
 
@@ -50,13 +52,8 @@ class State:
 
     def save(self, path: Path) -> None:
         """Write the checkpoint, atomically."""
-        tensors = {f"module.{name}": tensor for name, tensor in self.module.state_dict().items()}
-        tensors |= {f"averaged.{name}": tensor for name, tensor in self.averaged.state_dict().items()}
-        for i, slot in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser.{i}.{name}": tensor for name, tensor in slot.items() if tensor is not None}
         metadata = {"format": "mobilenets.checkpoint", "version": "1", "progress": json.dumps(asdict(self.progress))}
-        content = save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata)
-        write_atomic(path, content)
+        write_atomic(path, save(self._tensors(), metadata))
 
     def load(self, path: Path) -> None:
         """Load a checkpoint; raises `TrainingError` where `path` is no checkpoint of this run."""
@@ -66,13 +63,32 @@ class State:
                     raise TrainingError(f"{path}: not a checkpoint")
                 progress: dict[str, Any] = json.loads(file.metadata()["progress"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}
-            self.module.load_state_dict(_under("module.", tensors))
-            self.averaged.load_state_dict(_under("averaged.", tensors))
-            self._load_optimiser(_under("optimiser.", tensors))
+            self._set_tensors(tensors)
             self.progress = Progress(**progress)
             self.progress.best = (progress["best"][0], progress["best"][1])
         except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as exc:
             raise TrainingError(f"{path}: cannot be resumed: {exc}") from exc
+
+    def share(self, group: Group) -> None:
+        """Give the state of the first process to all."""
+        if group.size == 1:
+            return
+        content, progress = group.decided(lambda: (save(self._tensors()), self.progress))
+        if group.rank:
+            self._set_tensors(load(content))
+            self.progress = progress
+
+    def _tensors(self) -> dict[str, Tensor]:
+        tensors = {f"module.{name}": tensor for name, tensor in self.module.state_dict().items()}
+        tensors |= {f"averaged.{name}": tensor for name, tensor in self.averaged.state_dict().items()}
+        for i, slot in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{i}.{name}": tensor for name, tensor in slot.items() if tensor is not None}
+        return {name: tensor.contiguous() for name, tensor in tensors.items()}
+
+    def _set_tensors(self, tensors: dict[str, Tensor]) -> None:
+        self.module.load_state_dict(_under("module.", tensors))
+        self.averaged.load_state_dict(_under("averaged.", tensors))
+        self._load_optimiser(_under("optimiser.", tensors))
 
     def _load_optimiser(self, tensors: dict[str, Tensor]) -> None:
         saved = self.optimiser.state_dict()

@@ -5,6 +5,7 @@ from pathlib import Path
 from ..errors import DataError
 from ..machine import need_torch
 from ..progress import Watch, watching
+from .request import check_same
 from .train import Trained, finish
 
 __all__ = ["resume"]
@@ -28,18 +29,25 @@ def resume(
     than before or the run cannot be extended.
     """
     need_torch()
+    from ..training.group import joined
+    from ..training.logs import check_log
     from ..training.run import Run
 
-    opened = Run.open(Path(run))
-    task = opened.settings.task
-    root = Path(data or opened.settings.data)
-    if not root.exists():
-        raise DataError(f"{root}: the data of {run} are not there; where they have moved: --resume {run} DATA")
-    if epochs is not None:
-        opened = opened.extended(epochs)
-    with watching(watch) as watch:
+    def begin(watch: Watch) -> Run:
+        """Return the run as it stands, without what a killed process left."""
+        opened = Run.open(Path(run))
+        if opened.settings.log:
+            check_log(opened.settings.log)
         if epochs is None and opened.finished:
             watch.note(f"{run} has finished; to extend it: --resume {run} --epochs N, above {opened.epochs_done}")
         opened.remove_left_over()
+        return opened if epochs is None else opened.extended(epochs)
+
+    with watching(watch) as heard, joined() as group:
+        opened = group.decided(lambda: begin(heard))
+        task, root = opened.settings.task, Path(data or opened.settings.data)
+        if not root.exists():
+            raise DataError(f"{root}: the data of {run} are not there; where they have moved: --resume {run} DATA")
         dataset = task.for_training(task.open(root, max_bad=opened.settings.recipe.max_bad))
-        return finish(dataset, opened.moved(root), watch)
+        check_same(dataset, group)
+        return finish(dataset, opened.moved(root), heard, group=group)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..designs import is_sweep
 from ..errors import DataError, UsageError
-from ..machine import need_torch
+from ..machine import need_one_process, need_torch
 from ..progress import Watch, watching
 from ..sweeps import REPORT, RESULTS, Row, SweepPlan
 from ..tasks.classify import Classify
@@ -64,6 +64,7 @@ def sweep(
     time: float | str | None = None,
     jobs: int = 0,
     out: str | Path | None = None,
+    log: str | None = None,
     command: str = "",
     watch: Watch | None = None,
 ) -> Swept:
@@ -89,9 +90,12 @@ def sweep(
         Trials at a time, each in a process; 0: as many as the cores have room for.
     out
         The sweep's folder, which must be new; by default named after the data, in `sweeps`.
+    log
+        Where each trial is logged as well, as a run: as of `train`.
     """
     need_torch()
-    wanted = _wanted(networks, recipe, seeds, preprocess, halving, time, jobs, command)
+    need_one_process("sweep")
+    wanted = _wanted(networks, recipe, seeds, preprocess, halving, time, jobs, command, log)
     with watching(watch) as watch:
         folder = _new_folder(out, data)
         dataset = open_for_sweep(data, wanted.recipe.max_bad, watch)
@@ -115,6 +119,7 @@ def plan_sweep(
 ) -> SweepPlan:
     """Return the trials that `sweep` would run with these arguments, with their times, measured on a few batches."""
     need_torch()
+    need_one_process("sweep")
     wanted = _wanted(networks, recipe, seeds, preprocess, halving, time, jobs, "")
     with watching(watch) as watch:
         return planned(wanted, open_for_sweep(data, wanted.recipe.max_bad, watch), watch, timed=True)
@@ -128,6 +133,7 @@ def resume_sweep(
     `data` says where its data set lies now, if it was moved.
     """
     need_torch()
+    need_one_process("sweep")
     folder = Path(folder)
     plan = SweepPlan.open(folder)
     plan = plan.moved(Path(data)) if data is not None else plan
@@ -149,6 +155,7 @@ def _wanted(
     time: float | str | None,
     jobs: int,
     command: str,
+    log: str | None = None,
 ) -> Wanted:
     """Return the arguments by their types; `UsageError` for those that are none."""
     made = [network for network in map(network_of, networks) if network is not None]
@@ -161,6 +168,7 @@ def _wanted(
         seconds=None if time is None else seconds_of(time),
         jobs=jobs,
         command=command,
+        log=log,
     )
 
 

@@ -9,9 +9,10 @@ from ..machine import cores
 from ..progress import Watch
 from ..report.text import duration
 from ..sweeps import LeftOut, SweepPlan, Trial, rungs_of, share_of_work
+from ..training.logs import check_log
 from ..training.recipe import Recipe
 from .arguments import AnyPreprocess
-from .train import Request
+from .request import Request
 
 if TYPE_CHECKING:
     from ..data.sources import Dataset
@@ -31,6 +32,7 @@ class Wanted:
     seconds: float | None = None  # what the trials may take
     jobs: int = 0
     command: str = ""
+    log: str | None = None
 
     def __post_init__(self) -> None:
         if not self.networks:
@@ -40,6 +42,8 @@ class Wanted:
                 raise UsageError(f"seeds (={seeds}) must be at least 1")
         if not 0 <= self.jobs <= cores():
             raise UsageError(f"jobs (={self.jobs}) must be from 1 to this machine's {cores()} cores, or 0 to choose")
+        if self.log is not None:
+            check_log(self.log)
         if self.recipe.quantize:
             raise UsageError("quantize: a sweep quantizes every network after its training, leave it out")
 
@@ -83,7 +87,8 @@ def _trials(wanted: Wanted, dataset: "Dataset", watch: Watch) -> list[Trial]:
             made[name] = Trial(name, settings)
     side = max(_stored_side(trial) for trial in made.values())
     return [
-        Trial(name, replace(trial.settings, stored_side=side, command=wanted.command)) for name, trial in made.items()
+        Trial(name, replace(trial.settings, stored_side=side, command=wanted.command, log=wanted.log or ""))
+        for name, trial in made.items()
     ]
 
 

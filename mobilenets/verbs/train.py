@@ -2,14 +2,13 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..arch.network import Network
-from ..arch.zoo import DEFAULT
-from ..designs import FAMILY_NAMES, Budget, Space
-from ..errors import UsageError, WorkError, printable
+from ..designs import Space
+from ..errors import UsageError, WorkError
 from ..evaluation import (
     Comparison,
     Evaluated,
@@ -21,41 +20,22 @@ from ..evaluation import (
     section_of,
     write_page,
 )
-from ..machine import need_torch
+from ..machine import need_one_process, need_torch
 from ..model import Model
 from ..opening import open_model
 from ..progress import Watch, watching
-from ..tasks import Task
-from ..tasks.classify import Classify
-from ..training.recipe import Recipe
-from .arguments import (
-    FROM_SCRATCH,
-    AnyBudget,
-    AnyNetwork,
-    AnyPreprocess,
-    AnyPretrained,
-    AnyRecipe,
-    AnyTask,
-    budget_of,
-    check_pretrained,
-    families_of,
-    network_of,
-    preprocess_of,
-    recipe_of,
-    start_of,
-    task_of,
-)
-from .design import design, space_for
+from .arguments import AnyBudget, AnyNetwork, AnyPreprocess, AnyPretrained, AnyRecipe, AnyTask
+from .request import Ready, Request
 
 if TYPE_CHECKING:
+    from ..data.near_duplicates import NearDuplicate
     from ..data.sources import Dataset
+    from ..training.group import Group
     from ..training.plan import Plan
-    from ..training.run import Run, Settings
+    from ..training.run import Run
     from ..weights import Given
 
-__all__ = ["Ready", "Request", "Trained", "check_folder", "finish", "plan", "train"]
-
-SHOWN = 10  # labels of the data that are listed before training
+__all__ = ["Trained", "check_folder", "finish", "plan", "train"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -73,6 +53,10 @@ class Trained:
 
     def __str__(self) -> str:
         return f"{self.evaluated}\nmodel: {self.run / 'best.safetensors'}\nreport: {self.report}"
+
+    def figures(self) -> dict[str, Any]:
+        """Return the metrics of the task and the median latency in milliseconds."""
+        return {**self.evaluated.metrics(), "latency_ms": self.evaluated.latency.median}
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON of `mobilenets train`, whose keys docs/json.md lists."""
@@ -104,6 +88,7 @@ def train(
     task: AnyTask = None,
     project: str | Path = "runs",
     name: str | None = None,
+    log: str | None = None,
     command: str = "",
     watch: Watch | None = None,
 ) -> Trained:
@@ -132,16 +117,22 @@ def train(
         The task to learn: a `Task`, its name or a dictionary of its name and settings; by default classification.
     project, name
         The run's folder is `name` in the folder `project`; by default it is named after data and network.
+    log
+        Where the run is logged as well: "tensorboard", "mlflow" or "wandb", see docs/training.md.
     command
         What the report says was typed.
     watch
         Receives the progress, which by default is drawn on a terminal and in a notebook.
     """
     need_torch()
+    from ..training.group import joined
+    from ..training.logs import check_log
+
+    if log is not None:
+        check_log(log)
     asked = Request(data, network, recipe, budget, space, calibrate, pretrained, given, preprocess, task, command)
-    with watching(watch) as watch:
-        check_folder(Path(project), name)
-        return _start(asked.prepared(watch), Path(project), name, watch)
+    with watching(watch) as watch, joined() as group:
+        return _train(asked, Path(project), name, log or "", watch, group)
 
 
 def plan(
@@ -163,102 +154,13 @@ def plan(
     The speed is measured on a few batches. Raises what `train` would raise before its first epoch.
     """
     need_torch()
+    need_one_process("dry_run")
     from ..training.plan import plan
 
     asked = Request(data, network, recipe, budget, space, calibrate, pretrained, given, preprocess, task)
     with watching(watch) as watch:
         ready = asked.prepared(watch)
         return plan(ready.dataset, ready.settings, ready.initial)
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """All that a run is started with."""
-
-    dataset: "Dataset"
-    settings: "Settings"
-    initial: Model | None  # what fine-tuning starts from
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """The arguments of `train` that say what is trained."""
-
-    data: "str | Path | Dataset"
-    network: AnyNetwork
-    recipe: AnyRecipe
-    budget: AnyBudget
-    space: Space | None
-    calibrate: Sequence[str | Path]
-    pretrained: AnyPretrained
-    given: "Given | None"
-    preprocess: AnyPreprocess
-    task: AnyTask
-    command: str = ""
-
-    def prepared(self, watch: Watch) -> Ready:
-        """Check the arguments, read the data and decide every open setting."""
-        from ..training.device import find_device, resolve
-        from ..training.run import Settings
-
-        pretrained = None if self.pretrained == FROM_SCRATCH else self.pretrained
-        chosen, recipe, task, budget = self._checked(pretrained)
-        find_device(recipe.device)
-        dataset = self._dataset(task, recipe, watch)
-        if budget:
-            chosen = self._designed(budget, dataset, task, pretrained, watch)
-        initial = None
-        if pretrained is not None:
-            start, wanted = start_of(pretrained, chosen if budget else self.network, self.given, watch)
-            initial = _initial(start, wanted, task, dataset, watch)
-            chosen = initial.network
-            _note_colours(chosen, dataset, watch)
-        network = task.configure_network(chosen or DEFAULT, dataset)
-        preprocess = task.configure_preprocessing(
-            preprocess_of(self.preprocess, network, initial.preprocess if initial else None)
-        )
-        recipe = resolve(recipe, network.alpha, fine_tuning=initial is not None)
-        source = str(initial.data.get("imported", {}).get("file", initial.name)) if initial else ""
-        settings = Settings(str(dataset.root.absolute()), network, preprocess, recipe, self.command, source, task)
-        return Ready(dataset, settings, initial)
-
-    def _checked(self, pretrained: AnyPretrained) -> tuple[Network | None, Recipe, Task, Budget | None]:
-        """Return the arguments by their types; `UsageError` for those that contradict each other."""
-        network, recipe = network_of(self.network), recipe_of(self.recipe)
-        task, budget = task_of(self.task), budget_of(self.budget)
-        if budget and network:
-            raise UsageError("budget and network: give one of them; space says where a search may look")
-        check_pretrained(pretrained)
-        preprocess_of(self.preprocess, network or DEFAULT, None)
-        recipe.check(fine_tuning=pretrained is not None)
-        if recipe.freeze and task.name != Classify.name:
-            raise UsageError(f"freeze trains a classifier, the task is {task.name}")
-        return network, recipe, task, budget
-
-    def _dataset(self, task: Task, recipe: Recipe, watch: Watch) -> "Dataset":
-        """Return the data set, after notes on what it holds."""
-        from ..data.sources import Dataset
-        from ..text import listed
-
-        if isinstance(self.data, Dataset):
-            return self.data
-        dataset = task.for_training(task.open(self.data, max_bad=recipe.max_bad))
-        sizes = ", ".join(f"{len(samples):,} {split}" for split, samples in dataset.splits.items())
-        watch.note(f"{self.data}: {len(dataset.labels)} {task.label_noun}, {sizes} images")
-        watch.note(f"{task.label_noun}: {listed([printable(label) for label in dataset.labels], SHOWN)}")
-        return dataset
-
-    def _designed(
-        self, budget: Budget, dataset: "Dataset", task: Task, pretrained: AnyPretrained, watch: Watch
-    ) -> Network:
-        space = space_for(self.space or Space(), dataset)
-        space = replace(space, base=task.configure_network(space.base, dataset))
-        if pretrained is not None:
-            of_file = ("v1-plain",) if space.families == FAMILY_NAMES else space.families
-            space = space.within(families_of(pretrained) or of_file, "fine-tuning of what was asked for")
-        found = design(budget, space, calibrate=self.calibrate, watch=watch)
-        watch.note(f"design: {found.reason}")
-        return found.choice.network
 
 
 def check_folder(project: Path, name: str | None) -> None:
@@ -274,58 +176,81 @@ def check_folder(project: Path, name: str | None) -> None:
         raise UsageError(f"project (={project}): {there} is {'not writable' if there.is_dir() else 'no folder'}")
 
 
-def _note_colours(network: Network, dataset: "Dataset", watch: Watch) -> None:
-    """Report where a trained network sees photos otherwise than they are."""
-    from ..data.sources import in_colour
-
-    coloured = in_colour(dataset)
-    if network.channels == 1 and coloured:
-        watch.note("the photos have colours, and the network takes one grey channel: they are converted to grey")
-    elif network.channels == 3 and not coloured:
-        watch.note("the photos are grey, and the network takes three channels: grey is repeated in all three")
-
-
-def _initial(pretrained: Model, network: Network, task: Task, dataset: "Dataset", watch: Watch) -> Model:
-    """Return what fine-tuning starts from; a note reports which channels were kept."""
-    from ..weights import transfer
-
-    moved = transfer(pretrained, task.configure_network(network, dataset), task.outputs(dataset))
-    watch.note(moved.note)
-    return replace(moved.model, task=task.name)
-
-
-def _start(ready: Ready, project: Path, name: str | None, watch: Watch) -> Trained:
+def _train(asked: Request, project: Path, name: str | None, log: str, watch: Watch, group: "Group") -> Trained:
+    """Train in a new run, or in the one of before where torchrun has started the processes anew."""
     from ..training.run import Run
 
-    dataset, settings = ready.dataset, ready.settings
-    folder = project / (name or f"{dataset.root.stem}-{settings.network.name}")
-    run = Run.create(folder, settings, settings.task.outputs(dataset), unique=name is None)
-    if ready.initial:
-        ready.initial.save(run.initial)
+    before = group.decided(group.remembered)
+    if before is None:
+        group.decided(lambda: check_folder(project, name))
+    dataset = asked.dataset(watch, group)
+
+    def begin() -> Run:
+        """Return the run, with every open setting decided and its folder made."""
+        if before is not None and Path(before).is_dir():
+            watch.note(f"started anew by torchrun: {before} goes on")
+            return Run.open(Path(before))
+        return _new_run(asked.settled(dataset, watch, group), project, name, log, group)
+
+    run = group.decided(begin)
     try:
-        return finish(dataset, run, watch)
+        return finish(dataset, run, watch, group=group)
     except (UsageError, WorkError, KeyboardInterrupt):
-        run.discard_if_empty()
+        if group.rank == 0:
+            run.discard_if_empty()
         raise
 
 
-def finish(dataset: "Dataset", run: "Run", watch: Watch, look_for_pairs: bool = True) -> Trained:
+def _new_run(ready: Ready, project: Path, name: str | None, log: str, group: "Group") -> "Run":
+    from ..training.run import Run
+
+    settings = replace(ready.settings, log=log)
+    folder = project / (name or f"{ready.dataset.root.stem}-{settings.network.name}")
+    run = Run.create(folder, settings, settings.task.outputs(ready.dataset), unique=name is None)
+    if ready.initial:
+        ready.initial.save(run.initial)
+    group.remember(str(run.path.absolute()))
+    return run
+
+
+def finish(
+    dataset: "Dataset", run: "Run", watch: Watch, look_for_pairs: bool = True, group: "Group | None" = None
+) -> Trained:
     """Train `run` to its end, then evaluate the best model in the runtime that serves it.
 
-    Near-duplicates are searched with `look_for_pairs` only.
+    Near-duplicates are searched with `look_for_pairs` only. All processes of `group` must call it; the first evaluates
+    and writes.
     """
-    if run.settings.recipe.freeze:
-        from ..training.frozen import fit_frozen as fit
-    else:
-        from ..training.fit import fit
-    from ..runtime import open_session
+    from ..training.fit import fit
+    from ..training.group import Group
+    from ..training.logs import logged
 
+    group = group or Group()
     dataset = replace(dataset, head_config=run.settings.task.head_config(run.settings.network, dataset))
     split = default_split(dataset)
     for note in (*dataset.notes, *notes_on_few_images(dataset, "val", split)):
         watch.note(note)
-    pairs = find_near_duplicates(dataset, watch) if look_for_pairs else ()
-    model = fit(dataset, run, watch)
+    pairs = group.decided(lambda: find_near_duplicates(dataset, watch)) if look_for_pairs else ()
+    with logged(run, watch) if group.rank == 0 else nullcontext() as log:
+        if run.settings.recipe.freeze:
+            from ..training.frozen import fit_frozen
+
+            need_one_process("freeze")
+            model = fit_frozen(dataset, run, log or watch)
+        else:
+            model = fit(dataset, run, log or watch, group)
+        trained = group.decided(lambda: _evaluated(dataset, run, model, split, pairs, watch))
+        if log:
+            log.end(trained.figures(), {"model": str(run.best.absolute()), "report": str(run.report.absolute())})
+    return trained
+
+
+def _evaluated(
+    dataset: "Dataset", run: "Run", model: Model, split: str, pairs: "tuple[NearDuplicate, ...]", watch: Watch
+) -> Trained:
+    """Measure the best model, write its figures and the report."""
+    from ..runtime import open_session
+
     opened, max_bad = open_model(run.best), run.settings.recipe.max_bad
     session = open_session(opened.model)
     measured = evaluate_split(opened, session, dataset, split, max_bad=max_bad, watch=watch)

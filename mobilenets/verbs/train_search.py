@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..designs import Space
 from ..errors import TrainingError, UsageError
-from ..machine import need_torch
+from ..machine import need_one_process, need_torch
 from ..progress import Watch, watching
 from ..report.text import duration
 from ..sweeps import LeftOut, SweepPlan, share_of_work
@@ -37,6 +37,7 @@ def train_search(
     preprocess: AnyPreprocess = None,
     project: str | Path = "runs",
     name: str | None = None,
+    log: str | None = None,
     command: str = "",
     watch: Watch | None = None,
 ) -> Trained:
@@ -47,6 +48,7 @@ def train_search(
     other arguments are those of `train`.
     """
     need_torch()
+    need_one_process("search")
     bounds, limit = budget_of(budget), seconds_of(search)
     if bounds is None:
         raise UsageError("search needs a budget: it trains several networks that fit it")
@@ -64,6 +66,7 @@ def train_search(
             halving=True,
             by_cost=False,
             command=command,
+            log=log,
         )
         plan = _first_that_fit(planned(wanted, dataset, watch, timed=True), limit)
         watch.note(f"training {', '.join(trial.name for trial in plan.trials)}")

@@ -60,10 +60,12 @@ def run_trial(
 
 def _train(dataset: "Dataset", run: "Run", epochs: int | None, watch: Watch) -> None:
     from ..training.fit import advance
+    from ..training.logs import logged
 
     run.prepare_folder(run.settings.task.outputs(dataset))
     if epochs is not None and epochs < (run.settings.recipe.epochs or 0):
-        advance(dataset, run, epochs, watch)
+        with logged(run, watch) as log:
+            advance(dataset, run, epochs, log or watch)
     else:
         finish(dataset, run, watch, look_for_pairs=False)
 

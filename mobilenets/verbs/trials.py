@@ -24,6 +24,7 @@ from ..sweeps import (
     write_page,
     write_results,
 )
+from ..training.logs import prepare_log
 from .sweep_plan import jobs_for
 from .trial import DECODED, measure_trial, run_trial
 
@@ -89,6 +90,7 @@ def _run_in_processes(
     watch: Watch,
 ) -> None:
     _decode(plan, dataset, watch)
+    prepare_log(plan.trials[0].settings.log)
     ended: list[str] = []
     by_name = {plan.trials[number].name: number for number in numbers}
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from mobilenets.arch import expand
 from mobilenets.data.sources import open_dataset
 from mobilenets.progress import Watch
+from mobilenets.training.group import Group
 from mobilenets.training.interrupt import Interrupts
 from mobilenets.training.loop import prepare
 from mobilenets.training.module import MobileNet, initialise
@@ -168,4 +169,4 @@ def test_each_replica_has_two_images(tmp_path: Path, replicas: int, used: int) -
     data = make_squares(tmp_path / "data", 2, 2)
     run = small_run(data, tmp_path / "run", replicas=replicas)
     with Interrupts() as interrupts:
-        assert len(prepare(open_dataset(data), run, Watch(), interrupts).replicas.modules) == used
+        assert len(prepare(open_dataset(data), run, Watch(), interrupts, Group()).replicas.modules) == used
