@@ -16,7 +16,7 @@ SOON = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 1000, "hea
 
 
 class TwoNodes:
-    """The cluster; `kill_one` kills the second node and starts another, which is a third."""
+    """The cluster; `kill_one` kills the second node, `add_one` starts one in its place."""
 
     def __init__(self) -> None:
         from moto.server import ThreadedMotoServer
@@ -37,6 +37,8 @@ class TwoNodes:
 
     def kill_one(self) -> None:
         self._cluster.remove_node(self._second, allow_graceful=False)
+
+    def add_one(self) -> None:
         self._second = self._cluster.add_node(**self._node)
 
     def stop(self) -> None:

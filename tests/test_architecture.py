@@ -53,7 +53,7 @@ IMPORTS = {
     "training",
     "serving": "errors arrays image machine schema runtime tasks progress opening",
     "sweeps": "errors files arch schema costs model designs report training",
-    "cluster": "errors files machine image schema text folders data runtime",
+    "cluster": "errors files machine image schema text folders data runtime training sweeps",
     "verbs": "errors arrays text files machine image arch schema costs model data designs quant weights compiler "
     "devices exporters web runtime tasks report progress opening training evaluation benchmarks sweeps serving cluster",
 }

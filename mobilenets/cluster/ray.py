@@ -3,24 +3,28 @@
 import json
 import logging
 import os
+import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.util import find_spec
 from typing import Any
 
-from ..errors import MissingExtraError, WorkError
+from ..errors import Interrupted, MissingExtraError, MobilenetsError, UsageError, WorkError
 from ..machine import cores
 from ..runtime import Openable, Runner, open_session
 from ..schema import read
 from .plan import Part
 from .work import Job, Outcome, compute_part
 
-__all__ = ["compute", "connected"]
+__all__ = ["compute", "connected", "run_modules"]
 
 # bytes of Ray's memory for objects on this machine: the model; tasks read and write the images themselves
 STORE = 512 << 20
+RETRIES = 10  # of a trial whose node died; one that takes down each node it runs on must end
+_WAIT = 0.5  # seconds between two looks for a signal
+_SAVE = 60  # seconds that trials have to save their state
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -93,3 +97,66 @@ def _task(row: dict[str, Any], job: Job, model: Any) -> dict[str, Any]:
         _sessions[key] = open_session(ray.get(model), threads=1, runtime=job.work.runtime)
     part: Part = read(Part, json.loads(row["item"]), "part")
     return asdict(compute_part(part, job, _sessions[key]))
+
+
+def run_modules(arguments: Mapping[str, Sequence[str]], cpus: int, gpus: int, done: Callable[[str], None]) -> None:
+    """Run `python -m` with each of `arguments` as a task of `cpus` cores and `gpus` GPUs on the connected cluster.
+
+    One whose node dies is started again on another. `done` is called with the name of each that has ended. A signal is
+    passed on: all save their state, then `Interrupted` is raised. Raises `UsageError` where no node has so many cores,
+    and `WorkError` with the last line of a process that failed, after the others were ended.
+    """
+    import ray
+
+    from ..training.interrupt import Interrupts
+
+    _check_room(cpus, gpus)
+    task = ray.remote(_module).options(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)
+    names = {task.remote(name, list(given)): name for name, given in arguments.items()}
+    waiting = list(names)
+    with Interrupts() as interrupts:
+        try:
+            while waiting:
+                ended, waiting = ray.wait(waiting, timeout=_WAIT)
+                for one in ended:
+                    _result(one)
+                    done(names[one])
+                if interrupts.number is not None:
+                    raise Interrupted(interrupts.number, "stopped, and the trials are saved")
+        finally:
+            for one in waiting:
+                ray.cancel(one)
+            if waiting:
+                ray.wait(waiting, num_returns=len(waiting), timeout=_SAVE)
+
+
+def _check_room(cpus: int, gpus: int) -> None:
+    """Raise `UsageError` where a task waits for ever, because no node can run it."""
+    import ray
+
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    for what, kind, needed in (("cores", "CPU", cpus), ("GPUs", "GPU", gpus)):
+        most = max((node.get(kind, 0) for node in nodes), default=0)
+        if needed > most:
+            raise UsageError(f"a trial takes {needed} {what}, and the largest node of the cluster has {most:g}")
+
+
+def _result(task: Any) -> None:
+    import ray
+
+    try:
+        ray.get(task)
+    except ray.exceptions.RayTaskError as exc:
+        if isinstance(exc.cause, MobilenetsError):
+            raise exc.cause from exc
+        raise WorkError(f"a trial failed: {exc.cause}") from exc
+    except ray.exceptions.RayError as exc:
+        raise WorkError(f"Ray ended a trial: {exc}") from exc
+
+
+def _module(name: str, arguments: list[str]) -> None:
+    """Run in a process of its own, which ends with this worker; its threads are those of a process without Ray."""
+    from ..sweeps import run_side_by_side
+
+    os.environ.pop("OMP_NUM_THREADS", None)
+    run_side_by_side({name: [sys.executable, "-m", *arguments]}, 1, lambda name: None)

@@ -87,6 +87,7 @@ def test_a_node_that_dies_loses_nothing(folder: Path, connected: TwoNodes, tmp_p
         def measured(self, what: str, done: int, total: int) -> None:
             if done == 1:
                 connected.kill_one()
+                connected.add_one()
 
     parts = predict_parts(
         *(folder / "m.safetensors", folder / "photos", tmp_path), cluster=connected.address, watch=Killer(), **HOW
