@@ -55,6 +55,7 @@ def _connected(cluster: str) -> Iterator[None]:
         return
     here = {"num_cpus": cores(), "include_dashboard": False, "object_store_memory": STORE}
     try:
+        _silence()
         ray.init(cluster, log_to_driver=False, logging_level=logging.CRITICAL, **(here if cluster == "local" else {}))
     except Exception as exc:  # Ray raises unrelated classes
         raise WorkError(f"cluster (={cluster}): no Ray cluster answers there: {exc}") from exc
@@ -62,6 +63,13 @@ def _connected(cluster: str) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _silence() -> None:
+    """Keep off standard output what Ray prints there of nodes that died: no setting does, and --json is one object."""
+    from ray._private import worker
+
+    worker.print_to_stdstream = lambda data, ignore_prefix: None
 
 
 def compute(parts: Sequence[Part], job: Job, model: Openable) -> Iterator[Outcome]:

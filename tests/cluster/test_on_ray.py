@@ -64,6 +64,23 @@ def test_shards_on_s3_by_the_command_line(
     assert [row["top"] for row in rows] == [one.to_dict().get("top") for one in plain]
 
 
+def test_a_node_that_dies_loses_nothing(
+    folder: Path, two_nodes: TwoNodes, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    class Killer(mn.Watch):
+        def measured(self, what: str, done: int, total: int) -> None:
+            if done == 1:
+                two_nodes.kill_one()
+                two_nodes.add_one()
+
+    parts = predict_parts(
+        *(folder / "m.safetensors", folder / "photos", tmp_path), cluster=two_nodes.address, watch=Killer(), **HOW
+    )
+    assert (parts.images, parts.errors) == (200, 1) and capfd.readouterr() == ("", "")
+    keys = [row["image"] for row in rows_in(tmp_path)]
+    assert sorted(keys) == sorted(map(str, (folder / "photos").glob("*/*.jpg")))
+
+
 def test_each_row_is_that_of_predict_and_a_second_run_computes_what_is_missing(
     folder: Path, connected: TwoNodes, tmp_path: Path
 ) -> None:
@@ -80,21 +97,6 @@ def test_each_row_is_that_of_predict_and_a_second_run_computes_what_is_missing(
     assert (out / "part-00003.parquet").stat().st_mtime_ns == kept
     done = predict_parts(model, photos, out, 2, cluster="nowhere: nothing is left to compute", **HOW)
     assert (done.images, done.computed, done.images_per_second) == (200, 0, 0.0)
-
-
-def test_a_node_that_dies_loses_nothing(folder: Path, connected: TwoNodes, tmp_path: Path) -> None:
-    class Killer(mn.Watch):
-        def measured(self, what: str, done: int, total: int) -> None:
-            if done == 1:
-                connected.kill_one()
-                connected.add_one()
-
-    parts = predict_parts(
-        *(folder / "m.safetensors", folder / "photos", tmp_path), cluster=connected.address, watch=Killer(), **HOW
-    )
-    assert (parts.images, parts.errors) == (200, 1)
-    keys = [row["image"] for row in rows_in(tmp_path)]
-    assert sorted(keys) == sorted(map(str, (folder / "photos").glob("*/*.jpg")))
 
 
 def test_metrics_are_those_of_evaluate(folder: Path, connected: TwoNodes, tmp_path: Path) -> None:
