@@ -60,25 +60,36 @@ def make_images(data: Path, out: Path, count: int) -> None:
 
 
 def speed(model: Path, folder: Path, rounds: int) -> None:
-    """Time both commands in turn; the parts say the speed without the start of Ray."""
+    """Time both commands in turn: as a whole, and without their start (that of Ray and its workers, of imports)."""
     count = len(list(folder.iterdir()))
+    one = next(folder.iterdir())
+    os.environ["RAY_worker_niceness"] = "0"  # by default 15: beside other programs the workers would get less
     for turn in range(rounds):
         with tempfile.TemporaryDirectory() as out:
             plain = ["predict", str(model), str(folder), "--json"]
-            took = {"predict": command(plain)[1]}
-            said, took["predict --cluster local"] = command([*plain, "--cluster", "local", "--output", f"{out}/parts"])
-        rates = {name: round(count / seconds) for name, seconds in took.items()}
-        parts = json.loads(said)
-        print(json.dumps({"round": turn, "images": count, "images_per_second": rates, "parts": parts}), flush=True)
+            start = command(["predict", str(model), str(one), "--json"])
+            took = command(plain)
+            spread = command([*plain, "--cluster", "local", "--output", f"{out}/parts"])
+            steady = {"predict": (count - 1) / (took - start), "cluster": steady_rate(Path(out, "parts"))}
+        whole = {"predict": count / took, "cluster": count / spread}
+        rates = {"whole": whole, "steady": steady}
+        rounded = {what: {name: round(rate) for name, rate in both.items()} for what, both in rates.items()}
+        print(json.dumps({"round": turn, "images": count, **rounded}), flush=True)
 
 
-def command(arguments: list[str]) -> tuple[str, float]:
+def steady_rate(parts: Path) -> float:
+    """Return the images a second between the second part that was written and the one before the last."""
+    import pyarrow.parquet as pq
+
+    files = sorted(parts.glob("*.parquet"), key=lambda path: path.stat().st_mtime_ns)[1:-1]
+    rows = sum(pq.ParquetFile(file).metadata.num_rows for file in files[1:])
+    return float(rows / ((files[-1].stat().st_mtime_ns - files[0].stat().st_mtime_ns) / 1e9))
+
+
+def command(arguments: list[str]) -> float:
     start = time.perf_counter()
-    with tempfile.TemporaryFile("w+") as out:
-        subprocess.run([sys.executable, "-m", "mobilenets", *arguments], check=True, stdout=out)
-        seconds = time.perf_counter() - start
-        out.seek(0)
-        return out.read(), seconds
+    subprocess.run([sys.executable, "-m", "mobilenets", *arguments], check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - start
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from ..errors import Interrupted, MissingExtraError, MobilenetsError, UsageError
 from ..machine import cores
 from ..runtime import Openable, Runner, open_session
 from ..schema import read
+from ..training.interrupt import Interrupts
 from .plan import Part
 from .work import Job, Outcome, compute_part
 
@@ -75,7 +76,8 @@ def _silence() -> None:
 def compute(parts: Sequence[Part], job: Job, model: Openable) -> Iterator[Outcome]:
     """Yield the outcome of each part as it is done, on the connected cluster: one core, one thread and one part a task.
 
-    `model` is sent to the workers, each of which opens it once.
+    `model` is sent to the workers, each of which opens it once. After a signal the next outcome is the last, then
+    `Interrupted` is raised.
     """
     import ray
     import ray.data
@@ -86,12 +88,17 @@ def compute(parts: Sequence[Part], job: Job, model: Openable) -> Iterator[Outcom
     sent = ray.put(model)
     items = ray.data.from_items([json.dumps(asdict(part)) for part in parts], override_num_blocks=len(parts))
     done = items.map(_task, fn_args=[job, sent], num_cpus=1)
-    try:
-        for row in done.iter_rows():
-            yield Outcome(**row)
-    except ray.exceptions.RayError as exc:
-        lines = str(exc).strip().splitlines() or [type(exc).__name__]
-        raise WorkError(f"Ray ended the work: {lines[-1]}") from exc
+    with Interrupts() as interrupts:
+        try:
+            for row in done.iter_rows():
+                yield Outcome(**row)
+                if interrupts.number is not None:
+                    raise Interrupted(
+                        interrupts.number, "stopped: the same command computes the parts that are missing"
+                    )
+        except ray.exceptions.RayError as exc:
+            lines = str(exc).strip().splitlines() or [type(exc).__name__]
+            raise WorkError(f"Ray ended the work: {lines[-1]}") from exc
 
 
 _sessions: dict[tuple[str, str], Runner] = {}  # of this worker
@@ -115,8 +122,6 @@ def run_modules(arguments: Mapping[str, Sequence[str]], cpus: int, gpus: int, do
     and `WorkError` with the last line of a process that failed, after the others were ended.
     """
     import ray
-
-    from ..training.interrupt import Interrupts
 
     _check_room(cpus, gpus)
     task = ray.remote(_module).options(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)

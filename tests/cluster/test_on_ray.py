@@ -1,6 +1,8 @@
 """Work in parts on a Ray cluster of two nodes on this machine: predict, evaluate, search; S3; a node that dies."""
 
 import json
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from ray_fixtures import TwoNodes
 import mobilenets as mn
 from mobilenets.cli import main
 from mobilenets.cluster import plan as planning
-from mobilenets.errors import UsageError, WorkError
+from mobilenets.errors import Interrupted, UsageError, WorkError
 from mobilenets.image import Preprocess
 from mobilenets.tasks.verification.index import load_index
 from mobilenets.verbs.parts import predict_parts
@@ -97,6 +99,21 @@ def test_each_row_is_that_of_predict_and_a_second_run_computes_what_is_missing(
     assert (out / "part-00003.parquet").stat().st_mtime_ns == kept
     done = predict_parts(model, photos, out, 2, cluster="nowhere: nothing is left to compute", **HOW)
     assert (done.images, done.computed, done.images_per_second) == (200, 0, 0.0)
+
+
+def test_a_signal_keeps_the_parts_that_are_done(folder: Path, connected: TwoNodes, tmp_path: Path) -> None:
+    class Stopper(mn.Watch):
+        def measured(self, what: str, done: int, total: int) -> None:
+            if done == 2:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    model, photos = folder / "m.safetensors", folder / "photos"
+    where = {"cluster": connected.address, **HOW}
+    with pytest.raises(Interrupted, match="stopped: the same command computes the missing parts") as stopped:
+        predict_parts(model, photos, tmp_path, watch=Stopper(), **where)
+    assert stopped.value.exit_code == 143
+    done = len(list(tmp_path.glob("*.parquet")))
+    assert 2 <= done and predict_parts(model, photos, tmp_path, **where).computed == 7 - done
 
 
 def test_metrics_are_those_of_evaluate(folder: Path, connected: TwoNodes, tmp_path: Path) -> None:
