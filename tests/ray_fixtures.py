@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_worker_niceness": "0"}
 S3 = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "us-east-1"}
 
 
@@ -24,7 +24,7 @@ class TwoNodes:
         self._s3 = ThreadedMotoServer(port=0, verbose=False)
         self._s3.start()
         host, port = self._s3.get_host_and_port()
-        os.environ.update({**QUIET, **S3, "AWS_ENDPOINT_URL": f"http://{host}:{port}"})
+        os.environ.update({**SETTINGS, **S3, "AWS_ENDPOINT_URL": f"http://{host}:{port}"})
         from ray.cluster_utils import Cluster
 
         node: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 100 << 20}

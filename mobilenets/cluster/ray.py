@@ -93,9 +93,7 @@ def compute(parts: Sequence[Part], job: Job, model: Openable) -> Iterator[Outcom
             for row in done.iter_rows():
                 yield Outcome(**row)
                 if interrupts.number is not None:
-                    raise Interrupted(
-                        interrupts.number, "stopped: the same command computes the parts that are missing"
-                    )
+                    raise Interrupted(interrupts.number, "stopped: the same command computes the missing parts")
         except ray.exceptions.RayError as exc:
             lines = str(exc).strip().splitlines() or [type(exc).__name__]
             raise WorkError(f"Ray ended the work: {lines[-1]}") from exc

@@ -52,6 +52,7 @@ def digests(found: Swept) -> dict[str, str]:
     return {row.trial: row.weights_sha256 for row in found.rows}
 
 
+@pytest.mark.slow
 def test_results_are_those_of_a_local_sweep_though_a_node_dies(data: Path, connected: TwoNodes, tmp_path: Path) -> None:
     """Both nodes have one core and train at the same time; one is killed as soon as both have a checkpoint."""
     folder = tmp_path / "spread"
