@@ -63,7 +63,6 @@ def speed(model: Path, folder: Path, rounds: int) -> None:
     """Time both commands in turn: as a whole, and without their start (that of Ray and its workers, of imports)."""
     count = len(list(folder.iterdir()))
     one = next(folder.iterdir())
-    os.environ["RAY_worker_niceness"] = "0"  # by default 15: beside other programs the workers would get less
     for turn in range(rounds):
         with tempfile.TemporaryDirectory() as out:
             plain = ["predict", str(model), str(folder), "--json"]

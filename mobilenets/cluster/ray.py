@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import socket
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,12 +24,14 @@ __all__ = ["compute", "connected", "run_modules"]
 
 # bytes of Ray's memory for objects on this machine: the model; tasks read and write the images themselves
 STORE = 512 << 20
+ANSWER = 10  # seconds in which a cluster must take a connection
 RETRIES = 10  # of a trial whose node died; one that takes down each node it runs on must end
 _WAIT = 0.5  # seconds between two looks for a signal
 _SAVE = 60  # seconds that trials have to save their state
-_QUIET = {
+_SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_worker_niceness": "0",  # of workers that are started here: as the command itself, not 15
 }
 
 
@@ -41,7 +44,7 @@ def connected(cluster: str) -> Iterator[None]:
     """
     if find_spec("ray") is None:
         raise MissingExtraError(f"cluster (={cluster}) needs Ray", "cluster")
-    for name, value in _QUIET.items():
+    for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Ray warns of its own use of its own settings
@@ -54,6 +57,8 @@ def _connected(cluster: str) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    if cluster != "local":
+        _check_answers(cluster)
     here = {"num_cpus": cores(), "include_dashboard": False, "object_store_memory": STORE}
     try:
         _silence()
@@ -64,6 +69,19 @@ def _connected(cluster: str) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_answers(cluster: str) -> None:
+    """Raise `WorkError` where nothing listens at the address, for which Ray would look for minutes."""
+    host, colon, port = cluster.removeprefix("ray://").rpartition(":")
+    if cluster == "auto":
+        return
+    if not colon or not port.isdigit():
+        raise UsageError(f"cluster (={cluster}) must be HOST:PORT of a Ray cluster, auto or local")
+    try:
+        socket.create_connection((host, int(port)), timeout=ANSWER).close()
+    except (OSError, OverflowError) as exc:
+        raise WorkError(f"cluster (={cluster}): no Ray cluster answers there: {exc}") from exc
 
 
 def _silence() -> None:

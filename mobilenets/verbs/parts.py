@@ -35,11 +35,10 @@ class Parts:
     images_per_second: float  # of this run; 0 where nothing was left to compute
 
     def __str__(self) -> str:
+        parts = f"{self.parts:,} part{'s' if self.parts != 1 else ''}"
         bad = f", {self.errors:,} of which could not be decoded" if self.errors else ""
         speed = f"; {self.images_per_second:,.0f} images/s" if self.computed else ""
-        return (
-            f"{self.output}: {self.images:,} images{bad}, in {self.parts:,} parts, {self.computed:,} of them new{speed}"
-        )
+        return f"{self.output}: {self.images:,} images{bad}, in {parts}, {self.computed:,} new{speed}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON of `mobilenets predict --cluster`, whose keys docs/json.md lists."""

@@ -66,6 +66,22 @@ def test_shards_on_s3_by_the_command_line(
     assert [row["top"] for row in rows] == [one.to_dict().get("top") for one in plain]
 
 
+@pytest.mark.parametrize(
+    ("address", "error", "said"),
+    [
+        ("127.0.0.1:1", WorkError, r"cluster \(=127.0.0.1:1\): no Ray cluster answers there: .*refused"),
+        ("ray://127.0.0.1:99999", WorkError, "no Ray cluster answers there"),
+        ("everywhere", UsageError, "must be HOST:PORT of a Ray cluster, auto or local"),
+    ],
+)
+def test_addresses_where_no_cluster_is(
+    address: str, error: type[Exception], said: str, folder: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("ray")
+    with pytest.raises(error, match=said):
+        predict_parts(folder / "m.safetensors", folder / "photos", tmp_path / "out", cluster=address, **HOW)
+
+
 def test_a_node_that_dies_loses_nothing(
     folder: Path, two_nodes: TwoNodes, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -73,12 +89,12 @@ def test_a_node_that_dies_loses_nothing(
         def measured(self, what: str, done: int, total: int) -> None:
             if done == 1:
                 two_nodes.kill_one()
-                two_nodes.add_one()
 
     parts = predict_parts(
         *(folder / "m.safetensors", folder / "photos", tmp_path), cluster=two_nodes.address, watch=Killer(), **HOW
     )
     assert (parts.images, parts.errors) == (200, 1) and capfd.readouterr() == ("", "")
+    two_nodes.add_one()
     keys = [row["image"] for row in rows_in(tmp_path)]
     assert sorted(keys) == sorted(map(str, (folder / "photos").glob("*/*.jpg")))
 
