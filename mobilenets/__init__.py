@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .verbs.export import export
     from .verbs.import_model import import_model
     from .verbs.load import load
+    from .verbs.parts import predict_parts
     from .verbs.predict import predict
     from .verbs.pretrained import pretrained
     from .verbs.quantize import quantize
@@ -78,6 +79,7 @@ _HOME = {
     "verbs.export": ("export",),
     "verbs.import_model": ("import_model",),
     "verbs.load": ("load",),
+    "verbs.parts": ("predict_parts",),
     "verbs.predict": ("predict",),
     "verbs.pretrained": ("pretrained",),
     "verbs.quantize": ("quantize",),
@@ -127,6 +129,7 @@ __all__ = [
     "open_session",
     "plan",
     "predict",
+    "predict_parts",
     "prepare",
     "pretrained",
     "quantize",

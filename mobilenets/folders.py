@@ -7,9 +7,9 @@ from pathlib import Path
 from .errors import DataError
 from .image import EXTENSIONS
 
-__all__ = ["ending", "is_folder", "is_image", "visible", "walk"]
+__all__ = ["IGNORED", "ending", "is_folder", "is_image", "visible", "walk"]
 
-_IGNORED = (".", "__MACOSX", "@eaDir", "lost+found")  # hidden files; created by macOS, Synology, ext4
+IGNORED = (".", "__MACOSX", "@eaDir", "lost+found")  # hidden files; created by macOS, Synology, ext4
 
 
 def ending(name: str) -> str:
@@ -23,10 +23,10 @@ def is_image(name: str) -> bool:
 
 
 def visible(folder: str | Path) -> list[os.DirEntry[str]]:
-    """Return the entries of `folder`, sorted by name, without hidden files and `_IGNORED`; raises `DataError`."""
+    """Return the entries of `folder`, sorted by name, without hidden files and `IGNORED`; raises `DataError`."""
     try:
         with os.scandir(folder) as entries:
-            kept = [entry for entry in entries if not entry.name.startswith(_IGNORED)]
+            kept = [entry for entry in entries if not entry.name.startswith(IGNORED)]
     except OSError as exc:
         raise DataError(f"{folder}: cannot be listed: {exc.strerror}") from exc
     return sorted(kept, key=lambda entry: entry.name)

@@ -27,7 +27,7 @@ from mobilenets.model import Model
 from mobilenets.runtime import measure
 
 MakeModel = Callable[..., Model]
-pytest_plugins = ("serving_fixtures",)
+pytest_plugins = ("ray_fixtures", "serving_fixtures")
 
 # no test is timed: the machines that run these are shared, and the first use of st.text() builds its tables; the same
 # examples every time: what fails on one machine fails on the next (HYPOTHESIS_PROFILE=explore draws others)

@@ -53,8 +53,9 @@ IMPORTS = {
     "training",
     "serving": "errors arrays image machine schema runtime tasks progress opening",
     "sweeps": "errors files arch schema costs model designs report training",
+    "cluster": "errors files machine image schema text folders data runtime training sweeps",
     "verbs": "errors arrays text files machine image arch schema costs model data designs quant weights compiler "
-    "devices exporters web runtime tasks report progress opening training evaluation benchmarks sweeps serving",
+    "devices exporters web runtime tasks report progress opening training evaluation benchmarks sweeps serving cluster",
 }
 SEES_ALL = ("", "cli", "__main__")  # the package itself (lazily, see below) and the command line
 MAY_IMPORT_TORCH = (

@@ -24,6 +24,7 @@ from mobilenets.verbs.cost import CostTable, NetworkCosts
 from mobilenets.verbs.device_folder import DeviceFolder
 from mobilenets.verbs.export import Exported
 from mobilenets.verbs.import_model import ImportedFile
+from mobilenets.verbs.parts import Parts
 from mobilenets.verbs.quantize import QuantizedFile
 from mobilenets.verbs.search import Searched
 from mobilenets.verbs.train import Trained
@@ -50,7 +51,7 @@ def test_each_command_is_a_function_of_python(command: str) -> None:
 
 RESULTS = (
     *(Benchmark, CompiledFiles, CostTable, Design, DeviceFolder, Evaluated, Exported, ImportedFile, NetworkCosts),
-    *(Plan, QuantizedFile, Searched, Trained, mn.PredictedImage),
+    *(Parts, Plan, QuantizedFile, Searched, Trained, mn.PredictedImage),
 )
 
 

@@ -105,6 +105,7 @@ _HELP = {
   mobilenets predict runs/photos-0.25-96 holiday.jpg
   mobilenets predict model.onnx folder/ --csv > predictions.csv
   cat photo.jpg | mobilenets predict model.onnx - --json
+  mobilenets predict model.safetensors photos/ --cluster local --output parts
 """,
     ),
     "serve": (

@@ -26,6 +26,7 @@ __all__ = [
     "TASK",
     "TRAINING",
     "BudgetFlags",
+    "ClusterFlags",
     "DeviceFlag",
     "ImageFlags",
     "Json",
@@ -42,6 +43,7 @@ TRAINING = Group("Training", sort_key=3)
 TASK = Group("Task", sort_key=4)
 IMAGE = Group("Image", sort_key=5)
 SOURCE = Group("What the file does not say", sort_key=6)
+CLUSTER = Group("Many images on many machines", sort_key=7)
 
 Json = Annotated[bool, Parameter(negative=())]
 RuntimeFlag = Literal["auto", "compiled", "onnx"]
@@ -254,3 +256,14 @@ class SourceFlags(ImageFlags):
 
 def _one_or_all(numbers: tuple[float, ...]) -> float | tuple[float, ...]:
     return numbers[0] if len(numbers) == 1 else numbers
+
+
+@Parameter(name="*", group=CLUSTER)
+@dataclass(frozen=True, slots=True)
+class ClusterFlags:
+    """Where the images are computed, and where the results go: both or neither."""
+
+    cluster: str | None = None
+    """The address of a Ray cluster, such as 10.0.0.1:6379, or local: the cores of this machine."""
+    output: str | None = None
+    """With --cluster: the folder of the parts, a path or a URL such as s3://bucket/folder. A second run goes on."""

@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from .console import print_json, wrote
-from .options import Json, RuntimeFlag
+from .options import ClusterFlags, Json, RuntimeFlag
 
 if TYPE_CHECKING:
     from ..verbs.search import Searched
 
 __all__ = ["search"]
 
+_CLUSTER = ClusterFlags()
+
 
 def search(
-    index: Path,
+    index: str,
     images: Annotated[tuple[Path, ...], Parameter(negative=())] = (),
     *,
     model: str | None = None,
@@ -25,6 +27,7 @@ def search(
     sheet: Path | None = None,
     overwrite: Json = False,
     runtime: RuntimeFlag = "auto",
+    cluster: ClusterFlags = _CLUSTER,
     json: Json = False,
 ) -> int:
     """Find the images of a folder that are nearest to others, by a network that was trained to embed.
@@ -63,6 +66,8 @@ def search(
             sheet=sheet,
             overwrite=overwrite,
             runtime=runtime,
+            cluster=cluster.cluster,
+            output=cluster.output,
             watch=bars,
         )
     if save is not None:

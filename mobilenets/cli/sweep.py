@@ -40,7 +40,8 @@ def sweep(
     halving: Json = False,
     time: str | None = None,
     jobs: int = 0,
-    out: Path | None = None,
+    cluster: str | None = None,
+    out: str | None = None,
     resume: Path | None = None,
     log: LogName | None = None,
     dry_run: Json = False,
@@ -71,6 +72,8 @@ def sweep(
         Plan no more trials than fit in this time, such as 2h, by speeds measured here; say what is left out.
     jobs
         Trials at a time, each in a process; 0: as many as the cores have room for.
+    cluster
+        Train on the Ray cluster at this address, such as 10.0.0.1:6379, or local; all nodes must see DATA and --out.
     out
         The sweep's folder, which must be new; by default sweeps/DATA.
     resume
@@ -92,10 +95,11 @@ def sweep(
     if resume is not None:
         given = (model, alpha, img_size, variant, paper, seeds, image, recipe, halving, time, out, log, dry_run)
         if given != _NOTHING:
-            raise UsageError("--resume keeps the settings that the sweep was started with: give no others but --jobs")
+            rule = "give no others but --jobs and --cluster"
+            raise UsageError(f"--resume keeps the settings that the sweep was started with: {rule}")
         need_torch()
         with Bars() as bars:
-            swept = resume_sweep(resume, data, jobs=jobs, watch=bars)
+            swept = resume_sweep(resume, data, jobs=jobs, cluster=cluster, watch=bars)
     else:
         assert data is not None
         networks = _networks(model, alpha, img_size, variant, paper)
@@ -111,7 +115,9 @@ def sweep(
             if dry_run:
                 return _show_plan(plan_sweep(data, list(networks), recipe, **what, watch=bars), json)
             command = shlex.join(["mobilenets", *sys.argv[1:]])
-            swept = start(data, list(networks), recipe, **what, out=out, log=log, command=command, watch=bars)
+            swept = start(
+                data, list(networks), recipe, **what, cluster=cluster, out=out, log=log, command=command, watch=bars
+            )
     print_json(swept.to_dict()) if json else _show(swept)
 
 

@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from ..errors import UsageError
-from .options import BudgetFlags, DeviceFlag, Json, NetworkFlags, RuntimeFlag, SourceFlags
+from .options import BudgetFlags, ClusterFlags, DeviceFlag, Json, NetworkFlags, RuntimeFlag, SourceFlags
 
 __all__ = ["demo", "describe", "design", "evaluate", "predict"]
 
-_NETWORK, _BUDGET, _SOURCE = NetworkFlags(), BudgetFlags(), SourceFlags()
+_NETWORK, _BUDGET, _SOURCE, _CLUSTER = NetworkFlags(), BudgetFlags(), SourceFlags(), ClusterFlags()
 
 
 def describe(
@@ -114,7 +114,7 @@ def design(
 
 def evaluate(
     model: str,
-    data: Path,
+    data: str,
     *,
     split: Literal["train", "val", "test", "all"] | None = None,
     report: Path | None = None,
@@ -122,6 +122,7 @@ def evaluate(
     max_bad: float = 0.01,
     threads: int = 1,
     runtime: RuntimeFlag = "auto",
+    cluster: ClusterFlags = _CLUSTER,
     json: Json = False,
 ) -> None:
     """Evaluate a trained model on labelled images: figures of its task (such as top-1 and calibration), latency.
@@ -161,6 +162,8 @@ def evaluate(
             max_bad=max_bad,
             threads=threads,
             runtime=runtime,
+            cluster=cluster.cluster,
+            output=cluster.output,
             watch=bars,
         )
     show.evaluated(result, report, json)
@@ -179,6 +182,7 @@ def predict(
     every: int | None = None,
     pictures: Path | None = None,
     explain: Json = False,
+    cluster: ClusterFlags = _CLUSTER,
     json: Json = False,
     csv: Json = False,
 ) -> int:
@@ -220,6 +224,13 @@ def predict(
     from .console import wrote
     from .predictions import write
 
+    if cluster != _CLUSTER:
+        from .parts import predict_parts
+
+        if camera is not None or every is not None or pictures is not None or explain or csv:
+            raise UsageError("--cluster writes files: leave out --camera, --every, --pictures, --explain and --csv")
+        given = {"batch_size": batch_size, "runtime": runtime, "min_confidence": min_confidence}
+        return predict_parts(model, images, cluster, max_bad, json, top=top, **given)
     if json and csv:
         raise UsageError("--json and --csv: choose one")
     if not images and camera is None:

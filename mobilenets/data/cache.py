@@ -14,7 +14,7 @@ from ..text import listed
 from .parallel import ordered
 from .sources import Sample
 
-__all__ = ["BadImage", "Images", "decode_split", "stacked"]
+__all__ = ["BadImage", "Images", "check_bad", "decode_split", "stacked"]
 
 _BLOCK = 64 << 20  # bytes of one array of pixels
 _CONTROL_GROUPS = (  # versions 2 and 1: folder, file of the limit, file of the usage, key of cached file pages
@@ -112,7 +112,7 @@ def decode_split(
                 store = None
         if progress:
             progress(done, len(samples))
-    _check_bad(bad, len(samples), max_bad)
+    check_bad(bad, len(samples), max_bad)
     return Images(
         targets=stacked([sample.target for sample in good]),
         names=tuple(sample.name for sample in good),
@@ -161,7 +161,7 @@ def stacked(targets: Sequence[Any]) -> np.ndarray[Any, np.dtype[Any]]:
     return objects
 
 
-def _check_bad(bad: Sequence[BadImage], count: int, most: float) -> None:
+def check_bad(bad: Sequence[BadImage], count: int, most: float) -> None:
     if not count:
         raise DataError("the split has no image")
     if len(bad) <= most * count and len(bad) < count:

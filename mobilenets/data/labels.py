@@ -9,7 +9,7 @@ from ..text import listed
 from .imagenet import by_wnid
 from .rows import Listing
 
-__all__ = ["class_names", "clean", "indices", "read_list", "read_names"]
+__all__ = ["class_names", "clean", "indices", "names_in", "read_list", "read_names"]
 
 _BLANKS = " \t\r\n"
 
@@ -23,8 +23,17 @@ def read_names(folder: Path) -> tuple[str, ...] | None:
 def read_list(path: Path) -> tuple[str, ...]:
     """Return the names in a text file, one per line; raise `DataError` for an empty or a repeated name."""
     try:
-        lines = path.read_bytes().decode("utf-8-sig").rstrip(_BLANKS).split("\n")
-    except (OSError, UnicodeDecodeError) as exc:
+        content = path.read_bytes()
+    except OSError as exc:
+        raise DataError(f"{path}: cannot be read as UTF-8 text: {exc}") from exc
+    return names_in(content, str(path))
+
+
+def names_in(content: bytes, path: str) -> tuple[str, ...]:
+    """Return the names in the content of a text file, as `read_list`; `path` is for messages."""
+    try:
+        lines = content.decode("utf-8-sig").rstrip(_BLANKS).split("\n")
+    except UnicodeDecodeError as exc:
         raise DataError(f"{path}: cannot be read as UTF-8 text: {exc}") from exc
     names = tuple(clean(line, f"{path}: line {number}") for number, line in enumerate(lines, 1))
     if names == ("",):

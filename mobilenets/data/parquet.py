@@ -15,7 +15,7 @@ from ..image import read
 from ..text import listed
 from .rows import Listing, Row, checked_split, split_of
 
-__all__ = ["list_parquet"]
+__all__ = ["declared_names", "image_column", "label_column", "list_parquet"]
 
 _IMAGE = ("image", "img")
 _LABEL = ("label", "labels")
@@ -58,7 +58,7 @@ def list_parquet(root: Path, files: Sequence[Path]) -> Listing:
     for path in files:
         try:
             with pq.ParquetFile(path) as file:
-                names = _names(path, file.schema_arrow)
+                names = declared_names(str(path), file.schema_arrow)
                 if names and listing.names and names != listing.names:
                     raise DataError(f"{path}: its class names are not those of {files[0].name}")
                 listing.names = names or listing.names
@@ -119,25 +119,46 @@ def _nothing() -> bytes:
 
 def _columns(path: Path, schema: Any) -> tuple[str, str]:
     """Return the names of the image column and of the label column, after checking their types."""
+    image, label = image_column(str(path), schema), label_column(str(path), schema)
+    if label is None:
+        raise _lacks(str(path), "label", schema)
+    return image, label
+
+
+def image_column(path: str, schema: Any) -> str:
+    """Return the name of the image column; raise `DataError` where there is none of bytes."""
     import pyarrow as pa
 
     image = next((name for name in _IMAGE if name in schema.names), None)
-    label = next((name for name in _LABEL if name in schema.names), None)
-    if image is None or label is None:
-        lacking = "label" if image else "image"
-        raise DataError(f"{path}: needs the columns image and label; lacks {lacking}, has: {listed(schema.names, 8)}")
+    if image is None:
+        raise _lacks(path, "image", schema)
     kind = schema.field(image).type
     fields = {field.name for field in kind} if pa.types.is_struct(kind) else set()
     if "bytes" not in fields and not pa.types.is_binary(kind) and not pa.types.is_large_binary(kind):
         raise DataError(f"{path}: column {image} is {kind}, must be struct<bytes: binary, path: string>")
+    return image
+
+
+def label_column(path: str, schema: Any) -> str | None:
+    """Return the name of the label column, None where there is none; raise `DataError` for one of another type."""
+    import pyarrow as pa
+
+    label = next((name for name in _LABEL if name in schema.names), None)
+    if label is None:
+        return None
     kind = schema.field(label).type
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     if not (pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)):
         raise DataError(f"{path}: column {label} is {kind}, must be integers or strings")
-    return image, label
+    return label
 
 
-def _names(path: Path, schema: Any) -> tuple[str, ...] | None:
+def _lacks(path: str, column: str, schema: Any) -> DataError:
+    has = listed(schema.names, 8)
+    return DataError(f"{path}: needs the columns image and label; lacks {column}, has: {has}")
+
+
+def declared_names(path: str, schema: Any) -> tuple[str, ...] | None:
     """Return the class names that Hugging Face's `datasets` writes into the schema, or None."""
     try:
         features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]

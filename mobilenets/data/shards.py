@@ -5,6 +5,7 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from ..errors import DataError, ImageError, printable
 from ..folders import is_image
@@ -12,7 +13,7 @@ from ..image import EXTENSIONS, UNREAD
 from .folder import unread
 from .rows import Listing, Row, split_of
 
-__all__ = ["list_shards"]
+__all__ = ["index_shard", "list_shards"]
 
 _LABELS = ("cls", "json", "txt")  # in this order: with a class file present, the text file is a caption
 _MAX_LABEL = 1 << 20
@@ -44,42 +45,55 @@ def list_shards(root: Path, files: Sequence[Path]) -> Listing:
     return listing
 
 
-def _index(path: Path) -> Iterator[tuple[tarfile.TarInfo, str | int | None]]:
-    """Yield each image of one shard with its label, in order, then the photos of unsupported formats."""
+def _index(path: Path) -> list[tuple[tarfile.TarInfo, str | int | None]]:
+    try:
+        with path.open("rb") as file:
+            return list(index_shard(file, str(path)))
+    except OSError as exc:
+        raise DataError(f"{path}: cannot be read: {exc.strerror}") from exc
+
+
+def index_shard(file: BinaryIO, name: str, labelled: bool = True) -> Iterator[tuple[tarfile.TarInfo, str | int | None]]:
+    """Yield each image of an open shard with its label, in order, then the photos of unsupported formats.
+
+    `name` is that of the shard in messages. Without `labelled` all labels are None, and their files are not read.
+    Raises `DataError` for what is no complete, uncompressed archive.
+    """
     images: dict[str, tarfile.TarInfo] = {}
     photos: list[tarfile.TarInfo] = []
     labels: dict[str, dict[str, str | int]] = {}
     try:
-        for key, extension, member, text in _members(path):
+        for key, extension, member, text in _members(file, name, labelled):
             if f".{extension}" in EXTENSIONS:
                 images.setdefault(key, member)
             elif f".{extension}" in UNREAD:
                 photos.append(member)
             elif text is not None:
-                label = _label(f"{path}:{member.name}", extension, text)
+                label = _label(f"{name}:{member.name}", extension, text)
                 if label is not None:
                     labels.setdefault(key, {})[extension] = label
     except (tarfile.TarError, OSError, EOFError) as exc:
-        raise DataError(f"{path}: cannot be read as an uncompressed .tar: {exc}") from exc
+        raise DataError(f"{name}: cannot be read as an uncompressed .tar: {exc}") from exc
     for key, member in images.items():
         found = labels.get(key, {})
         yield member, next((found[extension] for extension in _LABELS if extension in found), None)
     yield from ((member, None) for member in photos)
 
 
-def _members(path: Path) -> Iterator[tuple[str, str, tarfile.TarInfo, bytes | None]]:
+def _members(file: BinaryIO, name: str, labelled: bool) -> Iterator[tuple[str, str, tarfile.TarInfo, bytes | None]]:
     """Yield (key, extension, member, content if it is a label) of each regular file; the key ends at the first dot."""
-    with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as archive:
+    with tarfile.open(fileobj=file, mode="r:") as archive:
         for member in archive:
-            folder, _, name = member.name.rpartition("/")
-            key, _, extension = name.partition(".")
+            folder, _, base = member.name.rpartition("/")
+            key, _, extension = base.partition(".")
             if key and member.isfile() and not member.issparse():
                 extension = extension.lower()
-                label = archive.extractfile(member) if extension in _LABELS and member.size <= _MAX_LABEL else None
+                is_label = labelled and extension in _LABELS and member.size <= _MAX_LABEL
+                label = archive.extractfile(member) if is_label else None
                 yield f"{folder}/{key}", extension, member, label.read() if label else None
         file.seek(archive.offset)
         if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):  # tarfile accepts this as a regular end
-            raise DataError(f"{path}: has no end-of-archive mark: it is truncated or damaged")
+            raise DataError(f"{name}: has no end-of-archive mark: it is truncated or damaged")
 
 
 def _label(where: str, extension: str, content: bytes) -> str | int | None:

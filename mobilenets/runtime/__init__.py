@@ -5,7 +5,7 @@ from .explain import Explainer
 from .exported import OnnxFile
 from .measure import measure_networks, measure_sessions
 from .opening import Openable, Runner, Runtime, on_threads, open_session
-from .predict import PredictedImage, find_images, outputs_of
+from .predict import PredictedImage, Readable, find_images, outputs_of
 from .session import Session
 from .video import VIDEOS, camera_frames, with_frames
 
@@ -16,6 +16,7 @@ __all__ = [
     "OnnxFile",
     "Openable",
     "PredictedImage",
+    "Readable",
     "Runner",
     "Runtime",
     "Session",

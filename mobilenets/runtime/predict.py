@@ -19,9 +19,10 @@ from ..image import UNREAD, Pixels, Preprocess, Size, Source, prepared
 from ..machine import cores
 from .opening import Runner
 
-__all__ = ["PredictedImage", "find_images", "predict"]
+__all__ = ["PredictedImage", "Readable", "find_images", "predict"]
 
 Decoded = tuple[Pixels, Size] | ImageError
+Readable = Source | Callable[[], bytes]  # or what reads the content of a file, on the thread that decodes it
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +94,16 @@ def _images_in(folder: Path, skipped: list[str]) -> Iterator[Path]:
 
 def predict(
     session: Runner,
-    images: Iterable[tuple[str, Source]],
+    images: Iterable[tuple[str, Readable]],
     prediction: Callable[[Floats], Any],
     batch_size: int = 32,
     workers: int = 0,
 ) -> Iterator[PredictedImage]:
     """Yield one `PredictedImage` for each (name, file, its content or image), in the order of `images`, read on demand.
 
-    `prediction` interprets an image's output. `workers` threads decode, 0: one per core. An image that cannot be
-    decoded gives a `PredictedImage` with `error` set. Raises `UsageError` for a batch size or number of workers that is
-    too small.
+    A function in place of the content returns it or raises `ImageError`. `prediction` interprets an image's output.
+    `workers` threads decode, 0: one per core. An image that cannot be decoded gives a `PredictedImage` with `error`
+    set. Raises `UsageError` for a batch size or number of workers that is too small.
     """
     for name, value, least in (("batch_size", batch_size, 1), ("workers", workers, 0)):
         if value < least:
@@ -112,7 +113,7 @@ def predict(
 
 def _stream(
     session: Runner,
-    images: Iterable[tuple[str, Source]],
+    images: Iterable[tuple[str, Readable]],
     prediction: Callable[[Floats], Any],
     batch_size: int,
     workers: int,
@@ -128,7 +129,7 @@ def _stream(
 
 
 def _decode_ahead(
-    pool: ThreadPoolExecutor, images: Iterable[tuple[str, Source]], preprocess: Preprocess, ahead: int
+    pool: ThreadPoolExecutor, images: Iterable[tuple[str, Readable]], preprocess: Preprocess, ahead: int
 ) -> Iterator[tuple[str, Decoded]]:
     """Yield each name with its pixels or its error, in order, with at most `ahead` + 1 images in memory."""
     window: deque[tuple[str, Future[Decoded]]] = deque()
@@ -142,9 +143,9 @@ def _decode_ahead(
         yield name, future.result()
 
 
-def _decode(source: Source, preprocess: Preprocess) -> Decoded:
+def _decode(source: Readable, preprocess: Preprocess) -> Decoded:
     try:
-        return prepared(source, preprocess)
+        return prepared(source() if callable(source) else source, preprocess)
     except ImageError as exc:
         return exc
 

@@ -12,7 +12,7 @@ from ..image import Source, in_memory
 from ..machine import give_back_memory
 from ..opening import Opened, check_order, open_model
 from ..progress import Watch, watching
-from ..runtime import PredictedImage, Runner, Runtime, camera_frames, find_images, open_session, with_frames
+from ..runtime import PredictedImage, Readable, Runner, Runtime, camera_frames, find_images, open_session, with_frames
 from ..runtime.predict import predict as predict_stream
 from ..tasks import Task, task_type
 from ..tasks.classify import Top
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Picture = bytes | Image | np.ndarray[Any, Any]
 
-__all__ = ["Predictions", "predict", "predict_open"]
+__all__ = ["Predictions", "check_answers", "predict", "predict_open"]
 
 
 class Predictions(Iterator[PredictedImage]):
@@ -150,24 +150,33 @@ def _with_notes(stream: Iterator[PredictedImage], skipped: list[str], watch: Wat
 
 def predict_open(
     session: Runner,
-    images: Iterable[tuple[str, Source]],
+    images: Iterable[tuple[str, Readable]],
     top: int | None = None,
     batch_size: int = 32,
     min_confidence: float = 0.0,
+    workers: int = 0,
 ) -> Iterator[PredictedImage]:
-    """Predict each (name, file or its content) with an open session; arguments as in `predict`."""
+    """Predict each (name, file or its content) with an open session; arguments as in `predict`.
+
+    `workers` threads decode, 0: one per core.
+    """
     task = task_type(session.task)()
     most = task.top if top is None else top
-    if most < 1:
-        raise UsageError(f"top (={top}) must be at least 1")
-    if not 0 <= min_confidence <= 1:
-        raise UsageError(f"min_confidence (={min_confidence:g}) must be from 0 to 1")
-    if min_confidence and task.name != "classify":
-        raise UsageError(f"min_confidence is of classifiers, and the model's task is {task.name}")
+    check_answers(task, most, min_confidence)
 
     def answer(row: "np.ndarray[Any, Any]") -> Any:
         found = task.prediction(row, session.labels, session.head_config, most)
         return replace(found, none=True) if isinstance(found, Top) and row.max() < min_confidence else found
 
-    stream = predict_stream(session, images, answer, batch_size)
+    stream = predict_stream(session, images, answer, batch_size, workers)
     return (p if p.size is None else replace(p, prediction=task.in_pixels(p.prediction, p.size)) for p in stream)
+
+
+def check_answers(task: Task, top: int, min_confidence: float) -> None:
+    """Raise `UsageError` for settings of predictions that are out of range or that the task does not have."""
+    if top < 1:
+        raise UsageError(f"top (={top}) must be at least 1")
+    if not 0 <= min_confidence <= 1:
+        raise UsageError(f"min_confidence (={min_confidence:g}) must be from 0 to 1")
+    if min_confidence and task.name != "classify":
+        raise UsageError(f"min_confidence is of classifiers, and the model's task is {task.name}")

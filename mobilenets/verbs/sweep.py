@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..cluster import is_url
 from ..designs import is_sweep
 from ..errors import DataError, UsageError
 from ..machine import need_one_process, need_torch
@@ -63,6 +64,7 @@ def sweep(
     halving: bool = False,
     time: float | str | None = None,
     jobs: int = 0,
+    cluster: str | None = None,
     out: str | Path | None = None,
     log: str | None = None,
     command: str = "",
@@ -88,6 +90,10 @@ def sweep(
         Plan no more trials than fit in this time, such as "2h", by speeds measured here; the others are left out.
     jobs
         Trials at a time, each in a process; 0: as many as the cores have room for.
+    cluster
+        Train the trials on the Ray cluster at this address, or "local": each is a task of as many cores as it has
+        replicas, of a GPU where its device is one. A trial whose node dies goes on from its last checkpoint on another.
+        All nodes must see `data` and `out` at the same paths.
     out
         The sweep's folder, which must be new; by default named after the data, in `sweeps`.
     log
@@ -95,6 +101,7 @@ def sweep(
     """
     need_torch()
     need_one_process("sweep")
+    _check_cluster(cluster, jobs)
     wanted = _wanted(networks, recipe, seeds, preprocess, halving, time, jobs, command, log)
     with watching(watch) as watch:
         folder = _new_folder(out, data)
@@ -102,7 +109,7 @@ def sweep(
         plan = planned(wanted, dataset, watch)
         folder.mkdir(parents=True)
         plan.save(folder)
-        return _swept(plan, folder, dataset, jobs, watch)
+        return _swept(plan, folder, dataset, jobs, watch, cluster)
 
 
 def plan_sweep(
@@ -126,14 +133,20 @@ def plan_sweep(
 
 
 def resume_sweep(
-    folder: str | Path, data: str | Path | None = None, *, jobs: int = 0, watch: Watch | None = None
+    folder: str | Path,
+    data: str | Path | None = None,
+    *,
+    jobs: int = 0,
+    cluster: str | None = None,
+    watch: Watch | None = None,
 ) -> Swept:
     """Go on with a sweep that was stopped or killed: finished trials are kept, the others go on to the same weights.
 
-    `data` says where its data set lies now, if it was moved.
+    `data` says where its data set lies now, if it was moved; `jobs` and `cluster` are as of `sweep`.
     """
     need_torch()
     need_one_process("sweep")
+    _check_cluster(cluster, jobs)
     folder = Path(folder)
     plan = SweepPlan.open(folder)
     plan = plan.moved(Path(data)) if data is not None else plan
@@ -143,7 +156,12 @@ def resume_sweep(
     with watching(watch) as watch:
         dataset = open_data(plan)
         plan.save(folder)
-        return _swept(plan, folder, dataset, jobs, watch)
+        return _swept(plan, folder, dataset, jobs, watch, cluster)
+
+
+def _check_cluster(cluster: str | None, jobs: int) -> None:
+    if cluster is not None and jobs:
+        raise UsageError(f"jobs (={jobs}) is of this machine: the cluster (={cluster}) runs as many as it has room for")
 
 
 def _wanted(
@@ -172,8 +190,8 @@ def _wanted(
     )
 
 
-def _swept(plan: SweepPlan, folder: Path, dataset: "Dataset", jobs: int, watch: Watch) -> Swept:
-    return Swept(folder, plan, tuple(run_trials(plan, folder, dataset, jobs, watch)))
+def _swept(plan: SweepPlan, folder: Path, dataset: "Dataset", jobs: int, watch: Watch, cluster: str | None) -> Swept:
+    return Swept(folder, plan, tuple(run_trials(plan, folder, dataset, jobs, watch, cluster)))
 
 
 def open_for_sweep(data: "str | Path | Dataset", max_bad: float, watch: Watch) -> "Dataset":
@@ -196,6 +214,8 @@ def open_for_sweep(data: "str | Path | Dataset", max_bad: float, watch: Watch) -
 def _new_folder(out: str | Path | None, data: "str | Path | Dataset") -> Path:
     """Return the folder of a new sweep; `UsageError` where it exists."""
     if out is not None:
+        if is_url(out):
+            raise UsageError(f"out (={out}) must be a path that all nodes see, such as of NFS: URLs keep no checkpoint")
         folder = Path(out)
         if folder.exists():
             raise UsageError(f"out (={folder}) exists: choose another{', or --resume it' if is_sweep(folder) else ''}")

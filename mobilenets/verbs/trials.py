@@ -2,7 +2,8 @@
 
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,16 +43,22 @@ class _Quiet(Watch):
         self.step = watch.step  # type: ignore[method-assign]
 
 
-def run_trials(plan: SweepPlan, folder: Path, dataset: "Dataset", jobs: int, watch: Watch) -> list[Row]:
-    """Train all trials from where they stand, measure those that are done, and write results and report."""
+def run_trials(
+    plan: SweepPlan, folder: Path, dataset: "Dataset", jobs: int, watch: Watch, cluster: str | None = None
+) -> list[Row]:
+    """Train all trials from where they stand, measure those that are done, and write results and report.
+
+    With `cluster` they are trained on that Ray cluster, all of whose nodes see `folder` and the data.
+    """
     _remove_left_over(plan, folder)
     dataset, jobs = replace(dataset, decoded=folder / DECODED), jobs_for(plan, jobs)
     numbers: Sequence[int] = range(len(plan.trials))
-    for rung in plan.rungs:
-        _run(plan, folder, dataset, numbers, rung, jobs, watch)
-        numbers = survivors(plan, numbers, _scores(plan, folder, numbers, rung), plan.by_cost)
-        watch.note(f"after {rung} epochs {len(numbers)} of {len(plan.trials)} trials go on")
-    _run(plan, folder, dataset, numbers, None, jobs, watch)
+    with nullcontext(False) if cluster is None else _on_cluster(cluster) as spread:
+        for rung in plan.rungs:
+            _run(plan, folder, dataset, numbers, rung, jobs, watch, spread)
+            numbers = survivors(plan, numbers, _scores(plan, folder, numbers, rung), plan.by_cost)
+            watch.note(f"after {rung} epochs {len(numbers)} of {len(plan.trials)} trials go on")
+        _run(plan, folder, dataset, numbers, None, jobs, watch, spread)
     for at, number in enumerate(numbers):
         watch.measured("latency", at, len(numbers))
         measure_trial(plan.run(number, folder), dataset)
@@ -62,6 +69,14 @@ def run_trials(plan: SweepPlan, folder: Path, dataset: "Dataset", jobs: int, wat
     return rows
 
 
+@contextmanager
+def _on_cluster(cluster: str) -> Iterator[bool]:
+    from ..cluster.ray import connected
+
+    with connected(cluster):
+        yield True
+
+
 def _run(
     plan: SweepPlan,
     folder: Path,
@@ -70,10 +85,11 @@ def _run(
     epochs: int | None,
     jobs: int,
     watch: Watch,
+    spread: bool,
 ) -> None:
-    """Train the trials `numbers` until `epochs` are done, or to their ends."""
-    if jobs > 1:
-        _run_in_processes(plan, folder, dataset, numbers, epochs, jobs, watch)
+    """Train the trials `numbers` until `epochs` are done, or to their ends; `spread`: on the connected cluster."""
+    if jobs > 1 or spread:
+        _run_in_processes(plan, folder, dataset, numbers, epochs, jobs, watch, spread)
         return
     for at, number in enumerate(numbers):
         run_trial(plan, number, folder, epochs, dataset=dataset, watch=_Quiet(watch))
@@ -88,6 +104,7 @@ def _run_in_processes(
     epochs: int | None,
     jobs: int,
     watch: Watch,
+    spread: bool = False,
 ) -> None:
     _decode(plan, dataset, watch)
     prepare_log(plan.trials[0].settings.log)
@@ -98,9 +115,17 @@ def _run_in_processes(
         ended.append(name)
         watch.note(_line(plan, folder, by_name[name], len(ended), len(numbers)))
 
-    command = [sys.executable, "-m", __package__ + ".trial", str(folder)]
     until = [] if epochs is None else [str(epochs)]
-    run_side_by_side({name: [*command, str(number), *until] for name, number in by_name.items()}, jobs, done)
+    module = [__package__ + ".trial", str(folder.absolute())]
+    modules = {name: [*module, str(number), *until] for name, number in by_name.items()}
+    if spread:
+        from ..cluster.ray import run_modules
+
+        recipes = [plan.trials[number].settings.recipe for number in numbers]
+        gpus = int(any(recipe.device != "cpu" for recipe in recipes))
+        run_modules(modules, max(recipe.replicas for recipe in recipes), gpus, done)
+    else:
+        run_side_by_side({name: [sys.executable, "-m", *given] for name, given in modules.items()}, jobs, done)
 
 
 def _decode(plan: SweepPlan, dataset: "Dataset", watch: Watch) -> None:

@@ -17,7 +17,7 @@ from ...runtime import Runner, find_images
 from ...runtime.predict import predict
 from .metrics import nearest
 
-__all__ = ["Found", "Index", "Match", "build_index", "load_index", "look_up"]
+__all__ = ["Found", "Index", "Match", "build_index", "check_task", "load_index", "look_up"]
 
 LARGE = 20_000  # images from which on a graph of neighbours (HNSW, by faiss) beats comparing with all of them
 LINKS = 32  # of an image in that graph
@@ -90,7 +90,7 @@ def build_index(session: Runner, folder: Path, model: str) -> tuple[Index, tuple
 
     `model` is what `session` was opened from.
     """
-    _check_task(session, model)
+    check_task(session, model)
     names, vectors, bad = [], [], []
     paths = ((str(path), path) for path in find_images([folder]))
     for prediction in predict(session, paths, lambda row: row.copy()):
@@ -131,7 +131,7 @@ def look_up(
     index: Index, session: Runner, images: Iterable[tuple[str, Path | bytes]], top: int = 10
 ) -> Iterator[Found]:
     """Yield the `top` images of the index that are nearest to each of (name, file or its content)."""
-    _check_task(session, index.model)
+    check_task(session, index.model)
     if top < 1:
         raise UsageError(f"top (={top}) must be at least 1")
     if len(session.labels) != index.vectors.shape[1]:
@@ -152,6 +152,7 @@ def _matches(names: Sequence[str], positions: Iterable[Any], cosines: Iterable[A
     return tuple(Match(names[at], float(cosine)) for at, cosine in zip(positions, cosines, strict=True) if at >= 0)
 
 
-def _check_task(session: Runner, model: str) -> None:
+def check_task(session: Runner, model: str) -> None:
+    """Raise `UsageError` where the model that `session` was opened from does not embed."""
     if session.task != "embed":
         raise UsageError(f"{model}: its task is {session.task}: only a network that was trained to embed can search")
