@@ -12,7 +12,6 @@ import json
 import os
 import re
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -20,9 +19,10 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 from mobilenets import export, open_session, prepare
 from mobilenets.machine import cores
@@ -102,21 +102,24 @@ def body(peer: Peer, jpeg: bytes) -> bytes:
 
 
 @contextmanager
-def started(peer: Peer, port: int) -> Iterator[None]:
-    """Run a server until the block ends."""
+def started(peer: Peer, port: int, content: bytes) -> Iterator[None]:
+    """Run a server, which answers the body `content`, until the block ends."""
     environment = {**os.environ, **peer.environment}
     process = subprocess.Popen(
         peer.command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
     )
     try:
         for _ in range(600):
-            with socket.socket() as tried:
-                if tried.connect_ex(("127.0.0.1", port)) == 0:
-                    break
             if process.poll() is not None:
                 raise SystemExit(f"{peer.name} ended: {process.stderr.read().decode()[-2000:]}")
+            with suppress(OSError):
+                asked = Request(f"http://127.0.0.1:{port}{peer.path}", content, {"content-type": peer.kind})
+                urlopen(asked, timeout=10).close()
+                break
             time.sleep(0.1)
-        time.sleep(2)  # workers that start behind the open port
+        else:
+            raise SystemExit(f"{peer.name} does not answer")
+        time.sleep(2)  # other workers
         yield
     finally:
         os.killpg(process.pid, signal.SIGTERM)
@@ -171,7 +174,7 @@ def main() -> None:
     parser.add_argument("--peers", type=Path)
     parser.add_argument("--only", nargs="*", help="names of servers")
     parser.add_argument("--clients", type=int, nargs="*", default=[1, 8, 64])
-    parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--port", type=int, default=8150)
     args = parser.parse_args()
@@ -195,7 +198,7 @@ def main() -> None:
                     (bodies / str(at)).write_bytes(body(peer, jpeg))
                 script = bodies / "post.lua"
                 script.write_text(LUA.format(count=len(jpegs), folder=bodies, path=peer.path, kind=peer.kind))
-                with started(peer, args.port):
+                with started(peer, args.port, body(peer, jpegs[0])):
                     measured(script, args.port, 4, 1)
                     for clients in args.clients:
                         rate = measured(script, args.port, clients, args.seconds)

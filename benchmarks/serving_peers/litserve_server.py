@@ -10,7 +10,7 @@ class Api(ls.LitAPI):
     def setup(self, device: str) -> None:
         self.model = OnnxModel()
 
-    def decode_request(self, request: dict) -> object:
+    def decode_request(self, request) -> object:  # an annotation would be taken for the form of a JSON body
         return self.model.decode(request["image"].file.read())
 
     def predict(self, x: object) -> object:
