@@ -77,18 +77,28 @@ def _begin_quantisation_aware_training(loop: Loop) -> None:
     state, preprocess = loop.state, loop.run.settings.preprocess
     if loop.activations or state.progress.epoch < loop.float_epochs:
         return
-    if state.progress.batch == 0 and state.progress.epoch == loop.float_epochs:
+    starts = state.progress.batch == 0 and state.progress.epoch == loop.float_epochs
+    if starts:
         best = _keep_best(loop, load(loop.run.best))
         pixels = np.concatenate(list(central_batches(loop.train.images, preprocess, EVAL_BATCH, qat.IMAGES)))
         activations, corrected = qat.calibrated(best, pixels)
         for module in (*loop.replicas.modules, state.averaged):
             load_weights(module, corrected.weights)
         qat.write_activations(loop.run.activations, activations)
-        state.progress.best = (-1.0, 0.0)
-        loop.watch.note(f"quantisation-aware training from epoch {loop.float_epochs + 1} on")
     loop.activations = qat.read_activations(loop.run.activations)
     for module in (*loop.replicas.modules, state.averaged):
         qat.attach(module, loop.activations, preprocess)
+    if starts:
+        _keep_first_integers(loop)
+
+
+def _keep_first_integers(loop: Loop) -> None:
+    """Save the int8 network from which quantisation-aware training starts: its epochs must be better than that."""
+    score, loss = _validate(loop, loop.state.averaged)
+    loop.state.progress.best = (score, -loss)
+    _save_integers(loop, _model(loop, loop.state.averaged, score))
+    loop.watch.note(f"quantisation-aware training from epoch {loop.float_epochs + 1} on")
+    loop.watch.note(f"int8 before it: val {figure_name(loop.task.score)} {score:.2%}")
 
 
 def _train_epoch(loop: Loop) -> None:
