@@ -2,7 +2,8 @@
 
     python benchmarks/int8_imports.py PHOTOS FILE[+FILE] [...]
 
-`A.tflite+B.tflite` run one after the other.
+`A.tflite+B.tflite` run one after the other. PHOTOS is a folder with a folder a class, or with one photo of each class
+in the order of the network's classes. The last column is top-1 of the file imported as floats.
 """
 
 import argparse
@@ -13,14 +14,17 @@ import tflite
 from ai_edge_litert.interpreter import Interpreter
 
 from mobilenets.image import prepare
+from mobilenets.model import Model
 from mobilenets.quant import reference
+from mobilenets.quant.scheme import QuantModel
 from mobilenets.runtime import open_session
 from mobilenets.weights import import_files
 
 
 def litert_logits(path: Path, inputs: np.ndarray) -> np.ndarray:
     """(N, ...) what goes into the softmax, or comes out where there is none, by XNNPACK on one thread."""
-    network = Interpreter(model_content=readable(path.read_bytes()), num_threads=1)
+    content = readable(path.read_bytes())
+    network = Interpreter(model_content=content, num_threads=1, experimental_preserve_all_tensors=True)
     network.allocate_tensors()
     softmax = [op for op in network._get_ops_details() if op["op_name"] == "SOFTMAX"]
     index = softmax[0]["inputs"][0] if softmax else network.get_output_details()[0]["index"]
@@ -47,30 +51,47 @@ def readable(content: bytes) -> bytes:
     return bytes(changed)
 
 
+def photos_of(folder: Path) -> tuple[list[Path], np.ndarray]:
+    """The photos of a folder with a folder a class, or of one photo a class, and the class of each."""
+    paths = sorted(folder.glob("*/*.jpg")) or sorted(folder.glob("*.jpg"))
+    names = [path.parent.name if path.parent != folder else path.name for path in paths]
+    return paths, np.unique(names, return_inverse=True)[1]
+
+
+def codes(logits: np.ndarray) -> np.ndarray:
+    return logits if logits.dtype == np.int8 else (logits ^ 128).view(np.int8)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path)
     parser.add_argument("files", nargs="+")
     flags = parser.parse_args()
-    print("| file | bytes | differ | largest | top-1 the same |\n| --- | --- | --- | --- | --- |", flush=True)
+    photos, truth = photos_of(flags.photos)
+    print("| file | bytes | differ | largest | top-1 LiteRT | integers | floats |", flush=True)
+    print("| --- | --- | --- | --- | --- | --- | --- |", flush=True)
     for name in flags.files:
         paths = [Path(part) for part in name.split("+")]
-        model = import_files(paths, int8=True).integers
+        imported = import_files(paths, int8=True)
+        model = imported.integers
         assert model is not None
-        images = np.stack([prepare(path, model.preprocess) for path in sorted(flags.photos.glob("*.jpg"))])
+        images = np.stack([prepare(path, model.preprocess) for path in photos])
         theirs = images
         for path in paths:
             signed = Interpreter(model_content=readable(path.read_bytes())).get_input_details()[0]["dtype"] == np.int8
             theirs = litert_logits(path, theirs ^ 128 if signed and theirs is images else theirs)
-        theirs = theirs.reshape(len(images), -1)[:, -model.network.classes :]
-        theirs = theirs if theirs.dtype == np.int8 else (theirs ^ 128).view(np.int8)
-        session, affine = open_session(model), model.activations["fc"]
-        real = np.concatenate([session.logits(images[i : i + 50]) for i in range(0, len(images), 50)])
+        theirs = codes(theirs.reshape(len(images), -1)[:, -model.network.classes :])
+        affine, (real, floats) = model.activations["fc"], (logits(each, images) for each in (model, imported.model))
         ours = np.rint(real / np.float32(affine.scale)).astype(int) + affine.zero_point
         assert (ours[:4] == reference.run(model, images[:4])).all()
-        wrong, same = ours != theirs, (ours.argmax(axis=1) == theirs.argmax(axis=1)).mean()
-        largest = np.abs(ours - theirs).max()
-        print(f"| {paths[0].name} | {wrong.size:,} | {wrong.sum():,} | {largest} | {same:.1%} |", flush=True)
+        wrong, largest = ours != theirs, np.abs(ours - theirs).max()
+        right = [f"{(each.argmax(axis=1) == truth).mean():.1%}" for each in (theirs, ours, floats)]
+        print(f"| {paths[0].name} | {wrong.size:,} | {wrong.sum():,} | {largest} | {' | '.join(right)} |", flush=True)
+
+
+def logits(model: Model | QuantModel, images: np.ndarray) -> np.ndarray:
+    session = open_session(model)
+    return np.concatenate([session.logits(images[i : i + 50]) for i in range(0, len(images), 50)])
 
 
 if __name__ == "__main__":

@@ -9,22 +9,28 @@ import numpy as np
 from onnx import TensorProto
 
 from ..arch.layers import Layer
-from ..quant.elementwise import add_terms, hard_swish_table, product_factor
-from ..quant.scheme import LOW, QuantParams, limits
+from ..arch.ops import OPS
+from ..quant.elementwise import add_terms, product_factor, table_of
+from ..quant.scheme import LOW, QuantModel, QuantParams, limits
 from .writer import Writer
 
 __all__ = ["elementwise"]
 
 
 def elementwise(
-    write: Writer, layer: Layer, inputs: Sequence[str], sources: tuple[QuantParams, ...], target: QuantParams
+    write: Writer,
+    model: QuantModel,
+    layer: Layer,
+    inputs: Sequence[str],
+    sources: tuple[QuantParams, ...],
+    target: QuantParams,
 ) -> str:
-    """Write a sum, a product or a hard swish of uint8 `inputs`; return its uint8 output."""
+    """Write a sum, a product or an activation with a table of uint8 `inputs`; return its uint8 output."""
     name = layer.name
-    if layer.op.kind == "hard_swish":
-        table = (hard_swish_table(sources[0], target).astype(np.int16) - LOW).astype(np.uint8)
+    if OPS[layer.op.kind].role == "activation":
+        table = write.constant(f"{name}_table", table_of(model, layer))
         index = write.node("Cast", [inputs[0]], f"{name}_index", to=TensorProto.INT32)
-        return write.node("Gather", [write.constant(f"{name}_table", table), index], f"{name}_quantized")
+        return write.node("Gather", [table, index], f"{name}_quantized")
     pair = sources[0], sources[1]
     if layer.op.kind == "add":
         return _clipped(write, layer, _sum(write, name, inputs, pair, target), target, np.float64)

@@ -11,7 +11,8 @@ import numpy as np
 
 from ..arch.layers import Layer
 from ..arch.ops import OPS, Op
-from ..quant.scheme import HIGH, LOW, QuantModel, QuantParams, integer_layers, limits
+from ..quant.elementwise import lifted
+from ..quant.scheme import HIGH, LOW, QuantModel, QuantParams, limits
 from .onnx import NODES, Writer, finish, geometry
 from .onnx_elementwise import elementwise
 
@@ -21,7 +22,7 @@ __all__ = ["to_onnx_int8"]
 def to_onnx_int8(model: QuantModel) -> bytes:
     """Return the serialised ONNX model, checked by ONNX's own checker."""
     write, graph = Writer(), model.graph
-    found, sources = integer_layers(graph), model.sources()
+    found, sources = model.integer_layers(), model.sources()
     image = write.node("Transpose", ["image"], "image_nchw", perm=[0, 3, 1, 2])
     values = [_dequantised(write, image, "image", model.activations["image"])]
     for layer in found:
@@ -49,7 +50,7 @@ def _written(
     if op.kind == "global_average_pool":
         return _pool(write, op, inputs[0], sources[0], target)
     quantised = {node.output[0]: node.input[0] for node in write.nodes if node.op_type == "DequantizeLinear"}
-    integers = elementwise(write, layer, [quantised[x] for x in inputs], sources, target)
+    integers = elementwise(write, model, layer, [quantised[x] for x in inputs], sources, target)
     return _dequantised(write, integers, op.name, target)
 
 
@@ -57,14 +58,15 @@ def _pool(write: Writer, op: Op, x: str, source: QuantParams, target: QuantParam
     """Write an average pool.
 
     With one scale for input and output it averages integer steps: ONNX Runtime's s / (s * pixels) is not always 1 /
-    pixels.
+    pixels. A pool that rounds halves up does so as well, with an output of steps that are a little smaller.
     """
-    if source != target:
+    up = target == lifted(source)
+    if source != target and not up:
         return _stepped(write, NODES[op.kind](write, op, x), op.name, target)
     steps = replace(target, scale=1.0)
     quantised = next(node.input[0] for node in write.nodes if x in node.output)  # the input of its DequantizeLinear
     mean = NODES[op.kind](write, op, _dequantised(write, quantised, f"{op.name}_in", steps))
-    scale_and_zero = _scale(write, f"{op.name}_in", steps)
+    scale_and_zero = _scale(write, *((f"{op.name}_up", lifted(steps)) if up else (f"{op.name}_in", steps)))
     quantised = write.node("QuantizeLinear", [mean, *scale_and_zero], f"{op.name}_quantized")
     return _dequantised(write, quantised, op.name, target)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..errors import UsageError
+from ..quant.elementwise import pool_zero
 from ..quant.scheme import LOW, QuantModel, QuantParams
 from .tflite_file import File, Real
 from .tflite_graph import OPERATORS, write_ops
@@ -117,11 +118,23 @@ def _pixels_to_logits(numbers: _Integers, ends: str) -> tuple[int, int]:
 def _shift(model: QuantModel) -> int:
     """Return the shift from int8 to the stored integers.
 
-    Raises `UsageError` for weights that neither int8 nor uint8 of this format can hold.
+    Raises `UsageError` for weights that neither int8 nor uint8 of this format can hold, and as `_check_rounding`.
     """
+    _check_rounding(model)
     if not any(layer.zero_point for layer in model.layers.values()):
         return 0
     for name, layer in model.layers.items():
         if (layer.scale != layer.scale[0]).any():
             raise UsageError(f"{name} has a scale for each channel, in a network with weights of zero points not 0")
     return -LOW
+
+
+def _check_rounding(model: QuantModel) -> None:
+    """Raise `UsageError` for an activation or a pool of an imported file that LiteRT would round in another way."""
+    sources = model.sources()
+    pools = [op.name for op in model.graph.ops if op.kind == "global_average_pool"]
+    zeros = {
+        name: (sources[name][0].zero_point, pool_zero(sources[name][0], model.activations[name])) for name in pools
+    }
+    for name in (*model.tables, *(name for name, (own, used) in zeros.items() if own != used)):
+        raise UsageError(f"{name} keeps the roundings of an imported file, which one operator does not: export to onnx")

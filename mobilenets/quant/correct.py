@@ -10,7 +10,7 @@ import numpy as np
 from ..image import Pixels
 from .observe import batches, mean_taps, weigh
 from .reference import apply, from_pixels
-from .scheme import Doubles, QuantModel, integer_layers
+from .scheme import Doubles, QuantModel
 
 __all__ = ["correct_biases"]
 
@@ -23,7 +23,7 @@ def correct_biases(model: QuantModel, wanted: Mapping[str, Doubles], images: Pix
     """
     sources, layers = model.sources(), dict(model.layers)
     values = [[from_pixels(batch) for batch in batches(images)]]  # of the image and each layer, until it is read last
-    steps = integer_layers(model.graph)
+    steps = model.integer_layers()
     last_read = {source: position for position, step in enumerate(steps, 1) for source in step.sources}
     for position, step in enumerate(steps, 1):
         op, source, target = step.op, sources[step.name][0], model.activations[step.name]
@@ -35,7 +35,8 @@ def correct_biases(model: QuantModel, wanted: Mapping[str, Doubles], images: Pix
             shift = np.rint(wanted[op.name] / (np.float64(source.scale) * layer.scale) - sums)
             layers[op.name] = replace(layer, bias=(layer.bias + shift).astype(np.int32))
         inputs = zip(*(values[i] for i in step.sources), strict=True)
-        values.append([apply(step, layers.get(op.name), each, sources[step.name], target) for each in inputs])
+        own = layers.get(op.name), model.tables.get(op.name)
+        values.append([apply(step, *own, each, sources[op.name], target) for each in inputs])
         for i in set(step.sources):
             values[i] = values[i] if last_read[i] > position else []
     return replace(model, layers=layers)

@@ -1,4 +1,4 @@
-"""int8 arithmetic without weights: sums, products by a gate, hard swish, each byte for byte as in LiteRT.
+"""int8 arithmetic without weights: sums, products by a gate, pools, tables, each byte for byte as in LiteRT.
 
 Sums and products follow XNNPACK (src/microparams-init.c: `qs8_add`, `qs8_mul`), hard swish follows TensorFlow Lite's
 reference kernel (kernels/internal/reference/hard_swish.h), which its runtime for microcontrollers computes too.
@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from ..arch.layers import Layer
 from ..errors import ModelFileError
-from .scheme import HIGH, LOW, Integers, QuantParams
+from .scheme import HIGH, LOW, Integers, QuantModel, QuantParams
 
-__all__ = ["add", "add_terms", "hard_swish_table", "multiply", "product_factor"]
+__all__ = ["add", "add_terms", "hard_swish_table", "lifted", "multiply", "pool_zero", "product_factor", "table_of"]
 
+HALVES_UP = 1 - 2**-20  # the scale of a pool, in its input's, that lifts exact halves, and nothing else
 _BITS = 20  # of the larger multiplier of a sum
 _ONE = 1 << 15  # of a 16-bit fixed-point number
 
@@ -54,6 +56,29 @@ def multiply(x: Integers, gate: Integers, sources: tuple[QuantParams, QuantParam
     rounded = np.rint(products.astype(np.float32) * product_factor(sources, target))
     found: Integers = np.clip(rounded + np.float32(target.zero_point), LOW, HIGH).astype(np.int8)
     return found
+
+
+def lifted(source: QuantParams) -> QuantParams:
+    """Return the parameters of a pool that rounds halves up, not to even: its sums count from -128, so that none is
+    negative.
+    """
+    return QuantParams(source.scale * HALVES_UP, LOW)
+
+
+def pool_zero(source: QuantParams, target: QuantParams) -> int:
+    """Return what a pool subtracts from each q: the zero point of its input, or -128 where it rounds halves up."""
+    return LOW if target == lifted(source) else source.zero_point
+
+
+def table_of(model: QuantModel, layer: Layer) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Return (256,): what an activation that is a layer of its own gives for each integer from -128 on, plus 128.
+
+    Raises `ModelFileError` as `hard_swish_table` does.
+    """
+    table = model.tables.get(layer.name)
+    if table is None:
+        table = hard_swish_table(model.sources()[layer.name][0], model.activations[layer.name])
+    return (table.astype(np.int16) - LOW).astype(np.uint8)
 
 
 @cache

@@ -1,6 +1,7 @@
 """Reading of an int8 network's `.safetensors` file, and `load`, which takes a float one as well. No pickle.
 
-Of each layer: NAME.weight int8, NAME.scale float32, NAME.bias int32. The metadata is that of a float model, with
+Of each layer: NAME.weight int8, NAME.scale float32, NAME.bias int32; of an activation with a table of its own:
+NAME.table int8. The metadata is that of a float model, with
 "activations" ({op: [scale, zero point]}) and "zero_points" (of weights, where they are not 0).
 """
 
@@ -14,7 +15,7 @@ from .. import model as floats
 from ..errors import ModelFileError
 from ..model import Model, from_metadata
 from ..schema import parsed, read
-from .scheme import ARRAYS, FORMAT, FORMAT_VERSION, IntegerLayer, QuantModel, QuantParams
+from .scheme import ARRAYS, FORMAT, FORMAT_VERSION, TABLE, IntegerLayer, QuantModel, QuantParams
 
 __all__ = ["load", "load_own"]
 
@@ -48,6 +49,7 @@ def _read(file: Any, metadata: Mapping[str, str]) -> QuantModel:
     for key in file.keys():
         name, _, array = key.rpartition(".")
         arrays.setdefault(name, {})[array] = file.get_tensor(key)
+    tables = {name: arrays.pop(name)[TABLE] for name, layer in list(arrays.items()) if set(layer) == {TABLE}}
     for name, layer in arrays.items():
         if set(layer) != set(ARRAYS):
             raise ModelFileError(
@@ -59,6 +61,7 @@ def _read(file: Any, metadata: Mapping[str, str]) -> QuantModel:
     return QuantModel(
         activations={name: QuantParams(scale, zero_point) for name, (scale, zero_point) in activations.items()},
         layers={name: IntegerLayer(**layer, zero_point=zero_points.get(name, 0)) for name, layer in arrays.items()},
+        tables=tables,
         **fields,
     )
 

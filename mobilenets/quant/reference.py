@@ -15,7 +15,7 @@ from ..arch.ops import CONVOLUTIONS, Op
 from ..arrays import Floats
 from ..errors import UsageError
 from ..image import Pixels
-from .elementwise import add, hard_swish_table, multiply
+from .elementwise import add, hard_swish_table, multiply, pool_zero
 from .scheme import (
     LOW,
     IntegerLayer,
@@ -23,7 +23,6 @@ from .scheme import (
     QuantModel,
     QuantParams,
     Sums,
-    integer_layers,
     largest_sums,
     limits,
     multipliers,
@@ -54,13 +53,14 @@ def run(model: QuantModel, images: Pixels) -> Integers:
 
 def steps(model: QuantModel, images: Pixels) -> Iterator[tuple[str, Integers]]:
     """Yield each name in `activations` and its integers, in turn: (N, H, W, C); of fc (N, classes)."""
-    sources, found = model.sources(), integer_layers(model.graph)
+    sources, found = model.sources(), model.integer_layers()
     last_read = {source: position for position, layer in enumerate(found, 1) for source in layer.sources}
     values = {0: from_pixels(images)}
     yield "image", values[0]
     for position, layer in enumerate(found, 1):
         name, inputs = layer.name, [values[i] for i in layer.sources]
-        values[position] = apply(layer, model.layers.get(name), inputs, sources[name], model.activations[name])
+        own = model.layers.get(name), model.tables.get(name)
+        values[position] = apply(layer, *own, inputs, sources[name], model.activations[name])
         yield name, values[position]
         for i in set(layer.sources):
             if last_read[i] == position:
@@ -76,24 +76,30 @@ def from_pixels(images: Pixels) -> Integers:
 def apply(
     layer: Layer,
     integers: IntegerLayer | None,
+    table: Integers | None,
     inputs: Sequence[Integers],
     sources: tuple[QuantParams, ...],
     target: QuantParams,
 ) -> Integers:
-    """Compute one of `integer_layers`: a convolution or the classifier with its `integers`, or one that has none."""
+    """Compute one of `integer_layers`: a convolution or the classifier with its `integers`, an activation by its
+    `table`, or one that has neither.
+    """
     low, high = limits(target, layer.activation)
     x, source = inputs[0], sources[0]
     if integers is not None:
         return requantise(
             _sums(layer.op, integers, x, source), multipliers(integers, source, target), target, low, high
         )
-    if layer.op.kind == "hard_swish":
-        return hard_swish_table(source, target)[x.astype(np.int16) - LOW]
+    if table is None and layer.op.kind == "hard_swish":
+        table = hard_swish_table(source, target)
+    if table is not None:
+        return table[x.astype(np.int16) - LOW]
     if layer.op.kind == "add":
         return add(x, inputs[1], (source, sources[1]), target, low, high)
     if layer.op.kind == "multiply":
         return multiply(x, inputs[1], (source, sources[1]), target)
-    sums = _real_zero(x, source, np.int32).sum(axis=(1, 2), dtype=np.int32, keepdims=True)
+    zero = QuantParams(source.scale, pool_zero(source, target))
+    sums = _real_zero(x, zero, np.int32).sum(axis=(1, 2), dtype=np.int32, keepdims=True)
     return requantise(sums, pool_multiplier(x.shape[1] * x.shape[2], source, target), target, low, high)
 
 

@@ -7,7 +7,7 @@ int8 with one scale per output channel and zero point 0; biases and sums are int
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -33,6 +33,7 @@ __all__ = [
     "HIGH",
     "INTEGERS",
     "LOW",
+    "TABLE",
     "Doubles",
     "IntegerLayer",
     "Integers",
@@ -50,6 +51,7 @@ __all__ = [
 FORMAT = "mobilenets.quantized"
 FORMAT_VERSION = "1"
 ARRAYS = ("weight", "scale", "bias")  # of a layer in a file
+TABLE = "table"  # of an activation in a file
 
 LOW, HIGH = -128, 127
 LARGEST_SUM = 2**31 - 1
@@ -106,8 +108,9 @@ class QuantModel:
     `activations` maps the name of each op in `graph` to the parameters of its output: for a convolution followed by an
     activation, those of the activation's output. "image" is the input: q = pixel - 128, whatever its scale. "pool" has
     the scale and zero point of its input, unless an imported file gives others. Softmax, sigmoid and unit vectors are
-    computed in float from the classifier's integers. Raises `ModelFileError` for inconsistent fields, and for a layer
-    whose sums could exceed int32.
+    computed in float from the classifier's integers. `tables` maps an activation to the result for each integer, where
+    an imported file computes it by several operators that round. Raises `ModelFileError` for inconsistent fields, and
+    for a layer whose sums could exceed int32.
     """
 
     network: Network
@@ -119,6 +122,7 @@ class QuantModel:
     head_config: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
+    tables: Mapping[str, Integers] = field(default_factory=dict)  # of activations, (256,): the output for -128 on
 
     precision: ClassVar[Literal["int8"]] = "int8"
 
@@ -130,7 +134,8 @@ class QuantModel:
         graph = self.graph
         INTEGERS.check(graph.ops)
         shapes = weight_shapes(graph)
-        names = [layer.name for layer in integer_layers(graph)]
+        _check_tables(self.tables, graph)
+        names = [layer.name for layer in self.integer_layers()]
         computed = [name for name in names if f"{name}.weight" in shapes]
         _check_names("layers", self.layers, computed)
         _check_names("activations", self.activations, ["image", *names])
@@ -150,16 +155,21 @@ class QuantModel:
         """Return the network's name with "int8"."""
         return f"{self.network.name} int8"
 
+    def integer_layers(self) -> tuple[Layer, ...]:
+        """Return the layers of the network that are computed in integers (see `integer_layers`)."""
+        return integer_layers(self.graph, self.tables)
+
     def sources(self) -> dict[str, tuple[QuantParams, ...]]:
         """Return layer's name -> the quantisation parameters of each of its inputs."""
-        found = integer_layers(self.graph)
+        found = self.integer_layers()
         names = ["image", *(layer.name for layer in found)]
         return {layer.name: tuple(self.activations[names[i]] for i in layer.sources) for layer in found}
 
     @property
     def nbytes(self) -> int:
         """Return the bytes of all integers and scales."""
-        return sum(a.nbytes for layer in self.layers.values() for a in (layer.weight, layer.scale, layer.bias))
+        arrays = (a for layer in self.layers.values() for a in (layer.weight, layer.scale, layer.bias))
+        return sum(array.nbytes for array in (*arrays, *self.tables.values()))
 
     def digest(self) -> str:
         """Return the SHA-256 over all integers and scales: equal digests are equal networks, bit for bit."""
@@ -172,11 +182,14 @@ class QuantModel:
         for name in sorted(self.activations):
             params = self.activations[name]
             digest.update(f"{name} {params.scale!r} {params.zero_point}".encode())
+        for name in sorted(self.tables):
+            digest.update(f"{name} table".encode() + self.tables[name].tobytes())
         return digest.hexdigest()
 
     def to_bytes(self) -> bytes:
         """Return the content of the model's `.safetensors` file, whose layout `quant/file.py` describes."""
         arrays = {f"{name}.{array}": getattr(layer, array) for name, layer in self.layers.items() for array in ARRAYS}
+        arrays |= {f"{name}.{TABLE}": table for name, table in self.tables.items()}
         activations = {name: [a.scale, a.zero_point] for name, a in self.activations.items()}
         zero_points = {name: layer.zero_point for name, layer in self.layers.items() if layer.zero_point}
         metadata = {
@@ -193,11 +206,11 @@ class QuantModel:
         return write_atomic(Path(path), self.to_bytes())
 
 
-def integer_layers(graph: Graph) -> tuple[Layer, ...]:
+def integer_layers(graph: Graph, tables: Container[str] = ()) -> tuple[Layer, ...]:
     """Return the layers that are computed in integers: all but the image and the function of the logits.
 
-    A hard swish is a layer of its own, computed by a table of 256 integers. `sources` are positions in the result plus
-    one; 0 is the image.
+    A hard swish, and an activation that `tables` names, is a layer of its own, computed by a table of 256 integers.
+    `sources` are positions in the result plus one; 0 is the image.
     """
     found: list[Layer] = []
     position = {0: 0}  # of a layer of `layers(graph)`
@@ -205,7 +218,7 @@ def integer_layers(graph: Graph) -> tuple[Layer, ...]:
         if OPS[layer.op.kind].role == "output":
             continue
         sources, activation = tuple(position[source] for source in layer.sources), layer.activation
-        if activation and activation.kind == "hard_swish":
+        if activation and (activation.kind == "hard_swish" or activation.name in tables):
             found.append(Layer(layer.op, layer.norm, None, sources))
             found.append(Layer(activation, None, None, (len(found),)))
         else:
@@ -249,6 +262,15 @@ def largest_sums(layer: IntegerLayer, source: QuantParams) -> np.ndarray[Any, np
     weights = np.abs(layer.weight.astype(np.int64) - layer.zero_point).reshape(len(layer.weight), -1).sum(axis=1)
     bounds: np.ndarray[Any, np.dtype[np.int64]] = weights * furthest + np.abs(layer.bias.astype(np.int64))
     return bounds
+
+
+def _check_tables(tables: Mapping[str, Integers], graph: Graph) -> None:
+    kinds = {op.name: op.kind for op in graph.ops}
+    for name, table in tables.items():
+        if kinds.get(name) not in ("hard_sigmoid", "hard_swish"):
+            raise ModelFileError(f"{name}.{TABLE}: the network has no hard sigmoid or hard swish {name}")
+        if table.dtype != np.int8 or table.shape != (HIGH - LOW + 1,):
+            raise ModelFileError(f"{name}.{TABLE} is {table.dtype} {table.shape}, must be int8 (256,)")
 
 
 def _check_names(what: str, found: Mapping[str, object], wanted: list[str]) -> None:

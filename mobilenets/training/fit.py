@@ -79,15 +79,27 @@ def _begin_quantisation_aware_training(loop: Loop) -> None:
     state, preprocess = loop.state, loop.run.settings.preprocess
     if loop.activations or state.progress.epoch < loop.float_epochs:
         return
-    if state.progress.batch == 0 and state.progress.epoch == loop.float_epochs:
+    starts = state.progress.batch == 0 and state.progress.epoch == loop.float_epochs
+    if starts:
         weights = loop.group.decided(lambda: _calibrated(loop))
         for module in (*loop.replicas.modules, state.averaged):
             load_weights(module, weights)
-        state.progress.best = (-1.0, 0.0)
-        loop.watch.note(f"quantisation-aware training from epoch {loop.float_epochs + 1} on")
     loop.activations = loop.group.decided(lambda: qat.read_activations(loop.run.activations))
     for module in (*loop.replicas.modules, state.averaged):
         qat.attach(module, loop.activations, preprocess)
+    if starts:
+        state.progress.best = loop.group.decided(lambda: _keep_first_integers(loop))
+
+
+def _keep_first_integers(loop: Loop) -> tuple[float, float]:
+    """Save the int8 network from which quantisation-aware training starts; return (score, -loss), which its epochs must
+    exceed.
+    """
+    score, loss = _validate(loop, loop.state.averaged)
+    _save_integers(loop, _model(loop, loop.state.averaged, score))
+    loop.watch.note(f"quantisation-aware training from epoch {loop.float_epochs + 1} on")
+    loop.watch.note(f"int8 before it: val {figure_name(loop.task.score)} {score:.2%}")
+    return score, -loss
 
 
 def _calibrated(loop: Loop) -> dict[str, np.ndarray]:

@@ -1,24 +1,22 @@
 """int8 networks of third-party files: their own weights, biases, scales and zero points, unchanged."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from ..arch.layers import Layer
+from ..arch.ops import OPS
 from ..arrays import Floats
 from ..errors import ModelFileError
 from ..model import Model
+from ..quant.elementwise import lifted
 from ..quant.scheme import IntegerLayer, QuantModel, QuantParams, integer_layers
 from .head import two_classes
 from .layers import Content, FileLayer
 from .skeleton import assemble
 
 __all__ = ["has_integers", "keep_integers"]
-
-# LiteRT pools uint8 in its own kernel, which rounds halves up; this package rounds them to even. A scale that is
-# smaller by this factor after the pool lifts exact halves, and nothing else (no q is below the zero point there)
-HALVES_UP = 1 - 2**-20
 
 
 def has_integers(content: Content) -> bool:
@@ -38,10 +36,11 @@ def keep_integers(content: Content, model: Model) -> QuantModel:
         raise ModelFileError("one file gives other integers than the next one takes")
     found = assemble(content.layers, stated=content.network).layers
     taken = {**found, "fc": two_classes(found["fc"], content)}
+    tables = {f"{name}_act": file.table for name, file in taken.items() if file.table is not None}
     activations: dict[str, QuantParams] = {"image": content.image}
     layers: dict[str, IntegerLayer] = {}
     names = ["image"]
-    for layer in integer_layers(model.graph):
+    for layer in integer_layers(model.graph, tables):
         before = activations[names[layer.sources[0]]]
         activations[layer.name] = _params(layer, taken, before)
         if (file := taken.get(layer.name)) is not None and file.weight is not None:
@@ -49,7 +48,7 @@ def keep_integers(content: Content, model: Model) -> QuantModel:
         names.append(layer.name)
     layers["fc"] = _last(layers["fc"], model.network.classes)
     if content.format.endswith("uint8"):
-        _lift_halves(model, activations, layers)
+        _lift_halves(integer_layers(model.graph, tables), activations, layers)
     return QuantModel(
         model.network,
         activations,
@@ -59,12 +58,13 @@ def keep_integers(content: Content, model: Model) -> QuantModel:
         model.task,
         model.head_config,
         data=model.data,
+        tables=tables,
     )
 
 
 def _params(layer: Layer, taken: Mapping[str, FileLayer], before: QuantParams) -> QuantParams:
     """Return the parameters of what an integer layer gives; a pool has those of its input where the file has none."""
-    if layer.op.kind == "hard_swish":
+    if OPS[layer.op.kind].role == "activation":
         file = taken[layer.name.removesuffix("_act")]
         params = file.activated
     elif layer.op.kind == "global_average_pool" and layer.name not in taken:
@@ -96,19 +96,23 @@ def _integers(file: FileLayer, layer: Layer, before: QuantParams) -> IntegerLaye
     )
 
 
-def _lift_halves(model: Model, activations: dict[str, QuantParams], layers: dict[str, IntegerLayer]) -> None:
-    """Give each pool the scale that rounds halves up, and the layer after it the scale that makes up for it."""
-    found = integer_layers(model.graph)
+def _lift_halves(found: Sequence[Layer], activations: dict[str, QuantParams], layers: dict[str, IntegerLayer]) -> None:
+    """Let each pool round halves up, as LiteRT's own kernel for uint8 does, and the layer after it make up for it."""
     names = ["image", *(layer.name for layer in found)]
     for layer in found:
         source = activations[names[layer.sources[0]]]
         if layer.op.kind == "global_average_pool" and activations[layer.name] == source:  # else lifted before
-            lifted = QuantParams(source.scale * HALVES_UP, source.zero_point)
-            activations[layer.name] = lifted
+            activations[layer.name] = lifted(source)
             for after in found:
                 if names[after.sources[0]] == layer.name:
-                    scale = _same_products(layers[after.name].scale, source, lifted)
-                    layers[after.name] = replace(layers[after.name], scale=scale)
+                    layers[after.name] = _behind(layers[after.name], source, lifted(source))
+
+
+def _behind(layer: IntegerLayer, before: QuantParams, after: QuantParams) -> IntegerLayer:
+    """Return `layer` for inputs of parameters `after` that stand for the integers of `before`."""
+    weights = layer.weight.astype(np.int64).reshape(len(layer.weight), -1) - layer.zero_point
+    bias = layer.bias + (after.zero_point - before.zero_point) * weights.sum(axis=1)
+    return replace(layer, scale=_same_products(layer.scale, before, after), bias=bias.astype(np.int32))
 
 
 def _last(layer: IntegerLayer, outputs: int) -> IntegerLayer:

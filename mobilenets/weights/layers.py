@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..arch.network import Network
-from ..arrays import Floats
+from ..arrays import Floats, Integers
 from ..errors import MissingExtraError, ModelFileError
 from ..image import Preprocess
 from ..quant.scheme import IntegerLayer, QuantParams
@@ -69,6 +69,7 @@ class FileLayer:
     integers: IntegerLayer | None = None  # what `weight` and `bias` were dequantised from; float files have none
     gives: QuantParams | None = None  # of the integers of the layer's output, after its ReLU or ReLU6
     activated: QuantParams | None = None  # of the integers after another activation
+    table: Integers | None = None  # that activation, where several operators compute it: (256,), the output for -128 on
     takes: tuple[int, ...] | None = None  # positions of the layers whose outputs it takes; None: the layer before
 
     def with_zeros_first(self) -> "FileLayer":

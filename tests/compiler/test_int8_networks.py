@@ -8,6 +8,7 @@ import pytest
 from conftest import make_random_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from imported_roundings import with_roundings
 from int8_networks import compare, images_for, random_integers
 from running import needs_compiler, running
 
@@ -54,6 +55,7 @@ GATED = (
 INVERTED = {
     "hard swish": Network(1.0, 40, 48, stem=16, blocks=GATED, activation="hard_swish", classes=7),
     "relu6, same": Network(0.75, 33, 65, stem=16, blocks=GATED, activation="relu6", padding="same", classes=7),
+    "small": Network(1.0, 32, 40, stem=16, blocks=GATED[3:], activation="hard_swish", classes=7),
 }
 
 
@@ -89,6 +91,16 @@ def test_every_byte_of_residuals_and_gates_is_the_oracles(name: str, target: str
     model = inverted(name)
     compared, differing = compare(model, target, images_for(model), parts=3 if target == "portable" else 1)
     assert compared > 100_000 and differing == 0
+
+
+@pytest.mark.parametrize(
+    "target",
+    [pytest.param(target, marks=[] if target == "portable" else [pytest.mark.slow]) for target in INT8_TARGETS],
+)
+def test_every_byte_of_imported_roundings_is_the_oracles(target: str) -> None:
+    model = with_roundings(inverted("small"))
+    compared, differing = compare(model, target, images_for(model))
+    assert compared > 20_000 and differing == 0
 
 
 @pytest.mark.slow

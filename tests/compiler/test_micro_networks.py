@@ -9,6 +9,7 @@ import pytest
 from conftest import make_random_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from imported_roundings import with_roundings
 from int8_networks import images_for, random_integers
 from micro_running import differing
 from running import needs_compiler
@@ -56,6 +57,17 @@ def test_ties_saturation_and_weights_with_a_zero_point(
 @pytest.mark.parametrize("family", FAMILIES)
 def test_hard_swish(family: str, tmp_path: Path) -> None:
     model = swishing(Network(0.5, 40, 48, blocks=SMALL, activation="hard_swish", classes=7))
+    assert differing(model, FAMILIES[family], images_for(model), tmp_path) == 0
+
+
+GATED = (Block(2, 12, 5, expansion=20, gate=8), Block(2, 16))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("activation", ["hard_swish", "relu"])
+def test_imported_roundings(family: str, activation: str, tmp_path: Path) -> None:
+    network = Network(1.0, 32, 40, classes=7, stem=8, blocks=GATED, activation=activation)
+    model = with_roundings(swishing(network))
     assert differing(model, FAMILIES[family], images_for(model), tmp_path) == 0
 
 

@@ -7,11 +7,13 @@ import onnxruntime as ort
 import pytest
 import torch
 from conftest import make_random_model
+from imported_roundings import with_roundings
 from litert_peer import litert
 
 from mobilenets.arch.graph import expand
 from mobilenets.arch.network import Block, Network
 from mobilenets.arch.zoo import named
+from mobilenets.errors import UsageError
 from mobilenets.exporters.onnx import to_onnx
 from mobilenets.exporters.onnx_int8 import to_onnx_int8
 from mobilenets.exporters.tflite import pixels_to_logits
@@ -80,3 +82,14 @@ def test_in_integers_they_agree_byte_for_byte(name: str, tmp_path: Path) -> None
     exact = float64_logits(model, images)
     error = last.real(expected) - exact
     assert np.sum(exact**2) / np.sum(error**2) > 10**1.5  # 15 dB: random weights, extreme images
+
+
+def test_imported_roundings_go_to_onnx_only() -> None:
+    model = make_random_model(NETWORKS["hard swish"])
+    images = drawn(model, 12)
+    integers = with_roundings(quantize(model, images, open_activations, Choices("minmax")).model)
+    expected, last = reference.run(integers, images), integers.activations["fc"]
+    logits = Session.from_onnx(to_onnx_int8(integers), 1).logits(images).astype(np.float64)
+    np.testing.assert_array_equal(np.rint(logits / last.scale) + last.zero_point, expected)
+    with pytest.raises(UsageError, match="gate4_excite_act keeps the roundings of an imported file"):
+        pixels_to_logits_int8(integers)

@@ -1,18 +1,23 @@
 """Saving and loading integers; what is not of one piece is refused in one line."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from imported_roundings import with_roundings
 from safetensors import safe_open
 from safetensors.numpy import save_file
 from test_reference import TINY, draw_integers
 
+from mobilenets.arch.network import Block, Network
 from mobilenets.errors import ModelFileError
+from mobilenets.model import Model
 from mobilenets.quant.file import load
 from mobilenets.quant.scheme import IntegerLayer, QuantModel, QuantParams
+from mobilenets.runtime.activations import min_max_integers
 
 
 def test_a_file_gives_back_every_bit(tmp_path: Path) -> None:
@@ -24,6 +29,35 @@ def test_a_file_gives_back_every_bit(tmp_path: Path) -> None:
     assert (again.network, again.preprocess, again.labels) == (model.network, model.preprocess, model.labels)
     assert (again.metrics, again.data) == (model.metrics, model.data)
     assert (tmp_path / "m.int8.safetensors").read_bytes() == again.save(tmp_path / "n.safetensors").read_bytes()
+
+
+GATED = Network(1.0, 32, 32, classes=3, stem=8, blocks=(Block(2, 8, gate=8),), activation="hard_swish")
+
+
+def tabulated(random_model: Callable[[Network], Model]) -> QuantModel:
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    return with_roundings(min_max_integers(random_model(GATED), images))
+
+
+def test_tables_are_kept(tmp_path: Path, random_model: Callable[[Network], Model]) -> None:
+    model = tabulated(random_model)
+    again = load(model.save(tmp_path / "m.int8.safetensors"))
+    assert isinstance(again, QuantModel) and set(again.tables) == {"gate1_excite_act", "conv0_act", "pw1_act"}
+    assert all((again.tables[name] == table).all() for name, table in model.tables.items())
+    other = {**model.tables, "conv0_act": model.tables["conv0_act"] ^ 1}
+    assert again.digest() == model.digest() != replace(model, tables=other).digest()
+    assert again.nbytes == replace(model, tables={**model.tables}).nbytes > 3 * 256
+
+
+def test_tables_that_do_not_fit_are_refused(random_model: Callable[[Network], Model]) -> None:
+    model = tabulated(random_model)
+    table = model.tables["conv0_act"]
+    with pytest.raises(ModelFileError, match=r"conv0_act\.table is int8 \(255,\), must be int8 \(256,\)"):
+        replace(model, tables={**model.tables, "conv0_act": table[1:]})
+    with pytest.raises(ModelFileError, match=r"fc\.table: the network has no hard sigmoid or hard swish fc"):
+        replace(model, tables={**model.tables, "fc": table})
+    with pytest.raises(ModelFileError, match="the activations do not fit the network: has gate1_excite_act"):
+        replace(model, tables={})
 
 
 def test_a_float_model_is_loaded_too(tmp_path: Path, random_model) -> None:

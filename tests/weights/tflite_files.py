@@ -17,6 +17,9 @@ from mobilenets.model import Model
 
 TYPES = {"float32": 0, "float16": 1, "int32": 2, "uint8": 3, "int64": 4, "int8": 9}
 RELU6 = 6.0  # the largest activation that these files can hold
+# scale and zero point as of uint8: before a hard swish or a hard sigmoid, and after it and a gate
+RANGES = {"hard_swish": (0.04, 120), "hard_sigmoid": (0.03, 131)}
+GATED = 0.025, 16  # an even zero point: see docs/quantization.md, rule 8
 
 
 @dataclass
@@ -159,8 +162,12 @@ class _Writer:
         shape = [1, network.height, network.width, network.channels]
         self.current = self.activation("image", shape, scale, zero)
         self.file.inputs = [self.current]
+        written = []  # of each op
         for at, op in enumerate(self.graph.ops):
-            self.op(op, self.graph.ops[at + 1].kind if at + 1 < len(self.graph.ops) else "")
+            inputs = [written[i] for i in op.inputs]
+            self.current = inputs[0] if inputs else self.current
+            self.op(op, self.graph.ops[at + 1].kind if at + 1 < len(self.graph.ops) else "", inputs)
+            written.append(self.current)
         self.file.outputs = [self.current]
 
     def activation(self, name: str, shape: list[int], scale: float = RELU6 / 255, zero: int = 0) -> int:
@@ -175,13 +182,15 @@ class _Writer:
         self.file.operators.append(Operator(kind, inputs, [output], options, fields))
         self.current = output
 
-    def op(self, op: Op, after: str) -> None:
+    def op(self, op: Op, after: str, inputs: list[int]) -> None:
         """Activations are written with the convolution before them."""
         shape = [1, *op.shape_out]
         if op.kind in ("conv", "depthwise", "pointwise"):
             self.convolution(op, after)
         elif op.kind == "global_average_pool":
             self.pool(op)
+        elif op.kind == "multiply":
+            self.add("MUL", inputs, self.activation(op.name, shape, *GATED), "MulOptions")
         elif op.kind == "fully_connected":
             self.classifier(op)
         elif op.kind == "softmax" and self.form.softmax:
@@ -213,7 +222,8 @@ class _Writer:
         depthwise = op.kind == "depthwise"
         kernel = self.weights[f"{op.name}.weight"].transpose((1, 2, 3, 0) if depthwise else (0, 2, 3, 1))
         constants = self.constants(op.name, kernel, 3 if depthwise else 0)
-        fused = {"relu": 1, "relu6": 3}[activation] if self.form.fused else 0
+        fused = {"relu": 1, "relu6": 3}.get(activation, 0) if self.form.fused else 0
+        scale = RANGES.get(activation, (RELU6 / 255, 0))
         fields = {
             "Padding": int(explicit),
             "StrideW": op.stride,
@@ -224,7 +234,7 @@ class _Writer:
             self.add(
                 "DEPTHWISE_CONV_2D",
                 [self.current, *constants],
-                self.activation(op.name, [1, *op.shape_out]),
+                self.activation(op.name, [1, *op.shape_out], *scale),
                 "DepthwiseConv2DOptions",
                 DepthMultiplier=1,
                 **fields,
@@ -233,23 +243,43 @@ class _Writer:
             self.add(
                 "CONV_2D",
                 [self.current, *constants],
-                self.activation(op.name, [1, *op.shape_out]),
+                self.activation(op.name, [1, *op.shape_out], *scale),
                 "Conv2DOptions",
                 **fields,
             )
-        if not self.form.fused:
+        if activation in RANGES:
+            self.in_parts(op, activation == "hard_swish")
+        elif not self.form.fused:
             self.add(activation.upper(), [self.current], self.activation(f"{op.name}/act", [1, *op.shape_out]))
+
+    def in_parts(self, op: Op, swish: bool) -> None:
+        """relu6(x + 3) * 1/6, by two operators; of a hard swish times x, by a third."""
+        x, shape = self.current, [1, *op.shape_out]
+        most = 255 if self.form.kind == "uint8" else 127
+        three, sixth = (
+            self.file.add(f"{op.name}/{n}", [], self.form.kind, np.array(most, self.form.kind), [n / 255], [most - 255])
+            for n in (3, 1 / 6)
+        )
+        clipped = self.activation(f"{op.name}/clipped", shape)
+        self.add("ADD", [x, three], clipped, "AddOptions", FusedActivationFunction=3)
+        self.add("MUL", [clipped, sixth], self.activation(f"{op.name}/gate", shape, 1 / 255), "MulOptions")
+        if swish:
+            self.add("MUL", [x, self.current], self.activation(f"{op.name}/swish", shape, *GATED), "MulOptions")
 
     def pool(self, op: Op) -> None:
         h, w, c = op.shape_in
+        source = self.file.tensors[self.current]
         if self.form.mean:
             axes = self.file.add("axes", [2], "int32", np.array([1, 2], np.int32))
-            self.add("MEAN", [self.current, axes], self.activation("pool", [1, c]), "ReducerOptions", KeepDims=False)
+            keep = op.name != "pool"
+            shape = [1, 1, 1, c] if keep else [1, c]
+            self.add("MEAN", [self.current, axes], self.activation(op.name, shape), "ReducerOptions", KeepDims=keep)
         else:
             fields = {"Padding": 1, "StrideW": w, "StrideH": h, "FilterWidth": w, "FilterHeight": h}
             self.add(
-                "AVERAGE_POOL_2D", [self.current], self.activation("pool", [1, 1, 1, c]), "Pool2DOptions", **fields
+                "AVERAGE_POOL_2D", [self.current], self.activation(op.name, [1, 1, 1, c]), "Pool2DOptions", **fields
             )
+        self.file.tensors[self.current].scale, self.file.tensors[self.current].zero = source.scale, source.zero
 
     def classifier(self, op: Op) -> None:
         scale, classes = 2 * self.logits / 255, op.shape_out[2]
@@ -302,6 +332,7 @@ class _Writer:
             scale = np.float32([(high - low) / 255])
             zeros, shape = [round(-low / float(scale[0]))], [1] * kernel.ndim
             values = np.clip(np.round(kernel / scale) + zeros[0], 0, 255).astype(np.uint8)
+            axis = 0  # which XNNPACK wants of one scale
         else:
             others = tuple(at for at in range(kernel.ndim) if at != axis)
             scale = np.float32(np.maximum(np.abs(kernel).max(others), 1e-6) / 127)

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from ...arch.layers import Layer
-from ...arch.ops import OUTPUTS, Consumer, Op
-from ...quant.elementwise import add_terms, hard_swish_table, product_factor
-from ...quant.scheme import INTEGERS, LOW, QuantModel, integer_layers, limits, pool_multiplier
+from ...arch.ops import OPS, OUTPUTS, Consumer, Op
+from ...quant.elementwise import add_terms, pool_zero, product_factor, table_of
+from ...quant.scheme import INTEGERS, LOW, QuantModel, limits, pool_multiplier
 from ..program import SIZES, Buffer, Constant, Element, Step, Target, aligned
 from ..targets import ALL_INT8_TARGETS
 from ..tuning import NONE, Tilings
@@ -61,9 +61,11 @@ class Int8(Format):
     def __init__(self, model: QuantModel, target: Target, tilings: Tilings = NONE) -> None:
         super().__init__(model, target, tilings)
         image, *_, last = self.layers
-        ends = [Layer(last.op, None, None, (len(integer_layers(self.graph)),))] if last.op.kind in OUTPUTS else []
-        self.layers = [image, *integer_layers(self.graph), *ends]
+        found = model.integer_layers()
+        ends = [Layer(last.op, None, None, (len(found),))] if last.op.kind in OUTPUTS else []
+        self.layers = [image, *found, *ends]
         self.integers, self.stands_for, self.sources = model.layers, model.activations, model.sources()
+        self.quantised = model
 
     def expands(self, pointwise: Op) -> bool:
         height, width, channels = pointwise.shape_out
@@ -231,13 +233,15 @@ class Int8(Format):
     def pool(self, step: Step[Any], layer: Layer) -> Step[Any]:
         source, target = self.sources[layer.name][0], self.stands_for[layer.name]
         factor = float(pool_multiplier(step.input.height * step.input.width, source, target))
-        return self._scaled(step, layer, factor=factor)
+        step = self._scaled(step, layer, factor=factor)
+        rule = replace(step.own.rule, source=byte(pool_zero(source, target)))
+        return replace(step, own=replace(step.own, rules=(rule,)))
 
     def elementwise(self, step: Step[Any], layer: Layer) -> Step[Any]:
         sources, target = self.sources[layer.name], self.stands_for[layer.name]
-        if layer.op.kind == "hard_swish":
-            table = (hard_swish_table(sources[0], target).astype(np.int16) - LOW).astype(np.uint8)
-            return add_constants(self._scaled(step, layer), self.blob.add("table", "uint8_t", table))
+        if OPS[layer.op.kind].role == "activation":
+            table = self.blob.add("table", "uint8_t", table_of(self.quantised, layer))
+            return add_constants(self._scaled(step, layer), table)
         pair = sources[0], sources[1]
         if layer.op.kind == "multiply":
             return self._scaled(step, layer, factor=float(product_factor(pair, target)))

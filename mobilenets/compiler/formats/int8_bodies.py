@@ -190,7 +190,7 @@ def _multiply(step: Step[Scaling]) -> list[str]:
     return parted(step, call(f"int8_scale{step.tile.vector}", *read, "out", f"first * {b.width}", f"last * {b.width}"))
 
 
-def _hard_swish(step: Step[Scaling]) -> list[str]:
+def _look_up(step: Step[Scaling]) -> list[str]:
     row = step.output.width * step.output.channels
     return ["(void)in;", *parted(step, call("int8_look_up", "table", "out", f"first * {row}", f"last * {row}"))]
 
@@ -221,7 +221,8 @@ BODIES = {
     Kind("dense", "int8"): Body((*_VECTORS, "int8_tile", "int8_product"), _panels),
     Kind("add", "int8"): Body((*_VECTORS, "int8_widen", "int8_add"), _add),
     Kind("multiply", "int8"): Body((*_VECTORS, "int8_widen", "int8_scale"), _multiply),
-    Kind("hard_swish", "int8"): Body(("int8_look_up",), _hard_swish),
+    Kind("hard_swish", "int8"): Body(("int8_look_up",), _look_up),
+    Kind("hard_sigmoid", "int8"): Body(("int8_look_up",), _look_up),
     Kind("softmax", "int8"): Body(("int8_logits", "exponential", "softmax"), _output),
     Kind("sigmoid", "int8"): Body(("int8_logits", "exponential", "sigmoid"), _output),
     Kind("l2_normalise", "int8"): Body(("int8_logits", "l2_normalise"), _output),

@@ -12,10 +12,10 @@ from typing import Any, Literal
 import numpy as np
 
 from ...arch.layers import Layer
-from ...arch.ops import OUTPUTS, Consumer, Shape
+from ...arch.ops import OPS, OUTPUTS, Consumer, Shape
 from ...arrays import Floats, Integers
 from ...errors import CompileError
-from ...quant.elementwise import add_terms, hard_swish_table, product_factor
+from ...quant.elementwise import add_terms, pool_zero, product_factor, table_of
 from ...quant.scheme import (
     HIGH,
     LOW,
@@ -23,7 +23,6 @@ from ...quant.scheme import (
     QuantModel,
     QuantParams,
     Sums,
-    integer_layers,
     limits,
     multipliers,
     pool_multiplier,
@@ -55,7 +54,7 @@ class Rule:
     zero: int
     low: int
     high: int
-    table: np.ndarray[Any, np.dtype[np.uint8]] | None = None  # of a hard swish
+    table: np.ndarray[Any, np.dtype[np.uint8]] | None = None  # of an activation that has one
     padding: int = 0  # the code of real 0 in what the layers behind read
 
 
@@ -132,11 +131,10 @@ def steps_of(model: QuantModel) -> tuple[Step, ...]:
         raise CompileError(f"output {model.network.output!r}: the engine for microcontrollers needs a classifier")
     writers = Writers()
     padding = model.activations["image"].zero_point - LOW
-    for layer in integer_layers(graph):
-        if layer.op.kind == "hard_swish":
-            before, target = sources[layer.name][0], model.activations[layer.name]
-            table = (hard_swish_table(before, target).astype(np.int16) - LOW).astype(np.uint8)
-            writers.activate(replace(_rule(before, None), table=table, padding=target.zero_point - LOW))
+    for layer in model.integer_layers():
+        if OPS[layer.op.kind].role == "activation":
+            before, zero = sources[layer.name][0], model.activations[layer.name].zero_point
+            writers.activate(replace(_rule(before, None), table=table_of(model, layer), padding=zero - LOW))
         elif layer.op.kind == "multiply":
             writers.multiply(layer, _gate(model, layer, sources[layer.name], writers))
         elif layer.op.kind == "add":
@@ -233,7 +231,7 @@ def _part(model: QuantModel, layer: Layer, source: QuantParams, padding: int) ->
     target = model.activations[layer.name]
     if layer.op.kind == "global_average_pool":
         h, w, _ = layer.op.shape_in
-        bias = np.array([-h * w * padding], np.int32)
+        bias = np.array([h * w * (source.zero_point - padding - pool_zero(source, target))], np.int32)
         factor = pool_multiplier(h * w, source, target).reshape(1)
         # sums of codes whose padding is 0 are not negative
         rule = _rule(target, None) if padding else Rule(0, 0, HIGH - target.zero_point)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ...arrays import Floats
+from ...arrays import Floats, Integers
 from ...errors import ModelFileError
 from ...quant.scheme import HIGH, LOW
 from ..layers import FileLayer
@@ -13,6 +13,7 @@ from .flow import IMAGE, Flow, Value
 from .tflite_file import File, Operator
 from .tflite_image import Image
 from .tflite_integers import quant_params
+from .tflite_tables import IDENTITY, constant, tabulate
 
 __all__ = ["ARITHMETIC", "CLIPS", "FUSED", "Values", "fused"]
 
@@ -27,6 +28,7 @@ class Values:
     def __init__(self, file: File) -> None:
         self.file, self.flow, self.image = file, Flow(), Image(file)
         self.known: dict[int, Value] = {}
+        self.tables: dict[int, Integers] = {}  # of an activation by several operators: of each layer's integers, (256,)
         self.unpacked: dict[int, int] = {}  # a float tensor -> the constant that DEQUANTIZE makes it from
 
     def real(self, index: int) -> Floats:
@@ -73,7 +75,7 @@ class Values:
             return
         layer, gives = self.flow.layers[value.at], quant_params(self.file, tensor)
         if value.activation not in ("none", "relu", "relu6"):
-            self.flow.change(value, activated=gives)
+            self.flow.change(value, activated=gives, table=self.tables.get(tensor))
         elif gives != layer.gives:  # integers rounded twice do not follow the specification
             self.flow.change(value, gives=None)
 
@@ -83,6 +85,7 @@ class Values:
             self.image.rescale(operator, self.real(operator.others[0]) if operator.others else np.zeros(0))
             return IMAGE
         a, b = operator.takes, (operator.others or [-1])[0]
+        self._tabulate(operator, a, b)
         if a in self.known and b in self.known and operator.kind in ("ADD", "MUL"):
             return self._clipped(operator, self._joined(operator, a, b))
         value, number = (a, b) if a in self.known else (b, a)
@@ -90,6 +93,23 @@ class Values:
         if numbers.size != 1 or (operator.kind in ("SUB", "DIV") and number == a):
             raise ModelFileError(f"{operator}: no MobileNet has one; it is not a MobileNet from there on")
         return self._clipped(operator, self._by_number(operator, value, float(numbers.reshape(()))))
+
+    def _tabulate(self, operator: Operator, a: int, b: int) -> None:
+        """Note what an operator gives for each integer of the layer whose activation it may be a part of."""
+        kind, one, other = fused(operator.options), self._table(a), self._table(b)
+        layers = {self.known[tensor].at for tensor in (a, b) if tensor in self.known}
+        if one is None or other is None or len(layers) > 1 or kind not in FUSED:
+            return
+        if (table := tabulate(self.file, operator, (a, b), (one, other), FUSED[kind])) is not None:
+            self.tables[operator.gives] = table
+
+    def _table(self, tensor: int) -> Integers | None:
+        """Return the integers that a tensor has for each of its layer's output, or those of a constant number."""
+        value = self.known.get(tensor)
+        if value is None:
+            return constant(self.file, tensor) if tensor >= 0 else None
+        own = value.plain and value.at >= 0 and self.flow.layers[value.at].gives == quant_params(self.file, tensor)
+        return IDENTITY if own else self.tables.get(tensor)
 
     def _by_number(self, operator: Operator, tensor: int, number: float) -> Value:
         value = self.of(operator, tensor)
