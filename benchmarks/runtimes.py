@@ -179,7 +179,7 @@ def head(peers: Sequence[str]) -> str:
 def line(row: dict[str, Any], peers: Sequence[str]) -> str:
     """Milliseconds with the share of the limit; a dash for what did not run."""
     times = {OURS: row["ours_ms"], **row["peers_ms"]}
-    shares = {name: "-" if share is None else f"{share:.0%}" for name, share in row["share"].items()}
+    shares = {name: f"{share:.0%}" for name, share in row["share"].items()}
     apart = {name: f", {count} differ" for name, count in row.get("differ", {}).items()}
     cells = [f"{times[name]:.3f} ({shares[name]}{apart.get(name, '')})" if times.get(name) else "-" for name in peers]
     ours = [f"{row['ours_ms']:.3f}", shares[OURS] + apart.get(OURS, "")] if row["ours_ms"] else ["-", "-"]
