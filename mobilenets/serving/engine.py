@@ -1,4 +1,4 @@
-"""Threads that take images from a bounded queue, one image a thread."""
+"""The bounded queue of images, and the threads that take images from it, one image a thread."""
 
 import asyncio
 import threading
@@ -36,6 +36,8 @@ class Engine:
     """Threads that work for the event loop in which it is made; at most `most` pieces of work wait or run at once.
 
     Work receives whether it is alone, so that it may use all cores. Each must be done within `timeout` seconds.
+    A single thread is the event loop's own, which looks for requests after each piece of work: another one would cost
+    some 150 µs a piece, since the two would wait for each other's Python code.
     """
 
     def __init__(self, threads: int, most: int, timeout: float) -> None:
@@ -43,7 +45,8 @@ class Engine:
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self._pending: deque[Job] = deque()
         self._timeout, self.most, self.waiting = timeout, most, 0
-        self._threads = [threading.Thread(target=self._serve, name=f"predict-{at}") for at in range(threads)]
+        others = threads if threads > 1 else 0
+        self._threads = [threading.Thread(target=self._serve, name=f"predict-{at}") for at in range(others)]
         for thread in self._threads:
             thread.start()
 
@@ -60,8 +63,11 @@ class Engine:
         jobs = [(work, self._loop.create_future(), now) for work in works]
         self.waiting += len(jobs)
         self._pending.extend(jobs)
+        idle = self._queue.empty()
         for job in jobs:
             self._queue.put(job)
+        if idle and not self._threads:
+            self._loop.call_soon(self._step)
         return [future for _, future, _ in jobs]
 
     def expire(self) -> None:
@@ -74,16 +80,26 @@ class Engine:
 
     def _serve(self) -> None:
         while (job := self._queue.get()) is not None:
-            work, future, submitted = job
-            done: Done | Exception | None = None
-            if not future.done():  # given up by the client, or late
-                begin = perf_counter()
-                try:
-                    done = Done(work(self.waiting == 1), begin - submitted)
-                except Exception as exc:  # it is raised where the future is awaited
-                    done = exc
-            self._loop.call_soon_threadsafe(self._finish, future, done)
-            del job, work, future, done
+            self._loop.call_soon_threadsafe(self._finish, job[1], self._done(job))
+            del job
+
+    def _step(self) -> None:
+        """Do one piece of work in the event loop, then others after it has looked for requests."""
+        if (job := self._queue.get()) is not None:
+            self._finish(job[1], self._done(job))
+        if not self._queue.empty():
+            self._loop.call_soon(self._step)
+
+    def _done(self, job: Job) -> "Done | Exception | None":
+        """Return the result of a piece of work, or its error; None where nobody waits for it any more."""
+        work, future, submitted = job
+        if future.done():  # given up by the client, or late
+            return None
+        begin = perf_counter()
+        try:
+            return Done(work(self.waiting == 1), begin - submitted)
+        except Exception as exc:  # it is raised where the future is awaited
+            return exc
 
     def _finish(self, future: "asyncio.Future[Done]", done: Done | Exception | None) -> None:
         self.waiting -= 1
@@ -95,7 +111,7 @@ class Engine:
             future.set_result(done)
 
     def close(self) -> None:
-        """End the threads after what is queued."""
+        """End the threads, if there are any, after what is queued."""
         for _ in self._threads:
             self._queue.put(None)
         for thread in self._threads:

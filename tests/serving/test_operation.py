@@ -167,7 +167,7 @@ def test_a_model_whose_file_changes(
 def test_the_end_answers_what_was_accepted(model: Path, jpegs: list[Path]) -> None:
     """New requests are refused, also the state of health."""
     content = jpegs[0].read_bytes()
-    with serving([model], threads=1) as running, ThreadPoolExecutor(4) as pool, gated(running) as held:
+    with serving([model], threads=2) as running, ThreadPoolExecutor(4) as pool, gated(running) as held:
         asked = [pool.submit(httpx.post, f"{running.address}/predict", content=content, timeout=30) for _ in range(3)]
         until(lambda: running.app.engine.waiting == 3)
         running.server.should_exit = True

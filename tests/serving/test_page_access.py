@@ -110,7 +110,7 @@ def test_small_windows_and_both_schemes(browser: Any, server: Running, jpegs: li
 
 
 def test_a_full_queue_is_shown_and_asked_again(browser: Any, model: Path, jpegs: list[Path]) -> None:
-    with serving([model], max_queue=1) as running, opened(browser, running.address) as page:
+    with serving([model], max_queue=1, threads=2) as running, opened(browser, running.address) as page:
         with gated(running):
             drop(page, *jpegs[:2])
             refused = page.locator(".card .error")

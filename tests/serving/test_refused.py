@@ -161,25 +161,28 @@ def test_a_client_that_goes(model: Path, jpegs: list[Path]) -> None:
     """Its images are not computed; half-closed connections count as gone."""
     content = jpegs[0].read_bytes()
     post = REQUEST + b"content-length: %d\r\n\r\n" % len(content) + content
-    with serving([model], threads=1) as running, gated(running) as held:
-        with socket.create_connection(("127.0.0.1", running.port)) as busy:
-            busy.sendall(post)
-            until(lambda: running.app.engine.waiting == 1)
-            assert raw(running.port, post, end=True) == b""
-            with socket.create_connection(("127.0.0.1", running.port)) as gone:
-                gone.sendall(post)
-                until(lambda: running.app.active == 2)
-            until(lambda: running.app.active == 1)
-            held.gate.set()
-            assert answer(busy).startswith(b"HTTP/1.1 200 OK")
-            until(lambda: running.app.engine.waiting == 0)
-    assert held.runs == 1
+    with serving([model], threads=2) as running, gated(running) as held:
+        busy = [socket.create_connection(("127.0.0.1", running.port)) for _ in range(2)]
+        for one in busy:
+            one.sendall(post)
+        until(lambda: running.app.engine.waiting == 2)
+        assert raw(running.port, post, end=True) == b""
+        with socket.create_connection(("127.0.0.1", running.port)) as gone:
+            gone.sendall(post)
+            until(lambda: running.app.active == 3)
+        until(lambda: running.app.active == 2)
+        held.gate.set()
+        for one in busy:
+            assert answer(one).startswith(b"HTTP/1.1 200 OK")
+            one.close()
+        until(lambda: running.app.engine.waiting == 0)
+    assert held.runs == 2
 
 
 def test_a_full_queue(model: Path, jpegs: list[Path]) -> None:
     """Further requests get 429 at once, those that were accepted are answered."""
     content = jpegs[0].read_bytes()
-    with serving([model], max_queue=2, threads=1) as running, ThreadPoolExecutor(8) as pool:
+    with serving([model], max_queue=2, threads=2) as running, ThreadPoolExecutor(8) as pool:
         client = httpx.Client(base_url=running.address, timeout=30)
 
         def ask() -> httpx.Response:
