@@ -131,8 +131,10 @@ def _finished(run: Run) -> dict[str, Any]:
 def _variant(run: Run) -> str:
     """Return the key in `VARIANTS` of the network of `run`; plain where it is none of them."""
     network = run.settings.network
-    made = ((name, network.replace(**changes)) for name, changes in VARIANTS.items() if changes)
-    return next((name for name, variant in made if variant == network), "plain")
+    for name, fields_of in VARIANTS.items():
+        if fields_of and all(getattr(network, field) == value for field, value in fields_of.items()):
+            return name
+    return "plain"
 
 
 def history(run: Run) -> list[dict[str, float]]:
