@@ -83,7 +83,8 @@ def decode(source: Source, channels: int = 3, at_least: tuple[int, int] | None =
     twice this size. This is several times faster, and the following resize still antialiases.
     """
     with opened(source) as image:
-        return _decoded(image, channels, at_least)
+        decoded = _decoded(image, channels, at_least)
+        return decoded.copy() if decoded is source else decoded
 
 
 def _decoded(image: Image.Image, channels: int, at_least: tuple[int, int] | None) -> Image.Image:
@@ -187,8 +188,9 @@ def _draft(image: Image.Image, at_least: tuple[int, int]) -> None:
 
 
 def _upright(image: Image.Image) -> Image.Image:
+    """Return the image as its EXIF orientation says; `image` itself where that is upright, as Pillow would copy it."""
     try:
-        return ImageOps.exif_transpose(image)
+        return ImageOps.exif_transpose(image) if image.getexif().get(ExifTags.Base.Orientation, 1) != 1 else image
     except Exception:  # an unreadable EXIF block is ignored
         return image
 

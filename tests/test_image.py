@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import ExifTags, Image
 
 from mobilenets.errors import ImageError, NetworkError
 from mobilenets.image import (
@@ -160,6 +160,20 @@ def test_orientation(orientation: int, kind: str, at_least: tuple[int, int] | No
     quarters = np.asarray(image.resize((2, 2), Image.Resampling.BOX)) > 127
     white = {1: 0, 2: 1, 3: 3, 4: 2, 5: 0, 6: 1, 7: 3, 8: 2}[orientation]
     assert quarters.flatten().tolist() == [i == white for i in range(4)]
+
+
+@pytest.mark.parametrize("orientation", [None, 1, 3, 6])
+def test_an_image_in_memory_is_not_changed(orientation: int | None) -> None:
+    """What draws on the decoded image does not draw on the image in memory, also where that is upright."""
+    image = Image.fromarray(np.arange(5 * 7 * 3, dtype=np.uint8).reshape(5, 7, 3))
+    if orientation is not None:
+        image.getexif()[ExifTags.Base.Orientation] = orientation
+    before = np.asarray(image).copy()
+    decoded = decode(image)
+    turned = {3: before[::-1, ::-1], 6: np.rot90(before, -1)}
+    assert np.array_equal(np.asarray(decoded), turned.get(orientation or 1, before))
+    decoded.paste((1, 2, 3), (0, 0, *decoded.size))
+    assert np.array_equal(np.asarray(image), before)
 
 
 @pytest.mark.parametrize(("size", "at_least", "expected"), [
