@@ -3,11 +3,13 @@
 import importlib.util
 import json
 import struct
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from small import make_squares, small_run
@@ -123,24 +125,34 @@ def records(content: bytes) -> Iterator[bytes]:
             yield record
 
 
+def ended(folder: Path) -> list[Any]:
+    """Return the records of wandb's files once each run has its end: another process writes them, and may be late."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    for _ in range(600):
+        files = sorted(folder.glob("wandb/offline-run-*/*.wandb"))
+        found = [[Record.FromString(one) for one in records(file.read_bytes())] for file in files]
+        if all(any(record.HasField("exit") for record in one) for one in found):
+            return [record for one in found for record in one]
+        time.sleep(0.1)
+    raise AssertionError("a run of wandb has no end")
+
+
 def test_wandb_has_one_run_with_each_epoch_once(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Offline each start writes a file; all have the run's id, and `wandb sync` joins them."""
     pytest.importorskip("wandb")
-    from wandb.proto.wandb_internal_pb2 import Record
-
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
     run = trained(data, tmp_path, "wandb", monkeypatch)
     found: Figures = {}
     ids, summary = set(), {}
-    for file in sorted(tmp_path.glob("wandb/offline-run-*/*.wandb")):
-        for record in map(Record.FromString, records(file.read_bytes())):
-            if record.HasField("run"):
-                ids.add(record.run.run_id)
-            items = {item.key or item.nested_key[0]: json.loads(item.value_json) for item in record.history.item}
-            for name in [name for name in items if not name.startswith("_")]:
-                assert items["_step"] not in found.setdefault(name, {})
-                found[name][items["_step"]] = items[name]
-            summary |= {item.key or item.nested_key[0]: json.loads(item.value_json) for item in record.summary.update}
+    for record in ended(tmp_path):
+        if record.HasField("run"):
+            ids.add(record.run.run_id)
+        items = {item.key or item.nested_key[0]: json.loads(item.value_json) for item in record.history.item}
+        for name in [name for name in items if not name.startswith("_")]:
+            assert items["_step"] not in found.setdefault(name, {})
+            found[name][items["_step"]] = items[name]
+        summary |= {item.key or item.nested_key[0]: json.loads(item.value_json) for item in record.summary.update}
     assert len(ids) == 1 and summary["final/top1"] == 0.5 and summary["report"] == "report.html"
     same(found, run)
 
