@@ -123,11 +123,11 @@ def started(peer: Peer, port: int, content: bytes) -> Iterator[None]:
         yield
     finally:
         os.killpg(process.pid, signal.SIGTERM)
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(10)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # also workers that outlive their server, such as LitServe's
+        process.wait()
 
 
 def measured(script: Path, port: int, clients: int, seconds: float) -> Rate:
