@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from ..errors import UsageError
 from ..progress import Watch
 from .app import Application
+from .connections import Acceptor, JoinedWrites
 from .settings import Settings
 from .watching import Watcher
 
@@ -38,7 +40,7 @@ class Protocol(HttpToolsProtocol):
     _refused = HTTPStatus.BAD_REQUEST
 
     def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
+        super().connection_made(JoinedWrites(transport))  # type: ignore[arg-type]
         self.since = monotonic()
         if len(self.connections) > self.settings.max_connections:
             self.refuse(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections are open")
@@ -122,7 +124,9 @@ class Server(uvicorn.Server):
         super().__init__(config)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        shared = self._settings.workers > 1 and sys.platform != "win32"  # whose event loop does not watch sockets
+        await super().startup([] if shared else sockets)
+        self._acceptors = [Acceptor(one, self._connect) for one in sockets or () if shared]
         self._tasks = [asyncio.create_task(self._check())]
         if self._settings.watch:
             self._tasks.append(asyncio.create_task(Watcher(self._app, self._watch).run()))
@@ -150,13 +154,20 @@ class Server(uvicorn.Server):
         late = [connection for one in sockets or () for connection in _accepted(one)]
         for server in self.servers:
             server.close()
+        for acceptor in self._acceptors:
+            acceptor.close()
         for connection in late:
-            await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection, ssl=self.config.ssl)
+            await self._connect(connection)
         end = monotonic() + GRACE
         while (self._app.active or (self.server_state.connections and monotonic() < end)) and not self.force_exit:
             await asyncio.sleep(EVERY)
         await super().shutdown(sockets)
         self._tasks[0].cancel()
+
+    async def _connect(self, connection: socket.socket) -> None:
+        with suppress(OSError):  # also of TLS: the client has gone
+            loop = asyncio.get_running_loop()
+            await loop.connect_accepted_socket(self._protocol, connection, ssl=self.config.ssl)
 
     def _protocol(self) -> asyncio.Protocol:
         return self.config.http_protocol_class(  # type: ignore[call-arg]
