@@ -37,7 +37,7 @@ class Engine:
 
     Work receives whether it is alone, so that it may use all cores. Each must be done within `timeout` seconds.
     A single thread is the event loop's own, which looks for requests after each piece of work: another one would cost
-    some 150 µs a piece, since the two would wait for each other's Python code.
+    some 100 µs a piece, since the two would wait for each other's Python code.
     """
 
     def __init__(self, threads: int, most: int, timeout: float) -> None:
