@@ -59,9 +59,10 @@ def ask(address: str, photo: Path, seconds: float, clients: int, rate: float | N
 
 
 def memory(process: subprocess.Popen[bytes]) -> float:
-    """Return the largest resident memory in MB so far."""
-    status = Path(f"/proc/{process.pid}/status").read_text()
-    return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1e3
+    """Return the largest resident memory in MB so far, of the process and its workers."""
+    workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    found = [Path(f"/proc/{pid}/status").read_text() for pid in (process.pid, *workers)]
+    return sum(int(re.search(r"VmHWM:\s+(\d+)", status)[1]) for status in found) / 1e3
 
 
 def later(seconds: float, action: Callable[[], None]) -> threading.Timer:
@@ -75,22 +76,24 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("photo", type=Path)
     parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--workers", type=int, default=1)
     args = parser.parse_args()
-    with server(args.model) as (process, address):
+    flags = ["--workers", str(args.workers)]
+    with server(args.model, *flags) as (process, address):
         capacity = ask(address, args.photo, 5, 16)["200"] / 5
         before = memory(process)
         print(f"capacity {capacity:.0f} requests/s, {before:.0f} MB")
         counts = ask(address, args.photo, args.seconds, CLIENTS, 2 * capacity)
         sent = sum(counts.values()) / args.seconds
         print(f"{CLIENTS} clients, {sent:.0f} requests/s, {args.seconds:g} s: {counts}, {memory(process):.0f} MB")
-    with server(args.model) as (process, address):
+    with server(args.model, *flags) as (process, address):
         later(5, lambda: process.send_signal(signal.SIGTERM))
         counts = ask(address, args.photo, 8, CLIENTS, 2 * capacity)
         print(f"SIGTERM after 5 of 8 s: {counts}, exit code {process.wait()}")
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "model.safetensors"
         shutil.copyfile(args.model, model)
-        with server(model, "--watch") as (process, address):
+        with server(model, "--watch", *flags) as (process, address):
             for at in range(1, 5):  # a file is loaded that has not changed for a second
                 later(2.5 * at, lambda at=at: replaced(args.model, model, at))
             counts = ask(address, args.photo, 12, 16, capacity / 2)
