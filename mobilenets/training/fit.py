@@ -67,7 +67,7 @@ def advance(dataset: Dataset, run: Run, epochs: int, watch: Watch | None = None)
 def prepared(dataset: Dataset, run: Run, watch: Watch, group: Group) -> Iterator[Loop]:
     """Yield the loop of `run`; torch's number of threads is set meanwhile, and signals are noted."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(run.settings.threads)
+    torch.set_num_threads(1)  # the replicas are the parallelism
     try:
         with Interrupts() as interrupts:
             loop = prepare(dataset, run, watch, interrupts, group)
@@ -292,5 +292,5 @@ def measure_statistics(loop: Loop, module: nn.Module) -> None:
     for pixels in central_batches(images, loop.train.preprocess, EVAL_BATCH, STATISTICS_IMAGES):
         if len(pixels) > 1:
             module(loop.replicas.to_input(pixels))
-    torch.set_num_threads(loop.run.settings.threads)
+    torch.set_num_threads(1)
     module.eval()

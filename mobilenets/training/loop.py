@@ -23,7 +23,7 @@ from .images import check, decode
 from .interrupt import Interrupts
 from .module import MobileNet, initialise
 from .optimiser import build_optimiser
-from .peer_module import peer_module
+from .peer_module import number_dropouts, peer_module
 from .recipe import Recipe
 from .replicas import Replicas
 from .run import Run, Settings
@@ -99,7 +99,7 @@ def prepare(dataset: Dataset, run: Run, watch: Watch, interrupts: Interrupts, gr
         initialise(module, recipe.seed)
     module = module.to(device).to(memory_format=torch.channels_last)
     batch_size = min(recipe.batch_size, len(train))
-    count = 1 if settings.peer else min(max(recipe.replicas, group.size), batch_size // 2)
+    count = min(max(recipe.replicas, group.size), batch_size // 2)
     if count < group.size:
         raise UsageError(f"torchrun's {group.size} processes need two images each, a batch has {batch_size}")
     if settings.pretrained:
@@ -108,7 +108,8 @@ def prepare(dataset: Dataset, run: Run, watch: Watch, interrupts: Interrupts, gr
     state = State(module, build_optimiser(module, blocks, recipe), recipe.ema)
     group.decided(lambda: _load(state, dataset, run, watch, group))
     state.share(group)
-    replicas = Replicas(module, count, preprocess, device, recipe.precision == "bf16", group, settings.threads)
+    replicas = Replicas(module, count, preprocess, device, recipe.precision == "bf16", group)
+    number_dropouts(replicas.modules)
     return Loop(
         run=run,
         labels=task.outputs(dataset),

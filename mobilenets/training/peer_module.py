@@ -1,29 +1,31 @@
 """torchvision's networks of the paper's comparisons, with dropout that a resumed run repeats."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..costs.peers import PeerName, build_peer
 
-__all__ = ["peer_module"]
+__all__ = ["number_dropouts", "peer_module"]
 
 
 class Dropout(nn.Module):
-    """`nn.Dropout` whose masks are a function of (seed, layer, step): a checkpoint keeps the step."""
+    """`nn.Dropout` whose masks are a function of (seed, layer, replica, step): a checkpoint keeps the step."""
 
     num_batches_tracked: Tensor  # named as batch norm's counter, which files of weights leave out
 
     def __init__(self, p: float, seed: int, layer: int) -> None:
         super().__init__()
-        self.p, self._key = p, (seed, layer)
+        self.p, self.seed, self.layer, self.replica = p, seed, layer, 0
         self.register_buffer("num_batches_tracked", torch.zeros((), dtype=torch.int64))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return `x` with a share `p` of its elements zero and the others divided by 1 - `p`; in evaluation `x`."""
         if not self.training:
             return x
-        entropy = np.random.SeedSequence((*self._key, int(self.num_batches_tracked)))
+        entropy = np.random.SeedSequence((self.seed, self.layer, self.replica, int(self.num_batches_tracked)))
         generator = torch.Generator(x.device).manual_seed(int(entropy.generate_state(1)[0]))
         self.num_batches_tracked += 1
         return x * torch.empty_like(x).bernoulli_(1 - self.p, generator=generator).div_(1 - self.p)
@@ -42,3 +44,11 @@ def peer_module(name: PeerName, classes: int, seed: int) -> nn.Module:
         before = module.get_submodule(path)
         module.set_submodule(path, Dropout(before.p, seed, number))  # type: ignore[arg-type]
     return module
+
+
+def number_dropouts(replicas: Iterable[nn.Module]) -> None:
+    """Let the dropouts of each replica draw masks of their own."""
+    for number, module in enumerate(replicas):
+        for layer in module.modules():
+            if isinstance(layer, Dropout):
+                layer.replica = number

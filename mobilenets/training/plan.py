@@ -97,7 +97,7 @@ def _few(samples: Sequence[Sample], count: int) -> tuple[Sample, ...]:
 def _speed(loop: Loop) -> float:
     """Return images a second of training, decoded images given."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(loop.run.settings.threads)  # as in a run
+    torch.set_num_threads(1)  # the replicas are the parallelism, as in a run
     seen, started = 0, 0.0
     try:
         with loop.replicas:

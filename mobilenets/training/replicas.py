@@ -33,10 +33,7 @@ def replica_count(cores: int, batch_size: int) -> int:
 
 
 class Replicas:
-    """A module and its copies: those of the `count` replicas that are this process's. A GPU has the module alone.
-
-    Each computes with `threads` threads.
-    """
+    """A module and its copies: those of the `count` replicas that are this process's. A GPU has the module alone."""
 
     def __init__(
         self,
@@ -46,7 +43,6 @@ class Replicas:
         device: torch.device,
         bf16: bool,
         group: Group | None = None,
-        threads: int = 1,
     ) -> None:
         self.module = module
         self.preprocess = preprocess
@@ -57,7 +53,7 @@ class Replicas:
         self._modules = [module] + [_sharing_copy(module) for _ in self._own[1:]]
         for each in self._modules:
             fuse(each, bf16)
-        self._pool = ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(threads,))
+        self._pool = ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))
 
     @property
     def modules(self) -> tuple[nn.Module, ...]:

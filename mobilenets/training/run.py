@@ -57,11 +57,6 @@ class Settings:
         name = self.network.name
         return f"{self.peer}-{name.rpartition('-')[2]}" if self.peer else name
 
-    @property
-    def threads(self) -> int:
-        """Return the threads of an operation: one, since replicas run side by side; a peer has no replicas."""
-        return self.recipe.replicas if self.peer else 1
-
     def to_json(self) -> str:
         """Return the settings as JSON."""
         values = {
