@@ -206,5 +206,7 @@ def _number(value: float | None, form: str, unit: float = 1.0) -> str:
 
 
 def _settings(plan: SweepPlan) -> list[tuple[str, Any]]:
-    first, *others = (trial.settings.recipe.to_dict() for trial in plan.trials)
+    """Return the recipe of the MobileNets; what differs of a peer, the captions of its tables say."""
+    own = [trial for trial in plan.trials if not trial.settings.peer] or plan.trials
+    first, *others = (trial.settings.recipe.to_dict() for trial in own)
     return [(name, value if all(o[name] == value for o in others) else "differs") for name, value in first.items()]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from ..arch.zoo import PAPER
 from ..costs.peers import PEERS
+from ..training.recipe import PEER_LR
 from .law import Group
 from .plan import PAPER_SIZES
 
@@ -50,9 +51,21 @@ def tables(found: Sequence[Group]) -> list[Comparison]:
         chosen = [(key, groups[key]) for key in keys if key in groups]
         if len(chosen) > 1:
             stand = ", ".join(f"{size} for {paper}" for size, paper in zip(sizes, PAPER_SIZES, strict=False))
+            here = f" Here {stand} px; top-1 is not on ImageNet." if stand else ""
             rows = tuple(_row(key, group, chosen[0]) for key, group in chosen)
-            made.append(Comparison(title, f"{caption} Here {stand} px; top-1 is not on ImageNet.", COLUMNS, rows))
+            made.append(Comparison(title, f"{caption}{here}{_on_peers(chosen)}", COLUMNS, rows))
     return made
+
+
+def _on_peers(chosen: Sequence[tuple[Key, Group]]) -> str:
+    """Return what the caption says of torchvision's networks; nothing where there is none."""
+    peers = [PEERS[group.first.family] for _, group in chosen if group.is_peer]
+    if not peers:
+        return ""
+    plain = [peer.name for peer in peers if not peer.batch_norm]
+    rate = f"; {' and '.join(plain)}, without batch norm, at {PEER_LR:g} of its learning rate" if plain else ""
+    notes = "".join(f" {peer.name}: {peer.note}." for peer in peers)
+    return f" Those of torchvision are trained under the same recipe, in fp32{rate}.{notes}"
 
 
 def by_key(found: Sequence[Group]) -> dict[Key, Group]:

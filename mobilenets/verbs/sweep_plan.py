@@ -145,11 +145,14 @@ def _with_times(plan: SweepPlan, dataset: "Dataset", watch: Watch) -> SweepPlan:
 
 
 def _within(plan: SweepPlan, limit: float, jobs: int) -> SweepPlan:
-    """Return the plan without the trials that do not fit in `limit` seconds: of each seed the cheapest first."""
+    """Return the plan without the trials that do not fit in `limit` seconds.
+
+    Networks come before peers, and of each seed the cheapest first.
+    """
     epochs = plan.trials[0].settings.recipe.epochs or 1
     share = share_of_work(plan.rungs, epochs)
     room, kept, out = limit, set[str](), []
-    for trial in sorted(plan.trials, key=lambda one: (one.settings.recipe.seed, one.seconds or 0)):
+    for trial in sorted(plan.trials, key=_urgency):
         needs = (trial.seconds or 0) * (1.0 if trial.settings.peer else share) / jobs_for(plan, jobs)
         if needs <= room:
             room -= needs
@@ -159,3 +162,8 @@ def _within(plan: SweepPlan, limit: float, jobs: int) -> SweepPlan:
     if not kept:
         raise UsageError(f"time (={limit:g} s) is too short for every trial: {out[0].name} {out[0].reason}")
     return replace(plan, trials=tuple(one for one in plan.trials if one.name in kept), left_out=tuple(out))
+
+
+def _urgency(trial: Trial) -> tuple[bool, int, float]:
+    """Return the key by which trials are kept first."""
+    return trial.settings.peer is not None, trial.settings.recipe.seed, trial.seconds or 0
