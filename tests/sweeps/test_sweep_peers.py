@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from mobilenets import Watch, resume
+from mobilenets.cli import main
 from mobilenets.costs.peers import PEERS
 from mobilenets.designs import read_runs
 from mobilenets.errors import MissingExtraError, UsageError
 from mobilenets.image import Preprocess, normalise
 from mobilenets.model import digest_of
-from mobilenets.sweeps import Row, SweepPlan, history
+from mobilenets.sweeps import PLAN, Row, SweepPlan, history
 from mobilenets.training import plan as timing
 from mobilenets.training.recipe import PEER_LR, Recipe
 from mobilenets.verbs.sweep import Swept, plan_sweep, resume_sweep, sweep
@@ -167,28 +168,39 @@ def test_train_does_not_resume_a_peer(swept: Swept) -> None:
         resume(folder)
 
 
-def test_a_plan_with_peers(data: Path, tmp_path: Path) -> None:
-    """A dry run times them as it times the others."""
-    plan = plan_sweep(data, NETWORKS[:1], RECIPE, peers=True, jobs=1)
-    assert [trial.name for trial in plan.trials] == ["0.5-64-seed0", NAME]
-    assert all(trial.seconds for trial in plan.trials)
-    plan.save(tmp_path)
-    assert SweepPlan.open(tmp_path) == plan
-    assert json.loads((tmp_path / "sweep.json").read_text())["trials"][1]["settings"]["peer"] == "squeezenet1_0"
+def test_a_dry_run_times_peers(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command prints the plan that Python returns."""
+    flags = [f"--{name.replace('_', '-')}={RECIPE[name]}" for name in ("epochs", "batch_size", "replicas", "workers")]
+    assert (
+        main(["sweep", str(data), "--model", "0.25-64", "--peers", *flags, "--device=cpu", "--dry-run", "--json"]) == 0
+    )
+    printed = json.loads(capsys.readouterr().out)
+    assert [trial["name"] for trial in printed["trials"]] == ["0.25-64-seed0", NAME]
+    assert all(trial["seconds"] > 0 for trial in printed["trials"])
+    assert [trial["settings"]["peer"] for trial in printed["trials"]] == [None, "squeezenet1_0"]
+    recipe = {name: value for name, value in RECIPE.items() if name not in ("warmup_epochs", "augment", "flip")}
+    plan = plan_sweep(data, ["0.25-64"], recipe, peers=True, jobs=1)
+    assert [trial.settings for trial in plan.trials] == [trial.settings for trial in _opened(printed, tmp_path).trials]
+
+
+def _opened(plan: dict[str, Any], folder: Path) -> SweepPlan:
+    (folder / PLAN).write_text(json.dumps(plan))
+    return SweepPlan.open(folder)
 
 
 def test_time_counts_all_epochs_of_a_peer(data: Path, swept: Swept, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of two networks one trains 1 of 2 epochs: 75 s each of 100; the peer takes 100, and is the first to go."""
+    """Of two networks one trains 1 of 2 epochs: 75 s each of 100; the peer takes 90, and is the first to go."""
 
     class Timed:
-        seconds = 100.0
+        def __init__(self, peer: bool) -> None:
+            self.seconds = 90.0 if peer else 100.0
 
-    monkeypatch.setattr(timing, "plan", lambda dataset, settings, initial: Timed())
+    monkeypatch.setattr(timing, "plan", lambda dataset, settings, initial: Timed(settings.peer is not None))
     networks = tuple((network, 1) for network in NETWORKS)
-    for seconds, kept in ((251, 3), (249, 2)):
+    for seconds, left_out in ((241, []), (239, [NAME])):
         wanted = Wanted(networks, Recipe(**RECIPE), None, halving=True, seconds=seconds, jobs=1, peers=True)
         plan = planned(wanted, open_data(swept.plan), Watch())
-        assert len(plan.trials) == kept and (NAME in [one.name for one in plan.left_out]) == (kept == 2)
+        assert [one.name for one in plan.left_out] == left_out
 
 
 def test_what_peers_need_is_said_before_the_data_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
