@@ -67,7 +67,7 @@ def test_peers_stand_beside_the_mobilenets_of_tables_8_and_9() -> None:
     assert [cells[-2:] for _, cells in nine.rows] == [("60.2", "–"), ("57.5", "-2.7"), ("57.2", "-3.0")]
     mobilenet = next(row.top1 for row in rows if row.network == "0.5-48") or 0.0
     assert nine.rows[1][1][1:3] == ("50.0", f"{50 - 100 * mobilenet:+.1f}")
-    assert "SqueezeNet 1.0 and AlexNet, without batch norm, at 0.05 of its learning rate" in nine.caption
+    assert "SqueezeNet 1.0 and AlexNet, without batch norm, at 0.02 of its learning rate" in nine.caption
 
 
 def test_peers_are_in_tables_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

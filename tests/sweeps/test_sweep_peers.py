@@ -153,7 +153,7 @@ def test_a_loss_that_is_not_finite_is_recorded_and_the_others_go_on(
     replace(swept.plan, trials=(first, second), rungs=()).save(tmp_path)
     rows = resume_sweep(tmp_path, jobs=1).rows
     assert [row.state for row in rows] == ["failed", "done"]
-    assert rows[0].note.endswith("lower --lr (now 0.00025)")
+    assert rows[0].note.endswith("lower --lr (now 0.0001)")
 
 
 def test_calibration_reads_the_mobilenets_alone(swept: Swept) -> None:
