@@ -13,6 +13,7 @@ __all__ = [
     "give_back_memory",
     "need_one_process",
     "need_torch",
+    "need_torchvision",
     "other_load",
     "processor",
     "started_by_torchrun",
@@ -50,6 +51,12 @@ def need_torch() -> None:
     """Raise `MissingExtraError` if torch is not installed."""
     if find_spec("torch") is None:
         raise MissingExtraError("training and export need torch", "train")
+
+
+def need_torchvision() -> None:
+    """Raise `MissingExtraError` if torchvision is not installed."""
+    if find_spec("torchvision") is None:
+        raise MissingExtraError("peers need torchvision", "train")
 
 
 def started_by_torchrun() -> bool:

@@ -35,6 +35,7 @@ __all__ = [
     "Model",
     "check_use",
     "described",
+    "digest_of",
     "from_metadata",
     "in_order",
     "load",
@@ -88,11 +89,7 @@ class Model:
 
     def digest(self) -> str:
         """Return the SHA-256 of the names and bytes of all weights: equal digests mean equal networks, bit for bit."""
-        digest = hashlib.sha256()
-        for name in sorted(self.weights):
-            digest.update(name.encode())
-            digest.update(np.ascontiguousarray(self.weights[name], "<f4").reshape(-1).data)  # no copy
-        return digest.hexdigest()
+        return digest_of(self.weights)
 
     def to_bytes(self) -> bytes:
         """Return the content of the model's `.safetensors` file."""
@@ -103,6 +100,15 @@ class Model:
     def save(self, path: str | Path) -> Path:
         """Write one `.safetensors`, atomically."""
         return write_atomic(Path(path), self.to_bytes())
+
+
+def digest_of(weights: Arrays) -> str:
+    """Return the SHA-256 of the names and bytes of `weights`, as of `Model.digest`."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(weights[name], "<f4").reshape(-1).data)  # no copy
+    return digest.hexdigest()
 
 
 def model_file(path: Path) -> Path:

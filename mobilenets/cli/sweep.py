@@ -9,10 +9,9 @@ from cyclopts import Parameter
 
 from ..arch import Network, named
 from ..arch.zoo import DEFAULT
-from ..costs import cost
 from ..errors import UsageError
 from ..report.text import duration
-from ..sweeps import PAPER_ALPHAS, PAPER_SIZES, Row, SweepPlan, grid, paper_networks
+from ..sweeps import PAPER_ALPHAS, PAPER_SIZES, Row, SweepPlan, counts, grid, paper_networks
 from ..training.logs import LogName
 from ..training.recipe import Recipe
 from ..verbs.sweep import Swept
@@ -34,6 +33,7 @@ def sweep(
     img_size: Annotated[tuple[str, ...], Several] = (),
     variant: Annotated[tuple[Literal["plain", "conv", "shallow"], ...], Several] = ("plain",),
     paper: Json = False,
+    peers: Json = False,
     seeds: int | None = None,
     image: ImageFlags = _IMAGE,
     recipe: RecipeFlags = _RECIPE,
@@ -64,6 +64,8 @@ def sweep(
     paper
         The paper's 18 networks (Tables 4 to 7, Figures 4 and 5), at --img-size or 224 192 160 128; those of Tables 4
         and 5 with three seeds.
+    peers
+        Train GoogLeNet, VGG 16, SqueezeNet and AlexNet as well (Tables 8 and 9), from torchvision, at the largest size.
     seeds
         Trials of each network, from --seed on.
     halving
@@ -93,7 +95,7 @@ def sweep(
     if data is None and resume is None:
         raise UsageError("sweep needs DATA, or --resume SWEEP")
     if resume is not None:
-        given = (model, alpha, img_size, variant, paper, seeds, image, recipe, halving, time, out, log, dry_run)
+        given = (model, alpha, img_size, variant, paper, peers, seeds, image, recipe, halving, time, out, log, dry_run)
         if given != _NOTHING:
             rule = "give no others but --jobs and --cluster"
             raise UsageError(f"--resume keeps the settings that the sweep was started with: {rule}")
@@ -106,6 +108,7 @@ def sweep(
         what: dict[str, Any] = {
             "seeds": list(networks.values()) if seeds is None else seeds,
             "preprocess": image.changes(),
+            "peers": peers,
             "halving": halving,
             "time": time,
             "jobs": jobs,
@@ -121,7 +124,7 @@ def sweep(
     print_json(swept.to_dict()) if json else _show(swept)
 
 
-_NOTHING = ((), (), (), ("plain",), False, None, _IMAGE, _RECIPE, False, None, None, None, False)
+_NOTHING = ((), (), (), ("plain",), False, False, None, _IMAGE, _RECIPE, False, None, None, None, False)
 
 
 def _networks(
@@ -149,8 +152,8 @@ def _show_plan(plan: SweepPlan, json: bool) -> None:
         return
     table = new_table("trials", "trial", "mult-adds", "params", "about")
     for trial in plan.trials:
-        costs = cost(trial.settings.network)
-        table.add_row(trial.name, f"{costs.mult_adds:,}", f"{costs.params:,}", duration(trial.seconds or 0))
+        mult_adds, params = counts(trial.settings)
+        table.add_row(trial.name, f"{mult_adds:,}", f"{params:,}", duration(trial.seconds or 0))
     left_out = [f"left out: {one.name}, {one.reason}" for one in plan.left_out]
     epochs = plan.trials[0].settings.recipe.epochs
     total = f"{len(plan.trials)} trials of {epochs} epochs: about {duration(sum(t.seconds or 0 for t in plan.trials))}"

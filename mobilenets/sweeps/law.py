@@ -26,6 +26,11 @@ class Group:
         return self.rows[0]
 
     @property
+    def is_peer(self) -> bool:
+        """Return whether it is one of the paper's other networks, which are compared in tables alone."""
+        return self.first.variant == "peer"
+
+    @property
     def top1(self) -> float:
         """Return the mean top-1 of all seeds, in %."""
         return 100 * mean(row.top1 or 0.0 for row in self.rows)

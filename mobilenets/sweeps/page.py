@@ -29,6 +29,7 @@ SOURCE = "V1 paper"  # of the points that Figures 4 and 5 show
 def write_page(folder: Path, plan: SweepPlan, rows: Sequence[Row]) -> Path:
     """Write `report.html` in the sweep's folder."""
     found = groups(rows)
+    own = [group for group in found if not group.is_peer]
     name = Path(plan.data).stem
     done = sum(row.state == "done" for row in rows)
     seconds = sum(row.seconds or 0 for row in rows)
@@ -37,9 +38,9 @@ def write_page(folder: Path, plan: SweepPlan, rows: Sequence[Row]) -> Path:
         "title": f"Sweep on {name}",
         "lead": f"{len(rows)} trials of {len({row.network for row in rows})} networks, {done} finished, trained under "
         f"one recipe in {duration(seconds)} (training and validation). Top-1 is on {split}.",
-        "facts": _facts(found),
+        "facts": _facts(own),
         "notes": _notes(plan, rows),
-        "plots": _plots(found) if found else [],
+        "plots": _plots(own) if own else [],
         "tables": tables(found),
         "trials": _trials(rows),
         "settings": _settings(plan),
@@ -195,7 +196,7 @@ def _trials(rows: Sequence[Row]) -> Comparison:
             f"{row.params / 1e6:.3f}",
             duration(row.seconds or 0),
         )
-        lines.append((link_to(row.trial) if row.state == "done" else "", cells))
+        lines.append((link_to(row.trial) if row.state == "done" and row.variant != "peer" else "", cells))
     caption = "Top-1 of trials that were stopped or failed is that on validation. All figures: results.csv."
     return Comparison("Trials", caption, TRIAL_COLUMNS, tuple(lines))
 
@@ -205,5 +206,7 @@ def _number(value: float | None, form: str, unit: float = 1.0) -> str:
 
 
 def _settings(plan: SweepPlan) -> list[tuple[str, Any]]:
-    first, *others = (trial.settings.recipe.to_dict() for trial in plan.trials)
+    """Return the recipe of the MobileNets; what differs of a peer, the captions of its tables say."""
+    own = [trial for trial in plan.trials if not trial.settings.peer] or plan.trials
+    first, *others = (trial.settings.recipe.to_dict() for trial in own)
     return [(name, value if all(o[name] == value for o in others) else "differs") for name, value in first.items()]

@@ -6,22 +6,56 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..arch.zoo import family_of
 from ..costs import cost
+from ..costs.peers import PEERS
 from ..errors import ModelFileError, TrainingError
 from ..files import write_atomic
 from ..model import load
 from ..schema import parsed, read
-from ..training.run import Run
+from ..training.run import Run, Settings
 from .plan import VARIANTS, SweepPlan
 
-__all__ = ["FAILED", "MEASURED", "RESULTS", "Measured", "Row", "collect", "history", "write_results"]
+__all__ = [
+    "FAILED",
+    "MEASURED",
+    "PEER",
+    "RESULTS",
+    "Measured",
+    "PeerResult",
+    "Row",
+    "collect",
+    "counts",
+    "history",
+    "is_done",
+    "write_results",
+]
 
 RESULTS = "results.csv"
 MEASURED = "measured.json"  # in a run folder: float and int8 beside each other
+PEER = "peer.json"  # in the folder of a peer that is done
 FAILED = "failed.txt"  # in a run folder: why the run cannot go on
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class PeerResult:
+    """How a trained peer does; its folder holds it once the peer is done."""
+
+    split: str
+    top1: float
+    weights_sha256: str
+
+    def save(self, run: Run) -> None:
+        """Write `peer.json` in the folder of `run`."""
+        write_atomic(run.path / PEER, json.dumps(asdict(self), indent=2) + "\n")
+
+    @classmethod
+    def of(cls, run: Run) -> "PeerResult | None":
+        """Return the result of `run`, None where it is not done."""
+        return _read(cls, run.path / PEER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +79,32 @@ class Measured:
     @classmethod
     def of(cls, run: Run) -> "Measured | None":
         """Return what was measured of `run`, None where nothing was yet."""
-        path = run.path / MEASURED
-        if not path.is_file():
-            return None
-        try:
-            measured: Measured = read(cls, parsed(path.read_text("utf-8"), MEASURED), MEASURED)
-            return measured
-        except (ModelFileError, OSError, ValueError) as exc:
-            raise TrainingError(f"{path}: cannot be read: {exc}") from exc
+        return _read(cls, run.path / MEASURED)
+
+
+def _read(kind: type[T], path: Path) -> T | None:
+    """Return the JSON in `path`, None where there is no such file."""
+    if not path.is_file():
+        return None
+    try:
+        found: T = read(kind, parsed(path.read_text("utf-8"), path.name), path.name)
+        return found
+    except (ModelFileError, OSError, ValueError) as exc:
+        raise TrainingError(f"{path}: cannot be read: {exc}") from exc
+
+
+def is_done(run: Run) -> bool:
+    """Return whether the best weights of `run` are evaluated."""
+    return (run.path / PEER).is_file() if run.settings.peer else run.report.is_file()
+
+
+def counts(settings: Settings) -> tuple[int, int]:
+    """Return the mult-adds and parameters of what is trained, at its input size and classes."""
+    network = settings.network
+    if settings.peer:
+        return PEERS[settings.peer].count(network.height, network.width, network.classes)
+    costs = cost(network)
+    return costs.mult_adds, costs.params
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +114,7 @@ class Row:
     trial: str
     network: str
     family: str  # as in a network's name; empty: V1
-    variant: str
+    variant: str  # plain, conv, shallow, or peer: another network, of which alpha is 1
     alpha: float
     height: int
     width: int
@@ -90,8 +142,8 @@ def collect(plan: SweepPlan, folder: Path) -> list[Row]:
 
 
 def _row(name: str, run: Run) -> Row:
-    network = run.settings.network
-    costs, epochs = cost(network), history(run)
+    settings, network = run.settings, run.settings.network
+    (mult_adds, params), epochs = counts(settings), history(run)
     values: dict[str, Any] = {}
     if epochs:
         values["val_top1"] = max(epoch["val_top1"] for epoch in epochs)
@@ -99,22 +151,24 @@ def _row(name: str, run: Run) -> Row:
     failed = run.path / FAILED
     if failed.is_file():
         values |= {"state": "failed", "note": failed.read_text("utf-8").strip()}
+    elif settings.peer and (found := PeerResult.of(run)):
+        values |= {"state": "done", **asdict(found)}
     elif run.finished:
         values |= {"state": "done", **_finished(run)}
     else:
         values["state"] = "stopped" if epochs else "waiting"
     return Row(
         trial=name,
-        network=network.name,
-        family=family_of(network) or "",
+        network=settings.name,
+        family=settings.peer or family_of(network) or "",
         variant=_variant(run),
         alpha=network.alpha,
         height=network.height,
         width=network.width,
         seed=run.settings.recipe.seed,
         epochs=len(epochs),
-        mult_adds=costs.mult_adds,
-        params=costs.params,
+        mult_adds=mult_adds,
+        params=params,
         **values,
     )
 
@@ -129,8 +183,10 @@ def _finished(run: Run) -> dict[str, Any]:
 
 
 def _variant(run: Run) -> str:
-    """Return the key in `VARIANTS` of the network of `run`; plain where it is none of them."""
+    """Return the key in `VARIANTS` of the network of `run`, plain where it is none of them, or peer."""
     network = run.settings.network
+    if run.settings.peer:
+        return "peer"
     for name, fields_of in VARIANTS.items():
         if fields_of and all(getattr(network, field) == value for field, value in fields_of.items()):
             return name

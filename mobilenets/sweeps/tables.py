@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..arch.zoo import PAPER
+from ..costs.peers import PEERS
+from ..training.recipe import PEER_LR
 from .law import Group
 from .plan import PAPER_SIZES
 
@@ -18,6 +20,16 @@ TABLES: tuple[tuple[str, str, tuple[Key, ...]], ...] = (
     ("Table 5", "A thin network against a shallow one.", (("plain", 0.75, 0), ("shallow", 1.0, 0))),
     ("Table 6", "The width multiplier.", tuple(_PLAIN)),
     ("Table 7", "The resolution.", tuple(("plain", 1.0, rank) for rank in range(4))),
+    (
+        "Table 8",
+        "Other networks of high accuracy.",
+        (("plain", 1.0, 0), ("googlenet", 1.0, 0), ("vgg16", 1.0, 0)),
+    ),
+    (
+        "Table 9",
+        "Other small networks.",
+        (("plain", 0.5, 2), ("squeezenet1_0", 1.0, 0), ("alexnet", 1.0, 0)),
+    ),
 )
 
 
@@ -39,19 +51,32 @@ def tables(found: Sequence[Group]) -> list[Comparison]:
         chosen = [(key, groups[key]) for key in keys if key in groups]
         if len(chosen) > 1:
             stand = ", ".join(f"{size} for {paper}" for size, paper in zip(sizes, PAPER_SIZES, strict=False))
+            here = f" Here {stand} px; top-1 is not on ImageNet." if stand else ""
             rows = tuple(_row(key, group, chosen[0]) for key, group in chosen)
-            made.append(Comparison(title, f"{caption} Here {stand} px; top-1 is not on ImageNet.", COLUMNS, rows))
+            made.append(Comparison(title, f"{caption}{here}{_on_peers(chosen)}", COLUMNS, rows))
     return made
 
 
+def _on_peers(chosen: Sequence[tuple[Key, Group]]) -> str:
+    """Return what the caption says of torchvision's networks; nothing where there is none."""
+    peers = [PEERS[group.first.family] for _, group in chosen if group.is_peer]
+    if not peers:
+        return ""
+    plain = [peer.name for peer in peers if not peer.batch_norm]
+    rate = f"; {' and '.join(plain)}, without batch norm, at {PEER_LR:g} of its learning rate" if plain else ""
+    notes = "".join(f" {peer.name}: {peer.note}." for peer in peers)
+    return f" Those of torchvision are trained under the same recipe, in fp32{rate}.{notes}"
+
+
 def by_key(found: Sequence[Group]) -> dict[Key, Group]:
-    """Return the square networks of V1 by variant, alpha and position of their size."""
+    """Return the square networks of V1 by variant, alpha and position of their size, and the peers at the first."""
     sizes = sizes_of(found)
-    return {
+    networks = {
         (group.first.variant, group.first.alpha, sizes.index(group.first.height)): group
         for group in found
         if group.first.family == "" and group.first.height == group.first.width
     }
+    return networks | {(group.first.family, 1.0, 0): group for group in found if group.is_peer}
 
 
 def sizes_of(found: Sequence[Group]) -> list[int]:
@@ -68,6 +93,9 @@ def link_to(trial: str) -> str:
 def printed(key: Key) -> tuple[float, float, float] | None:
     """Return the paper's top-1 in %, mult-adds and parameters in millions; None for what it does not print."""
     variant, alpha, rank = key
+    if variant in PEERS:
+        peer = PEERS[variant]
+        return peer.top1, peer.paper_mult_adds_m, peer.paper_params_m
     if rank >= len(PAPER_SIZES):
         return None
     size = PAPER_SIZES[rank]
@@ -96,7 +124,7 @@ def _row(key: Key, group: Group, first: tuple[Key, Group]) -> tuple[str, tuple[s
         f"{theirs[0]:.1f}" if theirs else NOTHING,
         there,
     )
-    return link_to(row.trial), cells
+    return "" if group.is_peer else link_to(row.trial), cells
 
 
 def accuracy(group: Group) -> str:

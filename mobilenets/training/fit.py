@@ -3,7 +3,7 @@ bit.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..data.cache import Images
 from ..data.loader import central_batches, plain_batches
 from ..data.sources import Dataset
 from ..errors import Interrupted, TrainingError
@@ -27,11 +28,21 @@ from .optimiser import learning_rate
 from .run import Run
 from .state import Progress
 
-__all__ = ["advance", "fit"]
+__all__ = [
+    "advance",
+    "finish_epoch",
+    "fit",
+    "measure_statistics",
+    "prepared",
+    "train_epoch",
+    "unfinished",
+    "validate",
+]
 
 EVAL_BATCH = 128
 STATISTICS_IMAGES = 1024  # for batch norm's final statistics: thousands of pixels each
 CHECKPOINT_SECONDS = 15.0
+SAVING_SHARE = 0.05  # of the time, at most: a checkpoint of VGG 16 is 2.1 GB
 
 
 def fit(dataset: Dataset, run: Run, watch: Watch | None = None, group: Group | None = None) -> Model:
@@ -40,20 +51,21 @@ def fit(dataset: Dataset, run: Run, watch: Watch | None = None, group: Group | N
     The recipe must be resolved. Raises `Interrupted` after a signal, with the state saved, and `DataError` or
     `TrainingError`. All processes of `group` must call it; the run's folder is that of the first.
     """
-    with _prepared(dataset, run, watch or Watch(), group or Group()) as loop:
+    with prepared(dataset, run, watch or Watch(), group or Group()) as loop:
         _train(loop, loop.epochs)
         return loop.group.decided(lambda: _finalise(loop))
 
 
 def advance(dataset: Dataset, run: Run, epochs: int, watch: Watch | None = None) -> None:
     """Train as `fit`, but only until `epochs` are done; `fit` goes on from there."""
-    with _prepared(dataset, run, watch or Watch(), Group()) as loop:
+    with prepared(dataset, run, watch or Watch(), Group()) as loop:
         _train(loop, min(epochs, loop.epochs))
         loop.state.save(loop.run.checkpoint)
 
 
 @contextmanager
-def _prepared(dataset: Dataset, run: Run, watch: Watch, group: Group) -> Iterator[Loop]:
+def prepared(dataset: Dataset, run: Run, watch: Watch, group: Group) -> Iterator[Loop]:
+    """Yield the loop of `run`; torch's number of threads is set meanwhile, and signals are noted."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the replicas are the parallelism
     try:
@@ -66,10 +78,15 @@ def _prepared(dataset: Dataset, run: Run, watch: Watch, group: Group) -> Iterato
 
 
 def _train(loop: Loop, epochs: int) -> None:
-    while loop.state.progress.epoch < epochs and not _out_of_patience(loop):
+    while unfinished(loop, epochs):
         _begin_quantisation_aware_training(loop)
-        _train_epoch(loop)
-        loop.state.progress = loop.group.decided(lambda: _finish_epoch(loop))
+        train_epoch(loop)
+        loop.state.progress = loop.group.decided(lambda: finish_epoch(loop, _keep))
+
+
+def unfinished(loop: Loop, epochs: int) -> bool:
+    """Return whether another of the `epochs` is to be trained."""
+    return loop.state.progress.epoch < epochs and not _out_of_patience(loop)
 
 
 def _begin_quantisation_aware_training(loop: Loop) -> None:
@@ -95,7 +112,7 @@ def _keep_first_integers(loop: Loop) -> tuple[float, float]:
     """Save the int8 network from which quantisation-aware training starts; return (score, -loss), which its epochs must
     exceed.
     """
-    score, loss = _validate(loop, loop.state.averaged)
+    score, loss = validate(loop, loop.state.averaged, loop.val)
     _save_integers(loop, _model(loop, loop.state.averaged, score))
     loop.watch.note(f"quantisation-aware training from epoch {loop.float_epochs + 1} on")
     loop.watch.note(f"int8 before it: val {figure_name(loop.task.score)} {score:.2%}")
@@ -111,7 +128,8 @@ def _calibrated(loop: Loop) -> dict[str, np.ndarray]:
     return dict(corrected.weights)
 
 
-def _train_epoch(loop: Loop) -> None:
+def train_epoch(loop: Loop) -> None:
+    """Train the batches that are left of the current epoch; raises `TrainingError` for a loss that is not finite."""
     state, progress = loop.state, loop.state.progress
     epoch, batches = progress.epoch, len(loop.train)
     started, seen_before = time.monotonic(), progress.seen
@@ -146,20 +164,23 @@ def _rate(loop: Loop, step: int, batches: int) -> float:
 
 def _checkpoint(loop: Loop, stop: int) -> None:
     """Save now and then; save and stop when a signal came, of number `stop`, to any process."""
-    if loop.group.rank == 0 and (stop or time.monotonic() - loop.saved > CHECKPOINT_SECONDS):
+    started = time.monotonic()
+    if loop.group.rank == 0 and (stop or started - loop.saved > max(CHECKPOINT_SECONDS, loop.saving / SAVING_SHARE)):
         loop.state.save(loop.run.checkpoint)
         loop.saved = time.monotonic()
+        loop.saving = loop.saved - started
     if stop:
         done = f"{loop.state.progress.epoch} of {loop.epochs} epochs"
-        raise Interrupted(
-            stop, f"stopped after {done} and saved; go on with: mobilenets train --resume {loop.run.path}"
-        )
+        raise Interrupted(stop, f"stopped after {done} and saved; go on with: mobilenets {loop.run.go_on}")
 
 
-def _finish_epoch(loop: Loop) -> Progress:
-    """Validate the averaged weights, keep them where they are the best so far, write the row, save."""
+def finish_epoch(loop: Loop, keep: Callable[[Loop, float, bool], None]) -> Progress:
+    """Validate the averaged weights, write the row, save.
+
+    `keep` receives the loop, the score and whether it is the best so far, and keeps the averaged weights in the run.
+    """
     progress = loop.state.progress
-    score, loss = _validate(loop, loop.state.averaged)
+    score, loss = validate(loop, loop.state.averaged, loop.val)
     row = {
         "epoch": progress.epoch + 1,
         "lr": max(group["lr"] for group in loop.state.optimiser.param_groups),
@@ -170,21 +191,27 @@ def _finish_epoch(loop: Loop) -> Progress:
         "seconds": time.monotonic() - loop.epoch_started,
     }
     progress.history.append(row)
-    model = _model(loop, loop.state.averaged, score)
-    if not loop.activations:
-        model.save(loop.run.last)
-    if (score, -loss) > progress.best:
+    best = (score, -loss) > progress.best
+    if best:
         progress.best, progress.best_epoch = (score, -loss), progress.epoch
-        if loop.activations:
-            _save_integers(loop, model)
-        else:
-            model.save(loop.run.best)
+    keep(loop, score, best)
     progress.epoch, progress.batch = progress.epoch + 1, 0
     progress.loss, progress.seen = 0.0, 0
     loop.run.write_results(progress.history)
     loop.watch.epoch(row)
     _checkpoint(loop, loop.interrupts.number or 0)
     return progress
+
+
+def _keep(loop: Loop, score: float, best: bool) -> None:
+    """Save the model of the averaged weights as the last, and where it is the best so far as that."""
+    model = _model(loop, loop.state.averaged, score)
+    if not loop.activations:
+        model.save(loop.run.last)
+        if best:
+            model.save(loop.run.best)
+    elif best:
+        _save_integers(loop, model)
 
 
 def _out_of_patience(loop: Loop) -> bool:
@@ -200,11 +227,11 @@ def _model(loop: Loop, module: nn.Module, score: float) -> Model:
     return loop.run.model(weights_of(module.state_dict()), loop.labels, loop.data, score, loop.head_config)
 
 
-def _validate(loop: Loop, module: nn.Module) -> tuple[float, float]:
-    """Return (score, loss) on the validation images in fp32."""
-    batches = plain_batches(loop.val, EVAL_BATCH)
+def validate(loop: Loop, module: nn.Module, images: Images) -> tuple[float, float]:
+    """Return (score, loss) of `module` on `images` in fp32."""
+    batches = plain_batches(images, EVAL_BATCH)
     outputs = torch.cat([loop.replicas.outputs(module, batch.pixels) for batch in batches])
-    return loop.task.validate(outputs, loop.val.targets, loop.head_config)
+    return loop.task.validate(outputs, images.targets, loop.head_config)
 
 
 def _save_integers(loop: Loop, model: Model) -> None:
@@ -231,8 +258,8 @@ def _keep_best(loop: Loop, best: Model) -> Model:
     harm.
     """
     module, before = _loaded(loop, best), loop.state.progress.best
-    _measure_statistics(loop, module)
-    again, loss = _validate(loop, module)
+    measure_statistics(loop, module)
+    again, loss = validate(loop, module, loop.val)
     score, name = before[0], figure_name(loop.task.score)
     text = f"val {name} {score:.2%}"
     if (again, -loss) > before:
@@ -252,7 +279,7 @@ def _loaded(loop: Loop, model: Model) -> nn.Module:
 
 
 @torch.no_grad()
-def _measure_statistics(loop: Loop, module: nn.Module) -> None:
+def measure_statistics(loop: Loop, module: nn.Module) -> None:
     """Measure batch norm's mean and variance, averaged evenly over training images preprocessed as in evaluation."""
     norms = [layer for layer in module.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
     for norm in norms:

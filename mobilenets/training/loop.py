@@ -23,6 +23,7 @@ from .images import check, decode
 from .interrupt import Interrupts
 from .module import MobileNet, initialise
 from .optimiser import build_optimiser
+from .peer_module import number_dropouts, peer_module
 from .recipe import Recipe
 from .replicas import Replicas
 from .run import Run, Settings
@@ -49,6 +50,7 @@ class Loop:
     interrupts: Interrupts
     group: Group
     saved: float  # time of the last checkpoint
+    saving: float = 0.0  # seconds that it took
     speed: float = 0.0  # images per second, this epoch
     epoch_started: float = 0.0
     activations: dict[str, QuantParams] = field(default_factory=dict)  # of quantisation-aware training
@@ -93,7 +95,8 @@ def prepare(dataset: Dataset, run: Run, watch: Watch, interrupts: Interrupts, gr
     module = module_of(run.settings, dataset.head_config)
     if recipe.quantize and not isinstance(module, MobileNet):
         raise UsageError(f"quantize: of task {task.name} the head has no quantisation-aware training")
-    initialise(module, recipe.seed)
+    if not settings.peer:
+        initialise(module, recipe.seed)
     module = module.to(device).to(memory_format=torch.channels_last)
     batch_size = min(recipe.batch_size, len(train))
     count = min(max(recipe.replicas, group.size), batch_size // 2)
@@ -101,10 +104,12 @@ def prepare(dataset: Dataset, run: Run, watch: Watch, interrupts: Interrupts, gr
         raise UsageError(f"torchrun's {group.size} processes need two images each, a batch has {batch_size}")
     if settings.pretrained:
         group.decided(lambda: _start(module, run, train))
-    state = State(module, build_optimiser(module, len(network.blocks), recipe), recipe.ema)
+    blocks = None if settings.peer else len(network.blocks)
+    state = State(module, build_optimiser(module, blocks, recipe), recipe.ema)
     group.decided(lambda: _load(state, dataset, run, watch, group))
     state.share(group)
     replicas = Replicas(module, count, preprocess, device, recipe.precision == "bf16", group)
+    number_dropouts(replicas.modules)
     return Loop(
         run=run,
         labels=task.outputs(dataset),
@@ -169,5 +174,7 @@ def _load(state: State, dataset: Dataset, run: Run, watch: Watch, group: Group) 
 
 
 def module_of(settings: Settings, head_config: dict[str, Any]) -> nn.Module:
-    """Return the network with the task's head, where it has one."""
+    """Return the peer, or the network with the task's head, where it has one."""
+    if settings.peer:
+        return peer_module(settings.peer, settings.network.classes, settings.recipe.seed)
     return settings.task.module(MobileNet(expand(settings.network)), settings.network, head_config)

@@ -70,17 +70,17 @@ def _slot(parameter: Tensor) -> dict[str, Tensor]:
 
 
 def parameter_groups(
-    module: nn.Module, blocks: int, weight_decay: float, layer_decay: float = 1.0
+    module: nn.Module, blocks: int | None, weight_decay: float, layer_decay: float = 1.0
 ) -> list[dict[str, Any]]:
     """Return groups by (scale of the learning rate, weight decay).
 
     Full, pointwise and classifier weights are decayed; depthwise ones, batch norm and biases are not. The classifier
-    has scale 1, every block below it `layer_decay` times the one above.
+    has scale 1, every block below it `layer_decay` times the one above; without `blocks` all layers have scale 1.
     """
     groups: dict[tuple[float, float], list[Tensor]] = {}
     for name, layer in module.named_children():
         depthwise = isinstance(layer, Convolution) and layer.groups > 1
-        scale = layer_decay ** _depth(blocks, name)
+        scale = 1.0 if blocks is None else layer_decay ** _depth(blocks, name)
         for parameter in layer.parameters():
             decays = parameter.ndim > 1 and not depthwise
             groups.setdefault((scale, weight_decay if decays else 0.0), []).append(parameter)
@@ -99,7 +99,7 @@ def _depth(blocks: int, name: str) -> int:
     return 1 if not block else blocks + 1 - int(block)
 
 
-def build_optimiser(module: nn.Module, blocks: int, recipe: Recipe) -> Optimiser:
+def build_optimiser(module: nn.Module, blocks: int | None, recipe: Recipe) -> Optimiser:
     """Return the optimiser of a resolved recipe.
 
     AdamW, SGD with Nesterov momentum 0.9, or RMSprop as in the paper (decay 0.9, momentum 0.9). AdamW's weight decay is

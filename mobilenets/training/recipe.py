@@ -11,6 +11,7 @@ __all__ = [
     "FINE_TUNING_LR",
     "LAYER_DECAY",
     "LEARNING_RATE",
+    "PEER_LR",
     "Balance",
     "Optimizer",
     "Precision",
@@ -27,6 +28,9 @@ LEARNING_RATE: dict[str, float] = {"adamw": 1e-2, "sgd": 0.1, "rmsprop": 2e-3}
 
 EPOCHS = (100, 20)  # from scratch, fine-tuning
 FINE_TUNING_LR = 0.2  # of the peak rate from scratch: larger rates lose what the network has learned
+# of the peak rate, for the paper's other networks that have no batch norm: at the whole rate SqueezeNet's logits all
+# become zero and stay so
+PEER_LR = 0.02
 LAYER_DECAY = 0.85  # fine-tuning: early layers detect edges and colours, which need to change less
 
 

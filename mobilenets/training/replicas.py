@@ -134,8 +134,11 @@ class Replicas:
         total, statistics = _gradients(self.module), [_statistics(module) for module in self._modules]
         for module, buffers in zip(self._modules[1:], statistics[1:], strict=True):
             torch._foreach_add_(total, _gradients(module))
-            torch._foreach_add_(statistics[0], buffers)
+            if buffers:  # a network without batch norm has none
+                torch._foreach_add_(statistics[0], buffers)
         self._group.add_up([*total, *statistics[0]])
+        if not statistics[0]:
+            return
         torch._foreach_div_(statistics[0], self._count)
         for buffers in statistics[1:]:
             torch._foreach_copy_(buffers, statistics[0])

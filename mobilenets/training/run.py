@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 
 from ..arch.network import Network
+from ..costs.peers import PeerName
 from ..errors import MobilenetsError, ModelFileError, TrainingError, UsageError
 from ..files import remove_left_over, write_atomic
 from ..image import Preprocess
@@ -47,6 +48,14 @@ class Settings:
     # smallest crop needs
     stored_side: int | None = None
     log: str = ""  # where the run is logged as well, see logs.py
+    # the network of another paper that is trained in place of `network`, of which it has the input and the classes
+    peer: PeerName | None = None
+
+    @property
+    def name(self) -> str:
+        """Return the name of what is trained: `0.5-160`, `vgg16-224`."""
+        name = self.network.name
+        return f"{self.peer}-{name.rpartition('-')[2]}" if self.peer else name
 
     def to_json(self) -> str:
         """Return the settings as JSON."""
@@ -62,6 +71,7 @@ class Settings:
             "task": {"name": self.task.name, **self.task.settings()},
             "stored_side": self.stored_side,
             "log": self.log,
+            "peer": self.peer,
         }
         return json.dumps(values, indent=2) + "\n"
 
@@ -80,6 +90,7 @@ class Settings:
             task=read(task_type(str(task.pop("name"))), task, "settings.task"),
             stored_side=kept.stored_side,
             log=kept.log,
+            peer=kept.peer,
         )
 
 
@@ -98,6 +109,7 @@ class _Kept:
     task: dict[str, Any] = field(default_factory=dict)
     stored_side: Annotated[int, Between(1, 65_536)] | None = None
     log: str = ""
+    peer: PeerName | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +170,7 @@ class Run:
     def remove_left_over(self) -> None:
         """Remove the temporary files of a process that was killed as it wrote; nothing else in the folder."""
         results, labels, settings = (self.path / name for name in (RESULTS, LABELS, SETTINGS))
-        models = (self.checkpoint, self.initial, self.last, self.best, self.integers, self.path / TEACHER)
+        models = (self.checkpoint, self.initial, self.last, self.best, self.integers, self.weights, self.path / TEACHER)
         remove_left_over((results, labels, settings, self.path / LOG, self.activations, self.report, *models))
 
     def write_settings(self) -> None:
@@ -221,6 +233,16 @@ class Run:
     def last(self) -> Path:
         """Return the path of the last float model."""
         return self.path / "last.safetensors"
+
+    @property
+    def weights(self) -> Path:
+        """Return the path of the best weights of a peer, which no model file holds."""
+        return self.path / "weights.safetensors"
+
+    @property
+    def go_on(self) -> str:
+        """Return the command, without the program's name, that goes on with the run."""
+        return f"sweep --resume {self.path.parent.parent}" if self.settings.peer else f"train --resume {self.path}"
 
     @property
     def report(self) -> Path:

@@ -137,15 +137,16 @@ def _costs(
 
 def _paper() -> CostTable:
     """Return Tables 4 to 9: the printed figures beside ours, and other networks counted in torchvision."""
-    from ..costs.peers import count_peers
+    from ..costs.peers import PEERS
 
     rows, missing = [_paper_row(row) for row in PAPER], ""
     try:
-        peers = count_peers()
+        counted = [(peer, *peer.count()) for peer in PEERS.values()]
     except MissingExtraError as exc:
-        missing, peers = f"without GoogLeNet, VGG16, AlexNet, SqueezeNet: {exc}", ()
+        missing, counted = f"without GoogLeNet, VGG16, AlexNet, SqueezeNet: {exc}", []
     rows += [
-        (p.name, p.table, p.top1, p.paper_mult_adds_m, p.mult_adds, p.paper_params_m, p.params, p.note) for p in peers
+        (peer.name, peer.table, peer.top1, peer.paper_mult_adds_m, mult_adds, peer.paper_params_m, params, peer.note)
+        for peer, mult_adds, params in counted
     ]
     names = "network table top1_printed mult_adds_m_printed mult_adds params_m_printed params note".split()
     return CostTable(tuple(dict(zip(names, row, strict=True)) for row in rows), missing)

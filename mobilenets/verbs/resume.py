@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ..errors import DataError
+from ..errors import DataError, UsageError
 from ..machine import need_torch
 from ..progress import Watch, watching
 from .request import check_same
@@ -36,6 +36,8 @@ def resume(
     def begin(watch: Watch) -> Run:
         """Return the run as it stands, without what a killed process left."""
         opened = Run.open(Path(run))
+        if opened.settings.peer:
+            raise UsageError(f"{run} is a trial of a sweep that train does not make: {opened.go_on}")
         if opened.settings.log:
             check_log(opened.settings.log)
         if epochs is None and opened.finished:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..cluster import is_url
 from ..designs import is_sweep
 from ..errors import DataError, UsageError
-from ..machine import need_one_process, need_torch
+from ..machine import need_one_process, need_torch, need_torchvision
 from ..progress import Watch, watching
 from ..sweeps import REPORT, RESULTS, Row, SweepPlan
 from ..tasks.classify import Classify
@@ -61,6 +61,7 @@ def sweep(
     *,
     seeds: int | Sequence[int] = 1,
     preprocess: AnyPreprocess = None,
+    peers: bool = False,
     halving: bool = False,
     time: float | str | None = None,
     jobs: int = 0,
@@ -84,6 +85,8 @@ def sweep(
         Trials of each network, with the seeds from that of the recipe on: one number for all, or one for each.
     preprocess
         A dictionary of the fields of `Preprocess` in which the trials differ from the default.
+    peers
+        Train GoogLeNet, VGG 16, SqueezeNet and AlexNet of torchvision as well, at the largest size, with one seed.
     halving
         Stop networks early that others beat at no more cost, see docs/sweeps.md.
     time
@@ -102,7 +105,7 @@ def sweep(
     need_torch()
     need_one_process("sweep")
     _check_cluster(cluster, jobs)
-    wanted = _wanted(networks, recipe, seeds, preprocess, halving, time, jobs, command, log)
+    wanted = _wanted(networks, recipe, seeds, preprocess, peers, halving, time, jobs, command, log)
     with watching(watch) as watch:
         folder = _new_folder(out, data)
         dataset = open_for_sweep(data, wanted.recipe.max_bad, watch)
@@ -119,6 +122,7 @@ def plan_sweep(
     *,
     seeds: int | Sequence[int] = 1,
     preprocess: AnyPreprocess = None,
+    peers: bool = False,
     halving: bool = False,
     time: float | str | None = None,
     jobs: int = 0,
@@ -127,7 +131,7 @@ def plan_sweep(
     """Return the trials that `sweep` would run with these arguments, with their times, measured on a few batches."""
     need_torch()
     need_one_process("sweep")
-    wanted = _wanted(networks, recipe, seeds, preprocess, halving, time, jobs, "")
+    wanted = _wanted(networks, recipe, seeds, preprocess, peers, halving, time, jobs, "")
     with watching(watch) as watch:
         return planned(wanted, open_for_sweep(data, wanted.recipe.max_bad, watch), watch, timed=True)
 
@@ -150,6 +154,8 @@ def resume_sweep(
     folder = Path(folder)
     plan = SweepPlan.open(folder)
     plan = plan.moved(Path(data)) if data is not None else plan
+    if any(trial.settings.peer for trial in plan.trials):
+        need_torchvision()
     if not Path(plan.data).exists():
         where = f"where they have moved: --resume {folder} DATA"
         raise DataError(f"{plan.data}: the data of {folder} are not there; {where}")
@@ -169,6 +175,7 @@ def _wanted(
     recipe: AnyRecipe,
     seeds: int | Sequence[int],
     preprocess: AnyPreprocess,
+    peers: bool,
     halving: bool,
     time: float | str | None,
     jobs: int,
@@ -182,6 +189,7 @@ def _wanted(
         networks=tuple(zip(made, each, strict=True)),
         recipe=recipe_of(recipe),
         preprocess=preprocess,
+        peers=peers,
         halving=halving,
         seconds=None if time is None else seconds_of(time),
         jobs=jobs,

@@ -4,13 +4,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..arch.network import Network
+from ..costs.peers import LEAST_SIDE, PEERS
 from ..errors import UsageError
-from ..machine import cores
+from ..machine import cores, need_torchvision
 from ..progress import Watch
 from ..report.text import duration
 from ..sweeps import LeftOut, SweepPlan, Trial, rungs_of, share_of_work
 from ..training.logs import check_log
-from ..training.recipe import Recipe
+from ..training.recipe import PEER_LR, Recipe
 from .arguments import AnyPreprocess
 from .request import Request
 
@@ -33,6 +34,7 @@ class Wanted:
     jobs: int = 0
     command: str = ""
     log: str | None = None
+    peers: bool = False  # whether the paper's other networks are trained as well
 
     def __post_init__(self) -> None:
         if not self.networks:
@@ -44,8 +46,19 @@ class Wanted:
             raise UsageError(f"jobs (={self.jobs}) must be from 1 to this machine's {cores()} cores, or 0 to choose")
         if self.log is not None:
             check_log(self.log)
+        if self.peers:
+            need_torchvision()
+            if min(self.largest) < LEAST_SIDE:
+                size = "x".join(map(str, self.largest))
+                raise UsageError(f"peers need images of at least {LEAST_SIDE} px, the largest are {size}")
         if self.recipe.quantize:
             raise UsageError("quantize: a sweep quantizes every network after its training, leave it out")
+
+    @property
+    def largest(self) -> tuple[int, int]:
+        """Return the largest input as (height, width), at which the peers are trained."""
+        sizes = ((network.height, network.width) for network, _ in self.networks)
+        return max(sizes, key=lambda size: size[0] * size[1])
 
 
 def planned(wanted: Wanted, dataset: "Dataset", watch: Watch, timed: bool = False) -> SweepPlan:
@@ -85,11 +98,28 @@ def _trials(wanted: Wanted, dataset: "Dataset", watch: Watch) -> list[Trial]:
             if name in made:
                 raise UsageError(f"network {settings.network.name} is given twice")
             made[name] = Trial(name, settings)
+    if wanted.peers:
+        made |= {trial.name: trial for trial in _peers(wanted, dataset, watch)}
     side = max(_stored_side(trial) for trial in made.values())
     return [
         Trial(name, replace(trial.settings, stored_side=side, command=wanted.command, log=wanted.log or ""))
         for name, trial in made.items()
     ]
+
+
+def _peers(wanted: Wanted, dataset: "Dataset", watch: Watch) -> list[Trial]:
+    """Return a trial of each of the paper's other networks, with the recipe of 1.0 MobileNet at the largest size."""
+    height, width = wanted.largest
+    recipe = replace(wanted.recipe, precision="fp32")
+    network = Network(height=height, width=width)
+    asked = Request(dataset, network, recipe, None, None, (), None, None, wanted.preprocess, None)
+    settings = asked.prepared(watch).settings
+    made = []
+    for peer in PEERS.values():
+        rate = (settings.recipe.lr or 0.0) * (1.0 if peer.batch_norm else PEER_LR)
+        own = replace(settings, peer=peer.builder, recipe=replace(settings.recipe, lr=rate))
+        made.append(Trial(f"{own.name}-seed{recipe.seed}", own))
+    return made
 
 
 def _stored_side(trial: Trial) -> int:
@@ -104,23 +134,26 @@ def _with_times(plan: SweepPlan, dataset: "Dataset", watch: Watch) -> SweepPlan:
     """Return the plan with the expected time of each trial, measured once for each network."""
     from ..training.plan import plan as time_of
 
-    seconds: dict[Network, float | None] = {}
+    seconds: dict[str, float | None] = {}
     for trial in plan.trials:
-        network = trial.settings.network
-        if network not in seconds:
-            watch.measured("speed", len(seconds), len({other.settings.network for other in plan.trials}))
-            seconds[network] = time_of(dataset, trial.settings, None).seconds
-    trials = tuple(replace(trial, seconds=seconds[trial.settings.network]) for trial in plan.trials)
+        name = trial.settings.name
+        if name not in seconds:
+            watch.measured("speed", len(seconds), len({other.settings.name for other in plan.trials}))
+            seconds[name] = time_of(dataset, trial.settings, None).seconds
+    trials = tuple(replace(trial, seconds=seconds[trial.settings.name]) for trial in plan.trials)
     return replace(plan, trials=trials)
 
 
 def _within(plan: SweepPlan, limit: float, jobs: int) -> SweepPlan:
-    """Return the plan without the trials that do not fit in `limit` seconds: of each seed the cheapest first."""
+    """Return the plan without the trials that do not fit in `limit` seconds.
+
+    Networks come before peers, and of each seed the cheapest first.
+    """
     epochs = plan.trials[0].settings.recipe.epochs or 1
-    share = share_of_work(plan.rungs, epochs) / jobs_for(plan, jobs)
+    share = share_of_work(plan.rungs, epochs)
     room, kept, out = limit, set[str](), []
-    for trial in sorted(plan.trials, key=lambda one: (one.settings.recipe.seed, one.seconds or 0)):
-        needs = (trial.seconds or 0) * share
+    for trial in sorted(plan.trials, key=_urgency):
+        needs = (trial.seconds or 0) * (1.0 if trial.settings.peer else share) / jobs_for(plan, jobs)
         if needs <= room:
             room -= needs
             kept.add(trial.name)
@@ -129,3 +162,8 @@ def _within(plan: SweepPlan, limit: float, jobs: int) -> SweepPlan:
     if not kept:
         raise UsageError(f"time (={limit:g} s) is too short for every trial: {out[0].name} {out[0].reason}")
     return replace(plan, trials=tuple(one for one in plan.trials if one.name in kept), left_out=tuple(out))
+
+
+def _urgency(trial: Trial) -> tuple[bool, int, float]:
+    """Return the key by which trials are kept first."""
+    return trial.settings.peer is not None, trial.settings.recipe.seed, trial.seconds or 0

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import MobilenetsError, TrainingError
+from ..evaluation import default_split
 from ..files import write_atomic
+from ..model import digest_of
 from ..progress import Watch
-from ..sweeps import FAILED, Measured, SweepPlan, end_with_parent
+from ..sweeps import FAILED, Measured, PeerResult, SweepPlan, end_with_parent, is_done
 from .quantize import quantize
 from .train import finish
 
@@ -47,7 +49,7 @@ def run_trial(
     state saved, and `DataError`.
     """
     run, watch = plan.run(number, folder), watch or Watch()
-    if run.report.is_file() or (run.path / FAILED).is_file():
+    if is_done(run) or (run.path / FAILED).is_file():
         return
     if epochs is not None and run.epochs_done >= epochs:
         return
@@ -63,11 +65,27 @@ def _train(dataset: "Dataset", run: "Run", epochs: int | None, watch: Watch) -> 
     from ..training.logs import logged
 
     run.prepare_folder(run.settings.task.outputs(dataset))
-    if epochs is not None and epochs < (run.settings.recipe.epochs or 0):
+    if run.settings.peer:
+        _train_peer(dataset, run, watch)
+    elif epochs is not None and epochs < (run.settings.recipe.epochs or 0):
         with logged(run, watch) as log:
             advance(dataset, run, epochs, log or watch)
     else:
         finish(dataset, run, watch, look_for_pairs=False)
+
+
+def _train_peer(dataset: "Dataset", run: "Run", watch: Watch) -> None:
+    """Train a peer to its end; its result is kept, and its checkpoint, four times as large as its weights, is not."""
+    from ..training.logs import logged
+    from ..training.peer import fit_peer
+
+    split = default_split(dataset)
+    with logged(run, watch) as log:
+        weights, top1 = fit_peer(dataset, run, split, log or watch)
+        if log:
+            log.end({"top1": top1}, {"weights": str(run.weights.absolute())})
+    PeerResult(split, top1, digest_of(weights)).save(run)
+    run.checkpoint.unlink(missing_ok=True)
 
 
 def measure_trial(run: "Run", dataset: "Dataset", watch: Watch | None = None) -> None:

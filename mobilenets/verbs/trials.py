@@ -13,6 +13,7 @@ from ..progress import Watch
 from ..sweeps import (
     FAILED,
     MEASURED,
+    PEER,
     PLAN,
     REPORT,
     RESULTS,
@@ -52,13 +53,15 @@ def run_trials(
     """
     _remove_left_over(plan, folder)
     dataset, jobs = replace(dataset, decoded=folder / DECODED), jobs_for(plan, jobs)
-    numbers: Sequence[int] = range(len(plan.trials))
+    peers = [number for number, trial in enumerate(plan.trials) if trial.settings.peer]
+    numbers = [number for number, trial in enumerate(plan.trials) if not trial.settings.peer]
+    networks = len(numbers)
     with nullcontext(False) if cluster is None else _on_cluster(cluster) as spread:
         for rung in plan.rungs:
             _run(plan, folder, dataset, numbers, rung, jobs, watch, spread)
             numbers = survivors(plan, numbers, _scores(plan, folder, numbers, rung), plan.by_cost)
-            watch.note(f"after {rung} epochs {len(numbers)} of {len(plan.trials)} trials go on")
-        _run(plan, folder, dataset, numbers, None, jobs, watch, spread)
+            watch.note(f"after {rung} epochs {len(numbers)} of {networks} trials go on")
+        _run(plan, folder, dataset, [*numbers, *peers], None, jobs, watch, spread)
     for at, number in enumerate(numbers):
         watch.measured("latency", at, len(numbers))
         measure_trial(plan.run(number, folder), dataset)
@@ -166,4 +169,4 @@ def _remove_left_over(plan: SweepPlan, folder: Path) -> None:
     for number in range(len(plan.trials)):
         path = plan.run(number, folder).path
         if path.is_dir():
-            remove_left_over([path / name for name in (MEASURED, FAILED)])
+            remove_left_over([path / name for name in (MEASURED, PEER, FAILED)])

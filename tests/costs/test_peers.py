@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from mobilenets.costs.peers import Peer, count_peers
+from mobilenets.costs.peers import LEAST_SIDE, PEERS, _count
 from mobilenets.errors import MissingExtraError
 
 COUNTED = {
@@ -23,29 +23,42 @@ PRINTED = {  # arXiv 1704.04861: table, ImageNet accuracy, million mult-adds, mi
 }
 
 
-@pytest.fixture(scope="module")
-def peers() -> tuple[Peer, ...]:
+def test_counts_are_exact() -> None:
     pytest.importorskip("torchvision")
-    return count_peers()
+    assert {peer.name: peer.count() for peer in PEERS.values()} == COUNTED
 
 
-def test_counts_are_exact(peers: tuple[Peer, ...]) -> None:
-    assert {peer.name: (peer.mult_adds, peer.params) for peer in peers} == COUNTED
+def test_counts_at_another_size_and_number_of_classes() -> None:
+    """SqueezeNet has as many weights at every size; its last convolution has 512 weights and a bias for each class."""
+    pytest.importorskip("torchvision")
+    mult_adds, params = PEERS["squeezenet1_0"].count(64, 64, 10)
+    assert params == COUNTED["SqueezeNet 1.0"][1] - 990 * 513
+    assert mult_adds == 49_409_056  # also by hooks on every convolution
 
 
-def test_what_the_paper_prints(peers: tuple[Peer, ...]) -> None:
-    printed = {peer.name: (peer.table, peer.top1, peer.paper_mult_adds_m, peer.paper_params_m) for peer in peers}
+def test_the_least_side_is_exact() -> None:
+    pytest.importorskip("torchvision")
+    assert PEERS["alexnet"].count(LEAST_SIDE, LEAST_SIDE)[0] > 0
+    with pytest.raises(RuntimeError, match="too small"):
+        PEERS["alexnet"].count(LEAST_SIDE - 1, LEAST_SIDE)
+
+
+def test_what_the_paper_prints() -> None:
+    printed = {
+        peer.name: (peer.table, peer.top1, peer.paper_mult_adds_m, peer.paper_params_m) for peer in PEERS.values()
+    }
     assert printed == PRINTED
 
 
-def test_where_the_paper_differs(peers: tuple[Peer, ...]) -> None:
-    ratio = {peer.name: peer.mult_adds / 1e6 / peer.paper_mult_adds_m for peer in peers}
+def test_where_the_paper_differs() -> None:
+    ratio = {peer.name: COUNTED[peer.name][0] / 1e6 / peer.paper_mult_adds_m for peer in PEERS.values()}
     assert ratio.pop("SqueezeNet 1.0") == pytest.approx(0.5, abs=0.02)
     assert all(0.96 < value < 1.02 for value in ratio.values())
-    assert all(0.97 < peer.params / 1e6 / peer.paper_params_m < 1.03 for peer in peers)
+    assert all(0.97 < COUNTED[peer.name][1] / 1e6 / peer.paper_params_m < 1.03 for peer in PEERS.values())
 
 
 def test_without_torchvision(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torchvision", None)
+    _count.cache_clear()
     with pytest.raises(MissingExtraError, match=r"needs torchvision: pip install 'mobilenets\[train\]'"):
-        count_peers()
+        PEERS["alexnet"].count()

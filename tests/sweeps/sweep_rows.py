@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 from mobilenets.arch import Network
 from mobilenets.costs import cost
+from mobilenets.costs.peers import PeerName
 from mobilenets.image import Preprocess
 from mobilenets.sweeps import Row, SweepPlan, Trial, paper_networks
 from mobilenets.training.recipe import Recipe
@@ -16,6 +18,35 @@ SIZES = (64, 56, 48, 40)
 def trial(network: Network, seed: int = 0, epochs: int = 8) -> Trial:
     settings = Settings("data", network, Preprocess(network.height, network.width), Recipe(epochs=epochs, seed=seed))
     return Trial(f"{network.name}-seed{seed}", settings)
+
+
+def peer_trial(peer: PeerName, side: int = 64) -> Trial:
+    one = trial(Network(height=side, width=side, classes=10))
+    settings = replace(one.settings, peer=peer)
+    return Trial(f"{settings.name}-seed0", settings)
+
+
+def peer_rows(top1: dict[PeerName, float]) -> Iterator[Row]:
+    """Results of peers at 64 px, without their counts, which take torch."""
+    for peer, rate in top1.items():
+        yield Row(
+            trial=f"{peer}-64-seed0",
+            network=f"{peer}-64",
+            family=peer,
+            variant="peer",
+            alpha=1.0,
+            height=64,
+            width=64,
+            seed=0,
+            state="done",
+            epochs=8,
+            mult_adds=50_000_000,
+            params=1_000_000,
+            val_top1=rate,
+            top1=rate,
+            split="test",
+            seconds=60,
+        )
 
 
 def paper_plan() -> SweepPlan:

@@ -3,10 +3,11 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from sweep_rows import SIZES, paper_plan, rows_of, trial
+from sweep_rows import SIZES, paper_plan, peer_rows, rows_of, trial
 
 from mobilenets.arch import Network
 from mobilenets.sweeps import SweepPlan, write_page
@@ -48,6 +49,40 @@ def test_tables_stand_beside_the_papers() -> None:
     assert [cells[-1] for _, cells in made["Table 6"].rows] == ["–", "-2.2", "-6.9", "-20.0"]
     assert [cells[0] for _, cells in made["Table 7"].rows] == [f"1-{size}" for size in SIZES]
     assert [cells[-2] for _, cells in made["Table 7"].rows] == ["70.6", "69.1", "67.2", "64.4"]
+
+
+def test_peers_stand_beside_the_mobilenets_of_tables_8_and_9() -> None:
+    """Rates on the law of `rows_of`; 0.5 MobileNet is that of the third size."""
+    rows = [*rows_of(paper_plan()), *peer_rows({"googlenet": 0.7, "vgg16": 0.72, "squeezenet1_0": 0.5, "alexnet": 0.4})]
+    made = {table.title: table for table in tables(groups(rows))}
+    eight, nine = made["Table 8"], made["Table 9"]
+    assert [cells[0] for _, cells in eight.rows] == ["1-64", "googlenet-64", "vgg16-64"]
+    assert [cells[0] for _, cells in nine.rows] == ["0.5-48", "squeezenet1_0-64", "alexnet-64"]
+    assert [link for link, _ in nine.rows] == ["trials/0.5-48-seed0/report.html", "", ""]
+    assert [cells[-3:] for _, cells in eight.rows] == [
+        ("569 M, 4.2 M", "70.6", "–"),
+        ("1550 M, 6.8 M", "69.8", "-0.8"),
+        ("15300 M, 138 M", "71.5", "+0.9"),
+    ]
+    assert [cells[-2:] for _, cells in nine.rows] == [("60.2", "–"), ("57.5", "-2.7"), ("57.2", "-3.0")]
+    mobilenet = next(row.top1 for row in rows if row.network == "0.5-48") or 0.0
+    assert nine.rows[1][1][1:3] == ("50.0", f"{50 - 100 * mobilenet:+.1f}")
+    assert "SqueezeNet 1.0 and AlexNet, without batch norm, at 0.02 of its learning rate" in nine.caption
+
+
+def test_peers_are_in_tables_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With them the law, the figures, the front and the headline are what they are without them."""
+    shown: list[dict[str, Any]] = []
+    monkeypatch.setattr("mobilenets.sweeps.page.cloud", lambda *given, **named: repr((given, named)))
+    monkeypatch.setattr("mobilenets.sweeps.page.render", lambda name, context: shown.append(context) or "")
+    plan, alone = paper_plan(), list(rows_of(paper_plan()))
+    for rows in (alone, [*alone, *peer_rows({"googlenet": 0.99, "squeezenet1_0": 0.01})]):
+        write_page(tmp_path, plan, rows)
+    without, with_peers = shown
+    assert with_peers["plots"] == without["plots"] != []
+    assert with_peers["facts"] == without["facts"] != []
+    links = {cells[0]: link for link, cells in with_peers["trials"].rows}
+    assert links["googlenet-64-seed0"] == "" and links["1-64-seed0"] == "trials/1-64-seed0/report.html"
 
 
 def test_tables_need_two_networks() -> None:

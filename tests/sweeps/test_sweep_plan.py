@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from sweep_rows import SIZES, paper_plan, trial
+from sweep_rows import SIZES, paper_plan, peer_trial, trial
 
 from mobilenets.arch import PAPER, Network
 from mobilenets.errors import TrainingError, UsageError
@@ -15,7 +15,7 @@ def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
     plan = SweepPlan(
         "data",
         "f" * 64,
-        (trial(Network(0.25, 32, 48)),),
+        (trial(Network(0.25, 32, 48)), peer_trial("squeezenet1_0")),
         (2, 4),
         False,
         (LeftOut("x", "too slow"),),

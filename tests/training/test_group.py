@@ -96,14 +96,14 @@ import os, signal, sys
 import mobilenets.training.fit as fit
 from mobilenets.cli import main
 
-fit.CHECKPOINT_SECONDS, epoch = 0.0, fit._train_epoch
+fit.CHECKPOINT_SECONDS, epoch = 0.0, fit.train_epoch
 
 def dying(loop):
     if os.environ["TORCHELASTIC_RESTART_COUNT"] == "0" and os.environ["RANK"] == "1" and loop.state.progress.epoch == 1:
         os.kill(os.getpid(), signal.SIGKILL)
     epoch(loop)
 
-fit._train_epoch = dying
+fit.train_epoch = dying
 sys.exit(main(sys.argv[1:]))
 """
     )
