@@ -1,10 +1,14 @@
-"""Where a classifier looks: class activation maps, exact for a network that ends in a mean and one linear layer."""
+"""Where a classifier looks: class activation maps, whose mean over the places is the logit."""
 
-from ..arch.layers import layers
+import numpy as np
+
+from ..arch.fold import fold_batch_norm
+from ..arch.ops import OPS
 from ..arrays import Floats
 from ..errors import UsageError
 from ..image import Pixels, Preprocess, centre_box
 from ..model import Model
+from ..quant.scheme import integer_layers
 from .activations import open_activations
 
 __all__ = ["Explainer", "view_box"]
@@ -13,9 +17,10 @@ __all__ = ["Explainer", "view_box"]
 class Explainer:
     """Computes class activation maps of a float classifier (Zhou et al. 2016, equation 2).
 
-    The classifier is linear in the mean of the last feature maps, so that the mean of a class's map over all positions
-    is the class's logit: no gradient is needed and nothing is approximated. Raises `UsageError` for a model of another
-    task.
+    Where the classifier is linear in the mean of the last feature maps, nothing is approximated: the mean of a class's
+    map over all positions is the class's logit. Behind the hidden layer of V3 and V4 it is linear once each hidden unit
+    keeps the ratio of output to input that it has for the image, and the mean remains the logit. Raises `UsageError`
+    for a model of another task.
     """
 
     def __init__(self, model: Model) -> None:
@@ -23,10 +28,16 @@ class Explainer:
             raise UsageError(f"maps of classes are of classifiers, and the model's task is {model.task}")
         self.name, self.preprocess, self.labels = model.name, model.preprocess, model.labels
         self._run = open_activations(model)
-        found = layers(model.graph)
-        (pool,) = (layer for layer in found if layer.name == "pool")
-        self._last = found[pool.sources[0]].name
-        self._weight, self._bias = (model.weights[f"fc.{name}"] for name in ("weight", "bias"))
+        graph, weights = fold_batch_norm(model.graph, model.weights)
+        found = integer_layers(graph)
+        names = [layer.name for layer in found]
+        pool, fc = names.index("pool"), names.index("fc")
+        self._last = names[found[pool].sources[0] - 1]
+        ends = [at for at in range(pool + 1, fc) if OPS[found[at + 1].op.kind].role != "activation"]
+        hidden = [names[at] for at in range(pool + 1, fc) if f"{names[at]}.weight" in weights]
+        linear = {name: (weights[f"{name}.weight"], weights[f"{name}.bias"]) for name in (*hidden, "fc")}
+        self._linear = {name: (weight.reshape(len(weight), -1).T, bias) for name, (weight, bias) in linear.items()}
+        self._outputs = dict(zip(hidden, (names[at] for at in ends), strict=True))  # behind their activations
 
     def __repr__(self) -> str:
         return f"Explainer({self.name}, {len(self.labels)} labels)"
@@ -36,8 +47,15 @@ class Explainer:
 
         `images` are as `image.prepare` makes them. The mean over the places is the logit.
         """
-        maps: Floats = self._run(images)[self._last] @ self._weight.T + self._bias
-        return maps
+        found = self._run(images)
+        maps = found[self._last]
+        for name, (weight, bias) in self._linear.items():
+            maps = maps @ weight + bias
+            if name in self._outputs:
+                before, behind = maps.mean((1, 2), keepdims=True), found[self._outputs[name]]
+                maps = maps * np.divide(behind, before, out=np.zeros_like(before), where=before != 0)
+        result: Floats = maps
+        return result
 
 
 def view_box(width: int, height: int, preprocess: Preprocess) -> tuple[float, float, float, float]:

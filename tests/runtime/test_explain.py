@@ -9,7 +9,7 @@ from conftest import MakeModel
 from PIL import Image
 
 from mobilenets import Explainer, open_session
-from mobilenets.arch import Network, expand
+from mobilenets.arch import Network, expand, named
 from mobilenets.cli import main
 from mobilenets.errors import UsageError
 from mobilenets.image import Fit, Preprocess, crop_resize, normalise
@@ -52,6 +52,33 @@ def test_maps_are_torch_s_features_seen_by_the_classifier(model: Model, pixels) 
 def test_the_mean_of_a_map_is_the_logit(model: Model, pixels, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     session = open_session(model.save(tmp_path / "model.safetensors"), runtime="onnx")
     np.testing.assert_allclose(Explainer(model).maps(pixels).mean((1, 2)), session.logits(pixels), rtol=1e-4, atol=1e-4)
+
+
+NAMES = ["0.25-64", "head-0.25-64", "fd-0.25-64", "v2-0.35-64", "v3-small-0.35-64", "v3-large-minimalistic-0.35-64"]
+
+
+@pytest.mark.parametrize("name", [*NAMES, "v4-conv-small-0.35-64"])
+def test_maps_of_every_family(random_model: MakeModel, name: str) -> None:
+    """Also through a hidden layer, whose units keep the ratio of output to input that they have for the whole image."""
+    model = random_model(named(name).replace(classes=4))
+    images = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8)
+    module = MobileNet(expand(model.network)).eval()
+    load_weights(module, model.weights)
+    layer = {**dict(module.named_modules())}
+    seen: dict[str, torch.Tensor] = {}
+    layer["pool"].register_forward_pre_hook(lambda _, inputs: seen.update(features=inputs[0].clone()))
+    layer["fc"].register_forward_pre_hook(lambda _, inputs: seen.update(last=inputs[0].clone()))
+    with torch.no_grad():
+        logits = module(torch.from_numpy(normalise(images, model.preprocess)).permute(0, 3, 1, 2)).flatten(1)
+        places, mean = seen["features"], seen["features"].mean((2, 3), keepdim=True)
+        for part in (layer[name] for name in ("hidden", "hidden_bn") if name in layer):
+            places, mean = part(places), part(mean)
+        places = places * torch.where(mean == 0, 0, seen["last"].reshape(mean.shape) / mean)
+        expected = layer["fc"](places.permute(0, 2, 3, 1).reshape(-1, places.shape[1])).reshape(3, 2, 2, 4)
+    found = Explainer(model).maps(images)
+    scale = float(expected.abs().max())
+    np.testing.assert_allclose(found / scale, expected / scale, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(found.mean((1, 2)) / scale, logits / scale, rtol=0, atol=1e-4)
 
 
 def test_other_tasks_have_no_maps(random_model: MakeModel) -> None:
