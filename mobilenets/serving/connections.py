@@ -55,8 +55,8 @@ class Acceptor:
 class JoinedWrites:
     """A transport that writes at once what is written to it in one turn of the event loop.
 
-    uvicorn writes the head of a response and then its body: two calls of the system, two packets, and two awakenings of
-    the client.
+    uvicorn writes the head of a response and then its body: two system calls and two packets, which would wake the client
+    twice.
     """
 
     def __init__(self, transport: asyncio.Transport) -> None:
