@@ -55,8 +55,8 @@ class Acceptor:
 class JoinedWrites:
     """A transport that writes at once what is written to it in one turn of the event loop.
 
-    uvicorn writes the head of a response and then its body: two system calls and two packets, which would wake the client
-    twice.
+    uvicorn writes the head of a response and then its body: two system calls and two packets, which would wake the
+    client twice.
     """
 
     def __init__(self, transport: asyncio.Transport) -> None:
@@ -65,6 +65,7 @@ class JoinedWrites:
         self._loop = asyncio.get_running_loop()
 
     def write(self, data: bytes) -> None:
+        """Write `data` together with what else is written in this turn."""
         if not self._parts:
             self._loop.call_soon(self._flush)
         self._parts.append(data)
@@ -75,6 +76,7 @@ class JoinedWrites:
             self._parts.clear()
 
     def close(self) -> None:
+        """Write what is left and close the connection."""
         self._flush()
         self._transport.close()
 
