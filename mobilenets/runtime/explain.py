@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..arch.fold import fold_batch_norm
+from ..arch.fold import Arrays, fold_batch_norm
 from ..arch.ops import OPS
 from ..arrays import Floats
 from ..errors import UsageError
@@ -33,11 +33,12 @@ class Explainer:
         names = [layer.name for layer in found]
         pool, fc = names.index("pool"), names.index("fc")
         self._last = names[found[pool].sources[0] - 1]
-        ends = [at for at in range(pool + 1, fc) if OPS[found[at + 1].op.kind].role != "activation"]
-        hidden = [names[at] for at in range(pool + 1, fc) if f"{names[at]}.weight" in weights]
-        linear = {name: (weights[f"{name}.weight"], weights[f"{name}.bias"]) for name in (*hidden, "fc")}
-        self._linear = {name: (weight.reshape(len(weight), -1).T, bias) for name, (weight, bias) in linear.items()}
-        self._outputs = dict(zip(hidden, (names[at] for at in ends), strict=True))  # behind their activations
+        self._weight, self._bias = _linear(weights, "fc")
+        self._hidden = []  # weights, bias, and the layer with the output behind the activation
+        for name, after in zip(names[pool + 1 : fc], found[pool + 2 :], strict=False):
+            if f"{name}.weight" in weights:
+                activated = OPS[after.op.kind].role == "activation"
+                self._hidden.append((*_linear(weights, name), after.name if activated else name))
 
     def __repr__(self) -> str:
         return f"Explainer({self.name}, {len(self.labels)} labels)"
@@ -49,13 +50,18 @@ class Explainer:
         """
         found = self._run(images)
         maps = found[self._last]
-        for name, (weight, bias) in self._linear.items():
+        for weight, bias, output in self._hidden:
             maps = maps @ weight + bias
-            if name in self._outputs:
-                before, behind = maps.mean((1, 2), keepdims=True), found[self._outputs[name]]
-                maps = maps * np.divide(behind, before, out=np.zeros_like(before), where=before != 0)
-        result: Floats = maps
+            before = maps.mean((1, 2), keepdims=True)
+            maps = maps * np.divide(found[output], before, out=np.zeros_like(before), where=before != 0)
+        result: Floats = maps @ self._weight + self._bias
         return result
+
+
+def _linear(weights: Arrays, name: str) -> tuple[Floats, Floats]:
+    """Return the (inputs, outputs) matrix and the bias of a layer that is linear in the channels of one place."""
+    weight = weights[f"{name}.weight"]
+    return weight.reshape(len(weight), -1).T, weights[f"{name}.bias"]
 
 
 def view_box(width: int, height: int, preprocess: Preprocess) -> tuple[float, float, float, float]:

@@ -27,8 +27,8 @@ class Group:
 
     @property
     def is_peer(self) -> bool:
-        """Return whether it is one of the paper's other networks, which are compared in tables alone."""
-        return self.first.variant == "peer"
+        """Return whether its trials are of one of the paper's other networks."""
+        return self.first.is_peer
 
     @property
     def top1(self) -> float:

@@ -196,7 +196,7 @@ def _trials(rows: Sequence[Row]) -> Comparison:
             f"{row.params / 1e6:.3f}",
             duration(row.seconds or 0),
         )
-        lines.append((link_to(row.trial) if row.state == "done" and row.variant != "peer" else "", cells))
+        lines.append((link_to(row.trial) if row.state == "done" and not row.is_peer else "", cells))
     caption = "Top-1 of trials that were stopped or failed is that on validation. All figures: results.csv."
     return Comparison("Trials", caption, TRIAL_COLUMNS, tuple(lines))
 

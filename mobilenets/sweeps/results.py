@@ -135,6 +135,11 @@ class Row:
     weights_sha256: str = ""
     note: str = ""  # why it failed
 
+    @property
+    def is_peer(self) -> bool:
+        """Return whether it is one of the paper's other networks, which are compared in tables alone."""
+        return self.variant == "peer"
+
 
 def collect(plan: SweepPlan, folder: Path) -> list[Row]:
     """Return a row for each trial of `plan` by what lies in `folder`."""
