@@ -26,11 +26,17 @@ OF_LANES = (
     "depthwise_any",
     "bf16_depthwise",
     "bf16_depthwise_any",
+    "bf16_expansion",
+    "bf16_expansion_tiles",
+    "bf16_expand",
     "bf16_split",
     "int8_depthwise",
 )
 # kernels that both parts of a step call
-OF_BOTH = ("vectors", "activate", "tile", "bf16_vectors", "int8_vectors", "int8_dot")
+OF_BOTH = (
+    *("vectors", "activate", "tile", "bf16_vectors", "bf16_tile", "bf16_pointwise", "bf16_pointwise_tiles"),
+    *("int8_vectors", "int8_dot"),
+)
 
 
 @dataclass(frozen=True, slots=True)

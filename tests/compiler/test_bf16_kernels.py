@@ -23,13 +23,14 @@ pytestmark = needs_compiler
 
 NAMES = (
     *("conv", "depthwise", "pointwise", "pointwise_tiles", "split", "pool", "fully_connected"),
-    *("depthwise_any", "dense", "add", "scale"),
+    *("depthwise_any", "dense", "add", "scale", "expanded", "expanded_tiles"),
 )
 FILES = (
     *("intrinsics", "border", "vectors", "activate_all", "bf16_dot", "bf16_vectors", "tile", "bf16_tile", "tiles"),
     *("bf16_image", "bf16_conv", "bf16_depthwise", "bf16_pointwise", "bf16_pointwise_tiles", "bf16_split", "bf16_pool"),
-    *("bf16_fully_connected", "bf16_depthwise_any", "bf16_dense", "bf16_elementwise"),
+    *("bf16_fully_connected", "bf16_depthwise_any", "bf16_dense", "bf16_elementwise", "bf16_patches", "rows"),
 )
+EXPANSIONS = ("bf16_expansion", "bf16_expansion_tiles")
 ROUNDING = 2.0**-8  # of a bf16, relative
 CANARY = 64
 WRITTEN = 0x4640  # 12288 as bf16
@@ -40,9 +41,17 @@ BODIES = ["widened", "pairs"]
 def built(width: int, body: str, folder: Path) -> Kernels:
     target = runnable(PAIRS if body == "pairs" else BF16_TARGETS[WIDTHS[width]])
     text = HEAD + "".join((KERNELS / f"{name}.c").read_text("utf-8") for name in FILES)
+    for expansion in EXPANSIONS:  # each with a copy of what calls it
+        both = "".join((KERNELS / f"{name}.c").read_text("utf-8") for name in (expansion, "bf16_expand"))
+        of_its_own = expansion.removeprefix("bf16_expansion") + "@("
+        for name in ("expansion", "expanded", "depthwise_block_tile"):
+            both = both.replace(f"bf16_{name}@(", f"bf16_{name}{of_its_own}")
+        text += both
     for name in NAMES:  # to be called from outside
-        text = text.replace(f"INLINE void bf16_{name}@(", f"void {name}_(")
-    text = text.replace("INLINE void bf16_image(", "void image_(").replace("@", str(width))
+        text = text.replace(f"INLINE void bf16_{name}@(", f"void {name}_(").replace(f"bf16_{name}@(", f"{name}_(")
+    for name in ("image", "patches"):
+        text = text.replace(f"INLINE void bf16_{name}(", f"void {name}_(")
+    text = text.replace("@", str(width))
     link({"kernels.c": text}, target, folder / f"{body}{width}.so")
     return Kernels(folder / f"{body}{width}.so", target, width)
 
@@ -178,6 +187,65 @@ def test_depthwise_of_any_size(kernels, oracle, layer: Layer, body: str) -> None
         assert not output.numbers()[:, :, c:stored].any() and (output.array[:, :, stored:] == WRITTEN).all()
 
 
+@settings(max_examples=100)
+@given(layers, bodies, st.sampled_from([3, 5]), st.booleans(), st.booleans(), st.integers(1, 12))
+def test_block_by_block(kernels, layer: Layer, body: str, size: int, expands: bool, tiles: bool, rows: int) -> None:
+    """Of a map that a pointwise convolution computes, whose numbers are not rounded, or of the image itself."""
+    (h, w), (oh, ow), c, stride = layer.image, layer.out, layer.channels, layer.stride
+    nr = min(layer.nr, 2) if tiles else layer.nr
+    panel = nr * layer.width
+    stored = -(-c // panel) * panel
+    depth = layer.depth + layer.depth % 2
+    image, expansion = exactly(layer, (h, w, depth if expands else c), (c, depth, 1, 1))
+    taps, biases = layer.draw((c, 1, size, size), (2, c))
+    seen = image.astype(np.float64)
+    if expands:
+        seen = ACTIVATIONS[layer.limit](seen @ expansion[:, :, 0, 0].T.astype(np.float64) + biases[0])
+    top, left = (pad + size // 2 - 1 for pad in layer.before)
+    padded = np.pad(seen, ((top, size), (left, size), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size), (0, 1))[::stride, ::stride][:oh, :ow]
+    exact = ACTIVATIONS[layer.limit](np.einsum("hwcij,cij->hwc", windows, taps[:, 0].astype(np.float64)) + biases[1])
+
+    pixel = depth if expands else stored
+    inputs = halves(rounded(bordered(image, pixel, 0)))
+    ex, ex_bias = halves(pack_pairs(expansion, depth, stored, panel)), read_only(pack_bias(biases[0], stored))
+    packed = read_only(pack_depthwise(taps, stored)), read_only(pack_bias(biases[1], stored))
+    high, across = (rows - 1) * stride + size, max((ow - 1) * stride + size, left + w)
+    block = high * across * panel
+    flat, blocks = halves(np.zeros((high * w + 16) * pixel)), Output(block * stored // panel, floats=True)
+    out, deep = Output(oh, ow, stored), max(deep for deep in range(2, 33, 2) if pixel % deep == 0)
+    for first, last in layer.parts(oh):
+        for y in range(first, last, rows):
+            tile = size, layer.mr, nr, min(layer.mr, ow), deep
+            read = inputs, h, w, pixel, depth * expands, stride, top, left
+            to = out.array[y:], ow * stored, stored, ow, y, min(y + rows, last)
+            kernels[layer.width, body](
+                "expanded_tiles_" if tiles else "expanded_", *tile, *read, ex, ex_bias, layer.limit, *packed,
+                layer.limit, stored, flat, blocks.array, high, block, int(y > first), *to
+            )  # fmt: skip
+    blocks.numbers()
+    assert_near(out.numbers()[:, :, :c], exact, ROUNDING + 1e-6 * depth * expands)
+    assert expands or not out.numbers()[:, :, c:].any()
+
+
+@settings(max_examples=50)
+@given(layers)
+def test_windows_one_behind_the_other(kernels, layer: Layer) -> None:
+    (h, w), (oh, ow), depth = layer.image, layer.out, layer.depth
+    image = np.arange(1, (h + 2) * (w + 2) * depth + 1).reshape(h + 2, w + 2, depth).astype(np.uint16)
+    down, right = (1 - pad for pad in layer.before)
+    run = 3 * depth + depth % 2
+    seen = np.append(image.ravel(), 0)
+    for first, last in layer.parts(oh):
+        out = Output(last - first, ow, 3, run)
+        read = halves(image, behind=1), w, depth, layer.stride, down, right
+        kernels[layer.width, "widened"]("patches_", *read, out.array, ow, first, last)
+        out.numbers()
+        for y, x, i in np.ndindex(last - first, ow, 3):
+            at = (((y + first) * layer.stride + down + i) * (w + 2) + x * layer.stride + right) * depth
+            assert (out.array[y, x, i] == seen[at : at + run]).all()
+
+
 @pytest.mark.parametrize("body", BODIES)
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_outer_taps_of_five_by_five(kernels, width: int, body: str) -> None:
@@ -239,7 +307,7 @@ def test_pointwise(kernels, oracle, layer: Layer, body: str, tiles: bool, parts:
         name, tile = ("pointwise_tiles_", (nr,)) if tiles else ("pointwise_", (layer.mr, nr))
         shape = (pixel, (count + 16) * pixel, depth, *([deep] if tiles else []))
         weights = (packed, depth * stored, parts, read_only(pack_bias(bias, stored)), layer.limit)
-        place = (output.array, 4 if floats else 2, w, stored, first * w, last * w)
+        place = (output.array[1:, 1:], 4 if floats else 2, w, (w + 2) * stored, stored, first * w, last * w)
         kernels[layer.width, body](name, *tile, rows, *shape, *weights, *place)
     found = output.inner()
     error = {1: 0, 2: 3e-5 * c**0.5, 3: 1e-6 * c**0.5}[parts] * max(1, np.abs(exact).max())

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from mobilenets.compiler import arena_bytes
 from mobilenets.compiler.formats import fp32, int8
 from mobilenets.compiler.lower import lower
 from mobilenets.compiler.program import Target
-from mobilenets.compiler.targets import INT8_TARGETS, TARGETS
+from mobilenets.compiler.targets import BF16_TARGETS, INT8_TARGETS, TARGETS
 from mobilenets.model import Model
 from mobilenets.quant import reference
 from mobilenets.quant.conversion import to_integers
@@ -115,6 +116,22 @@ def test_blocks_in_int8(unwritten: Model, target: str) -> None:
     for parts in (1, 3):
         compared, differing = compare(model, target, images_for(model), parts)
         assert compared > 10_000 and differing == 0
+
+
+@pytest.mark.parametrize(
+    "target", [pytest.param(t, marks=[] if t in ("amx", "portable") else [pytest.mark.slow]) for t in BF16_TARGETS]
+)
+def test_blocks_in_bf16(unwritten: Model, target: str) -> None:
+    """Beside a depthwise convolution that stands alone, as those before a gate do."""
+    gated = Block(1, 24, kernel=5, expansion=40, gate=16, residual=True)
+    model = make_random_model(replace(unwritten.network, blocks=(*BLOCKS, gated)))
+    kinds = [step.kind.op for step in lower(model, BF16_TARGETS[target], "n", "bf16").program.steps]
+    assert (kinds.count("expanded"), kinds.count("depthwise")) == (len(BLOCKS), 1)
+    images, exact = images_of(model), float64_logits(model, images_of(model))
+    run = running(model, BF16_TARGETS[target], "bf16")
+    ours, theirs = np.stack([run(image)[0] for image in images]), inference(model, "bf16", 1)(images)
+    assert relative_rms(ours, exact) < 1.25 * relative_rms(theirs, exact)
+    assert (run(images[0], 3, True) == run(images[0])).all()
 
 
 @pytest.mark.slow

@@ -163,7 +163,7 @@ def test_a_processor_without_amx_is_told(tmp_path: Path, monkeypatch: pytest.Mon
 @needs(INT8_TARGETS["amx"])
 @pytest.mark.parametrize("weight_zero", [0, -3])
 def test_the_real_instructions(weight_zero: int, tmp_path: Path) -> None:
-    """As they have been run nowhere yet."""
+    """On a processor that has them."""
     model = random_integers(SMALL, 5, 1.0, weight_zero)
     images = images_for(model, 5)
     exact = model.activations["fc"].real(reference.run(model, images))

@@ -60,31 +60,41 @@ class _Pairs(Fp32):
         return "amx_bf16" in self.target.features
 
     def expands(self, pointwise: Op) -> bool:
-        return False
+        return self.parts == 1 and super().expands(pointwise)
 
     def panel_of_pairs(self, channels: int) -> tuple[int, int]:
         """Return a panel as in fp32, of channels that are pairs of vectors; for AMX of one vector or two."""
         vector, nr = self.panel_of(max(channels, 8))
-        return vector, 2 if nr == 3 and (self.tiles or vector == 4) else nr
+        if self.tiles:
+            return vector, 1 if -(-channels // vector) in (1, 3, 5) else 2
+        return vector, 2 if nr == 3 and vector == 4 else nr
 
     def separable(self, step: Step[Any], group: tuple[Layer, ...]) -> Step[Any]:
         """Return a step whose depthwise rows lie in scratch as bf16, or as floats and the parts of each."""
-        stored, width = step.input.channels, step.output.width
+        stored = step.input.channels
         pixel = stored + (32 if self.tiles and stored * HALF % 1024 == 0 else 0)  # else tiles use few sets of the cache
-        row = width * (HALF * self.parts * pixel + (FLOAT * stored if self.parts > 1 else 0))
-        rows = self.group_rows(step, row, HALF * self.parts * stored * step.output.channels)
-        step = replace(
-            change_tile(self.depthwise_tile(step), rows=rows, mr=self.pixels(step, rows * width)),
-            kind=step.kind._replace(tiled=self.tiles),
-            scratch=rows * row + (HALF * TILE * pixel if self.tiles else 0),
-            own=Pairs(self.parts, pixel),
-        )
+        step = self.in_scratch(self.depthwise_tile(step), pixel, stored)
         return self.product_of_pairs(self.taps(step, group[0]), group[-1])
 
-    def product_of_pairs(self, step: Step[Any], layer: Layer) -> Step[Any]:
-        """Return the step with its weights as a matrix of the elements that a sum reads, in their order."""
+    def in_scratch(self, step: Step[Any], pixel: int, depth: int) -> Step[Pairs]:
+        """Return the step with the tile of a product of so many elements, which lie `pixel` apart in scratch."""
+        width = step.output.width
+        row = width * (HALF * self.parts * pixel + (FLOAT * depth if self.parts > 1 else 0))
+        rows = self.group_rows(step, row, HALF * self.parts * depth * step.output.channels)
+        return replace(
+            change_tile(step, rows=rows, mr=self.pixels(step, rows * width)),
+            kind=step.kind._replace(tiled=self.tiles),
+            scratch=rows * row + (HALF * TILE * pixel if self.tiles else 0),
+            own=Pairs(self.parts, pixel, depth),
+        )
+
+    def product_of_pairs(self, step: Step[Any], layer: Layer, depth: int = 0) -> Step[Any]:
+        """Return the step with its weights as a matrix of the elements that a sum reads, in their order.
+
+        `depth`: the elements of a pixel, by default the input's.
+        """
         kernel, bias = self.arrays(layer.op)
-        depth, panel = step.input.channels, step.tile.vector * step.tile.nr
+        depth, panel = depth or step.input.channels, step.tile.vector * step.tile.nr
         channels = padded(len(kernel), panel)
         return add_constants(
             replace(step, depth=depth),
@@ -120,11 +130,33 @@ class Bf16(_Pairs):
         return self.panel_of_pairs(group[-1].op.shape_out[2])
 
     def convolution(self, step: Step[Any], layer: Layer) -> Step[Any]:
+        channels = step.input.channels
+        if layer.op.kind == "pointwise":
+            return self.product(self.in_scratch(step, channels, channels), layer)
+        if self.tiles:
+            return self.product(self.in_scratch(step, windows := 3 * padded(3 * channels, 2), windows), layer)
         return self.product(change_tile(step, mr=self.pixels(step, step.output.width)), layer)
 
+    def expanded(self, step: Step[Any], group: tuple[Layer, ...]) -> Step[Any]:
+        expansion, depth = group[0].op, step.input.channels
+        vector, _ = self.panel_of(max(expansion.shape_out[2], 8))
+        channels = padded(expansion.shape_out[2], vector if vector == 16 else 2 * vector)
+        step = self.in_blocks(step, vector, channels, depth)
+        block = step.tile.lanes * step.tile.dw_nr
+        kernel, bias = self.arrays(expansion)
+        step = add_constants(
+            replace(step, kind=step.kind._replace(tiled=self.tiles)),
+            self.blob.add("ex", "uint16_t", pack_pairs(kernel, depth, channels, block)),
+            self.blob.add("ex_bias", "float", pack_bias(bias, channels)),
+        )
+        step = change_tile(step, mr=self.pixels(step, step.tile.rows * step.output.width))
+        return self.product(self.taps(step, group[1], channels), group[2], channels)
+
+    def floats(self, pixels: int, channels: int) -> int:
+        return padded((pixels + (TILE if self.tiles else 0)) * channels * HALF, 64) // FLOAT
+
     def depthwise(self, step: Step[Any], layer: Layer) -> Step[Any]:
-        lanes = self.lanes(step.input.channels)
-        return self.taps(change_tile(step, vector=lanes, lanes=lanes, nr=1), layer)
+        return super().depthwise(replace(step, kind=step.kind._replace(tiled=self.tiles)), layer)
 
     def depthwise_tile(self, step: Step[Any]) -> Step[Any]:
         """Return the step with the pairs in the widest vector that divides the channels, or that pixels fill."""

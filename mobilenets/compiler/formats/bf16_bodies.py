@@ -5,17 +5,18 @@ from typing import Any
 
 from ..program import SIZES, Kind, Step
 from .format import Body, bordered, call, row_groups
-from .fp32_bodies import add, dense, depthwise_alone, depthwise_any, depthwise_rows, fully_connected, multiply
+from .fp32_bodies import Blocks, add, dense, depthwise_any, depthwise_rows, fully_connected, multiply
 
 __all__ = ["BF16_BODIES", "SPLIT_BODIES", "Pairs"]
 
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """The part of a separable step that only these formats read."""
+    """The part of a step that multiplies what lies in scratch, which only these formats read."""
 
     parts: int  # bf16 that make a number
-    pixel: int  # elements from pixel to pixel of the rows in scratch
+    pixel: int  # elements from pixel to pixel in scratch
+    depth: int  # elements of a pixel
 
 
 def _image(step: Step[Any]) -> list[str]:
@@ -29,6 +30,14 @@ def _conv(step: Step[Any]) -> list[str]:
     read = ("in", a.width, a.channels, w.stride, w.down, w.right, "w", "bias", step.limits[-1])
     written = ("out", b.width, b.channels, "first", "last")
     return bordered(step, call(f"bf16_conv{t.vector}", t.mr, t.nr, *read, *written))
+
+
+def _patches(step: Step[Pairs]) -> list[str]:
+    """Return lines that copy the windows of a full convolution to scratch, which are the pixels of a product."""
+    a, w = step.input, step.window
+    read = ("in", a.width, a.channels, w.stride, w.down, w.right)
+    patches = call("bf16_patches", *read, "scratch", step.output.width, "y", "end")
+    return bordered(step, *row_groups(step, patches, _product(step, "scratch")))
 
 
 def _separable(step: Step[Pairs]) -> list[str]:
@@ -56,32 +65,51 @@ def _part(step: Step[Pairs]) -> int:
     return step.tile.rows * step.output.width * step.own.pixel
 
 
-def _product(step: Step[Pairs], codes: str) -> str:
-    a, b, t, own = step.input, step.output, step.tile, step.own
-    deep = max(deep for deep in range(2, 33, 2) if a.channels % deep == 0)
-    read = (codes, own.pixel, _part(step), a.channels)
-    weights = ("w", a.channels * b.channels, own.parts, "bias", step.limits[-1])
-    written = ("out", SIZES[b.element], b.width, b.channels, f"y * {b.width}", f"end * {b.width}")
+def _product(step: Step[Pairs], pixels: str) -> str:
+    own = step.own
+    return _pixels_product(step, pixels, own.parts, own.pixel, _part(step), own.depth)
+
+
+def _pixels_product(step: Step[Any], pixels: str, parts: int, pixel: int, part: int, depth: int) -> str:
+    """Return the call of the product of rows y to end, whose pixels of `depth` elements lie in scratch."""
+    b, t = step.output, step.tile
+    row = (b.width + 2) * b.channels
+    weights = ("w", depth * b.channels, parts, "bias", step.limits[-1])
+    written = (f"out + {row + b.channels}", SIZES[b.element], b.width, row, b.channels)
+    ends = (f"y * {b.width}", f"end * {b.width}")
     if step.kind.tiled:
-        return call(f"bf16_pointwise_tiles{t.vector}", t.nr, *read, deep, *weights, *written)
-    return call(f"bf16_pointwise{t.vector}", t.mr, t.nr, *read, *weights, *written)
+        read = (pixels, pixel, part, depth, _deep(depth))
+        return call(f"bf16_pointwise_tiles{t.vector}", t.nr, *read, *weights, *written, *ends)
+    return call(f"bf16_pointwise{t.vector}", t.mr, t.nr, pixels, pixel, part, depth, *weights, *written, *ends)
 
 
-def _depthwise(step: Step[Any]) -> list[str]:
-    return depthwise_alone(step, step.output.channels)
+def _deep(depth: int) -> int:
+    """Return the elements of a pixel that a tile takes."""
+    return max(deep for deep in range(2, 33, 2) if depth % deep == 0)
 
 
-def _pointwise(step: Step[Any]) -> list[str]:
-    a, b, t = step.input, step.output, step.tile
-    read = ("row", a.channels, 0, a.channels, "w", 0, 1, "bias", step.limits[-1])
-    written = ("out", SIZES[b.element], b.width, b.channels, f"y * {b.width}", f"(y + 1) * {b.width}")
-    return bordered(
-        step,
-        "for (int y = first; y < last; y++) {",
-        f"    const uint16_t *row = in + ((y + 1) * {a.width + 2} + 1) * {a.channels};",
-        f"    {call(f'bf16_pointwise{t.vector}', t.mr, t.nr, *read, *written)}",
-        "}",
-    )
+def _expanded(step: Step[Blocks]) -> list[str]:
+    a, b, w, t, own = step.input, step.output, step.window, step.tile, step.own
+    tile = (w.kernel, t.ex_mr, t.dw_nr, t.dw_mr, _deep(a.channels))
+    ex = ("ex", "ex_bias", step.limits[0]) if own.depth else ("NULL", "NULL", -1)
+    read = ("in", a.height, a.width, a.channels, own.depth, w.stride, w.top, w.left, *ex)
+    taps = ("dw", "dw_bias", step.limits[own.depth > 0], own.channels)
+    flat, blocks = "scratch" if own.depth else "NULL", f"(float *)scratch + {own.blocks}"
+    kept = (flat, blocks, own.high, own.step, "y > first" if own.step else 0)
+    row, rows = (b.width + 2) * b.channels, f"(uint16_t *)((float *)scratch + {own.rows})"
+    written: tuple[object, ...] = (f"out + (y + 1) * {row} + {b.channels}", row, b.channels)
+    lines = []
+    if own.depth:
+        written = (rows, b.width * own.channels, own.channels)
+        lines = [_pixels_product(step, rows, 1, own.channels, 0, own.channels)]
+    depthwise = call(f"bf16_expanded{t.lanes}", *tile, *read, *taps, *kept, *written, b.width, "y", "end")
+    return bordered(step, *row_groups(step, depthwise, *lines))
+
+
+def _pointwise(step: Step[Pairs]) -> list[str]:
+    a = step.input
+    rows = call("rows", "in", a.width, a.pixel, "scratch", "y", "end")
+    return bordered(step, *row_groups(step, rows, _product(step, "scratch")))
 
 
 def _pool(step: Step[Any]) -> list[str]:
@@ -92,16 +120,23 @@ def _pool(step: Step[Any]) -> list[str]:
 _VECTORS = ("intrinsics", "vectors", "activate", "bf16_dot", "bf16_vectors")
 _PRODUCT = (*_VECTORS, "tile", "bf16_tile")
 _TILES = (*_PRODUCT, "tiles", "bf16_pointwise_tiles")
+_EXPAND = ("border", "rows", "bf16_pointwise", "bf16_expansion", "bf16_expand")
+_EXPAND_TILES = ("border", "rows", "bf16_expansion_tiles", "bf16_expand")
 
 BF16_BODIES = {
     Kind("image", "bf16"): Body(("border", "bf16_image"), _image),
     Kind("conv", "bf16"): Body(("border", *_PRODUCT, "bf16_conv"), _conv),
+    Kind("conv", "bf16", True): Body(("border", *_TILES, "bf16_patches"), _patches),
     Kind("separable", "bf16"): Body(("border", *_PRODUCT, "bf16_depthwise", "bf16_pointwise"), _separable),
     Kind("separable", "bf16", True): Body(("border", *_TILES, "bf16_depthwise"), _separable),
     Kind("separable_any", "bf16"): Body(("border", *_PRODUCT, "bf16_depthwise_any", "bf16_pointwise"), _separable),
     Kind("separable_any", "bf16", True): Body(("border", *_TILES, "bf16_depthwise_any"), _separable),
-    Kind("depthwise", "bf16"): Body(("border", *_VECTORS, "bf16_depthwise_any"), _depthwise),
-    Kind("pointwise", "bf16"): Body(("border", *_PRODUCT, "bf16_pointwise"), _pointwise),
+    Kind("depthwise", "bf16"): Body((*_PRODUCT, *_EXPAND), _expanded),
+    Kind("depthwise", "bf16", True): Body((*_TILES, *_EXPAND_TILES), _expanded),
+    Kind("expanded", "bf16"): Body((*_PRODUCT, *_EXPAND), _expanded),
+    Kind("expanded", "bf16", True): Body((*_TILES, *_EXPAND_TILES), _expanded),
+    Kind("pointwise", "bf16"): Body(("border", *_PRODUCT, "rows", "bf16_pointwise"), _pointwise),
+    Kind("pointwise", "bf16", True): Body(("border", *_TILES, "rows"), _pointwise),
     Kind("dense", "bf16"): Body((*_PRODUCT, "bf16_dense"), dense),
     Kind("add", "bf16"): Body((*_VECTORS, "bf16_elementwise"), add),
     Kind("multiply", "bf16"): Body((*_VECTORS, "bf16_elementwise"), multiply),

@@ -189,9 +189,9 @@ class Fp32(Format):
         def scratch(rows: int) -> Blocks:
             high = (rows - 1) * window.stride + window.kernel
             block = high * across * lanes * nr
-            read = high * step.input.width * step.input.channels if depth else 0
+            read = self.floats(high * step.input.width, step.input.channels) if depth else 0
             kept = block * channels // (lanes * nr) if rows < step.units else block
-            written = rows * width * channels if depth else 0
+            written = self.floats(rows * width, channels) if depth else 0
             return Blocks(channels, depth, high, block * (kept > block), read, read + kept, read + kept + written)
 
         rows, own = step.units, scratch(step.units)
@@ -201,6 +201,10 @@ class Fp32(Format):
         ex_mr = self.pixels(change_tile(step, nr=nr), own.high * step.input.width) if depth else 1
         step = change_tile(step, rows=rows, ex_mr=ex_mr)
         return replace(step, scratch=SIZES["float"] * own.floats, own=own)
+
+    def floats(self, pixels: int, channels: int) -> int:
+        """Return the floats whose bytes so many pixels of the format's elements take in scratch."""
+        return pixels * channels
 
     def taps(self, step: Step[Any], layer: Layer, channels: int = 0) -> Step[Any]:
         """Return the step with the weights of its depthwise convolution, for `channels`, by default the input's."""

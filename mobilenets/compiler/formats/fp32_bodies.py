@@ -11,7 +11,6 @@ __all__ = [
     "Blocks",
     "add",
     "dense",
-    "depthwise_alone",
     "depthwise_any",
     "depthwise_rows",
     "fully_connected",
@@ -54,13 +53,6 @@ def depthwise_any(step: Step[Any], rows: tuple[str, str], *written: object) -> s
     a, w, lanes = step.input, step.window, step.tile.lanes
     read = ("in", a.height, a.width, a.channels, w.kernel, w.stride, w.top, w.left, "dw", "dw_bias", step.limits[0])
     return call(f"{_prefix(step)}depthwise_any{lanes}", *read, *written, step.output.width, *rows)
-
-
-def depthwise_alone(step: Step[Any], *pixel: int) -> list[str]:
-    b = step.output
-    row = (b.width + 2) * b.channels
-    to = f"out + (first + 1) * {row} + {b.channels}"
-    return bordered(step, depthwise_any(step, ("first", "last"), to, row, *pixel))
 
 
 @dataclass(frozen=True, slots=True)

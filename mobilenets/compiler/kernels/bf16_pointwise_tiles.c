@@ -18,7 +18,8 @@ INLINE void tile_products@(tiles *t, int nr, int both, const uint16_t *restrict 
 
 INLINE void tile_block@(tiles *t, int nr, const uint16_t *restrict a, int pixel, int a_part, int depth,
                         int deep, const uint16_t *restrict w, int w_part, int parts, const float *restrict bias,
-                        float limit, void *restrict out, int size, int width, int channels, int first, int last, int n) {
+                        float limit, void *restrict out, int size, int width, int row, int channels, int first, int last,
+                        int n) {
     float sums[4][16 * @] __attribute__((aligned(64)));
     const int both = last - first > 16;
     TILE_ZERO(*t, 0);
@@ -33,7 +34,7 @@ INLINE void tile_block@(tiles *t, int nr, const uint16_t *restrict a, int pixel,
     TILE_STORE(*t, 2, sums[2], 4 * @);
     TILE_STORE(*t, 3, sums[3], 4 * @);
     for (int at = first; at < last && at < first + 32; at++) {
-        const int to = ((at / width + 1) * (width + 2) + at % width + 1) * channels + n;
+        const int to = at / width * row + at % width * channels + n;
         const float *sum = sums[(at - first) / 16 * 2] + (at - first) % 16 * @;
         UNROLL for (int j = 0; j < nr; j++)
             put@(out, to + j * @, activate@(load@(sum + j * 16 * @) + load@(bias + j * @), limit), size);
@@ -42,7 +43,8 @@ INLINE void tile_block@(tiles *t, int nr, const uint16_t *restrict a, int pixel,
 
 INLINE void bf16_pointwise_tiles@(int nr, const uint16_t *restrict a, int pixel, int a_part, int depth,
                              int deep, const uint16_t *restrict w, int w_part, int parts, const float *restrict bias,
-                             float limit, void *restrict out, int size, int width, int channels, int first, int last) {
+                             float limit, void *restrict out, int size, int width, int row, int channels, int first,
+                             int last) {
     tiles t;
     __builtin_memset(&t, 0, sizeof(tile_shapes));
     tile_shapes *shapes = (tile_shapes *)&t;
@@ -55,6 +57,6 @@ INLINE void bf16_pointwise_tiles@(int nr, const uint16_t *restrict a, int pixel,
     for (int n = 0; n < channels; n += nr * @)
         for (int p = first; p < last; p += 32)
             tile_block@(&t, nr, a + (p - first) * pixel, pixel, a_part, depth, deep, w + n * depth, w_part, parts,
-                        bias + n, limit, out, size, width, channels, p, last, n);
+                        bias + n, limit, out, size, width, row, channels, p, last, n);
     TILES_END(t);
 }
