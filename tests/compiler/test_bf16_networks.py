@@ -83,7 +83,8 @@ def test_odd_networks(network: Network, target: str, precision: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "target", "precision"), [("stem of 5", "amx", "bf16"), ("one class", "avx512bf16", "bf16x6")]
+    ("name", "target", "precision"),
+    [("stem of 5", "amx", "bf16"), ("stem of 5", "portable", "bf16"), ("one class", "avx512bf16", "bf16x6")],
 )
 def test_some_odd_networks(name: str, target: str, precision: str) -> None:
     check(ODD[name], target, precision)

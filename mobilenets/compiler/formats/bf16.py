@@ -67,7 +67,7 @@ class _Pairs(Fp32):
         vector, nr = self.panel_of(max(channels, 8))
         if self.tiles:
             return vector, 1 if -(-channels // vector) in (1, 3, 5) else 2
-        return vector, 2 if nr == 3 and vector == 4 else nr
+        return vector, 2 if vector == 4 else nr
 
     def separable(self, step: Step[Any], group: tuple[Layer, ...]) -> Step[Any]:
         """Return a step whose depthwise rows lie in scratch as bf16, or as floats and the parts of each."""
