@@ -1,4 +1,7 @@
-"""Data sets for `recipes.py`: folders with `train/CLASS/` and `val/CLASS/`, all of flowers, of others at most 1,000.
+"""Data sets for `recipes.py`: folders with `train/CLASS/` and `val/CLASS/`.
+
+All of flowers, of the others at most 1,000 images to train on, but for `cifar10-10000` and `cifar10-all`, which has the
+50,000 training images of CIFAR-10 and its 10,000 test images as val.
 
 The sources are public (the folder of test data has them under these names): flowers, hymenoptera, cifar10,
 orl-faces and clothing-attributes; Fashion-MNIST is Debian's package `dataset-fashion-mnist`. What is drawn does not
@@ -17,7 +20,8 @@ from PIL import Image
 
 __all__ = ["SETS", "build"]
 
-TRAIN, VAL = 1000, 1500  # images at most; of flowers all 2,934
+MOST = (1000, 1500)  # images at most, to train on and to validate
+LIMITS = {"flowers": (3000, 1500), "cifar10-10000": (10_000, 1500), "cifar10-all": (50_000, 10_000)}
 FASHION = Path("/usr/share/datasets/fashion-mnist")
 FASHION_NAMES = "t-shirt trouser pullover dress coat sandal shirt sneaker bag boot".split()
 Item = tuple[str, str, bytes, str]  # split, class, content, ending
@@ -28,7 +32,7 @@ def build(name: str, source: Path, out: Path) -> Path:
     folder = out / name
     done = folder / "done"
     if not done.is_file():
-        items = _limited(SETS[name](source), 3000 if name == "flowers" else TRAIN)
+        items = _limited(SETS[name](source), *LIMITS.get(name, MOST))
         for number, (split, label, content, ending) in enumerate(items):
             path = folder / split / label / f"{number:05}{ending}"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,10 +41,10 @@ def build(name: str, source: Path, out: Path) -> Path:
     return folder
 
 
-def _limited(items: Iterable[Item], train: int) -> Iterator[Item]:
-    """Draw at most `train` and `VAL` images, each as likely as any other; of equal files only the first."""
+def _limited(items: Iterable[Item], train: int, val: int) -> Iterator[Item]:
+    """Draw at most `train` and `val` images, each as likely as any other; of equal files only the first."""
     chosen = list({item[2]: item for item in reversed(list(items))}.values())[::-1]
-    for split, limit in (("train", train), ("val", VAL)):
+    for split, limit in (("train", train), ("val", val)):
         of_split = [item for item in chosen if item[0] == split]
         for i in np.sort(np.random.default_rng(0).permutation(len(of_split))[:limit]):
             yield of_split[i]
@@ -102,4 +106,6 @@ SETS: dict[str, Callable[[Path], Iterator[Item]]] = {
     "faces": _faces,
     "clothing": _clothing,
     "fashion": _fashion,
+    "cifar10-10000": _cifar,
+    "cifar10-all": _cifar,
 }

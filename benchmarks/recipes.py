@@ -113,7 +113,7 @@ def tensor(pixels: np.ndarray, preprocess: Preprocess) -> torch.Tensor:
 
 
 def call(command: list[str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "2"})
+    done = subprocess.run(command, capture_output=True, text=True, env={"OMP_NUM_THREADS": "2", **os.environ})
     if done.returncode:
         sys.exit(f"{' '.join(command)} failed:\n{done.stdout[-1000:]}\n{done.stderr[-3000:]}")
     return done.stdout
@@ -146,7 +146,7 @@ def main() -> None:
     parser.add_argument("--width", default="0.25")
     parser.add_argument("--size", default="128")
     parser.add_argument("--systems", nargs="+", default=["ours", "loop", "timm"])
-    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=[*SETS][:6])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--flags", default="", help="for all systems that are run")
