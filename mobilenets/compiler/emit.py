@@ -21,6 +21,7 @@ __all__ = ["Source", "emit"]
 MOST = 2**31 - 1  # the largest int of C
 # kernels whose vectors are those of the depthwise part
 OF_LANES = (
+    "expansion",
     "expand",
     "depthwise",
     "depthwise_any",
@@ -28,7 +29,6 @@ OF_LANES = (
     "bf16_depthwise_any",
     "bf16_expansion",
     "bf16_expansion_tiles",
-    "bf16_expand",
     "bf16_split",
     "int8_depthwise",
 )

@@ -42,10 +42,10 @@ def built(width: int, body: str, folder: Path) -> Kernels:
     target = runnable(PAIRS if body == "pairs" else BF16_TARGETS[WIDTHS[width]])
     text = HEAD + "".join((KERNELS / f"{name}.c").read_text("utf-8") for name in FILES)
     for expansion in EXPANSIONS:  # each with a copy of what calls it
-        both = "".join((KERNELS / f"{name}.c").read_text("utf-8") for name in (expansion, "bf16_expand"))
+        both = "".join((KERNELS / f"{name}.c").read_text("utf-8") for name in (expansion, "expand"))
         of_its_own = expansion.removeprefix("bf16_expansion") + "@("
-        for name in ("expansion", "expanded", "depthwise_block_tile"):
-            both = both.replace(f"bf16_{name}@(", f"bf16_{name}{of_its_own}")
+        for name in ("expansion", "expanded", "depthwise_block_tile", "image_load", "image_store"):
+            both = both.replace(f" {name}@(", f" bf16_{name}{of_its_own}")
         text += both
     for name in NAMES:  # to be called from outside
         text = text.replace(f"INLINE void bf16_{name}@(", f"void {name}_(").replace(f"bf16_{name}@(", f"{name}_(")

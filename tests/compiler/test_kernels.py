@@ -39,7 +39,7 @@ OUTPUTS = ("softmax", "sigmoid", "l2_normalise")
 PLAIN = ("border", "image", "pool", "exponential", *OUTPUTS)
 OF_VECTORS = (
     *("vectors", "activate_all", "tile", "depthwise", "pointwise", "conv", "fully_connected"),
-    *("depthwise_any", "rows", "expand", "dense", "elementwise"),
+    *("depthwise_any", "rows", "expansion", "expand", "dense", "elementwise"),
 )
 NAMES = (
     *("border", "image", "pool", *OUTPUTS, "conv@", "depthwise@", "pointwise@", "fully_connected@"),
@@ -328,7 +328,7 @@ def test_a_depthwise_convolution_block_by_block(
     out, inputs = Written(oh, ow, layer.stored), bordered(image, pixel, np.nan if expands else 0)
     for first, last in layer.parts(oh):
         for y in range(first, last, rows):
-            tile = size, layer.mr, layer.nr, min(layer.mr, ow)
+            tile = size, layer.mr, layer.nr, min(layer.mr, ow), 0
             read = inputs, h, w, pixel, depth * expands, stride, top, left
             fast[layer.width]("expanded_", *tile, *read, ex, read_only(pack_bias(ex_bias, layer.stored)), layer.limit,
                               *packed, layer.limit, layer.stored, flat.array, blocks.array, high, block, int(y > first),

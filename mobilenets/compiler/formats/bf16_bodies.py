@@ -5,7 +5,17 @@ from typing import Any
 
 from ..program import SIZES, Kind, Step
 from .format import Body, bordered, call, row_groups
-from .fp32_bodies import Blocks, add, dense, depthwise_any, depthwise_rows, fully_connected, multiply
+from .fp32_bodies import (
+    Blocks,
+    add,
+    dense,
+    depthwise_any,
+    depthwise_rows,
+    expanded,
+    fully_connected,
+    multiply,
+    projected,
+)
 
 __all__ = ["BF16_BODIES", "SPLIT_BODIES", "Pairs"]
 
@@ -89,21 +99,8 @@ def _deep(depth: int) -> int:
 
 
 def _expanded(step: Step[Blocks]) -> list[str]:
-    a, b, w, t, own = step.input, step.output, step.window, step.tile, step.own
-    tile = (w.kernel, t.ex_mr, t.dw_nr, t.dw_mr, _deep(a.channels))
-    ex = ("ex", "ex_bias", step.limits[0]) if own.depth else ("NULL", "NULL", -1)
-    read = ("in", a.height, a.width, a.channels, own.depth, w.stride, w.top, w.left, *ex)
-    taps = ("dw", "dw_bias", step.limits[own.depth > 0], own.channels)
-    flat, blocks = "scratch" if own.depth else "NULL", f"(float *)scratch + {own.blocks}"
-    kept = (flat, blocks, own.high, own.step, "y > first" if own.step else 0)
-    row, rows = (b.width + 2) * b.channels, f"(uint16_t *)((float *)scratch + {own.rows})"
-    written: tuple[object, ...] = (f"out + (y + 1) * {row} + {b.channels}", row, b.channels)
-    lines = []
-    if own.depth:
-        written = (rows, b.width * own.channels, own.channels)
-        lines = [_pixels_product(step, rows, 1, own.channels, 0, own.channels)]
-    depthwise = call(f"bf16_expanded{t.lanes}", *tile, *read, *taps, *kept, *written, b.width, "y", "end")
-    return bordered(step, *row_groups(step, depthwise, *lines))
+    channels = step.own.channels
+    return expanded(step, _deep(step.input.channels), _pixels_product(step, projected(step), 1, channels, 0, channels))
 
 
 def _pointwise(step: Step[Pairs]) -> list[str]:
@@ -120,8 +117,8 @@ def _pool(step: Step[Any]) -> list[str]:
 _VECTORS = ("intrinsics", "vectors", "activate", "bf16_dot", "bf16_vectors")
 _PRODUCT = (*_VECTORS, "tile", "bf16_tile")
 _TILES = (*_PRODUCT, "tiles", "bf16_pointwise_tiles")
-_EXPAND = ("border", "rows", "bf16_pointwise", "bf16_expansion", "bf16_expand")
-_EXPAND_TILES = ("border", "rows", "bf16_expansion_tiles", "bf16_expand")
+_EXPAND = ("border", "rows", "bf16_pointwise", "bf16_expansion", "expand")
+_EXPAND_TILES = ("border", "rows", "bf16_expansion_tiles", "expand")
 
 BF16_BODIES = {
     Kind("image", "bf16"): Body(("border", "bf16_image"), _image),

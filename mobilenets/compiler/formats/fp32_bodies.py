@@ -13,8 +13,10 @@ __all__ = [
     "dense",
     "depthwise_any",
     "depthwise_rows",
+    "expanded",
     "fully_connected",
     "multiply",
+    "projected",
 ]
 
 
@@ -68,22 +70,36 @@ class Blocks:
     floats: int
 
 
-def _expanded(step: Step[Blocks]) -> list[str]:
+def expanded(step: Step[Blocks], deep: int, product: str) -> list[str]:
+    """Return lines that compute a depthwise convolution block by block, and behind an expansion `product` as well.
+
+    `deep`: the elements of a pixel that a tile of the expansion takes.
+    """
     a, b, w, t, own = step.input, step.output, step.window, step.tile, step.own
-    tile = (w.kernel, t.ex_mr, t.dw_nr, t.dw_mr)
     ex = ("ex", "ex_bias", step.limits[0]) if own.depth else ("NULL", "NULL", -1)
     read = ("in", a.height, a.width, a.channels, own.depth, w.stride, w.top, w.left, *ex)
     taps = ("dw", "dw_bias", step.limits[own.depth > 0], own.channels)
-    kept = ("scratch", f"(float *)scratch + {own.blocks}", own.high, own.step, "y > first" if own.step else 0)
-    row, rows = (b.width + 2) * b.channels, f"(float *)scratch + {own.rows}"
+    flat, blocks = "scratch" if own.depth else "NULL", f"(float *)scratch + {own.blocks}"
+    kept = (flat, blocks, own.high, own.step, "y > first" if own.step else 0)
+    row = (b.width + 2) * b.channels
     written: tuple[object, ...] = (f"out + (y + 1) * {row} + {b.channels}", row, b.channels)
-    lines = []
     if own.depth:
-        written = (rows, b.width * own.channels, own.channels)
-        product = (rows, own.channels, step.depth, "w", "bias", step.limits[-1], "out", b.width, b.channels)
-        lines = [call(f"pointwise{t.vector}", t.mr, t.nr, *product, f"y * {b.width}", f"end * {b.width}")]
+        written = (projected(step), b.width * own.channels, own.channels)
+    tile = (w.kernel, t.ex_mr, t.dw_nr, t.dw_mr, deep)
     depthwise = call(f"expanded{t.lanes}", *tile, *read, *taps, *kept, *written, b.width, "y", "end")
-    return bordered(step, *row_groups(step, depthwise, *lines))
+    return bordered(step, *row_groups(step, depthwise, *([product] if own.depth else [])))
+
+
+def projected(step: Step[Blocks]) -> str:
+    """Return where the rows lie that the projection of an expanded block reads."""
+    return f"({step.input.element} *)((float *)scratch + {step.own.rows})"
+
+
+def _expanded(step: Step[Blocks]) -> list[str]:
+    b, t = step.output, step.tile
+    read = (projected(step), step.own.channels, step.depth, "w", "bias", step.limits[-1])
+    written = ("out", b.width, b.channels, f"y * {b.width}", f"end * {b.width}")
+    return expanded(step, 0, call(f"pointwise{t.vector}", t.mr, t.nr, *read, *written))
 
 
 def _pointwise(step: Step[Any]) -> list[str]:
@@ -143,8 +159,8 @@ BODIES: dict[Kind, Body] = {
     Kind("conv"): Body(("border", *_VECTORS, "tile", "conv"), _conv),
     Kind("separable"): Body(("border", *_VECTORS, "tile", "depthwise", "pointwise"), _separable),
     Kind("separable_any"): Body(("border", *_VECTORS, "tile", "depthwise_any", "pointwise"), _separable),
-    Kind("depthwise"): Body(("border", *_VECTORS, "tile", "rows", "expand"), _expanded),
-    Kind("expanded"): Body(("border", *_VECTORS, "tile", "rows", "expand", "pointwise"), _expanded),
+    Kind("depthwise"): Body(("border", *_VECTORS, "tile", "rows", "expansion", "expand"), _expanded),
+    Kind("expanded"): Body(("border", *_VECTORS, "tile", "rows", "expansion", "expand", "pointwise"), _expanded),
     Kind("pointwise"): Body(("border", *_VECTORS, "tile", "rows", "pointwise"), _pointwise),
     Kind("dense"): Body((*_VECTORS, "tile", "dense"), dense),
     Kind("add"): Body((*_VECTORS, "elementwise"), add),

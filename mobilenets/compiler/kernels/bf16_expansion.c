@@ -1,7 +1,11 @@
-/* A block of nr * @ channels of an expanded map, as floats; `deep` is that of tiles. */
-INLINE void bf16_expansion@(int mr, int nr, int deep, const uint16_t *restrict a, int pixel, int depth,
-                            const uint16_t *restrict w, const float *restrict bias, float limit, float *restrict out,
-                            int width, int row, int count) {
+/* As expansion.c, of bf16. */
+#define ELEMENT uint16_t
+INLINE vec@ image_load@(const uint16_t *p) { return widen@(*(const halves@ *)p); }
+INLINE void image_store@(uint16_t *p, vec@ v) { put@(p, 0, v, 2); }
+
+INLINE void expansion@(int mr, int nr, int deep, const uint16_t *restrict a, int pixel, int depth,
+                       const uint16_t *restrict w, const float *restrict bias, float limit, float *restrict out,
+                       int width, int row, int count) {
     (void)deep;
     bf16_pointwise@(mr, nr, a, pixel, 0, depth, w, 0, 1, bias, limit, out, 4, width, row, nr * @, 0, count);
 }

@@ -1,35 +1,10 @@
 /* A depthwise convolution of a map that never is in memory as a whole: a block of nr * @ channels of it at a time, some
  * rows with the border that padding adds, is computed by a pointwise convolution of the bordered image in (or copied
- * from there, where depth is 0), and read by the depthwise convolution before the next block is begun. */
-INLINE void expand_tile@(int mr, int nr, const float *restrict a, int pixel, int depth, const float *restrict w,
-                         const float *restrict bias, float limit, float *restrict out, int width, int row, int first) {
-    vec@ sum[MR_MAX * NR_MAX];
-    begin@(sum, mr, nr, bias);
-#ifdef __aarch64__
-    multiply@(sum, mr, nr, a + first * pixel, pixel, w, depth);
-#else /* the end of a short loop takes as long as many products */
-    _Pragma("GCC unroll 8") for (int k = 0; k < depth; k++)
-        multiply@(sum, mr, nr, a + first * pixel + k, pixel, w + k * nr * @, 1);
-#endif
-    UNROLL for (int i = 0; i < mr; i++) {
-        float *restrict to = out + (first + i) / width * row + (first + i) % width * nr * @;
-        UNROLL for (int j = 0; j < nr; j++) store@(to + j * @, activate@(sum[i * nr + j], limit));
-    }
-}
-
-INLINE void expand_block@(int mr, int nr, const float *restrict a, int pixel, int depth, const float *restrict w,
-                          const float *restrict bias, float limit, float *restrict out, int width, int row, int count) {
-    int p = 0;
-    for (; p + mr <= count; p += mr) expand_tile@(mr, nr, a, pixel, depth, w, bias, limit, out, width, row, p);
-    if (p < count && p) /* some pixels again */
-        expand_tile@(mr, nr, a, pixel, depth, w, bias, limit, out, width, row, count - mr);
-    else
-        for (; p < count; p++) expand_tile@(1, nr, a, pixel, depth, w, bias, limit, out, width, row, p);
-}
-
+ * from there, where depth is 0), and read by the depthwise convolution before the next block is begun. Blocks
+ * are floats, so that of bf16 the map in between is not rounded. ELEMENT is that of images and of the expansion. */
 INLINE void depthwise_block_tile@(int kernel, int mr, int nr, const float *restrict in, int row, int stride,
                                   const float *restrict w, int channels, const float *restrict bias, float limit,
-                                  float *restrict out, int pixel) {
+                                  ELEMENT *restrict out, int pixel) {
     vec@ sum[DW_MAX];
     begin@(sum, mr, nr, bias);
     UNROLL for (int y = 0; y < kernel; y++)
@@ -41,23 +16,24 @@ INLINE void depthwise_block_tile@(int kernel, int mr, int nr, const float *restr
                     sum[i * nr + j] += weight[j] * load@(in + y * row + ((i * stride + x) * nr + j) * @);
         }
     UNROLL for (int i = 0; i < mr; i++)
-        UNROLL for (int j = 0; j < nr; j++) store@(out + i * pixel + j * @, activate@(sum[i * nr + j], limit));
+        UNROLL for (int j = 0; j < nr; j++) image_store@(out + i * pixel + j * @, activate@(sum[i * nr + j], limit));
 }
 
 /* Rows first..last-1 of the output go to out, where rows lie out_row and pixels out_pixel apart. flat has the space of
  * the pixels of the input that they see, one after the other; blocks that of all blocks, `high` rows each, of which the
  * last serve the rows that follow where `again` says that those before have just been computed (`step`: the floats from
  * block to block, 0 where nothing follows). */
-INLINE void expanded@(int kernel, int mr, int nr, int dw_mr, const float *restrict in, int height, int width, int pixel,
-                      int depth, int stride, int top, int left, const float *restrict ex, const float *restrict ex_bias,
-                      float ex_limit, const float *restrict w, const float *restrict bias, float limit, int channels,
-                      float *restrict flat, float *restrict blocks, int high, int step, int again,
-                      float *restrict out, int out_row, int out_pixel, int out_width, int first, int last) {
+INLINE void expanded@(int kernel, int mr, int nr, int dw_mr, int deep, const ELEMENT *restrict in, int height,
+                      int width, int pixel, int depth, int stride, int top, int left, const ELEMENT *restrict ex,
+                      const float *restrict ex_bias, float ex_limit, const float *restrict w,
+                      const float *restrict bias, float limit, int channels, ELEMENT *restrict flat,
+                      float *restrict blocks, int high, int step, int again, ELEMENT *restrict out, int out_row,
+                      int out_pixel, int out_width, int first, int last) {
     const int wide = (out_width - 1) * stride + kernel, across = wide > left + width ? wide : left + width;
     const int row = across * nr * @, kept = again ? kernel - stride : 0;
     const int from = first * stride - top + kept, to = (last - 1) * stride - top + kernel;
     const int low = from < 0 ? 0 : from, end = to > height ? height : to;
-    if (depth) rows(in, width, (int)sizeof(float) * pixel, flat, low, end);
+    if (depth) rows(in, width, (int)sizeof(ELEMENT) * pixel, flat, low, end);
     for (int c = 0; c < channels; c += nr * @) {
         float *restrict block = blocks + c / (nr * @) * step;
         if (again) __builtin_memmove(block, block + (high - kept) * row, sizeof(float) * (size_t)(kept * row));
@@ -68,11 +44,12 @@ INLINE void expanded@(int kernel, int mr, int nr, int dw_mr, const float *restri
             for (int i = (left + width) * nr * @; i < (inside ? row : 0); i++) at[i] = 0.0f;
             for (int x = 0; !depth && inside && x < width; x++)
                 UNROLL for (int j = 0; j < nr; j++)
-                    store@(at + ((left + x) * nr + j) * @, load@(in + ((y + 1) * (width + 2) + x + 1) * pixel + c + j * @));
+                    store@(at + ((left + x) * nr + j) * @,
+                           image_load@(in + ((y + 1) * (width + 2) + x + 1) * pixel + c + j * @));
         }
         if (depth)
-            expand_block@(mr, nr, flat, pixel, depth, ex + c * depth, ex_bias + c, ex_limit,
-                          block + (low - from + kept) * row + left * nr * @, width, row, (end - low) * width);
+            expansion@(mr, nr, deep, flat, pixel, depth, ex + c * depth, ex_bias + c, ex_limit,
+                       block + (low - from + kept) * row + left * nr * @, width, row, (end - low) * width);
         for (int y = first; y < last; y++)
             for (int x = 0; x < out_width; x += dw_mr) {
                 const int at = x + dw_mr <= out_width ? x : out_width - dw_mr;
