@@ -1,6 +1,7 @@
 """All trials of a sweep: one after another in this process, or several side by side in processes of their own."""
 
 import shutil
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -8,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import Interrupted
 from ..files import remove_left_over
 from ..progress import Watch
 from ..sweeps import (
@@ -17,6 +19,7 @@ from ..sweeps import (
     PLAN,
     REPORT,
     RESULTS,
+    Measured,
     Row,
     SweepPlan,
     collect,
@@ -62,13 +65,37 @@ def run_trials(
             numbers = survivors(plan, numbers, _scores(plan, folder, numbers, rung), plan.by_cost)
             watch.note(f"after {rung} epochs {len(numbers)} of {networks} trials go on")
         _run(plan, folder, dataset, [*numbers, *peers], None, jobs, watch, spread)
-    for at, number in enumerate(numbers):
-        watch.measured("latency", at, len(numbers))
-        measure_trial(plan.run(number, folder), dataset)
+    _write(plan, folder)
+    try:
+        _measure(plan, folder, dataset, numbers, watch)
+    except KeyboardInterrupt:
+        message = f"all trials are trained, not all are measured; go on with: mobilenets sweep --resume {folder}"
+        raise Interrupted(signal.SIGINT, message) from None
+    finally:
+        rows = _write(plan, folder)
+    shutil.rmtree(folder / DECODED, ignore_errors=True)
+    return rows
+
+
+def _measure(plan: SweepPlan, folder: Path, dataset: "Dataset", numbers: Sequence[int], watch: Watch) -> None:
+    """Quantize, evaluate and time the trials `numbers` one after the other, while nothing else of the sweep runs."""
+    runs = {number: plan.run(number, folder) for number in numbers}
+    left = {number: run for number, run in runs.items() if run.report.is_file() and Measured.of(run) is None}
+    if left:
+        watch.note(f"training is done; {len(left)} networks are quantized, evaluated and timed")
+    for at, (number, run) in enumerate(left.items()):
+        watch.measured("latency", at, len(left))
+        measure_trial(run, dataset)
+        if found := Measured.of(run):
+            name, times = plan.trials[number].name, f"{found.latency:.3g} ms, int8 {found.int8_latency:.3g} ms"
+            watch.note(f"{at + 1} of {len(left)}: {name}, int8 top-1 {found.int8_top1:.1%}, {times}")
+
+
+def _write(plan: SweepPlan, folder: Path) -> list[Row]:
+    """Write results and report of what is there, and return the rows."""
     rows = collect(plan, folder)
     write_results(folder, rows)
     write_page(folder, plan, rows)
-    shutil.rmtree(folder / DECODED, ignore_errors=True)
     return rows
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from mobilenets import Watch, load
 from mobilenets.data.sources import open_dataset
-from mobilenets.errors import DataError, TrainingError, UsageError
+from mobilenets.errors import DataError, Interrupted, TrainingError, UsageError
 from mobilenets.sweeps import RESULTS, SweepPlan
 from mobilenets.training import plan as timing
 from mobilenets.training.recipe import Recipe
@@ -95,6 +95,28 @@ def test_a_finished_sweep_is_kept(plain: None, swept: Swept) -> None:
     times = {path: path.stat().st_mtime_ns for path in swept.folder.glob("trials/*/*")}
     assert digests(resume_sweep(swept.folder, jobs=1)) == digests(swept)
     assert {path: path.stat().st_mtime_ns for path in swept.folder.glob("trials/*/*")} == times
+
+
+def test_measuring_that_is_interrupted_leaves_a_report_and_goes_on(
+    swept: Swept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "s"
+    shutil.copytree(swept.folder, folder)
+    for name in (RESULTS, "report.html", f"trials/{swept.rows[1].trial}/measured.json"):
+        (folder / name).unlink()
+
+    def stop(run: object, dataset: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("mobilenets.verbs.trials.measure_trial", stop)
+        with pytest.raises(Interrupted, match=f"go on with: mobilenets sweep --resume {folder}$"):
+            resume_sweep(folder, jobs=1)
+    assert (folder / "report.html").is_file() and (folder / RESULTS).is_file()
+    notes = Notes()
+    again = resume_sweep(folder, jobs=1, watch=notes)
+    assert [row.int8_top1 for row in again.rows] == [row.int8_top1 for row in swept.rows]
+    assert sum("int8 top-1" in note for note in notes.notes) == 1
 
 
 def test_halving_stops_the_dominated_network(plain: None, data: Path, tmp_path: Path) -> None:
