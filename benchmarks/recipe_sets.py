@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from PIL import Image
 
-__all__ = ["SETS", "build"]
+__all__ = ["LARGE", "SETS", "build"]
 
 MOST = (1000, 1500)  # images at most, to train on and to validate
 LIMITS = {"flowers": (3000, 1500), "cifar10-10000": (10_000, 1500), "cifar10-all": (50_000, 10_000)}
@@ -32,7 +32,7 @@ def build(name: str, source: Path, out: Path) -> Path:
     folder = out / name
     done = folder / "done"
     if not done.is_file():
-        items = _limited(SETS[name](source), *LIMITS.get(name, MOST))
+        items = _limited({**SETS, **LARGE}[name](source), *LIMITS.get(name, MOST))
         for number, (split, label, content, ending) in enumerate(items):
             path = folder / split / label / f"{number:05}{ending}"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -106,6 +106,5 @@ SETS: dict[str, Callable[[Path], Iterator[Item]]] = {
     "faces": _faces,
     "clothing": _clothing,
     "fashion": _fashion,
-    "cifar10-10000": _cifar,
-    "cifar10-all": _cifar,
 }
+LARGE = {"cifar10-10000": _cifar, "cifar10-all": _cifar}

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from recipe_sets import SETS, build
+from recipe_sets import LARGE, SETS, build
 
 from mobilenets.arch.graph import expand
 from mobilenets.exporters.timm import to_timm
@@ -146,7 +146,7 @@ def main() -> None:
     parser.add_argument("--width", default="0.25")
     parser.add_argument("--size", default="128")
     parser.add_argument("--systems", nargs="+", default=["ours", "loop", "timm"])
-    parser.add_argument("--sets", nargs="+", choices=SETS, default=[*SETS][:6])
+    parser.add_argument("--sets", nargs="+", choices=[*SETS, *LARGE], default=list(SETS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--flags", default="", help="for all systems that are run")

@@ -21,12 +21,14 @@ __all__ = ["Source", "emit"]
 MOST = 2**31 - 1  # the largest int of C
 # kernels whose vectors are those of the depthwise part
 OF_LANES = (
+    "elements",
     "expansion",
     "expand",
     "depthwise",
     "depthwise_any",
     "bf16_depthwise",
     "bf16_depthwise_any",
+    "bf16_elements",
     "bf16_expansion",
     "bf16_expansion_tiles",
     "bf16_split",

@@ -88,14 +88,12 @@ def _train_peer(dataset: "Dataset", run: "Run", watch: Watch) -> None:
     run.checkpoint.unlink(missing_ok=True)
 
 
-def measure_trial(run: "Run", dataset: "Dataset", watch: Watch | None = None) -> None:
-    """Quantize the best model of a finished run and measure both beside each other, unless that is done."""
-    if not run.report.is_file() or Measured.of(run) is not None:
-        return
+def measure_trial(run: "Run", dataset: "Dataset") -> Measured:
+    """Quantize the best model of a finished run, measure both beside each other, and keep and return the figures."""
     max_bad = run.settings.recipe.max_bad
-    quantized = quantize(run.best, dataset, run.integers, max_bad=max_bad, overwrite=True, watch=watch or Watch())
+    quantized = quantize(run.best, dataset, run.integers, max_bad=max_bad, overwrite=True, watch=Watch())
     both = quantized.comparison
-    Measured(
+    measured = Measured(
         split=both.split,
         top1=both.floats.result.score,
         latency=both.floats.latency.median,
@@ -105,7 +103,9 @@ def measure_trial(run: "Run", dataset: "Dataset", watch: Watch | None = None) ->
         int8_latency=both.integers.latency.median,
         int8_arena=both.integers.arena_bytes,
         agreement=both.agreement,
-    ).save(run)
+    )
+    measured.save(run)
+    return measured
 
 
 def main(folder: str, number: str, epochs: str | None = None) -> int:

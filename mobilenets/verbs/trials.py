@@ -65,7 +65,6 @@ def run_trials(
             numbers = survivors(plan, numbers, _scores(plan, folder, numbers, rung), plan.by_cost)
             watch.note(f"after {rung} epochs {len(numbers)} of {networks} trials go on")
         _run(plan, folder, dataset, [*numbers, *peers], None, jobs, watch, spread)
-    _write(plan, folder)
     try:
         _measure(plan, folder, dataset, numbers, watch)
     except KeyboardInterrupt:
@@ -82,13 +81,13 @@ def _measure(plan: SweepPlan, folder: Path, dataset: "Dataset", numbers: Sequenc
     runs = {number: plan.run(number, folder) for number in numbers}
     left = {number: run for number, run in runs.items() if run.report.is_file() and Measured.of(run) is None}
     if left:
+        _write(plan, folder)
         watch.note(f"training is done; {len(left)} networks are quantized, evaluated and timed")
     for at, (number, run) in enumerate(left.items()):
         watch.measured("latency", at, len(left))
-        measure_trial(run, dataset)
-        if found := Measured.of(run):
-            name, times = plan.trials[number].name, f"{found.latency:.3g} ms, int8 {found.int8_latency:.3g} ms"
-            watch.note(f"{at + 1} of {len(left)}: {name}, int8 top-1 {found.int8_top1:.1%}, {times}")
+        found = measure_trial(run, dataset)
+        name, times = plan.trials[number].name, f"{found.latency:.3g} ms, int8 {found.int8_latency:.3g} ms"
+        watch.note(f"{at + 1} of {len(left)}: {name}, int8 top-1 {found.int8_top1:.1%}, {times}")
 
 
 def _write(plan: SweepPlan, folder: Path) -> list[Row]:

@@ -30,7 +30,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out latencies and the sweep's report, which take most of the time of so small trials."""
-    monkeypatch.setattr("mobilenets.verbs.trials.measure_trial", lambda run, dataset: None)
+    monkeypatch.setattr("mobilenets.verbs.trials._measure", lambda *arguments: None)
     monkeypatch.setattr("mobilenets.verbs.trials.write_page", lambda folder, plan, rows: None)
 
 

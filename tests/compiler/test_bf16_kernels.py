@@ -28,7 +28,15 @@ NAMES = (
 FILES = (
     *("intrinsics", "border", "vectors", "activate_all", "bf16_dot", "bf16_vectors", "tile", "bf16_tile", "tiles"),
     *("bf16_image", "bf16_conv", "bf16_depthwise", "bf16_pointwise", "bf16_pointwise_tiles", "bf16_split", "bf16_pool"),
-    *("bf16_fully_connected", "bf16_depthwise_any", "bf16_dense", "bf16_elementwise", "bf16_patches", "rows"),
+    *(
+        "bf16_fully_connected",
+        "bf16_depthwise_any",
+        "bf16_dense",
+        "bf16_elementwise",
+        "bf16_patches",
+        "rows",
+        "bf16_elements",
+    ),
 )
 EXPANSIONS = ("bf16_expansion", "bf16_expansion_tiles")
 ROUNDING = 2.0**-8  # of a bf16, relative
@@ -44,7 +52,7 @@ def built(width: int, body: str, folder: Path) -> Kernels:
     for expansion in EXPANSIONS:  # each with a copy of what calls it
         both = "".join((KERNELS / f"{name}.c").read_text("utf-8") for name in (expansion, "expand"))
         of_its_own = expansion.removeprefix("bf16_expansion") + "@("
-        for name in ("expansion", "expanded", "depthwise_block_tile", "image_load", "image_store"):
+        for name in ("expansion", "expanded", "depthwise_block_tile"):
             both = both.replace(f" {name}@(", f" bf16_{name}{of_its_own}")
         text += both
     for name in NAMES:  # to be called from outside

@@ -39,7 +39,7 @@ OUTPUTS = ("softmax", "sigmoid", "l2_normalise")
 PLAIN = ("border", "image", "pool", "exponential", *OUTPUTS)
 OF_VECTORS = (
     *("vectors", "activate_all", "tile", "depthwise", "pointwise", "conv", "fully_connected"),
-    *("depthwise_any", "rows", "expansion", "expand", "dense", "elementwise"),
+    *("depthwise_any", "rows", "elements", "expansion", "expand", "dense", "elementwise"),
 )
 NAMES = (
     *("border", "image", "pool", *OUTPUTS, "conv@", "depthwise@", "pointwise@", "fully_connected@"),

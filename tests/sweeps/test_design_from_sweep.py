@@ -79,7 +79,7 @@ def test_search_trains_several_and_keeps_the_best(tmp_path: Path, monkeypatch: p
     from mobilenets.training import plan as timing
 
     monkeypatch.setattr(timing, "plan", lambda dataset, settings, initial: Timed())
-    monkeypatch.setattr("mobilenets.verbs.trials.measure_trial", lambda run, dataset: None)
+    monkeypatch.setattr("mobilenets.verbs.trials._measure", lambda *arguments: None)
     notes: list[str] = []
     watch = Watch()
     watch.note = notes.append  # type: ignore[method-assign]

@@ -52,7 +52,7 @@ def swept(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Swept:
 @pytest.fixture
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out reports and latencies, which take most of the time of so small trials."""
-    monkeypatch.setattr("mobilenets.verbs.trials.measure_trial", lambda run, dataset: None)
+    monkeypatch.setattr("mobilenets.verbs.trials._measure", lambda *arguments: None)
     monkeypatch.setattr("mobilenets.verbs.trials.write_page", lambda folder, plan, rows: None)
     monkeypatch.setattr("mobilenets.verbs.train.write_page", lambda path, *others: path.touch())
 

@@ -13,11 +13,12 @@ import numpy as np
 from ...arch.layers import Layer
 from ...arch.ops import OPS, OUTPUTS, Consumer, Op
 from ...arrays import Floats, Halves
-from ..program import SIZES, Buffer, Kind, Step
+from ..program import SIZES, Buffer, Constant, Kind, Step
 from ..targets import ALL_BF16_TARGETS
 from .bf16_bodies import BF16_BODIES, SPLIT_BODIES, Pairs
 from .format import Body, add_constants, change_tile, padded
 from .fp32 import FP32, Fp32, pack_bias
+from .fp32_bodies import Blocks
 
 __all__ = ["Bf16", "Bf16x3", "Bf16x6", "Halves", "deinterleaved", "pack_pairs", "rounded", "split", "widened"]
 
@@ -59,9 +60,6 @@ class _Pairs(Fp32):
         """Return whether AMX multiplies."""
         return "amx_bf16" in self.target.features
 
-    def expands(self, pointwise: Op) -> bool:
-        return self.parts == 1 and super().expands(pointwise)
-
     def panel_of_pairs(self, channels: int) -> tuple[int, int]:
         """Return a panel as in fp32, of channels that are pairs of vectors; for AMX of one vector or two."""
         vector, nr = self.panel_of(max(channels, 8))
@@ -88,13 +86,11 @@ class _Pairs(Fp32):
             own=Pairs(self.parts, pixel, depth),
         )
 
-    def product_of_pairs(self, step: Step[Any], layer: Layer, depth: int = 0) -> Step[Any]:
-        """Return the step with its weights as a matrix of the elements that a sum reads, in their order.
-
-        `depth`: the elements of a pixel, by default the input's.
-        """
+    def product_of_pairs(self, step: Step[Any], layer: Layer) -> Step[Any]:
+        """Return the step with its weights as a matrix of the elements that a sum reads, in their order."""
         kernel, bias = self.arrays(layer.op)
-        depth, panel = depth or step.input.channels, step.tile.vector * step.tile.nr
+        depth = step.own.channels if step.kind.op == "expanded" else step.input.channels
+        panel = step.tile.vector * step.tile.nr
         channels = padded(len(kernel), panel)
         return add_constants(
             replace(step, depth=depth),
@@ -137,26 +133,15 @@ class Bf16(_Pairs):
             return self.product(self.in_scratch(step, windows := 3 * padded(3 * channels, 2), windows), layer)
         return self.product(change_tile(step, mr=self.pixels(step, step.output.width)), layer)
 
-    def expanded(self, step: Step[Any], group: tuple[Layer, ...]) -> Step[Any]:
-        expansion, depth = group[0].op, step.input.channels
-        vector, _ = self.panel_of(max(expansion.shape_out[2], 8))
-        channels = padded(expansion.shape_out[2], vector if vector == 16 else 2 * vector)
-        step = self.in_blocks(step, vector, channels, depth)
-        block = step.tile.lanes * step.tile.dw_nr
-        kernel, bias = self.arrays(expansion)
-        step = add_constants(
-            replace(step, kind=step.kind._replace(tiled=self.tiles)),
-            self.blob.add("ex", "uint16_t", pack_pairs(kernel, depth, channels, block)),
-            self.blob.add("ex_bias", "float", pack_bias(bias, channels)),
-        )
-        step = change_tile(step, mr=self.pixels(step, step.tile.rows * step.output.width))
-        return self.product(self.taps(step, group[1], channels), group[2], channels)
+    def packed_expansion(self, step: Step[Blocks], kernel: Floats, block: int) -> Constant:
+        return self.blob.add("ex", "uint16_t", pack_pairs(kernel, step.own.depth, step.own.channels, block))
+
+    def in_blocks(self, step: Step[Any], lanes: int, channels: int, depth: int = 0) -> Step[Blocks]:
+        step = replace(step, kind=step.kind._replace(tiled=self.tiles))
+        return super().in_blocks(step, lanes, channels, step.input.channels if depth else 0)
 
     def floats(self, pixels: int, channels: int) -> int:
         return padded((pixels + (TILE if self.tiles else 0)) * channels * HALF, 64) // FLOAT
-
-    def depthwise(self, step: Step[Any], layer: Layer) -> Step[Any]:
-        return super().depthwise(replace(step, kind=step.kind._replace(tiled=self.tiles)), layer)
 
     def depthwise_tile(self, step: Step[Any]) -> Step[Any]:
         """Return the step with the pairs in the widest vector that divides the channels, or that pixels fill."""
@@ -180,6 +165,9 @@ class Bf16x3(_Pairs):
     name = "bf16x3"
     bodies: ClassVar[dict[Kind, Body]] = {**Fp32.bodies, **SPLIT_BODIES}
     parts = 2
+
+    def expands(self, pointwise: Op) -> bool:
+        return False
 
     def kind(self, op: str) -> Kind:
         return Kind(op, "split" if op.startswith("separable") else "fp32")

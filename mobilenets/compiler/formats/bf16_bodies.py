@@ -47,7 +47,7 @@ def _patches(step: Step[Pairs]) -> list[str]:
     a, w = step.input, step.window
     read = ("in", a.width, a.channels, w.stride, w.down, w.right)
     patches = call("bf16_patches", *read, "scratch", step.output.width, "y", "end")
-    return bordered(step, *row_groups(step, patches, _product(step, "scratch")))
+    return bordered(step, *row_groups(step, patches, _product(step, "scratch", step.own)))
 
 
 def _separable(step: Step[Pairs]) -> list[str]:
@@ -56,41 +56,36 @@ def _separable(step: Step[Pairs]) -> list[str]:
     depthwise = call(f"bf16_depthwise{step.tile.lanes}", *read, "scratch", pixel, b.width, "y", "end")
     if step.kind.op == "separable_any":
         depthwise = depthwise_any(step, ("y", "end"), "scratch", b.width * pixel, pixel)
-    return bordered(step, *row_groups(step, depthwise, _product(step, "scratch")))
+    return bordered(step, *row_groups(step, depthwise, _product(step, "scratch", step.own)))
 
 
 def _split_separable(step: Step[Pairs]) -> list[str]:
     """Return lines that write the floats of the depthwise convolution to scratch, and their parts behind them."""
     a, b, own = step.input, step.output, step.own
-    read, written = ("scratch", a.channels, f"(end - y) * {b.width}"), (own.parts, "rows", own.pixel, _part(step))
+    read, written = ("scratch", a.channels, f"(end - y) * {b.width}"), (own.parts, "rows", own.pixel, _part(step, own))
     parts = call(f"bf16_split{step.tile.lanes}", *read, *written)
     return [
         f"uint16_t *rows = (uint16_t *)((float *)scratch + {step.tile.rows * b.width * a.channels});",
-        *bordered(step, *row_groups(step, depthwise_rows(step), parts, _product(step, "rows"))),
+        *bordered(step, *row_groups(step, depthwise_rows(step), parts, _product(step, "rows", own))),
     ]
 
 
-def _part(step: Step[Pairs]) -> int:
+def _part(step: Step[Any], own: Pairs) -> int:
     """Return the elements from one part of the rows in scratch to the next."""
-    return step.tile.rows * step.output.width * step.own.pixel
+    return step.tile.rows * step.output.width * own.pixel
 
 
-def _product(step: Step[Pairs], pixels: str) -> str:
-    own = step.own
-    return _pixels_product(step, pixels, own.parts, own.pixel, _part(step), own.depth)
-
-
-def _pixels_product(step: Step[Any], pixels: str, parts: int, pixel: int, part: int, depth: int) -> str:
-    """Return the call of the product of rows y to end, whose pixels of `depth` elements lie in scratch."""
+def _product(step: Step[Any], pixels: str, own: Pairs) -> str:
+    """Return the call of the product of rows y to end, whose pixels lie in scratch."""
     b, t = step.output, step.tile
     row = (b.width + 2) * b.channels
-    weights = ("w", depth * b.channels, parts, "bias", step.limits[-1])
+    read = (pixels, own.pixel, _part(step, own), own.depth)
+    weights = ("w", own.depth * b.channels, own.parts, "bias", step.limits[-1])
     written = (f"out + {row + b.channels}", SIZES[b.element], b.width, row, b.channels)
     ends = (f"y * {b.width}", f"end * {b.width}")
     if step.kind.tiled:
-        read = (pixels, pixel, part, depth, _deep(depth))
-        return call(f"bf16_pointwise_tiles{t.vector}", t.nr, *read, *weights, *written, *ends)
-    return call(f"bf16_pointwise{t.vector}", t.mr, t.nr, pixels, pixel, part, depth, *weights, *written, *ends)
+        return call(f"bf16_pointwise_tiles{t.vector}", t.nr, *read, _deep(own.depth), *weights, *written, *ends)
+    return call(f"bf16_pointwise{t.vector}", t.mr, t.nr, *read, *weights, *written, *ends)
 
 
 def _deep(depth: int) -> int:
@@ -99,14 +94,14 @@ def _deep(depth: int) -> int:
 
 
 def _expanded(step: Step[Blocks]) -> list[str]:
-    channels = step.own.channels
-    return expanded(step, _deep(step.input.channels), _pixels_product(step, projected(step), 1, channels, 0, channels))
+    rows = Pairs(1, step.own.channels, step.own.channels)
+    return expanded(step, _deep(step.input.channels), _product(step, projected(step), rows))
 
 
 def _pointwise(step: Step[Pairs]) -> list[str]:
     a = step.input
     rows = call("rows", "in", a.width, a.pixel, "scratch", "y", "end")
-    return bordered(step, *row_groups(step, rows, _product(step, "scratch")))
+    return bordered(step, *row_groups(step, rows, _product(step, "scratch", step.own)))
 
 
 def _pool(step: Step[Any]) -> list[str]:
@@ -117,8 +112,8 @@ def _pool(step: Step[Any]) -> list[str]:
 _VECTORS = ("intrinsics", "vectors", "activate", "bf16_dot", "bf16_vectors")
 _PRODUCT = (*_VECTORS, "tile", "bf16_tile")
 _TILES = (*_PRODUCT, "tiles", "bf16_pointwise_tiles")
-_EXPAND = ("border", "rows", "bf16_pointwise", "bf16_expansion", "expand")
-_EXPAND_TILES = ("border", "rows", "bf16_expansion_tiles", "expand")
+_EXPAND = ("border", "rows", "bf16_elements", "bf16_pointwise", "bf16_expansion", "expand")
+_EXPAND_TILES = ("border", "rows", "bf16_elements", "bf16_expansion_tiles", "expand")
 
 BF16_BODIES = {
     Kind("image", "bf16"): Body(("border", "bf16_image"), _image),

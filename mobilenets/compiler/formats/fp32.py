@@ -10,7 +10,7 @@ from ...arch.layers import Layer
 from ...arch.ops import CONVOLUTIONS, Consumer, Op
 from ...arrays import Floats
 from ...model import Model
-from ..program import SIZES, Buffer, Element, Kind, Step, Target
+from ..program import SIZES, Buffer, Constant, Element, Kind, Step, Target
 from ..targets import ALL_TARGETS
 from ..tuning import NONE, Tilings
 from .format import LIMITS, Format, add_constants, change_tile, padded
@@ -169,13 +169,14 @@ class Fp32(Format):
         step = self.in_blocks(step, vector, channels, expansion.shape_in[2])
         block = step.tile.lanes * step.tile.dw_nr
         kernel, bias = self.arrays(expansion)
-        step = add_constants(
-            step,
-            self.blob.add("ex", "float", pack_pointwise(kernel, channels, block)),
-            self.blob.add("ex_bias", "float", pack_bias(bias, channels)),
-        )
+        packed = self.packed_expansion(step, kernel, block)
+        step = add_constants(step, packed, self.blob.add("ex_bias", "float", pack_bias(bias, channels)))
         step = change_tile(step, mr=self.pixels(step, step.tile.rows * step.output.width))
         return self.product(self.taps(step, group[1], channels), group[2])
+
+    def packed_expansion(self, step: Step[Blocks], kernel: Floats, block: int) -> Constant:
+        """Return the weights of the expansion, in blocks of so many channels."""
+        return self.blob.add("ex", "float", pack_pointwise(kernel, step.own.channels, block))
 
     def in_blocks(self, step: Step[Any], lanes: int, channels: int, depth: int = 0) -> Step[Blocks]:
         """Return the step with the tiles, rows and scratch of a depthwise convolution, block by block of its channels.

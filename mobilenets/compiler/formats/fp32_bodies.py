@@ -154,13 +154,14 @@ def _output(step: Step[Any]) -> list[str]:
 
 
 _VECTORS = ("vectors", "activate")
+_BLOCKS = ("elements", "expansion", "expand")
 BODIES: dict[Kind, Body] = {
     Kind("image"): Body(("border", "image"), _image),
     Kind("conv"): Body(("border", *_VECTORS, "tile", "conv"), _conv),
     Kind("separable"): Body(("border", *_VECTORS, "tile", "depthwise", "pointwise"), _separable),
     Kind("separable_any"): Body(("border", *_VECTORS, "tile", "depthwise_any", "pointwise"), _separable),
-    Kind("depthwise"): Body(("border", *_VECTORS, "tile", "rows", "expansion", "expand"), _expanded),
-    Kind("expanded"): Body(("border", *_VECTORS, "tile", "rows", "expansion", "expand", "pointwise"), _expanded),
+    Kind("depthwise"): Body(("border", *_VECTORS, "tile", "rows", *_BLOCKS), _expanded),
+    Kind("expanded"): Body(("border", *_VECTORS, "tile", "rows", *_BLOCKS, "pointwise"), _expanded),
     Kind("pointwise"): Body(("border", *_VECTORS, "tile", "rows", "pointwise"), _pointwise),
     Kind("dense"): Body((*_VECTORS, "tile", "dense"), dense),
     Kind("add"): Body((*_VECTORS, "elementwise"), add),

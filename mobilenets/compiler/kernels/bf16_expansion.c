@@ -1,8 +1,4 @@
 /* As expansion.c, of bf16. */
-#define ELEMENT uint16_t
-INLINE vec@ image_load@(const uint16_t *p) { return widen@(*(const halves@ *)p); }
-INLINE void image_store@(uint16_t *p, vec@ v) { put@(p, 0, v, 2); }
-
 INLINE void expansion@(int mr, int nr, int deep, const uint16_t *restrict a, int pixel, int depth,
                        const uint16_t *restrict w, const float *restrict bias, float limit, float *restrict out,
                        int width, int row, int count) {

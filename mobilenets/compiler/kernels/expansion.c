@@ -1,8 +1,4 @@
-/* Images of floats, and a block of nr * @ channels of an expanded map; `deep` is that of tiles, which this one has not. */
-#define ELEMENT float
-INLINE vec@ image_load@(const float *p) { return load@(p); }
-INLINE void image_store@(float *p, vec@ v) { store@(p, v); }
-
+/* A block of nr * @ channels of an expanded map; `deep` is that of tiles, which this one has not. */
 INLINE void expand_tile@(int mr, int nr, const float *restrict a, int pixel, int depth, const float *restrict w,
                          const float *restrict bias, float limit, float *restrict out, int width, int row, int first) {
     vec@ sum[MR_MAX * NR_MAX];
