@@ -20,6 +20,7 @@ import statistics
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from recipe_sets import LARGE, SETS, build
 from mobilenets.arch.graph import expand
 from mobilenets.exporters.timm import to_timm
 from mobilenets.image import Preprocess, normalise, prepare
-from mobilenets.model import Model, load
+from mobilenets.model import load
 from mobilenets.training.module import MobileNet, load_weights, weights_of
 from mobilenets.training.start import recompute_statistics
 
@@ -100,12 +101,8 @@ def peer_weights(weights: Path, folder: Path) -> Path:
         pixels = np.stack([prepare(file.read_bytes(), model.preprocess) for file in files])
         batches = np.array_split(pixels, len(pixels) // 128 + 1)
         recompute_statistics(module, (tensor(batch, model.preprocess) for batch in batches))
-        path.write_bytes(to_timm(Model(**{**fields(model), "weights": weights_of(module.state_dict())})))
+        path.write_bytes(to_timm(replace(model, weights=weights_of(module.state_dict()))))
     return path
-
-
-def fields(model: Model) -> dict[str, Any]:
-    return {name: getattr(model, name) for name in model.__dataclass_fields__}
 
 
 def tensor(pixels: np.ndarray, preprocess: Preprocess) -> torch.Tensor:

@@ -150,8 +150,15 @@ def _convolve(op: Op, x: np.ndarray[Any, Any], weight: np.ndarray[Any, Any]) -> 
     total = np.zeros((len(x), *op.shape_out), x.dtype)
     for (row, column), seen in taps(op, x):
         tap = weight[:, :, row, column]
-        total += seen * tap[:, 0] if op.kind == "depthwise" else seen @ tap.T
+        total += seen * tap[:, 0] if op.kind == "depthwise" else _product(seen, tap.T)
     return total
+
+
+def _product(x: np.ndarray[Any, Any], matrix: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return (N, H, W, out) of (N, H, W, C) and (C, out) by one call of BLAS, which takes contiguous arrays only."""
+    rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
+    found: np.ndarray[Any, Any] = (rows @ np.ascontiguousarray(matrix)).reshape(*x.shape[:-1], -1)
+    return found
 
 
 def taps(op: Op, x: np.ndarray[Any, Any]) -> Iterator[tuple[tuple[int, int], np.ndarray[Any, Any]]]:

@@ -23,6 +23,7 @@ from ..sweeps import (
     Row,
     SweepPlan,
     collect,
+    counts,
     history,
     run_side_by_side,
     survivors,
@@ -138,7 +139,9 @@ def _run_in_processes(
     _decode(plan, dataset, watch)
     prepare_log(plan.trials[0].settings.log)
     ended: list[str] = []
-    by_name = {plan.trials[number].name: number for number in numbers}
+    # the longest first, so that it does not run alone at the end
+    longest_first = sorted(numbers, key=lambda number: counts(plan.trials[number].settings)[0], reverse=True)
+    by_name = {plan.trials[number].name: number for number in longest_first}
 
     def done(name: str) -> None:
         ended.append(name)

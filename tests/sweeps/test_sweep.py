@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -251,3 +252,13 @@ def test_settings_are_resolved_in_the_plan(swept: Swept) -> None:
     assert {one.stored_side for one in settings} == {math.ceil(32 / (1 - 0.75 * 0.7) ** 0.5)}
     assert [one.network.classes for one in settings] == [3, 3]
     assert [one.recipe.augment for one in settings] == [0.7, 0.55]
+
+
+def test_the_longest_trial_starts_first(swept: Swept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Side by side, in the order of mult-adds: the plan has alpha 0.5 before 0.25 and is turned round."""
+    plan = replace(swept.plan, trials=swept.plan.trials[::-1])
+    started: list[str] = []
+    monkeypatch.setattr("mobilenets.verbs.trials._decode", lambda *arguments: None)
+    monkeypatch.setattr("mobilenets.verbs.trials.run_side_by_side", lambda commands, *others: started.extend(commands))
+    _run_in_processes(plan, tmp_path, open_data(plan), [0, 1], None, 2, Watch())
+    assert started == [trial.name for trial in swept.plan.trials]
