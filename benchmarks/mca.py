@@ -24,7 +24,7 @@ from mobilenets.arch.network import Block, Network  # noqa: E402
 from mobilenets.compiler.build import FLAGS  # noqa: E402
 from mobilenets.compiler.compile import sources_of  # noqa: E402
 from mobilenets.compiler.program import Target  # noqa: E402
-from mobilenets.compiler.targets import ARM_BF16_TARGETS, ARM_INT8_TARGETS, ARM_TARGETS  # noqa: E402
+from mobilenets.compiler.targets import ARM_BF16_TARGETS, ARM_FP16_TARGETS, ARM_INT8_TARGETS, ARM_TARGETS  # noqa: E402
 
 NETWORK = Network(1.0, 112, 112, blocks=(Block(1, 128), Block(1, 128)), classes=3)
 PROCESSORS = ("cortex-a55", "cortex-a76", "neoverse-n1", "apple-m1")
@@ -38,6 +38,8 @@ LOOPS = {  # name -> precision, target, its multiplications
     "pointwise int8, dotprod": ("int8", ARM_INT8_TARGETS["dotprod"], r"sdot\b.*\.4b\["),
     "depthwise int8, dotprod": ("int8", ARM_INT8_TARGETS["dotprod"], r"sdot\b(?!.*\.4b\[)"),
     "pointwise int8, i8mm": ("int8", ARM_INT8_TARGETS["i8mm"], r"smmla\b"),
+    "pointwise fp16": ("fp16", ARM_FP16_TARGETS["fp16"], r"fmla\b.*\.h\["),
+    "depthwise fp16": ("fp16", ARM_FP16_TARGETS["fp16"], r"fmla\b(?!.*\.h\[)"),
     "pointwise bf16": ("bf16", ARM_BF16_TARGETS["bf16"], r"bfdot\b.*\.2h\["),
 }
 
@@ -70,7 +72,13 @@ def loops(lines: list[str]) -> Iterator[list[str]]:
 
 def simulated(text: Sequence[str], processor: str, mca: str) -> tuple[float, float]:
     """Return the cycles of an iteration, and those that the units of the processor need at least."""
-    command = [mca, "-march=aarch64", f"-mcpu={processor}", "-mattr=+dotprod,+i8mm,+bf16", f"-iterations={ITERATIONS}"]
+    command = [
+        mca,
+        "-march=aarch64",
+        f"-mcpu={processor}",
+        "-mattr=+dotprod,+i8mm,+bf16,+fullfp16",
+        f"-iterations={ITERATIONS}",
+    ]
     done = subprocess.run(command, input="\n".join(text), capture_output=True, text=True, check=True).stdout
     values = dict(re.findall(r"^(Total Cycles|Block RThroughput): +([\d.]+)", done, re.MULTILINE))
     return float(values["Total Cycles"]) / ITERATIONS, float(values["Block RThroughput"])

@@ -11,7 +11,7 @@ import pytest
 
 from mobilenets.compiler.processor import LEVELS, features, level_features, missing, reported
 from mobilenets.compiler.program import Target
-from mobilenets.compiler.targets import BF16_TARGETS, INT8_TARGETS, TARGETS, best_target
+from mobilenets.compiler.targets import BF16_TARGETS, FP16_TARGETS, INT8_TARGETS, TARGETS, best_target
 
 LACKS = "this processor lacks"
 HELD = ("avx2", "sse2")  # the levels to which `make test` holds the tests of native code
@@ -30,6 +30,7 @@ _INSTRUCTION_SETS = {
     "avx512_vnni": "AVX512_VNNI",
     "avx_vnni": "AVX_VNNI",
     "avx512_bf16": "AVX512_BF16",
+    "avx512_fp16": "AVX512_FP16",
     "amx_tile": "AMX_TILE",
     "amx_bf16": "AMX_BF16",
     "amx_int8": "AMX_INT8",
@@ -57,7 +58,8 @@ def runnable(target: Target) -> Target:
     if not missing(target.features):
         return target
     present = best_target()
-    return replace(target, features=present.features, flags=(*present.flags, "-O0"))
+    halves = ("-fexcess-precision=16",) * (target.features[-1] in ("avx512_fp16", "asimdhp"))
+    return replace(target, features=present.features, flags=(*present.flags, "-O0", *halves))
 
 
 def emulated_anywhere(target: object) -> bool:
@@ -65,7 +67,7 @@ def emulated_anywhere(target: object) -> bool:
 
     Its emulation under a mask takes the same C through the same plain instructions once more.
     """
-    known = {**BF16_TARGETS, **INT8_TARGETS, **TARGETS}
+    known = {**FP16_TARGETS, **BF16_TARGETS, **INT8_TARGETS, **TARGETS}
     found = known.get(target) if isinstance(target, str) else target
     return isinstance(found, Target) and not set(found.features) <= reported()
 

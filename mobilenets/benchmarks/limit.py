@@ -113,6 +113,8 @@ def _dot(target: Target, precision: str) -> tuple[str, str, int]:
         return "int", f"(vector){dot}", products
     if "bf16" in target.features:
         return "float", "(vector)vbfdotq_f32((float32x4_t)s, (bfloat16x8_t)a, (bfloat16x8_t)b)", 2
+    if precision == "fp16":
+        return "_Float16", "s + a * b", 1
     name = {4: "_mm", 8: "_mm256", 16: "_mm512"}[target.vector]
     wide = f"__m{32 * target.vector}"
     if precision == "int8" and target.dot == "vnni":
@@ -131,7 +133,7 @@ def _source(target: Target, element: str, dot: str) -> str:
     names = [f"s{i}" for i in range(CHAINS[target.machine])]
     return SOURCE.format(
         element=element,
-        bytes=4 * target.vector,
+        bytes=(2 if element == "_Float16" else 4) * target.vector,
         begin=", ".join(f"{name} = b * {i}" for i, name in enumerate(names)),
         dot=dot,
         step=" ".join(f"CHANGED(a); {name} = DOT({name});" for name in names),

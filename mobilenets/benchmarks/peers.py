@@ -19,7 +19,7 @@ from ..quant.scheme import LOW, QuantModel
 __all__ = ["PEERS", "PRECISIONS", "Floats", "Peer", "Setup"]
 
 
-PRECISIONS = ("fp32", "bf16x6", "bf16x3", "bf16", "int8")  # as in compiler; others know the first and the last two
+PRECISIONS = ("fp32", "bf16x6", "bf16x3", "fp16", "bf16", "int8")  # as in compiler; others know fp32, bf16 and int8
 
 
 @dataclass(frozen=True, slots=True)

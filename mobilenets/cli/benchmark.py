@@ -41,8 +41,8 @@ def benchmark(
     batch_sizes
         Images at once, for images/s.
     precisions
-        fp32 (the default), bf16x6 and bf16x3 (fp32 in parts of bf16), bf16, int8; each runtime in those it has. An
-        int8 model is int8; of a float model int8 is made on the spot, good for its time only.
+        fp32 (the default), bf16x6 and bf16x3 (fp32 in parts of bf16), fp16, bf16, int8; each runtime in those it has.
+        An int8 model is int8; of a float model int8 is made on the spot, good for its time only.
     data
         Images on which the runtimes' top-1 must agree, in any layout that train reads; noise without.
     report

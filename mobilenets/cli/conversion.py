@@ -113,12 +113,14 @@ def compile_(
     output
         The folder to write to; by default one beside the model.
     target
-        The instructions to use; auto: those that this processor has. avx512bf16 is for bf16, avx512vnni and avxvnni
-        for int8, amx for both; of 64-bit ARM neon is for all, bf16 for bf16, dotprod and i8mm for int8.
+        The instructions to use; auto: those that this processor has. avx512bf16 is for bf16, avx512fp16 for fp16,
+        avx512vnni and avxvnni for int8, amx for bf16 and int8; of 64-bit ARM neon is for all but fp16, fp16 and bf16
+        for the precisions of these names, dotprod and i8mm for int8.
     precision
         The format of weights and activations; by default the model's own. fp32; int8 (of int8 models only); bf16: half
-        the memory, and faster where the processor multiplies bf16; bf16x3 and bf16x6: floats by products of bf16, worth
-        it with amx only (error 1e-4, and fp32's own).
+        the memory, and faster where the processor multiplies bf16; fp16: half the memory, more exact than bf16, for
+        processors that compute with halves (avx512fp16, ARM since v8.2); bf16x3 and bf16x6: floats by products of
+        bf16, worth it with amx only (error 1e-4, and fp32's own).
     name
         Of the files and of the function, mobilenets_NAME_run.
     embed

@@ -1,5 +1,6 @@
 """Emit a `Program` as C99: a function for each different step, and a table of the calls with their arguments."""
 
+import re
 from dataclasses import dataclass
 from importlib.resources import files
 from textwrap import fill
@@ -7,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arch.ops import OUTPUTS
 from ..errors import CompileError
 from .blob import Blob
 from .formats import FORMATS
@@ -36,9 +38,21 @@ OF_LANES = (
 )
 # kernels that both parts of a step call
 OF_BOTH = (
-    *("vectors", "activate", "tile", "bf16_vectors", "bf16_tile", "bf16_pointwise", "bf16_pointwise_tiles"),
+    *(
+        "vectors",
+        "activate",
+        "tile",
+        "fp16_vectors",
+        "fp16_activate",
+        "bf16_vectors",
+        "bf16_tile",
+        "bf16_pointwise",
+        "bf16_pointwise_tiles",
+    ),
     *("int8_vectors", "int8_dot"),
 )
+# kernels that read or write floats in every format
+OF_FLOATS = (*OUTPUTS, "exponential", "fp16_pool", "fp16_fully_connected")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +101,7 @@ def _head(lowered: Lowered) -> str:
 def _border(element: Element, values: tuple[float, ...]) -> str:
     if not values:
         return ""
-    numbers = ", ".join(map(literal if element == "float" else str, values))
+    numbers = ", ".join(map(literal if element in ("float", "_Float16") else str, values))
     return f"static const {element} image_border[] = {{{numbers}}}; /* what normalisation makes zero */\n"
 
 
@@ -105,13 +119,15 @@ def _kernels(program: Program) -> list[str]:
             if kernel in OF_BOTH and tile.lanes:
                 used[name, tile.lanes] = None
             used[name, tile.lanes if kernel in OF_LANES else tile.vector] = None
-    return list(dict.fromkeys(kernel_text(kernel, width) for kernel, width in used))
+    number = FORMATS[program.precision].number
+    texts = [kernel_text(kernel, width, "float" if kernel in OF_FLOATS else number) for kernel, width in used]
+    return list(dict.fromkeys(texts))
 
 
-def kernel_text(name: str, width: int) -> str:
-    """Return the C of a kernel for vectors of `width` elements."""
-    text = (files(__package__) / "kernels" / f"{name}.c").read_text("utf-8")
-    return text.replace("@", str(width))
+def kernel_text(name: str, width: int, number: Element = "float") -> str:
+    """Return the C of a kernel for vectors of `width` elements, `number` in the place of float."""
+    text = (files(__package__) / "kernels" / f"{name}.c").read_text("utf-8").replace("@", str(width))
+    return text if number == "float" else re.sub(r"\bfloat\b", number, text)
 
 
 def _body(program: Program, step: Step[Any]) -> Body:

@@ -27,10 +27,12 @@ _X86: dict[str, tuple[str, ...]] = {
     "avx512": ("avx512f", "avx512bw", "avx512dq", "avx512vl"),
     "avx512vnni": ("avx512_vnni",),
     "avx512bf16": ("avx512_bf16",),
+    "avx512fp16": ("avx512_fp16",),
     "amx": ("amx_tile", "amx_bf16", "amx_int8"),
 }
 _ARM: dict[str, tuple[str, ...]] = {
     "neon": ("asimd",),
+    "fp16": ("asimdhp",),
     "dotprod": ("asimddp",),
     "i8mm": ("i8mm",),
     "bf16": ("bf16",),
@@ -43,6 +45,7 @@ LEVELS = _ARM if MACHINE == "aarch64" else _X86
 _HWCAP, _HWCAP2 = 16, 26
 _ARM_FEATURES = {
     "asimd": (_HWCAP, 1, "AdvSIMD"),
+    "asimdhp": (_HWCAP, 10, "FEAT_FP16"),
     "asimddp": (_HWCAP, 20, "FEAT_DotProd"),
     "i8mm": (_HWCAP2, 13, "FEAT_I8MM"),
     "bf16": (_HWCAP2, 14, "FEAT_BF16"),

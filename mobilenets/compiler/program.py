@@ -25,9 +25,10 @@ __all__ = [
 
 ALIGNMENT = 64  # bytes, of every array in the arena and in the blob: a cache line, and the widest vector
 
-Element = Literal["float", "uint16_t", "uint8_t", "int8_t", "int16_t", "int32_t"]  # as C names it; uint16_t: bf16
+Element = Literal["float", "_Float16", "uint16_t", "uint8_t", "int8_t", "int16_t", "int32_t"]  # in C; uint16_t: bf16
 DTYPES: dict[Element, str] = {
     "float": "<f4",
+    "_Float16": "<f2",
     "uint16_t": "<u2",
     "uint8_t": "u1",
     "int8_t": "i1",
@@ -54,7 +55,7 @@ class Target:
     """A kind of processor: what the layout of data depends on, and how the C compiler is called for it."""
 
     name: str
-    vector: int  # floats in its widest vector
+    vector: int  # numbers of its widest vector: floats, in fp16 halves
     sums: int  # vector registers that a tile's sums may take
     features: tuple[str, ...]  # that a processor must have, as Linux names them
     flags: tuple[str, ...]  # for the C compiler

@@ -11,12 +11,15 @@ from .program import Target
 
 __all__ = [
     "ALL_BF16_TARGETS",
+    "ALL_FP16_TARGETS",
     "ALL_INT8_TARGETS",
     "ALL_TARGETS",
     "ARM_BF16_TARGETS",
+    "ARM_FP16_TARGETS",
     "ARM_INT8_TARGETS",
     "ARM_TARGETS",
     "BF16_TARGETS",
+    "FP16_TARGETS",
     "INT8_TARGETS",
     "TARGETS",
     "best_target",
@@ -53,6 +56,17 @@ BF16_TARGETS = {
     ),
     "avx512bf16": _BF16,
     **TARGETS,
+}
+
+# for networks of halves: only processors that compute with them, since others would take longer than in fp32
+FP16_TARGETS = {
+    "avx512fp16": replace(
+        TARGETS["avx512"],
+        name="avx512fp16",
+        vector=32,
+        features=(*TARGETS["avx512"].features, "avx512_fp16"),
+        flags=(*TARGETS["avx512"].flags, "-mavx512fp16"),
+    )
 }
 
 # for int8 networks, for which there is an instruction
@@ -103,6 +117,17 @@ _DOTPROD = replace(
     _NEON, name="dotprod", features=("asimd", "asimddp"), flags=("-march=armv8.2-a+dotprod",), dot="sdot"
 )
 ARM_TARGETS = {"neon": _NEON}
+ARM_FP16_TARGETS = {
+    "fp16": replace(
+        _NEON,
+        name="fp16",
+        vector=8,
+        sums=16,
+        features=("asimd", "asimdhp"),
+        flags=("-march=armv8.2-a+fp16",),
+        own=("tile_neon16",),
+    )
+}
 ARM_BF16_TARGETS = {
     "bf16": replace(_NEON, name="bf16", features=("asimd", "bf16"), flags=("-march=armv8.2-a+bf16",)),
     **ARM_TARGETS,
@@ -121,6 +146,7 @@ ARM_INT8_TARGETS = {
 
 # of all processors: "auto" tries the last table first
 ALL_TARGETS = ChainMap(TARGETS, ARM_TARGETS)
+ALL_FP16_TARGETS = ChainMap(FP16_TARGETS, ARM_FP16_TARGETS)
 ALL_BF16_TARGETS = ChainMap(BF16_TARGETS, ARM_BF16_TARGETS)
 ALL_INT8_TARGETS = ChainMap(INT8_TARGETS, ARM_INT8_TARGETS)
 
@@ -128,10 +154,14 @@ ALL_INT8_TARGETS = ChainMap(INT8_TARGETS, ARM_INT8_TARGETS)
 def best_target(name: str = "auto", targets: Mapping[str, Target] = ALL_TARGETS) -> Target:
     """Return the target of that name, or for "auto" the first of `targets` that this processor runs.
 
-    Raises `UsageError` for a name that is not in `targets`.
+    Raises `UsageError` for a name that is not in `targets`, and where this processor runs none of them.
     """
     if name == "auto":
-        return next(target for target in targets.values() if _runs(target))
+        for target in targets.values():
+            if _runs(target):
+                return target
+        needed = " or ".join(target.features[-1] for target in targets.values())
+        raise UsageError(f"target 'auto': none of {', '.join(targets)} runs on this processor, which lacks {needed}")
     if name not in targets:
         raise UsageError(f"target {name!r} must be auto, {', '.join(targets)}")
     return targets[name]

@@ -45,8 +45,8 @@ def benchmark(
     batch_sizes
         Images at once, for images/s.
     precisions
-        fp32, bf16x6 and bf16x3 (fp32 in parts of bf16), bf16, int8; by default the model's own. Each runtime is timed
-        in those it has. Of a float model int8 is made on the spot, good for its time only.
+        fp32, bf16x6 and bf16x3 (fp32 in parts of bf16), fp16, bf16, int8; by default the model's own. Each runtime is
+        timed in those it has. Of a float model int8 is made on the spot, good for its time only.
     data
         Images on which the runtimes' top-1 must agree, in any layout that `train` reads; noise without.
     report

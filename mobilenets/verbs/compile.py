@@ -69,7 +69,7 @@ def compile(
     target
         A key of `compiler.TARGETS`; auto: what this processor has.
     precision
-        fp32, bf16, bf16x3, bf16x6 or int8; by default the model's own.
+        fp32, fp16, bf16, bf16x3, bf16x6 or int8; by default the model's own.
     name
         Of the files and of the function mobilenets_NAME_run.
     embed
@@ -123,7 +123,7 @@ def compile(
         same = agree(logits, NumpySession(trained).logits, trained.preprocess, "logits differ from numpy's", bound=0)
         return CompiledFiles(folder, write(), same)
     reference = Session.from_onnx(to_onnx(trained), 1).logits
-    bound = {"bf16": 0.1, "bf16x3": 1e-3}.get(precision or trained.precision, BOUND)
+    bound = {"bf16": 0.1, "fp16": 0.05, "bf16x3": 1e-3}.get(precision or trained.precision, BOUND)
     difference = agree(logits, reference, trained.preprocess, "compiled logits differ from ONNX Runtime's", bound)
     return CompiledFiles(folder, write(), difference)
 

@@ -87,8 +87,8 @@ def _integers(file: FileLayer, layer: Layer, before: QuantParams) -> IntegerLaye
     """Return the integers of a layer; a hard sigmoid's slope and offset become a part of them, as in the scheme."""
     if file.integers is None or file.gives is None:
         raise _lacking(file)
-    if layer.activation is None or layer.activation.kind != "hard_sigmoid":
-        return file.integers
+    if layer.activation is None or layer.activation.kind != "hard_sigmoid" or file.activated == file.gives:
+        return file.integers  # the last: see `unfolded_gates`
     scale = file.integers.scale.astype(np.float64)
     offset = np.rint(3 / (before.scale * scale)).astype(np.int64)
     return replace(

@@ -15,7 +15,7 @@ from ..arch.network import Network
 from ..arrays import Floats, Integers
 from ..errors import MissingExtraError, ModelFileError
 from ..image import Preprocess
-from ..quant.scheme import IntegerLayer, QuantParams
+from ..quant.scheme import LOW, IntegerLayer, QuantParams
 
 __all__ = [
     "DETECTOR",
@@ -30,6 +30,7 @@ __all__ = [
     "convolution",
     "extra",
     "one_or_all",
+    "unfolded_gates",
     "weight",
     "width",
 ]
@@ -78,6 +79,24 @@ class FileLayer:
         weight = np.concatenate([np.zeros_like(self.weight[:1]), self.weight])
         bias = None if self.bias is None else np.concatenate([np.zeros_like(self.bias[:1]), self.bias])
         return replace(self, weight=weight, bias=bias, integers=_with_zeros_first(self.integers))
+
+
+def unfolded_gates(layers: Sequence[FileLayer]) -> list[FileLayer]:
+    """Return layers with the hard sigmoids of gates that are a part of the weights before a product.
+
+    This package writes the gates of int8 networks so: integers from 0 to 1 are the clamp of x / 6 + 1/2.
+    """
+    multiplied = [*(layer.kind == "multiply" for layer in layers[1:]), False]
+    return [_unfolded(layer) if last else layer for layer, last in zip(layers, multiplied, strict=False)]
+
+
+def _unfolded(layer: FileLayer) -> FileLayer:
+    gives, bias = layer.gives, layer.bias
+    if layer.activation not in (None, "none") or gives is None or layer.weight is None or bias is None:
+        return layer
+    if gives.zero_point != LOW or not 1 / 257 <= gives.scale <= 1 / 254:
+        return layer
+    return replace(layer, weight=6 * layer.weight, bias=6 * bias - 3, activation="hard_sigmoid", activated=gives)
 
 
 def _with_zeros_first(integers: IntegerLayer | None) -> IntegerLayer | None:

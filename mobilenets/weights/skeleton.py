@@ -13,7 +13,7 @@ from ..arch.ops import CONVOLUTIONS, OPS, Op
 from ..arch.zoo import FAMILIES
 from ..errors import ModelFileError, NetworkError
 from .blocks import Parser
-from .layers import FileLayer, weight, width
+from .layers import FileLayer, unfolded_gates, weight, width
 from .naming import explicit, named
 from .tokens import is_stem
 
@@ -59,6 +59,7 @@ def assemble(layers: Sequence[FileLayer], body_only: bool = False, stated: Netwo
     `body_only`: the body is taken where there is no classifier or another head. `stated` is the network that the file's
     metadata states. Raises `ModelFileError` naming the first layer that does not fit.
     """
+    layers = unfolded_gates(layers)
     if stated and layers and not any(layer.activation for layer in layers):
         return Skeleton(stated, _of_network(layers, stated), stated.activation)
     if not stated and (found := _of_table(layers, body_only)):

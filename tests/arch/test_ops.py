@@ -17,7 +17,7 @@ from mobilenets.arch.network import _CHOICES, Block, Network
 from mobilenets.arch.ops import OPS, Consumer, Op, OpSpec
 from mobilenets.benchmarks.ncnn_file import ncnn_files
 from mobilenets.compiler.compile import PRECISIONS, sources_of
-from mobilenets.compiler.targets import BF16_TARGETS, TARGETS
+from mobilenets.compiler.formats import FORMATS as FORMATS_OF_C
 from mobilenets.costs import cost
 from mobilenets.errors import NetworkError
 from mobilenets.exporters import FORMATS, write
@@ -58,6 +58,7 @@ def test_all_are_found() -> None:
         "equalisation",
         "the compiler to C in fp32",
         "the compiler to C in bf16",
+        "the compiler to C in fp16",
         "the compiler to C in int8",
         "the engine for microcontrollers",
         "export to ONNX",
@@ -107,8 +108,8 @@ def test_the_integers_refuse_it(mystery: Network, random_model: Callable[..., Mo
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_the_compiler_refuses_it(precision: str, mystery: Network, random_model: Callable[..., Model]) -> None:
-    target = next(iter((TARGETS if precision == "fp32" else BF16_TARGETS).values()))
-    with refused(f"the compiler to C in {'fp32' if precision == 'fp32' else 'bf16'}"):
+    target = next(iter(FORMATS_OF_C[precision].targets.values()))
+    with refused(f"the compiler to C in {'bf16' if precision.startswith('bf16') else precision}"):
         sources_of(random_model(mystery), target, "network", precision=precision)
 
 

@@ -26,9 +26,11 @@ from mobilenets.compiler.processor import load
 from mobilenets.compiler.program import Target
 from mobilenets.compiler.targets import (
     ALL_BF16_TARGETS,
+    ALL_FP16_TARGETS,
     ALL_INT8_TARGETS,
     ALL_TARGETS,
     ARM_BF16_TARGETS,
+    ARM_FP16_TARGETS,
     ARM_INT8_TARGETS,
     ARM_TARGETS,
     TARGETS,
@@ -43,6 +45,7 @@ EMULATOR = shutil.which("qemu-aarch64")
 needs_arm = pytest.mark.skipif(
     not EMULATOR or not shutil.which(CROSS[0]), reason="no qemu-aarch64 (Debian: qemu-user) or no aarch64-linux-gnu-gcc"
 )
+FLOAT_TARGETS = {**ARM_BF16_TARGETS, **ARM_FP16_TARGETS}
 CPUS = {"neon": "cortex-a53"}  # the others have no processor of their own that the emulator knows
 NETWORK = Network(0.5, 40, 36, blocks=(Block(1, 64), Block(2, 100)), classes=3)
 
@@ -128,6 +131,7 @@ def test_every_byte_in_an_emulator(network: str, target: str, tmp_path: Path) ->
     ("precision", "target", "bound"),
     [
         ("fp32", "neon", 1e-5),
+        ("fp16", "fp16", 0.01),
         ("bf16", "bf16", 0.02),
         pytest.param("bf16", "neon", 0.02, marks=pytest.mark.slow),
         pytest.param("bf16x3", "bf16", 1e-4, marks=pytest.mark.slow),
@@ -135,7 +139,7 @@ def test_every_byte_in_an_emulator(network: str, target: str, tmp_path: Path) ->
 )
 def test_floats_in_an_emulator(precision: str, target: str, bound: float, tmp_path: Path) -> None:
     model = make_random_model(NETWORK)
-    build(tmp_path, [*CROSS], model, ARM_BF16_TARGETS[target], precision)
+    build(tmp_path, [*CROSS], model, FLOAT_TARGETS[target], precision)
     (image,) = images_of(model, 1)
     exact = float64_logits(model, image[None])[0]
     assert relative_rms(run(tmp_path, image, *emulator(target)), exact) < bound
@@ -165,17 +169,17 @@ def test_every_byte_of_every_network(network: str, target: str) -> None:
 
 @needs_compiler
 @pytest.mark.any_processor
-@pytest.mark.parametrize(("precision", "target"), [("fp32", "neon"), ("bf16", "bf16")])
+@pytest.mark.parametrize(("precision", "target"), [("fp32", "neon"), ("fp16", "fp16"), ("bf16", "bf16")])
 def test_floats_in_plain_c(precision: str, target: str) -> None:
     model = make_random_model(NETWORK)
-    found = running(model, ARM_BF16_TARGETS[target], precision)(images_of(model, 1)[0], parts=3)
+    found = running(model, FLOAT_TARGETS[target], precision)(images_of(model, 1)[0], parts=3)
     bound = 1e-5 if precision == "fp32" else 0.02
     assert relative_rms(found[0], float64_logits(model, images_of(model, 1))[0]) < bound
 
 
 def test_levels_of_arm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processor, "LEVELS", processor._ARM)
-    monkeypatch.setattr(processor, "reported", lambda: frozenset({"fp", "asimd", "asimddp", "i8mm", "bf16"}))
+    monkeypatch.setattr(processor, "reported", lambda: frozenset({"fp", "asimd", "asimdhp", "asimddp", "i8mm", "bf16"}))
     tables = (ALL_TARGETS, ALL_BF16_TARGETS, ALL_INT8_TARGETS)
     for level, chosen in {
         "neon": ("neon", "neon", "neon"),
@@ -186,8 +190,17 @@ def test_levels_of_arm(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(processor.MASK, level)
         assert tuple(best_target("auto", table).name for table in tables) == chosen
     monkeypatch.setenv(processor.MASK, "avx2")
-    with pytest.raises(UsageError, match=r"MOBILENETS_PROCESSOR \(='avx2'\) must be one of neon, dotprod, i8mm, bf16"):
+    with pytest.raises(
+        UsageError, match=r"MOBILENETS_PROCESSOR \(='avx2'\) must be one of neon, fp16, dotprod, i8mm, bf16"
+    ):
         best_target("auto")
+    monkeypatch.setenv(processor.MASK, "fp16")
+    assert best_target("auto", ALL_FP16_TARGETS).name == "fp16"
+    monkeypatch.setenv(processor.MASK, "neon")
+    with pytest.raises(
+        UsageError, match="none of fp16, avx512fp16 runs on this processor, which lacks asimdhp or avx51"
+    ):
+        best_target("auto", ALL_FP16_TARGETS)
 
 
 def system(settings: dict[str, int], auxiliary: dict[int, int]) -> SimpleNamespace:
@@ -202,12 +215,14 @@ def system(settings: dict[str, int], auxiliary: dict[int, int]) -> SimpleNamespa
 
 @pytest.mark.parametrize(
     ("platform", "found"),
-    [("linux", {"asimd", "asimddp", "i8mm"}), ("darwin", {"asimd", "asimddp", "bf16"}), ("win32", set())],
+    [("linux", {"asimd", "asimdhp", "asimddp", "i8mm"}), ("darwin", {"asimd", "asimddp", "bf16"}), ("win32", set())],
 )
 def test_features_are_what_the_system_reports(platform: str, found: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """The bits are those of Linux's asm/hwcap.h, the names those of `sysctl hw.optional.arm`."""
     settings = {"AdvSIMD": 1, "FEAT_DotProd": 1, "FEAT_I8MM": 0, "FEAT_BF16": 1}
-    fake = system({f"hw.optional.arm.{k}": v for k, v in settings.items()}, {16: 1 << 1 | 1 << 20, 26: 1 << 13})
+    fake = system(
+        {f"hw.optional.arm.{k}": v for k, v in settings.items()}, {16: 1 << 1 | 1 << 10 | 1 << 20, 26: 1 << 13}
+    )
     monkeypatch.setattr(processor.ctypes, "CDLL", lambda name: fake)
     monkeypatch.setattr(sys, "platform", platform)
     assert set(processor._arm_features()) == found
@@ -217,7 +232,7 @@ def test_features_are_what_the_system_reports(platform: str, found: set[str], mo
 def test_arm_is_neither_chosen_nor_loaded_here(tmp_path: Path) -> None:
     tables = (ALL_TARGETS, ALL_BF16_TARGETS, ALL_INT8_TARGETS)
     assert {best_target("auto", table).machine for table in tables} == {""}
-    for target in (*ARM_BF16_TARGETS.values(), *ARM_INT8_TARGETS.values()):
+    for target in (*ARM_FP16_TARGETS.values(), *ARM_BF16_TARGETS.values(), *ARM_INT8_TARGETS.values()):
         with pytest.raises(CompileError, match=f"was built for {target.name}: this processor lacks asimd"):
             load(tmp_path / "library.so", target.name, target.features)
 
@@ -240,11 +255,17 @@ def test_a_cross_compiler_builds_the_library(target: str, monkeypatch: pytest.Mo
 @needs_arm
 @pytest.mark.parametrize(
     ("precision", "target"),
-    [("fp32", "neon"), ("bf16", "bf16"), ("bf16", "neon"), *(("int8", name) for name in ARM_INT8_TARGETS)],
+    [
+        ("fp32", "neon"),
+        ("fp16", "fp16"),
+        ("bf16", "bf16"),
+        ("bf16", "neon"),
+        *(("int8", name) for name in ARM_INT8_TARGETS),
+    ],
 )
 def test_the_limit_of_a_core_runs(precision: str, target: str, tmp_path: Path) -> None:
     """What one step adds to all chains: each product of 3 and 5 that its instruction takes; others are of zeros."""
-    chosen = {**ARM_BF16_TARGETS, **ARM_INT8_TARGETS}[target]
+    chosen = {**FLOAT_TARGETS, **ARM_INT8_TARGETS}[target]
     main = '#include <stdio.h>\nint main(void) { printf("%.9e", chains(8) - chains(7)); return 0; }\n'
     (tmp_path / "limit.c").write_text(limit._source(chosen, *limit._dot(chosen, precision)[:2]) + main)
     subprocess.run([*CROSS, *chosen.flags, "limit.c", "-o", "limit"], cwd=tmp_path, check=True)

@@ -21,7 +21,7 @@ from mobilenets.compiler import compile_model
 from mobilenets.compiler.build import link
 from mobilenets.compiler.processor import LEVELS, MASK, features, level_features, load, missing
 from mobilenets.compiler.program import Target
-from mobilenets.compiler.targets import BF16_TARGETS, INT8_TARGETS, TARGETS, best_target
+from mobilenets.compiler.targets import BF16_TARGETS, FP16_TARGETS, INT8_TARGETS, TARGETS, best_target
 from mobilenets.errors import CompileError, UsageError
 from mobilenets.quant import reference
 from mobilenets.training import fused
@@ -31,6 +31,7 @@ NETWORK = Network(0.5, 40, 36, blocks=(Block(1, 64), Block(2, 100)), classes=3)
 COMPILED = [
     *(("fp32", target) for target in TARGETS),
     *(("bf16", target) for target in BF16_TARGETS),
+    *(("fp16", target) for target in FP16_TARGETS),
     *(("int8", target) for target in INT8_TARGETS),
 ]
 needs_x86 = pytest.mark.skipif(platform.machine() != "x86_64", reason="needs x86-64")
@@ -92,7 +93,9 @@ def test_levels_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     assert level_features("avxvnni") == {"avx2", "fma", "avx_vnni"}
 
 
-@pytest.mark.parametrize("target", [*TARGETS.values(), *BF16_TARGETS.values(), *INT8_TARGETS.values()])
+@pytest.mark.parametrize(
+    "target", [*TARGETS.values(), *BF16_TARGETS.values(), *FP16_TARGETS.values(), *INT8_TARGETS.values()]
+)
 def test_a_target_needs_no_more_than_its_level(target: Target) -> None:
     assert set(target.features) <= level_features(level_of(target.name))
 

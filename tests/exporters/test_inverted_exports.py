@@ -17,7 +17,7 @@ from mobilenets.errors import UsageError
 from mobilenets.exporters.onnx import to_onnx
 from mobilenets.exporters.onnx_int8 import to_onnx_int8
 from mobilenets.exporters.tflite import pixels_to_logits
-from mobilenets.exporters.tflite_int8 import pixels_to_logits_int8
+from mobilenets.exporters.tflite_int8 import pixels_to_logits_int8, to_tflite_int8
 from mobilenets.image import normalise
 from mobilenets.model import Model
 from mobilenets.quant import file, reference
@@ -25,6 +25,8 @@ from mobilenets.quant.post_training import Choices, quantize
 from mobilenets.runtime.activations import open_activations
 from mobilenets.runtime.session import Session
 from mobilenets.training.module import MobileNet, load_weights
+from mobilenets.weights import read_content, recognise
+from mobilenets.weights.imported_int8 import keep_integers
 
 BLOCKS = (
     Block(1, 16, expansion=16, residual=True, activation="relu"),
@@ -82,6 +84,11 @@ def test_in_integers_they_agree_byte_for_byte(name: str, tmp_path: Path) -> None
     exact = float64_logits(model, images)
     error = last.real(expected) - exact
     assert np.sum(exact**2) / np.sum(error**2) > 10**1.5  # 15 dB: random weights, extreme images
+    read = read_content(to_tflite_int8(integers), ".tflite")
+    floats = recognise(read).model
+    assert keep_integers(read, floats).digest() == integers.digest()
+    error = float64_logits(floats, images) - exact
+    assert np.sum(exact**2) / np.sum(error**2) > 10**1.5
 
 
 def test_imported_roundings_go_to_onnx_only() -> None:

@@ -31,7 +31,7 @@ def test_both_models_share_what_is_asked_of_a_model(model: AnyModel, precision: 
         (INTEGERS, "fp32", r"precision \(='fp32'\) is of float models, and 0.125-32 int8 is int8"),
         (INTEGERS, "bf16", r"precision \(='bf16'\) is of float models"),
         (FLOATS, "int8", r"precision \(='int8'\) is of int8 models, and 0.125-32 is fp32: quantize it first"),
-        (FLOATS, "fp16", r"precision \(='fp16'\) must be one of fp32, bf16, bf16x3, bf16x6 or int8"),
+        (FLOATS, "fp8", r"precision \(='fp8'\) must be one of fp32, fp16, bf16, bf16x3, bf16x6 or int8"),
     ],
 )
 def test_another_precision_is_refused(model: AnyModel, precision: str, said: str) -> None:

@@ -140,7 +140,7 @@ class Bf16(_Pairs):
         step = replace(step, kind=step.kind._replace(tiled=self.tiles))
         return super().in_blocks(step, lanes, channels, step.input.channels if depth else 0)
 
-    def floats(self, pixels: int, channels: int) -> int:
+    def numbers(self, pixels: int, channels: int) -> int:
         return padded((pixels + (TILE if self.tiles else 0)) * channels * HALF, 64) // FLOAT
 
     def depthwise_tile(self, step: Step[Any]) -> Step[Any]:

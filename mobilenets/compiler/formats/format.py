@@ -58,6 +58,7 @@ class Format(ABC):
     consumer: ClassVar[Consumer]
     bodies: ClassVar[Mapping[Kind, Body]]
     element: ClassVar[Element]  # of images in the arena
+    number: ClassVar[Element] = "float"  # of weights, biases, sums and blocks that are not integers
     sums: ClassVar[Element] = "float"  # of the classifier's result
     border: ClassVar[int] = 1  # pixels around an image in the arena
 
@@ -122,7 +123,7 @@ class Format(ABC):
 
     def lanes(self, channels: int) -> int:
         """Return the numbers in the widest vector that divides `channels`."""
-        return next(v for v in (16, 8, 4) if v <= self.target.vector and channels % v == 0)
+        return next(v for v in (32, 16, 8, 4) if v <= self.target.vector and channels % v == 0)
 
     @cached_property
     def largest(self) -> int:

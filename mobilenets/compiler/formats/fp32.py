@@ -20,9 +20,9 @@ __all__ = ["FP32", "Floats", "Fp32", "pack_bias", "pack_conv", "pack_depthwise",
 
 
 ROWS_CACHE = 32768  # bytes of depthwise rows in scratch at a time: a first-level cache
-MAP_CACHE = 262144  # floats of an expanded map that is written as a whole: two second-level caches
-BLOCKS_CACHE = 98304  # floats in scratch of a depthwise convolution block by block: most of a second-level cache
-BLOCK_CACHE = 12288  # floats of one of its blocks: about a first-level cache
+MAP_CACHE = 262144  # numbers of an expanded map that is written as a whole: two second-level caches
+BLOCKS_CACHE = 98304  # numbers in scratch of a depthwise convolution block by block: most of a second-level cache
+BLOCK_CACHE = 12288  # numbers of one of its blocks: about a first-level cache
 WEIGHTS_CACHE = 262144  # bytes of weights that are read once for each group of rows: a quarter of a second-level cache
 
 FP32 = Consumer(
@@ -45,6 +45,8 @@ class Fp32(Format):
     consumer = FP32
     bodies = BODIES
     element: ClassVar[Element] = "float"
+    narrowest: ClassVar[int] = 4  # numbers in a vector
+    centre: ClassVar[int] = 0  # what the image step subtracts from pixels
 
     def __init__(self, model: Model, target: Target, tilings: Tilings = NONE) -> None:
         super().__init__(model, target, tilings)
@@ -52,13 +54,14 @@ class Fp32(Format):
         channels = model.network.channels
         given = (model.preprocess.mean, model.preprocess.std)
         mean, std = (np.broadcast_to(np.asarray(values, np.float64), channels) for values in given)
+        mean = mean - self.centre
         self.zero = self.border_pixel(mean.astype(np.float32))
         self.weights = {**weights, **self._without_normalisation(weights, mean, std)}
 
     def _without_normalisation(
         self, weights: dict[str, Floats], mean: np.ndarray[Any, Any], std: np.ndarray[Any, Any]
     ) -> dict[str, Floats]:
-        """Return the first convolution's weights for pixels as they are, in a border of `mean`.
+        """Return the first convolution's weights for pixels less `centre`, in a border of `mean`.
 
         w (p - mean) / std + b = (w / std) p + (b - sum of w mean / std).
         """
@@ -91,9 +94,9 @@ class Fp32(Format):
         return self.panel_of(group[-1].op.shape_out[2])
 
     def panel_of(self, channels: int) -> tuple[int, int]:
-        """Return the floats in a vector and the vectors in a panel: with little padding, two or three vectors."""
+        """Return the numbers in a vector and the vectors in a panel: with little padding, two or three vectors."""
         vector = self.target.vector
-        while vector > 4 and channels <= vector // 2:
+        while vector > self.narrowest and channels <= vector // 2:
             vector //= 2
         count = -(-channels // vector)
         if count == 5 and self.target.sums // 2 >= 5:
@@ -117,13 +120,13 @@ class Fp32(Format):
     def convolution(self, step: Step[Any], layer: Layer) -> Step[Any]:
         if layer.op.kind == "conv":
             return self.product(change_tile(step, mr=self.pixels(step, step.output.width)), layer)
-        row = SIZES["float"] * step.input.width * step.input.channels
-        rows = self.group_rows(step, row, SIZES["float"] * step.depth * step.output.channels)
+        row = SIZES[self.number] * step.input.width * step.input.channels
+        rows = self.group_rows(step, row, SIZES[self.number] * step.depth * step.output.channels)
         mr = self.pixels(step, rows * step.output.width)
         return self.product(replace(change_tile(step, mr=mr, rows=rows), scratch=rows * row), layer)
 
     def separable(self, step: Step[Any], group: tuple[Layer, ...]) -> Step[Any]:
-        stored, width, size = step.input.channels, step.output.width, SIZES["float"]
+        stored, width, size = step.input.channels, step.output.width, SIZES[self.number]
         rows = self.group_rows(step, size * width * stored, size * step.depth * step.output.channels)
         step = change_tile(step, rows=rows, mr=self.pixels(step, rows * width))
         step = self.depthwise_tile(step)
@@ -165,18 +168,18 @@ class Fp32(Format):
     def expanded(self, step: Step[Any], group: tuple[Layer, ...]) -> Step[Any]:
         expansion = group[0].op
         vector, _ = self.panel_of(expansion.shape_out[2])
-        channels = padded(expansion.shape_out[2], vector if vector == 16 else 2 * vector)
+        channels = padded(expansion.shape_out[2], vector if vector >= 16 else 2 * vector)
         step = self.in_blocks(step, vector, channels, expansion.shape_in[2])
         block = step.tile.lanes * step.tile.dw_nr
         kernel, bias = self.arrays(expansion)
         packed = self.packed_expansion(step, kernel, block)
-        step = add_constants(step, packed, self.blob.add("ex_bias", "float", pack_bias(bias, channels)))
+        step = add_constants(step, packed, self.blob.add("ex_bias", self.number, pack_bias(bias, channels)))
         step = change_tile(step, mr=self.pixels(step, step.tile.rows * step.output.width))
         return self.product(self.taps(step, group[1], channels), group[2])
 
     def packed_expansion(self, step: Step[Blocks], kernel: Floats, block: int) -> Constant:
         """Return the weights of the expansion, in blocks of so many channels."""
-        return self.blob.add("ex", "float", pack_pointwise(kernel, step.own.channels, block))
+        return self.blob.add("ex", self.number, pack_pointwise(kernel, step.own.channels, block))
 
     def in_blocks(self, step: Step[Any], lanes: int, channels: int, depth: int = 0) -> Step[Blocks]:
         """Return the step with the tiles, rows and scratch of a depthwise convolution, block by block of its channels.
@@ -190,21 +193,23 @@ class Fp32(Format):
         def scratch(rows: int) -> Blocks:
             high = (rows - 1) * window.stride + window.kernel
             block = high * across * lanes * nr
-            read = self.floats(high * step.input.width, step.input.channels) if depth else 0
+            read = self.numbers(high * step.input.width, step.input.channels) if depth else 0
             kept = block * channels // (lanes * nr) if rows < step.units else block
-            written = self.floats(rows * width, channels) if depth else 0
-            return Blocks(channels, depth, high, block * (kept > block), read, read + kept, read + kept + written)
+            written = self.numbers(rows * width, channels) if depth else 0
+            return Blocks(
+                self.number, channels, depth, high, block * (kept > block), read, read + kept, read + kept + written
+            )
 
         rows, own = step.units, scratch(step.units)
-        while rows > 1 and (own.floats > BLOCKS_CACHE or own.high * across * lanes * nr > BLOCK_CACHE):
+        while rows > 1 and (own.numbers > BLOCKS_CACHE or own.high * across * lanes * nr > BLOCK_CACHE):
             rows -= 1
             own = scratch(rows)
         ex_mr = self.pixels(change_tile(step, nr=nr), own.high * step.input.width) if depth else 1
         step = change_tile(step, rows=rows, ex_mr=ex_mr)
-        return replace(step, scratch=SIZES["float"] * own.floats, own=own)
+        return replace(step, scratch=SIZES[self.number] * own.numbers, own=own)
 
-    def floats(self, pixels: int, channels: int) -> int:
-        """Return the floats whose bytes so many pixels of the format's elements take in scratch."""
+    def numbers(self, pixels: int, channels: int) -> int:
+        """Return the numbers of a block whose bytes so many pixels of the format's elements take in scratch."""
         return pixels * channels
 
     def taps(self, step: Step[Any], layer: Layer, channels: int = 0) -> Step[Any]:
@@ -213,8 +218,8 @@ class Fp32(Format):
         stored = channels or step.input.channels
         return add_constants(
             step,
-            self.blob.add("dw", "float", self.tap_order(step, pack_depthwise(kernel, stored))),
-            self.blob.add("dw_bias", "float", self.tap_order(step, pack_bias(bias, stored))),
+            self.blob.add("dw", self.number, self.tap_order(step, pack_depthwise(kernel, stored))),
+            self.blob.add("dw_bias", self.number, self.tap_order(step, pack_bias(bias, stored))),
         )
 
     def tap_order(self, step: Step[Any], array: Floats) -> Floats:
@@ -228,8 +233,8 @@ class Fp32(Format):
         channels = padded(len(kernel), panel)
         return add_constants(
             step,
-            self.blob.add("w", "float", pack(kernel, channels, panel)),
-            self.blob.add("bias", "float", pack_bias(bias, channels)),
+            self.blob.add("w", self.number, pack(kernel, channels, panel)),
+            self.blob.add("bias", self.number, pack_bias(bias, channels)),
         )
 
     def arrays(self, op: Op) -> tuple[Floats, Floats]:

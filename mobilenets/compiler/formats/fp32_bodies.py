@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from ..program import Kind, Step
+from ..program import Element, Kind, Step
 from .format import Body, bordered, call, parted, row_groups
 
 __all__ = [
@@ -59,15 +59,16 @@ def depthwise_any(step: Step[Any], rows: tuple[str, str], *written: object) -> s
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """The part of a step that only a depthwise convolution block by block reads; its scratch, in floats."""
+    """The part of a step that only a depthwise convolution block by block reads; its scratch, in numbers."""
 
+    number: Element  # of a block
     channels: int  # of the depthwise convolution, padded to blocks
     depth: int  # of the expansion, 0 without one
     high: int  # rows of a block
     step: int  # from block to block, 0 where they lie in one place
     blocks: int  # where blocks begin, behind the pixels that the expansion reads
     rows: int  # where the rows of the output begin that a projection reads
-    floats: int
+    numbers: int
 
 
 def expanded(step: Step[Blocks], deep: int, product: str) -> list[str]:
@@ -79,7 +80,7 @@ def expanded(step: Step[Blocks], deep: int, product: str) -> list[str]:
     ex = ("ex", "ex_bias", step.limits[0]) if own.depth else ("NULL", "NULL", -1)
     read = ("in", a.height, a.width, a.channels, own.depth, w.stride, w.top, w.left, *ex)
     taps = ("dw", "dw_bias", step.limits[own.depth > 0], own.channels)
-    flat, blocks = "scratch" if own.depth else "NULL", f"(float *)scratch + {own.blocks}"
+    flat, blocks = "scratch" if own.depth else "NULL", f"({own.number} *)scratch + {own.blocks}"
     kept = (flat, blocks, own.high, own.step, "y > first" if own.step else 0)
     row = (b.width + 2) * b.channels
     written: tuple[object, ...] = (f"out + (y + 1) * {row} + {b.channels}", row, b.channels)
@@ -92,7 +93,7 @@ def expanded(step: Step[Blocks], deep: int, product: str) -> list[str]:
 
 def projected(step: Step[Blocks]) -> str:
     """Return where the rows lie that the projection of an expanded block reads."""
-    return f"({step.input.element} *)((float *)scratch + {step.own.rows})"
+    return f"({step.input.element} *)(({step.own.number} *)scratch + {step.own.rows})"
 
 
 def _expanded(step: Step[Blocks]) -> list[str]:
