@@ -25,6 +25,7 @@ from .files import write_atomic
 from .heads import TASK, read_head
 from .image import Preprocess
 from .schema import parsed, read
+from .text import listed
 
 __all__ = [
     "FORMAT",
@@ -47,6 +48,7 @@ __all__ = [
 ]
 
 FORMAT = "mobilenets.model"
+CHECKPOINT = "mobilenets.checkpoint"  # of training/state.py
 FORMAT_VERSION = 1
 MAX_ARRAYS = 20_000  # of the network with the most blocks there are 2,600
 Arrays = Mapping[str, np.ndarray[Any, np.dtype[Any]]]
@@ -115,7 +117,9 @@ def model_file(path: Path) -> Path:
     """Return `path`, or the best model of the run folder that it is; `ModelFileError` where it is neither."""
     if path.is_dir():
         if not (path / "best.safetensors").is_file():
-            raise ModelFileError(f"{path}: not a run folder, it holds no best.safetensors")
+            runs = sorted(found.parent.name for found in path.glob("*/best.safetensors"))
+            inside = f"; run folders in it: {listed(runs)}" if runs else ""
+            raise ModelFileError(f"{path}: not a run folder, it holds no best.safetensors{inside}")
         path = path / "best.safetensors"
     if not path.is_file():
         raise ModelFileError(f"{path}: no such model file")
@@ -159,7 +163,10 @@ def reading(path: str | Path) -> Iterator[tuple[Any, dict[str, str]]]:
         raise ModelFileError(f"{path}: an exported file is for running: this wants the .safetensors model")
     try:
         with safe_open(path, "numpy") as file:
-            yield file, file.metadata() or {}
+            metadata = file.metadata() or {}
+            if metadata.get("format") == CHECKPOINT:
+                raise ModelFileError("a training checkpoint; the model is the run folder, or best.safetensors in it")
+            yield file, metadata
     except (MobilenetsError, SafetensorError, OSError, ValueError, TypeError) as exc:
         raise ModelFileError(f"{path}: {exc}") from exc
 

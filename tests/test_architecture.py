@@ -32,7 +32,7 @@ IMPORTS = {
     "folders": "errors image",
     "heads": "errors arch schema",
     "costs": "errors arch",
-    "model": "errors files image arch schema heads",
+    "model": "errors files image arch schema heads text",
     "data": "arrays errors text files machine image folders",
     "designs": "errors arch schema costs",
     "quant": "errors arrays files image arch schema model",

@@ -68,6 +68,11 @@ def test_the_digest_tells_weights_apart(model: Model) -> None:
 def test_what_is_no_model(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="not a run folder, it holds no best"):
         model_file(tmp_path)
+    for name in ("second", "first"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "best.safetensors").touch()
+    with pytest.raises(ModelFileError, match=r"it holds no best.safetensors; run folders in it: first, second$"):
+        model_file(tmp_path)
     (tmp_path / "notes.txt").touch()
     with pytest.raises(ModelFileError, match=r"notes.txt: a model is a run folder, a .safetensors or .onnx file"):
         model_file(tmp_path / "notes.txt")

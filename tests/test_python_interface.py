@@ -91,7 +91,11 @@ def test_forms_of_what_is_fine_tuned(random_model: MakeModel, tmp_path: Path) ->
         ({"task": "detection"}, UsageError, "task 'detection' must be one of"),
         ({"task": {"name": "detect", "light": True}}, UsageError, "light"),
         ({"task": Detect}, UsageError, "must be a Task"),
-        ({"budget": {"max_speed": 3}}, UsageError, "budget has the unknown field 'max_speed'"),
+        (
+            {"budget": {"max_speed": 3}},
+            UsageError,
+            "budget has the unknown field 'max_speed': it has max_mult_adds, max_params",
+        ),
         ({"budget": {"max_size": "1MB"}, "network": "0.25-96"}, UsageError, "budget and network: give one"),
         ({"preprocess": {"zoom": 3}}, UsageError, "preprocess has the unknown field 'zoom'"),
         ({"pretrained": "keras/0.33-96"}, UsageError, "no published network is named"),

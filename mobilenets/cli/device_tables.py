@@ -42,7 +42,8 @@ def device_front(design: Design, shown: int) -> Table:
     """Return the table of a Pareto front on a microcontroller, its last `shown` networks."""
     assert design.choice.device is not None
     device = design.choice.device.device
-    title = f"Pareto front in int8 on {device}: the best {min(shown, len(design.front))} of {len(design.front)}"
+    counted = f"the best {min(shown, len(design.front))} of {len(design.front)}"
+    title = f"Pareto front in int8 on {device}, {design.choice.network.classes} classes: {counted}"
     table = new_table(title, "network", "mult-adds", "RAM", "flash", "latency, estimated", "top-1 (prior)")
     for candidate in design.front[-shown:]:
         assert candidate.device is not None

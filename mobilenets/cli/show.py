@@ -107,7 +107,8 @@ def designed(design: Design, json: bool) -> None:
         print_parts(device_front(design, SHOWN), "", f"choice: {design.choice.network.name}", design.reason)
         return
     timed = ["latency"] if design.choice.latency else []
-    title = f"Pareto front: the best {min(SHOWN, len(design.front))} of {len(design.front)}"
+    counted = f"the best {min(SHOWN, len(design.front))} of {len(design.front)}"
+    title = f"Pareto front for {design.choice.network.classes} classes: {counted}"
     table = new_table(title, "network", "mult-adds", "params", "fp32", "int8", "peak RAM fp32", "top-1 (prior)", *timed)
     for candidate in design.front[-SHOWN:]:
         costs, latency = candidate.cost, candidate.latency

@@ -84,7 +84,10 @@ class Budget:
             if value is None or field.name in ("precision", "device"):
                 continue
             if isinstance(value, str):
-                value = _PARSE[field.name](value)
+                try:
+                    value = _PARSE[field.name](value)
+                except BudgetError as exc:
+                    raise BudgetError(f"{field.name}: {exc}") from exc
                 object.__setattr__(self, field.name, value)
             whole = field.name not in ("max_latency", "clock")
             if isinstance(value, bool) or not isinstance(value, int if whole else int | float):

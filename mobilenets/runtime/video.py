@@ -57,6 +57,7 @@ def _frames(name: str, source: str | int, every: int) -> Iterator[tuple[str, Sou
                 yield f"{name}#{number}", Image.fromarray(np.ascontiguousarray(frame[:, :, ::-1]))  # from BGR
             number += 1
         if number == 0:
-            raise DataError(f"{name}: {'gives no frame' if isinstance(source, int) else 'not a video, or damaged'}")
+            why = "no such camera, or it gives no frame" if isinstance(source, int) else "not a video, or damaged"
+            raise DataError(f"{name}: {why}")
     finally:
         capture.release()

@@ -4,7 +4,7 @@ bit.
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -69,7 +69,7 @@ def prepared(dataset: Dataset, run: Run, watch: Watch, group: Group) -> Iterator
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the replicas are the parallelism
     try:
-        with Interrupts() as interrupts:
+        with nullcontext() if group.rank else run.held(), Interrupts() as interrupts:
             loop = prepare(dataset, run, watch, interrupts, group)
             with loop.replicas:
                 yield loop

@@ -3,8 +3,11 @@
 import csv
 import io
 import json
+import os
 import shutil
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -166,6 +169,30 @@ class Run:
             raise TrainingError(f"{path}: no run to resume there (it has no settings.json)") from exc
         except (MobilenetsError, ValueError, OSError) as exc:
             raise TrainingError(f"{path / SETTINGS}: cannot be read: {exc}") from exc
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the folder for this process; raises `TrainingError` where another one holds it.
+
+        The system lets go of it when the process ends, however that happens. Systems and disks without such locks
+        hold nothing.
+        """
+        if sys.platform == "win32":
+            yield
+            return
+        import fcntl
+
+        folder = os.open(self.path, os.O_RDONLY)
+        try:
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as exc:
+                raise TrainingError(f"{self.path}: another process trains it now") from exc
+            except OSError:
+                pass  # a disk without locks
+            yield
+        finally:
+            os.close(folder)
 
     def remove_left_over(self) -> None:
         """Remove the temporary files of a process that was killed as it wrote; nothing else in the folder."""

@@ -194,9 +194,9 @@ def _opened(name: str, wanted: Mapping[str, Any], given: "Given | None", watch: 
 
 
 def _check_fields(kind: type, value: Mapping[str, Any], name: str) -> None:
-    known = {field.name for field in fields(kind)}
+    known = [field.name for field in fields(kind)]
     if unknown := [key for key in value if key not in known]:
-        raise UsageError(f"{name} has the unknown field {unknown[0]!r}")
+        raise UsageError(f"{name} has the unknown field {unknown[0]!r}: it has {', '.join(known)}")
 
 
 def _read(kind: type[_Read], value: Mapping[str, Any], name: str) -> _Read:

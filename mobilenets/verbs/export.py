@@ -137,6 +137,8 @@ def _output(source: Path, output: str | Path | None, format: str, overwrite: boo
     """Return where to write; `UsageError` for an unknown format, another format's suffix and a file that exists."""
     from ..exporters import FORMATS
 
+    if str(output) in (*FORMATS, WEB):
+        raise UsageError(f"output {output} is the name of a format: give it as format (--format {output})")
     if format not in FORMATS:
         raise UsageError(f"format {format!r} must be one of {', '.join((*FORMATS, WEB))}")
     suffix = FORMATS[format].suffix

@@ -40,6 +40,9 @@ class Predictions(Iterator[PredictedImage]):
     def __next__(self) -> PredictedImage:
         return next(self._stream)
 
+    def __repr__(self) -> str:
+        return f"<predictions of {self.task.name}: iterate, or list() them>"
+
 
 def predict(
     model: str | Path,

@@ -42,7 +42,8 @@ def resume(
             check_log(opened.settings.log)
         if epochs is None and opened.finished:
             watch.note(f"{run} has finished; to extend it: --resume {run} --epochs N, above {opened.epochs_done}")
-        opened.remove_left_over()
+        with opened.held():
+            opened.remove_left_over()
         return opened if epochs is None else opened.extended(epochs)
 
     with watching(watch) as heard, joined() as group:

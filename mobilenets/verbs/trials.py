@@ -179,7 +179,7 @@ def _line(plan: SweepPlan, folder: Path, number: int, at: int, count: int) -> st
         return f"{at} of {count}: {run.path.name} failed: {failed.read_text('utf-8').strip()}"
     rows = history(run)
     best, seconds = max(row["val_top1"] for row in rows), sum(row["seconds"] for row in rows)
-    return f"{at} of {count}: {run.path.name}, {len(rows)} epochs, val top-1 {best:.1%}, {seconds:,.0f} s"
+    return f"{at} of {count}: {run.path.name}, {len(rows)} epochs, best epoch val top-1 {best:.1%}, {seconds:,.0f} s"
 
 
 def _scores(plan: SweepPlan, folder: Path, numbers: Sequence[int], epochs: int) -> dict[int, float]:

@@ -56,7 +56,7 @@ def test_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
         ("describe nothing.safetensors", 1, "no such model file"),
         ("paint", 2, "paint"),
         ("design", 2, "give at least one bound"),
-        ("design --max-mult-adds 10X", 2, "'10X' is not a count"),
+        ("design --max-mult-adds 10X", 2, "--max-mult-adds: '10X' is not a count"),
         ("design --max-mult-adds 1 --family v1", 2, "no network fits --max-mult-adds 1: the smallest, shallow-0.1-32"),
         ("design --max-size 1M --budget-precision int4", 2, "precision (='int4')"),
         ("train", 2, "needs DATA, or --resume"),

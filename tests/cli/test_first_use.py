@@ -92,6 +92,17 @@ def test_arguments_the_other_way_round(verb: str, model: Path, photo: Path, phot
             )
 
 
+def test_a_checkpoint_is_no_model(trained: Path, photo: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+    assert main(["predict", str(trained / "checkpoint.safetensors"), str(photo)]) == 1
+    wanted = "checkpoint.safetensors: a training checkpoint; the model is the run folder, or best.safetensors in it\n"
+    assert capsys.readouterr().err.endswith(wanted)
+
+
+def test_a_format_given_as_the_output_is_named(trained: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+    assert main(["export", str(trained), "--output", "tflite"]) == 2
+    assert "output tflite is the name of a format: give it as format (--format tflite)" in capsys.readouterr().err
+
+
 def test_a_run_folder_is_a_model(trained: Path, photo: Path, capsys) -> None:  # type: ignore[no-untyped-def]
     assert "other way round" in run(capsys, "predict", photo, trained)[2]
     assert "other way round" not in run(capsys, "predict", trained, trained)[2]

@@ -104,7 +104,7 @@ def test_any_text_gives_a_number_or_one_line(text: str) -> None:
     [
         ({"max_mult_adds": 0}, "max_mult_adds (=0) must be above 0"),
         ({"max_params": 1.5}, "max_params (=1.5) must be a whole number"),
-        ({"max_size": "2MX"}, "'2MX' is not a size"),
+        ({"max_size": "2MX"}, "max_size: '2MX' is not a size"),
         ({"max_ram": True}, "max_ram (=True) must be a whole number"),
         ({"max_latency": float("nan")}, "max_latency (=nan) must be above 0"),
         ({"max_latency": float("inf")}, "max_latency (=inf) must be above 0 and finite"),

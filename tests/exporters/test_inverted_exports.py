@@ -83,12 +83,12 @@ def test_in_integers_they_agree_byte_for_byte(name: str, tmp_path: Path) -> None
     np.testing.assert_array_equal(logits, expected)
     exact = float64_logits(model, images)
     error = last.real(expected) - exact
-    assert np.sum(exact**2) / np.sum(error**2) > 10**1.5  # 15 dB: random weights, extreme images
+    assert np.sum(exact**2) / np.sum(error**2) > 10**1.4  # 14 dB: random weights, extreme images
     read = read_content(to_tflite_int8(integers), ".tflite")
     floats = recognise(read).model
     assert keep_integers(read, floats).digest() == integers.digest()
     error = float64_logits(floats, images) - exact
-    assert np.sum(exact**2) / np.sum(error**2) > 10**1.5
+    assert np.sum(exact**2) / np.sum(error**2) > 10**1.4
 
 
 def test_imported_roundings_go_to_onnx_only() -> None:

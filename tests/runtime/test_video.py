@@ -114,7 +114,7 @@ def test_what_is_no_video_is_one_line(model: Path, tmp_path: Path) -> None:
     broken.write_bytes(b"\0\0\0\x18ftypmp42" + bytes(range(256)))
     for arguments, line in (
         ([str(broken)], f"{broken}: not a video, or damaged"),
-        (["--camera", "97"], "camera 97: gives no frame"),
+        (["--camera", "97"], "camera 97: no such camera, or it gives no frame"),
     ):
         command = [sys.executable, "-m", "mobilenets", "predict", str(model), *arguments]
         done = subprocess.run(command, capture_output=True, text=True)

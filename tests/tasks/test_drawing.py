@@ -103,4 +103,7 @@ def test_a_picture_without_boxes_says_so() -> None:
     box = Detected((DetectedBox("cat", 0, 0.9, (20, 20, 100, 60)),))
     assert Detect().draw(image, box).size == image.size
     without = Detect().draw(image, Detected(()))
-    assert without.tobytes() == captioned(image, "no boxes found").tobytes() and without.height > image.height
+    assert (
+        without.tobytes() == captioned(image, "no boxes with a score of at least 50%").tobytes()
+        and without.height > image.height
+    )

@@ -50,7 +50,11 @@ BOXES = Detected((DetectedBox("cat", 3, 0.9876, (1.5, 2, 30, 40.25)), DetectedBo
                 ("2", "dog", "0.500000", "0", "0", "7", "8"),
             ),
         ),
-        (Detected(()), "no boxes found", (("0", "no boxes found", "", "", "", "", ""),)),
+        (
+            Detected(()),
+            "no boxes with a score of at least 50%",
+            (("0", "no boxes with a score of at least 50%", "", "", "", "", ""),),
+        ),
     ],
     ids=lambda value: type(value).__name__,
 )

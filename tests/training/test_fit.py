@@ -208,6 +208,18 @@ def test_what_cannot_be_resumed(photos: Path, tmp_path: Path) -> None:
         Run.open(run.path)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no locks")
+def test_a_run_is_trained_by_one_process_at_a_time(photos: Path, tmp_path: Path) -> None:
+    run = start(photos, tmp_path / "run", replace(RECIPE, epochs=1))
+    code = "import sys; from mobilenets.verbs.resume import resume; resume(sys.argv[1])"
+    with run.held():
+        with pytest.raises(TrainingError, match=r"run: another process trains it now$"):
+            loop.fit(open_dataset(photos), run)
+        other = subprocess.run([sys.executable, "-c", code, str(run.path)], capture_output=True, text=True)
+    assert "another process trains it now" in other.stderr.splitlines()[-1]
+    loop.fit(open_dataset(photos), run)
+
+
 def test_resuming_on_other_data_is_refused(tmp_path: Path) -> None:
     photos = make_photos(tmp_path / "photos")
     run = start(photos, tmp_path / "run", replace(RECIPE, epochs=1))

@@ -32,6 +32,10 @@ FP16 = Consumer(
 )
 
 
+def _kind(op: str) -> Kind:
+    return Kind(op) if op in OUTPUTS else Kind(op, "fp16")
+
+
 class Fp16(Fp32):
     """Halves in vectors of the target."""
 
@@ -39,7 +43,7 @@ class Fp16(Fp32):
     targets = ALL_FP16_TARGETS
     consumer = FP16
     bodies: ClassVar[dict[Kind, Body]] = {
-        Kind(kind.op, (kind.op not in OUTPUTS and "fp16") or "fp32"): Body(
+        _kind(kind.op): Body(
             tuple(f"fp16_{kernel}" if kernel in OWN else kernel for kernel in body.kernels), body.lines
         )
         for kind, body in Fp32.bodies.items()
@@ -56,7 +60,7 @@ class Fp16(Fp32):
                 raise CompileError(f"{name}: a weight of {largest:g} must be at most {LARGEST:g} for fp16")
 
     def kind(self, op: str) -> Kind:
-        return Kind(op) if op in OUTPUTS else Kind(op, self.name)
+        return _kind(op)
 
     def border_pixel(self, mean: Floats) -> tuple[float, ...]:
         return tuple(mean.astype(np.float16).astype(float).tolist())

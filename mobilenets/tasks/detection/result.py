@@ -16,8 +16,8 @@ from .boxes import Boxes
 
 __all__ = ["SHOWN", "Detected", "DetectedBox", "Detections", "boxed", "found"]
 
-NOTHING = "no boxes found"
 SHOWN = 0.5  # least score of a box that is printed and drawn
+NOTHING = f"no boxes with a score of at least {SHOWN:.0%}"
 PICTURES = 8  # images in the report, evenly spaced
 _SIDE = 256
 Edges = tuple[float, float, float, float]
