@@ -34,6 +34,7 @@ PEERS = ("@litertjs/core", "onnxruntime-web")
 KINDS = (
     ("plain SIMD", "ours", "simd.wasm"),
     ("relaxed SIMD", "ours", "relaxed.wasm"),
+    ("dot product of VNNI", "ours", "vnni.wasm"),  # of int8, right only where the processor has it
     ("LiteRT.js", "litert", "model.tflite"),
     ("onnxruntime-web", "onnx", "model.onnx"),
 )
@@ -80,13 +81,13 @@ def in_browser(folder: Path, model: Model | QuantModel, rounds: int) -> dict[str
     contents = {**web_files(model), "model.tflite": write(model, "tflite"), "model.onnx": write(model, "onnx")}
     for file, content in contents.items():
         (folder / name / file).write_bytes(content)
-    runtimes = [[title, kind, name, file] for title, kind, file in KINDS]
+    runtimes = [[title, kind, name, file] for title, kind, file in KINDS if file in contents]
     with serving(folder) as url, browser() as page:
         page.open(url)
         version = page.run("navigator.userAgent").partition("Chrome/")[2].split(".")[0]
         found = page.run(f"measure({json.dumps(runtimes)}, {rounds}, {LEAST_MS})")
     times = {title: {"median": median(f["times"]), "least": min(f["times"])} for title, f in found.items()}
-    wasm = {file: len(contents[file]) for file in ("simd.wasm", "relaxed.wasm")}
+    wasm = {file: len(contents[file]) for file in contents if file.endswith(".wasm")}
     return {"network": model.name, "precision": model.precision, "chromium": version, "bytes": wasm, "ms": times}
 
 
@@ -95,9 +96,12 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     titles = [title for title, _, _ in KINDS]
     lines = [f"| network | precision | {' | '.join(titles)} |", f"| --- | --- |{' ---: |' * len(titles)}"]
     for row in rows:
-        ours = min(row["ms"][title]["least"] for title, kind, _ in KINDS if kind == "ours")
+        ours = min(row["ms"][title]["least"] for title, kind, _ in KINDS if kind == "ours" and title in row["ms"])
         cells = []
         for title, kind, _ in KINDS:
+            if title not in row["ms"]:
+                cells.append("")
+                continue
             time = row["ms"][title]
             ratio = "" if kind == "ours" else f" ({time['least'] / ours:.2f}x)"
             cells.append(f"{time['least']:.2f} / {time['median']:.2f}{ratio}")

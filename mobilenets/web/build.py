@@ -14,7 +14,7 @@ from ..compiler.program import Target
 from ..errors import CompileError
 from ..files import writable_cache
 
-__all__ = ["RELAXED", "RELAXED_DOT", "WASM", "has_wasm_compiler", "wasm_of"]
+__all__ = ["RELAXED", "RELAXED_DOT", "UNSIGNED_DOT", "WASM", "has_wasm_compiler", "wasm_of"]
 
 # V8 leaves 15 of the 16 vector registers of x86 to a loop: ten sums, two vectors of weights and a pixel
 WASM = Target(
@@ -30,6 +30,10 @@ RELAXED = replace(WASM, flags=(*WASM.flags, "-mrelaxed-simd"))
 # for int8 networks whose weights are differences of two 7-bit numbers
 RELAXED_DOT = replace(
     RELAXED, sums=8, dot="vnni", own=tuple(own.replace("int8_dot_wasm", "int8_dot_relaxed") for own in WASM.own)
+)
+# for int8 networks on processors whose dot product takes unsigned bytes times signed ones
+UNSIGNED_DOT = replace(
+    RELAXED_DOT, sums=12, own=tuple(own.replace("int8_dot_wasm", "int8_dot_unsigned") for own in WASM.own)
 )
 
 _FLAGS = (

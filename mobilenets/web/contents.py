@@ -11,7 +11,7 @@ from ..compiler.program import Target
 from ..errors import UsageError
 from ..model import Model
 from ..quant.scheme import LOW, QuantModel
-from .build import RELAXED, RELAXED_DOT, WASM, wasm_of
+from .build import RELAXED, RELAXED_DOT, UNSIGNED_DOT, WASM, wasm_of
 
 __all__ = ["NAMES", "TASKS", "web_files"]
 
@@ -31,8 +31,8 @@ _EXAMPLES = {
     "geolocate": "{ latitude: 48.1, longitude: 11.6, top: [...] }",
 }
 TASKS = tuple(_PREDICTIONS)
-MODULES = ("simd", "relaxed")
-NAMES = (  # of all files; relaxed.bin is written where simd.bin does not serve both modules
+MODULES = ("simd", "relaxed", "vnni")
+NAMES = (  # of all files; a module whose weights are those of one before it has no .bin, and floats have no vnni
     *(*_COPIED, "index.d.ts", "model.js", "index.html", "package.json", "README.md"),
     *(f"{module}.{ending}" for ending in ("wasm", "bin") for module in MODULES),
 )
@@ -50,12 +50,11 @@ def web_files(model: Model | QuantModel) -> dict[str, bytes]:
     modules: dict[str, bytes] = {}
     weights: dict[bytes, str] = {}  # their files: two modules may read the same
     facts = _facts(model)
-    for name, target in zip(MODULES, (WASM, _relaxed(model)), strict=True):
+    for name, target in _targets(model).items():
         source, lowered = sources_of(model, target, NAME)
         file = weights.setdefault(lowered.weights.tobytes(), f"{name}.bin")
         modules[f"{name}.wasm"] = wasm_of({f"mobilenets_{NAME}.h": source.h, f"{NAME}.c": source.c}, target)
         facts[name] = {"weights": file, "bytes": lowered.weights.size, "arena": source.arena.one}
-    facts["dot"] = _relaxed(model) is RELAXED_DOT
     files_read = {**modules, **{file: content for content, file in weights.items()}}
     package = _package(model)
     contents = {
@@ -89,13 +88,16 @@ def _filled(file: str, **values: str) -> bytes:
     return text.encode()
 
 
-def _relaxed(model: Model | QuantModel) -> Target:
-    """Return the target of the module with relaxed SIMD; its dot product takes weights from -127 to 127."""
-    if model.precision == "int8" and all(
-        layer.zero_point == 0 and layer.weight.min(initial=0) > LOW for layer in model.layers.values()
-    ):
-        return RELAXED_DOT
-    return RELAXED
+def _targets(model: Model | QuantModel) -> dict[str, Target]:
+    """Return the target of each module: of an int8 network "vnni" where the browser's dot product takes unsigned bytes,
+    "relaxed" where it takes signed ones, whose weights must be from -127 to 127.
+    """
+    if model.precision != "int8":
+        return {"simd": WASM, "relaxed": RELAXED}
+    found = {"simd": WASM, "vnni": UNSIGNED_DOT}
+    if all(layer.zero_point == 0 and layer.weight.min(initial=0) > LOW for layer in model.layers.values()):
+        found["relaxed"] = RELAXED_DOT
+    return found
 
 
 def _facts(model: Model | QuantModel) -> dict[str, Any]:

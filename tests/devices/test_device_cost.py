@@ -164,7 +164,10 @@ def test_least_asks_no_more_than_it_needs() -> None:
     [
         ({"max_flash": "1MB"}, "max_flash (=1000000) is of a microcontroller: give device as well"),
         ({"max_ram": "1MB", "clock": "80MHz"}, "clock (=80.0) is of a microcontroller: give device as well"),
-        ({"clock": "80 parsecs", "device": "cortex-m4"}, "clock: '80 parsecs' is not a clock such as 80MHz or 80 (MHz)"),
+        (
+            {"clock": "80 parsecs", "device": "cortex-m4"},
+            "clock: '80 parsecs' is not a clock such as 80MHz or 80 (MHz)",
+        ),
         ({"max_flash": 1.5, "device": "cortex-m4"}, "max_flash (=1.5) must be a whole number"),
     ],
 )

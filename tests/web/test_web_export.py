@@ -137,7 +137,7 @@ def test_the_package_is_whole(tmp_path: Path) -> None:
     assert tuple(json.loads(facts)["labels"]) == model.labels
     with pytest.raises(UsageError, match=r"index\.js exists"):
         mn.export(path, tmp_path / "package", "web")
-    assert {file.name for file in done.path.iterdir()} == {*NAMES} - {"relaxed.bin"}
+    assert {file.name for file in done.path.iterdir()} == {*NAMES} - {"relaxed.bin", "vnni.wasm", "vnni.bin"}
 
 
 def test_without_a_compiler_one_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ export interface Options {
 export interface Model {
   /** The labels of the outputs, in order. */
   readonly labels: readonly string[];
-  /** Whether the module with relaxed SIMD runs. */
+  /** Whether a module with relaxed SIMD runs. */
   readonly relaxed: boolean;
   /** What the network says of an image. */
   predict(image: Picture, options?: Options): Promise<Prediction>;

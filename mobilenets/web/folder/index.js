@@ -8,24 +8,26 @@ const PROBE = new Uint8Array([
   0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 127, 3, 2, 1, 0, 7, 7, 1, 3, 100, 111, 116, 0, 0, 10, 23, 1, 21, 0, 65,
   255, 0, 253, 15, 65, 127, 253, 15, 65, 0, 253, 17, 253, 147, 2, 253, 27, 0, 11,
 ]);
-const SINGLE = [4 * 127 * 255, 4 * 127 * -1]; // what one instruction makes of it: VNNI of x86, SDOT of ARM
+// what one instruction makes of it: VNNI of x86, whose bytes are unsigned, and SDOT of ARM
+const DOTS = { [4 * 127 * 255]: "vnni", [4 * 127 * -1]: "relaxed" };
 const ALIGNMENT = 64;
 
 /** Load the network. `url`: the folder of its .wasm and .bin, if it is not that of this file. */
 export async function load(url) {
-  const relaxed = fasterRelaxed();
-  const names = relaxed ? ["relaxed.wasm", MODEL.relaxed.weights] : ["simd.wasm", MODEL.simd.weights];
+  const module = fastest();
+  const names = [`${module}.wasm`, MODEL[module].weights];
   const files = names.map((name) => (url === undefined ? FILES[name] : within(url, name)));
   const [code, weights] = await Promise.all(files.map(read));
   const { instance } = await WebAssembly.instantiate(code, {});
-  return new Model(instance.exports, weights, relaxed);
+  return new Model(instance.exports, weights, module);
 }
 
-/** Whether relaxed SIMD is there and, for a network of bytes, multiplies them by one instruction. */
-function fasterRelaxed() {
-  if (!WebAssembly.validate(PROBE)) return false;
-  if (!MODEL.dot) return true;
-  return SINGLE.includes(new WebAssembly.Instance(new WebAssembly.Module(PROBE)).exports.dot());
+/** The module for this browser: with relaxed SIMD, and for a network of bytes, where one instruction multiplies them. */
+function fastest() {
+  if (!WebAssembly.validate(PROBE)) return "simd";
+  if (MODEL.precision !== "int8") return "relaxed";
+  const module = DOTS[new WebAssembly.Instance(new WebAssembly.Module(PROBE)).exports.dot()];
+  return module in MODEL ? module : "simd";
 }
 
 function within(folder, name) {
@@ -52,15 +54,15 @@ class Model {
   #output;
   #arena;
 
-  constructor(code, weights, relaxed) {
-    const facts = relaxed ? MODEL.relaxed : MODEL.simd;
+  constructor(code, weights, module) {
+    const facts = MODEL[module];
     if (weights.length !== facts.bytes) {
       throw new Error(`${facts.weights}: ${weights.length} bytes, must be ${facts.bytes}`);
     }
     /** The labels of the outputs, in order. */
     this.labels = MODEL.labels;
-    /** Whether the module with relaxed SIMD runs. */
-    this.relaxed = relaxed;
+    /** Whether a module with relaxed SIMD runs. */
+    this.relaxed = module !== "simd";
     let end = code.__heap_base.value;
     const place = (size) => {
       const start = Math.ceil(end / ALIGNMENT) * ALIGNMENT;
