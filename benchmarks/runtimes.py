@@ -48,7 +48,14 @@ from mobilenets.runtime.tune import tune
 QUICK = ("1.0-224", "0.5-160", "0.25-128")
 ALL = tuple(f"{alpha}-{side}" for alpha in ("1.0", "0.75", "0.5", "0.25") for side in (224, 192, 160, 128))
 SLOW = ("torch eager", "torch.compile")  # never the best peer; --quick leaves out both, else the second alone
-TOLERANCES = {"fp32": 1e-4, "bf16x6": 1e-4, "bf16x3": 1e-3, "bf16": 0.1, "int8": 0.1}  # of logits, by the largest
+TOLERANCES = {
+    "fp32": 1e-4,
+    "bf16x6": 1e-4,
+    "bf16x3": 1e-3,
+    "fp16": 0.1,
+    "bf16": 0.1,
+    "int8": 0.1,
+}  # of logits, by the largest
 CALIBRATED = 4  # images
 LIMITS = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}  # of torch, which is not copied
 
