@@ -54,6 +54,7 @@ OWN = {
     "widths of its own": Network(1.0, 48, 48, classes=5, stem=7, blocks=BLOCKS),
     "widths that an alpha makes": Network(0.25, 48, 48, classes=5, stem=28, blocks=BLOCKS),
     "one channel": Network(0.03, 32, 32, classes=1, output="sigmoid"),
+    "four classes": Network(0.1, 32, 32, classes=4),
 }
 
 

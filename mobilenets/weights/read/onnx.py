@@ -79,9 +79,13 @@ class _Reader:
         return self._content()
 
     def _check_classifier(self) -> None:
-        """Raise `ModelFileError` for a detector: its outputs hold four numbers per box, or its graph selects boxes."""
+        """Raise `ModelFileError` for a detector: an output holds four numbers per box, or its graph selects boxes.
+
+        Outputs that all have the same shape are logits and probabilities, perhaps of four classes.
+        """
         shapes = [[dim.dim_value for dim in out.type.tensor_type.shape.dim] for out in self.graph.output]
-        boxes = len(shapes) > 1 and any(len(shape) > 1 and shape[-1] == 4 for shape in shapes)
+        alike = all(shape == shapes[0] for shape in shapes)
+        boxes = not alike and any(len(shape) > 1 and shape[-1] == 4 for shape in shapes)
         if boxes or self.metadata.get("task") == "detect" or any(n.op_type == _CHOICE for n in self.graph.node):
             raise ModelFileError(f"{len(shapes)} outputs, boxes among them: {DETECTOR}")
 
