@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,17 @@ def test_damaged_model_files(tmp_path: Path) -> None:
     opened, refused, *bad = (int(figure) for figure in rows[-1][1:6])
     assert opened + refused == 15 and bad == [0, 0, 0] and opened > 2
     assert not (tmp_path / "kept").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras' own, on torch
+def test_sound_files_are_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the fuzzer damages is read to its end where it is whole."""
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    fuzz = import_module("fuzz")
+    for name, content in fuzz.samples().items():
+        (tmp_path / name).write_bytes(content)
+        assert (name, fuzz.attempt(tmp_path / name)) == (name, "opened")
 
 
 @pytest.mark.slow
