@@ -86,8 +86,8 @@ def _notes(plan: SweepPlan, rows: Sequence[Row]) -> list[str]:
 
 def _plots(found: Sequence[Group]) -> list[dict[str, Any]]:
     plots = [
-        _figure("Figure 4", found, "mult-adds", lambda row: row.mult_adds),
-        _figure("Figure 5", found, "parameters", lambda row: row.params),
+        _figure("Figure 4 of the paper: top-1 against mult-adds", found, "mult-adds", lambda row: row.mult_adds),
+        _figure("Figure 5 of the paper: top-1 against parameters", found, "parameters", lambda row: row.params),
     ]
     rows = [row for group in found for row in group.rows if row.latency_ms is not None]
     if rows:
