@@ -165,8 +165,8 @@ class Evaluation:
         )
         caption = (
             "The suggested class is at least as probable as on average for images with that label, and more probable "
-            "than the given label (confident learning, Northcutt et al. 2021). Review these labels first; a network that "
-            "is often wrong suspects too many."
+            "than the given label (confident learning, Northcutt et al. 2021). Review these labels first; a network "
+            "that is often wrong suspects too many."
         )
         return (Section("Suspected label errors", caption, pictures=pictures),) if pictures else ()
 
