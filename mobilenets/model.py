@@ -28,6 +28,7 @@ from .schema import parsed, read
 from .text import listed
 
 __all__ = [
+    "CHECKPOINT",
     "FORMAT",
     "FORMAT_VERSION",
     "MAX_ARRAYS",

@@ -122,7 +122,6 @@ ARM_FP16_TARGETS = {
         _NEON,
         name="fp16",
         vector=8,
-        sums=16,
         features=("asimd", "asimdhp"),
         flags=("-march=armv8.2-a+fp16",),
         own=("tile_neon16",),

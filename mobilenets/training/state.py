@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..errors import TrainingError
 from ..files import write_atomic
+from ..model import CHECKPOINT
 from .group import Group
 from .optimiser import Optimiser
 
@@ -52,14 +53,14 @@ class State:
 
     def save(self, path: Path) -> None:
         """Write the checkpoint, atomically."""
-        metadata = {"format": "mobilenets.checkpoint", "version": "1", "progress": json.dumps(asdict(self.progress))}
+        metadata = {"format": CHECKPOINT, "version": "1", "progress": json.dumps(asdict(self.progress))}
         write_atomic(path, save(self._tensors(), metadata))
 
     def load(self, path: Path) -> None:
         """Load a checkpoint; raises `TrainingError` where `path` is no checkpoint of this run."""
         try:
             with safe_open(path, "pt") as file:
-                if (file.metadata() or {}).get("format") != "mobilenets.checkpoint":
+                if (file.metadata() or {}).get("format") != CHECKPOINT:
                     raise TrainingError(f"{path}: not a checkpoint")
                 progress: dict[str, Any] = json.loads(file.metadata()["progress"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}

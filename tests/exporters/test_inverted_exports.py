@@ -83,12 +83,13 @@ def test_in_integers_they_agree_byte_for_byte(name: str, tmp_path: Path) -> None
     np.testing.assert_array_equal(logits, expected)
     exact = float64_logits(model, images)
     error = last.real(expected) - exact
-    assert np.sum(exact**2) / np.sum(error**2) > 10**1.4  # 14 dB: random weights, extreme images
+    least = 10 ** (1.4 if name.startswith("v4") else 1.5)  # 15 dB: random weights, extreme images; V4 has 14.8
+    assert np.sum(exact**2) / np.sum(error**2) > least
     read = read_content(to_tflite_int8(integers), ".tflite")
     floats = recognise(read).model
     assert keep_integers(read, floats).digest() == integers.digest()
     error = float64_logits(floats, images) - exact
-    assert np.sum(exact**2) / np.sum(error**2) > 10**1.4
+    assert np.sum(exact**2) / np.sum(error**2) > least
 
 
 def test_imported_roundings_go_to_onnx_only() -> None:

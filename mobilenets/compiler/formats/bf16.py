@@ -11,13 +11,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ...arch.layers import Layer
-from ...arch.ops import OPS, OUTPUTS, Consumer, Op
+from ...arch.ops import OPS, OUTPUTS, Op
 from ...arrays import Floats, Halves
 from ..program import SIZES, Buffer, Constant, Kind, Step
 from ..targets import ALL_BF16_TARGETS
 from .bf16_bodies import BF16_BODIES, SPLIT_BODIES, Pairs
 from .format import Body, add_constants, change_tile, padded
-from .fp32 import FP32, Fp32, pack_bias
+from .fp32 import Fp32, consumer_of, pack_bias
 from .fp32_bodies import Blocks
 
 __all__ = ["Bf16", "Bf16x3", "Bf16x6", "Halves", "deinterleaved", "pack_pairs", "rounded", "split", "widened"]
@@ -38,14 +38,7 @@ def widened(array: Halves) -> Floats:
     return (array.astype(np.uint32) << 16).view(np.float32)
 
 
-BF16 = Consumer(
-    "the compiler to C in bf16",
-    FP32.handles,
-    FP32.refuses,
-    kernels=FP32.kernels,
-    strides=FP32.strides,
-    activations=FP32.activations,
-)
+BF16 = consumer_of("bf16")
 
 
 class _Pairs(Fp32):

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ...arch.ops import OUTPUTS, Consumer
+from ...arch.ops import OUTPUTS
 from ...arrays import Floats
 from ...errors import CompileError
 from ...model import Model
@@ -15,21 +15,14 @@ from ..program import Kind, Target
 from ..targets import ALL_FP16_TARGETS
 from ..tuning import NONE, Tilings
 from .format import Body
-from .fp32 import FP32, Fp32
+from .fp32 import Fp32, consumer_of
 
 __all__ = ["Fp16"]
 
 LARGEST = float(np.finfo(np.float16).max)
 OWN = ("image", "vectors", "activate", "pool", "fully_connected")  # kernels that are not those of fp32
 
-FP16 = Consumer(
-    "the compiler to C in fp16",
-    FP32.handles,
-    FP32.refuses,
-    kernels=FP32.kernels,
-    strides=FP32.strides,
-    activations=FP32.activations,
-)
+FP16 = consumer_of("fp16")
 
 
 def _kind(op: str) -> Kind:

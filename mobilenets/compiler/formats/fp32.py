@@ -16,7 +16,7 @@ from ..tuning import NONE, Tilings
 from .format import LIMITS, Format, add_constants, change_tile, padded
 from .fp32_bodies import BODIES, Blocks
 
-__all__ = ["FP32", "Floats", "Fp32", "pack_bias", "pack_conv", "pack_depthwise", "pack_pointwise"]
+__all__ = ["FP32", "Floats", "Fp32", "consumer_of", "pack_bias", "pack_conv", "pack_depthwise", "pack_pointwise"]
 
 
 ROWS_CACHE = 32768  # bytes of depthwise rows in scratch at a time: a first-level cache
@@ -25,15 +25,21 @@ BLOCKS_CACHE = 98304  # numbers in scratch of a depthwise convolution block by b
 BLOCK_CACHE = 12288  # numbers of one of its blocks: about a first-level cache
 WEIGHTS_CACHE = 262144  # bytes of weights that are read once for each group of rows: a quarter of a second-level cache
 
-FP32 = Consumer(
-    "the compiler to C in fp32",
-    handles="input conv depthwise pointwise relu relu6 hard_swish hard_sigmoid add multiply "
-    "global_average_pool fully_connected softmax sigmoid l2_normalise".split(),
-    refuses=["batch_norm"],  # it is folded before
-    kernels={"conv": (3,)},
-    strides={"conv": (1, 2), "depthwise": (1, 2), "pointwise": (1,)},
-    activations=dict.fromkeys((*CONVOLUTIONS, "add"), (None, *LIMITS)),
-)
+
+def consumer_of(precision: str) -> Consumer:
+    """Return what the compiler handles in fp32 and in the formats that are made of it."""
+    return Consumer(
+        f"the compiler to C in {precision}",
+        handles="input conv depthwise pointwise relu relu6 hard_swish hard_sigmoid add multiply "
+        "global_average_pool fully_connected softmax sigmoid l2_normalise".split(),
+        refuses=["batch_norm"],  # it is folded before
+        kernels={"conv": (3,)},
+        strides={"conv": (1, 2), "depthwise": (1, 2), "pointwise": (1,)},
+        activations=dict.fromkeys((*CONVOLUTIONS, "add"), (None, *LIMITS)),
+    )
+
+
+FP32 = consumer_of("fp32")
 
 
 class Fp32(Format):
