@@ -4,8 +4,9 @@
 
 SOURCE is the folder of test data (`recipe_sets.py` says what of it is used), OUT keeps the data sets, the runs and
 `results.csv`: a run that stands there is not repeated, so a killed benchmark goes on. `--weights` is a model of this
-package to fine-tune (`mobilenets import FILE.tflite`); without it all train from scratch, `--width` and `--size` say
-what. TIMM_TRAIN is `train.py` of a checkout of huggingface/pytorch-image-models, run as it is.
+package to fine-tune (`mobilenets import FILE.tflite`), `--width` its alpha; without it all train from scratch. `--size`
+is the side of the images, whatever the side of the trained network. TIMM_TRAIN is `train.py` of a checkout of
+huggingface/pytorch-image-models, run as it is.
 
 All systems see the same images for as many epochs, in batches of 64, from the same weights: the batch norms of a
 folded network are restated on the training images for the peers as they are for ours. A figure is top-1 of the
@@ -58,16 +59,13 @@ TIMM = (
 
 
 def ours(folder: Path, out: Path, run: dict[str, Any], weights: Path | None) -> float:
-    network = ["--pretrained", str(weights)] if weights else [*shape_flags(run), "--pretrained", "none"]
+    width, size = run["network"].split("-")
+    network = ["--pretrained", str(weights)] if weights else ["--alpha", width, "--pretrained", "none"]
+    network += ["--img-size", size]
     options = ["--epochs", str(run["epochs"]), "--seed", str(run["seed"]), *run["flags"].split()]
     call([sys.executable, "-m", "mobilenets", "train", str(folder), *network, *options, "--project", str(out)])
     with open(next(out.glob("*/results.csv")), newline="") as file:
         return float(list(csv.DictReader(file))[-1]["val_top1"])
-
-
-def shape_flags(run: dict[str, Any]) -> list[str]:
-    width, size = run["network"].split("-")
-    return ["--alpha", width, "--img-size", size]
 
 
 def loop(folder: Path, out: Path, run: dict[str, Any], weights: Path | None) -> float:
@@ -75,13 +73,13 @@ def loop(folder: Path, out: Path, run: dict[str, Any], weights: Path | None) -> 
     command = [sys.executable, str(HERE / "recipe_loop.py"), str(folder), "--width", width, "--size", size]
     command += ["--epochs", str(run["epochs"]), "--seed", str(run["seed"]), *run["flags"].split()]
     if weights:
-        command += ["--weights", str(peer_weights(weights, folder))]
+        command += ["--weights", str(peer_weights(weights, folder, int(size)))]
     return float(json.loads(call(command).splitlines()[-1])["top1"])
 
 
 def timm(script: Path, folder: Path, out: Path, run: dict[str, Any], weights: Path | None) -> float:
     width, size = run["network"].split("-")
-    initial = str(peer_weights(weights, folder)) if weights else ""
+    initial = str(peer_weights(weights, folder, int(size))) if weights else ""
     command = [sys.executable, "-c", LAUNCHER, str(HERE), width, initial, str(script), str(folder), *TIMM.split()]
     command += ["--model", "mobilenetv1_peer", "--input-size", "3", size, size, "--output", str(out)]
     command += ["--num-classes", str(len(list((folder / "train").iterdir()))), "--epochs", str(run["epochs"])]
@@ -90,17 +88,18 @@ def timm(script: Path, folder: Path, out: Path, run: dict[str, Any], weights: Pa
         return float(list(csv.DictReader(file))[-1]["eval_top1"]) / 100  # of the averaged weights
 
 
-def peer_weights(weights: Path, folder: Path) -> Path:
+def peer_weights(weights: Path, folder: Path, size: int) -> Path:
     """Return the file of `weights` under timm's names, its batch norms in the statistics of the training images."""
-    path = folder / f"{weights.stem}.timm.safetensors"
+    path = folder / f"{weights.stem}-{size}.timm.safetensors"
     if not path.is_file():
         model = load(weights)
+        preprocess = replace(model.preprocess, height=size, width=size)
         module = MobileNet(expand(model.network))
         load_weights(module, model.weights)
         files = sorted(folder.glob("train/*/*.*"))
-        pixels = np.stack([prepare(file.read_bytes(), model.preprocess) for file in files])
+        pixels = np.stack([prepare(file.read_bytes(), preprocess) for file in files])
         batches = np.array_split(pixels, len(pixels) // 128 + 1)
-        recompute_statistics(module, (tensor(batch, model.preprocess) for batch in batches))
+        recompute_statistics(module, (tensor(batch, preprocess) for batch in batches))
         path.write_bytes(to_timm(replace(model, weights=weights_of(module.state_dict()))))
     return path
 

@@ -19,7 +19,7 @@ class Watch:
 
     def decoded(self, split: str, done: int, total: int) -> None: ...
 
-    def measured(self, what: str, done: int, total: int) -> None: ...
+    def measured(self, what: str, done: int, total: int | None) -> None: ...
 
     def note(self, text: str) -> None: ...
 
@@ -66,7 +66,7 @@ class Bars(Watch):
     def decoded(self, split: str, done: int, total: int) -> None:
         self._advance(f"decode {split}", done, total, "")
 
-    def measured(self, what: str, done: int, total: int) -> None:
+    def measured(self, what: str, done: int, total: int | None) -> None:
         self._advance(what, done, total, "")
 
     def step(self, epoch: int, epochs: int, batch: int, batches: int, images_per_second: float) -> None:
@@ -85,10 +85,11 @@ class Bars(Watch):
             f"  {row['images_per_second']:8,.0f}  {row['seconds']:7.1f}"
         )
 
-    def _advance(self, name: str, done: int, total: int, speed: str) -> None:
+    def _advance(self, name: str, done: int, total: int | None, speed: str) -> None:
         if name not in self._tasks:
             self._tasks[name] = self._progress.add_task(name, total=total, speed=speed)
-        self._progress.update(self._tasks[name], completed=done, total=total, speed=speed, visible=done < total)
+        visible = total is None or done < total
+        self._progress.update(self._tasks[name], completed=done, total=total, speed=speed, visible=visible)
 
 
 @contextmanager

@@ -177,7 +177,7 @@ def predict(
     batch_size: int = 32,
     max_bad: float = 0.01,
     runtime: RuntimeFlag = "auto",
-    min_confidence: float = 0.0,
+    min_confidence: float | None = None,
     camera: int | None = None,
     every: int | None = None,
     pictures: Path | None = None,
@@ -204,7 +204,8 @@ def predict(
     runtime
         compiled (C for this very network), onnx (ONNX Runtime), or auto: compiled where there is a C compiler.
     min_confidence
-        A classifier's predictions below this probability become "none of these"; its report shows the effect.
+        A classifier's predictions below this probability become "none of these"; its report shows the effect. A
+        detector lists boxes from this score on, by default 0.5.
     camera
         The number of a camera, 0 for the first: predicts frame by frame until Ctrl-C.
     every

@@ -34,7 +34,7 @@ class Work:
     wanted: Literal["predictions", "outputs"]
     top: int = 5
     batch_size: int = 32
-    min_confidence: float = 0.0
+    min_confidence: float | None = None
     runtime: Literal["auto", "compiled", "onnx"] = "auto"
 
     def check_same(self, other: "Work", output: str) -> None:

@@ -1,5 +1,6 @@
 """What an int8 network costs on a microcontroller: memory by the planner of its C, time by a model of instructions."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ..arch.network import Network
@@ -22,12 +23,15 @@ class Estimator:
 
     device: Device
     clock: float | None = None
+    progress: Callable[[int], None] | None = None  # called with the number of networks worked out so far
     known: dict[Network, DeviceCost] = field(default_factory=dict, repr=False)
 
     def cost(self, network: Network) -> DeviceCost:
         """Return all of the costs."""
         if network not in self.known:
             self.known[network] = cost_on(network, self.device, self.clock)
+            if self.progress is not None:
+                self.progress(len(self.known))
         return self.known[network]
 
     def ram(self, network: Network) -> int:

@@ -127,7 +127,9 @@ class Attributes(Distilled):
     ) -> AttributeScores:
         return evaluate_attributes(outputs, images.targets, labels, images.names)
 
-    def prediction(self, output: Array, labels: tuple[str, ...], head_config: dict[str, Any], top: int) -> Shown:
+    def prediction(
+        self, output: Array, labels: tuple[str, ...], head_config: dict[str, Any], top: int, least: float | None = None
+    ) -> Shown:
         best = np.argsort(-output, kind="stable")
         return Shown(tuple((labels[i], float(output[i])) for i in best), top)
 

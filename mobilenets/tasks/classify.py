@@ -61,6 +61,7 @@ class Classify(Task):
     name: ClassVar[str] = "classify"
     score: ClassVar[str] = "top1"
     columns: ClassVar[tuple[str, ...]] = ("rank", "label", "probability")
+    confidence: ClassVar[bool] = True
 
     noisy_labels: Annotated[bool, "many labels are wrong: use a loss that is robust to them."] = False
     class_weight: Annotated[
@@ -132,8 +133,11 @@ class Classify(Task):
     ) -> Evaluation:
         return evaluate_probabilities(outputs, images.targets, labels, images.names)
 
-    def prediction(self, output: Array, labels: tuple[str, ...], head_config: dict[str, Any], top: int) -> Top:
-        return Top(tuple((labels[i], float(output[i])) for i in best(output, top)))
+    def prediction(
+        self, output: Array, labels: tuple[str, ...], head_config: dict[str, Any], top: int, least: float | None = None
+    ) -> Top:
+        none = least is not None and bool(output.max() < least)
+        return Top(tuple((labels[i], float(output[i])) for i in best(output, top)), none)
 
 
 def best(output: Array, top: int) -> Array:

@@ -21,7 +21,7 @@ from .detection.average_precision import average_precision
 from .detection.boxes import Boxes, agree, view
 from .detection.layout import BOXES, faster_rcnn_config, smallest, ssd_config
 from .detection.reading import read_boxes
-from .detection.result import Detected, Detections, boxed, found
+from .detection.result import SHOWN, Detected, Detections, boxed, found
 from .drawing import captioned
 from .result import Prediction
 from .task import Objective, Task, TrainingOptions
@@ -42,6 +42,7 @@ class Detect(Task):
     output: ClassVar[Output] = "features"
     score: ClassVar[str] = "map50"
     columns: ClassVar[tuple[str, ...]] = ("rank", "label", "score", "left", "top", "right", "bottom")
+    confidence: ClassVar[bool] = True
     top: ClassVar[int] = BOXES
     view: ClassVar[View] = staticmethod(view)
 
@@ -131,8 +132,10 @@ class Detect(Task):
 
     # telling
 
-    def prediction(self, output: Array, labels: tuple[str, ...], head_config: dict[str, Any], top: int) -> Detected:
-        return found(output, labels, top)
+    def prediction(
+        self, output: Array, labels: tuple[str, ...], head_config: dict[str, Any], top: int, least: float | None = None
+    ) -> Detected:
+        return found(output, labels, top, SHOWN if least is None else least)
 
     def in_pixels(self, prediction: Prediction, size: Size) -> Detected:
         assert isinstance(prediction, Detected)

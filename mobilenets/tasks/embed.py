@@ -145,7 +145,9 @@ class Embed(Distilled):
     def draw(self, image: Image.Image, prediction: Any) -> Image.Image:
         raise UsageError("a vector cannot be drawn: mobilenets search --sheet shows the photos nearest to one")
 
-    def prediction(self, output: Array, labels: tuple[str, ...], head_config: dict[str, Any], top: int) -> Vector:
+    def prediction(
+        self, output: Array, labels: tuple[str, ...], head_config: dict[str, Any], top: int, least: float | None = None
+    ) -> Vector:
         return Vector(tuple(map(float, output)))
 
 

@@ -102,7 +102,7 @@ class Geolocate(Task):
         return evaluate_locations(outputs, images.targets[:, :2], images.names, _centres(head_config), weights)
 
     def prediction(
-        self, output: Array, labels: tuple[str, ...], head_config: dict[str, Any], top: int
+        self, output: Array, labels: tuple[str, ...], head_config: dict[str, Any], top: int, least: float | None = None
     ) -> LocationPrediction:
         order = np.argsort(-output, kind="stable")
         cells = [head_config["cells"][i] for i in order]

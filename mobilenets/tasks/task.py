@@ -70,6 +70,7 @@ class Task:
     score: ClassVar[str]  # name of the metric from 0 to 1 that selects the best epoch, and of `Result.score`
     columns: ClassVar[tuple[str, ...]]  # columns of a prediction in CSV, see `Prediction.rows`
     top: ClassVar[int] = 5  # default number of classes or boxes in a prediction
+    confidence: ClassVar[bool] = False  # whether predictions take a minimum confidence
 
     def settings(self) -> dict[str, Any]:
         """Return the settings as JSON-compatible values for `schema.read`; paths are absolute, for resuming."""
@@ -158,8 +159,13 @@ class Task:
 
     # prediction
 
-    def prediction(self, output: Array, labels: tuple[str, ...], head_config: dict[str, Any], top: int) -> Prediction:
-        """Return the prediction for the output of one image, with at most `top` entries."""
+    def prediction(
+        self, output: Array, labels: tuple[str, ...], head_config: dict[str, Any], top: int, least: float | None = None
+    ) -> Prediction:
+        """Return the prediction for the output of one image, with at most `top` entries.
+
+        `least` is the minimum confidence, by default the task's own; only tasks that have `confidence` take it.
+        """
         raise NotImplementedError
 
     def in_pixels(self, prediction: Prediction, size: tuple[int, int]) -> Prediction:

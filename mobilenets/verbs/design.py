@@ -1,5 +1,6 @@
 """`mobilenets design`: the network for a budget."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -16,6 +17,8 @@ from .arguments import budget_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from ..arch.network import Network
+    from ..costs import Latency
     from ..data.sources import Dataset
     from ..runtime import Runtime
 
@@ -99,7 +102,8 @@ def _find(
         clock = None if bounds.clock is None else float(bounds.clock)
         with watching(watch) as watch:
             watch.note(f"planning the memory of networks on {bounds.device}: up to two minutes")
-            return search(bounds, space, prior, estimate=Estimator(device_of(bounds.device), clock))
+            planned = partial(watch.measured, "plan", total=None)
+            return search(bounds, space, prior, estimate=Estimator(device_of(bounds.device), clock, planned))
     if bounds.max_latency is None:
         return search(bounds, space, prior)
     from ..runtime import measure_networks
@@ -108,7 +112,13 @@ def _find(
         limit, of = f"{bounds.max_latency:g} ms", f"{threads} thread{'s' if threads != 1 else ''}"
         watch.note(f"looking for at most {limit} an image, measured on {of}: up to two minutes")
         load = other_load()
-        measure = partial(measure_networks, threads=threads, runtime=runtime, precision=precision)
+        number = itertools.count(1)
+
+        def measure(networks: "Sequence[Network]", seconds: float) -> "list[Latency]":
+            latencies = measure_networks(networks, seconds, threads=threads, runtime=runtime, precision=precision)
+            watch.measured("measure", next(number), None)
+            return latencies
+
         found = search(bounds, space, prior, measure)
     if load <= BUSY * cores():
         return found

@@ -54,7 +54,7 @@ def predict_parts(
     cluster: str = "local",
     batch_size: int = 32,
     runtime: Runtime = "auto",
-    min_confidence: float = 0.0,
+    min_confidence: float | None = None,
     watch: Watch | None = None,
 ) -> Parts:
     """Predict many images on a cluster, into Parquet files whose columns are the keys of `predict --json`.

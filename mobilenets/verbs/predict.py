@@ -15,7 +15,6 @@ from ..progress import Watch, watching
 from ..runtime import PredictedImage, Readable, Runner, Runtime, camera_frames, find_images, open_session, with_frames
 from ..runtime.predict import predict as predict_stream
 from ..tasks import Task, task_type
-from ..tasks.classify import Top
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,7 +50,7 @@ def predict(
     *,
     batch_size: int = 32,
     runtime: Runtime = "auto",
-    min_confidence: float = 0.0,
+    min_confidence: float | None = None,
     camera: int | None = None,
     every: int = 1,
     pictures: str | Path | None = None,
@@ -74,7 +73,8 @@ def predict(
     batch_size
         Images that the network takes at once.
     min_confidence
-        A classifier whose best probability is below it predicts "none of these".
+        A classifier whose best probability is below it predicts "none of these"; a detector lists no box with a score
+        below it, by default 0.5.
     camera
         The number of a camera whose frames are predicted until the caller stops.
     every
@@ -156,7 +156,7 @@ def predict_open(
     images: Iterable[tuple[str, Readable]],
     top: int | None = None,
     batch_size: int = 32,
-    min_confidence: float = 0.0,
+    min_confidence: float | None = None,
     workers: int = 0,
 ) -> Iterator[PredictedImage]:
     """Predict each (name, file or its content) with an open session; arguments as in `predict`.
@@ -168,18 +168,19 @@ def predict_open(
     check_answers(task, most, min_confidence)
 
     def answer(row: "np.ndarray[Any, Any]") -> Any:
-        found = task.prediction(row, session.labels, session.head_config, most)
-        return replace(found, none=True) if isinstance(found, Top) and row.max() < min_confidence else found
+        return task.prediction(row, session.labels, session.head_config, most, min_confidence)
 
     stream = predict_stream(session, images, answer, batch_size, workers)
     return (p if p.size is None else replace(p, prediction=task.in_pixels(p.prediction, p.size)) for p in stream)
 
 
-def check_answers(task: Task, top: int, min_confidence: float) -> None:
+def check_answers(task: Task, top: int, min_confidence: float | None) -> None:
     """Raise `UsageError` for settings of predictions that are out of range or that the task does not have."""
     if top < 1:
         raise UsageError(f"top (={top}) must be at least 1")
+    if min_confidence is None:
+        return
     if not 0 <= min_confidence <= 1:
         raise UsageError(f"min_confidence (={min_confidence:g}) must be from 0 to 1")
-    if min_confidence and task.name != "classify":
-        raise UsageError(f"min_confidence is of classifiers, and the model's task is {task.name}")
+    if not task.confidence:
+        raise UsageError(f"min_confidence is of classifiers and detectors, and the model's task is {task.name}")

@@ -66,6 +66,22 @@ def test_boxes_are_in_the_pixels_of_the_photo(run: Trained, scenes: Path, tmp_pa
         assert 0 <= left < right <= SIZE[0] * 3 and 0 <= top < bottom <= SIZE[1] * 3
 
 
+def test_a_lower_confidence_lists_more_boxes(run: Trained, scenes: Path) -> None:
+    """The boxes are those of the default and of lower scores, best first; above all scores there are none."""
+    photo = scenes / "JPEGImages" / "050.png"
+
+    def boxes(least: float | None) -> Detected:
+        (image,) = predict(run.run, photo, min_confidence=least)
+        assert isinstance(image.prediction, Detected)
+        return image.prediction
+
+    default, low = boxes(None), boxes(0.02)
+    scores = [box.score for box in low.boxes]
+    assert scores == sorted(scores, reverse=True) and min(scores) < SHOWN and len(low.boxes) > len(default.boxes)
+    assert low.boxes[: len(default.boxes)] == default.boxes == boxes(SHOWN).boxes
+    assert boxes(1.0).line() == "no boxes with a score of at least 100%"
+
+
 def test_predict_prints_and_draws(
     run: Trained, scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,8 +16,7 @@ from .boxes import Boxes
 
 __all__ = ["SHOWN", "Detected", "DetectedBox", "Detections", "boxed", "found"]
 
-SHOWN = 0.5  # least score of a box that is printed and drawn
-NOTHING = f"no boxes with a score of at least {SHOWN:.0%}"
+SHOWN = 0.5  # least score of a box that is printed and drawn, unless the user says another
 PICTURES = 8  # images in the report, evenly spaced
 _SIDE = 256
 Edges = tuple[float, float, float, float]
@@ -36,27 +35,28 @@ class DetectedBox:
 
 @dataclass(frozen=True, slots=True)
 class Detected:
-    """The detected boxes of one image, best first."""
+    """The detected boxes of one image with a score of at least `least`, best first."""
 
     boxes: tuple[DetectedBox, ...]
+    least: float = SHOWN
 
     def on(self, size: Size) -> "Detected":
         """Convert edges from fractions to pixels of an image of `size` (width, height)."""
         width, height = size
-        return Detected(tuple(replace(box, edges=_scaled(box.edges, width, height)) for box in self.boxes))
+        return replace(self, boxes=tuple(replace(box, edges=_scaled(box.edges, width, height)) for box in self.boxes))
 
     def to_dict(self) -> dict[str, Any]:
         return {"boxes": [{"label": b.label, "score": b.score, "box": list(b.edges)} for b in self.boxes]}
 
     def line(self) -> str:
         if not self.boxes:
-            return NOTHING
+            return f"no boxes with a score of at least {100 * self.least:.4g}%"
         return "  ".join(f"{b.label} {b.score:.1%} ({', '.join(f'{e:g}' for e in b.edges)})" for b in self.boxes)
 
     def rows(self) -> tuple[tuple[str, ...], ...]:
         """Return a row per box, or one row of rank 0 without boxes, so that every image has a row."""
         if not self.boxes:
-            return (("0", NOTHING, *("" for _ in range(5))),)
+            return (("0", self.line(), *("" for _ in range(5))),)
         rows = enumerate(self.boxes, 1)
         return tuple((str(i), b.label, f"{b.score:.6f}", *(f"{e:g}" for e in b.edges)) for i, b in rows)
 
@@ -70,7 +70,8 @@ def found(output: Array, labels: Sequence[str], most: int, least: float = SHOWN)
     """Return the `most` best boxes of an output (K, 6) with a score of at least `least`; edges are fractions."""
     rows = output[(output[:, 5] >= 0) & (output[:, 4] >= least)]
     best = rows[np.argsort(-rows[:, 4], kind="stable")][:most].tolist()
-    return Detected(tuple(DetectedBox(labels[int(c)], int(c), score, tuple(edges)) for *edges, score, c in best))
+    boxes = (DetectedBox(labels[int(c)], int(c), score, tuple(edges)) for *edges, score, c in best)
+    return Detected(tuple(boxes), least)
 
 
 def boxed(image: Image.Image, detected: Detected, names: bool = True) -> Image.Image:
