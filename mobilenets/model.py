@@ -32,6 +32,8 @@ __all__ = [
     "FORMAT",
     "FORMAT_VERSION",
     "MAX_ARRAYS",
+    "PREFIX",
+    "RECORD",
     "TASK",
     "AnyModel",
     "Model",
@@ -46,11 +48,14 @@ __all__ = [
     "reading",
     "to_metadata",
     "use_from_metadata",
+    "use_to_metadata",
 ]
 
 FORMAT = "mobilenets.model"
 CHECKPOINT = "mobilenets.checkpoint"  # of training/state.py
 FORMAT_VERSION = 1
+PREFIX = "mobilenets_"  # of the keys for network, preprocess and labels in files of other formats
+RECORD = "mobilenets.json"  # those keys, in the zip file that `torch.save` writes
 MAX_ARRAYS = 20_000  # of the network with the most blocks there are 2,600
 Arrays = Mapping[str, np.ndarray[Any, np.dtype[Any]]]
 
@@ -236,13 +241,20 @@ def described(model: AnyModel) -> str:
 def to_metadata(model: AnyModel) -> dict[str, str]:
     """Return all of a model except its arrays, as a `.safetensors` file keeps it."""
     return {
-        "network": model.network.to_json(),
-        "preprocess": json.dumps(model.preprocess.to_dict()),
-        "labels": json.dumps(list(model.labels)),
+        **use_to_metadata(model),
         "task": model.task,
         "decoding": json.dumps(model.head_config),
         "metrics": json.dumps(model.metrics),
         "data": json.dumps(model.data),
+    }
+
+
+def use_to_metadata(model: AnyModel, prefix: str = "") -> dict[str, str]:
+    """Return network, preprocess and labels, as `use_from_metadata` reads them."""
+    return {
+        f"{prefix}network": model.network.to_json(),
+        f"{prefix}preprocess": json.dumps(model.preprocess.to_dict()),
+        f"{prefix}labels": json.dumps(list(model.labels)),
     }
 
 

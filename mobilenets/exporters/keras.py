@@ -17,7 +17,7 @@ import numpy as np
 from ..arch.graph import same_padding
 from ..arch.ops import Consumer, Op
 from ..errors import MissingExtraError
-from ..model import Model
+from ..model import PREFIX, Model, use_to_metadata
 from .keras_names import keras_family, keras_name
 
 __all__ = ["LAYERS", "to_keras_h5"]
@@ -163,9 +163,7 @@ def to_keras_h5(model: Model) -> bytes:
         file.attrs["keras_version"] = "2.15.0"  # the last with Keras 2's spelling
         file.attrs["backend"] = "tensorflow"
         file.attrs["model_config"] = json.dumps(_config(model, layers))
-        file.attrs["mobilenets_network"] = model.network.to_json()
-        file.attrs["mobilenets_preprocess"] = json.dumps(model.preprocess.to_dict())
-        file.attrs["mobilenets_labels"] = json.dumps(list(model.labels))
+        file.attrs.update(use_to_metadata(model, PREFIX))
         _write_weights(file.create_group("model_weights"), layers)
     return content.getvalue()
 

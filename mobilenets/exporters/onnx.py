@@ -16,7 +16,7 @@ from onnx import TensorProto, helper
 from ..arch.fold import fold_batch_norm
 from ..arch.ops import Consumer, Op
 from ..image import Preprocess
-from ..model import AnyModel, Model
+from ..model import AnyModel, Model, use_to_metadata
 from .writer import Writer
 
 __all__ = ["NODES", "Writer", "finish", "geometry", "to_onnx"]
@@ -134,9 +134,7 @@ def finish(write: Writer, model: AnyModel, answer: str, shapes: Sequence[Shape] 
         {
             "format": "mobilenets.onnx",
             "version": "1",
-            "network": network.to_json(),
-            "preprocess": json.dumps(model.preprocess.to_dict()),
-            "labels": json.dumps(list(model.labels)),
+            **use_to_metadata(model),
             "task": model.task,
             "decoding": json.dumps(model.head_config),
         },

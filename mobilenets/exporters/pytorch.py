@@ -1,16 +1,19 @@
 """A PyTorch state dict: of V1 under the names that most programs share, `model.{i}.{j}` and `fc`; of V2 and V3 under
 torchvision's, for `torchvision.models.mobilenet_v2`, `mobilenet_v3_large` and `mobilenet_v3_small`.
 
-It holds tensors only: the reader has to know activation, padding, image size, normalisation and labels.
+`torch.load` returns tensors only. What they do not tell (activation, padding, image size, normalisation, labels) is in
+a record of its own in the zip file, from which `mobilenets import` restores the network.
 """
 
 import io
+import json
+import zipfile
 
 from ..arch.graph import Graph
 from ..arch.network import Network
 from ..arrays import Floats
 from ..errors import MissingExtraError, UsageError
-from ..model import Model
+from ..model import PREFIX, RECORD, Model, use_to_metadata
 from .state_dict import Names, check_family, family_of, has_v1_blocks, module_names, state_dict
 
 __all__ = ["to_pytorch"]
@@ -35,7 +38,15 @@ def to_pytorch(model: Model) -> bytes:
     tensors = state_dict(model, module_names(_v1_names(len(network.blocks)))) if v1 else _torchvision(model)
     content = io.BytesIO()
     torch.save({name: torch.from_numpy(array) for name, array in tensors.items()}, content)
+    _append(content, RECORD, json.dumps(use_to_metadata(model, PREFIX)))
     return content.getvalue()
+
+
+def _append(archive: io.BytesIO, name: str, text: str) -> None:
+    """Add a record to what `torch.save` wrote, in its folder; torch reads those that the pickle names and no others."""
+    with zipfile.ZipFile(archive, "a") as file:
+        folder = file.namelist()[0].partition("/")[0]
+        file.writestr(zipfile.ZipInfo(f"{folder}/{name}"), text)
 
 
 def _v1_names(blocks: int) -> Names:

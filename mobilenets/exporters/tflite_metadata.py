@@ -6,7 +6,6 @@ the names mobilenets_* as JSON, because a line cannot hold every label and a num
 """
 
 import io
-import json
 import re
 import zipfile
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..image import Preprocess
-from ..model import AnyModel
+from ..model import PREFIX, AnyModel, use_to_metadata
 from .flatbuffer import Table, to_bytes
 from .tflite_file import File
 
@@ -41,14 +40,9 @@ _SCHEMA = {
 
 def finish(file: File, model: AnyModel, image: int, answer: int) -> bytes:
     """Return the bytes of `file`, which maps `image` to `answer`, with the metadata of `model`."""
-    own = {
-        "network": model.network.to_json(),
-        "preprocess": json.dumps(model.preprocess.to_dict()),
-        "labels": json.dumps(list(model.labels)),
-        "task": model.task,
-    }
+    own = {**use_to_metadata(model, PREFIX), f"{PREFIX}task": model.task}
     metadata = {"TFLITE_METADATA": to_bytes(_SCHEMA, _metadata(model), b"M001")}
-    metadata |= {f"mobilenets_{key}": text.encode() for key, text in own.items()}
+    metadata |= {key: text.encode() for key, text in own.items()}
     return file.content(image, answer, metadata) + _archive(LABELS, _lines(model.labels))
 
 

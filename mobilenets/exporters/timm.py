@@ -4,14 +4,12 @@ timm needs settings that names cannot carry: num_classes, in_chans, act_layer, a
 pads as TensorFlow does. All of them are in the metadata, from which `mobilenets import` restores the network.
 """
 
-import json
-
 from safetensors.numpy import save
 
 from ..arch.graph import expand
 from ..arch.network import Block, Network, Padding
 from ..errors import UsageError
-from ..model import Model, in_order
+from ..model import PREFIX, Model, in_order, use_to_metadata
 from .state_dict import EPSILON, Names, check_family, family_of, has_v1_blocks, module_names, state_dict
 
 __all__ = ["to_timm"]
@@ -25,12 +23,8 @@ def to_timm(model: Model) -> bytes:
     Raises `UsageError` or `NetworkError` for a network that timm cannot build.
     """
     _check(model.network)
-    metadata = {
-        "format": "pt",  # timm and transformers load nothing without it
-        "mobilenets_network": model.network.to_json(),
-        "mobilenets_preprocess": json.dumps(model.preprocess.to_dict()),
-        "mobilenets_labels": json.dumps(list(model.labels)),
-    }
+    metadata = {"format": "pt"}  # timm and transformers load nothing without it
+    metadata |= use_to_metadata(model, PREFIX)
     tensors = state_dict(model, module_names(_names(model.network)), _epsilon(model.network))
     return in_order(save(dict(tensors), metadata))
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from ...arrays import Floats
 from ...errors import MobilenetsError, ModelFileError
+from ...model import PREFIX
 from ..layers import Content, FileLayer, Norm, UnreadError, convolution
 from .exported import stated
 from .hdf5 import MAX_TEXT, Hdf5
@@ -45,10 +46,10 @@ def read_h5(content: bytes) -> Content:
         config = file.text(file.root, "model_config")
         if config is None:
             return _weights_alone(file)
-        keys = ("mobilenets_network", "mobilenets_preprocess", "mobilenets_labels")
+        keys = [f"{PREFIX}{key}" for key in ("network", "preprocess", "labels")]
         ours = {key: text for key in keys if (text := file.text(file.root, key)) is not None}
         steps = list(unroll(parse(config)))
-        return _whole("Keras HDF5", steps, _by_name(file), stated(ours, "mobilenets_"))
+        return _whole("Keras HDF5", steps, _by_name(file), stated(ours, PREFIX))
 
 
 def read_keras(content: bytes) -> Content:

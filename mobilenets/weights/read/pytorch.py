@@ -13,7 +13,11 @@ import numpy as np
 
 from ...arrays import Floats
 from ...errors import ModelFileError
+from ...model import PREFIX, RECORD
+from ...schema import parsed
+from ...schema import read as read_json
 from ..layers import Content
+from .exported import stated
 from .pickled import ADVICE, Storage, Stored, unpickle
 from .state_dict import MAX_NAME, check_count, content_of, floats
 
@@ -34,17 +38,17 @@ def read_pytorch(content: bytes) -> Content:
 
     Raises `ModelFileError` for a file that is damaged, holds more than tensors or is not a chain of layers.
     """
-    root, read = _zipped(content) if content[:4] == b"PK\x03\x04" else _legacy(content)
+    root, read, settings = _zipped(content) if content[:4] == b"PK\x03\x04" else (*_legacy(content), {})
     tensors = _state_dict(root)
     if (claimed := sum(prod(stored.shape) for stored in tensors.values())) > len(content):
         raise ModelFileError(f"its tensors claim {claimed} values in a file of {len(content)} bytes")
     storages = {stored.storage: read(stored.storage) for stored in tensors.values()}
     arrays = {name: _array(name, stored, storages[stored.storage]) for name, stored in tensors.items()}
-    return content_of("PyTorch", arrays)
+    return content_of("PyTorch", arrays, stated(settings, PREFIX))
 
 
-def _zipped(content: bytes) -> tuple[Any, Read]:
-    """Return the pickled object, and a function that reads a storage."""
+def _zipped(content: bytes) -> tuple[Any, Read, dict[str, str]]:
+    """Return the pickled object, a function that reads a storage, and the settings that this package adds."""
     try:
         archive = zipfile.ZipFile(io.BytesIO(content))
         folder = _folder(set(archive.namelist()))
@@ -54,7 +58,8 @@ def _zipped(content: bytes) -> tuple[Any, Read]:
     if members.get(f"{folder}byteorder", b"little") != b"little":
         raise ModelFileError("written on a big-endian machine, which is not read")
     root = unpickle(io.BytesIO(members[f"{folder}data.pkl"])).value
-    return root, lambda storage: members.get(f"{folder}data/{storage.key}", b"")
+    settings = read_json(dict[str, str], parsed(members.get(f"{folder}{RECORD}", b"{}").decode("utf-8", "replace"), RECORD), RECORD)
+    return root, lambda storage: members.get(f"{folder}data/{storage.key}", b""), settings
 
 
 def _folder(names: set[str]) -> str:

@@ -8,6 +8,7 @@ from safetensors import SafetensorError, deserialize
 
 from ...arrays import Floats
 from ...errors import ModelFileError
+from ...model import PREFIX
 from ..layers import Content
 from .exported import stated
 from .state_dict import MAX_NAME, check_count, content_of, floats, in_order
@@ -33,7 +34,7 @@ def read_safetensors(content: bytes) -> Content:
     if metadata.get("format") == "mobilenets.model":
         raise ModelFileError("it is a mobilenets model already: use it as it is")
     tensors = {name: _array(name, info) for name, info in entries if not name.endswith("num_batches_tracked")}
-    return content_of("safetensors", in_order(tensors), stated(metadata, "mobilenets_"))
+    return content_of("safetensors", in_order(tensors), stated(metadata, PREFIX))
 
 
 def _array(name: str, info: dict[str, Any]) -> Floats:

@@ -12,6 +12,7 @@ import numpy as np
 
 from ...arrays import Floats
 from ...errors import MobilenetsError, ModelFileError
+from ...model import PREFIX
 from ..layers import Content, FileLayer, Pads, UnreadError, convolution, extra
 from . import tflite_metadata
 from .exported import stated
@@ -253,7 +254,7 @@ class _Reader:
         metadata = self.file.metadata()
         texts = {name: text.decode("utf-8", "replace") for name, text in metadata.items()}
         own = metadata.get(tflite_metadata.NAME, b"")
-        settings = {"labels": tflite_metadata.labels_of(self.file, own, self.archive)} | stated(texts, "mobilenets_")
+        settings = {"labels": tflite_metadata.labels_of(self.file, own, self.archive)} | stated(texts, PREFIX)
         if pixels := self.values.image.pixels(first, tflite_metadata.normalisation_of(self.file, own)):
             settings["pixels"] = pixels  # the scale of the integers takes precedence over rounded metadata
         return replace(content, **settings)
