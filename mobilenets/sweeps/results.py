@@ -123,7 +123,7 @@ class Row:
     epochs: int
     mult_adds: int
     params: int
-    val_top1: float | None = None  # of the best epoch
+    val_top1: float | None = None  # of the weights that are kept; of a trial that is not done, of its best epoch
     top1: float | None = None  # on test, or val where there is no test
     split: str = ""
     seconds: float | None = None  # of training and validation
@@ -181,6 +181,7 @@ def _row(name: str, run: Run) -> Row:
 def _finished(run: Run) -> dict[str, Any]:
     model, measured = load(run.best), Measured.of(run)
     values = {"top1": model.metrics["top1"], "split": model.metrics["split"], "weights_sha256": model.digest()}
+    values["val_top1"] = model.metrics["val_top1"]  # its batch-norm statistics are measured anew after the last epoch
     if measured:
         values |= {"latency_ms": measured.latency, "arena": measured.arena, "int8_top1": measured.int8_top1}
         values |= {"int8_latency_ms": measured.int8_latency, "int8_arena": measured.int8_arena}

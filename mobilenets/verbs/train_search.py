@@ -76,12 +76,14 @@ def train_search(
 
 
 def _best(plan: SweepPlan, folder: Path, dataset: "Dataset", watch: Watch) -> Trained:
-    """Train the trials; return the one that is most accurate on validation."""
+    """Train the trials; return the one that is most accurate on validation, of equal ones the cheapest."""
     rows = run_trials(plan, folder, dataset, 1, watch)
-    done = [(row.val_top1 or 0.0, number) for number, row in enumerate(rows) if row.state == "done"]
+    done = sorted(((row.val_top1 or 0.0, number) for number, row in enumerate(rows) if row.state == "done"), reverse=True)
     if not done:
         raise TrainingError(f"{folder}: every network failed, the first by: {rows[0].note}")
-    return finish(dataset, plan.run(max(done)[1], folder), watch)
+    scores = ", ".join(f"{rows[number].network} {top1:.1%}" for top1, number in done)
+    watch.note(f"val top-1 of those trained to the end: {scores}; the first is kept")
+    return finish(dataset, plan.run(done[0][1], folder), watch)
 
 
 def _first_that_fit(plan: SweepPlan, limit: float) -> SweepPlan:

@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from mobilenets import Network, Watch, design
 from mobilenets.designs import Space
-from mobilenets.errors import BudgetError, UsageError
+from mobilenets.errors import BudgetError, TrainingError, UsageError
 from mobilenets.verbs import train_search as searching
 from mobilenets.verbs.train_search import train_search
 
@@ -109,3 +110,28 @@ def test_search_of_too_little_time_is_refused(tmp_path: Path, monkeypatch: pytes
         train_search(squares(tmp_path), {"max_mult_adds": "1M"}, 5, {"epochs": 2}, space=space, project=tmp_path / "r")
     assert not (tmp_path / "r").exists()
     assert searching.MOST == 8
+
+
+def test_search_keeps_the_weights_that_are_best_on_validation(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """By the weights that are kept; of equal ones the cheapest, which stands last."""
+    told: list[str] = []
+    watch = Watch()
+    watch.note = told.append  # type: ignore[method-assign]
+
+    class Plan:
+        def run(self, number: int, folder: Path) -> int:
+            return number
+
+    def kept(*scores: float | None) -> int:
+        rows = [
+            SimpleNamespace(val_top1=s, state="failed" if s is None else "done", network=f"n{i}", note="x")
+            for i, s in enumerate(scores)
+        ]
+        monkeypatch.setattr(searching, "run_trials", lambda *arguments: rows)
+        monkeypatch.setattr(searching, "finish", lambda dataset, run, watch: run)
+        return searching._best(Plan(), tmp_path, None, watch)  # type: ignore[arg-type, return-value]
+
+    assert kept(0.5, 0.7, 0.6) == 1 and kept(0.7, None, 0.7) == 2
+    assert told[0] == "val top-1 of those trained to the end: n1 70.0%, n2 60.0%, n0 50.0%; the first is kept"
+    with pytest.raises(TrainingError, match="every network failed, the first by: x"):
+        kept(None)

@@ -69,7 +69,8 @@ def test_results_are_those_of_the_runs(swept: Swept) -> None:
     for line, row in zip(lines, swept.rows, strict=True):
         run = swept.folder / "trials" / row.trial
         model = load(run)
-        assert line["weights_sha256"] == model.digest() and float(line["top1"]) == model.metrics["top1"]
+        assert line["weights_sha256"] == model.digest() and float(line["val_top1"]) == model.metrics["val_top1"]
+        assert float(line["top1"]) == model.metrics["top1"]
         measured = json.loads((run / "measured.json").read_text())
         assert float(line["int8_top1"]) == measured["int8_top1"]
         assert float(line["latency_ms"]) == measured["latency"] > 0
