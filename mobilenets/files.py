@@ -17,6 +17,8 @@ __all__ = [
     "CacheWarning",
     "cache_folder",
     "check_output",
+    "check_place",
+    "make_folder",
     "remove_left_over",
     "writable_cache",
     "write_all",
@@ -84,6 +86,21 @@ def check_output(
         raise UsageError(f"{path} exists: choose another {option}, or use --overwrite")
     if path.exists() and any(source.exists() and path.samefile(source) for source in sources):
         raise UsageError(f"{path} is an input file: choose another {option}")
+
+
+def check_place(folder: Path, setting: str) -> None:
+    """Check, before other work, that `folder` can be made; the `UsageError` names the setting that says where."""
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(f"{setting} (={folder}): {there} is {'not writable' if there.is_dir() else 'no folder'}")
+
+
+def make_folder(folder: Path, setting: str) -> None:
+    """Make `folder` and those above it; the `UsageError` names the setting that says where."""
+    try:
+        folder.mkdir(parents=True)
+    except OSError as exc:
+        raise UsageError(f"{setting} (={folder}): cannot be made: {exc.strerror}") from exc
 
 
 def write_atomic(path: Path, content: bytes | str) -> Path:

@@ -36,7 +36,7 @@ IMPORTS = {
     "data": "arrays errors text files machine image folders",
     "designs": "errors arch schema costs",
     "quant": "errors arrays files image arch schema model",
-    "weights": "errors arrays files image arch model data quant",
+    "weights": "errors arrays files image arch schema model data quant",
     "compiler": "errors arrays files machine image arch model quant",
     "devices": "errors image arch costs compiler quant",
     "web": "errors arrays files image model quant compiler",
@@ -52,7 +52,7 @@ IMPORTS = {
     "benchmarks": "errors arrays files machine image arch costs model quant compiler exporters runtime progress "
     "training",
     "serving": "errors arrays image machine schema runtime tasks progress opening",
-    "sweeps": "errors files arch schema costs model designs report training",
+    "sweeps": "errors text files arch schema costs model designs report training",
     "cluster": "errors files machine image schema text folders data runtime training sweeps",
     "verbs": "errors arrays text files machine image arch schema costs model data designs quant weights compiler "
     "devices exporters web runtime tasks report progress opening training evaluation benchmarks sweeps serving cluster",

@@ -21,6 +21,7 @@ from mobilenets.runtime import Runtime, open_session
 from mobilenets.tasks.classify import Classify
 from mobilenets.tasks.detect import Detect
 from mobilenets.verbs.arguments import budget_of, network_of, preprocess_of, recipe_of, start_of, task_of
+from mobilenets.verbs.sweep import _wanted
 
 ROOT = Path(__file__).parents[1]
 SNIPPETS = [
@@ -77,6 +78,17 @@ def test_forms_of_what_is_fine_tuned(random_model: MakeModel, tmp_path: Path) ->
     assert start_of(model, "0.5-64", None, Watch())[1] == model.network.replace(alpha=0.5, height=64, width=64)
     with pytest.raises(UsageError, match=r"^network v2-0.5-64: the trained network, .*, has other blocks$"):
         start_of(model, "v2-0.5-64", None, Watch())
+
+
+def test_a_network_is_needed() -> None:
+    with pytest.raises(UsageError, match="cost needs a network"):
+        mobilenets.cost(None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("networks", ["0.25-32", Network(0.25, 32, 32), {"alpha": 0.25, "height": 32, "width": 32}])
+def test_a_sweep_takes_one_network(networks: Any) -> None:
+    ((network, seeds),) = _wanted(networks, None, 2, None, False, False, "2h", 0, "").networks
+    assert (network.name, seeds) == ("0.25-32", 2)
 
 
 @pytest.mark.parametrize(

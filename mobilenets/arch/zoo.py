@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from ..errors import NetworkError
 from .families import (
@@ -101,19 +102,32 @@ _NAME = re.compile(
 )
 
 
+def _unknown(name: str, family: str) -> str:
+    """Return the error text for a family that does not exist."""
+    rest = name.removeprefix(f"{family}-")
+    if family == "v1":
+        return f"network {name!r}: MobileNet V1 has no prefix: {rest}"
+    near = [known for known in FAMILIES if known and known.startswith(family)] or get_close_matches(family, FAMILIES)
+    meant = f"; did you mean {' or '.join(f'{known}-{rest}' for known in near)}?" if near else ""
+    known = ", ".join(filter(None, FAMILIES))
+    return f"network {name!r}: family {family!r} must be one of {known}, or none for MobileNet V1{meant}"
+
+
 def named(name: str) -> Network:
     """Return the network of a name as `Network.name` writes it: `0.5-160`, `0.25-96x128`, `conv-1-224`,
     `shallow-1-224`, `head-1-224` for V1; `v2-1-224`, `v3-small-0.75-160` and the other `FAMILIES`.
     """
     match = _NAME.fullmatch(name)
     if match is None:
+        meant = name.lower().replace("_", "-")
         raise NetworkError(
             f"network {name!r} must be ALPHA-SIZE or ALPHA-HEIGHTxWIDTH, such as 0.5-160 or 0.25-96x128, for MobileNet "
             "V1; v2-0.5-160, v3-small-1.0-224, v4-conv-small-1.0-224 for others"
+            + (f"; did you mean {meant}?" if _NAME.fullmatch(meant) else "")
         )
     family = match["family"] or ""
     if family not in FAMILIES:
-        raise NetworkError(f"network {name!r}: family {family!r} must be one of {', '.join(filter(None, FAMILIES))}")
+        raise NetworkError(_unknown(name, family))
     height = int(match["height"])
     network = FAMILIES[family].replace(alpha=float(match["alpha"]), height=height, width=int(match["width"] or height))
     if match["full"]:

@@ -110,7 +110,7 @@ class NetworkFlags:
             if height != width:
                 raise NetworkError(f"--img-size {self.img_size}: a search is over square inputs only")
             space = replace(space, resolutions=(height,))
-        return replace(space, families=("v1-shallow",)) if self.shallow else space
+        return space.within(("v1-shallow",), "--shallow") if self.shallow else space
 
     def base(self, classes: int = 1000) -> Network:
         """Return a network with the alpha and size of the name, where there is one, and all else by the flags."""

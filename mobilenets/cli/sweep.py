@@ -12,6 +12,7 @@ from ..arch.zoo import DEFAULT
 from ..errors import UsageError
 from ..report.text import duration
 from ..sweeps import PAPER_ALPHAS, PAPER_SIZES, Row, SweepPlan, counts, grid, paper_networks
+from ..text import counted
 from ..training.logs import LogName
 from ..training.recipe import Recipe
 from ..verbs.sweep import Swept
@@ -156,7 +157,8 @@ def _show_plan(plan: SweepPlan, json: bool) -> None:
         table.add_row(trial.name, f"{mult_adds:,}", f"{params:,}", duration(trial.seconds or 0))
     left_out = [f"left out: {one.name}, {one.reason}" for one in plan.left_out]
     epochs = plan.trials[0].settings.recipe.epochs
-    total = f"{len(plan.trials)} trials of {epochs} epochs: about {duration(sum(t.seconds or 0 for t in plan.trials))}"
+    seconds = sum(trial.seconds or 0 for trial in plan.trials)
+    total = f"{counted(len(plan.trials), 'trial')} of {counted(epochs or 0, 'epoch')}: about {duration(seconds)}"
     halved = f"; half of the networks stop after {' and again after '.join(map(str, plan.rungs))}" if plan.rungs else ""
     print_parts(table, "", *left_out, f"{total} one after another{halved}")
 

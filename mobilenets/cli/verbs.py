@@ -64,7 +64,7 @@ def design(
     network: NetworkFlags = _NETWORK,
     device: DeviceFlag | None = None,
     data: Path | None = None,
-    classes: int = 1000,
+    classes: int | None = None,
     calibrate: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative=())] = (),
     threads: int = 1,
     runtime: RuntimeFlag = "auto",
@@ -98,10 +98,12 @@ def design(
     from ..verbs.design import design
     from . import show
 
+    if data is not None and classes is not None:
+        raise UsageError(f"--classes {classes}: --data says how many there are: leave one of them out")
     with Bars() as bars:
         result = design(
             budget.budget(device),
-            network.space(classes),
+            network.space(1000 if classes is None else classes),
             data=data,
             calibrate=calibrate,
             threads=threads,

@@ -20,7 +20,7 @@ from ..training.interrupt import Interrupts
 from .plan import Part
 from .work import Job, Outcome, compute_part
 
-__all__ = ["compute", "connected", "run_modules"]
+__all__ = ["check_cluster", "compute", "connected", "run_modules"]
 
 # bytes of Ray's memory for objects on this machine: the model; tasks read and write the images themselves
 STORE = 512 << 20
@@ -42,8 +42,7 @@ def connected(cluster: str) -> Iterator[None]:
     A program that has called `ray.init` keeps its own connection. Raises `MissingExtraError` without Ray, and
     `WorkError` where no cluster answers.
     """
-    if find_spec("ray") is None:
-        raise MissingExtraError(f"cluster (={cluster}) needs Ray", "cluster")
+    check_cluster(cluster)
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     with warnings.catch_warnings():
@@ -57,8 +56,6 @@ def _connected(cluster: str) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    if cluster != "local":
-        _check_answers(cluster)
     here = {"num_cpus": cores(), "include_dashboard": False, "object_store_memory": STORE}
     try:
         _silence()
@@ -71,10 +68,15 @@ def _connected(cluster: str) -> Iterator[None]:
         ray.shutdown()
 
 
-def _check_answers(cluster: str) -> None:
-    """Raise `WorkError` where nothing listens at the address, for which Ray would look for minutes."""
+def check_cluster(cluster: str) -> None:
+    """Check, before other work, that Ray is installed and that something listens at the address.
+
+    Raises `MissingExtraError`, and `WorkError` where nothing does, for which Ray would look for minutes.
+    """
+    if find_spec("ray") is None:
+        raise MissingExtraError(f"cluster (={cluster}) needs Ray", "cluster")
     host, colon, port = cluster.removeprefix("ray://").rpartition(":")
-    if cluster == "auto":
+    if cluster in ("auto", "local"):
         return
     if not colon or not port.isdigit():
         raise UsageError(f"cluster (={cluster}) must be HOST:PORT of a Ray cluster, auto or local")

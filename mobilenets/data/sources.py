@@ -241,7 +241,9 @@ def _splits(
     for at, part in zip(train, parts, strict=True):
         splits[at] = part
     whole = "train" if rows[0].split else "the images"
-    return splits, [f"no val split: {held} of {len(train)} of {whole} held out by content hash"]
+    return splits, [
+        f"no val split: {held} of {len(train)} of {whole} held out by content hash (--split all evaluates on all)"
+    ]
 
 
 def _samples(rows: Sequence[Row], targets: Sequence[Any], splits: Sequence[str]) -> dict[str, tuple[Sample, ...]]:

@@ -11,7 +11,7 @@ from ..arch.network import Network
 from ..costs import PRECISIONS, Cost, DeviceCost
 from ..errors import BudgetError
 
-__all__ = ["Bound", "Budget", "Estimate", "parse_clock", "parse_count", "parse_size", "parse_time"]
+__all__ = ["Bound", "Budget", "Estimate", "parse_clock", "parse_count", "parse_duration", "parse_size", "parse_time"]
 
 
 class Estimate(Protocol):
@@ -52,6 +52,11 @@ class Bound:
     def floor(self, cost: Cost) -> float:
         """Return a lower bound of the cost, which takes no time: the cost itself where that takes none."""
         return (self.least or self.cost)(cost)
+
+    def excess(self, value: float) -> str:
+        """Return a value above the limit with its unit, and with more digits where it would read as the limit."""
+        text = self.show(value)
+        return f"{text} ({value:,.10g})" if text == self.show(self.limit) else text
 
     def __str__(self) -> str:
         return f"{self.name} {self.show(self.limit)}"
@@ -165,6 +170,7 @@ _TIMES = {
     "us": Fraction(1, 1000),
     "µs": Fraction(1, 1000),
 }
+_DURATIONS: dict[str, int | Fraction] = {"": 1, "ms": Fraction(1, 1000), "s": 1, "m": 60, "min": 60, "h": 3600}
 _CLOCKS = {"": Fraction(1), "khz": Fraction(1, 1000), "mhz": Fraction(1), "ghz": Fraction(1000)}
 _NUMBER = re.compile(r"(?P<number>[0-9]{1,30}(\.[0-9]{0,30})?|\.[0-9]{1,30}) ?(?P<unit>[^\W\d_]*)")
 
@@ -182,6 +188,11 @@ def parse_size(text: str) -> int:
 def parse_time(text: str) -> float:
     """Return milliseconds: `15ms`, `0.5s`, `800us`, `15`."""
     return float(_parse(text, _TIMES, "a time such as 15ms, 0.5s or 15 (milliseconds)"))
+
+
+def parse_duration(text: str) -> float:
+    """Return seconds of work: `90s`, `30min`, `2h`, `1.5h`, `90`."""
+    return float(_parse(text, _DURATIONS, "a time such as 90s, 30min, 2h or 90 (seconds)"))
 
 
 def parse_clock(text: str) -> float:

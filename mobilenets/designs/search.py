@@ -132,7 +132,7 @@ def _impossible(bounds: Sequence[Bound], candidates: Sequence[Candidate]) -> str
     smallest = {bound.name: _least(cheapest_first, _cost_of(bound), _floor_of(bound)) for bound in bounds}
     failing = [bound for bound in bounds if not _fits(smallest[bound.name], [bound])]
     needs = [
-        f"{smallest[bound.name].network.name}, needs {bound.show(bound.cost(smallest[bound.name].cost))}"
+        f"{smallest[bound.name].network.name}, needs {bound.excess(bound.cost(smallest[bound.name].cost))}"
         for bound in failing or bounds
     ]
     asked = " and ".join(str(bound) for bound in failing or bounds)
@@ -174,7 +174,7 @@ def _next_better(choice: Candidate, candidates: Sequence[Candidate], bounds: Seq
         return "nothing in the space is more accurate, so no bound binds"
     candidate = _least(better, excess, floor)
     broken = [
-        f"{bound} binds: {candidate.network.name} needs {bound.show(bound.cost(candidate.cost))}"
+        f"{bound} binds: {candidate.network.name} needs {bound.excess(bound.cost(candidate.cost))}"
         for bound in bounds
         if not _fits(candidate, [bound])
     ]

@@ -96,6 +96,8 @@ class Space:
             return [network for network in dict.fromkeys(self.only) if self._allows(network, names)]
         if self.base.convolution == "full":
             names = [name for name in names if _belongs(name, "v1")]
+            if not names:
+                raise BudgetError(f"family {', '.join(self.families)}: full convolutions are of v1 only")
         return [
             self._start(name).replace(alpha=alpha, height=side, width=side)
             for name in names

@@ -12,7 +12,7 @@ import zipfile
 from ..arch.graph import Graph
 from ..arch.network import Network
 from ..arrays import Floats
-from ..errors import MissingExtraError, UsageError
+from ..errors import MissingExtraError, NetworkError, UsageError
 from ..model import PREFIX, RECORD, Model, use_to_metadata
 from .state_dict import Names, check_family, family_of, has_v1_blocks, module_names, state_dict
 
@@ -65,10 +65,12 @@ def _torchvision(model: Model) -> dict[str, Floats]:
     family = family_of(network, LIBRARY)
     if family not in ("v2", "v3-large", "v3-small"):
         raise UsageError(f"{network.name}: {LIBRARY} has no network {family}: use the format timm")
+    try:
+        check_family(network, LIBRARY, **({} if family == "v2" else V3_WIDTHS))
+    except NetworkError as exc:
+        raise NetworkError(f"{exc}; the format timm may have it") from exc
     if family == "v2":
-        check_family(network, LIBRARY)
         return state_dict(model, module_names(_v2_names(model.graph, network)))
-    check_family(network, LIBRARY, **V3_WIDTHS)
     tensors = state_dict(model, module_names(_v3_names(model.graph, network)), V3_EPSILON)
     hidden = "classifier.0.weight"  # a fully connected layer there
     return {name: array[:, :, 0, 0] if name == hidden else array for name, array in tensors.items()}

@@ -68,6 +68,7 @@ class Dot:
     marker: str = "o"
     link: str = ""
     line: str = ""  # the dots of one line are connected and labelled with it
+    label: str = ""  # above and left of the dot: there, a Pareto front has no other dots
 
 
 def _svg(name: str, width: float, height: float, draw: Callable[["Figure"], None]) -> str:
@@ -200,6 +201,10 @@ def cloud(
             places = [dot.x for dot in own], [dot.y for dot in own]
             drawn = axes.scatter(*places, 36, color=colour, marker=own[0].marker, label=series, zorder=3)
             drawn.set_urls([dot.link or None for dot in own])
+        for dot in dots:
+            if dot.label:
+                style: dict[str, Any] = {"textcoords": "offset points", "ha": "right", "color": _SOFT, "fontsize": 8}
+                axes.annotate(dot.label, (dot.x, dot.y), (-5, 3), **style)
         low, high = min(dot.x for dot in dots), max(dot.x for dot in dots)
         if law is not None:
             ends = (low, high)
@@ -209,7 +214,8 @@ def cloud(
             xs, ys = zip(*front, strict=True)
             axes.plot(xs, ys, color=_MAIN, linewidth=1.2, alpha=0.6, label="Pareto front", zorder=2)
         axes.set(xscale="log", xlabel=xlabel, ylabel="top-1, %")
-        _log_ticks(axes, [dot.x for dot in dots], scale)
+        room = (high / low) ** 0.18 if any(dot.label for dot in dots) else 1.0  # for the label of the leftmost dot
+        _log_ticks(axes, [low / room, *(dot.x for dot in dots)], scale)
         axes.margins(y=0.1)
         axes.legend(loc="best", fontsize=9)
 

@@ -1,6 +1,7 @@
 """The report of a sweep: one page with the paper's tables and figures, measured and printed."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from ..designs.points import POINTS
 from ..files import write_atomic
 from ..report import Dot, cloud, render
 from ..report.text import duration
+from ..text import counted
 from .law import Group, Law, fit_law, front, groups
 from .plan import PAPER_SIZES, SweepPlan
 from .results import Row
@@ -22,7 +24,7 @@ TRIAL_COLUMNS = (
     *("trial", "state", "epochs", "top-1, %", "int8 top-1", "ms", "int8 ms", "arena, KB", "int8 arena"),
     *("mult-adds, M", "params, M", "time"),
 )
-MARKERS = {"conv": "s", "shallow": "^"}
+MARKERS = {"conv": "s", "shallow": "^", "fd": "v", "v2": "D", "v3": "P", "v4": "*"}  # of variants and families
 SOURCE = "V1 paper"  # of the points that Figures 4 and 5 show
 
 
@@ -36,8 +38,9 @@ def write_page(folder: Path, plan: SweepPlan, rows: Sequence[Row]) -> Path:
     split = next((row.split for row in rows if row.split), "val")
     context = {
         "title": f"Sweep on {name}",
-        "lead": f"{len(rows)} trials of {len({row.network for row in rows})} networks, {done} finished, trained under "
-        f"one recipe in {duration(seconds)} (training and validation). Top-1 is on {split}.",
+        "lead": f"{counted(len(rows), 'trial')} of {counted(len({row.network for row in rows}), 'network')}, "
+        f"{done} finished, trained under one recipe in {duration(seconds)} (training and validation). "
+        f"Top-1 is on {split}.",
         "facts": _facts(own),
         "notes": _notes(plan, rows),
         "plots": _plots(own) if own else [],
@@ -96,7 +99,7 @@ def _plots(found: Sequence[Group]) -> list[dict[str, Any]]:
             {
                 "title": "Latency and memory",
                 "caption": f"Measured here: {runtime}; memory is the arena of activations. The line is the Pareto "
-                "front of both precisions: no other point is faster (smaller) and at least as accurate.",
+                "front of both precisions, with names: no other point is faster (smaller) and at least as accurate.",
                 "figures": [
                     ("latency", _measured(rows, "latency", "ms", 1.0, lambda r: (r.latency_ms, r.int8_latency_ms))),
                     ("memory", _measured(rows, "memory", "KB", 1e3, lambda r: (r.arena, r.int8_arena))),
@@ -144,8 +147,10 @@ def _dot(row: Row, sizes: Sequence[int], x: float) -> Dot:
     if plain:
         rank = sizes.index(row.height)
         return Dot(x, 100 * (row.top1 or 0), f"{row.height} px", rank, "o", link_to(row.trial), f"α {row.alpha:g}")
-    marker = MARKERS.get(row.variant, "D")
-    return Dot(x, 100 * (row.top1 or 0), row.network, len(PAPER_SIZES), marker, link_to(row.trial))
+    family = row.family.partition("-")[0]
+    series, marker = (family, MARKERS.get(family, "D")) if family else (row.network, MARKERS.get(row.variant, "o"))
+    label = row.network if family else ""
+    return Dot(x, 100 * (row.top1 or 0), series, len(PAPER_SIZES), marker, link_to(row.trial), label=label)
 
 
 def _printed(what: str) -> list[Dot]:
@@ -174,9 +179,11 @@ def _measured(
         both = zip(("fp32", "int8"), costs_of(row), (row.top1, row.int8_top1), ("o", "D"), (2, 0), strict=True)
         for precision, x, top1, marker, rank in both:
             if x is not None and top1 is not None:
-                dots.append(Dot(x, 100 * top1, precision, rank, marker, link_to(row.trial)))
+                dots.append(Dot(x, 100 * top1, precision, rank, marker, link_to(row.trial), label=row.network))
     points = [(dot.x, dot.y) for dot in dots]
-    return cloud(name, dots, f"{name}, {unit}", scale=scale, front=[points[i] for i in front(points)]) if dots else ""
+    best = front(points)
+    dots = [dot if at in best else replace(dot, label="") for at, dot in enumerate(dots)]
+    return cloud(name, dots, f"{name}, {unit}", scale=scale, front=[points[at] for at in best]) if dots else ""
 
 
 def _trials(rows: Sequence[Row]) -> Comparison:

@@ -8,6 +8,7 @@ import numpy as np
 from ..arrays import AnyInts
 from ..data.sources import Dataset
 from ..errors import DataError
+from ..text import listed
 
 __all__ = ["balanced", "renumbered"]
 
@@ -17,7 +18,8 @@ def renumbered(dataset: Dataset, labels: tuple[str, ...]) -> Dataset:
     unknown = [label for label in dataset.labels if label not in labels]
     if unknown:
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
-        raise DataError(f"{dataset.root}: the model does not have the labels {', '.join(unknown[:5])}{more}")
+        lacks = f"the model does not have the labels {', '.join(unknown[:5])}{more}"
+        raise DataError(f"{dataset.root}: {lacks}; its own: {listed(labels)}")
     number = [labels.index(label) for label in dataset.labels]
     splits = {
         split: tuple(replace(sample, target=number[sample.target]) for sample in samples)

@@ -117,7 +117,7 @@ class Recipe:
     def check(self, fine_tuning: bool) -> None:
         """Raise `UsageError` for settings that contradict each other or would have no effect in a new run."""
         if self.freeze and not fine_tuning:
-            raise UsageError("freeze trains the classifier of a trained network: it needs a pretrained one")
+            raise UsageError("freeze (=True) needs a pretrained network, whose classifier it trains")
         given = {name: getattr(self, name) for name in _OF_EPOCHS}
         idle = [f"{name} (={value!r})" for name, value in given.items() if value != getattr(_DEFAULT, name)]
         if self.freeze and idle:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..arch.network import BODY, FORMAT_VERSION, Network
 from ..arch.zoo import DEFAULT, family_of, named
 from ..designs import Budget
-from ..designs.budget import parse_time
-from ..errors import ModelFileError, UsageError
+from ..designs.budget import parse_duration
+from ..errors import BudgetError, ModelFileError, UsageError
 from ..image import Preprocess
 from ..model import Model
 from ..progress import Watch
@@ -211,11 +211,14 @@ def _wrong(name: str, value: object, rule: str) -> UsageError:
     return UsageError(f"{name} (={value!r:.80}) must be {rule}")
 
 
-def seconds_of(tune: float | str) -> float:
-    """Return the seconds of a number, or of a time such as "10s"; "0s" is 0.
+def seconds_of(value: float | str, name: str) -> float:
+    """Return the seconds of the argument `name`: a number, or a time such as "10s" or "2h"; "0s" is 0.
 
     Raises `BudgetError` for text that is no time.
     """
-    if not isinstance(tune, str):
-        return tune
-    return 0.0 if tune in ("0", "0s") else parse_time(tune) / 1000
+    if not isinstance(value, str):
+        return value
+    try:
+        return 0.0 if value in ("0", "0s") else parse_duration(value)
+    except BudgetError as exc:
+        raise BudgetError(f"{name} (={value!r}){str(exc).removeprefix(repr(value))}") from exc

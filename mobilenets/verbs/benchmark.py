@@ -68,7 +68,7 @@ def benchmark(
             images=images,
             source=source,
             weights=weights,
-            tune=seconds_of(tune),
+            tune=seconds_of(tune, "tune"),
             watch=watch,
         )
     if report is not None:

@@ -86,8 +86,9 @@ def compile(
         processor; `predict` and the other verbs take what was chosen as well. 0: the table of the target, which gives
         the same C everywhere.
     """
+    seconds = seconds_of(tune, "tune")
     if device is not None:
-        _check_for_device(device, {"target": target != "auto", "precision": precision, "tune": seconds_of(tune)})
+        _check_for_device(device, {"target": target != "auto", "precision": precision, "tune": seconds})
         return compile_for_device(model, output, device, image, name, overwrite, watch)
     if image is not None:
         raise UsageError(f"image (={str(image)!r}) needs a device, whose example shows it")
@@ -104,7 +105,6 @@ def compile(
             check_output(folder / file, (Path(file).suffix,), overwrite)
     trained = opened.trained()
     lacks = lacking(trained, target, precision)
-    seconds = seconds_of(tune)
     if seconds and (lacks or not has_compiler()):
         raise UsageError(f"tune (={seconds:g} s) times C on this processor: {_why_not(lacks)}")
     tilings: Tilings = {}

@@ -120,7 +120,8 @@ def cost(
             model = open_model(network, watch).trained()
         return _costs(model.network, model, device, clock)
     found = network_of(network)
-    assert found is not None
+    if found is None:
+        raise UsageError("cost needs a network, such as a Network, a name ('0.5-160') or a model")
     return _costs(found if classes is None else found.replace(classes=classes), None, device, clock)
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ..designs import is_sweep
 from ..errors import DataError, UsageError
 from ..machine import need_torch
 from ..progress import Watch, watching
@@ -35,6 +36,8 @@ def resume(
 
     def begin(watch: Watch) -> Run:
         """Return the run as it stands, without what a killed process left."""
+        if is_sweep(Path(run)):
+            raise UsageError(f"{run} is a sweep: mobilenets sweep --resume {run}")
         opened = Run.open(Path(run))
         if opened.settings.peer:
             raise UsageError(f"{run} is a trial of a sweep that train does not make: {opened.go_on}")

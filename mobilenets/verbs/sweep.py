@@ -1,17 +1,21 @@
 """`mobilenets sweep`: many networks trained under one recipe, in one folder, and their comparison."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..arch.network import Network
 from ..cluster import is_url
+from ..cluster.ray import check_cluster
 from ..designs import is_sweep
 from ..errors import DataError, UsageError
+from ..files import check_place, make_folder
 from ..machine import need_one_process, need_torch, need_torchvision
 from ..progress import Watch, watching
-from ..sweeps import REPORT, RESULTS, Row, SweepPlan
+from ..sweeps import REPORT, RESULTS, Row, SweepPlan, collect
 from ..tasks.classify import Classify
+from ..text import counted
 from .arguments import AnyNetwork, AnyPreprocess, AnyRecipe, network_of, recipe_of, seconds_of
 from .sweep_plan import Wanted, planned
 from .trial import open_data
@@ -56,7 +60,7 @@ class Swept:
 
 def sweep(
     data: "str | Path | Dataset",
-    networks: Sequence[AnyNetwork],
+    networks: AnyNetwork | Sequence[AnyNetwork],
     recipe: AnyRecipe = None,
     *,
     seeds: int | Sequence[int] = 1,
@@ -78,7 +82,8 @@ def sweep(
     data
         Images in any layout that docs/data.md lists, or an opened data set.
     networks
-        Each a `Network`, a name such as "0.25-96" or a dictionary of its fields. The classes are those of the data.
+        One or several of a `Network`, a name such as "0.25-96" and a dictionary of its fields. The classes are those of
+        the data.
     recipe
         The training settings of all trials: a `Recipe` or a dictionary of its fields.
     seeds
@@ -110,14 +115,14 @@ def sweep(
         folder = _new_folder(out, data)
         dataset = open_for_sweep(data, wanted.recipe.max_bad, watch)
         plan = planned(wanted, dataset, watch)
-        folder.mkdir(parents=True)
+        make_folder(folder, "out")
         plan.save(folder)
         return _swept(plan, folder, dataset, jobs, watch, cluster)
 
 
 def plan_sweep(
     data: "str | Path | Dataset",
-    networks: Sequence[AnyNetwork],
+    networks: AnyNetwork | Sequence[AnyNetwork],
     recipe: AnyRecipe = None,
     *,
     seeds: int | Sequence[int] = 1,
@@ -161,6 +166,8 @@ def resume_sweep(
         raise DataError(f"{plan.data}: the data of {folder} are not there; {where}")
     with watching(watch) as watch:
         dataset = open_data(plan)
+        done = sum(row.state == "done" for row in collect(plan, folder))
+        watch.note(f"{folder}: {done} of {counted(len(plan.trials), 'trial')} done already")
         plan.save(folder)
         return _swept(plan, folder, dataset, jobs, watch, cluster)
 
@@ -168,10 +175,12 @@ def resume_sweep(
 def _check_cluster(cluster: str | None, jobs: int) -> None:
     if cluster is not None and jobs:
         raise UsageError(f"jobs (={jobs}) is of this machine: the cluster (={cluster}) runs as many as it has room for")
+    if cluster is not None:
+        check_cluster(cluster)
 
 
 def _wanted(
-    networks: Sequence[AnyNetwork],
+    networks: AnyNetwork | Sequence[AnyNetwork],
     recipe: AnyRecipe,
     seeds: int | Sequence[int],
     preprocess: AnyPreprocess,
@@ -183,7 +192,8 @@ def _wanted(
     log: str | None = None,
 ) -> Wanted:
     """Return the arguments by their types; `UsageError` for those that are none."""
-    made = [network for network in map(network_of, networks) if network is not None]
+    several = [networks] if isinstance(networks, Network | str | Mapping) else networks or []
+    made = [network for network in map(network_of, several) if network is not None]
     each = [seeds] * len(made) if isinstance(seeds, int) else list(seeds)
     return Wanted(
         networks=tuple(zip(made, each, strict=True)),
@@ -191,7 +201,7 @@ def _wanted(
         preprocess=preprocess,
         peers=peers,
         halving=halving,
-        seconds=None if time is None else seconds_of(time),
+        seconds=None if time is None else seconds_of(time, "time"),
         jobs=jobs,
         command=command,
         log=log,
@@ -227,8 +237,10 @@ def _new_folder(out: str | Path | None, data: "str | Path | Dataset") -> Path:
         folder = Path(out)
         if folder.exists():
             raise UsageError(f"out (={folder}) exists: choose another{', or --resume it' if is_sweep(folder) else ''}")
-        return folder
-    return unused(Path("sweeps") / stem_of(data))
+    else:
+        folder = unused(Path("sweeps") / stem_of(data))
+    check_place(folder, "out")
+    return folder
 
 
 def stem_of(data: "str | Path | Dataset") -> str:

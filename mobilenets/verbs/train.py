@@ -1,6 +1,5 @@
 """`mobilenets train`: from images, and a network or a budget, to a trained model with its figures and report."""
 
-import os
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -20,6 +19,7 @@ from ..evaluation import (
     section_of,
     write_page,
 )
+from ..files import check_place
 from ..machine import need_one_process, need_torch
 from ..model import Model
 from ..opening import open_model
@@ -171,9 +171,7 @@ def check_folder(project: Path, name: str | None) -> None:
         raise UsageError(f"name (={name!r}) must be a plain folder name; project says where it lies")
     if name is not None and (project / name).exists():
         raise taken(project / name)
-    there = next(folder for folder in (project, *project.absolute().parents) if folder.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        raise UsageError(f"project (={project}): {there} is {'not writable' if there.is_dir() else 'no folder'}")
+    check_place(project, "project")
 
 
 def _train(asked: Request, project: Path, name: str | None, log: str, watch: Watch, group: "Group") -> Trained:

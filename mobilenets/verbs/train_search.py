@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..designs import Space
 from ..errors import TrainingError, UsageError
+from ..files import make_folder
 from ..machine import need_one_process, need_torch
 from ..progress import Watch, watching
 from ..report.text import duration
@@ -49,7 +50,7 @@ def train_search(
     """
     need_torch()
     need_one_process("search")
-    bounds, limit = budget_of(budget), seconds_of(search)
+    bounds, limit = budget_of(budget), seconds_of(search, "search")
     if bounds is None:
         raise UsageError("search needs a budget: it trains several networks that fit it")
     with watching(watch) as watch:
@@ -70,7 +71,7 @@ def train_search(
         )
         plan = _first_that_fit(planned(wanted, dataset, watch, timed=True), limit)
         watch.note(f"training {', '.join(trial.name for trial in plan.trials)}")
-        folder.mkdir(parents=True)
+        make_folder(folder, "project")
         plan.save(folder)
         return _best(plan, folder, dataset, watch)
 
@@ -78,9 +79,10 @@ def train_search(
 def _best(plan: SweepPlan, folder: Path, dataset: "Dataset", watch: Watch) -> Trained:
     """Train the trials; return the one that is most accurate on validation, of equal ones the cheapest."""
     rows = run_trials(plan, folder, dataset, 1, watch)
-    done = sorted(((row.val_top1 or 0.0, number) for number, row in enumerate(rows) if row.state == "done"), reverse=True)
+    done = [(row.val_top1 or 0.0, number) for number, row in enumerate(rows) if row.state == "done"]
     if not done:
         raise TrainingError(f"{folder}: every network failed, the first by: {rows[0].note}")
+    done.sort(reverse=True)
     scores = ", ".join(f"{rows[number].network} {top1:.1%}" for top1, number in done)
     watch.note(f"val top-1 of those trained to the end: {scores}; the first is kept")
     return finish(dataset, plan.run(done[0][1], folder), watch)

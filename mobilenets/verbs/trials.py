@@ -30,6 +30,7 @@ from ..sweeps import (
     write_page,
     write_results,
 )
+from ..text import counted
 from ..training.logs import prepare_log
 from .sweep_plan import jobs_for
 from .trial import DECODED, measure_trial, run_trial
@@ -64,7 +65,7 @@ def run_trials(
         for rung in plan.rungs:
             _run(plan, folder, dataset, numbers, rung, jobs, watch, spread)
             numbers = survivors(plan, numbers, _scores(plan, folder, numbers, rung), plan.by_cost)
-            watch.note(f"after {rung} epochs {len(numbers)} of {networks} trials go on")
+            watch.note(f"after {counted(rung, 'epoch')} {len(numbers)} of {counted(networks, 'trial')} go on")
         _run(plan, folder, dataset, [*numbers, *peers], None, jobs, watch, spread)
     try:
         _measure(plan, folder, dataset, numbers, watch)

@@ -84,7 +84,7 @@ def test_flags_of_a_new_run(flags: tuple[str, str], capsys: pytest.CaptureFixtur
         ("--project taken/runs", "taken is no folder"),
         ("--warmup-epochs 10 --epochs 3", "--warmup-epochs (=10) must be at most the 3 epochs"),
         ("--freeze --pretrained none.h5 --epochs 5 --lr 0.1", "leave out --epochs (=5), --lr (=0.1)"),
-        ("--freeze", "it needs a pretrained one"),
+        ("--freeze", "--freeze (=True) needs a pretrained network"),
         ("--pretrained imagenett", "no published network is named 'imagenett'"),
         ("--epochs 1.5", "'1.5' is not a whole number"),
         ("--batch-size 64.0", "'64.0' is not a whole number"),

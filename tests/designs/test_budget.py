@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from mobilenets.arch import named
 from mobilenets.costs import PRECISIONS, cost
 from mobilenets.designs import Budget, parse_count, parse_size, parse_time
-from mobilenets.designs.budget import show_bytes, show_count
+from mobilenets.designs.budget import parse_duration, show_bytes, show_count
 from mobilenets.errors import BudgetError
+from mobilenets.verbs.arguments import seconds_of
 
 
 @pytest.mark.parametrize(
@@ -59,7 +60,22 @@ def test_times(text: str, value: float) -> None:
     assert parse_time(text) == value
 
 
-@pytest.mark.parametrize("parse", [parse_count, parse_size, parse_time])
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("90s", 90), ("30min", 1800), ("30m", 1800), ("2h", 7200), ("1.5 H", 5400), ("90", 90), ("500ms", 0.5)],
+)
+def test_durations(text: str, value: float) -> None:
+    """Of the work that a verb may do, unlike the time of one image."""
+    assert parse_duration(text) == seconds_of(text, "time") == value
+
+
+def test_a_duration_of_nothing_and_what_is_none() -> None:
+    assert seconds_of("0s", "tune") == seconds_of("0", "tune") == 0 and seconds_of(2.5, "tune") == 2.5
+    with pytest.raises(BudgetError, match=r"^search \(='2 fortnights'\) is not a time such as 90s, 30min, 2h or 90"):
+        seconds_of("2 fortnights", "search")
+
+
+@pytest.mark.parametrize("parse", [parse_count, parse_duration, parse_size, parse_time])
 @pytest.mark.parametrize(
     "text", ["", "M", "ten", "-1M", "1e6", "10 MM", "1,000", "1.2.3M", "nan", "inf", "٣M", "0", "0.0"]
 )

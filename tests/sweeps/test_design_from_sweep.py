@@ -95,7 +95,7 @@ def test_search_trains_several_and_keeps_the_best(tmp_path: Path, monkeypatch: p
     )
     folder = tmp_path / "runs" / "squares-search"
     assert found.run.parent == folder / "trials" and (folder / "report.html").is_file()
-    assert "after 1 epochs 1 of 2 trials go on" in notes
+    assert "after 1 epoch 1 of 2 trials go on" in notes
     trained = [path.name for path in (folder / "trials").iterdir()]
     assert len(trained) == 2 and found.run.name in trained
     assert found.model.network.classes == 3

@@ -19,6 +19,7 @@ from mobilenets.errors import DataError, Interrupted, TrainingError, UsageError
 from mobilenets.sweeps import RESULTS, SweepPlan
 from mobilenets.training import plan as timing
 from mobilenets.training.recipe import Recipe
+from mobilenets.verbs.resume import resume
 from mobilenets.verbs.sweep import Swept, resume_sweep, sweep
 from mobilenets.verbs.sweep_plan import Wanted, planned
 from mobilenets.verbs.train import train
@@ -95,7 +96,12 @@ def test_a_trial_that_stopped_goes_on_to_the_same_weights(plain: None, swept: Sw
 
 def test_a_finished_sweep_is_kept(plain: None, swept: Swept) -> None:
     times = {path: path.stat().st_mtime_ns for path in swept.folder.glob("trials/*/*")}
-    assert digests(resume_sweep(swept.folder, jobs=1)) == digests(swept)
+    watch, told = Watch(), list[str]()
+    watch.note = told.append  # type: ignore[method-assign]
+    assert digests(resume_sweep(swept.folder, jobs=1, watch=watch)) == digests(swept)
+    assert f"{swept.folder}: 2 of 2 trials done already" in told
+    with pytest.raises(UsageError, match=f"is a sweep: mobilenets sweep --resume {swept.folder}$"):
+        resume(swept.folder)
     assert {path: path.stat().st_mtime_ns for path in swept.folder.glob("trials/*/*")} == times
 
 
@@ -125,7 +131,7 @@ def test_halving_stops_the_dominated_network(plain: None, data: Path, tmp_path: 
     notes = Notes()
     found = sweep(data, NETWORKS, RECIPE, out=tmp_path / "s", halving=True, jobs=1, watch=notes)
     assert sorted((row.state, row.epochs) for row in found.rows) == [("done", 2), ("stopped", 1)]
-    assert "after 1 epochs 1 of 2 trials go on" in notes.notes
+    assert "after 1 epoch 1 of 2 trials go on" in notes.notes
 
 
 def test_a_diverged_trial_is_recorded_and_the_others_go_on(

@@ -58,7 +58,8 @@ def _zipped(content: bytes) -> tuple[Any, Read, dict[str, str]]:
     if members.get(f"{folder}byteorder", b"little") != b"little":
         raise ModelFileError("written on a big-endian machine, which is not read")
     root = unpickle(io.BytesIO(members[f"{folder}data.pkl"])).value
-    settings = read_json(dict[str, str], parsed(members.get(f"{folder}{RECORD}", b"{}").decode("utf-8", "replace"), RECORD), RECORD)
+    record = members.get(f"{folder}{RECORD}", b"{}").decode("utf-8", "replace")
+    settings = read_json(dict[str, str], parsed(record, RECORD), RECORD)
     return root, lambda storage: members.get(f"{folder}data/{storage.key}", b""), settings
 
 
