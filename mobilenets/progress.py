@@ -50,11 +50,13 @@ class Bars(Watch):
         self._headed = False
 
     def __enter__(self) -> "Bars":
-        self._progress.start()
+        if not self._progress.disable:  # or rich before 14.3 prints an empty line
+            self._progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        if not self._progress.disable:
+            self._progress.stop()
 
     def note(self, text: str) -> None:
         self.console.print(text, markup=False, soft_wrap=True)
