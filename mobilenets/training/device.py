@@ -12,9 +12,10 @@ from .replicas import replica_count
 __all__ = ["check_device", "find_device", "resolve"]
 
 
-def resolve(recipe: Recipe, alpha: float, fine_tuning: bool = False, group: Group | None = None) -> Recipe:
+def resolve(recipe: Recipe, alpha: float, tuned_on: int = 0, group: Group | None = None) -> Recipe:
     """Return the recipe with every open setting resolved for this machine and this width; a resumed run keeps it.
 
+    `tuned_on`: the training images of fine-tuning; 0: from scratch.
     The replicas are those of all processes of `group`. Raises `UsageError` for a device that is absent and for more
     replicas than half of the batch.
     """
@@ -28,7 +29,7 @@ def resolve(recipe: Recipe, alpha: float, fine_tuning: bool = False, group: Grou
     if precision == "auto":
         precision = "bf16" if _has_bf16(device) else "fp32"
     return replace(
-        recipe.settled(alpha, fine_tuning),
+        recipe.settled(alpha, tuned_on),
         device=str(device),
         replicas=replicas,
         workers=recipe.workers or group.cores,

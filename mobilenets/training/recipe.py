@@ -1,5 +1,6 @@
 """`Recipe`: every default of training with its reason. Flags, saved settings and docs/recipe.md derive from it."""
 
+import math
 import re
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
@@ -8,6 +9,7 @@ from ..errors import UsageError
 
 __all__ = [
     "EPOCHS",
+    "FEW_STEPS",
     "FINE_TUNING_LR",
     "LAYER_DECAY",
     "LEARNING_RATE",
@@ -28,6 +30,9 @@ LEARNING_RATE: dict[str, float] = {"adamw": 1e-2, "sgd": 0.1, "rmsprop": 2e-3}
 
 EPOCHS = (100, 20)  # from scratch, fine-tuning
 FINE_TUNING_LR = 0.2  # of the peak rate from scratch: larger rates lose what the network has learned
+# fine-tuning in fewer steps takes a larger rate, at most twice as large: a few hundred photos in 20 epochs learn too
+# little at the usual one (ORL faces, 280 photos of 40 people: 92.2 instead of 88.9 %)
+FEW_STEPS = 200
 # of the peak rate, for the paper's other networks that have no batch norm: at the whole rate SqueezeNet's logits all
 # become zero and stay so
 PEER_LR = 0.02
@@ -49,7 +54,8 @@ class Recipe:
     opt: Optimizer = "adamw"
     """Optimiser: adamw (measured best from scratch), sgd (momentum 0.9), rmsprop (the paper's)."""
     lr: float | None = None
-    """Peak learning rate; by default it depends on the optimiser and the batch size, a fifth of that fine-tuning."""
+    """Peak learning rate; by default it depends on the optimiser and the batch size, a fifth of that fine-tuning, up to
+    two fifths in less than 200 steps."""
     layer_decay: float | None = None
     """Learning rate of each block as a fraction of that of the next; by default 1 from scratch, 0.85 fine-tuning."""
     freeze: bool = False
@@ -126,14 +132,22 @@ class Recipe:
         if self.warmup_epochs > epochs and self.warmup_epochs != _DEFAULT.warmup_epochs:
             raise UsageError(f"warmup_epochs (={self.warmup_epochs:g}) must be at most the {epochs} epochs")
 
-    def settled(self, alpha: float, fine_tuning: bool) -> "Recipe":
-        """Return the recipe with the defaults of epochs, learning rates and augmentation for width `alpha` set."""
+    def settled(self, alpha: float, tuned_on: int = 0) -> "Recipe":
+        """Return the recipe with the defaults of epochs, learning rates and augmentation for width `alpha` set.
+
+        `tuned_on`: the training images of fine-tuning, which determine the number of steps; 0: from scratch.
+        """
+        fine_tuning = tuned_on > 0
         ratio = self.batch_size / 64
         peak = LEARNING_RATE[self.opt] * (ratio if self.opt == "sgd" else ratio**0.5)
+        epochs = self.epochs or EPOCHS[fine_tuning]
+        if fine_tuning:
+            steps = epochs * math.ceil(tuned_on / self.batch_size)
+            peak *= FINE_TUNING_LR * min(2.0, max(1.0, FEW_STEPS / steps))
         return replace(
             self,
-            epochs=self.epochs or EPOCHS[fine_tuning],
-            lr=self.lr or peak * (FINE_TUNING_LR if fine_tuning else 1.0),
+            epochs=epochs,
+            lr=self.lr or peak,
             layer_decay=self.layer_decay or (LAYER_DECAY if fine_tuning else 1.0),
             augment=self.strength(alpha, fine_tuning),
         )

@@ -105,7 +105,8 @@ class Request:
         preprocess = task.configure_preprocessing(
             preprocess_of(self.preprocess, network, initial.preprocess if initial else None)
         )
-        recipe = resolve(recipe, network.alpha, fine_tuning=initial is not None, group=group)
+        tuned_on = len(dataset.splits["train"]) if initial else 0
+        recipe = resolve(recipe, network.alpha, tuned_on, group)
         source = str(initial.data.get("imported", {}).get("file", initial.name)) if initial else ""
         settings = Settings(str(dataset.root.absolute()), network, preprocess, recipe, self.command, source, task)
         return Ready(dataset, settings, initial)

@@ -264,7 +264,7 @@ def test_fine_tuning_starts_from_the_trained_network(photos: Path, tmp_path: Pat
     network = Network(alpha=0.25, height=32, width=32, classes=3, padding="same")
     initial = transfer(random_model(network), network, dataset.labels).model
     for name in ("a", "b"):
-        recipe = resolve(replace(RECIPE, epochs=1, lr=1e-9), 0.25, fine_tuning=True)
+        recipe = resolve(replace(RECIPE, epochs=1, lr=1e-9), 0.25, tuned_on=12)
         run = Run.create(
             tmp_path / name,
             Settings(str(photos), network, initial.preprocess, recipe, pretrained="a file"),

@@ -95,7 +95,7 @@ def test_no_weight_decay_on_depthwise_batch_norm_and_bias() -> None:
 def test_every_optimiser_learns(opt: str) -> None:
     torch.manual_seed(0)
     module = MobileNet(expand(Network(alpha=0.25, height=32, width=32, classes=2)))
-    optimiser = build_optimiser(module, 13, Recipe(opt=opt, batch_size=16).settled(0.25, fine_tuning=False))  # type: ignore[arg-type]
+    optimiser = build_optimiser(module, 13, Recipe(opt=opt, batch_size=16).settled(0.25))  # type: ignore[arg-type]
     x, y = torch.randn(16, 3, 32, 32), torch.arange(16) % 2
     losses = []
     for _ in range(12):
@@ -126,12 +126,23 @@ def test_resolve_leaves_nothing_to_the_machine() -> None:
 
 
 def test_fine_tuning_is_shorter_and_gentler_most_of_all_near_the_image() -> None:
-    scratch, tuned = (resolve(Recipe(batch_size=128), 0.5, fine_tuning=yes) for yes in (False, True))
+    scratch, tuned = (resolve(Recipe(batch_size=128), 0.5, tuned_on=images) for images in (0, 5000))
     assert tuned.epochs == EPOCHS[1] < EPOCHS[0] == scratch.epochs
     assert tuned.lr == pytest.approx(scratch.lr * FINE_TUNING_LR) and scratch.lr == pytest.approx(0.01 * 2**0.5)
     assert tuned.layer_decay == LAYER_DECAY
     own = Recipe(epochs=3, lr=0.5, layer_decay=0.3, augment=0.1)
-    assert own.settled(0.5, fine_tuning=True) == own == own.settled(0.5, fine_tuning=False)
+    assert own.settled(0.5, tuned_on=100) == own == own.settled(0.5)
+
+
+@pytest.mark.parametrize(
+    ("images", "epochs", "factor"),
+    [(5000, None, 1.0), (640, None, 1.0), (639, 10, 2.0), (600, 15, 200 / 150), (280, None, 2.0), (10, None, 2.0)],
+)
+def test_fine_tuning_in_few_steps_takes_a_larger_rate(images: int, epochs: int | None, factor: float) -> None:
+    """Twice as large below 100 steps of a batch, as large as ever from 200 on; never from scratch."""
+    usual = LEARNING_RATE["adamw"] * FINE_TUNING_LR
+    assert Recipe(epochs=epochs).settled(0.5, tuned_on=images).lr == pytest.approx(usual * factor)
+    assert Recipe(epochs=epochs).settled(0.5).lr == LEARNING_RATE["adamw"]
 
 
 def test_layer_decay_shrinks_with_every_block_below_the_classifier() -> None:
