@@ -105,6 +105,7 @@ def build_peer(builder: str, classes: int) -> "nn.Module":
 def _count(builder: str, height: int, width: int, classes: int) -> tuple[int, int]:
     try:
         import torch
+        import torchvision  # noqa: F401  # torch 2.8 cannot import it while the counter is on
         from torch.utils.flop_counter import FlopCounterMode
     except ImportError as exc:
         raise MissingExtraError(f"counting other networks needs {exc.name}", "train") from exc
