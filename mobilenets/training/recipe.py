@@ -30,9 +30,10 @@ LEARNING_RATE: dict[str, float] = {"adamw": 1e-2, "sgd": 0.1, "rmsprop": 2e-3}
 
 EPOCHS = (100, 20)  # from scratch, fine-tuning
 FINE_TUNING_LR = 0.2  # of the peak rate from scratch: larger rates lose what the network has learned
-# fine-tuning in fewer steps takes a larger rate, at most twice as large: a few hundred photos in 20 epochs learn too
-# little at the usual one (ORL faces, 280 photos of 40 people: 92.2 instead of 88.9 %)
+# fine-tuning in fewer steps takes a larger rate, at most twice as large, and weaker augmentation: a few hundred photos
+# in 20 epochs learn too little otherwise (docs/benchmarks.md)
 FEW_STEPS = 200
+FEW_STEPS_AUGMENT = 0.8
 # of the peak rate, for the paper's other networks that have no batch norm: at the whole rate SqueezeNet's logits all
 # become zero and stay so
 PEER_LR = 0.02
@@ -70,7 +71,7 @@ class Recipe:
     """Label smoothing: off, as in the paper; small networks underfit."""
     augment: float | None = None
     """Strength of crops and colour changes, 0 to 1; by default it grows with alpha from scratch (it harms the smallest
-    networks), and is 1 fine-tuning (a pretrained network overfits small data sets)."""
+    networks), and is 1 fine-tuning (a pretrained network overfits small data sets), to 0.8 in less than 200 steps."""
     flip: bool = True
     """Mirror half of the images left to right; switch it off where orientation matters (text, signs)."""
     ema: float = 0.998
@@ -141,22 +142,22 @@ class Recipe:
         ratio = self.batch_size / 64
         peak = LEARNING_RATE[self.opt] * (ratio if self.opt == "sgd" else ratio**0.5)
         epochs = self.epochs or EPOCHS[fine_tuning]
+        augment = self.strength(alpha)
         if fine_tuning:
-            steps = epochs * math.ceil(tuned_on / self.batch_size)
-            peak *= FINE_TUNING_LR * min(2.0, max(1.0, FEW_STEPS / steps))
+            few = min(1.0, max(0.0, FEW_STEPS / (epochs * math.ceil(tuned_on / self.batch_size)) - 1))
+            peak *= FINE_TUNING_LR * (1 + few)
+            augment = 1 + few * (FEW_STEPS_AUGMENT - 1) if self.augment is None else self.augment
         return replace(
             self,
             epochs=epochs,
             lr=self.lr or peak,
             layer_decay=self.layer_decay or (LAYER_DECAY if fine_tuning else 1.0),
-            augment=self.strength(alpha, fine_tuning),
+            augment=augment,
         )
 
-    def strength(self, alpha: float, fine_tuning: bool = False) -> float:
-        """Return the augmentation strength, 0 to 1, for a network of width `alpha`."""
-        if self.augment is not None:
-            return self.augment
-        return 1.0 if fine_tuning else min(1.0, 0.4 + 0.6 * alpha)
+    def strength(self, alpha: float) -> float:
+        """Return the augmentation strength, 0 to 1, for a network of width `alpha` that is trained from scratch."""
+        return min(1.0, 0.4 + 0.6 * alpha) if self.augment is None else self.augment
 
     def to_dict(self) -> dict[str, Any]:
         """Return all settings as JSON takes them."""

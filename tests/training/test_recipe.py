@@ -139,9 +139,11 @@ def test_fine_tuning_is_shorter_and_gentler_most_of_all_near_the_image() -> None
     [(5000, None, 1.0), (640, None, 1.0), (639, 10, 2.0), (600, 15, 200 / 150), (280, None, 2.0), (10, None, 2.0)],
 )
 def test_fine_tuning_in_few_steps_takes_a_larger_rate(images: int, epochs: int | None, factor: float) -> None:
-    """Twice as large below 100 steps of a batch, as large as ever from 200 on; never from scratch."""
+    """Twice as large below 100 steps of a batch, as large as ever from 200 on; never from scratch. Views are weaker."""
     usual = LEARNING_RATE["adamw"] * FINE_TUNING_LR
-    assert Recipe(epochs=epochs).settled(0.5, tuned_on=images).lr == pytest.approx(usual * factor)
+    tuned = Recipe(epochs=epochs).settled(0.5, tuned_on=images)
+    assert (tuned.lr, tuned.augment) == pytest.approx((usual * factor, 1.2 - 0.2 * factor))
+    assert Recipe(epochs=epochs, augment=0.3).settled(0.5, tuned_on=images).augment == 0.3
     assert Recipe(epochs=epochs).settled(0.5).lr == LEARNING_RATE["adamw"]
 
 
