@@ -10,9 +10,31 @@ import pytest
 from sweep_rows import SIZES, paper_plan, peer_rows, rows_of, trial
 
 from mobilenets.arch import Network
+from mobilenets.arch.zoo import FAMILIES
 from mobilenets.sweeps import SweepPlan, write_page
 from mobilenets.sweeps.law import fit_law, front, groups
+from mobilenets.sweeps.page import _dot, _measured
 from mobilenets.sweeps.tables import tables
+
+
+def test_families_have_markers_and_names_of_their_own() -> None:
+    row = next(rows_of(paper_plan()))
+    dots = [_dot(replace(row, family=family, network=f"{family}-0.5-32"), SIZES, 1e6) for family in FAMILIES if family]
+    assert len({dot.marker for dot in dots}) == len({dot.series for dot in dots}) == 4
+    assert [dot.label for dot in dots] == [f"{family}-0.5-32" for family in FAMILIES if family]
+    assert _dot(row, SIZES, 1e6).label == "" and _dot(row, SIZES, 1e6).marker == "o"
+
+
+def test_the_front_alone_is_named(tmp_path: Path) -> None:
+    plan = paper_plan()
+    rows = [
+        replace(row, latency_ms=1.0 + at, int8_latency_ms=0.5 + at, int8_top1=0.1)
+        for at, row in enumerate(rows_of(plan))
+    ]
+    svg = _measured(rows, "latency", "ms", 1.0, lambda row: (row.latency_ms, row.int8_latency_ms))
+    best = [rows[at].network for at in front([(row.latency_ms or 0, row.top1 or 0) for row in rows])]
+    named = [row.network for row in rows if f">{row.network}<" in svg]
+    assert best and set(best) <= set(named) and len(set(named)) < len({row.network for row in rows})
 
 
 def test_law_is_numpys_polyfit() -> None:

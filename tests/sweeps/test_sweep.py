@@ -15,7 +15,7 @@ import pytest
 
 from mobilenets import Watch, load
 from mobilenets.data.sources import open_dataset
-from mobilenets.errors import DataError, Interrupted, TrainingError, UsageError
+from mobilenets.errors import DataError, Interrupted, TrainingError, UsageError, WorkError
 from mobilenets.sweeps import RESULTS, SweepPlan
 from mobilenets.training import plan as timing
 from mobilenets.training.recipe import Recipe
@@ -172,6 +172,12 @@ def test_wrong_arguments_leave_nothing(data: Path, tmp_path: Path, arguments: di
     given = {"networks": ["0.25-32"], "recipe": RECIPE} | arguments
     with pytest.raises(UsageError, match=message):
         sweep(data, out=tmp_path / "s", **given)
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_cluster_that_does_not_answer_is_told_before_all_else(tmp_path: Path) -> None:
+    with pytest.raises(WorkError, match=r"cluster \(=127.0.0.1:9\): no Ray cluster answers there"):
+        sweep(tmp_path / "nowhere", ["0.25-32"], cluster="127.0.0.1:9", out=tmp_path / "s")
     assert not (tmp_path / "s").exists()
 
 
