@@ -15,7 +15,7 @@ from ..image import Preprocess
 from ..tasks import TASKS
 from ..training.logs import LogName
 from ..training.recipe import Recipe
-from ..verbs.arguments import FROM_SCRATCH, seconds_of
+from ..verbs.arguments import FROM_SCRATCH
 from .options import TRAINING, BudgetFlags, ImageFlags, Json, NetworkFlags
 from .task_flags import TaskFlags, task_of
 
@@ -206,7 +206,6 @@ class _Request:
             raise UsageError("--search trains several networks that fit a budget: give one (--max-...)")
         if self.pretrained is not None or self.task != "classify" or self.device is not None:
             raise UsageError("--search trains classifiers from scratch: leave out --pretrained, --task and --device")
-        seconds_of(self.search or "", "search")
 
     def _start(self) -> dict[str, Any]:
         """Return what is fine-tuned: by default a published network that lies on this machine, if any does."""

@@ -17,8 +17,7 @@ def renumbered(dataset: Dataset, labels: tuple[str, ...]) -> Dataset:
     """Return the data set with the class indices of a model with `labels`; raise `DataError` for unknown labels."""
     unknown = [label for label in dataset.labels if label not in labels]
     if unknown:
-        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
-        lacks = f"the model does not have the labels {', '.join(unknown[:5])}{more}"
+        lacks = f"the model does not have the labels {listed(unknown, 5)}"
         raise DataError(f"{dataset.root}: {lacks}; its own: {listed(labels)}")
     number = [labels.index(label) for label in dataset.labels]
     splits = {
